@@ -1,0 +1,245 @@
+"""One examination in memory and on disk.
+
+A study is one HDF5 file: a group per view with the image in one chunk per frame (so that a single
+frame of a single view is read without the others), attributes as HDF5 attributes. Files are written
+to a temporary name and renamed, so an interrupted write leaves nothing half done.
+"""
+
+import os
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from cinema.terms import LABELS, VIEWS, check_view
+
+SUFFIX = ".h5"
+FORMAT = 1  # raised when the layout of the file changes
+
+
+@dataclass(frozen=True)
+class View:
+    """One view of a study.
+
+    image:          (x, y, z, t) array; z = 1 for long axis.
+    affine:         (4, 4) voxel index -> patient position in mm, RAS+ as in NIfTI. The slice column
+                    is the distance between slice centres, gap included.
+    labels:         (x, y, z, k) uint8 with the values of terms.LABELS, or None.
+    label_frames:   the frame index of each of the k label volumes.
+    landmarks:      (t, 3, 2) pixel positions (x, y) of valve hinge, valve hinge, apex, or None;
+                    NaN where a frame has none.
+    frame_times_ms: (t,) time after the R wave, or None.
+    """
+
+    image: np.ndarray
+    affine: np.ndarray
+    labels: np.ndarray | None = None
+    label_frames: tuple = ()
+    landmarks: np.ndarray | None = None
+    frame_times_ms: np.ndarray | None = None
+
+    def __post_init__(self):
+        if self.image.ndim != 4:
+            raise ValueError(f"image has shape {self.image.shape}; it must be (x, y, z, t)")
+        if np.shape(self.affine) != (4, 4) or not np.all(np.isfinite(self.affine)):
+            raise ValueError(f"affine has shape {np.shape(self.affine)}; it must be a finite (4, 4) matrix")
+        if min(self.spacing_mm) <= 0:
+            raise ValueError(f"spacing is {self.spacing_mm} mm; every axis must be positive")
+        if self.labels is not None:
+            self._check_labels()
+        if self.landmarks is not None and self.landmarks.shape != (self.n_frames, 3, 2):
+            raise ValueError(f"landmarks have shape {self.landmarks.shape}; they must be ({self.n_frames}, 3, 2)")
+        if self.frame_times_ms is not None and len(self.frame_times_ms) != self.n_frames:
+            raise ValueError(f"{len(self.frame_times_ms)} frame times for {self.n_frames} frames; the counts must agree")
+
+    def _check_labels(self):
+        expected = (*self.image.shape[:3], len(self.label_frames))
+        if self.labels.shape != expected:
+            raise ValueError(f"labels have shape {self.labels.shape}; image and label_frames ask for {expected}")
+        if any(not 0 <= frame < self.n_frames for frame in self.label_frames):
+            raise ValueError(f"label_frames {self.label_frames} lie outside the {self.n_frames} frames")
+        top = int(self.labels.max(initial=0))
+        if self.labels.dtype != np.uint8 or top > max(LABELS.values()):
+            raise ValueError(f"label value {top} ({self.labels.dtype}); allowed are uint8 {sorted(LABELS.values())}")
+
+    @property
+    def n_frames(self):
+        return self.image.shape[3]
+
+    @property
+    def spacing_mm(self):
+        """Three voxel edge lengths in mm, slice gap included."""
+        return tuple(float(edge) for edge in np.linalg.norm(np.asarray(self.affine)[:3, :3], axis=0))
+
+    def label_at(self, frame):
+        """The (x, y, z) label volume of a frame; KeyError if that frame has no labels."""
+        if self.labels is None or frame not in self.label_frames:
+            raise KeyError(f"frame {frame} has no labels; labelled are {tuple(self.label_frames)}")
+        return self.labels[..., tuple(self.label_frames).index(frame)]
+
+
+@dataclass(frozen=True)
+class Study:
+    """One examination.
+
+    views:      name (terms.VIEWS) -> View.
+    attributes: what is known of the person and the scan (age_years, sex, bmi_kg_m2, vendor, disease ..):
+                str, int, float or bool. Never anything that identifies a patient.
+    truth:      virtual studies only: exact numbers (str, float) and arrays.
+    ed_frame, es_frame: frame indices of end diastole and end systole, None if unknown.
+    """
+
+    id: str
+    cohort: str
+    views: dict
+    attributes: dict = field(default_factory=dict)
+    truth: dict = field(default_factory=dict)
+    ed_frame: int | None = None
+    es_frame: int | None = None
+
+    def __post_init__(self):
+        if not self.id or any(mark in self.id for mark in "/\\"):
+            raise ValueError(f"study id {self.id!r}; it must be a non-empty file name without slashes")
+        for view in self.views:
+            check_view(view)
+
+
+def save_study(study, folder):
+    """Write `study` to folder/<id>.h5 and return the path. Nothing is left behind on failure."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{study.id}{SUFFIX}"
+    temporary = folder / f".{study.id}.{uuid.uuid4().hex}.part"
+    try:
+        with h5py.File(temporary, "w") as file:
+            _write(study, file)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _write(study, file):
+    file.attrs.update({"format": FORMAT, "id": study.id, "cohort": study.cohort})
+    for name in ("ed_frame", "es_frame"):
+        if getattr(study, name) is not None:
+            file.attrs[name] = int(getattr(study, name))
+    for group in ("attributes", "truth"):
+        _write_table(file.create_group(group), getattr(study, group))
+    for name, view in study.views.items():
+        group = file.create_group(f"views/{name}")
+        x, y, z, _ = view.image.shape
+        group.create_dataset("image", data=view.image, chunks=(x, y, z, 1), compression="lzf")
+        group.create_dataset("affine", data=np.asarray(view.affine, np.float64))
+        if view.labels is not None:
+            group.create_dataset("labels", data=view.labels, chunks=(x, y, z, 1), compression="lzf")
+            group.attrs["label_frames"] = np.asarray(view.label_frames, np.int64)
+        for extra in ("landmarks", "frame_times_ms"):
+            if getattr(view, extra) is not None:
+                group.create_dataset(extra, data=np.asarray(getattr(view, extra), np.float32))
+
+
+def _write_table(group, table):
+    for key, value in table.items():
+        if value is None:
+            continue  # absent and unknown are the same thing on disk
+        if np.ndim(value):
+            group.create_dataset(key, data=np.asarray(value))
+        else:
+            group.attrs[key] = value
+
+
+def _read_table(group):
+    plain = {key: value.item() if isinstance(value, np.generic) else value for key, value in group.attrs.items()}
+    return {**plain, **{key: group[key][()] for key in group}}
+
+
+def load_study(path, views=None, frames=None):
+    """Read a study, whole or in part.
+
+    views:  names to read; None reads all.
+    frames: frame indices to read; None reads all. Frame numbers in the result count within `frames`,
+            labels of other frames are left out, and ed_frame/es_frame become None if not among them.
+    Raises FileNotFoundError, ValueError (not a study, unknown view, frame out of range).
+    """
+    with _open(path) as file:
+        present = list(file["views"]) if "views" in file else []
+        wanted = [name for name in VIEWS if name in present] if views is None else [check_view(v) for v in views]
+        missing = [name for name in wanted if name not in present]
+        if missing:
+            raise ValueError(f"{path} has no view {missing[0]}; it holds {', '.join(present)}")
+        return Study(
+            id=file.attrs["id"],
+            cohort=file.attrs["cohort"],
+            views={name: _read_view(file[f"views/{name}"], frames, path) for name in wanted},
+            attributes=_read_table(file["attributes"]),
+            truth=_read_table(file["truth"]),
+            ed_frame=_frame_within(file.attrs.get("ed_frame"), frames),
+            es_frame=_frame_within(file.attrs.get("es_frame"), frames),
+        )
+
+
+def _frame_within(frame, frames):
+    if frame is None or frames is None:
+        return None if frame is None else int(frame)
+    return list(frames).index(frame) if frame in frames else None
+
+
+def _read_view(group, frames, path):
+    n_frames = group["image"].shape[3]
+    chosen = list(range(n_frames)) if frames is None else [int(frame) for frame in frames]
+    if any(not 0 <= frame < n_frames for frame in chosen):
+        raise ValueError(f"{path}: frames {chosen} asked for; the view has 0 to {n_frames - 1}")
+    image = group["image"][()] if frames is None else np.stack([group["image"][..., f] for f in chosen], axis=-1)
+    labels, label_frames = None, ()
+    if "labels" in group:
+        stored = [int(frame) for frame in group.attrs["label_frames"]]
+        kept = [(chosen.index(f), i) for i, f in enumerate(stored) if f in chosen]
+        labels = np.stack([group["labels"][..., i] for _, i in kept], axis=-1) if kept else None
+        label_frames = tuple(f for f, _ in kept)
+    extras = {name: group[name][()][chosen] for name in ("landmarks", "frame_times_ms") if name in group}
+    return View(image, group["affine"][()], labels, label_frames, **extras)
+
+
+def read_frame(path, view, frame):
+    """One (x, y, z) frame of one view, without reading the others."""
+    with _open(path) as file:
+        return file[f"views/{check_view(view)}/image"][..., frame]
+
+
+def _open(path):
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; name a study file ending in {SUFFIX}")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise ValueError(f"{path} is not a readable study ({error}); write it again") from None
+    if file.attrs.get("format") != FORMAT:
+        file.close()
+        raise ValueError(f"{path} is not a study of format {FORMAT}; write it again with this version")
+    return file
+
+
+def study_paths(folder):
+    """Paths of all studies in a folder, sorted by name; ValueError if there are none."""
+    paths = sorted(Path(folder).glob(f"*{SUFFIX}"))
+    if not paths:
+        raise ValueError(f"{folder} holds no studies (*{SUFFIX}); make or prepare them first")
+    return paths
+
+
+def study_table(folder):
+    """One row per study: id, cohort, frames, attributes and scalar truth (prefix true_)."""
+    import pandas as pd
+
+    rows = []
+    for path in study_paths(folder):
+        with _open(path) as file:
+            truth = {f"true_{k}": v for k, v in _read_table(file["truth"]).items() if not np.ndim(v)}
+            frames = {k: int(file.attrs[k]) for k in ("ed_frame", "es_frame") if k in file.attrs}
+            rows.append({"id": file.attrs["id"], "cohort": file.attrs["cohort"], "path": str(path), **frames,
+                         **_read_table(file["attributes"]), **truth})
+    return pd.DataFrame(rows)
