@@ -1,0 +1,294 @@
+"""One beating biventricular heart in closed form, with exact truth.
+
+The left ventricle is described about its long axis: z runs from the mitral plane to the apex, an
+angle runs round it (0 = mid septum, 90 = anterior, 180 = lateral, 270 = inferior degrees). A
+material level `zeta` is 0 at the mitral plane and 1 at the endocardial apex. Every surface is a
+radius r(zeta, angle) on one grid, so that volumes are the sum of r^2 / 2 and can be solved for:
+
+    V = L / 2 * integral of r(zeta, angle)^2 d angle d zeta          (disc summation, in polar form)
+
+The endocardium is scaled to meet the volume curve, the epicardium follows from conserving the
+volume of every piece of wall, the RV free wall from the RV volume. Nothing is fitted to pixels.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from cinema.terms import MYOCARDIUM_DENSITY_G_PER_ML
+
+LEVELS = np.linspace(-0.5, 1.3, 181, dtype=np.float32)  # zeta
+ANGLES_DEG = (np.arange(180, dtype=np.float32) * 2.0)
+D_LEVEL = float(LEVELS[1] - LEVELS[0])
+D_ANGLE = float(np.deg2rad(2.0))
+MM3_PER_ML = 1000.0
+
+
+@dataclass(frozen=True)
+class Infarct:
+    """A scarred patch of the left ventricular wall.
+
+    angle_deg:  direction about the long axis; 0 = mid septum, 90 = anterior, 180 = lateral, 270 = inferior.
+    level:      0 = base, 1 = apex.
+    half_width_deg, half_width_level: Gaussian half widths.
+    akinesia:   share of inward motion lost at the centre (0..1; above 1 bulges outward).
+    thinning:   share of ED wall thickness lost at the centre (0..0.6).
+    """
+
+    angle_deg: float
+    level: float
+    half_width_deg: float = 40.0
+    half_width_level: float = 0.25
+    akinesia: float = 0.9
+    thinning: float = 0.2
+
+
+@dataclass(frozen=True)
+class Heart:
+    """Everything that defines one heart. Volumes are exact: the geometry is solved to meet them."""
+
+    lv_edv_ml: float
+    lv_esv_ml: float
+    rv_edv_ml: float
+    rv_esv_ml: float
+    lv_mass_g: float
+    lv_length_mm: float  # mitral plane centre to endocardial apex, ED
+    mapse_mm: float  # travel of the mitral plane toward the apex, ED to ES
+    la_volume_ml: float = 75.0  # at ES, its largest
+    ra_volume_ml: float = 75.0
+    septal_bulge: float = 0.0  # hypertrophy: extra thickness at its centre, as a share of the mean wall
+    bulge_angle_deg: float = 20.0
+    bulge_half_width_deg: float = 50.0
+    apical_bulge: float = 0.0  # extra thickness toward the apex, as a share of the mean wall
+    infarcts: tuple = ()
+    septal_flattening: float = 0.0  # 0 = round LV, 1 = flat septum (RV pressure or volume load)
+    trabeculation: float = 0.5  # 0..1, of both ventricles
+    papillary_size: float = 1.0
+    torsion_deg: float = 8.0
+    epicardial_fat_mm: float = 4.0
+    chest_fat_mm: float = 15.0  # subcutaneous
+    body_scale: float = 1.0
+    heart_rate_bpm: float = 65.0
+    es_fraction: float = 0.35  # end systole as a share of the cycle
+    detail_seed: int = 0  # trabeculae, vessels, organs: the detail that differs between two people
+
+    def __post_init__(self):
+        for side in ("lv", "rv"):
+            edv, esv = getattr(self, f"{side}_edv_ml"), getattr(self, f"{side}_esv_ml")
+            if not 0 < esv < edv:
+                raise ValueError(f"{side} volumes are {edv} ml (ED) and {esv} ml (ES); they must satisfy 0 < ES < ED")
+        if not 0 <= self.mapse_mm < 0.5 * self.lv_length_mm:
+            raise ValueError(f"MAPSE is {self.mapse_mm} mm; it must lie between 0 and half of {self.lv_length_mm} mm")
+        if self.lv_mass_g <= 0:
+            raise ValueError(f"LV mass is {self.lv_mass_g} g; it must be positive")
+
+
+@dataclass(frozen=True)
+class Surfaces:
+    """The heart at one phase. Radii in mm about the long axis, arrays (level, angle).
+
+    base_mm, apex_mm: z of the mitral plane and of the endocardial apex (ED mitral plane at 0).
+    rv:     outer radius of the RV cavity; equal to rv_inner where there is none.
+    """
+
+    endo: np.ndarray
+    epi: np.ndarray
+    rv_inner: np.ndarray
+    rv: np.ndarray
+    base_mm: float
+    apex_mm: float
+
+    @property
+    def length_mm(self):
+        return self.apex_mm - self.base_mm
+
+
+def emptying(heart, phase):
+    """How empty the ventricles are: 0 at ED, 1 at ES, then E wave, diastasis and A wave."""
+    phase = np.asarray(phase, np.float64) % 1.0
+    systole = np.clip(phase / heart.es_fraction, 0, 1)
+    diastole = np.clip((phase - heart.es_fraction) / (1 - heart.es_fraction), 0, 1)
+    early, atrial = _smooth(diastole / 0.45), _smooth((diastole - 0.72) / 0.28)
+    return _smooth(systole**0.9) - 0.72 * early - 0.28 * atrial
+
+
+def _smooth(u):
+    u = np.clip(u, 0, 1)
+    return u * u * (3 - 2 * u)
+
+
+def _angular_bump(centre_deg, half_width_deg):
+    away = (ANGLES_DEG - centre_deg + 180.0) % 360.0 - 180.0
+    return np.exp(-0.5 * (away / half_width_deg) ** 2)
+
+
+def _profile(level, shoulder, narrowing, power):
+    """Radius of the cavity along its length, relative to its widest: narrower at the base, closed at 1."""
+    below = np.clip((level - shoulder) / (1 - shoulder), 0, 1)
+    above = np.clip((shoulder - level) / shoulder, 0, 1.6)
+    return np.where(level > shoulder, (1 - below**power) ** (1 / 2.0), 1 - narrowing * above**2)
+
+
+@lru_cache(maxsize=256)
+def _at_rest(heart):
+    """ED surfaces and the maps that drive the motion; solved once per heart."""
+    rng = np.random.default_rng([heart.detail_seed, 1])
+    level, angle = LEVELS[:, None], np.deg2rad(ANGLES_DEG)[None]
+    shape = dict(shoulder=rng.uniform(0.22, 0.36), narrowing=rng.uniform(0.02, 0.14), power=rng.uniform(2.0, 2.8))
+    oval = 1 + rng.uniform(0, 0.05) * np.cos(2 * (angle - rng.uniform(0, np.pi)))
+    oval = oval + rng.uniform(0, 0.02) * np.cos(3 * (angle - rng.uniform(0, 2 * np.pi)))
+    flat = 1 - 0.32 * heart.septal_flattening * _angular_bump(0, 38)[None] * (1 - 0.5 * np.clip(level, 0, 1))
+    unit = _profile(level, **shape) * oval * flat
+    cavity = ((level >= 0) & (level <= 1)) * unit
+    radius = np.sqrt(heart.lv_edv_ml * MM3_PER_ML / (heart.lv_length_mm / 2 * _integral(cavity**2)))
+    endo = (radius * cavity).astype(np.float32)
+
+    thickness = 1 + rng.uniform(-0.06, 0.1) * np.cos(angle - rng.uniform(0, 2 * np.pi)) - 0.22 * _smooth(level / 0.9)
+    thickness = thickness + heart.septal_bulge * _angular_bump(heart.bulge_angle_deg, heart.bulge_half_width_deg) * (
+        1 - 0.6 * _smooth((level - 0.45) / 0.5))
+    thickness = thickness + heart.apical_bulge * _smooth((level - 0.4) / 0.45)
+    contraction = np.broadcast_to(0.92 + 0.3 * np.clip(level, 0, 1), endo.shape).copy()
+    for infarct in heart.infarcts:
+        patch = _angular_bump(infarct.angle_deg, infarct.half_width_deg)[None] * np.exp(
+            -0.5 * ((level - infarct.level) / infarct.half_width_level) ** 2)
+        contraction *= 1 - infarct.akinesia * patch
+        thickness = thickness * (1 - infarct.thinning * patch)
+
+    def epicardium(wall_mm):
+        stretched = level / (1 + 0.6 * wall_mm / heart.lv_length_mm)
+        inside = (stretched <= 1) * _profile(stretched, **shape)
+        return np.maximum((radius * oval * flat + wall_mm * thickness) * inside, endo)
+
+    def mass(wall_mm):
+        wall = (level >= 0) * (epicardium(wall_mm) ** 2 - endo**2)
+        return heart.lv_length_mm / 2 * _integral(wall) / MM3_PER_ML * MYOCARDIUM_DENSITY_G_PER_ML
+
+    wall_mm = _solve(mass, heart.lv_mass_g, 0.5, 60.0)
+    epi = epicardium(wall_mm).astype(np.float32)
+    return endo, epi, contraction.astype(np.float32), _rv_shape(heart, rng), wall_mm
+
+
+def _rv_shape(heart, rng):
+    """Where the RV cavity lies: (level, angle) height relative to its tallest, and its basal limit.
+
+    The inflow ends at the tricuspid plane; in front of it the outflow tract climbs past the mitral
+    plane toward the pulmonary valve.
+    """
+    level, angle = LEVELS[:, None], ((ANGLES_DEG + 180) % 360 - 180)[None]
+    basal = 1 - _smooth(level / rng.uniform(0.3, 0.5))
+    front = rng.uniform(56, 70) + rng.uniform(25, 45) * basal
+    back = -rng.uniform(58, 74) - rng.uniform(0, 8) * basal
+    across = (angle - (front + back) / 2) / ((front - back) / 2)
+    rounding = rng.uniform(0.55, 0.9)
+    height = np.clip(1 - np.abs(across) ** rng.uniform(1.9, 2.6), 0, 1) ** rounding
+    tip = rng.uniform(0.86, 1.0)
+    height = height * (1 - np.clip((level - 0.05) / (tip - 0.05), 0, 1) ** rng.uniform(1.3, 2.2)) ** 0.9
+    outflow = _smooth((angle - rng.uniform(15, 30)) / 40)
+    climb = rng.uniform(0.22, 0.34)
+    height = height * np.where(level < 0, 1 - 0.6 * _smooth(-level / climb), 1)
+    return height, outflow, climb
+
+
+def _integral(values):
+    """Integral over level and angle; half weight on the boundary levels would be below 0.1 %."""
+    return float(np.sum(values, dtype=np.float64)) * D_LEVEL * D_ANGLE
+
+
+def _solve(function, target, low, high, steps=40):
+    """Bisection of an increasing function; ValueError if the target is out of reach."""
+    if not function(low) <= target <= function(high):
+        raise ValueError(f"no wall between {low} and {high} mm gives {target}; change LV mass or volume")
+    for _ in range(steps):
+        middle = (low + high) / 2
+        low, high = (middle, high) if function(middle) < target else (low, middle)
+    return (low + high) / 2
+
+
+@lru_cache(maxsize=1024)
+def surfaces(heart, phase):
+    """All surfaces of `heart` at a phase (0 = ED, heart.es_fraction = ES, 1 = the next ED)."""
+    endo0, epi0, contraction, (height, outflow, climb), _ = _at_rest(heart)
+    empty = float(emptying(heart, phase))
+    length0 = heart.lv_length_mm
+    base = heart.mapse_mm * empty
+    apex = length0 - 0.12 * heart.mapse_mm * empty  # the apex rises by a few mm at most
+    length = apex - base
+    volume = heart.lv_edv_ml + (heart.lv_esv_ml - heart.lv_edv_ml) * empty
+    share = _contract(endo0, contraction, 2 * volume * MM3_PER_ML / length)
+    endo = endo0 * np.maximum(1 - share * contraction, 0.05)
+    epi = np.sqrt(endo**2 + (epi0**2 - endo0**2) * (length0 / length))  # each piece of wall keeps its volume
+
+    level = LEVELS[:, None]
+    rv_base = 0.03 + 0.05 * empty - (climb + 0.03) * outflow
+    rim = int(np.searchsorted(LEVELS, 0.0))
+    inner = np.where(level < 0, epi[rim][None] * (1 + 0.25 * level), epi) + 0.4
+    tall = height * ((level >= rv_base) & (level < 1.05))
+    rv_volume = heart.rv_edv_ml + (heart.rv_esv_ml - heart.rv_edv_ml) * empty
+    linear, square = 2 * _integral(inner * tall), _integral(tall**2)
+    wanted = 2 * rv_volume * MM3_PER_ML / length
+    height_mm = (-linear + np.sqrt(linear**2 + 4 * square * wanted)) / (2 * square)
+    return Surfaces(endo.astype(np.float32), epi.astype(np.float32), inner.astype(np.float32),
+                    (inner + height_mm * tall).astype(np.float32), base, apex)
+
+
+def _contract(endo, contraction, wanted):
+    """The share of inward motion at which the cavity's integral of r^2 is `wanted` (Newton)."""
+    share = 0.0
+    for _ in range(30):
+        left = np.maximum(1 - share * contraction, 0.05)
+        moving = left > 0.05
+        value = _integral((endo * left) ** 2) - wanted
+        slope = -2 * _integral(endo**2 * left * contraction * moving)
+        step = value / slope
+        share -= step
+        if abs(step) < 1e-7:
+            break
+    return share
+
+
+def volumes_ml(heart, phase):
+    """(LV cavity, LV wall, RV cavity) in ml at a phase, by integrating the surfaces."""
+    s = surfaces(heart, phase)
+    ventricle = LEVELS[:, None] >= 0
+    parts = (s.endo**2, ventricle * (s.epi**2 - s.endo**2), s.rv**2 - s.rv_inner**2)
+    return tuple(s.length_mm / 2 * _integral(part) / MM3_PER_ML for part in parts)
+
+
+def annulus_mm(heart, phase):
+    """(angle, 3) points of the mitral annulus in heart coordinates (x septal, y anterior, z apical)."""
+    s = surfaces(heart, phase)
+    rim = s.endo[int(np.searchsorted(LEVELS, 0.0))]
+    angle = np.deg2rad(ANGLES_DEG)
+    return np.stack([rim * np.cos(angle), rim * np.sin(angle), np.full_like(rim, s.base_mm)], axis=1)
+
+
+def wall_thickness_mm(heart, phase):
+    """(level, angle) radial wall thickness between zeta 0.05 and 0.8, where radius and normal nearly agree."""
+    s = surfaces(heart, phase)
+    rows = (LEVELS > 0.05) & (LEVELS < 0.8)
+    return (s.epi - s.endo)[rows]
+
+
+def truth(heart, phases):
+    """Exact numbers of one heart.
+
+    Arrays over `phases`: lv_volume_ml, rv_volume_ml, lv_length_mm. Scalars: volumes, EF, mass,
+    MAPSE, long-axis shortening, mean and largest ED wall thickness.
+    """
+    curve = np.array([volumes_ml(heart, float(phase)) for phase in phases])
+    ends = [surfaces(heart, 0.0), surfaces(heart, heart.es_fraction)]
+    wall = wall_thickness_mm(heart, 0.0)
+    lengths = [s.length_mm for s in ends]
+    return {
+        "lv_volume_ml": curve[:, 0], "rv_volume_ml": curve[:, 2],
+        "lv_length_mm": np.array([surfaces(heart, float(phase)).length_mm for phase in phases]),
+        "lv_edv_ml": heart.lv_edv_ml, "lv_esv_ml": heart.lv_esv_ml,
+        "lv_ef_percent": 100 * (1 - heart.lv_esv_ml / heart.lv_edv_ml),
+        "rv_edv_ml": heart.rv_edv_ml, "rv_esv_ml": heart.rv_esv_ml,
+        "rv_ef_percent": 100 * (1 - heart.rv_esv_ml / heart.rv_edv_ml),
+        "lv_mass_g": heart.lv_mass_g,
+        "mean_wall_mm": float(wall.mean()), "max_wall_mm": float(wall.max()),
+        "mapse_mm": float(ends[1].base_mm - ends[0].base_mm),
+        "shortening_percent": 100 * (lengths[0] - lengths[1]) / lengths[0],
+    }
