@@ -1,0 +1,163 @@
+"""`python3 -m cinema COMMAND`: makes the environment where needed, then runs the command inside it.
+
+Standard library only, and readable by older Pythons, so that they fail with a sentence. In a clone it keeps `.venv`:
+requirements.txt under constraints.txt, and the package itself. `.venv/cinema-key` says for which files and folder that
+was done; it reads "unfinished" while `.venv` is being made, so that a half-made one is made anew.
+An active environment that already holds every requirement is used as it is, and so is any with CINEMA_NO_VENV=1.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+KEY = VENV / "cinema-key"
+UNFINISHED = "unfinished"
+NO_NETWORK = ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError", "Network is unreachable")
+
+
+def main():
+    """Run the command line in the right environment; never returns."""
+    try:
+        if sys.version_info < (3, 11):
+            fail("this is Python %d.%d; cinema needs 3.11 or newer: python3.11 -m cinema ..." % sys.version_info[:2])
+        if not is_ready():
+            set_up()
+            if not is_inside():
+                rerun_inside()
+        sys.exit(run_here())
+    except KeyboardInterrupt:
+        print("\ncinema: interrupted; the same command takes it up again", file=sys.stderr)
+        sys.exit(130)
+
+
+def run_here():
+    """The command's exit code, from this interpreter."""
+    try:
+        from cinema.cli import main as command_line
+
+        return command_line()
+    except ModuleNotFoundError as error:
+        fail(f"package {error.name} is not in {sys.prefix}; install requirements.txt there, or unset CINEMA_NO_VENV")
+
+
+def rerun_inside():
+    command = [str(PYTHON), "-m", "cinema", *sys.argv[1:]]
+    if os.name == "nt":  # Windows' exec returns to the shell before the command has ended
+        sys.exit(subprocess.call(command))
+    os.execv(command[0], command)
+
+
+def is_ready():
+    """True if this interpreter has all it needs, or is to be used as it is."""
+    if os.environ.get("CINEMA_NO_VENV") == "1" or not (ROOT / "requirements.txt").exists():
+        return True  # without requirements.txt this is an installed package, not a clone
+    return read_key() == wanted_key() if is_inside() else not missing_packages(metadata.version)
+
+
+def is_inside():
+    return VENV.exists() and os.path.samefile(sys.prefix, str(VENV))
+
+
+def missing_packages(version_of):
+    """Names in requirements.txt that are not installed in a version that constraints.txt names.
+
+    version_of: name -> version, raising importlib.metadata.PackageNotFoundError.
+    """
+    pinned = re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    pinned = {(name.replace("_", "-").lower(), version) for name, version in pinned}
+    missing = []
+    for name in re.findall(r"^[\w.-]+", (ROOT / "requirements.txt").read_text(), re.MULTILINE):
+        try:
+            version = version_of(name).split("+")[0]  # 2.13.0+cpu is a build of 2.13.0
+        except metadata.PackageNotFoundError:
+            version = None
+        if (name.replace("_", "-").lower(), version) not in pinned:
+            missing.append(name)
+    return missing
+
+
+def wanted_key():
+    """Hash of everything .venv depends on."""
+    parts = [(ROOT / name).read_text() for name in ("requirements.txt", "constraints.txt", "pyproject.toml")]
+    return hashlib.sha256("\0".join([str(ROOT), python_version(), *parts]).encode()).hexdigest()
+
+
+def read_key():
+    return KEY.read_text().strip() if KEY.exists() else None
+
+
+def python_version():
+    return "%d.%d" % sys.version_info[:2]
+
+
+def is_usable():
+    """True if .venv was made completely, with the running version of Python."""
+    made_with = VENV / "pyvenv.cfg"
+    version = re.search(r"^version\w* *= *(\d+\.\d+)", made_with.read_text() if made_with.exists() else "", re.MULTILINE)
+    return PYTHON.exists() and read_key() != UNFINISHED and version and version[1] == python_version()
+
+
+def set_up():
+    """Bring .venv up to date with this version of Python; nothing to do where its key is right."""
+    if is_usable() and read_key() == wanted_key():
+        return
+    start = time.monotonic()
+    say("setting up .venv; the first time takes a few minutes and about 2 GB")
+    if not is_usable():
+        if is_inside():
+            fail(".venv is half made; run the same command with the Python outside it")
+        shutil.rmtree(str(VENV), ignore_errors=True)
+        VENV.mkdir(exist_ok=True)
+        KEY.write_text(UNFINISHED)
+        run([sys.executable, "-m", "venv", str(VENV)], "no .venv (on Debian or Ubuntu, install python3-venv)")
+    pip = [str(PYTHON), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+    run([*pip, "-r", "requirements.txt", "-c", "constraints.txt"], "packages not installed")
+    run([*pip, "--no-deps", "--no-build-isolation", "-e", "."], "cinema itself not installed")
+    KEY.write_text(wanted_key())
+    say(f"environment ready after {time.monotonic() - start:.0f} s")
+
+
+def run(command, trouble):
+    """Run a command, its latest line shown on a terminal; if it fails, say `trouble` and its first error."""
+    lines = []
+    environment = dict(os.environ, PYTHONUNBUFFERED="1")
+    with subprocess.Popen(command, cwd=str(ROOT), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, errors="replace") as process:
+        try:
+            for line in process.stdout:
+                lines.append(line.strip())
+                if sys.stderr.isatty():
+                    print("\r\033[K  " + lines[-1][:76], end="", file=sys.stderr, flush=True)
+        except BaseException:
+            process.kill()
+            raise
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr)
+    if process.returncode:
+        if any(sign in line for line in lines for sign in NO_NETWORK):
+            trouble += "; no network: connect once, or use an environment that has them with CINEMA_NO_VENV=1"
+        errors = [line for line in lines if line.startswith("ERROR:")] or lines[-1:]
+        fail(trouble + "".join(f" ({line})" for line in errors[:1]))
+
+
+def say(text):
+    print(f"cinema: {text}", file=sys.stderr, flush=True)
+
+
+def fail(text):
+    """One line on stderr, exit code 2."""
+    say(text)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
