@@ -1,0 +1,238 @@
+"""From a heart to MR images of it: planes, steady-state contrast, coils, motion, noise.
+
+A voxel is sampled at a few points spread over its volume. Their tissues give the label (majority)
+and, with the signal of each tissue, the partial volume. Fat counts negative: at TE = TR / 2 it is
+out of phase with water, which draws the dark lines that real images have between them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
+
+from cinema.phantom.shape import annulus_mm, surfaces
+from cinema.phantom.tissue import CODE, LABEL_OF, TISSUES, noise, points, pose, tissue_at
+from cinema.study import View
+from cinema.terms import LAX_VIEWS, SMALL_GRID, VIEWS, check_view
+
+# Angle of each long-axis plane about the LV axis (0 = mid septum, 90 = anterior wall).
+LAX_ANGLE_DEG = {"lax_4c": -12.0, "lax_3c": 52.0, "lax_2c": 104.0}
+
+# Relative proton density, T1 and T2 in ms at 1.5 T, and T1, T2 at 3 T. Blood, muscle, liver, fat after
+# Stanisz and the cine set of MRXCAT; the others are stand-ins of like tissue.
+RELAXATION = {
+    "air": (0, 1, 1, 1, 1), "gas": (0.01, 800, 30, 900, 25), "lung": (0.10, 1000, 30, 1200, 20),
+    "lung_vessel": (0.6, 1441, 200, 1932, 180), "fat": (0.85, 380, 90, 420, 80), "muscle": (0.85, 981, 36, 1412, 34),
+    "bone": (0.55, 550, 50, 600, 45), "liver": (0.85, 576, 46, 812, 40), "liver_vessel": (0.8, 1441, 200, 1932, 180),
+    "stomach": (0.85, 1100, 70, 1500, 60), "spleen": (0.9, 1057, 79, 1300, 60), "mediastinum": (0.6, 700, 55, 850, 48),
+    "pericardium": (0.3, 900, 25, 1200, 22), "heart_fat": (0.8, 380, 80, 420, 70),
+    "chamber_wall": (0.8, 1030, 40, 1471, 40), "atrial_blood": (0.95, 1441, 250, 1932, 230),
+    "aorta": (0.95, 1441, 250, 1932, 230), "pulmonary_blood": (0.95, 1441, 220, 1932, 200),
+    "vein": (0.95, 1500, 160, 1932, 140), "valve": (0.7, 1030, 40, 1471, 40), "rv_wall": (0.8, 1030, 42, 1471, 42),
+    "rv_blood": (0.95, 1441, 220, 1932, 200), "rv_trabecula": (0.8, 1030, 44, 1471, 44),
+    "myocardium": (0.8, 1030, 44, 1471, 44), "lv_blood": (0.95, 1441, 250, 1932, 230),
+    "papillary": (0.8, 1030, 46, 1471, 46),
+}
+FAT = np.array([name in ("fat", "heart_fat") for name in TISSUES])
+# Where in its volume a voxel is sampled, in voxel units: spread in plane and through the slice at once.
+SAMPLES = np.array([(-0.25, -0.25, 0.375), (0.25, -0.125, -0.375), (-0.125, 0.25, -0.125), (0.125, 0.125, 0.125)])
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """How a heart is scanned. Angles in degrees, lengths in mm, times in ms."""
+
+    vendor: str = "Siemens"  # Siemens, Philips, GE, Canon
+    field_t: float = 1.5
+    flip_deg: float = 60.0
+    tr_ms: float = 3.0
+    te_ms: float = 1.5
+    slice_thickness_mm: float = 8.0
+    pixel_mm: float | None = None  # None: the grid's
+    snr: float = 25.0  # blood signal over noise deviation
+    plane_error_deg: float = 3.0  # operator's angular error of each plane, standard deviation
+    breath_shift_mm: float = 1.5  # standard deviation of in-plane shift between slices
+    coil_shading: float = 0.5  # 0 none .. 1 strong fall-off from the chest wall
+    banding: float = 0.0  # 0 none .. 1
+    misgating: float = 0.0  # share of neighbouring frames mixed in
+    ghosting: float = 0.0
+    blur_mm: float = 0.6
+    seed: int = 0  # noise, plane errors, shifts: differs between scan and rescan
+
+
+def steady_state_signal(proton_density, t1_ms, t2_ms, flip_deg, tr_ms, te_ms):
+    """Balanced steady-state free precession signal, on resonance (relative units).
+
+    Source: the closed form used by MRXCAT and fetal XCMR, rho sin(a)(1-E1)/(1-(E1-E2)cos(a)-E1E2) e^(-TE/T2).
+    """
+    e1, e2, flip = np.exp(-tr_ms / t1_ms), np.exp(-tr_ms / t2_ms), np.deg2rad(flip_deg)
+    return proton_density * np.sin(flip) * (1 - e1) / (1 - (e1 - e2) * np.cos(flip) - e1 * e2) * np.exp(-te_ms / t2_ms)
+
+
+def tissue_signals(acquisition, rng):
+    """Signal per tissue code, LV blood = 1, fat negative; varies a little from person to person."""
+    table = np.array([RELAXATION[name] for name in TISSUES])
+    t1, t2 = (table[:, 1], table[:, 2]) if acquisition.field_t < 2.5 else (table[:, 3], table[:, 4])
+    spread = rng.lognormal(0, (0.06, 0.05, 0.10), (len(TISSUES), 3))
+    signal = steady_state_signal(table[:, 0] * spread[:, 0], t1 * spread[:, 1], t2 * spread[:, 2],
+                                 acquisition.flip_deg, acquisition.tr_ms, acquisition.te_ms)
+    signal = np.where(FAT, -signal, signal) / signal[CODE["lv_blood"]]
+    return signal.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A stack of parallel slices: centre of slice 0, in-plane axes and slice step, in heart mm."""
+
+    first_mm: np.ndarray
+    columns: np.ndarray  # (3, 3): unit vectors of i, j and slice direction
+    spacing_mm: tuple
+    size: tuple
+
+    def affine(self, heart):
+        """Voxel index -> RAS body mm."""
+        where, size = pose(heart), np.asarray(self.size[:2])
+        corner = self.first_mm - self.columns[:, :2] @ (np.asarray(self.spacing_mm[:2]) * (size - 1) / 2)
+        affine = np.eye(4)
+        affine[:3, :3] = where.axes.T @ self.columns * self.spacing_mm
+        affine[:3, 3] = where.to_body(corner[:, None])[:, 0]
+        return affine
+
+
+def _tilted(normal, error_deg, rng):
+    side = np.cross(normal, rng.standard_normal(3))
+    return _unit(normal + np.tan(np.deg2rad(rng.normal(0, error_deg))) * _unit(side))
+
+
+def _unit(vector):
+    return vector / np.linalg.norm(vector)
+
+
+def place(heart, acquisition, view, grid=SMALL_GRID):
+    """The plane or stack an operator would prescribe for `view`, with angular error and random top slice."""
+    rng = np.random.default_rng([acquisition.seed, 11, VIEWS.index(check_view(view))])
+    size, spacing = grid[view]
+    axes, middle = pose(heart).axes, np.array([0, 0, 0.45 * heart.lv_length_mm])
+    pixel = acquisition.pixel_mm or spacing[0]
+    if view == "sax":
+        normal = _tilted(np.array([0, 0, 1.0]), acquisition.plane_error_deg, rng)
+        step, n = spacing[2], size[2]
+        slack = n * step - (heart.lv_length_mm + 8)
+        top = -rng.uniform(0.15, 0.95) * step if slack > 0 else -rng.uniform(0, 0.5) * step
+        top -= min(rng.integers(0, 3), max(int(slack / step) - 1, 0)) * step
+        first = np.array([0, 0, top]) + np.array([*rng.normal(0, 2.0, 2), 0])
+        size3, spacing3 = (*size[:2], n), (pixel, pixel, step)
+    else:
+        angle = np.deg2rad(LAX_ANGLE_DEG[view] + rng.normal(0, 4.0))
+        across = np.array([np.cos(angle), np.sin(angle), 0])
+        normal = _tilted(np.cross([0, 0, 1.0], across), acquisition.plane_error_deg, rng)
+        first = middle + normal * rng.normal(0, 1.5)
+        size3, spacing3 = (*size[:2], 1), (pixel, pixel, acquisition.slice_thickness_mm)
+    columns = _scanner_axes(axes, normal, np.deg2rad(rng.normal(0, 6.0)))
+    if view == "sax" and columns[2, 2] < 0:
+        columns[:, 2] *= -1  # slices run from base to apex
+    return Plane(first, columns, spacing3, size3)
+
+
+def _scanner_axes(axes, normal, turn):
+    """In-plane axes as scanners choose them: i toward the patient's left (or back), j toward the feet (or back)."""
+    ras = axes.T @ normal
+    left, back, feet = np.eye(3) * (-1, -1, -1)
+    i, j = {0: (back, feet), 1: (left, feet), 2: (left, back)}[int(np.argmax(np.abs(ras)))]
+    i = _unit(i - ras * (i @ ras))
+    j = _unit(j - ras * (j @ ras) - i * (j @ i))
+    i, j = np.cos(turn) * i + np.sin(turn) * j, np.cos(turn) * j - np.sin(turn) * i
+    return np.stack([axes @ i, axes @ j, axes @ np.cross(i, j)], axis=1)
+
+
+def sample_positions(plane, acquisition, rng):
+    """(3, n_samples * voxels) heart positions of the samples of every voxel; slices shift with the breath."""
+    nx, ny, nz = plane.size
+    dx, dy, dz = plane.spacing_mm
+    thick = acquisition.slice_thickness_mm
+    shift = rng.normal(0, acquisition.breath_shift_mm, (nz, 2)) if nz > 1 else np.zeros((1, 2))
+    ox, oy, oz = SAMPLES.T[..., None, None, None]
+    i = ((np.arange(nx) - (nx - 1) / 2)[None, :, None, None] + ox) * dx + shift[:, 0]
+    j = ((np.arange(ny) - (ny - 1) / 2)[None, None, :, None] + oy) * dy + shift[:, 1]
+    k = np.arange(nz)[None, None, None] * dz + oz * thick
+    parts = [f + c[0] * i + c[1] * j + c[2] * k for f, c in zip(plane.first_mm, plane.columns)]
+    return np.stack([np.asarray(part, np.float32).ravel() for part in parts])
+
+
+def tissue_samples(heart, acquisition, view, phases, grid=SMALL_GRID):
+    """The plane of `view` and, per phase, the tissues of each voxel's samples: (samples, x, y, z) uint8."""
+    plane = place(heart, acquisition, view, grid)
+    rng = np.random.default_rng([acquisition.seed, 12, VIEWS.index(view)])
+    where = points(heart, sample_positions(plane, acquisition, rng))
+    return plane, where, [tissue_at(heart, where, float(phase)).reshape(len(SAMPLES), *plane.size) for phase in phases]
+
+
+def majority_label(tissues):
+    """(x, y, z) label from (samples, x, y, z) tissues: the structure filling most of the voxel, if any does."""
+    labels = LABEL_OF[tissues]
+    counts = np.stack([(labels == value).sum(axis=0) for value in range(4)])
+    counts[0] = counts[0] * 1.01  # a tie with the background goes to the structure
+    counts = counts.astype(np.float32) + np.array([-0.01, 0, 0.005, 0.01], np.float32)[:, None, None, None]
+    return counts.argmax(axis=0).astype(np.uint8)
+
+
+def acquire(heart, acquisition, phases, grid=SMALL_GRID, views=VIEWS):
+    """Scan a heart: dictionary view -> study.View with image (float32, LV blood about 0.6), labels at every
+    phase, landmarks (long axis) and the affine in RAS mm."""
+    out = {}
+    for view in views:
+        plane, where, tissues = tissue_samples(heart, acquisition, view, phases, grid)
+        rng = np.random.default_rng([acquisition.seed, 13, VIEWS.index(view)])
+        signals = tissue_signals(acquisition, np.random.default_rng([heart.detail_seed, 14]))
+        texture = 1 + 0.06 * noise(where.heart_mm, 6.0, 3, rng.uniform(0, 64, 3)).reshape(tissues[0].shape).mean(0)
+        clean = np.stack([signals[t].mean(axis=0) * texture for t in tissues], axis=-1)
+        image = _scan(clean, plane, acquisition, heart, rng)
+        labels = np.stack([majority_label(t) for t in tissues], axis=-1)
+        marks = landmarks(heart, plane, phases) if view in LAX_VIEWS else None
+        times = np.asarray(phases, np.float32) * 60000.0 / heart.heart_rate_bpm
+        out[view] = View(image, plane.affine(heart), labels, tuple(range(len(phases))), marks, times)
+    return out
+
+
+def _scan(clean, plane, acquisition, heart, rng):
+    """Point spread, mis-gating, ghosts, shading, bands, receiver noise: (x, y, z, t) signal -> magnitude image."""
+    pixel = plane.spacing_mm[0]
+    image = gaussian_filter1d(gaussian_filter1d(clean, acquisition.blur_mm / pixel + 0.25, 0), acquisition.blur_mm / pixel + 0.25, 1)
+    if acquisition.misgating and image.shape[-1] > 2:
+        image = (1 - acquisition.misgating) * image + acquisition.misgating / 2 * (np.roll(image, 1, -1) + np.roll(image, -1, -1))
+    if acquisition.ghosting:
+        image = image + acquisition.ghosting * np.roll(image, image.shape[1] // 2, axis=1)
+    image = image * shading(plane, acquisition, heart, rng)[..., None]
+    sigma = 0.6 / acquisition.snr
+    noisy = np.hypot(0.6 * image + rng.normal(0, sigma, image.shape), rng.normal(0, sigma, image.shape))
+    return noisy.astype(np.float32)
+
+
+def shading(plane, acquisition, heart, rng):
+    """(x, y, z) receive sensitivity falling off from the chest wall, and off-resonance bands."""
+    nx, ny, nz = plane.size
+    ras = plane.affine(heart)
+    grid = np.meshgrid(np.arange(nx), np.arange(ny), np.arange(nz), indexing="ij")
+    x, y, z = (ras[row, 0] * grid[0] + ras[row, 1] * grid[1] + ras[row, 2] * grid[2] + ras[row, 3] for row in range(3))
+    coil = np.exp(acquisition.coil_shading * (0.006 * y + rng.normal(0, 0.002) * x + rng.normal(0, 0.002) * z))
+    if acquisition.banding:
+        direction = rng.normal(0, 1, 3)
+        angle = (direction[0] * x + direction[1] * y + direction[2] * z) / 35.0 + rng.uniform(0, 6.28)
+        coil = coil * (1 - 0.8 * acquisition.banding * np.exp(-((np.cos(angle / 2) / 0.18) ** 2)))
+    return coil.astype(np.float32)
+
+
+def landmarks(heart, plane, phases):
+    """(t, 3, 2) pixel positions in a long-axis plane: the two mitral hinges (septal or anterior side first), apex."""
+    rows = []
+    for phase in phases:
+        ring = annulus_mm(heart, float(phase))
+        apex = np.array([0, 0, surfaces(heart, float(phase)).apex_mm])
+        height = (ring - plane.first_mm) @ plane.columns[:, 2]
+        crossing = np.flatnonzero(height * np.roll(height, -1) < 0)
+        share = height[crossing] / (height[crossing] - np.roll(height, -1)[crossing])
+        hinges = ring[crossing] + share[:, None] * (np.roll(ring, -1, axis=0)[crossing] - ring[crossing])
+        order = np.argsort(-(hinges @ [np.cos(np.deg2rad(40)), np.sin(np.deg2rad(40)), 0]))
+        rows.append(np.stack([*hinges[order][:2], apex]) - plane.first_mm)
+    pixels = np.asarray(rows) @ plane.columns[:, :2] / plane.spacing_mm[:2]
+    return (pixels + (np.asarray(plane.size[:2]) - 1) / 2).astype(np.float32)

@@ -1,0 +1,293 @@
+"""Which tissue lies at a point: the heart of `shape`, its great vessels, and the body around it.
+
+Everything is a function of position, so that any plane at any resolution sees the same anatomy.
+Heart coordinates in mm: x toward the mid septum, y toward the anterior wall, z from the mitral
+plane (at ED) to the apex. Body coordinates are RAS about the middle of the left ventricle.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from cinema.phantom.shape import ANGLES_DEG, LEVELS, emptying, surfaces
+from cinema.terms import LABELS
+
+TISSUES = (
+    "air", "lung", "lung_vessel", "fat", "muscle", "bone", "liver", "liver_vessel", "stomach", "spleen",
+    "mediastinum", "pericardium", "heart_fat", "chamber_wall", "atrial_blood", "aorta", "pulmonary_blood",
+    "vein", "valve", "rv_wall", "rv_blood", "rv_trabecula", "myocardium", "lv_blood", "papillary", "gas",
+)
+CODE = {name: code for code, name in enumerate(TISSUES)}
+# Trabeculae and papillary muscles belong to the cavity, as in ACDC and in the UK Biobank reference ranges.
+LABEL_OF = np.zeros(len(TISSUES), np.uint8)
+for _structure, _members in {"RV": ("rv_blood", "rv_trabecula"), "MYO": ("myocardium",),
+                             "LV": ("lv_blood", "papillary")}.items():
+    LABEL_OF[[CODE[m] for m in _members]] = LABELS[_structure]
+
+
+@lru_cache(maxsize=1)
+def _noise_volumes():
+    """Periodic smooth random volumes (64^3, unit deviation), looked up at scaled positions for texture."""
+    rng = np.random.default_rng(20250531)
+    white = rng.standard_normal((4, 64, 64, 64)).astype(np.float32)
+    smooth = np.stack([gaussian_filter(volume, 2.0, mode="wrap") for volume in white])
+    return smooth / smooth.std(axis=(1, 2, 3), keepdims=True)
+
+
+def noise(points, period_mm, channel, offset):
+    """Smooth random field of about `period_mm` grain at (3, n) points."""
+    scale = 8.0 / period_mm  # the field's own grain is about 8 voxels
+    i, j, k = ((axis * scale + shift).astype(np.int32) & 63 for axis, shift in zip(points, offset))
+    return _noise_volumes()[channel].ravel()[(i * 64 + j) * 64 + k]
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How the heart sits in the body: rows are the heart's x, y, z axes in RAS; origin_mm is where
+    the body origin lies on the heart's z axis."""
+
+    axes: np.ndarray
+    origin_mm: float
+
+    def to_body(self, points):
+        """(3, n) heart coordinates -> (3, n) body coordinates."""
+        return self.axes.T @ (points - np.array([[0], [0], [self.origin_mm]]))
+
+
+@lru_cache(maxsize=256)
+def pose(heart):
+    """The heart's orientation: long axis to the left, forward and down, as in adults, with their spread."""
+    rng = np.random.default_rng([heart.detail_seed, 2])
+    z = np.array([-0.58, 0.60, -0.55]) + rng.normal(0, 0.11, 3)
+    z /= np.linalg.norm(z)
+    x = np.array([0.75, 0.60, -0.10]) + rng.normal(0, 0.12, 3)
+    x -= z * (x @ z)
+    x /= np.linalg.norm(x)
+    y = np.cross(x, z)  # anterior wall: left, forward and up
+    return Pose(np.stack([x, y, z]), 0.45 * heart.lv_length_mm)
+
+
+@lru_cache(maxsize=512)
+def _detail(heart, phase):
+    """Radii of what fills the cavities, on the grid of `shape`: blood edge, papillary muscles, trabeculae."""
+    rng = np.random.default_rng([heart.detail_seed, 3])
+    s = surfaces(heart, phase)
+    rest = surfaces(heart, 0.0)
+    level = LEVELS[:, None]
+    spread = rng.standard_normal((4, 64, 90)).astype(np.float32)
+    fields = [_stretch(gaussian_filter(f, (2.0, w), mode=("nearest", "wrap"))) for f, w in zip(spread, (1.0, 1.0, 1.6, 1.0))]
+    empty = float(emptying(heart, phase))
+    # LV: fingers of muscle reach in from the wall; their volume is kept, so they fill the cavity as it empties.
+    reach = heart.trabeculation * (0.10 + 0.30 * np.clip(level, 0, 1) ** 1.5) * rng.uniform(0.6, 1.3)
+    tight = rest.endo / np.maximum(s.endo, 1.0)
+    lv_blood = s.endo * (1 - np.clip(reach * np.clip(fields[0] + 0.35, 0, 1.6) * tight, 0, 0.92))
+    rv_depth = heart.trabeculation * (3 + 9 * np.clip(level, 0, 1)) * np.clip(fields[1] + 0.2, 0, 1.5)
+    rv_width = s.rv - s.rv_inner
+    rv_blood = s.rv - np.minimum(rv_depth * rng.uniform(0.5, 1.2), 0.6 * rv_width)
+    septal = s.rv_inner + np.minimum(np.clip(fields[2] - 0.5, 0, 1) * 4 * heart.trabeculation, 0.3 * rv_width)
+    band = np.zeros_like(s.rv, bool)
+    for _ in range(rng.integers(0, 4)):  # moderator band and its smaller kin
+        twist = rng.uniform(-50, 50) + rng.uniform(-60, 60) * (level - 0.5)
+        away = np.abs((ANGLES_DEG[None] - twist + 180) % 360 - 180)
+        band |= (away < rng.uniform(1.5, 5)) & (np.abs(level - rng.uniform(0.3, 0.8)) < rng.uniform(0.03, 0.25))
+    near = np.full_like(s.endo, np.inf)
+    far = np.zeros_like(s.endo)
+    for centre in (rng.uniform(125, 160), rng.uniform(205, 255)):
+        thick = heart.papillary_size * rng.uniform(0.10, 0.17) * rest.endo.max() * np.sqrt(1 + 0.3 * empty)
+        from_level, to_level = rng.uniform(0.18, 0.35), rng.uniform(0.65, 0.85)
+        taper = np.sqrt(np.clip((level - from_level) / 0.12, 0, 1) * np.clip((to_level - level) / 0.1, 0, 1))
+        place = np.maximum(s.endo * rng.uniform(0.62, 0.82), 0)
+        low, high = _chord(place, centre, thick * taper)
+        near, far = np.minimum(near, low), np.maximum(far, high)
+    return lv_blood, near, far, rv_blood, septal, band
+
+
+def _stretch(field):
+    """A (64, 90) field on the (level, angle) grid, unit deviation."""
+    field = field / field.std()
+    rows = np.linspace(0, 63, len(LEVELS)).astype(int)
+    return np.repeat(field[rows], 2, axis=1)[:, : len(ANGLES_DEG)]
+
+
+def _chord(distance, centre_deg, radius):
+    """Where rays from the axis enter and leave a rod of `radius` at (distance, centre angle)."""
+    away = np.deg2rad((ANGLES_DEG[None] - centre_deg + 180) % 360 - 180)
+    across = radius**2 - (distance * np.sin(away)) ** 2
+    hit = (across > 0) & (np.cos(away) > 0)
+    half = np.sqrt(np.clip(across, 0, None))
+    return np.where(hit, distance * np.cos(away) - half, np.inf), np.where(hit, distance * np.cos(away) + half, 0)
+
+
+@dataclass(frozen=True)
+class Points:
+    """Positions seen by a view, with what does not change over the cycle."""
+
+    heart_mm: np.ndarray  # (3, n)
+    radius_mm: np.ndarray
+    angle_index: np.ndarray
+    background: np.ndarray  # (n,) tissue codes of the body without the heart
+
+
+def points(heart, heart_mm):
+    """Prepare (3, n) positions in heart coordinates for `tissue_at`."""
+    heart_mm = np.asarray(heart_mm, np.float32)
+    x, y, _ = heart_mm
+    step = len(ANGLES_DEG) / (2 * np.pi)
+    angle = np.rint(np.arctan2(y, x) * np.float32(step)).astype(np.int32) % len(ANGLES_DEG)
+    return Points(heart_mm, np.hypot(x, y), angle, body_at(heart, pose(heart).to_body(heart_mm).astype(np.float32)))
+
+
+def tissue_at(heart, where, phase):
+    """Tissue codes (uint8, one per point) at a phase of the cycle."""
+    s, n_angles = surfaces(heart, phase), len(ANGLES_DEG)
+    x, y, z = where.heart_mm
+    zeta = (z - np.float32(s.base_mm)) / np.float32(s.length_mm)
+    row = np.clip((zeta - LEVELS[0]) / (LEVELS[1] - LEVELS[0]) + 0.5, 0, len(LEVELS) - 1).astype(np.int32)
+    cell = row * n_angles + where.angle_index
+    lv_blood, near, far, rv_blood, septal, band = (a.ravel() for a in _detail(heart, phase))
+    r = where.radius_mm
+    out = where.background.copy()
+    epi, rv, inner = s.epi.ravel()[cell], s.rv.ravel()[cell], s.rv_inner.ravel()[cell]
+    rng = np.random.default_rng([heart.detail_seed, 4])
+
+    outer = np.maximum(np.where(zeta >= 0, epi, 0), np.where(rv > inner + 0.6, rv + rng.uniform(2.0, 4.0), 0))
+    near_heart = (zeta > -0.9) & (zeta < 1.35) & (r < 140)
+    lump = noise(where.heart_mm, rng.uniform(14, 26), 0, rng.uniform(0, 64, 3))
+    pad = heart.epicardial_fat_mm * np.clip(0.55 + 0.8 * lump + 0.9 * np.exp(-((zeta - 0.0) / 0.12) ** 2), 0, 2.6)
+    sac = np.where(zeta < 0, 0.9 * s.epi.ravel()[(int(-LEVELS[0] / (LEVELS[1] - LEVELS[0])) * n_angles) + where.angle_index], outer)
+    sac = np.maximum(sac, outer)
+    cover = near_heart & (zeta > -0.75) & (sac > 0)
+    out[cover & (r < sac + pad + 1.4)] = CODE["pericardium"]
+    out[cover & (r < sac + pad)] = CODE["heart_fat"]
+    _base(heart, s, (x, y, z), zeta, phase, out, rng)
+
+    has_rv = rv > inner + 0.6
+    wall = rng.uniform(1.6, 3.6)
+    out[has_rv & (r < rv + wall) & (r > inner)] = CODE["rv_wall"]
+    cavity = has_rv & (r < rv) & (r >= inner)
+    out[cavity] = CODE["rv_trabecula"]
+    out[cavity & (r < rv_blood[cell]) & (r > septal[cell]) & ~band[cell]] = CODE["rv_blood"]
+
+    ventricle = (zeta >= 0) & (zeta < LEVELS[-1])
+    out[ventricle & (r < epi)] = CODE["myocardium"]
+    inside = ventricle & (r < s.endo.ravel()[cell])
+    out[inside] = CODE["papillary"]
+    out[inside & (r < lv_blood[cell]) & ~((r > near[cell]) & (r < far[cell]))] = CODE["lv_blood"]
+    return out
+
+
+def _base(heart, s, xyz, zeta, phase, out, rng):
+    """Atria, aortic root, pulmonary trunk, valves: what lies behind the mitral plane."""
+    x, y, z = xyz
+    behind = np.flatnonzero((zeta < 0.12) & (zeta > -1.3))
+    if not len(behind):
+        return
+    x, y, z, depth = x[behind], y[behind], z[behind] - s.base_mm, zeta[behind]
+    codes = out[behind]
+    empty = float(emptying(heart, phase))
+    rim = s.epi[int(np.searchsorted(LEVELS, 0.0))]
+    mean_rim = float(rim.mean())
+
+    def ball(volume_ml, centre, stretch):
+        radius = (0.75 * volume_ml * 1000 / np.pi / np.prod(stretch)) ** (1 / 3)
+        return [(axis - c) / (radius * f) for axis, c, f in zip((x, y, z), centre, stretch)], radius
+
+    for volume, centre, stretch in _atria(heart, empty, rng, mean_rim):
+        unit, radius = ball(volume, centre, stretch)
+        distance = np.sqrt(sum(u * u for u in unit))
+        codes[(distance < 1 + 2.0 / radius) & (depth < 0)] = CODE["chamber_wall"]
+        codes[(distance < 1) & (depth < 0)] = CODE["atrial_blood"]
+
+    # Pulmonary trunk: continues the outflow tract upward and back, in front of the aorta.
+    front = np.deg2rad(rng.uniform(65, 100))
+    reach = mean_rim * rng.uniform(1.0, 1.25)
+    lean = rng.uniform(-0.2, 0.5)
+    trunk = np.hypot(x - reach * np.cos(front), y - reach * np.sin(front) - lean * (z + 20))
+    wide = rng.uniform(10, 14)
+    up = (depth < -0.12) & (z > -75)
+    codes[(trunk < wide + 1.6) & up] = CODE["chamber_wall"]
+    codes[(trunk < wide) & up] = CODE["pulmonary_blood"]
+    # Aortic root: leaves at the anteroseptal corner of the mitral plane, rises and leans to the right.
+    corner = np.deg2rad(rng.uniform(30, 62))
+    off = mean_rim * rng.uniform(0.42, 0.62)
+    lean = rng.uniform(0.05, 0.45)
+    root = np.hypot(x - off * np.cos(corner) + lean * z, y - off * np.sin(corner) + 0.1 * z)
+    wide = rng.uniform(11.5, 16.5) * (1 + 0.15 * np.exp(-(((z + 16) / 9) ** 2)))
+    codes[(root < wide + 1.8) & (depth < 0)] = CODE["chamber_wall"]
+    codes[(root < wide) & (depth < 0)] = CODE["aorta"]
+    closed = rng.uniform(-0.13, -0.08)
+    if not 0.05 < phase < heart.es_fraction:  # aortic valve shut
+        codes[(root < wide) & (np.abs(depth - closed) < 0.008)] = CODE["valve"]
+    else:  # mitral valve shut
+        codes[(np.hypot(x, y) < 0.75 * mean_rim) & (np.abs(z + 1.0 + 0.06 * np.hypot(x, y)) < 1.0) & (depth < 0)
+              & (root > wide)] = CODE["valve"]
+    # Coronary sinus and vein in the groove behind.
+    groove = np.deg2rad(rng.uniform(190, 260))
+    vein = np.hypot(x - 1.05 * mean_rim * np.cos(groove), y - 1.05 * mean_rim * np.sin(groove))
+    codes[(vein < rng.uniform(2, 5)) & (np.abs(depth + 0.05) < 0.12)] = CODE["vein"]
+    out[behind] = codes
+
+
+def _atria(heart, empty, rng, rim_mm):
+    """(volume, centre relative to the mitral plane, stretch) of the left and right atrium."""
+    filling = 0.5 + 0.5 * empty
+    left = heart.la_volume_ml * filling
+    size = (0.75 * left * 1000 / np.pi) ** (1 / 3)
+    yield left, (rng.uniform(-0.25, 0.0) * rim_mm, rng.uniform(-0.35, -0.1) * rim_mm, -0.78 * size), (
+        rng.uniform(0.95, 1.2), rng.uniform(0.9, 1.1), rng.uniform(0.85, 1.0))
+    right = heart.ra_volume_ml * filling
+    size = (0.75 * right * 1000 / np.pi) ** (1 / 3)
+    turn = np.deg2rad(rng.uniform(-45, -10))
+    off = rim_mm + 0.72 * size
+    yield right, (off * np.cos(turn), off * np.sin(turn), -0.62 * size), (1.0, rng.uniform(0.9, 1.15), 1.0)
+
+
+def body_at(heart, ras):
+    """Tissue codes of the chest without the heart at (3, n) body coordinates (right, front, up)."""
+    rng = np.random.default_rng([heart.detail_seed, 5])
+    size = heart.body_scale
+    x, y, z = ras[0] - np.float32(rng.uniform(38, 55) * size), ras[1] + np.float32(rng.uniform(15, 35)), ras[2]
+    wide, deep = rng.uniform(150, 175) * size, rng.uniform(98, 118) * size
+    fat, meat = heart.chest_fat_mm, rng.uniform(8, 18)
+    rough = noise(ras, rng.uniform(20, 40), 1, rng.uniform(0, 64, 3))
+    ring = (np.abs(x / wide) ** 2.4 + np.abs(y / deep) ** 2.4) ** (1 / 2.4)
+    depth = (1 - ring) * deep + rough * 0.8  # mm inside the skin, roughly
+    out = np.full(x.shape, CODE["lung"], np.uint8)
+    speck = noise(ras, rng.uniform(7, 12), 2, rng.uniform(0, 64, 3))
+    out[speck > rng.uniform(1.7, 2.3)] = CODE["lung_vessel"]
+    out[(np.abs(x + rng.uniform(-10, 10)) < 28 + 6 * rough) & (y > -70)] = CODE["mediastinum"]
+
+    # Below the diaphragm: liver on the right, stomach and spleen on the left, fat between.
+    dome = -rng.uniform(34, 50) - 0.0022 * (x - 40) ** 2 * rng.uniform(0.3, 1.2) - 0.12 * np.abs(y) + 2 * rough
+    below = z < dome
+    out[below & (z > dome - 3)] = CODE["muscle"]
+    below &= z <= dome - 3
+    lobe = noise(ras, rng.uniform(35, 60), 3, rng.uniform(0, 64, 3))
+    out[below] = CODE["fat"]
+    edge = rng.uniform(-55, -15)
+    out[below & (x > edge + 12 * lobe)] = CODE["liver"]
+    out[below & (x > edge + 12 * lobe) & (speck > 1.5)] = CODE["liver_vessel"]
+    gut = np.hypot((x + rng.uniform(65, 95)) / 1.3, (z - dome + rng.uniform(35, 55))) + 6 * lobe
+    out[below & (gut < rng.uniform(26, 42))] = CODE["stomach"]
+    if rng.random() < 0.4:
+        out[below & (gut < rng.uniform(14, 24)) & (y > 0)] = CODE["gas"]
+    out[below & (x < -100 + 10 * lobe) & (y < -10)] = CODE["spleen"]
+
+    spine = np.hypot(x, (y + deep * 0.62))
+    out[spine < 34] = CODE["muscle"]
+    out[spine < rng.uniform(17, 22)] = CODE["bone"]
+    aorta = np.hypot(x + rng.uniform(18, 30), y + deep * 0.62 - rng.uniform(14, 26))
+    out[aorta < rng.uniform(11, 15)] = CODE["chamber_wall"]
+    out[aorta < rng.uniform(9.5, 11)] = CODE["aorta"]
+    cava = np.hypot(x - rng.uniform(18, 30), y + rng.uniform(0, 20))
+    out[(cava < rng.uniform(8, 12))] = CODE["vein"]
+
+    ribs = np.sin(2 * np.pi * (z + 0.35 * y) / rng.uniform(24, 32)) > 0.45
+    out[depth < fat + meat] = CODE["muscle"]
+    out[(depth < fat + meat - 2) & (depth > fat + 2) & ribs] = CODE["bone"]
+    out[depth < fat + 0.6 * rough] = CODE["fat"]
+    out[(depth < fat) & (np.abs(rough) < 0.05)] = CODE["muscle"]
+    out[depth < 0] = CODE["air"]
+    return out
