@@ -1,0 +1,162 @@
+"""Where things are: voxels and millimetres, planes, resampling in a plane and back, tidy masks.
+
+Index order is (x, y, z[, t]); a point of index i covers i - 0.5 .. i + 0.5. Affines lead from voxel index
+to patient position in mm, RAS+ as in NIfTI. An image's slices are planes with the third axis through them.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+from cinema.terms import LABELS
+
+
+def spacing_mm(affine):
+    """Three voxel edge lengths in mm."""
+    return np.linalg.norm(np.asarray(affine, float)[:3, :3], axis=0)
+
+
+def normal(affine):
+    """Unit vector across a slice: first axis x second axis. Slices may be stacked along it or against it."""
+    affine = np.asarray(affine, float)
+    across = np.cross(affine[:3, 0], affine[:3, 1])
+    length = np.linalg.norm(across)
+    if length == 0:
+        raise ValueError("the image's first two axes are parallel; its affine describes no plane")
+    return across / length
+
+
+def to_world(affine, voxels):
+    """Positions in mm of voxel indices (..., 3)."""
+    affine = np.asarray(affine, float)
+    return np.asarray(voxels, float) @ affine[:3, :3].T + affine[:3, 3]
+
+
+def to_voxel(affine, points_mm):
+    """Voxel indices (fractions kept) of positions (..., 3) in mm."""
+    return to_world(np.linalg.inv(np.asarray(affine, float)), points_mm)
+
+
+def common_point(points, normals):
+    """The point three planes share: normals[k] . c = normals[k] . points[k]. Shapes (3, 3).
+
+    The centre of the heart where 2C, 4C and a short-axis slice meet. Source: data.md section 1.
+    Raises ValueError if the planes are (nearly) parallel to one line.
+    """
+    points, normals = np.asarray(points, float), np.asarray(normals, float)
+    if abs(np.linalg.det(normals)) < 1e-6:
+        raise ValueError("the three planes have no single common point; two of them are parallel or share a line")
+    return np.linalg.solve(normals, np.sum(normals * points, axis=1))
+
+
+def view_intersection(affine_a, affine_b, affine_stack):
+    """Common point of two long-axis views and the first slice of a short-axis stack, in mm."""
+    affines = [np.asarray(affine, float) for affine in (affine_a, affine_b, affine_stack)]
+    return common_point([affine[:3, 3] for affine in affines], [normal(affine) for affine in affines])
+
+
+def interpolation_matrix(size, positions, step=1.0):
+    """(len(positions), size) weights that read a row of `size` samples at fractional positions.
+
+    Linear; within half a sample of the edge the edge value counts, further out the result is 0.
+    step: distance between positions in samples. Above 1 the tent widens with it, so that a coarser
+    grid averages what it skips.
+    """
+    positions = np.asarray(positions, float)
+    distance = np.abs(positions[:, None] - np.arange(size))
+    weights = np.clip(1 - distance / max(1.0, step), 0, None)
+    inside = (positions >= -0.5) & (positions < size - 0.5)
+    # Within the last half sample the tent is cut off by the edge: what is left of it counts in full.
+    total = weights.sum(axis=1)
+    return np.where(inside[:, None], weights / np.where(total > 0, total, 1)[:, None], 0)
+
+
+def resample_axis(array, axis, positions, step=1.0):
+    """Read `array` at fractional `positions` along one axis; rules of interpolation_matrix. Gives float32."""
+    matrix = interpolation_matrix(array.shape[axis], positions, step).astype(np.float32)
+    return np.moveaxis(np.tensordot(matrix, np.asarray(array, np.float32), (1, axis)), 0, axis)
+
+
+def to_grid(image, spacing, centre, pixel_mm, size):
+    """Cut the square `size` pixels wide, of `pixel_mm`, around pixel `centre` out of an image.
+
+    image:   (x, y, ...) of any further axes. spacing: its first two edge lengths in mm.
+    centre:  (x, y) in pixels of the image; it lands between the two middle pixels of an even size.
+    Returns (size, size, ...) float32; 0 outside the image.
+    """
+    for axis in (0, 1):
+        step = pixel_mm / float(spacing[axis])
+        positions = centre[axis] + (np.arange(size) - (size - 1) / 2) * step
+        image = resample_axis(image, axis, positions, step)
+    return image
+
+
+def from_grid(patch, shape, spacing, centre, pixel_mm):
+    """Put back what `to_grid` cut: (size, size, ...) -> (*shape, ...) on the image's own pixels, 0 elsewhere."""
+    size = patch.shape[0]
+    for axis in (0, 1):
+        step = float(spacing[axis]) / pixel_mm
+        positions = (np.arange(shape[axis]) - centre[axis]) * step + (size - 1) / 2
+        patch = resample_axis(patch, axis, positions, step)
+    return patch
+
+
+def labels_from_grid(labels, shape, spacing, centre, pixel_mm):
+    """`from_grid` for label values: each class interpolated, the largest taken. Gives uint8."""
+    best, result = np.full((*shape, *labels.shape[2:]), 0.5, np.float32), np.zeros((*shape, *labels.shape[2:]), np.uint8)
+    for value in np.unique(labels[labels > 0]):
+        share = from_grid(labels == value, shape, spacing, centre, pixel_mm)
+        result[share > best] = value
+        best = np.maximum(best, share)
+    return result
+
+
+def points_to_grid(points, spacing, centre, pixel_mm, size):
+    """Pixel positions (..., 2) of an image -> those of the square `to_grid` cuts."""
+    return (np.asarray(points, float) - centre) * np.asarray(spacing, float)[:2] / pixel_mm + (size - 1) / 2
+
+
+def points_from_grid(points, spacing, centre, pixel_mm, size):
+    """Inverse of `points_to_grid`."""
+    return (np.asarray(points, float) - (size - 1) / 2) * pixel_mm / np.asarray(spacing, float)[:2] + centre
+
+
+def moving_centre(image, spacing):
+    """(x, y) pixel about which the image moves: the heart, seen by its beat.
+
+    image: (x, y, z, t) or (x, y, t). The deviation over time, smoothed by 5 mm and summed over slices, is cut
+    at half its maximum; the centre of gravity of the largest piece counts. The middle if nothing moves.
+    """
+    moving = np.std(np.asarray(image, np.float32), axis=-1)
+    moving = moving.reshape(*moving.shape[:2], -1).sum(axis=2)
+    moving = ndimage.gaussian_filter(moving, [5.0 / float(edge) for edge in spacing[:2]])
+    if moving.max() <= 0:
+        return (np.array(moving.shape) - 1) / 2
+    heart = largest_component(moving > 0.5 * moving.max())
+    return np.array(ndimage.center_of_mass(np.where(heart, moving, 0)))
+
+
+def largest_component(mask):
+    """The largest connected piece of a boolean mask; diagonal neighbours connect."""
+    pieces, count = ndimage.label(mask, np.ones((3,) * np.ndim(mask)))
+    if count <= 1:
+        return np.asarray(mask, bool)
+    return pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+
+
+def tidy_labels(labels):
+    """Label map of one frame, (x, y) or (x, y, z), as anatomy has it: one piece per structure, no holes.
+
+    Structures keep their largest piece. Slice by slice, what the ventricle encloses becomes LV inside the
+    cavity and MYO inside the wall; what the RV encloses becomes RV.
+    """
+    tidy = np.zeros_like(labels)
+    for value in LABELS.values():
+        if value:
+            tidy[largest_component(labels == value)] = value
+    slices = tidy[..., None] if tidy.ndim == 2 else tidy
+    for z in range(slices.shape[2]):
+        plane = slices[..., z]  # a view: writing it writes `tidy`
+        for enclosing, filler in ((("LV",), "LV"), (("MYO", "LV"), "MYO"), (("RV",), "RV")):
+            members = np.isin(plane, [LABELS[name] for name in enclosing])
+            plane[ndimage.binary_fill_holes(members) & ~members] = LABELS[filler]
+    return tidy
