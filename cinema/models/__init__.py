@@ -1,0 +1,29 @@
+"""The models. MODELS names them; each is imported when first asked for."""
+
+from importlib import import_module
+
+# public name -> module of this package
+MODELS = {
+    "CineMA": "mae",
+    "ConvViT": "convvit",
+    "ConvUNetR": "convunetr",
+    "UNet": "unet",
+    "ResNet2d": "resnet",
+    "ResNet3d": "resnet",
+}
+FUNCTIONS = {"from_pretrained": "weights", "from_finetuned": "weights", "transfer": "transfer"}
+
+__all__ = ["MODELS", *MODELS, *FUNCTIONS]
+
+
+def __getattr__(name):
+    module = {**MODELS, **FUNCTIONS}.get(name)
+    if module is None:
+        raise AttributeError(f"cinema.models has no {name!r}; it has {', '.join(__all__)}")
+    value = getattr(import_module(f"cinema.models.{module}"), name)
+    globals()[name] = value  # before: the function `transfer` must win over the module of that name
+    return value
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,148 @@
+"""From a description to a model: constructor arguments as JSON, and the release's config.yaml."""
+
+from torch import nn
+
+import cinema.models
+from cinema.models._timm import Mlp, SwiGLU
+from cinema.models.vit import SIZES
+
+LAYER_CLASSES = {c.__name__: c for c in (nn.LayerNorm, nn.GELU, nn.SiLU, nn.ReLU, nn.Linear, Mlp, SwiGLU)}
+_LAYER_ARGUMENTS = ("norm_layer", "act_layer", "mlp_layer", "head_layer")
+
+
+def build(name, arguments):
+    """The model `name` of MODELS; `arguments` as JSON holds them (lists for tuples, layer classes by name)."""
+    if name not in cinema.models.MODELS:
+        raise ValueError(f"unknown model {name!r}; choose one of {', '.join(cinema.models.MODELS)}")
+    plain = {key: LAYER_CLASSES[value] if key in _LAYER_ARGUMENTS and value else _tuples(value)
+             for key, value in arguments.items()}
+    return getattr(cinema.models, name)(**plain)
+
+
+def _tuples(value):
+    if isinstance(value, dict):
+        return {key: _tuples(v) for key, v in value.items()}
+    return tuple(_tuples(v) for v in value) if isinstance(value, (list, tuple)) else value
+
+
+def describe(config, where="config.yaml"):
+    """Model name and constructor arguments of a release configuration (method, section 9).
+
+    config: the parsed config.yaml; `where` names it in errors. Configurations without model.name are pretraining ones,
+    or old fine-tuning ones, told by the section they have. Raises ValueError naming the missing or unknown field.
+    """
+    model = _field(config, "model", where)
+    name = model.get("name") or next((n for n in ("convunetr", "convvit") if n in model), "cinema")
+    describers = {"cinema": _cinema, "convvit": _convvit, "convunetr": _convunetr, "unet": _unet, "resnet": _resnet}
+    if name not in describers:
+        raise ValueError(f"{where}: model.name is {name!r}; known are {', '.join(describers)}")
+    return describers[name](config, where)
+
+
+def _field(config, path, where):
+    value = config
+    for key in path.split("."):
+        if not isinstance(value, dict) or key not in value:
+            raise ValueError(f"{where}: field {path} is missing; take the config.yaml that belongs to the weights")
+        value = value[key]
+    return value
+
+
+def views_of(config, where="config.yaml"):
+    """The views a configuration's model reads, in token order; old files call them model.view."""
+    model = _field(config, "model", where)
+    views = model.get("views") or _field(config, "model.view", where)
+    return [views] if isinstance(views, str) else list(views)
+
+
+def n_outputs(config, where="config.yaml"):
+    """Outputs of a fine-tuned model: its classes, one regressed value, or model.out_chans."""
+    data = _field(config, "data", where)
+    if data.get("class_column"):
+        return len(_field(data, data["class_column"], where))
+    return 1 if data.get("regression_column") else _field(config, "model.out_chans", where)
+
+
+def _per_view(config, value, where):
+    """`value` for every view; long-axis views take the first two of three entries."""
+    return {view: tuple(value if view == "sax" else value[:2]) for view in views_of(config, where)}
+
+
+def _encoder(config, section, prefix, where):
+    """The arguments that describe images and encoder; section: where model sizes are; prefix: of its patch fields."""
+    def get(name):
+        return _field(config, f"{section}.{name}", where)
+
+    if get("size") not in SIZES:
+        raise ValueError(f"{where}: {section}.size is {get('size')!r}; choose one of {', '.join(SIZES)}")
+    views = views_of(config, where)
+    data = {view: _field(config, f"data.{view.split('_')[0]}", where) for view in views}
+    return dict(
+        image_size_dict={v: tuple(_field(data[v], "patch_size", where))[: 3 if v == "sax" else 2] for v in views},
+        in_chans_dict={view: _field(data[view], "in_chans", where) for view in views},
+        enc_patch_size_dict=_per_view(config, get(f"{prefix}patch_size"), where),
+        enc_scale_factor_dict=_per_view(config, get(f"{prefix}scale_factor"), where),
+        enc_conv_chans=tuple(get("enc_conv_chans")),
+        enc_conv_n_blocks=get("enc_conv_n_blocks"),
+        grad_ckpt=bool(config.get("grad_ckpt", False)),
+        **SIZES[get("size")],
+    )
+
+
+def _without_decoder(arguments):
+    return {key: value for key, value in arguments.items() if not key.startswith("dec_")}
+
+
+def _cinema(config, where):
+    return "CineMA", _encoder(config, "model", "", where)
+
+
+def _convvit(config, where):
+    return "ConvViT", dict(
+        _without_decoder(_encoder(config, "model.convvit", "enc_", where)),
+        n_frames=_field(config, "model.n_frames", where),
+        out_chans=n_outputs(config, where),
+        drop_path=_field(config, "model.convvit.drop_path", where),
+    )
+
+
+def _convunetr(config, where):
+    def get(name):
+        return _field(config, f"model.convunetr.{name}", where)
+
+    return "ConvUNetR", dict(
+        _without_decoder(_encoder(config, "model.convunetr", "enc_", where)),
+        out_chans=n_outputs(config, where),
+        dec_chans=tuple(get("dec_chans")),
+        dec_patch_size_dict=_per_view(config, get("dec_patch_size"), where),
+        dec_scale_factor_dict=_per_view(config, get("dec_scale_factor"), where),
+        dropout=get("dropout"),
+        drop_path=get("drop_path"),
+    )
+
+
+def _single_view(config, where):
+    """The one view of a baseline: its dimensions and channels."""
+    views = views_of(config, where)
+    if len(views) != 1:
+        raise ValueError(f"{where}: a baseline reads one view, model.views lists {len(views)}")
+    return (3 if views[0] == "sax" else 2), _field(config, f"data.{views[0].split('_')[0]}.in_chans", where)
+
+
+def _unet(config, where):
+    n_dims, in_chans = _single_view(config, where)
+    unet = _field(config, "model.unet", where)
+    return "UNet", dict(
+        n_dims=n_dims, in_chans=in_chans, out_chans=n_outputs(config, where), chans=tuple(_field(unet, "chans", where)),
+        dropout=_field(unet, "dropout", where), patch_size=tuple(_field(unet, "patch_size", where))[:n_dims],
+        scale_factor=tuple(_field(unet, "scale_factor", where))[:n_dims],
+        grad_ckpt=bool(config.get("grad_ckpt", False)),
+    )
+
+
+def _resnet(config, where):
+    n_dims, in_chans = _single_view(config, where)
+    return f"ResNet{n_dims}d", dict(
+        depth=_field(config, "model.resnet.depth", where), in_chans=in_chans * _field(config, "model.n_frames", where),
+        out_chans=n_outputs(config, where), layer_inplanes=tuple(_field(config, "model.resnet.layer_inplanes", where)),
+    )

@@ -1,0 +1,168 @@
+"""ConvUNetR: the pretrained encoder with a convolutional decoder, for segmentation and landmark heatmaps."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from cinema.models._timm import Mlp
+from cinema.models.downsample import DownsampleEncoder
+from cinema.models.layers import (
+    ResidualConvBlock,
+    arguments,
+    conv_class,
+    conv_transpose_class,
+    init_weights,
+    run,
+)
+from cinema.models.vit import ViTEncoder
+
+
+class ImageBlock(ResidualConvBlock):
+    """Residual block on the raw image, without waste.
+
+    Layer norm over one channel maps any image to its bias, so with a single input channel only the shortcut sees the
+    image; the convolution path is one number per channel up to the border. Published weights were trained so. Until
+    dropout the path is therefore computed on a 5-voxel image, whose middle stands for the whole interior.
+    """
+
+    def forward(self, x):
+        if self.conv1.in_channels > 1 or not isinstance(self.norm1, nn.LayerNorm):
+            return super().forward(x)
+        reach = self.conv1.kernel_size[0] // 2
+        dropping = self.training and self.dropout.p > 0
+        border = reach if dropping else 2 * reach  # one convolution before the first random step, or two
+        small = x.new_zeros(1, 1, *(min(size, 2 * border + 1) for size in x.shape[2:]))
+        h = F.gelu(self.norm2(self.conv1(F.gelu(self.norm1(small)))))
+        if dropping:
+            h = self.conv2(self.dropout(stretch(h, x.shape[2:]).expand(len(x), -1, *x.shape[2:])))
+        else:
+            h = stretch(self.conv2(h), x.shape[2:])
+        return h + (x if self.shortcut is None else self.shortcut(x))
+
+
+def stretch(x, size):
+    """(b, c, x, y[, z]) brought to `size` by repeating the middle position of every axis that is too short."""
+    for axis, n in enumerate(size, start=2):
+        if x.shape[axis] < n:
+            half = x.shape[axis] // 2
+            index = torch.arange(n, device=x.device)
+            index = torch.where(index < half, index, torch.where(index < n - half, half, index - n + x.shape[axis]))
+            x = x.index_select(axis, index)
+    return x
+
+
+class UpBlock(nn.Module):
+    """Transposed convolution to a finer grid, detail added, two residual blocks."""
+
+    def __init__(self, n_dims, in_chans, out_chans, scale_factor, kernel_size, norm):
+        super().__init__()
+        self.up = conv_transpose_class(n_dims)(in_chans, out_chans, scale_factor, stride=scale_factor)
+        self.conv = nn.ModuleList(ResidualConvBlock(n_dims, out_chans, out_chans, kernel_size, norm=norm)
+                                  for _ in range(2))
+
+    def forward(self, x, detail=None):
+        x = self.up(x)
+        x = x if detail is None else x + detail
+        for block in self.conv:
+            x = block(x)
+        return x
+
+
+class Decoder(nn.Module):
+    """From the coarsest map up to the image: one block per channel count, from the last to the first."""
+
+    def __init__(self, n_dims, chans, patch_size, scale_factor, kernel_size, norm, grad_ckpt=False):
+        super().__init__()
+        self.grad_ckpt = grad_ckpt
+        steps = [(chans[i], chans[i - 1], scale_factor) for i in range(len(chans) - 1, 0, -1)]
+        steps.append((chans[0], chans[0], patch_size))
+        self.blocks = nn.ModuleList(UpBlock(n_dims, *step, kernel_size, norm) for step in steps)
+
+    def forward(self, maps):
+        """maps: finest first, one more than blocks; None where a level adds nothing -> (b, chans[0], x, y[, z])."""
+        x, *details = reversed(maps)
+        for block, detail in zip(self.blocks, details):
+            x = run(block, x, detail, grad_ckpt=self.grad_ckpt)
+        return x
+
+
+def level_of(factor, patch_size, scale_factor, n_levels, view):
+    """The level i at which patch_size * scale_factor^i equals `factor`; ValueError if there is none."""
+    for i in range(n_levels):
+        if tuple(p * s**i for p, s in zip(patch_size, scale_factor)) == tuple(factor):
+            return i
+    raise ValueError(f"{view}: no decoder level has the encoder's factor {tuple(factor)}; "
+                     f"dec_patch_size {tuple(patch_size)} times powers of {tuple(scale_factor)} must reach it")
+
+
+class ConvUNetR(nn.Module):
+    """Encoder of all views, and per view a decoder fed by image, convolution stages and tokens.
+
+    out_chans: classes or landmarks.
+    dec_chans: channels of the decoder, finest first; dec_patch_size_dict: factor of its last step,
+               dec_scale_factor_dict: of the others; dec_kernel_size: of its residual blocks.
+    dropout:   in the blocks that prepare the decoder's input; the decoder itself has none, as published.
+    The other arguments are those of CineMA's encoder.
+    """
+
+    def __init__(self, image_size_dict, in_chans_dict, enc_patch_size_dict, enc_scale_factor_dict, enc_conv_chans,
+                 enc_conv_n_blocks, enc_embed_dim, enc_depth, enc_n_heads, out_chans, dec_chans, dec_patch_size_dict,
+                 dec_scale_factor_dict, dec_kernel_size=3, mlp_ratio=4, qkv_bias=True, norm_layer=nn.LayerNorm,
+                 norm_eps=1e-5, rotary=False, act_layer=nn.GELU, mlp_layer=Mlp, dropout=0.0, drop_path=0.0,
+                 norm="layer", grad_ckpt=False, pos_period=10000.0, pos_scaled=False):
+        super().__init__()
+        self.arguments = arguments(locals())
+        self.enc_down_dict = nn.ModuleDict()
+        self.dec_image_conv_block_dict, self.dec_down_blocks_dict = nn.ModuleDict(), nn.ModuleDict()
+        self.dec_conv_blocks_dict, self.decoder_dict = nn.ModuleDict(), nn.ModuleDict()
+        self.pred_head_dict = nn.ModuleDict()
+        levels = set()
+        for view, image_size in image_size_dict.items():
+            n_dims, chans, patch = len(image_size), in_chans_dict[view], dec_patch_size_dict[view]
+            scale = dec_scale_factor_dict[view]
+            down = DownsampleEncoder(
+                image_size, chans, enc_patch_size_dict[view], enc_scale_factor_dict[view],
+                enc_conv_chans, enc_conv_n_blocks, enc_embed_dim, norm, pos_period, pos_scaled, grad_ckpt)
+            first = level_of(enc_patch_size_dict[view], patch, scale, len(dec_chans), view)
+            n_down = len(dec_chans) - 1 - level_of(down.patch_size, patch, scale, len(dec_chans), view)
+            levels.add((first, n_down))
+            sources = [*enc_conv_chans, *[enc_embed_dim] * (1 + n_down)]
+            block = dict(kernel_size=dec_kernel_size, dropout=dropout, norm=norm)
+            self.enc_down_dict[view] = down
+            self.dec_image_conv_block_dict[view] = ImageBlock(n_dims, chans, dec_chans[0], **block)
+            self.dec_down_blocks_dict[view] = nn.ModuleList(
+                conv_class(n_dims)(enc_embed_dim, enc_embed_dim, scale, stride=scale) for _ in range(n_down))
+            self.dec_conv_blocks_dict[view] = nn.ModuleList(
+                ResidualConvBlock(n_dims, *pair, **block) for pair in zip(sources, dec_chans[first:]))
+            self.decoder_dict[view] = Decoder(n_dims, dec_chans, patch, scale, dec_kernel_size, norm, grad_ckpt)
+            self.pred_head_dict[view] = conv_class(n_dims)(dec_chans[0], out_chans, 1)
+        if len(levels) > 1:
+            raise ValueError(f"views need different decoder levels {sorted(levels)}; give them equal factors")
+        self.n_layers_wo_skip, self.n_downsample_layers = levels.pop()
+        self.encoder = ViTEncoder(
+            enc_embed_dim, enc_depth, enc_n_heads, mlp_ratio=mlp_ratio, qkv_bias=qkv_bias, norm_layer=norm_layer,
+            norm_eps=norm_eps, rotary=rotary, act_layer=act_layer, mlp_layer=mlp_layer, drop_path=drop_path,
+            grad_ckpt=grad_ckpt)
+        init_weights(self)
+
+    def forward(self, image_dict):
+        """view -> (b, c, x, y[, z]) of the size at construction; returns view -> logits (b, out_chans, x, y[, z])."""
+        skips, tokens = {}, {}
+        for view, image in image_dict.items():
+            down = self.enc_down_dict[view]
+            if down.grid(image) != down.grid_size:
+                raise ValueError(f"{view} image has size {tuple(image.shape[2:])}; this model was built for "
+                                 f"{tuple(g * p for g, p in zip(down.grid_size, down.patch_size))}")
+            skips[view], tokens[view] = down(image)
+        counts = [1, *(t.shape[1] for t in tokens.values())]
+        _, *encoded = self.encoder(torch.cat(list(tokens.values()), dim=1)).split(counts, dim=1)
+        return {v: self.decode(v, image_dict[v], skips[v], x) for v, x in zip(tokens, encoded)}
+
+    def decode(self, view, image, skips, tokens):
+        """Logits of one view from its image, the stages' skips and its encoded tokens (b, n, e)."""
+        sources = [*skips, tokens.transpose(1, 2).unflatten(2, self.enc_down_dict[view].grid_size)]
+        for down in self.dec_down_blocks_dict[view]:
+            sources.append(down(sources[-1]))
+        adapted = [block(x) for block, x in zip(self.dec_conv_blocks_dict[view], sources)]
+        maps = [self.dec_image_conv_block_dict[view](image), *[None] * self.n_layers_wo_skip, *adapted]
+        return self.pred_head_dict[view](self.decoder_dict[view](maps))

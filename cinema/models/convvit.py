@@ -1,0 +1,73 @@
+"""ConvViT: the pretrained encoder with a linear head, for classification and regression."""
+
+import torch
+from torch import nn
+
+from cinema.models._timm import Mlp
+from cinema.models.downsample import DownsampleEncoder, Fusion
+from cinema.models.layers import arguments, init_weights
+from cinema.models.vit import ViTEncoder
+
+REDUCTIONS = ("all", "patch", "cls")
+
+
+class ConvViT(nn.Module):
+    """Encoder of all views, and one linear head per view and for the class token.
+
+    n_frames:   frames stacked as channels: (ED, ES) for two.
+    out_chans:  classes or values.
+    head_layer: None builds no heads (features only).
+    The other arguments are those of CineMA's encoder.
+    """
+
+    def __init__(self, image_size_dict, in_chans_dict, enc_patch_size_dict, enc_scale_factor_dict, enc_conv_chans,
+                 enc_conv_n_blocks, enc_embed_dim, enc_depth, enc_n_heads, n_frames, out_chans, mlp_ratio=4,
+                 qkv_bias=True, norm_layer=nn.LayerNorm, norm_eps=1e-5, rotary=False, act_layer=nn.GELU,
+                 mlp_layer=Mlp, drop_path=0.0, norm="layer", head_layer=nn.Linear, grad_ckpt=False,
+                 pos_period=10000.0, pos_scaled=False):
+        super().__init__()
+        self.arguments = arguments(locals())
+        self.enc_down_dict, self.enc_fusion_dict = nn.ModuleDict(), nn.ModuleDict()
+        for view, image_size in image_size_dict.items():
+            down = DownsampleEncoder(
+                image_size, n_frames * in_chans_dict[view], enc_patch_size_dict[view], enc_scale_factor_dict[view],
+                enc_conv_chans, enc_conv_n_blocks, enc_embed_dim, norm, pos_period, pos_scaled, grad_ckpt)
+            self.enc_down_dict[view] = down
+            self.enc_fusion_dict[view] = Fusion(down, norm_layer, norm_eps)
+        self.encoder = ViTEncoder(
+            enc_embed_dim, enc_depth, enc_n_heads, mlp_ratio=mlp_ratio, qkv_bias=qkv_bias, norm_layer=norm_layer,
+            norm_eps=norm_eps, rotary=rotary, act_layer=act_layer, mlp_layer=mlp_layer, drop_path=drop_path,
+            grad_ckpt=grad_ckpt)
+        init_weights(self)
+        self.pred_head_dict = nn.ModuleDict()  # after init_weights: heads start from PyTorch's default
+        if head_layer is not None:
+            for name in [*image_size_dict, "cls"]:
+                self.pred_head_dict[name] = head_layer(enc_embed_dim, out_chans)
+
+    def feature_forward(self, image_dict, mask_dict=None):
+        """Features of any of the views, at any size the patch divides: {"cls": (b, 1, e), view: (b, n, e)}.
+
+        mask_dict: view -> (b, n), True = kept out of its neighbours' convolutions; no token is dropped.
+        """
+        skips, tokens = {}, {}
+        for view, image in image_dict.items():
+            skips[view], tokens[view] = self.enc_down_dict[view](image, mask_dict[view] if mask_dict else None)
+        counts = [1, *(t.shape[1] for t in tokens.values())]
+        cls, *encoded = self.encoder(torch.cat(list(tokens.values()), dim=1)).split(counts, dim=1)
+        return {"cls": cls, **{v: self.enc_fusion_dict[v](x, skips[v]) for v, x in zip(tokens, encoded)}}
+
+    def forward(self, image_dict, mask_dict=None, reduce="all"):
+        """Logits or z-scored values (b, out_chans).
+
+        image_dict: view -> (b, n_frames * in_chans, x, y[, z]).
+        reduce:     "patch" averages the views' heads on mean tokens, "cls" takes the class token's head, "all"
+                    averages both, the class token counting as one view. "patch" and "all" need every view.
+        """
+        if reduce not in REDUCTIONS:
+            raise ValueError(f"reduce is {reduce!r}; choose one of {', '.join(REDUCTIONS)}")
+        missing = [view for view in self.enc_down_dict if view not in image_dict]
+        if missing and reduce != "cls":
+            raise ValueError(f"view {missing[0]} is missing; reduce={reduce!r} averages over all views of the model")
+        features = self.feature_forward(image_dict, mask_dict)
+        names = {"all": list(features), "patch": list(image_dict), "cls": ["cls"]}[reduce]
+        return torch.stack([self.pred_head_dict[name](features[name].mean(dim=1)) for name in names]).mean(dim=0)

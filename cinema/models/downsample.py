@@ -1,0 +1,105 @@
+"""From one view's image to transformer tokens, and the fine detail of the way back into them."""
+
+from math import prod
+
+import torch
+from torch import nn
+
+from cinema.models.layers import ConvNormAct, MaskedConvBlock, conv_class, conv_norm, run
+from cinema.models.patches import grid_of, patchify, position_table, resize_table, select, upsample_mask
+
+
+class ConvStage(nn.Module):
+    """Patches of an image become positions of a coarser one; masked convolution blocks follow."""
+
+    def __init__(self, n_dims, in_chans, out_chans, patch_size, n_blocks, norm):
+        super().__init__()
+        self.patch_embed = ConvNormAct(n_dims, in_chans, out_chans, patch_size, stride=patch_size, norm=norm)
+        self.conv = nn.ModuleList(MaskedConvBlock(n_dims, out_chans, norm) for _ in range(n_blocks))
+
+    def forward(self, x, visible=None):
+        x = self.patch_embed(x)
+        for block in self.conv:
+            x = block(x, visible)
+        return x
+
+
+class PatchEmbed(nn.Module):
+    """Flattened patches through one linear layer: (b, c, x, y[, z]) -> (b, n_patches, embed_dim)."""
+
+    def __init__(self, in_chans, patch_size, embed_dim):
+        super().__init__()
+        self.patch_size = patch_size
+        self.proj = nn.Linear(in_chans * prod(patch_size), embed_dim)
+
+    def forward(self, x):
+        return self.proj(patchify(x, self.patch_size))
+
+
+class DownsampleEncoder(nn.Module):
+    """Convolution stages, then patches, a linear layer and positions.
+
+    image_size:   (x, y[, z]) at construction; it fixes the grid and the position table.
+    patch_size:   of the first stage; scale_factor: of every later one and of the last patches.
+    conv_chans:   channels per stage; none at all gives a plain ViT patch embedding.
+    pos_period, pos_scaled: see patches.position_table.
+    """
+
+    def __init__(self, image_size, in_chans, patch_size, scale_factor, conv_chans, conv_n_blocks, embed_dim,
+                 norm="layer", pos_period=10000.0, pos_scaled=False, grad_ckpt=False):
+        super().__init__()
+        self.grad_ckpt = grad_ckpt
+        self.patch_sizes = [tuple(patch_size)] + [tuple(scale_factor)] * len(conv_chans)
+        self.patch_size = tuple(map(prod, zip(*self.patch_sizes)))  # of a token, in voxels
+        self.grid_size = grid_of(image_size, self.patch_size)
+        channels = [in_chans, *conv_chans]
+        table = position_table(embed_dim, self.grid_size, pos_period, pos_scaled)
+        self.pos_embed = nn.Parameter(table, requires_grad=False)
+        self.conv_blocks = nn.ModuleList(
+            ConvStage(len(image_size), *pair, patch, conv_n_blocks, norm)
+            for *pair, patch in zip(channels, conv_chans, self.patch_sizes)
+        )
+        self.patch_embed = PatchEmbed(channels[-1], self.patch_sizes[-1], embed_dim)
+        self.linear = nn.Linear(embed_dim, embed_dim)
+
+    def grid(self, image):
+        """The token grid of an image; ValueError if its size is not a multiple of the patch."""
+        return grid_of(image.shape[2:], self.patch_size)
+
+    def finer(self, stage):
+        """How many positions of a stage's output one token spans, per axis."""
+        return tuple(map(prod, zip(*self.patch_sizes[stage + 1 :])))
+
+    def forward(self, image, mask=None):
+        """image: (b, c, x, y[, z]); mask: (b, n) True = hidden, or None -> skips (one per stage), tokens (b, n, e)."""
+        grid, x, skips = self.grid(image), image, []
+        for i, stage in enumerate(self.conv_blocks):
+            visible = None
+            if mask is not None:
+                visible = ~upsample_mask(mask.unflatten(1, grid), self.finer(i)).unsqueeze(1)
+                visible = visible.to(x.dtype)
+            x = run(stage, x, visible, grad_ckpt=self.grad_ckpt)
+            skips.append(x)
+        tokens = self.linear(self.patch_embed(x))
+        return skips, tokens + resize_table(self.pos_embed, self.grid_size, grid)
+
+
+class Fusion(nn.Module):
+    """Adds what the convolution stages saw to the encoder's tokens of one view, then normalises."""
+
+    def __init__(self, downsample, norm_layer=nn.LayerNorm, norm_eps=1e-5):
+        """downsample: the view's DownsampleEncoder, whose stages are fused."""
+        super().__init__()
+        n_dims, embed_dim = len(downsample.grid_size), downsample.linear.out_features
+        self.down_convs = nn.ModuleList()
+        for i, stage in enumerate(downsample.conv_blocks):
+            channels, scale = stage.patch_embed.conv.out_channels, downsample.finer(i)
+            self.down_convs.append(conv_class(n_dims)(channels, embed_dim, scale, stride=scale))
+        self.norm = norm_layer(embed_dim, eps=norm_eps)
+
+    def forward(self, tokens, skips, mask=None):
+        """tokens: (b, k, e) of the k visible patches; mask: (b, n) True = hidden, or None for k = n -> (b, k, e)."""
+        for skip, conv in zip(skips, self.down_convs):
+            detail = conv(skip).flatten(2).transpose(1, 2)
+            tokens = tokens + (detail if mask is None else select(detail, ~mask))
+        return self.norm(tokens)

@@ -1,0 +1,124 @@
+"""Convolution blocks shared by the models, in 2D and 3D. Tensors are (batch, channel, x, y[, z])."""
+
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+CONV_NORM_EPS = 1e-6  # of every norm chosen by name, whatever the transformer's norm_eps
+NORMS = ("layer", "instance", "group")
+
+
+def conv_class(n_dims):
+    return {2: nn.Conv2d, 3: nn.Conv3d}[n_dims]
+
+
+def conv_transpose_class(n_dims):
+    return {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}[n_dims]
+
+
+class ChannelNorm(nn.LayerNorm):
+    """LayerNorm over the channels of each position of (b, c, x, y[, z])."""
+
+    def forward(self, x):
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
+def conv_norm(name, n_dims, channels):
+    """The norm of a convolution block: "layer", "instance" (no parameters) or "group" (at most 32 groups)."""
+    if name == "layer":
+        return ChannelNorm(channels, eps=CONV_NORM_EPS)
+    if name == "instance":
+        return {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}[n_dims](channels, eps=CONV_NORM_EPS)
+    if name == "group":
+        return nn.GroupNorm(min(32, channels), channels, eps=CONV_NORM_EPS)
+    raise ValueError(f"norm is {name!r}; choose one of {', '.join(NORMS)}")
+
+
+class ConvNormAct(nn.Module):
+    """Convolution, norm, GELU."""
+
+    def __init__(self, n_dims, in_chans, out_chans, kernel_size, stride=1, padding=0, norm="layer"):
+        super().__init__()
+        self.conv = conv_class(n_dims)(in_chans, out_chans, kernel_size, stride=stride, padding=padding)
+        self.norm = conv_norm(norm, n_dims, out_chans)
+
+    def forward(self, x):
+        return F.gelu(self.norm(self.conv(x)))
+
+
+class ConvMlp(nn.Module):
+    """Per position: channels -> 4 * channels -> channels, with GELU between."""
+
+    def __init__(self, n_dims, channels, ratio=4):
+        super().__init__()
+        self.fc1 = conv_class(n_dims)(channels, ratio * channels, 1)
+        self.fc2 = conv_class(n_dims)(ratio * channels, channels, 1)
+
+    def forward(self, x):
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class MaskedConvBlock(nn.Module):
+    """Depth-wise 5x5(x5) convolution and MLP, both residual; hidden positions do not leak into visible ones."""
+
+    def __init__(self, n_dims, channels, norm="layer"):
+        super().__init__()
+        conv = conv_class(n_dims)
+        self.norm1 = conv_norm(norm, n_dims, channels)
+        self.norm2 = conv_norm(norm, n_dims, channels)
+        self.conv1 = conv(channels, channels, 1)
+        self.conv2 = conv(channels, channels, 1)
+        self.dw_conv = conv(channels, channels, 5, padding=2, groups=channels)
+        self.mlp = ConvMlp(n_dims, channels)
+
+    def forward(self, x, visible=None):
+        """x: (b, c, x, y[, z]); visible: (b, 1, x, y[, z]), 1 visible and 0 hidden, or None for all visible."""
+        h = self.conv1(self.norm1(x))
+        if visible is not None:
+            h = h * visible  # the only place where positions mix; what hidden ones hold afterwards nobody reads
+        x = x + self.conv2(self.dw_conv(h))
+        return x + self.mlp(self.norm2(x))
+
+
+class ResidualConvBlock(nn.Module):
+    """Two norm-GELU-convolutions around a shortcut, which is a 1x1 convolution where the channel counts differ."""
+
+    def __init__(self, n_dims, in_chans, out_chans, kernel_size=3, dropout=0.0, norm="layer"):
+        super().__init__()
+        conv = conv_class(n_dims)
+        self.norm1 = conv_norm(norm, n_dims, in_chans)
+        self.norm2 = conv_norm(norm, n_dims, out_chans)
+        self.conv1 = conv(in_chans, out_chans, kernel_size, padding="same")
+        self.conv2 = conv(out_chans, out_chans, kernel_size, padding="same")
+        self.dropout = nn.Dropout(dropout)
+        self.shortcut = conv(in_chans, out_chans, 1) if in_chans != out_chans else None
+
+    def forward(self, x):
+        h = self.conv1(F.gelu(self.norm1(x)))
+        h = self.conv2(self.dropout(F.gelu(self.norm2(h))))
+        return h + (x if self.shortcut is None else self.shortcut(x))
+
+
+def arguments(values):
+    """A constructor's locals() as JSON can hold them, layer classes by name, so that a saved model can be rebuilt."""
+    return {key: value.__name__ if isinstance(value, type) else value
+            for key, value in values.items() if key not in ("self", "__class__")}
+
+
+def run(module, *inputs, grad_ckpt=False):
+    """module(*inputs); with grad_ckpt its inner values are recomputed in the backward pass instead of kept."""
+    if grad_ckpt and module.training:
+        return checkpoint(module, *inputs, use_reentrant=False)
+    return module(*inputs)
+
+
+def init_weights(model):
+    """Xavier-uniform linear layers with zero bias, unit norms; convolutions keep PyTorch's defaults."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.LayerNorm):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)

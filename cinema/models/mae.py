@@ -1,0 +1,166 @@
+"""CineMA: a masked autoencoder over the views of one heart.
+
+Most patches of every view are hidden. A transformer sees the rest, of all views together; a smaller one has to paint
+the hidden patches from what it made of them. To do so it must learn how hearts look and how views relate.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from cinema.models._timm import Mlp
+from cinema.models.downsample import DownsampleEncoder, Fusion
+from cinema.models.layers import arguments, init_weights
+from cinema.models.patches import patchify, position_table, random_mask, select
+from cinema.models.vit import Transformer, ViTEncoder
+
+
+class ViewEmbed(nn.Module):
+    """What the decoder knows of a view before looking: where its patches lie, and a token for hidden ones."""
+
+    def __init__(self, embed_dim, grid_size, pos_period=10000.0, pos_scaled=False):
+        super().__init__()
+        table = position_table(embed_dim, grid_size, pos_period, pos_scaled)
+        self.pos_embed = nn.Parameter(table, requires_grad=False)
+        self.mask_token = nn.Parameter(torch.empty(1, 1, embed_dim))
+        nn.init.normal_(self.mask_token, std=0.02)
+
+    def forward(self, mask):
+        """mask: (b, n) True = hidden -> positions of visible, mask tokens with positions of hidden patches."""
+        positions = self.pos_embed.expand(mask.shape[0], -1, -1)
+        return select(positions, ~mask), self.mask_token + select(positions, mask)
+
+
+def reconstruction_loss(pred, target, mask, norm_target=False):
+    """Mean squared error over the hidden patches of one view.
+
+    pred:        (b, k, p), the k hidden patches in order; target: (b, n, p), all patches; mask: (b, n) True = hidden.
+    norm_target: compare with patches brought to mean 0 and deviation 1 each, so that bright blood does not dominate.
+    Returns the loss (NaN where nothing is hidden) and a dict of detached scalars.
+    """
+    target = target.detach()
+    mean, std = target.mean(dim=-1, keepdim=True), target.std(dim=-1, keepdim=True)
+    metrics = {"target_mean": mean.mean(), "target_std": std.mean()}
+    if norm_target:
+        target = (target - mean) / (std + 1e-6)
+    hidden = select(target, mask)
+    loss = F.mse_loss(pred, hidden)
+    metrics["mse_loss"] = loss.detach()
+    if norm_target and hidden.numel():
+        metrics.update(normed_target_max=hidden.max(), pred_max=pred.detach().max())
+    return loss, metrics
+
+
+class CineMA(nn.Module):
+    """Masked autoencoder; every `*_dict` is keyed by view.
+
+    image_size_dict:       (x, y[, z]) of each view's image.
+    in_chans_dict:         its channels.
+    enc_patch_size_dict:   first patch; enc_scale_factor_dict: factor of every later stage.
+    enc_conv_chans:        channels of the convolution stages; enc_conv_n_blocks: blocks in each.
+    enc_*, dec_*:          width, depth and heads of the two transformers.
+    norm_target:           see reconstruction_loss.
+    cross_attn:            True: hidden patches ask the visible ones; False: all patches attend to all.
+    norm_eps:              of transformer norms, except the decoder's last (always 1e-5).
+    norm:                  of the convolution stages, see layers.conv_norm.
+    grad_ckpt:             trade time for memory in training.
+    pos_period, pos_scaled: see patches.position_table; the published defaults suit grids of 12 and more.
+    """
+
+    def __init__(self, image_size_dict, in_chans_dict, enc_patch_size_dict, enc_scale_factor_dict, enc_conv_chans,
+                 enc_conv_n_blocks, enc_embed_dim, enc_depth, enc_n_heads, dec_embed_dim, dec_depth, dec_n_heads,
+                 mlp_ratio=4, qkv_bias=True, norm_target=False, cross_attn=True, norm_layer=nn.LayerNorm,
+                 norm_eps=1e-5, rotary=False, act_layer=nn.GELU, mlp_layer=Mlp, drop_path=0.0, norm="layer",
+                 grad_ckpt=False, pos_period=10000.0, pos_scaled=False):
+        super().__init__()
+        self.arguments = arguments(locals())
+        if rotary and cross_attn:
+            raise ValueError("rotary=True needs cross_attn=False: rotary attention takes no separate context")
+        self.norm_target, self.cross_attn = norm_target, cross_attn
+        positions = dict(pos_period=pos_period, pos_scaled=pos_scaled)
+        transformer = dict(mlp_ratio=mlp_ratio, qkv_bias=qkv_bias, norm_layer=norm_layer, norm_eps=norm_eps,
+                           rotary=rotary, act_layer=act_layer, mlp_layer=mlp_layer, drop_path=drop_path,
+                           grad_ckpt=grad_ckpt)
+        self.enc_down_dict, self.enc_fusion_dict = nn.ModuleDict(), nn.ModuleDict()
+        self.dec_embed_dict, self.pred_head_dict = nn.ModuleDict(), nn.ModuleDict()
+        for view, image_size in image_size_dict.items():
+            down = DownsampleEncoder(
+                image_size, in_chans_dict[view], enc_patch_size_dict[view], enc_scale_factor_dict[view],
+                enc_conv_chans, enc_conv_n_blocks, enc_embed_dim, norm=norm, grad_ckpt=grad_ckpt, **positions)
+            self.enc_down_dict[view] = down
+            self.enc_fusion_dict[view] = Fusion(down, norm_layer, norm_eps)
+            self.dec_embed_dict[view] = ViewEmbed(dec_embed_dim, down.grid_size, **positions)
+            n_values = torch.Size(down.patch_size).numel() * in_chans_dict[view]
+            self.pred_head_dict[view] = nn.Linear(dec_embed_dim, n_values)
+        self.encoder = ViTEncoder(enc_embed_dim, enc_depth, enc_n_heads, **transformer)
+        self.dec_linear = nn.Linear(enc_embed_dim, dec_embed_dim)
+        self.decoder = Transformer(dec_embed_dim, dec_depth, dec_n_heads, **transformer)
+        init_weights(self)
+
+    def forward(self, image_dict, enc_mask_ratio=0.75, enc_mask_dict=None, generator=None):
+        """Hide, encode, decode, compare.
+
+        image_dict:     view -> (b, c, x, y[, z]) at the size of construction; its order is the token order.
+        enc_mask_ratio: share of patches hidden in each view.
+        enc_mask_dict:  masks to use instead of drawing them: view -> (b, n), True = hidden, one count for all rows.
+        generator:      torch.Generator of the draw, on the images' device.
+        Returns loss, predictions {view: (b, hidden, voxels of a patch)}, masks, metrics (dict of scalars).
+        """
+        masks = enc_mask_dict or self.random_masks(image_dict, enc_mask_ratio, generator)
+        latent = self.encode(image_dict, masks)
+        predictions = self.decode(latent, masks)
+        loss, metrics = self.loss(image_dict, predictions, masks)
+        return loss, predictions, masks, metrics
+
+    def random_masks(self, image_dict, ratio, generator=None):
+        """view -> (b, n) masks, drawn one view after the other."""
+        return {
+            view: random_mask(len(image), self.enc_down_dict[view].pos_embed.shape[1], ratio, image.device, generator)
+            for view, image in image_dict.items()
+        }
+
+    def encode(self, image_dict, masks=None):
+        """What the encoder makes of the visible patches: {"cls": (b, 1, e), view: (b, visible, e)}."""
+        skips, tokens = {}, {}
+        for view, image in image_dict.items():
+            mask = masks[view] if masks else None
+            skips[view], tokens[view] = self.enc_down_dict[view](image, mask)
+            if masks:
+                tokens[view] = select(tokens[view], ~mask)
+        counts = [1, *(t.shape[1] for t in tokens.values())]
+        cls, *encoded = self.encoder(torch.cat(list(tokens.values()), dim=1)).split(counts, dim=1)
+        fused = {
+            view: self.enc_fusion_dict[view](x, skips[view], masks[view] if masks else None)
+            for view, x in zip(tokens, encoded)
+        }
+        return {"cls": cls, **fused}
+
+    feature_forward = encode
+
+    def decode(self, latent, masks):
+        """Predicted voxels of the hidden patches: view -> (b, hidden, voxels of a patch)."""
+        x = {name: self.dec_linear(tokens) for name, tokens in latent.items()}
+        visible, hidden = {}, {}
+        for view, mask in masks.items():
+            positions, hidden[view] = self.dec_embed_dict[view](mask)
+            visible[view] = x[view] + positions
+        counts = [h.shape[1] for h in hidden.values()]
+        queries, context = [x["cls"], *hidden.values()], list(visible.values())
+        if self.cross_attn:
+            x = self.decoder(torch.cat(queries, dim=1), torch.cat(context, dim=1))
+        else:
+            x = self.decoder(torch.cat([queries[0], *context, *queries[1:]], dim=1))
+        x = x[:, x.shape[1] - sum(counts) :]
+        return {view: self.pred_head_dict[view](part) for view, part in zip(masks, x.split(counts, dim=1))}
+
+    def loss(self, image_dict, predictions, masks):
+        """Mean over the views whose loss is finite (NaN if none is), and a dict of detached scalars."""
+        losses, metrics = [], {}
+        for view, image in image_dict.items():
+            target = patchify(image, self.enc_down_dict[view].patch_size)
+            loss, values = reconstruction_loss(predictions[view], target, masks[view], self.norm_target)
+            losses.append(loss)
+            metrics.update({f"{view}_{name}": value for name, value in values.items()})
+        losses = torch.stack(losses)
+        total = losses[losses.isfinite()].mean()
+        return total, {**metrics, "loss": total.detach()}

@@ -1,0 +1,96 @@
+"""UNet: the convolutional baseline of segmentation and heatmap tasks."""
+
+import torch.nn.functional as F
+from torch import nn
+
+from cinema.models.layers import (
+    ConvNormAct,
+    ResidualConvBlock,
+    arguments,
+    conv_class,
+    conv_transpose_class,
+    run,
+)
+
+
+class Level(nn.Module):
+    """Residual blocks of one resolution, and the step to the next coarser (`down`) or finer (`up`) one."""
+
+    def __init__(self, blocks, **step):
+        super().__init__()
+        self.conv = nn.ModuleList(blocks)
+        for name, module in step.items():
+            self.add_module(name, module)
+
+
+class Half(nn.Module):
+    """The way down or the way up: an entry convolution and levels."""
+
+    def __init__(self, in_conv, levels):
+        super().__init__()
+        self.in_conv = in_conv
+        self.blocks = nn.ModuleList(levels)
+
+
+class UNet(nn.Module):
+    """Encoder-decoder with a skip after every block.
+
+    n_dims:       2 or 3.
+    chans:        channels per level, finest first.
+    patch_size:   factor of the first step down and the last step up; scale_factor: of the others.
+    n_blocks:     residual blocks per level and side.
+    norm:         "instance", "layer" or "group".
+    grad_ckpt:    trade time for memory in training.
+    """
+
+    def __init__(self, n_dims, in_chans, out_chans, chans, dropout=0.0, patch_size=2, scale_factor=2, n_blocks=2,
+                 kernel_size=3, norm="instance", grad_ckpt=False):
+        super().__init__()
+        self.arguments = arguments(locals())
+        self.grad_ckpt = grad_ckpt
+
+        def level(channels, **step):
+            blocks = [ResidualConvBlock(n_dims, channels, channels, kernel_size, dropout, norm)
+                      for _ in range(n_blocks)]
+            return Level(blocks, **step)
+
+        def in_conv(first, last):
+            return ConvNormAct(n_dims, first, last, kernel_size, padding="same", norm=norm)
+
+        conv, transposed = conv_class(n_dims), conv_transpose_class(n_dims)
+        factors = [patch_size, *[scale_factor] * (len(chans) - 2)]
+        steps = list(zip(chans, chans[1:], factors))
+        down = [level(a, down=conv(a, b, f, stride=f)) for a, b, f in steps]
+        up = [level(b, up=transposed(b, a, f, stride=f)) for a, b, f in reversed(steps)]
+        self.encoder = Half(in_conv(in_chans, chans[0]), [*down, level(chans[-1])])
+        # decoder.in_conv is never called: published weights hold it, so the keys stay
+        self.decoder = Half(in_conv(chans[-1], chans[0]), [*up, level(chans[0])])
+        self.out_conv = conv(chans[0], out_chans, 1)
+
+    def forward(self, image_dict):
+        """view -> (b, in_chans, x, y[, z]) of any size; returns view -> logits (b, out_chans, x, y[, z])."""
+        return {view: self.segment(image) for view, image in image_dict.items()}
+
+    def segment(self, image):
+        x = self.encoder.in_conv(image)
+        skips = [x]
+        for level in self.encoder.blocks:
+            for block in level.conv:
+                x = run(block, x, grad_ckpt=self.grad_ckpt)
+                skips.append(x)
+            if hasattr(level, "down"):
+                x = level.down(x)
+                skips.append(x)
+        x = skips.pop()
+        for level in self.decoder.blocks:
+            for block in level.conv:
+                x = run(block, x, grad_ckpt=self.grad_ckpt) + skips.pop()
+            if hasattr(level, "up"):
+                finer = skips.pop()
+                x = pad_end(level.up(x), finer.shape[2:]) + finer
+        return self.out_conv(x)
+
+
+def pad_end(x, size):
+    """(b, c, x, y[, z]) filled with zeros at the end of each axis up to `size`."""
+    return F.pad(x, [pad for have, want in zip(x.shape[:1:-1], size[::-1]) for pad in (0, want - have)])

@@ -1,0 +1,119 @@
+"""The transformer: attention, blocks, and the encoder over the tokens of all views. Tokens are (batch, n, width)."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from cinema.models._timm import DropPath, Mlp, SwiGLU
+from cinema.models.layers import run
+
+# width, depth and heads of encoder and decoder
+SIZES = {
+    "tiny": dict(enc_embed_dim=16, enc_depth=1, enc_n_heads=2, dec_embed_dim=16, dec_depth=1, dec_n_heads=2),
+    "base": dict(enc_embed_dim=768, enc_depth=12, enc_n_heads=12, dec_embed_dim=512, dec_depth=8, dec_n_heads=16),
+    "large": dict(enc_embed_dim=1024, enc_depth=24, enc_n_heads=16, dec_embed_dim=512, dec_depth=8, dec_n_heads=16),
+    "huge": dict(enc_embed_dim=1280, enc_depth=32, enc_n_heads=16, dec_embed_dim=512, dec_depth=8, dec_n_heads=16),
+}
+
+
+def rotate(x):
+    """Rotary embedding: channel pairs (i, i + d/2) of x (b, n, m, d) turned by index_n * 10000^(-2i/d)."""
+    n, d = x.shape[1], x.shape[3]
+    frequencies = 10000.0 ** (-torch.arange(0, d, 2, device=x.device, dtype=torch.float32) / d)
+    angles = torch.arange(n, device=x.device, dtype=torch.float32)[:, None] * frequencies
+    cos, sin = (f(torch.cat([angles, angles], dim=1))[None, :, None].to(x.dtype) for f in (torch.cos, torch.sin))
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat([-second, first], dim=-1) * sin
+
+
+class Attention(nn.Module):
+    """Multi-head attention of x to `context` (or to itself)."""
+
+    def __init__(self, dim, n_heads, qkv_bias=True, rotary=False):
+        super().__init__()
+        if dim % n_heads:
+            raise ValueError(f"width {dim} does not split over {n_heads} heads; choose a multiple")
+        self.n_heads, self.rotary = n_heads, rotary
+        self.q = nn.Linear(dim, dim, bias=qkv_bias)
+        self.kv = nn.Linear(dim, 2 * dim, bias=qkv_bias)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x, context=None):
+        """x: (b, n, dim), context: (b, m, dim) -> (b, n, dim)."""
+        if self.rotary and context is not None:
+            raise ValueError("rotary attention takes no separate context; use self attention")
+        k, v = self.kv(x if context is None else context).chunk(2, dim=-1)
+        q, k, v = (t.unflatten(2, (self.n_heads, -1)).transpose(1, 2) for t in (self.q(x), k, v))
+        if self.rotary:
+            # (b, heads, n, d): the angle follows the head, not the token. Published so; kept for its weights.
+            q, k = rotate(q), rotate(k)
+        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+def mlp_hidden(mlp_layer, dim, ratio):
+    """Hidden width of a block's MLP; SwiGLU takes two thirds of it, rounded up to a multiple of 256."""
+    return int((ratio * dim * 2 / 3 + 255) // 256 * 256) if issubclass(mlp_layer, SwiGLU) else int(ratio * dim)
+
+
+class Block(nn.Module):
+    """Attention and MLP, each normalised at its entry and added. A given context is used as it is, un-normalised."""
+
+    def __init__(self, dim, n_heads, mlp_ratio=4, qkv_bias=True, norm_layer=nn.LayerNorm, norm_eps=1e-5,
+                 rotary=False, act_layer=nn.GELU, mlp_layer=Mlp, drop_path=0.0):
+        super().__init__()
+        self.norm1 = norm_layer(dim, eps=norm_eps)
+        self.attn = Attention(dim, n_heads, qkv_bias, rotary)
+        self.norm2 = norm_layer(dim, eps=norm_eps)
+        self.mlp = mlp_layer(in_features=dim, hidden_features=mlp_hidden(mlp_layer, dim, mlp_ratio), act_layer=act_layer)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x, context=None):
+        x = x + self.drop_path(self.attn(self.norm1(x), context))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+class Transformer(nn.Module):
+    """Blocks and a final norm: the decoder, and the encoder's base.
+
+    norm_eps: of the blocks; final_eps: of the final norm.
+    block:    the remaining arguments of Block.
+    """
+
+    def __init__(self, dim, depth, n_heads, norm_layer=nn.LayerNorm, norm_eps=1e-5, final_eps=1e-5, grad_ckpt=False,
+                 **block):
+        super().__init__()
+        self.grad_ckpt = grad_ckpt
+        self.blocks = nn.ModuleList(
+            Block(dim, n_heads, norm_layer=norm_layer, norm_eps=norm_eps, **block) for _ in range(depth)
+        )
+        self.norm = norm_layer(dim, eps=final_eps)
+
+    def forward(self, x, context=None):
+        """x: (b, n, dim), context: (b, m, dim) or None -> (b, n, dim)."""
+        for block in self.blocks:
+            x = run(block, x, context, grad_ckpt=self.grad_ckpt)
+        return self.norm(x)
+
+
+class ViTEncoder(Transformer):
+    """Transformer with a class token, which comes first and has no position."""
+
+    def __init__(self, dim, depth, n_heads, norm_eps=1e-5, **kwargs):
+        super().__init__(dim, depth, n_heads, norm_eps=norm_eps, final_eps=norm_eps, **kwargs)
+        self.cls_token = nn.Parameter(torch.empty(1, 1, dim))
+        nn.init.normal_(self.cls_token, std=0.02)
+
+    def forward(self, x):
+        """(b, n, dim) -> (b, 1 + n, dim), the class token first."""
+        return super().forward(self.with_class_token(x))
+
+    def with_class_token(self, x):
+        return torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
+
+    def layers(self, x):
+        """What every block gives, the last one after the final norm: (b, 1 + n, dim, depth)."""
+        x, outputs = self.with_class_token(x), []
+        for block in self.blocks:
+            x = block(x)
+            outputs.append(x)
+        return torch.stack([*outputs[:-1], self.norm(x)], dim=-1)
