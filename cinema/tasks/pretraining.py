@@ -1,0 +1,36 @@
+"""Pretraining: predict the hidden patches of all views from the visible ones."""
+
+from functools import partial
+
+from cinema.tasks.task import Task, identity
+
+MASK_RATIO = 0.75
+
+
+def loss(model, batch, mask_ratio):
+    """The masked autoencoder's own loss; masks come from torch's generator, which the caller seeds."""
+    value, _, _, metrics = model(batch["image"], mask_ratio)
+    return value, {name: float(number) for name, number in metrics.items() if name.endswith("mse_loss")}
+
+
+def evaluate(model, batch, window=None, *, mask_ratio):
+    """A row per study, frame and view: mean squared error of the hidden patches. Batches of one."""
+    _, numbers = loss(model, batch, mask_ratio)
+    return [{**identity(batch, 0), "view": name.removesuffix("_mse_loss"), "mse": mse} for name, mse in numbers.items()]
+
+
+def summary(table):
+    """Mean over studies of the error per view, and `loss`, their mean."""
+    per_view = table.groupby("view", sort=False)["mse"].mean()
+    return {"loss": float(per_view.mean()), **{f"{view}_mse_loss": float(mse) for view, mse in per_view.items()}}
+
+
+def task(mask_ratio=MASK_RATIO):
+    """Pretraining with this share of patches hidden."""
+    if not 0 < mask_ratio < 1:
+        raise ValueError(f"mask_ratio is {mask_ratio}; it must lie between 0 and 1")
+    parts = [partial(function, mask_ratio=mask_ratio) for function in (loss, evaluate)]
+    return Task("pretraining", *parts, summary, monitor="loss", maximise=False)
+
+
+TASK = task()

@@ -1,0 +1,258 @@
+"""Checks of the golden helper cases: what is not a model. HANDLERS maps a case to a function of its folder."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+
+from cinema import metrics, models
+from cinema.evaluate import ef_table
+from cinema.optim import learning_rate, parameter_groups
+from cinema.tasks import classification, landmarks, segmentation, windows
+from cinema.transforms import crop_to, min_max, pad_end
+
+
+def assert_equal(ours, reference, what):
+    """The README's rule: integers and booleans equal, else 1e-5 * max(1, std) + 1e-4 * |reference|; NaN at NaN."""
+    ours, reference = np.asarray(ours), np.asarray(reference)
+    assert ours.shape == reference.shape, f"{what}: shape {ours.shape}, reference {reference.shape}"
+    if reference.dtype.kind in "iub":
+        np.testing.assert_array_equal(ours, reference, err_msg=what)
+        return
+    finite = np.isfinite(reference)
+    np.testing.assert_array_equal(ours[~finite], reference[~finite], err_msg=f"{what}: NaN or inf")
+    ours, reference = ours[finite].astype(float), reference[finite].astype(float)
+    if reference.size:
+        excess = np.abs(ours - reference) - (1e-5 * max(1.0, reference.std()) + 1e-4 * np.abs(reference))
+        assert excess.max() <= 0, f"{what}: beyond the tolerance by {excess.max():.3g}"
+
+
+def _case(folder):
+    read = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("config",)}["config"]
+    files = [load_file(folder / f"{name}.safetensors") for name in ("inputs", "outputs")
+             if (folder / f"{name}.safetensors").exists()]
+    return read, *files
+
+
+def _model(folder):
+    """The model of another golden case, with its weights."""
+    config = json.loads((folder / "config.json").read_text())
+    model = getattr(models, config["model"])(**config["kwargs"])
+    model.load_state_dict(load_file(folder / "weights.safetensors"))
+    return model.eval()
+
+
+REGIONS = {"default": {1: (1,), 2: (2,), 3: (3,)}, "emidec": metrics.EMIDEC_REGIONS}
+
+
+def segmentation_metrics(folder):
+    config, inputs, outputs = _case(folder)
+    for spec in config["specs"]:
+        k = spec["index"]
+        logits, labels = inputs[f"logits.{k}"], inputs[f"labels.{k}"][:, 0]
+        loss, parts = segmentation.dice_and_cross_entropy(logits, labels)
+        assert_equal(loss, outputs[f"loss.{k}"], f"loss {k}")
+        assert_equal(parts["dice_loss"], outputs[f"loss.{k}.mean_dice_loss"], f"dice loss {k}")
+        assert_equal(parts["cross_entropy"], outputs[f"loss.{k}.cross_entropy"], f"cross entropy {k}")
+        if f"stability.{k}" in outputs:
+            ours = np.stack([metrics.stability(item) for item in logits])
+            assert_equal(ours, outputs[f"stability.{k}"], f"stability {k}")
+        ours = [_mask_metrics(spec, item, true) for item, true in zip(logits, labels, strict=True)]
+        for name in spec.get("metric_names", ()):
+            assert_equal([one[name] for one in ours], outputs[f"metric.{k}.{name}"], f"{name} {k}")
+
+
+def _mask_metrics(spec, logits, labels):
+    predicted, labels, result = logits.argmax(0).numpy(), labels.numpy(), {}
+    default = spec["metrics"] == "default"
+    regions = {c: r for c, r in REGIONS[spec["metrics"]].items() if c < spec["classes"]}
+    stability = metrics.stability(logits)
+    for c, values in regions.items():
+        a, b = np.isin(predicted, values), np.isin(labels, values)
+        result[f"class_{c}_dice_score"] = (metrics.dice if default else metrics.dice_counting_empty)(a, b)
+        result[f"class_{c}_iou_score"] = metrics.iou(a, b)
+        result[f"class_{c}_stability_score"] = stability[c]
+        result[f"class_{c}_hausdorff_distance_95"] = metrics.hd95_mm(a, b, spec["spacing"])
+        result[f"class_{c}_pred_volume"] = metrics.volume_ml(a, spec["spacing"])
+        result[f"class_{c}_true_volume"] = metrics.volume_ml(b, spec["spacing"])
+    mean = np.mean if default else np.nanmean
+    for name in ("dice_score", "iou_score", "stability_score", "hausdorff_distance_95"):
+        result[f"mean_{name}"] = mean([result[f"class_{c}_{name}"] for c in regions])
+    return result
+
+
+def volumes_ef(folder):
+    _, inputs, outputs = _case(folder)
+    ef = json.loads((folder / "ef.json").read_text())
+    volumes = [metrics.volumes_ml(labels[0], ef["spacing_mm"], 4) for labels in inputs["labels"].numpy()]
+    assert_equal(volumes, outputs["volumes_ml"], "volumes")
+    for row in ef["volumes_ed_es"]:
+        assert_equal(metrics.ejection_fraction_percent(row["edv"], row["esv"]), row["ef"], "EF")
+    rows = [{"study": r["pid"], "phase": "ED" if r["is_ed"] else "ES", "structure": "LV", "view": "sax",
+             "true_volume_ml": r["true"], "volume_ml": r["pred"]} for r in ef["table_rows"]]
+    names = {"true_edv": "true_edv_ml", "pred_edv": "edv_ml", "true_esv": "true_esv_ml", "pred_esv": "esv_ml",
+             "true_ef": "true_ef_percent", "pred_ef": "ef_percent", "ef_error": "ef_error_percent"}
+    table = ef_table(pd.DataFrame(rows)).set_index("study")
+    for study, expected in ef["table_result"].items():
+        for theirs, ours in names.items():
+            assert_equal(table.loc[study, ours], expected[theirs], f"{study} {theirs}")
+    for row in ef["ef_regions"]:
+        assert metrics.ef_band(row["ef"]) == row["region"], row
+    pair = ef["coefficient_of_variance"]
+    assert_equal(metrics.coefficient_of_variation_percent(pair["x"], pair["y"]) / 100, pair["value"], "CV")
+
+
+class _Given(torch.nn.Module):
+    """A model whose output is given."""
+
+    def __init__(self, output):
+        super().__init__()
+        self.output = output
+
+    def forward(self, images):
+        return self.output
+
+
+def classification_regression(folder):
+    _, inputs, outputs = _case(folder)
+    expected = json.loads((folder / "metrics.json").read_text())
+    for case in ("binary", "five", "one_label_only"):
+        logits, labels = inputs[f"{case}.logits"], inputs[f"{case}.labels"]
+        loss, _ = classification.loss(_Given(logits), {"image": None, "target": labels})
+        assert_equal(loss, outputs[f"{case}.loss"], f"{case} loss")
+        ours = metrics.classification_metrics(logits.softmax(1), labels)
+        for name, value in expected[case].items():
+            assert_equal(ours[name], value, f"{case} {name}")
+    predicted, true = inputs["regression.preds"], inputs["regression.labels"]
+    from cinema.tasks import regression
+
+    loss, parts = regression.TASK.loss(_Given(predicted), {"image": None, "target": true[:, 0]})
+    assert_equal(loss, outputs["regression.loss"], "regression loss")
+    assert_equal(parts["mae"], expected["regression_loss_parts"]["mae_loss"], "regression mae")
+    ours = metrics.regression_metrics(predicted, true)
+    for name, value in expected["regression"].items():
+        assert_equal(ours[name], value, f"regression {name}")
+
+
+def landmark_helpers(folder):
+    config, inputs, outputs = _case(folder)
+    size, spacing = config["size"], config["spacing"]
+    points = inputs["coords"].reshape(-1, 3, 2)
+    heat = landmarks.heatmaps(points, size)
+    assert_equal(heat, outputs["heatmap"], "heatmap")
+    for name, image in (("heatmap", heat), ("noisy", inputs["noisy"])):
+        assert_equal(landmarks.soft_argmax(image).flatten(1), outputs[f"soft_argmax.{name}"], f"soft argmax {name}")
+    assert_equal(landmarks.soft_argmax(inputs["noisy"], 10.0).flatten(1), outputs["soft_argmax_beta10.noisy"], "beta 10")
+    dice, cross_entropy = landmarks.heatmap_loss_parts(inputs["logits"], heat)
+    assert_equal(dice, outputs["heatmap.loss.dice_loss"], "dice loss")
+    assert_equal(cross_entropy, outputs["heatmap.loss.bce_loss"], "bce loss")
+    assert_equal(dice + cross_entropy, outputs["heatmap.loss"], "heatmap loss")
+    batch = {"id": ["a", "b", "c"], "frame": torch.zeros(3), "phase": [""] * 3, "points": {"lax_4c": points},
+             "image": {"lax_4c": torch.zeros(3, 1, *size)}, "spacing_mm": {"lax_4c": torch.tensor([spacing] * 3)}}
+    rows = landmarks.HEATMAP.evaluate(_Given({"lax_4c": inputs["logits"]}), batch)
+    _landmark_rows(rows, outputs, "heatmap")
+    scale = torch.tensor(size)
+    predicted = inputs["pred"].reshape(-1, 3, 2) * scale
+    wings = landmarks.coordinate_loss_parts(predicted, points)
+    assert_equal(wings[0], outputs["regression.landmark_wing_loss"], "wing loss")
+    assert_equal(wings[1], outputs["regression.relative_distance_wing_loss"], "relative wing loss")
+    assert_equal(landmarks.wing(predicted, points), outputs["wing"], "wing")
+    assert_equal(F.l1_loss(predicted, points.float()), outputs["regression.landmark_mae"], "mae")
+    relation = landmarks.relative(points.float())
+    assert_equal(relation.flatten(1), outputs["relative"], "relative")
+    assert_equal(F.l1_loss(landmarks.relative(predicted), relation), outputs["regression.relative_distance_mae"], "mae")
+    assert_equal((points / scale).flatten(1), outputs["coords.normalised"], "normalised")
+    model = _Given(inputs["pred"])
+    loss, _ = landmarks.COORDINATE.loss(model, batch)
+    assert_equal(loss, outputs["regression.loss"], "coordinate loss")
+    _landmark_rows(landmarks.COORDINATE.evaluate(model, batch), outputs, "coords")
+
+
+def _landmark_rows(rows, outputs, kind):
+    for k, name in enumerate(landmarks.LANDMARKS, 1):
+        mine = [row for row in rows if row["landmark"] == name]
+        for ours, theirs in (("x", f"pred_x{k}"), ("y", f"pred_y{k}"), ("true_x", f"true_x{k}"), ("true_y", f"true_y{k}"),
+                             ("distance_mm", f"distance{k}"), ("dice", f"landmark_{k}_dice_score")):
+            if f"{kind}.metric.{theirs}" in outputs:
+                assert_equal([row[ours] for row in mine], outputs[f"{kind}.metric.{theirs}"], f"{kind} {theirs}")
+    mean = np.mean([[row["distance_mm"] for row in rows if row["study"] == s] for s in "abc"], axis=1)
+    assert_equal(mean, outputs[f"{kind}.metric.mean_distance"], f"{kind} mean distance")
+
+
+def lr_groups(folder):
+    for case in json.loads((folder / "groups.json").read_text()).values():
+        model = getattr(models, case["model"])(**case["kwargs"])
+        groups = parameter_groups(model, case["weight_decay"], case["layer_decay"])
+        found = {id(p): group for group in groups for p in group["params"]}
+        ours = {name: found[id(p)] for name, p in model.named_parameters() if id(p) in found}
+        assert set(ours) == set(case["parameters"])
+        for name, expected in case["parameters"].items():
+            assert_equal(ours[name]["lr_scale"], expected["lr_scale"], f"{name} scale")
+            assert_equal(ours[name]["weight_decay"], expected["weight_decay"], f"{name} decay")
+
+
+def lr_schedule(folder):
+    schedule = json.loads((folder / "schedule.json").read_text())
+    for case in schedule["learning_rate"]:
+        for sample in case["samples"]:
+            ours = learning_rate(sample["step"], case["lr"], case["min_lr"], case["warmup"], case["total"])
+            assert_equal(ours, sample["lr"], f"step {sample['step']}")
+            assert_equal(ours * 0.3, sample["lr_of_group_with_scale_0.3"], f"scaled, step {sample['step']}")
+    table = schedule["cosine_table"]
+    first = table["freeze"] + table["warmup"]
+    ours = [*[0.0] * table["freeze"], *np.linspace(table["start"], table["base"], table["warmup"])]
+    ours += [learning_rate(i, table["base"], table["final"], 0, table["total"] - first) for i in range(table["total"] - first)]
+    ours += [table["final"]] * (len(table["values"]) - len(ours))
+    assert_equal(ours, table["values"], "cosine table")
+
+
+def sliding_window(folder):
+    _, inputs, outputs = _case(folder)
+    sliding = json.loads((folder / "sliding.json").read_text())
+    for grid in sliding["grids"]:
+        ours = windows.corners(grid["image"], grid["patch"], grid["overlap"])
+        assert [list(corner) for corner in ours] == grid["starts"], grid
+    image, window, overlap = inputs["aggregate.image"], sliding["aggregate"]["patch"], sliding["aggregate"]["overlap"]
+    patches = windows.split(image, window, overlap)
+    assert_equal(patches, outputs["aggregate.patches"], "patches")
+    assert_equal(crop_to(image, outputs["crop"].shape[1:]), outputs["crop"], "crop")
+    mean = windows.merge(patches + inputs["aggregate.noise"], image.shape[1:], overlap)
+    assert_equal(mean, outputs["aggregate.mean"], "mean")
+    with torch.no_grad():
+        unet = _model(folder.parent / sliding["segmentation"]["weights_from"])
+        images, sizes = {"lax_4c": inputs["segmentation.image.lax_4c"]}, {"lax_4c": sliding["segmentation"]["patch"]}
+        logits = segmentation.predict(unet, images, sizes)["lax_4c"]
+        assert_equal(logits, outputs["segmentation.logits.lax_4c"], "segmentation")
+        heat = landmarks.predict_heatmaps(unet, images, sizes)
+        assert_equal(heat.logit(), outputs["landmark.logits.lax_4c"], "landmarks")
+        vit = _model(folder.parent / sliding["classification"]["weights_from"])
+        images = {"sax": inputs["classification.image.sax"]}
+        sizes = {"sax": sliding["classification"]["patch"]}
+        probability = classification.predict(vit, images, sizes)
+        assert_equal(probability.log(), outputs["classification.logits"], "classification")
+        mean = windows.pooled(vit, images, sizes, lambda x: x)
+        assert_equal(mean, outputs["regression.preds"], "regression")
+
+
+def intensity_padding(folder):
+    config, inputs, outputs = _case(folder)
+    for spec in config["specs"]:
+        x = min_max(inputs[f"x.{spec['index']}"].numpy())
+        if spec["padded_size"] is not None:
+            x = pad_end(x, spec["padded_size"])
+        assert_equal(x, outputs[f"x.{spec['index']}"], f"input {spec['index']}")
+
+
+HANDLERS = {
+    "helper_segmentation_metrics": segmentation_metrics,
+    "helper_volumes_ef": volumes_ef,
+    "helper_classification_regression": classification_regression,
+    "helper_landmarks": landmark_helpers,
+    "helper_lr_groups": lr_groups,
+    "helper_lr_schedule": lr_schedule,
+    "helper_sliding_window": sliding_window,
+    "helper_intensity_padding": intensity_padding,
+}
