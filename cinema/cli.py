@@ -1,0 +1,124 @@
+"""The command line: what there is to run, and how its errors read.
+
+A new command is one entry of COMMANDS. Its function takes the options by name and returns an exit code or None.
+"""
+
+import argparse
+import errno
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Command:
+    """call: "module:function", imported only when run. options: (flags, argparse's settings) pairs."""
+
+    call: str
+    help: str
+    options: tuple = ()
+
+
+def option(*flags, **settings):
+    return flags, settings
+
+
+def names(text):
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+COMMANDS = {
+    "reproduce": Command("cinema.run:reproduce", "run the notebooks: figures/, results.json, report/index.html", (
+        option("--profile", default="laptop", help="ci, laptop or paper: size of the experiments (default laptop)"),
+        option("--data", default="virtual", metavar="NAME", help="virtual, or the dataset to use instead"),
+        option("--data-root", metavar="DIR", help="folder that holds the datasets (default data/)"),
+        option("--only", type=names, metavar="02,03", help="these notebooks, and what they need"),
+        option("--from", dest="first", metavar="02", help="this notebook and all later ones"),
+        option("--force", action="store_true", help="run the chosen notebooks even where nothing has changed"),
+        option("--jobs", type=int, metavar="N", help="notebooks at once (default: half the cores)"),
+        option("--seed", type=int, default=0, help="default 0"),
+        option("--out", metavar="DIR", help="where figures and results.json go (default figures/)"),
+    )),
+    "test": Command("cinema.cli:run_tests", "run the tests; further options go to pytest", (
+        option("--golden", metavar="DIR", help="folder of reference cases for the models"),
+    )),
+    "segment": Command("cinema.segment:segment", "masks, volumes and a report from a DICOM folder or NIfTI file", (
+        option("input", metavar="INPUT"),
+        option("--out", required=True, metavar="DIR"),
+        option("--weights", metavar="W", help="file, folder or repository (default: the project's own small weights)"),
+        option("--view", metavar="V", help="the view of a NIfTI input"),
+        option("--device", default="cpu", metavar="D", help="cpu, cuda, cuda:1, mps (default cpu)"),
+    )),
+    "expected": Command("cinema.expected:main", "compare figures/results.json with figures/expected.csv", (
+        option("--update", action="store_true", help="take over the present values; tolerances stay as they are"),
+    )),
+    "notebooks": Command("cinema.upkeep:main", "maintainers: bring notebooks/*.ipynb up to date", (
+        option("--sync", action="store_true", help="take the cells from notebooks/py/*.py"),
+        option("--update", action="store_true", help="take the outputs from report/laptop/"),
+        option("--table", action="store_true", help="print README's table of notebooks and seconds"),
+    )),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        """One line instead of argparse's usage and message."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def parse(arguments):
+    """(command, options by name) of the words after `python3 -m cinema`."""
+    parser = Parser(prog="cinema", description="Every figure of the CineMA companion, and your own studies.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    for name, command in COMMANDS.items():
+        sub = commands.add_parser(name, help=command.help, description=command.help, allow_abbrev=False)
+        for flags, settings in command.options:
+            sub.add_argument(*flags, **settings)
+        sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    options, unknown = parser.parse_known_args(arguments)
+    options = vars(options)
+    command = options.pop("command")
+    if command == "test":
+        options["pytest_arguments"] = unknown
+    elif unknown:
+        parser.error(f"{command} does not know {' '.join(unknown)}")
+    return command, options
+
+
+def main(arguments=None):
+    """Exit code of one command. What a user can get wrong gives one line on stderr and code 2."""
+    command, options = parse(arguments)
+    debug = options.pop("debug")
+    module, function = COMMANDS[command].call.split(":")
+    try:
+        return getattr(import_module(module), function)(**options) or 0
+    except KeyboardInterrupt:
+        print("\ncinema: interrupted; what was finished is kept", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        if debug:
+            raise
+        print(f"cinema: {one_line(error)}", file=sys.stderr)
+        return 2
+
+
+def one_line(error):
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, ModuleNotFoundError):
+        text += f" in {sys.prefix}; install requirements.txt there, or unset CINEMA_NO_VENV"
+    elif getattr(error, "errno", None) == errno.ENOSPC:
+        text += "; free some space and give the same command again"
+    return text
+
+
+def run_tests(golden, pytest_arguments):
+    """pytest's exit code for tests/; `golden` and further arguments are handed on."""
+    if golden and not Path(golden).is_dir():
+        raise FileNotFoundError(f"{golden} is not a folder; --golden takes the folder of reference cases")
+    root = Path(__file__).resolve().parent.parent
+    chosen = [f"--golden={Path(golden).resolve()}"] if golden else []
+    command = [sys.executable, "-m", "pytest", *chosen, *pytest_arguments]
+    return subprocess.call(command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)})

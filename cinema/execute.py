@@ -1,0 +1,153 @@
+"""Executes one notebook: papermill in a process of its own, the page made from it, and what to say when it fails."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import nbformat
+import psutil
+
+from cinema.results import write_json
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+class Executor:
+    """Runs notebooks into `folder` with the given parameters; leaving the `with` block ends all it has started.
+
+    threads: computing threads of each notebook.
+    """
+
+    def __init__(self, folder, parameters, threads):
+        self.folder, self.parameters, self.threads = folder, parameters, threads
+        self.processes, self.lock = set(), threading.Lock()
+
+    def __enter__(self):
+        (self.folder / "figures" / "results").mkdir(parents=True, exist_ok=True)
+        self.environment = environment(self.folder / ".jupyter", self.threads)
+        self.handlers = {number: signal.signal(number, interrupt) for number in ending_signals()}
+        return self
+
+    def __exit__(self, *_):
+        for process in list(self.processes):
+            end_family(process.pid)
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+
+    def execute(self, name, path):
+        """Run one notebook; True if it succeeded. Prints the failing cell otherwise and keeps the partial notebook."""
+        try:
+            return self.run(name, path)
+        except OSError as error:  # a full disk, most likely
+            print(f"{name} failed: {error}", flush=True)
+            return False
+
+    def run(self, name, path):
+        start = time.monotonic()
+        partial = self.folder / f"{name}.partial.ipynb"
+        finished = self.folder / f"{name}.ipynb"
+        clear(self.folder / "figures", name)
+        partial.unlink(missing_ok=True)
+        code, log = self.papermill(path, partial)
+        if code != 0:
+            print(describe_failure(name, partial, log), flush=True)
+            return False
+        write_page(partial, finished.with_suffix(".html"))
+        os.replace(partial, finished)
+        with self.lock:
+            write_seconds(self.folder.parent / "times.json", self.folder.name, name, time.monotonic() - start)
+        return True
+
+    def papermill(self, path, partial):
+        """(exit code, lines it printed) of papermill; on a terminal its cell count is shown."""
+        command = [sys.executable, "-m", "papermill", str(path), str(partial), "--kernel", "python3", "--cwd",
+                   str(path.parent), "--progress-bar", "--parameters_yaml", json.dumps(self.parameters)]
+        process = subprocess.Popen(
+            command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, errors="replace", start_new_session=True)  # its own session: Ctrl-C is ours to deal with
+        self.processes.add(process)
+        log = []
+        for line in process.stdout:  # the progress bar's carriage returns end lines too
+            if match := re.search(r"Executing:.* (\d+)/(\d+) \[", line):
+                if sys.stdout.isatty():
+                    print(f"  {path.stem}: cell {match[1]} of {match[2]}", end="\r", flush=True)
+            else:
+                log.append(line.rstrip())
+        code = process.wait()
+        self.processes.discard(process)
+        return code, log
+
+
+def environment(jupyter, threads):
+    """Environment of a notebook: this Python as kernel, this package, this many threads; nothing of the user's own."""
+    kernel = jupyter / "kernels" / "python3"
+    kernel.mkdir(parents=True, exist_ok=True)
+    start = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    write_json(kernel / "kernel.json", {"argv": start, "display_name": "Python 3", "language": "python"})
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    ours = {"JUPYTER_PATH": str(jupyter), "IPYTHONDIR": str(jupyter / "ipython"), "PYTHONPATH": package,
+            "PYTHONHASHSEED": "0", "PYDEVD_DISABLE_FILE_VALIDATION": "1", **dict.fromkeys(THREADS, str(threads))}
+    return {**{name: value for name, value in os.environ.items() if name != "MPLBACKEND"}, **ours}
+
+
+def clear(figures, name):
+    """Remove what an earlier run of this notebook left in its figures folder."""
+    for path in [*figures.glob(f"{name[:2]}_*"), figures / "results" / f"{name}.json"]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def describe_failure(name, partial, log):
+    """The failing cell and its traceback; the end of papermill's log where no cell failed."""
+    cells = nbformat.read(partial, 4).cells if partial.exists() else []
+    for cell in cells:
+        for output in cell.get("outputs", ()):
+            if output.output_type == "error":
+                trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(output.traceback))
+                return f"{name} failed in this cell:\n\n{cell.source}\n\n{trace}\n\nPartial notebook: {partial}"
+    return f"{name} failed outside its cells:\n" + "\n".join(log[-12:])
+
+
+def write_page(notebook, page):
+    """The executed notebook as a web page."""
+    from nbconvert import HTMLExporter  # takes a second to import, and only runs that execute something need it
+
+    html, _ = HTMLExporter().from_notebook_node(nbformat.read(notebook, 4))
+    page.write_text(html, encoding="utf-8")
+
+
+def write_seconds(path, run, name, seconds):
+    """Keep the seconds of a notebook in report/times.json: run -> notebook -> seconds."""
+    times = json.loads(path.read_text()) if path.exists() else {}
+    times.setdefault(run, {})[name] = round(seconds, 1)
+    write_json(path, times)
+
+
+def end_family(number):
+    """End a process and all its descendants: the kernel and its workers sit in other groups."""
+    try:
+        parent = psutil.Process(number)
+        family = [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    for process in family:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            pass
+    psutil.wait_procs(family, timeout=5)
+
+
+def ending_signals():
+    """Signals that ask to end, beside Ctrl-C; none outside the main thread, where Python takes no handlers."""
+    found = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    return found if threading.current_thread() is threading.main_thread() else []
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
