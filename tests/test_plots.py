@@ -92,16 +92,9 @@ def test_cuts_follow_the_geometry():
     along = np.array([[2.0, 0, 0, 0], [0, 0, 2.0, 33.0], [0, 2.0, 0, -20.0], [0, 0, 0, 1]])  # x across, y along z
     plane = View(np.zeros((32, 40, 1, 1), np.float32), along)
     _, ax = style.figure()
-    images.cuts(ax, plane, stack)
+    images.cuts(ax, plane, [(stack, "white", "-")], frame_colour="red")
     heights = [np.unique(np.round(line.get_ydata() * 2.0 - 20.0, 6)) for line in ax.lines]
     assert np.concatenate(heights).tolist() == [0.0, 10.0, 20.0]
-
-
-def test_planes_draw_every_view():
-    fig, ax = style.figure(subplot_kw={"projection": "3d"})
-    images.planes(ax, {"sax": disc_view()}, {"sax": "red"}, slices={"sax": 1}, step=4)
-    fig.canvas.draw()
-    assert np.ptp(ax.get_zlim()) < 10  # one slice of the stack, not its whole height
 
 
 def test_stack_and_landmarks_and_legend():
@@ -143,4 +136,4 @@ def test_axes_name_quantity_and_unit():
     assert "n = 2" in scores.get_legend().get_texts()[0].get_text()
     assert "n = 2" in slices.get_legend().get_texts()[0].get_text()
     assert "n = 2" in ranges.get_xticklabels()[0].get_text()
-    assert all(ax.get_ylabel() for ax in (losses, slices, scores, ranges, scatter)) and splits.get_xlabel() == "Studies"
+    assert all(ax.get_ylabel() for ax in (losses, slices, scores, ranges, scatter)) and splits.get_xlabel().startswith("Studies")

@@ -21,13 +21,13 @@ def scores(ax, table, estimates, value="dice", group="structure", series="model"
         colour, _, marker = SERIES[names.index(s)]
         at = groups.index(g) + (names.index(s) - (len(names) - 1) / 2) * 0.8 / len(names)
         dots = table.loc[(table[group] == g) & (table[series] == s), value].to_numpy()
-        ax.plot(at + spread(len(dots), 0.3 / len(names)), dots, ".", color=colour, ms=2, alpha=0.35, mew=0)
+        ax.plot(at + spread(len(dots), 0.3 / len(names)), dots, ".", color=colour, ms=3.5, alpha=0.4, mew=0)
         error = [[estimate.value - estimate.lower], [estimate.upper - estimate.value]]
         words = f"{s} (n = {estimate.n}; mean, 95 % CI)" if g == groups[0] else None
         ax.errorbar(at, estimate.value, error, fmt=marker, color=colour, ms=4, capsize=2, lw=1, label=words)
     ax.set_xticks(range(len(groups)), groups)
     ax.set(ylabel=label, xlim=(-0.5, len(groups) - 0.5))
-    ax.legend(loc="lower left")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1))
 
 
 def reference(ax, values, published, label):
@@ -50,13 +50,14 @@ def reference(ax, values, published, label):
 
 
 def splits(ax, table):
-    """Studies for training, validation and test per data set: columns dataset, train, val, test; log scale."""
+    """Studies for training, validation and test per data set: columns dataset, train, val, test; NaN where unknown.
+
+    Dots on a log scale, since bars need a zero.
+    """
     y = np.arange(len(table))[::-1]
-    for k, (name, (colour, _, _)) in enumerate(zip(("train", "val", "test"), SERIES, strict=False)):
-        counts = table[name].to_numpy(float)
-        bars = ax.barh(y + 0.27 * (1 - k), counts, 0.25, color=colour, hatch=("", "///", "...")[k], edgecolor="white",
-                       lw=0, label=name)
-        ax.bar_label(bars, [f"{c:.0f}" if c > 0 else "" for c in counts], padding=2, fontsize=6)
+    for name, (colour, _, marker) in zip(("train", "val", "test"), SERIES, strict=False):
+        ax.plot(table[name], y, marker, color=colour, ms=5, label=name)
+    ax.hlines(y, *table[["train", "val", "test"]].agg(["min", "max"], axis=1).to_numpy().T, color=GREY, lw=0.5, zorder=0)
     ax.set_yticks(y, table["dataset"])
-    ax.set(xlabel="Studies", xscale="log")
-    ax.legend()
+    ax.set(xlabel="Studies (log scale)", xscale="log", ylim=(-0.5, len(table) - 0.5))
+    ax.legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1))

@@ -1,8 +1,8 @@
 """Pictures of views: grey image, outlines of the structures, landmarks, where slices cut."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from cinema.terms import COLOURS, LABELS, LINE_STYLES
 
@@ -29,12 +29,14 @@ def show(ax, pixels, spacing_mm=(1.0, 1.0), limits=(0.0, 1.0)):
     ax.spines[:].set_visible(False)
 
 
-def outlines(ax, label, alpha=1.0):
+def outlines(ax, label):
     """Outlines of the structures of an (x, y) label array: the epicardium for MYO, the cavities for LV and RV."""
-    masks = {"RV": label == LABELS["RV"], "MYO": (label == LABELS["MYO"]) | (label == LABELS["LV"]), "LV": label == LABELS["LV"]}
+    masks = {name: label == LABELS[name] for name in ("RV", "MYO", "LV")}
+    masks["MYO"] = masks["MYO"] | masks["LV"]
     for name, mask in masks.items():
         if mask.any():
-            ax.contour(mask.T, levels=[0.5], colors=COLOURS[name], linestyles=LINE_STYLES[name], linewidths=1, alpha=alpha)
+            line = ax.contour(mask.T, levels=[0.5], colors=COLOURS[name], linestyles=LINE_STYLES[name], linewidths=1.2)
+            line.set_path_effects([withStroke(linewidth=2, foreground="white", alpha=0.35)])  # seen on any grey
 
 
 def labelled(ax, view, frame=0, z=None, title=""):
@@ -64,37 +66,21 @@ def structure_legend(fig, names=("LV", "MYO", "RV")):
     fig.legend(handles=handles, loc="outside lower left", ncols=len(names))
 
 
-def cuts(ax, view, other, colour="white"):
-    """Lines along which the slices of `other` cut the plane of `view` (z = 1), as on a scanner's planning screen."""
-    to_pixels = np.linalg.inv(view.affine)
-    x, y, z, _ = other.image.shape
-    for k in range(z):
-        corners = np.array([[0, 0, k, 1], [x - 1, 0, k, 1], [x - 1, y - 1, k, 1], [0, y - 1, k, 1]], float)
-        loop = (to_pixels @ other.affine @ np.vstack([corners, corners[:1]]).T)[:3].T
-        crossings = [_at_plane(a, b) for a, b in zip(loop[:-1], loop[1:], strict=True) if a[2] * b[2] < 0]
-        if len(crossings) == 2:
-            ax.plot(*np.transpose(crossings), color=colour, lw=0.6, alpha=0.8)
-    ax.set_xlim(-0.5, view.image.shape[0] - 0.5)
-    ax.set_ylim(view.image.shape[1] - 0.5, -0.5)
+def cuts(ax, view, others, z=0, frame_colour=None):
+    """Lines along which other views cut slice z of `view`, as on a scanner's planning screen.
 
-
-def _at_plane(a, b):
-    """(x, y) where the segment from a to b meets z = 0."""
-    return (a + (b - a) * a[2] / (a[2] - b[2]))[:2]
-
-
-def planes(ax, views, colours, slices=None, step=1):
-    """Views as pictures in space, on 3D axes, in patient mm (RAS). step: every how many pixels one is drawn.
-
-    slices: name -> slice index of a stack; other views show slice 0.
+    others: list of (View, colour, line style). frame_colour: of a border that says which line this picture is.
     """
-    for name, view in views.items():
-        z = (slices or {}).get(name, 0)
-        pixels = view.image[::step, ::step, z, 0]
-        i, j = np.meshgrid(*(step * np.arange(n + 1) - 0.5 for n in pixels.shape), indexing="ij")
-        at = np.einsum("rc,cij->rij", view.affine, np.stack([i, j, np.full_like(i, z), np.ones_like(i)]))[:3]
-        low, high = np.percentile(view.image, (0.5, 99.5))
-        faces = plt.get_cmap("gray")(np.clip((pixels - low) / (high - low), 0, 1))
-        ax.plot_surface(*at, rstride=1, cstride=1, facecolors=faces, shade=False, linewidth=0, antialiased=False)
-        edge = np.concatenate([at[:, 0, :], at[:, :, -1], at[:, -1, ::-1], at[:, ::-1, 0]], axis=1)
-        ax.plot(*edge, color=colours[name], lw=1.5)
+    to_pixels = np.linalg.inv(view.affine)
+    for other, colour, line in others:
+        nx, ny, nz, _ = other.image.shape
+        for k in range(nz):
+            corners = [[0, 0, k, 1], [nx - 1, 0, k, 1], [nx - 1, ny - 1, k, 1], [0, ny - 1, k, 1], [0, 0, k, 1]]
+            loop = (to_pixels @ other.affine @ np.transpose(corners))[:3].T - [0, 0, z]
+            pairs = zip(loop[:-1], loop[1:], strict=True)
+            crossings = [(a + (b - a) * a[2] / (a[2] - b[2]))[:2] for a, b in pairs if a[2] * b[2] < 0]
+            if len(crossings) == 2:
+                ax.plot(*np.transpose(crossings), color=colour, ls=line, lw=0.8)
+    ax.set(xlim=(-0.5, view.image.shape[0] - 0.5), ylim=(view.image.shape[1] - 0.5, -0.5))
+    if frame_colour:
+        ax.spines[:].set(visible=True, color=frame_colour, linewidth=1.5)
