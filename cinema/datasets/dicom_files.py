@@ -1,0 +1,219 @@
+"""Headers of a folder of DICOM files: one record per image frame, damage and mixtures named."""
+
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.errors import InvalidDicomError
+
+TAGS = (
+    "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "PatientName", "StudyDate",
+    "Modality", "SeriesNumber", "InstanceNumber", "ImageType", "Rows", "Columns", "NumberOfFrames", "PixelSpacing",
+    "ImagePositionPatient", "ImageOrientationPatient", "SliceThickness", "SpacingBetweenSlices", "TriggerTime",
+    "NominalInterval", "AcquisitionTime", "ContentTime", "CardiacNumberOfImages", "EchoTime", "InversionTime",
+    "SamplesPerPixel", "FrameOfReferenceUID", "Manufacturer", "MagneticFieldStrength", "PatientSex", "PatientAge",
+    "PatientSize", "PatientWeight", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+)
+DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
+MR_IMAGES = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1")  # classic and enhanced MR image storage
+BYSTANDERS = ("dicomdir", "license", "readme", "version", "lockfile")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image. position, row, column: LPS mm and unit vectors; spacing: along row and column of pixels in mm.
+
+    Identifiers are kept for grouping while reading and go no further.
+    """
+
+    path: Path
+    index: int  # within a multi-frame file
+    series: str
+    number: int
+    instance: int
+    sop: str
+    shape: tuple  # columns, rows
+    position: np.ndarray
+    row: np.ndarray
+    column: np.ndarray
+    spacing: tuple
+    thickness: float
+    trigger_ms: float | None
+    clock: str | None  # acquisition or content time, to sort by where triggers are missing
+    rr_ms: float | None
+    declared: int | None  # frames of the cycle, as the scanner counted them
+    contrast: tuple  # image kind and echo time: frames that differ in it are different pictures
+    inversion_ms: float | None
+    place: str  # frame of reference
+
+
+def scan(path):
+    """(frames, attributes, notes) of all DICOM images below a folder (or of one file).
+
+    Raises FileNotFoundError or ValueError in one line: folder missing or empty, no DICOM, damaged files,
+    several patients or examinations.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; name a folder of DICOM files")
+    files = [path] if path.is_file() else sorted(Path(base) / name for base, _, names in os.walk(path) for name in names)
+    if not files:
+        raise ValueError(f"{path} is empty; name a folder of DICOM files")
+    headers, foreign = _read_headers(files)
+    if not headers:
+        hint = "; unpack the archive first" if any(file.suffix in (".zip", ".gz", ".tar") for file in files) else ""
+        raise ValueError(f"{path} holds {len(files)} files, none of them DICOM; name the folder the scanner's "
+                         f"export was written to{hint}")
+    _refuse_mixtures(headers, path)
+    notes = []
+    if foreign:
+        notes.append(f"{len(foreign)} {'file that is' if len(foreign) == 1 else 'files that are'} not DICOM left out")
+    images, pictures = {}, [pair for pair in headers if _is_image(pair[1])]
+    for file, header in pictures:
+        images.setdefault(str(header.get("SOPInstanceUID", file)), (file, header))
+    copies = len(pictures) - len(images)
+    if copies:
+        notes.append(f"{copies} {'file is a copy' if copies == 1 else 'files are copies'} of others and left out")
+    if not images:
+        raise ValueError(f"{path} holds DICOM but no MR images; export the cine series themselves")
+    frames = [frame for file, header in images.values() for frame in _frames(file, header)]
+    return frames, _attributes([header for _, header in images.values()]), notes
+
+
+def _is_image(header):
+    return str(header.SOPClassUID) in MR_IMAGES or ("Rows" in header and str(header.get("Modality", "MR")) == "MR")
+
+
+def _read_headers(files):
+    """(path, header) of DICOM files, and the paths that are something else. Damaged DICOM is an error."""
+    headers, foreign = [], []
+    for file in files:
+        header = _read_header(file)
+        if header is None:
+            foreign.append(file)
+        else:
+            headers.append((file, header))
+    company = {(file.parent, file.suffix.lower()) for file, _ in headers}
+    for file in foreign:
+        stem = file.name.lower().lstrip(".").split(".")[0]
+        expected = file.suffix.lower() in DICOM_SUFFIXES or (file.parent, file.suffix.lower()) in company
+        if expected and not file.name.startswith(".") and stem not in BYSTANDERS:
+            raise ValueError(f"{file} is damaged or no DICOM file ({file.stat().st_size} bytes); export it again "
+                             "or remove it")
+    return headers, foreign
+
+
+def _read_header(file):
+    try:
+        with open(file, "rb") as stream:
+            start = stream.read(132)
+        # Files without the DICM mark exist (old exports); they begin with group 0002 or 0008, little or big endian.
+        if start[128:] != b"DICM" and start[:2] not in (b"\x02\x00", b"\x08\x00", b"\x00\x08"):
+            return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd values in headers: what matters is checked below
+            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(TAGS), force=True)
+    except (InvalidDicomError, EOFError, ValueError, NotImplementedError, AttributeError, KeyError, TypeError):
+        return None
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read ({error.strerror or error}); check the disk and its permissions") \
+            from None
+    return header if "SOPClassUID" in header else None  # a DICOMDIR has none
+
+
+def _refuse_mixtures(headers, path):
+    """One patient, one examination. Counts are named, identities never."""
+    people, visits = {}, {}
+    for _, header in headers:
+        for groups, keys in ((people, ("PatientID", "PatientName")), (visits, ("StudyDate", "StudyInstanceUID"))):
+            name = next((str(header[key].value) for key in keys if header.get(key)), None)
+            if name:
+                groups[name] = groups.get(name, 0) + 1
+    for groups, what in ((people, "patients"), (visits, "examinations")):
+        if len(groups) > 1:
+            counts = " and ".join(str(count) for count in sorted(groups.values(), reverse=True))
+            raise ValueError(f"{path} mixes {len(groups)} {what} ({counts} files); give the folder of one of them")
+
+
+def _frames(file, header):
+    """Frame records of a classic file (one) or an enhanced one (many); none where geometry is missing."""
+    count = int(header.get("NumberOfFrames") or 1)
+    shared = _first(header.get("SharedFunctionalGroupsSequence"))
+    groups = header.get("PerFrameFunctionalGroupsSequence") or [None] * count
+    for index in range(count):
+        sources = [source for source in (groups[index] if index < len(groups) else None, shared) if source is not None]
+
+        def value(name, macro=None, sources=sources):
+            for source in sources:
+                item = _first(source.get(macro)) if macro else None
+                if item is not None and item.get(name) is not None:
+                    return item[name].value
+            return header.get(name)
+
+        orientation = value("ImageOrientationPatient", "PlaneOrientationSequence")
+        position = value("ImagePositionPatient", "PlanePositionSequence")
+        spacing = value("PixelSpacing", "PixelMeasuresSequence")
+        if not (orientation and position and spacing and header.get("Rows") and header.get("Columns")):
+            if str(header.SOPClassUID) in MR_IMAGES:
+                raise ValueError(f"{file} is damaged: size, position, orientation or pixel spacing is missing; "
+                                 "export it again or remove it")
+            continue  # no picture of the body: a screen shot, a curve
+        kind = frozenset(str(word).upper() for word in value("FrameType", "MRImageFrameTypeSequence")
+                         or header.get("ImageType") or ())
+        delay = value("NominalCardiacTriggerDelayTime", "CardiacSynchronizationSequence")
+        echo = _number(value("EffectiveEchoTime", "MREchoSequence") or header.get("EchoTime"))
+        row, column = _orthonormal(np.asarray(orientation, float))
+        yield Frame(
+            path=file, index=index, series=str(header.get("SeriesInstanceUID", "")),
+            number=int(header.get("SeriesNumber") or 0), instance=int(header.get("InstanceNumber") or 0) + index,
+            sop=str(header.get("SOPInstanceUID", "")), shape=(int(header.Columns), int(header.Rows)),
+            position=np.asarray(position, float), row=row, column=column,
+            spacing=(float(spacing[1]), float(spacing[0])),
+            thickness=_number(value("SliceThickness", "PixelMeasuresSequence")) or 8.0,
+            trigger_ms=_number(header.get("TriggerTime") if delay is None else delay),
+            clock=str(header.get("AcquisitionTime") or header.get("ContentTime") or "") or None,
+            rr_ms=_number(value("RRIntervalTimeNominal", "CardiacSynchronizationSequence")
+                          or header.get("NominalInterval")) or None,
+            declared=int(header.get("CardiacNumberOfImages") or 0) or None,
+            contrast=(tuple(sorted(kind & {"P", "PHASE", "PHASE MAP", "VELOCITY", "R", "I"})),
+                      None if echo is None else round(echo, 2), int(header.get("SamplesPerPixel") or 1)),
+            inversion_ms=_number(header.get("InversionTime")), place=str(header.get("FrameOfReferenceUID", "")),
+        )
+
+
+def _attributes(headers):
+    """What may be known of the person and the scan; ages above 89 are left out, as they may identify."""
+    header = headers[0]
+    maker = str(header.get("Manufacturer") or "").lower()
+    names = {"siemens": "Siemens", "philips": "Philips", "ge ": "GE", "canon": "Canon", "toshiba": "Canon"}
+    age = str(header.get("PatientAge") or "")
+    known = {
+        "vendor": next((name for word, name in names.items() if word in maker + " "), None),
+        "field_t": _number(header.get("MagneticFieldStrength")),
+        "sex": {"F": "F", "M": "M"}.get(str(header.get("PatientSex") or "").upper()),
+        "age_years": int(age[:-1]) if age.endswith("Y") and age[:-1].isdigit() and int(age[:-1]) < 90 else None,
+        "height_cm": round(100 * _number(header.get("PatientSize")), 1) if header.get("PatientSize") else None,
+        "weight_kg": _number(header.get("PatientWeight")) or None,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _orthonormal(orientation):
+    """Row and column direction, freed of the header's rounding."""
+    row = orientation[:3] / np.linalg.norm(orientation[:3])
+    column = orientation[3:] - row * (row @ orientation[3:])
+    return row, column / np.linalg.norm(column)
+
+
+def _first(sequence):
+    return sequence[0] if sequence else None
+
+
+def _number(value):
+    try:
+        return None if value is None or str(value) == "" else float(value)
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,199 @@
+"""DICOM frames -> planes in time: which of them are cine, in what order, and their pixels."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pydicom
+
+from cinema.geometry import normal
+
+MIN_FRAMES = 8  # fewer do not show a heart beat
+MIN_SPAN_MS = 200.0  # a beat lasts longer; perfusion and late enhancement stay within one phase
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One plane of one series. frames in order of time; times_ms after the R wave or None; affine RAS, the
+    third column one slice thickness along row x column; place: frame of reference and not more."""
+
+    number: int
+    series: str
+    frames: tuple
+    times_ms: np.ndarray | None = None
+    notes: tuple = ()
+
+    @property
+    def affine(self):
+        return affine_of(self.frames[0])
+
+    @property
+    def phases(self):
+        """(t,) part of the heart cycle passed at each frame, 0 <= phase < 1."""
+        count = len(self.frames)
+        rr = self.frames[0].rr_ms
+        if self.times_ms is None or not rr or rr <= self.times_ms[-1]:
+            return np.arange(count) / count
+        return self.times_ms / rr
+
+    @property
+    def place(self):
+        return self.frames[0].place
+
+
+def affine_of(frame):
+    """RAS affine of one frame: index order column, row, slice."""
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1] = frame.row * frame.spacing[0], frame.column * frame.spacing[1]
+    affine[:3, 2] = np.cross(frame.row, frame.column) * frame.thickness
+    affine[:3, 3] = frame.position
+    return LPS_TO_RAS @ affine
+
+
+def cine_planes(frames):
+    """(planes that are cine, [(plane, reason)] of the others)."""
+    planes = [Plane(group[0].number, group[0].series, tuple(group)) for group in _group(frames)]
+    flow = [plane for plane in planes if plane.frames[0].contrast[0]]
+    cine, aside = [], []
+    for plane in planes:
+        plane, reason = _in_time(plane)
+        if reason is None and any(_same_plane(plane, other) and len(other.frames) == len(plane.frames)
+                                  for other in flow):
+            reason = "magnitude images of a flow series"
+        if reason is None:
+            cine.append(plane)
+        else:
+            aside.append((plane, reason))
+    return cine, aside
+
+
+def _group(frames):
+    """Frames of one series, one picture kind, one plane, in one list each."""
+    groups = {}
+    for frame in frames:
+        places = groups.setdefault((frame.series, frame.contrast, frame.shape, frame.spacing), [])
+        for group in places:
+            first = group[0]
+            if (np.allclose(first.position, frame.position, atol=0.3) and np.allclose(first.row, frame.row, atol=2e-3)
+                    and np.allclose(first.column, frame.column, atol=2e-3)):
+                group.append(frame)
+                break
+        else:
+            places.append([frame])
+    return [group for places in groups.values() for group in places]
+
+
+def _same_plane(first, second):
+    return (np.allclose(first.affine[:3, :2], second.affine[:3, :2], atol=0.02)
+            and np.allclose(first.affine[:3, 3], second.affine[:3, 3], atol=1.0))
+
+
+def _in_time(plane):
+    """The plane with its frames in order of time, and None or the reason why it is no cine."""
+    frames = plane.frames
+    if frames[0].contrast[2] > 1:
+        return plane, "colour pictures"
+    if frames[0].contrast[0]:
+        return plane, "velocity or phase images"
+    promised = max(frame.declared or 0 for frame in frames)
+    if len(frames) == 1 and promised < MIN_FRAMES:
+        return plane, "a single image, no cine"
+    if len({frame.inversion_ms for frame in frames}) > 1:
+        return plane, "the inversion time changes from image to image: a map, no cine"
+    triggers = [frame.trigger_ms for frame in frames]
+    if any(trigger is None for trigger in triggers) or (len(frames) > 1 and len(set(triggers)) == 1 and not any(triggers)):
+        return _by_clock(plane)
+    frames = sorted(frames, key=lambda frame: (frame.trigger_ms, frame.instance))
+    latest = {frame.trigger_ms: frame for frame in frames}  # the later of two images of one phase
+    notes = ()
+    if len(latest) < len(frames):
+        if len(latest) < max(MIN_FRAMES, len(frames) / 3):
+            return plane, f"{len(frames)} images at {len(latest)} phases of the cycle: dynamic or multi-contrast, no cine"
+        notes = (f"series {plane.number} shows {len(frames) - len(latest)} phases more than once; the later image counts",)
+    frames = tuple(latest.values())
+    if len(frames) < MIN_FRAMES and promised < MIN_FRAMES:
+        return plane, f"only {len(frames)} phases; a cine has at least {MIN_FRAMES}"
+    if len(frames) > 1 and frames[-1].trigger_ms - frames[0].trigger_ms < MIN_SPAN_MS and promised <= len(frames):
+        return plane, "all images lie within one phase of the cycle, no cine"
+    return replace(plane, frames=frames, times_ms=np.array([frame.trigger_ms for frame in frames]), notes=notes), None
+
+
+def _by_clock(plane):
+    frames = plane.frames
+    if len(frames) < MIN_FRAMES:
+        return plane, f"only {len(frames)} images; a cine has at least {MIN_FRAMES}"
+    by_number = len({frame.instance for frame in frames}) == len(frames)
+    by_clock = len({frame.clock for frame in frames}) == len(frames)
+    if not (by_number or by_clock):
+        return plane, "no trigger times, and neither image numbers nor times tell the order of its images"
+    what = "image number" if by_number else "time of acquisition"
+    frames = sorted(frames, key=lambda frame: frame.instance if by_number else frame.clock)
+    note = f"series {plane.number} has no trigger times; its frames are in order of {what}"
+    return replace(plane, frames=tuple(frames), notes=(note,)), None
+
+
+def refuse_missing(plane):
+    """ValueError if frames of a plane that is used are missing: fewer than declared, or a hole in time."""
+    count, declared = len(plane.frames), max(frame.declared or 0 for frame in plane.frames)
+    where = f"series {plane.number}" + (f" in {plane.frames[0].path.parent}" if plane.frames else "")
+    remedy = "export the series again, or remove it to go on without"
+    if plane.times_ms is not None and count > 2:
+        steps = np.diff(plane.times_ms)
+        hole = int(np.argmax(steps))
+        if steps[hole] > 1.6 * np.median(steps):
+            raise ValueError(f"{where}: no frame between {plane.times_ms[hole]:.0f} and {plane.times_ms[hole + 1]:.0f} ms "
+                             f"after the R wave, where others are {np.median(steps):.0f} ms apart; {remedy}")
+    if declared > count:
+        raise ValueError(f"{where}: {count} of {declared} frames are there; {remedy}")
+
+
+def load(plane):
+    """(x, y, t) float32 pixels of a plane, rescaled as the header says. ValueError names a damaged file."""
+    files, images = {}, []
+    for frame in plane.frames:
+        if frame.path not in files:
+            files[frame.path] = _pixels(frame.path)
+        pixels = files[frame.path]
+        if frame.index >= len(pixels) or pixels[frame.index].shape != frame.shape[::-1]:
+            raise ValueError(f"{frame.path} is cut short: image {frame.index + 1} is missing; export it again")
+        images.append(pixels[frame.index].T)
+    return np.stack(images, axis=-1)
+
+
+def _pixels(path):
+    """(frames, rows, columns) float32 of one file."""
+    try:
+        dataset = pydicom.dcmread(path, force=True)
+        if dataset.file_meta.get("TransferSyntaxUID") and dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+            pixels, slopes = _decompressed(path), np.array([[1, 0]], np.float32)  # the decoder rescales
+        else:
+            pixels, slopes = dataset.pixel_array, None
+        pixels = pixels.reshape(-1, dataset.Rows, dataset.Columns).astype(np.float32)
+    except Exception as error:  # decoders raise whatever they like; to the user it is one damaged file
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} is damaged or cut short ({reason[:120]}); export it again") from None
+    slopes = _slopes(dataset, len(pixels)) if slopes is None else slopes
+    return pixels * slopes[:, :1, None] + slopes[:, 1:, None]
+
+
+def _decompressed(path):
+    import SimpleITK as sitk
+
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(str(path))
+    return sitk.GetArrayFromImage(reader.Execute())
+
+
+def _slopes(dataset, count):
+    """(frames, 2) float32 rescale slope and intercept, from the frame's group, the shared group or the header."""
+    per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or [None] * count
+    shared = dataset.get("SharedFunctionalGroupsSequence") or [None]
+    found = []
+    for index in range(count):
+        groups = [group for group in (per_frame[index], shared[0]) if group is not None]
+        items = [group.PixelValueTransformationSequence[0] for group in groups
+                 if group.get("PixelValueTransformationSequence")] + [dataset]
+        found.append((float(items[0].get("RescaleSlope") or 1), float(items[0].get("RescaleIntercept") or 0)))
+    return np.array(found, np.float32)

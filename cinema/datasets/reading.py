@@ -1,0 +1,52 @@
+"""What every reader of a user's own examination returns, and how it is put in words."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from cinema.terms import VIEW_NAMES
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A study and how it was come by. Holds nothing that identifies a patient.
+
+    study:   study.Study.
+    table:   one dict per series or file: series (number or file name), view (terms.VIEWS or None: set aside),
+             slices, frames, reason.
+    notes:   sentences on what the input lacked or what was done to it.
+    headers: view -> nibabel header whose geometry written masks repeat (NIfTI input only).
+    sax_positions_mm: (z,) places of the short-axis slices along their normal, NaN for slices without an image.
+    """
+
+    study: object
+    table: list
+    notes: tuple = ()
+    headers: dict = field(default_factory=dict)
+    sax_positions_mm: np.ndarray | None = None
+
+
+def describe(reading):
+    """The table as text, one line per series: its number, what it was taken for, and why."""
+    rows = [("series", "view", "slices", "frames", "reason")]
+    for row in reading.table:
+        view = VIEW_NAMES.get(row["view"], "set aside")
+        rows.append((str(row["series"]), view, str(row["slices"]), str(row["frames"]), row["reason"]))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return "\n".join("  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[4]])
+                     for row in rows)
+
+
+def slice_widths_mm(positions_mm):
+    """How much of the long axis each slice stands for: half the way to both neighbours, in mm.
+
+    positions_mm: (z,) along the normal, NaN for a slice without an image (width 0). The two ends
+    stand for as much outwards as inwards. Disc summation with these is exact for even slices.
+    """
+    positions = np.asarray(positions_mm, float)
+    known = np.flatnonzero(np.isfinite(positions))
+    widths = np.zeros(len(positions))
+    if len(known) > 1:
+        steps = np.abs(np.diff(positions[known]))
+        widths[known] = (np.r_[steps[0], steps] + np.r_[steps, steps[-1]]) / 2
+    return widths

@@ -1,0 +1,175 @@
+"""Parallel planes -> one short-axis stack: which belong to it, their order, gaps, frames and common grid."""
+
+from collections import Counter
+
+import numpy as np
+from scipy import ndimage
+
+from cinema.datasets import planes as pl
+from cinema.datasets import views
+from cinema.geometry import normal, to_voxel, to_world
+from cinema.study import View
+
+SAME_PLACE_MM = 2.0
+MIN_SLICES = 3
+
+
+def find(cine):
+    """(slices of the short-axis stack, other planes, reasons of those set aside by id)."""
+    groups = []
+    for plane in cine:
+        group = next((group for group in groups if views.parallel(normal(group[0].affine), normal(plane.affine))), None)
+        groups.append([plane]) if group is None else group.append(plane)
+    stacks = [group for group in groups if len(_places(group)) >= MIN_SLICES]
+    rest = [plane.affine for group in groups if len(_places(group)) < MIN_SLICES for plane in group]
+    chosen = views.choose_stack([(group[0].affine, len(_places(group))) for group in stacks], rest)
+    if chosen is None:
+        return [], list(cine), {}
+    members, reasons = _one_stack(stacks[chosen])
+    singles = [plane for group in groups if group is not stacks[chosen] for plane in group]
+    return members, singles, reasons
+
+
+def depth(plane, across):
+    """Place of a plane along a direction, in mm."""
+    return float(across @ plane.affine[:3, 3])
+
+
+def _places(group):
+    """Distinct depths of parallel planes, sorted."""
+    across = normal(group[0].affine)
+    places = []
+    for place in sorted(depth(plane, across) for plane in group):
+        if not places or place - places[-1] > SAME_PLACE_MM:
+            places.append(place)
+    return places
+
+
+def _one_stack(group):
+    """Members and reasons. Where several series hold a stack each, the fullest (then the latest) counts, and
+    others only add slices beyond its ends. Of slices at one place the later series counts."""
+    across = normal(group[0].affine)
+    by_series = {}
+    for plane in group:
+        by_series.setdefault(plane.series, []).append(plane)
+    full = [planes for planes in by_series.values() if len(_places(planes)) >= MIN_SLICES]
+    members, reasons = list(group), {}
+    if len(full) > 1:
+        main = max(full, key=lambda planes: (len(_places(planes)), planes[0].number))
+        low, high = _places(main)[0] - SAME_PLACE_MM, _places(main)[-1] + SAME_PLACE_MM
+        members = main + [plane for plane in group if plane.series != main[0].series
+                          and not low <= depth(plane, across) <= high]
+        reasons = {id(plane): f"a second short-axis stack; series {main[0].number} is fuller or later"
+                   for plane in group if not any(plane is member for member in members)}
+    kept = []
+    for plane in sorted(members, key=lambda plane: -plane.number):
+        twin = next((other for other in kept if abs(depth(other, across) - depth(plane, across)) <= SAME_PLACE_MM), None)
+        if twin is None:
+            kept.append(plane)
+        else:
+            reasons[id(plane)] = f"short axis at the same place as series {twin.number}, which is later"
+    return sorted(kept, key=lambda plane: depth(plane, across)), reasons
+
+
+def build(members):
+    """(View, (z,) positions in mm, notes) of a stack's planes, on the grid most of them share.
+
+    Slices run along row x column, as SimpleITK orders them. A missing slice of an even stack becomes an empty
+    (zero) slice with position NaN. Frames of series with another count are taken at the nearest relative phase.
+    """
+    for plane in members:
+        pl.refuse_missing(plane)
+    notes = [note for plane in members for note in plane.notes]
+    grids = Counter(_grid(plane) for plane in members)
+    reference = next(plane for plane in members if _grid(plane) == grids.most_common(1)[0][0])
+    across = normal(reference.affine)
+    members = sorted(members, key=lambda plane: depth(plane, across))
+    depths = np.array([depth(plane, across) for plane in members])
+    places, step, gap_notes = _even(depths)
+    notes += gap_notes
+    thickness = reference.frames[0].thickness
+    if step > 1.25 * thickness:
+        notes.append(f"short-axis slices are {thickness:.1f} mm thick and {step:.1f} mm apart: {step - thickness:.1f} mm "
+                     "between them were not imaged, and volumes rest on few slices")
+    affine = reference.affine.copy()
+    affine[:3, 2] = across * step
+    affine[:3, 3] += across * (depths[0] - depth(reference, across))
+    clock, clock_notes = _common_clock(members)
+    shape = (*reference.frames[0].shape, places[-1] + 1, len(clock.frames))
+    image, positions, moved = np.zeros(shape, np.float32), np.full(shape[2], np.nan), 0
+    for plane, place, where in zip(members, places, depths, strict=True):
+        pixels = pl.load(plane)[..., _nearest_phase(plane, clock)]
+        target = affine.copy()
+        target[:3, 3] += across * (where - depths[0])
+        pixels, shifted = _onto(pixels, plane.affine, target, shape[:2])
+        moved += shifted
+        image[:, :, place], positions[place] = pixels, where - depths[0]
+    if moved:
+        notes.append(f"{moved} of {len(members)} short-axis slices lie on another grid or beside the others; "
+                     "they were interpolated onto the common one")
+    intervals = [plane.frames[0].rr_ms for plane in members if plane.frames[0].rr_ms]
+    times = None
+    if clock.times_ms is not None:
+        times = clock.phases * np.mean(intervals) if intervals else clock.times_ms
+    if intervals and max(intervals) - min(intervals) > 0.02 * max(intervals):
+        clock_notes.append(f"RR intervals of the short-axis slices run from {min(intervals):.0f} to "
+                           f"{max(intervals):.0f} ms; frames are joined by their part of the cycle")
+    return View(image, affine, frame_times_ms=times), positions, notes + clock_notes
+
+
+def _grid(plane):
+    frame = plane.frames[0]
+    return frame.shape, tuple(np.round(frame.spacing, 3)), tuple(np.round([*frame.row, *frame.column], 2))
+
+
+def _even(depths):
+    """Slice index of each depth on an even grid, its step in mm, and notes on gaps and unevenness."""
+    if len(depths) == 1:
+        raise ValueError("the short-axis stack has one slice; volumes need at least two")
+    steps = np.diff(depths)
+    step = steps.min()
+    multiples = np.round(steps / step).astype(int)
+    even = np.all(np.abs(steps / step - multiples) < 0.15)
+    if even and multiples.sum() <= 2 * len(depths):
+        places = np.r_[0, np.cumsum(multiples)]
+        step = (depths[-1] - depths[0]) / places[-1]
+        missing = places[-1] + 1 - len(depths)
+        notes = [] if not missing else [
+            f"{missing} short-axis {'slice is' if missing == 1 else 'slices are'} missing: slices are {step:.1f} mm "
+            f"apart, in places {steps.max():.1f} mm; volumes there come from the neighbours"]
+        return places, step, notes
+    step = (depths[-1] - depths[0]) / (len(depths) - 1)
+    note = (f"short-axis slices are unevenly spaced ({steps.min():.1f} to {steps.max():.1f} mm); images and masks are "
+            f"written {step:.1f} mm apart, volumes use the real distances")
+    return np.arange(len(depths)), step, [note]
+
+
+def _common_clock(members):
+    """The plane whose frame count is the most common (the larger one on a tie), and a note if counts differ."""
+    counts = Counter(len(plane.frames) for plane in members)
+    common = max(counts, key=lambda count: (counts[count], count))
+    notes = []
+    if len(counts) > 1:
+        notes.append(f"short-axis slices have {' or '.join(str(count) for count in sorted(counts))} frames; all were "
+                     f"brought to {common} at the same part of the cycle")
+    return next(plane for plane in members if len(plane.frames) == common), notes
+
+
+def _nearest_phase(plane, clock):
+    """Indices of the plane's frames nearest in relative phase to the clock's; its own order if counts agree."""
+    if len(plane.frames) == len(clock.frames):
+        return np.arange(len(plane.frames))
+    apart = np.abs(clock.phases[:, None] - plane.phases)
+    return np.argmin(np.minimum(apart, 1 - apart), axis=1)
+
+
+def _onto(pixels, affine, target, shape):
+    """Pixels (x, y, t) of a plane on another grid of the same plane, and whether that needed interpolation."""
+    corners = np.array([[0, 0, 0], [shape[0] - 1, 0, 0], [0, shape[1] - 1, 0]])
+    if pixels.shape[:2] == tuple(shape) and np.abs(to_voxel(affine, to_world(target, corners)) - corners)[:, :2].max() < 0.25:
+        return pixels, False
+    index = np.stack([*np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"), np.zeros(shape)], axis=-1)
+    where = to_voxel(affine, to_world(target, index))
+    frames = [ndimage.map_coordinates(pixels[..., t], [where[..., 0], where[..., 1]], order=1, cval=0.0)
+              for t in range(pixels.shape[2])]
+    return np.stack(frames, axis=-1), True
