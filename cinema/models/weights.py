@@ -1,0 +1,162 @@
+"""Weights in files: safetensors, which cannot run code; published, own, and checkpoints of others."""
+
+import json
+import os
+import uuid
+from pathlib import Path
+
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from cinema.models.config import build, describe
+from cinema.models.published import PRETRAINED, REPOSITORY, fetch, finetuned_file
+from cinema.models.transfer import check
+
+PICKLE_SUFFIXES = (".pt", ".pth", ".bin")
+_META_KEY = "cinema"  # holds JSON in the safetensors header
+
+
+def save(model_or_state, path, metadata=None):
+    """Write weights to a safetensors file; an earlier file stays whole until the new one is.
+
+    metadata: what JSON can hold; read it back with `metadata_of`. A model's own name and constructor arguments are
+    stored beside it, so that `restore` can rebuild it. Raises OSError if the disk does not take the file.
+    """
+    path, header = Path(path), {"metadata": metadata or {}}
+    state = model_or_state
+    if isinstance(model_or_state, torch.nn.Module):
+        state = model_or_state.state_dict()
+        header.update(model=type(model_or_state).__name__, arguments=getattr(model_or_state, "arguments", None))
+    state = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        save_file(state, temporary, {"format": "pt", _META_KEY: json.dumps(header)})
+        os.replace(temporary, path)
+    except SafetensorError as error:
+        raise OSError(f"{path} could not be written ({error}); make room or choose another folder") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def read(path):
+    """State dict of a weights file: safetensors, or a .pt/.pth/.bin holding nothing but tensors under `model`.
+
+    Raises FileNotFoundError, or ValueError for a damaged file, and for pickles that hold anything else.
+    """
+    path = _existing(path)
+    with open(path, "rb") as file:
+        head = file.read(2)
+    if head == b"PK" or head[:1] == b"\x80":  # torch's zip, or a plain pickle
+        return _read_pickle(path)
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is not a whole safetensors file ({error}); fetch or save it again") from None
+
+
+def _existing(path):
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; name a weights file (.safetensors)")
+    return path
+
+
+def _read_pickle(path):
+    if path.suffix not in PICKLE_SUFFIXES:
+        raise ValueError(f"{path} is a pickle, which could run code; give a safetensors file")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged or hostile file raises, it is refused
+        reason = str(error).splitlines()[0][:80]
+        raise ValueError(f"{path} is no plain weights file ({reason}); convert it to safetensors where you trust it"
+                         ) from None
+    state = content.get("model") if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise ValueError(f"{path} holds no tensors under `model`; convert it to safetensors where you trust it")
+    return state
+
+
+def load(model, path):
+    """Load a file into a model and return it; every key and shape must match. Half precision becomes the model's.
+
+    Raises FileNotFoundError, or ValueError (keys, shapes, NaN, damaged or foreign file); the model is then unchanged.
+    """
+    state, target = read(path), model.state_dict()
+    check(state, target, where=path)
+    on_meta = any(value.is_meta for value in target.values())
+    model.load_state_dict({key: value.to(target[key].dtype) for key, value in state.items()}, assign=on_meta)
+    return model
+
+
+def _header(path):
+    path = _existing(path)
+    try:
+        with safe_open(path, "pt") as file:
+            return json.loads((file.metadata() or {}).get(_META_KEY, "{}"))
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not a whole safetensors file ({error}); fetch or save it again") from None
+
+
+def metadata_of(path):
+    """What `save` was given as metadata; empty for files of others."""
+    return _header(path).get("metadata", {})
+
+
+def restore(path):
+    """The model that `save` wrote, in evaluation mode."""
+    header = _header(path)
+    if not header.get("arguments"):
+        raise ValueError(f"{path} was not saved from a model of this package; use from_file with its config.yaml")
+    return _filled(header["model"], header["arguments"], path)
+
+
+def _filled(name, arguments, path):
+    with torch.device("meta"):  # no time spent on initial values that the file replaces
+        model = build(name, arguments)
+    return load(model, path).eval()
+
+
+def read_config(path):
+    """A release config.yaml as a dict; ValueError if it is none."""
+    try:
+        config = yaml.safe_load(Path(path).read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not readable YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} holds no fields; take the config.yaml that belongs to the weights")
+    return config
+
+
+def from_pretrained(source=REPOSITORY):
+    """The pretrained CineMA, in evaluation mode.
+
+    source: a Hugging Face repository, a folder laid out like it (pretrained/cinema.safetensors and config.yaml), or a
+            weights file: written by `save`, or with its config.yaml beside it.
+    Raises FileNotFoundError naming the files to fetch and where to put them; ValueError as `load`.
+    """
+    return from_file(source if Path(source).is_file() else fetch(source, PRETRAINED))
+
+
+def from_finetuned(source=REPOSITORY, task=None, name=None, seed=0):
+    """A fine-tuned model, in evaluation mode: finetuned/<task>/<name>/<name>_<seed>.safetensors of a `source`.
+
+    task, name: see PUBLISHED; not needed if source is a file. The rest is as in from_pretrained.
+    """
+    if Path(source).is_file():
+        return from_file(source)
+    return from_file(fetch(source, finetuned_file(task, name, seed, any_name=Path(source).is_dir())))
+
+
+def from_file(path):
+    """The model of a weights file: as `save` noted in it, else by the config.yaml beside it."""
+    path = _existing(path)
+    config = path.with_name("config.yaml")
+    if path.suffix not in PICKLE_SUFFIXES and _header(path).get("arguments"):
+        return restore(path)
+    if not config.is_file():
+        raise ValueError(f"{path} does not say which model it holds; put its config.yaml beside it")
+    return _filled(*describe(read_config(config), config), path)

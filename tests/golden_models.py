@@ -1,0 +1,182 @@
+"""Checks of the golden model cases: outputs, inner stages, gradients, optimiser steps. `model_case` does one."""
+
+import json
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from cinema.models.config import build
+from cinema.models.patches import upsample_mask
+
+
+def agree(ours, reference, what, rtol=1e-4, atol=None):
+    """The README's rule: |ours - reference| <= 1e-5 * max(1, std) + 1e-4 * |reference|; integers are equal.
+
+    Returns the largest share of the tolerance used.
+    """
+    ours = ours.detach()
+    assert ours.shape == reference.shape, f"{what}: shape {tuple(ours.shape)}, reference {tuple(reference.shape)}"
+    if not reference.is_floating_point():
+        assert torch.equal(ours, reference), f"{what}: values differ"
+        return 0.0
+    ours, reference = ours.double(), reference.double()
+    strange = ~reference.isfinite()
+    assert torch.equal(ours[strange].nan_to_num(), reference[strange].nan_to_num()), f"{what}: NaN or inf elsewhere"
+    ours, reference = ours[~strange], reference[~strange]
+    if atol is None:
+        atol = 1e-5 * max(1.0, reference.std().item() if reference.numel() > 1 else 0.0)
+    share = ((ours - reference).abs() / (atol + rtol * reference.abs())).max().item() if reference.numel() else 0.0
+    assert share <= 1, f"{what}: {share:.3g} times the tolerance"
+    return share
+
+
+def agree_all(ours, reference, prefix=""):
+    """Every reference tensor has its counterpart and nothing is left over."""
+    assert set(ours) == set(reference), f"names differ: {sorted(set(ours) ^ set(reference))}"
+    for name, tensor in reference.items():
+        agree(ours[name], tensor, f"{prefix}{name}")
+
+
+def tensors(case, name):
+    path = case / f"{name}.safetensors"
+    return load_file(path) if path.exists() else {}
+
+
+def config_of(case):
+    return json.loads((case / "config.json").read_text())
+
+
+def views(config, inputs, kind):
+    """view -> tensor of a kind (image, mask ..) in the case's order; empty if the case has none."""
+    return {v: inputs[f"{kind}.{v}"] for v in config["view_order"] if f"{kind}.{v}" in inputs}
+
+
+def loaded(case):
+    """The case's model in evaluation mode, every key of its weights matched."""
+    config = config_of(case)
+    model = build(config["model"], {**config["kwargs"], **config.get("defaults", {})})
+    state = load_file(case.parent / (config.get("weights_from") or case.name) / "weights.safetensors")
+    model.load_state_dict(state, strict=True)
+    return model.eval()
+
+
+def model_case(case):
+    config, inputs, model = config_of(case), tensors(case, "inputs"), loaded(case)
+    seen = watch(model)
+    outputs, masks = RUN[config["model"]](model, config, inputs)
+    agree_all(outputs, tensors(case, "outputs"))
+    check_intermediates(model, seen, tensors(case, "intermediates"), masks)
+    if (case / "grads.safetensors").exists():
+        check_gradients(model, config, outputs["loss"], tensors(case, "grads"))
+    if (case / "train_steps.json").exists():
+        check_steps(loaded(case), config, inputs, json.loads((case / "train_steps.json").read_text()))
+
+
+def run_cinema(model, config, inputs):
+    images, masks = views(config, inputs, "image"), views(config, inputs, "enc_mask")
+    if config["call"] == "feature_forward":
+        return {f"feature.{k}": v for k, v in model.feature_forward(images).items()}, {}
+    torch.manual_seed(config["mask_seed"])
+    drawn = model(images, config["enc_mask_ratio"])[2]
+    assert all(torch.equal(drawn[v], masks[v]) for v in masks), "masks drawn from the seed differ"
+    loss, predictions, _, metrics = model(images, config["enc_mask_ratio"], enc_mask_dict=masks)
+    return {"loss": loss, **{f"pred.{k}": v for k, v in predictions.items()},
+            **{f"metric.{k}": v for k, v in metrics.items()}}, masks
+
+
+def run_convvit(model, config, inputs):
+    images, masks, outputs = views(config, inputs, "image"), views(config, inputs, "mask"), {}
+    for prefix, mask in [*([("masked.", masks)] if masks else []), ("", None)]:
+        features = model.feature_forward(images, mask)
+        outputs.update({f"{prefix}feature.{name}": value for name, value in features.items()})
+        outputs.update({f"{prefix}logits.{r}": model(images, mask, reduce=r) for r in config["reduce"]})
+        assert torch.equal(model(images, mask), outputs[f"{prefix}logits.{config['default_reduce']}"])
+    return outputs, {}
+
+
+def run_dense(model, config, inputs):
+    images = views(config, inputs, "image")
+    if "input_of_other_size" in config:
+        refuses_other_size(model, images)
+    return {f"logits.{view}": logits for view, logits in model(images).items()}, {}
+
+
+def refuses_other_size(model, images):
+    try:
+        model({view: torch.cat([image, image], dim=2) for view, image in images.items()})
+    except ValueError:
+        return
+    raise AssertionError("an image of another size was accepted")
+
+
+def run_resnet(model, config, inputs):
+    return {"logits": model(views(config, inputs, "image"))}, {}
+
+
+RUN = {"CineMA": run_cinema, "ConvViT": run_convvit, "ConvUNetR": run_dense, "UNet": run_dense,
+       "ResNet2d": run_resnet, "ResNet3d": run_resnet}
+
+
+def watch(model):
+    """Outputs of every module by name, kept as they come; the last call's are at the end."""
+    seen = {}
+    for name, module in model.named_modules():
+        module.register_forward_hook(lambda _, __, output, name=name: seen.setdefault(name, []).append(output))
+    return seen
+
+
+def check_intermediates(model, seen, reference, masks):
+    """enc_down.<view>.skip<i>, .tokens; dec_linear (all tokens joined); others by the module's name."""
+    for name, tensor in reference.items():
+        head, *rest = name.split(".")
+        if head == "enc_down":
+            view, part = rest
+            skips, tokens = seen[f"enc_down_dict.{view}"][-1]
+            ours = tokens if part == "tokens" else skips[int(part[4:])]
+            if masks:  # hidden positions reach nothing and may differ
+                visible = visible_positions(masks[view], model.enc_down_dict[view].grid_size, ours)
+                ours, tensor = ours * visible, tensor * visible
+        elif head == "dec_linear":
+            parts, width = seen["dec_linear"], tensor.shape[1]
+            ours = torch.cat(parts, dim=1)[:, -width:]
+        elif rest:
+            ours = seen[".".join([f"{head}_dict", *rest])][-1]
+        else:
+            ours = seen[head][-1][:, -tensor.shape[1] :]
+        agree(ours, tensor, f"intermediate {name}")
+
+
+def visible_positions(mask, grid_size, like):
+    """1 where visible, shaped to multiply tokens (b, n, e) or a skip (b, c, x, y[, z])."""
+    if like.ndim == 3:
+        return (~mask).float().unsqueeze(2)
+    factor = [fine // coarse for fine, coarse in zip(like.shape[2:], grid_size)]
+    return (~upsample_mask(mask.unflatten(1, grid_size), factor)).float().unsqueeze(1)
+
+
+def check_gradients(model, config, loss, reference):
+    model.zero_grad()
+    loss.backward()
+    parameters = dict(model.named_parameters())
+    assert {k for k, p in parameters.items() if not p.requires_grad} == set(config["frozen_parameters"])
+    without = {k for k, p in parameters.items() if p.requires_grad and p.grad is None}
+    assert without == set(config["parameters_without_grad"])
+    for name, figures in reference.items():
+        grad = parameters[name].grad
+        agree(torch.stack([grad.norm(), grad.sum()]), figures, f"gradient of {name}", rtol=1e-3, atol=1e-5)
+
+
+def check_steps(model, config, inputs, reference):
+    """Losses and gradient norms over AdamW steps with the same masks."""
+    decay, parameters = reference["weight_decay"], dict(model.named_parameters())
+    groups = [{"params": [p], "weight_decay": decay[k]} for k, p in parameters.items() if p.requires_grad]
+    optimiser = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95), eps=1e-8)
+    images, masks = views(config, inputs, "image"), views(config, inputs, "enc_mask")
+    for step, expected in enumerate(zip(reference["loss"], reference["grad_norm"])):
+        loss = model(images, config["enc_mask_ratio"], enc_mask_dict=masks)[0]
+        optimiser.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimiser.step()
+        agree(torch.stack([loss, norm]), torch.tensor(expected), f"step {step}", rtol=1e-3, atol=1e-5)
