@@ -10,6 +10,7 @@ MODELS = {
     "UNet": "unet",
     "ResNet2d": "resnet",
     "ResNet3d": "resnet",
+    "Reader": "reader",
 }
 FUNCTIONS = {"from_pretrained": "weights", "from_finetuned": "weights", "transfer": "transfer"}
 

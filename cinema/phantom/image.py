@@ -34,6 +34,7 @@ RELAXATION = {
     "papillary": (0.8, 1030, 46, 1471, 46),
 }
 FAT = np.array([name in ("fat", "heart_fat") for name in TISSUES])
+BLOOD = [CODE[name] for name in ("atrial_blood", "aorta", "pulmonary_blood", "vein", "rv_blood", "lv_blood")]
 # Where in its volume a voxel is sampled, in voxel units: spread in plane and through the slice at once.
 SAMPLES = np.array([(-0.25, -0.25, 0.375), (0.25, -0.125, -0.375), (-0.125, 0.25, -0.125), (0.125, 0.125, 0.125)])
 
@@ -74,6 +75,7 @@ def tissue_signals(acquisition, rng):
     table = np.array([RELAXATION[name] for name in TISSUES])
     t1, t2 = (table[:, 1], table[:, 2]) if acquisition.field_t < 2.5 else (table[:, 3], table[:, 4])
     spread = rng.lognormal(0, (0.06, 0.05, 0.10), (len(TISSUES), 3))
+    spread[BLOOD] = spread[CODE["lv_blood"]] * rng.lognormal(0, 0.03, (len(BLOOD), 3))  # one blood, many chambers
     signal = steady_state_signal(table[:, 0] * spread[:, 0], t1 * spread[:, 1], t2 * spread[:, 2],
                                  acquisition.flip_deg, acquisition.tr_ms, acquisition.te_ms)
     signal = np.where(FAT, -signal, signal) / signal[CODE["lv_blood"]]

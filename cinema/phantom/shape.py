@@ -137,7 +137,8 @@ def _at_rest(heart):
     level, angle = LEVELS[:, None], np.deg2rad(ANGLES_DEG)[None]
     shape = dict(shoulder=rng.uniform(0.22, 0.36), narrowing=rng.uniform(0.02, 0.14), power=rng.uniform(2.0, 2.8))
     oval = 1 + rng.uniform(0, 0.05) * np.cos(2 * (angle - rng.uniform(0, np.pi)))
-    oval = oval + rng.uniform(0, 0.02) * np.cos(3 * (angle - rng.uniform(0, 2 * np.pi)))
+    oval = oval + rng.uniform(0, 0.025) * np.cos(3 * (angle - rng.uniform(0, 2 * np.pi)))
+    oval = oval + rng.uniform(0, 0.05) * np.cos(angle - rng.uniform(0, 2 * np.pi) - rng.uniform(-2, 2) * level)
     flat = 1 - 0.32 * heart.septal_flattening * _angular_bump(0, 38)[None] * (1 - 0.5 * np.clip(level, 0, 1))
     unit = _profile(level, **shape) * oval * flat
     cavity = ((level >= 0) & (level <= 1)) * unit
@@ -177,15 +178,19 @@ def _rv_shape(heart, rng):
     """
     level, angle = LEVELS[:, None], ((ANGLES_DEG + 180) % 360 - 180)[None]
     basal = 1 - _smooth(level / rng.uniform(0.3, 0.5))
-    front = rng.uniform(56, 70) + rng.uniform(25, 45) * basal
-    back = -rng.uniform(58, 74) - rng.uniform(0, 8) * basal
+    wrap = 22 * np.clip(np.log(heart.rv_edv_ml / heart.lv_edv_ml), -0.3, 1.0)  # a large RV wraps further round
+    front = rng.uniform(56, 70) + wrap + rng.uniform(25, 45) * basal
+    back = -rng.uniform(58, 74) - wrap - rng.uniform(0, 8) * basal
     across = (angle - (front + back) / 2) / ((front - back) / 2)
     rounding = rng.uniform(0.55, 0.9)
     height = np.clip(1 - np.abs(across) ** rng.uniform(1.9, 2.6), 0, 1) ** rounding
     tip = rng.uniform(0.86, 1.0)
     height = height * (1 - np.clip((level - 0.05) / (tip - 0.05), 0, 1) ** rng.uniform(1.3, 2.2)) ** 0.9
     outflow = _smooth((angle - rng.uniform(15, 30)) / 40)
-    climb = rng.uniform(0.22, 0.34)
+    climb = rng.uniform(0.22, 0.38)
+    for order in (1, 2, 3):  # no two free walls are alike
+        wave = order * np.deg2rad(angle) * rng.uniform(1.2, 2.0) + level * rng.uniform(-4, 4) + rng.uniform(0, 2 * np.pi)
+        height = height * (1 + rng.uniform(0, 0.24 / order) * np.sin(wave))
     height = height * np.where(level < 0, 1 - 0.6 * _smooth(-level / climb), 1)
     return height, outflow, climb
 

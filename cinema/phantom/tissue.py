@@ -80,9 +80,10 @@ def _detail(heart, phase):
     fields = [_stretch(gaussian_filter(f, (2.0, w), mode=("nearest", "wrap"))) for f, w in zip(spread, (1.0, 1.0, 1.6, 1.0))]
     empty = float(emptying(heart, phase))
     # LV: fingers of muscle reach in from the wall; their volume is kept, so they fill the cavity as it empties.
-    reach = heart.trabeculation * (0.10 + 0.30 * np.clip(level, 0, 1) ** 1.5) * rng.uniform(0.6, 1.3)
-    tight = rest.endo / np.maximum(s.endo, 1.0)
-    lv_blood = s.endo * (1 - np.clip(reach * np.clip(fields[0] + 0.35, 0, 1.6) * tight, 0, 0.92))
+    reach = heart.trabeculation * (0.12 + 0.42 * np.clip(level, 0, 1) ** 1.6) * rng.uniform(0.5, 1.4)
+    lateral = 0.75 - 0.35 * np.cos(np.deg2rad(ANGLES_DEG - 10))[None]  # the septum is smooth
+    tight = (rest.endo / np.maximum(s.endo, 1.0)) ** 1.3
+    lv_blood = s.endo * (1 - np.clip(reach * lateral * np.clip(fields[0] + 0.45, 0, 1.8) * tight, 0, 0.95))
     rv_depth = heart.trabeculation * (3 + 9 * np.clip(level, 0, 1)) * np.clip(fields[1] + 0.2, 0, 1.5)
     rv_width = s.rv - s.rv_inner
     rv_blood = s.rv - np.minimum(rv_depth * rng.uniform(0.5, 1.2), 0.6 * rv_width)
@@ -94,12 +95,13 @@ def _detail(heart, phase):
         band |= (away < rng.uniform(1.5, 5)) & (np.abs(level - rng.uniform(0.3, 0.8)) < rng.uniform(0.03, 0.25))
     near = np.full_like(s.endo, np.inf)
     far = np.zeros_like(s.endo)
-    for centre in (rng.uniform(125, 160), rng.uniform(205, 255)):
-        thick = heart.papillary_size * rng.uniform(0.10, 0.17) * rest.endo.max() * np.sqrt(1 + 0.3 * empty)
+    for centre in (rng.uniform(120, 165), rng.uniform(205, 260)):  # each of one or two heads, never touching
+        thick = heart.papillary_size * rng.uniform(0.12, 0.24) * rest.endo.max() * np.sqrt(1 + 0.3 * empty)
         from_level, to_level = rng.uniform(0.18, 0.35), rng.uniform(0.65, 0.85)
         taper = np.sqrt(np.clip((level - from_level) / 0.12, 0, 1) * np.clip((to_level - level) / 0.1, 0, 1))
-        place = np.maximum(s.endo * rng.uniform(0.62, 0.82), 0)
-        low, high = _chord(place, centre, thick * taper)
+        place = s.endo * rng.uniform(0.58, 0.88)
+        centre = centre + 25 * rng.normal(0, 0.5) * (level - 0.5)
+        low, high = _chord(place, centre, thick * taper * (1 + 0.25 * fields[3]))
         near, far = np.minimum(near, low), np.maximum(far, high)
     return lv_blood, near, far, rv_blood, septal, band
 
@@ -155,12 +157,18 @@ def tissue_at(heart, where, phase):
     outer = np.maximum(np.where(zeta >= 0, epi, 0), np.where(rv > inner + 0.6, rv + rng.uniform(2.0, 4.0), 0))
     near_heart = (zeta > -0.9) & (zeta < 1.35) & (r < 140)
     lump = noise(where.heart_mm, rng.uniform(14, 26), 0, rng.uniform(0, 64, 3))
-    pad = heart.epicardial_fat_mm * np.clip(0.55 + 0.8 * lump + 0.9 * np.exp(-((zeta - 0.0) / 0.12) ** 2), 0, 2.6)
-    sac = np.where(zeta < 0, 0.9 * s.epi.ravel()[(int(-LEVELS[0] / (LEVELS[1] - LEVELS[0])) * n_angles) + where.angle_index], outer)
-    sac = np.maximum(sac, outer)
-    cover = near_heart & (zeta > -0.75) & (sac > 0)
+    # Fat lies over the RV, in its corners and in the groove behind the ventricles; hardly on the lateral wall.
+    turn = np.deg2rad(ANGLES_DEG)
+    where_fat = (0.55 + 0.5 * np.cos(turn - 0.1) + 0.5 * np.exp(-((np.abs(np.sin(turn / 2)) - 0.55) / 0.12) ** 2))
+    pad = heart.epicardial_fat_mm * np.clip(
+        where_fat.astype(np.float32)[where.angle_index] * (0.7 + 0.9 * lump) + 1.1 * np.exp(-((zeta / 0.10) ** 2)), 0, 3.0)
+    rim = int(round(-LEVELS[0] / (LEVELS[1] - LEVELS[0]))) * n_angles
+    closing = np.clip(1 + zeta / 1.1, 0, 1)  # behind the base the sac narrows toward the great vessels
+    sac = np.maximum(outer, np.where(zeta < 0, s.epi.ravel()[rim + where.angle_index] * closing, 0))
+    cover = near_heart & (sac > 0)
     out[cover & (r < sac + pad + 1.4)] = CODE["pericardium"]
     out[cover & (r < sac + pad)] = CODE["heart_fat"]
+    out[cover & (r < sac + pad - 2) & (zeta < -0.03) & (lump > -0.3)] = CODE["mediastinum"]
     _base(heart, s, (x, y, z), zeta, phase, out, rng)
 
     has_rv = rv > inner + 0.6
@@ -232,16 +240,17 @@ def _base(heart, s, xyz, zeta, phase, out, rng):
 
 def _atria(heart, empty, rng, rim_mm):
     """(volume, centre relative to the mitral plane, stretch) of the left and right atrium."""
-    filling = 0.5 + 0.5 * empty
+    filling = 0.6 + 0.4 * empty
     left = heart.la_volume_ml * filling
     size = (0.75 * left * 1000 / np.pi) ** (1 / 3)
-    yield left, (rng.uniform(-0.25, 0.0) * rim_mm, rng.uniform(-0.35, -0.1) * rim_mm, -0.78 * size), (
-        rng.uniform(0.95, 1.2), rng.uniform(0.9, 1.1), rng.uniform(0.85, 1.0))
+    yield left, (rng.uniform(-0.3, 0.0) * rim_mm, rng.uniform(-0.4, -0.1) * rim_mm, -0.62 * size), (
+        rng.uniform(1.0, 1.3), rng.uniform(0.9, 1.15), rng.uniform(0.8, 1.0))
     right = heart.ra_volume_ml * filling
     size = (0.75 * right * 1000 / np.pi) ** (1 / 3)
     turn = np.deg2rad(rng.uniform(-45, -10))
-    off = rim_mm + 0.72 * size
-    yield right, (off * np.cos(turn), off * np.sin(turn), -0.62 * size), (1.0, rng.uniform(0.9, 1.15), 1.0)
+    off = rim_mm + rng.uniform(0.55, 0.8) * size
+    yield right, (off * np.cos(turn), off * np.sin(turn), -0.45 * size), (
+        rng.uniform(0.9, 1.1), rng.uniform(1.0, 1.3), rng.uniform(0.9, 1.15))
 
 
 def body_at(heart, ras):

@@ -1,0 +1,103 @@
+"""Tissue maps of many varied hearts, rendered once and stored, for training the project's own weights.
+
+One HDF5 file per heart and dataset `<view>` (phases, slices, samples, x, y) of tissue codes. The hearts
+vary far beyond any clinic: what a network has seen in excess it will not stumble over.
+"""
+
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from cinema.phantom.image import LAX_ANGLE_DEG, SAMPLES, Acquisition, Plane, landmarks, place, sample_positions
+from cinema.phantom.image import _scanner_axes, _tilted
+from cinema.phantom.shape import Heart, Infarct, surfaces
+from cinema.phantom.tissue import points, pose, tissue_at
+from cinema.terms import LAX_VIEWS
+
+SAX_SIZE, LAX_SIZE, PIXEL_MM, N_SLICES = 152, 176, 1.3, 12
+LIBRARY_VERSION = 1
+
+
+def varied_heart(rng):
+    """A heart drawn for variety, not for plausibility of the whole: any size, function, wall and right side."""
+    edv = float(np.clip(rng.lognormal(np.log(140), 0.42), 50, 420))
+    ef = rng.uniform(12, 78)
+    length = float(np.clip(92 * (edv / 140) ** 0.32 * rng.lognormal(0, 0.08), 62, 122))
+    rv_edv = float(np.clip(rng.lognormal(np.log(150), 0.40), 55, 400))
+    rv_ef = np.clip(0.5 * ef + rng.uniform(5, 45), 12, 75)
+    infarcts = tuple(
+        Infarct(rng.uniform(0, 360), rng.uniform(0.1, 1), rng.uniform(20, 60), rng.uniform(0.12, 0.4),
+                rng.uniform(0.4, 1.05), rng.uniform(0, 0.55))
+        for _ in range(rng.choice([0, 0, 0, 1, 2])))
+    return Heart(
+        lv_edv_ml=edv, lv_esv_ml=edv * (1 - ef / 100), rv_edv_ml=rv_edv, rv_esv_ml=rv_edv * (1 - rv_ef / 100),
+        lv_mass_g=float(np.clip(100 * (edv / 140) ** 0.6 * rng.lognormal(0, 0.33), 40, 380)), lv_length_mm=length,
+        mapse_mm=float(np.clip(length * rng.normal(0.04 + 0.0018 * ef, 0.025), 1.5, 0.28 * length)),
+        la_volume_ml=rng.uniform(35, 170), ra_volume_ml=rng.uniform(35, 190),
+        septal_bulge=rng.choice([0, 0, 0, 1]) * rng.uniform(0.3, 2.0), bulge_angle_deg=rng.uniform(-40, 80),
+        bulge_half_width_deg=rng.uniform(25, 70), apical_bulge=rng.choice([0] * 8 + [1]) * rng.uniform(0.5, 1.5),
+        infarcts=infarcts, septal_flattening=rng.choice([0, 0, 1]) * rng.uniform(0.1, 1.0),
+        trabeculation=rng.uniform(0.1, 1.1), papillary_size=rng.uniform(0.5, 1.4),
+        torsion_deg=rng.uniform(0, 15), epicardial_fat_mm=rng.uniform(0.5, 9), chest_fat_mm=rng.uniform(4, 40),
+        body_scale=rng.uniform(0.82, 1.2), es_fraction=rng.uniform(0.3, 0.45), detail_seed=int(rng.integers(2**31)))
+
+
+def library_heart(index, seed):
+    """The heart of a library entry: a function of (seed, index) alone."""
+    rng = np.random.default_rng([seed, 77, index])
+    while True:
+        heart = varied_heart(rng)
+        try:
+            surfaces(heart, 0.0), surfaces(heart, heart.es_fraction)
+            return heart, rng
+        except ValueError:  # a wall that cannot be built: draw another heart
+            continue
+
+
+def sax_plane(heart, rng):
+    """A stack from behind the valves to beyond the apex, tilted as by a careless operator."""
+    step = (heart.lv_length_mm + 42) / N_SLICES
+    normal = _tilted(np.array([0, 0, 1.0]), 6.0, rng)
+    columns = _scanner_axes(pose(heart).axes, normal, 0.0)
+    columns[:, 2] *= np.sign(columns[2, 2])
+    toward_rv = rng.uniform(0, 14)  # leave room for the right ventricle
+    first = np.array([toward_rv, 0, -rng.uniform(22, 32)])
+    return Plane(first, columns, (PIXEL_MM, PIXEL_MM, step), (SAX_SIZE, SAX_SIZE, N_SLICES))
+
+
+def render(heart, rng):
+    """Dictionary of arrays: per view the tissue codes (phases, slices, samples, x, y), landmarks of long axes."""
+    phases = [0.0, heart.es_fraction, *rng.uniform(0.05, 0.95, 2)]
+    thickness = rng.uniform(5, 10)
+    arrays = {}
+    for view in ("sax", *LAX_VIEWS):
+        acquisition = Acquisition(slice_thickness_mm=thickness, plane_error_deg=5.0, seed=int(rng.integers(2**31)))
+        grid = {view: ((LAX_SIZE, LAX_SIZE), (PIXEL_MM, PIXEL_MM))}
+        plane = sax_plane(heart, rng) if view == "sax" else place(heart, acquisition, view, grid)
+        where = points(heart, sample_positions(plane, acquisition, rng))
+        codes = [tissue_at(heart, where, phase).reshape(len(SAMPLES), *plane.size) for phase in phases]
+        arrays[view] = np.stack([code.transpose(3, 0, 1, 2) for code in codes])
+        if view in LAX_ANGLE_DEG:
+            arrays[f"{view}_landmarks"] = landmarks(heart, plane, phases)
+    return arrays
+
+
+def write_entry(folder, index, seed):
+    """Render entry `index` into folder/<index>.h5 unless it is there; returns the path."""
+    path = Path(folder) / f"{index:06d}.h5"
+    if path.exists():
+        return path
+    heart, rng = library_heart(index, seed)
+    temporary = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        with h5py.File(temporary, "w") as file:
+            file.attrs.update({"seed": seed, "version": LIBRARY_VERSION, "pixel_mm": PIXEL_MM})
+            for name, array in render(heart, rng).items():
+                chunks = (1, 1, *array.shape[2:]) if array.ndim == 5 else None
+                file.create_dataset(name, data=array, chunks=chunks, compression="lzf" if chunks else None)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

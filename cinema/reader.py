@@ -1,0 +1,137 @@
+"""Reading a real or virtual cine with the project's own small weights: find the heart, segment, mark.
+
+Nothing is set by hand: the heart is found from a first pass over the whole image, then read in a window
+around it, averaged over the eight rotations and mirrors of a square.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from cinema.geometry import from_grid, largest_component, moving_centre, points_from_grid, to_grid
+from cinema.models.weights import restore
+from cinema.tasks.reading import PIXEL_MM, SIZE, normalised
+from cinema.terms import LABELS
+
+FOLDER = Path(__file__).resolve().parent.parent / "data" / "weights"
+HINGE_GAP_MM = 12.0  # the two hinges are further apart than this in any adult
+BATCH = 32
+
+
+class OwnReader:
+    """The two small networks; loads one when it is first needed.
+
+    folder: holds reader_sax.safetensors and reader_lax.safetensors.
+    """
+
+    def __init__(self, folder=FOLDER, device="cpu"):
+        self.folder, self.device, self.models = Path(folder), device, {}
+
+    def model(self, kind):
+        if kind not in self.models:
+            self.models[kind] = restore(self.folder / f"reader_{kind}.safetensors").to(self.device)
+        return self.models[kind]
+
+    def predict_sax(self, image, spacing_mm):
+        """(x, y, z, t) image -> (x, y, z, t) uint8 labels on the same grid."""
+        return self._read("sax", np.asarray(image, np.float32), spacing_mm)[0]
+
+    def predict_lax(self, image, spacing_mm):
+        """(x, y, 1, t) image -> labels of the same shape and (t, 3, 2) pixel positions of hinge, hinge, apex."""
+        labels, heat, centre = self._read("lax", np.asarray(image, np.float32), spacing_mm)
+        return labels, self._landmarks(np.moveaxis(heat[:, :, 0], -1, 0), labels, spacing_mm, centre)
+
+    def _read(self, kind, image, spacing_mm):
+        centre, size = self.find_heart(kind, image, spacing_mm), SIZE[kind]
+        window = to_grid(image, spacing_mm, centre, PIXEL_MM, size)
+        out = self._probabilities(kind, window)
+        classes = from_grid(out[..., :4].astype(np.float32), image.shape[:2], spacing_mm, centre, PIXEL_MM)
+        labels = np.where(classes.sum(-1) > 0.5, classes.argmax(-1), 0).astype(np.uint8)
+        return labels, out[..., 4:], centre
+
+    def find_heart(self, kind, image, spacing_mm):
+        """(x, y) pixel of the heart's centre, from what a first pass over the whole image calls heart."""
+        extent = [int(np.ceil(n * s / PIXEL_MM / 16)) * 16 for n, s in zip(image.shape[:2], spacing_mm[:2])]
+        size = max(extent)
+        middle = (np.array(image.shape[:2]) - 1) / 2
+        frames = [0, int(np.abs(image - image[..., :1]).mean(axis=(0, 1, 2)).argmax())]
+        whole = to_grid(image[..., frames], spacing_mm, middle, PIXEL_MM, size)
+        seen = 1 - self._probabilities(kind, whole, turns=1)[..., 0]
+        seen = ndimage.gaussian_filter(seen.mean(axis=(2, 3)), 4.0)
+        beat = moving_centre(image, spacing_mm)
+        if seen.max() < 0.05:
+            return beat
+        x, y = np.indices(seen.shape)
+        beat_grid = (beat - middle) * np.asarray(spacing_mm[:2]) / PIXEL_MM + (size - 1) / 2
+        away = np.hypot(x - beat_grid[0], y - beat_grid[1]) * PIXEL_MM
+        seen = seen * np.exp(-0.5 * (away / 60) ** 2)  # what beats is the heart; the stomach is not
+        heart = largest_component(seen > 0.4 * seen.max())
+        found = np.array(ndimage.center_of_mass(np.where(heart, seen, 0)))
+        return points_from_grid(found, spacing_mm, middle, PIXEL_MM, size)
+
+    @torch.inference_mode()
+    def _probabilities(self, kind, window, turns=8):
+        """(n, n, z, t) -> (n, n, z, t, channels): class probabilities and heatmaps, averaged over `turns` poses."""
+        model, (n, _, z, t) = self.model(kind), window.shape
+        slices = window.reshape(n, n, z * t).transpose(2, 0, 1)
+        slices = torch.from_numpy(np.stack([normalised(s) for s in slices]))
+        out = []
+        for part in slices.split(BATCH):
+            mean = 0
+            for turn in range(turns):
+                posed = pose(part, turn)[:, None].to(self.device)
+                logits = model.read(posed).float()
+                values = torch.cat([logits[:, :4].softmax(1), logits[:, 4:]], dim=1)
+                mean = mean + unpose(values, turn) / turns
+            out.append(mean.cpu())
+        out = torch.cat(out).permute(2, 3, 0, 1).numpy()
+        return out.reshape(n, n, z, t, -1)
+
+    def _landmarks(self, heat, labels, spacing_mm, centre):
+        """(2, n, n, t) heatmaps -> (t, 3, 2) image pixels; the hinge nearer the RV comes first."""
+        rows = [[*two_peaks(heat[0, ..., t]), peak(heat[1, ..., t])] for t in range(heat.shape[-1])]
+        marks = points_from_grid(np.array(rows), spacing_mm, centre, PIXEL_MM, heat.shape[1])
+        rv = np.argwhere(labels[..., 0] == LABELS["RV"])
+        if len(rv):
+            marks[0] = _nearer_first(marks[0], rv[:, :2].mean(axis=0))
+        for t in range(1, len(marks)):  # the same hinge stays first
+            if np.linalg.norm(marks[t, :2] - marks[t - 1, :2]) > np.linalg.norm(marks[t, 1::-1] - marks[t - 1, :2]):
+                marks[t, :2] = marks[t, 1::-1]
+        return marks
+
+
+def _nearer_first(marks, point):
+    first, second = np.linalg.norm(marks[:2] - point, axis=1)
+    return marks if first <= second else marks[[1, 0, 2]]
+
+
+def pose(batch, turn):
+    """(..., n, n) turned by one of the eight rotations and mirrors of a square."""
+    batch = torch.rot90(batch, turn % 4, (-2, -1))
+    return batch.flip(-1) if turn >= 4 else batch
+
+
+def unpose(batch, turn):
+    """Inverse of `pose`."""
+    batch = batch.flip(-1) if turn >= 4 else batch
+    return torch.rot90(batch, -(turn % 4), (-2, -1))
+
+
+def peak(heat, reach=4):
+    """(x, y) of the highest point, to a fraction of a pixel: centre of gravity within `reach` pixels."""
+    top = np.array(np.unravel_index(heat.argmax(), heat.shape))
+    low = np.maximum(top - reach, 0)
+    patch = np.clip(heat[low[0]: top[0] + reach + 1, low[1]: top[1] + reach + 1], 0, None)
+    if patch.sum() <= 0:
+        return top.astype(float)
+    return low + np.array([(np.indices(patch.shape)[a] * patch).sum() / patch.sum() for a in (0, 1)])
+
+
+def two_peaks(heat):
+    """The two highest points at least HINGE_GAP_MM apart."""
+    first = peak(heat)
+    x, y = np.indices(heat.shape)
+    apart = np.hypot(x - first[0], y - first[1]) * PIXEL_MM > HINGE_GAP_MM
+    return first, peak(np.where(apart, heat, 0))
