@@ -107,15 +107,18 @@ def test_what_is_no_cine_is_set_aside(folder):
     stack = (lateral, -anterior, writer.sax_centres(3))
     writer.write_series(folder / "scout", 30, *np.eye(3)[:2], [writer.CENTRE], frames=1)
     writer.write_series(folder / "perfusion", 31, *stack, frames=20, TriggerTime="300", CardiacNumberOfImages=None)
-    writer.write_series(folder / "flow", 32, *writer.long_axis_plane(70), [writer.CENTRE], ImageType=["ORIGINAL", "P"])
+    flow = (*writer.long_axis_plane(40), [writer.CENTRE])
+    writer.write_series(folder / "flow", 34, *flow, ImageType=["ORIGINAL", "PRIMARY", "P"])
+    writer.write_series(folder / "size", 35, *flow)
     for t, path in enumerate(writer.write_series(folder / "map", 33, *stack, frames=8)):
         data = pydicom.dcmread(path)
         data.InversionTime = 100 + 80 * (t % 8)
         writer.save(data, path)
     reading = read_dicom(folder)
     reasons = {row["series"]: row["reason"] for row in reading.table if row["view"] is None}
-    assert set(reasons) == {30, 31, 32, 33}
-    for number, words in ((30, "single image"), (31, "phases of the cycle"), (32, "phase"), (33, "inversion time")):
+    assert set(reasons) == {30, 31, 33, 34, 35}
+    for number, words in ((30, "single image"), (31, "phases of the cycle"), (33, "inversion time"), (34, "velocity"),
+                          (35, "magnitude")):
         assert words in reasons[number]
 
 

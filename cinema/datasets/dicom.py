@@ -4,6 +4,7 @@ Frames are grouped into planes, planes into a short-axis stack and long-axis vie
 What is not used is listed with its reason. Names, dates and identifiers stay behind in the files.
 """
 
+import warnings
 from collections import Counter
 
 import numpy as np
@@ -23,6 +24,12 @@ def read_dicom(path, view=None):
     view: what the input is, if it is one plane or one stack only; geometry decides otherwise.
     Raises FileNotFoundError, ValueError in one line: nothing to read, several patients, no cine, missing frames.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's, on odd values in headers: what matters is checked
+        return _read(path, view)
+
+
+def _read(path, view):
     frames, attributes, notes = scan(path)
     cine, aside = pl.cine_planes(frames)
     if not cine:

@@ -1,7 +1,6 @@
 """Headers of a folder of DICOM files: one record per image frame, damage and mixtures named."""
 
 import os
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,9 +112,7 @@ def _read_header(file):
         # Files without the DICM mark exist (old exports); they begin with group 0002 or 0008, little or big endian.
         if start[128:] != b"DICM" and start[:2] not in (b"\x02\x00", b"\x08\x00", b"\x00\x08"):
             return None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd values in headers: what matters is checked below
-            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(TAGS), force=True)
+        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(TAGS), force=True)
     except (InvalidDicomError, EOFError, ValueError, NotImplementedError, AttributeError, KeyError, TypeError):
         return None
     except OSError as error:

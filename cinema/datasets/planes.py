@@ -57,8 +57,7 @@ def cine_planes(frames):
     cine, aside = [], []
     for plane in planes:
         plane, reason = _in_time(plane)
-        if reason is None and any(_same_plane(plane, other) and len(other.frames) == len(plane.frames)
-                                  for other in flow):
+        if reason is None and any(_of_one_acquisition(plane, other) for other in flow):
             reason = "magnitude images of a flow series"
         if reason is None:
             cine.append(plane)
@@ -83,8 +82,10 @@ def _group(frames):
     return [group for places in groups.values() for group in places]
 
 
-def _same_plane(first, second):
-    return (np.allclose(first.affine[:3, :2], second.affine[:3, :2], atol=0.02)
+def _of_one_acquisition(first, second):
+    """Scanners write magnitude and phase of one flow acquisition into one series or into neighbouring ones."""
+    return (abs(first.number - second.number) <= 1 and len(first.frames) == len(second.frames)
+            and np.allclose(first.affine[:3, :2], second.affine[:3, :2], atol=0.02)
             and np.allclose(first.affine[:3, 3], second.affine[:3, 3], atol=1.0))
 
 
