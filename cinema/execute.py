@@ -66,8 +66,8 @@ class Executor:
 
     def papermill(self, path, partial):
         """(exit code, lines it printed) of papermill; on a terminal its cell count is shown."""
-        command = [sys.executable, "-m", "papermill", str(path), str(partial), "--kernel", "python3", "--cwd",
-                   str(path.parent), "--progress-bar", "--parameters_yaml", json.dumps(self.parameters)]
+        command = [sys.executable, "-m", "papermill", str(path), str(partial), "--kernel", "python3", "--language",
+                   "python", "--cwd", str(path.parent), "--progress-bar", "--parameters_yaml", json.dumps(self.parameters)]
         process = subprocess.Popen(
             command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, errors="replace", start_new_session=True)  # its own session: Ctrl-C is ours to deal with

@@ -17,6 +17,7 @@ from pathlib import Path
 import nbformat
 from doit.cmd_base import ModuleTaskLoader
 from doit.doit_cmd import DoitMain
+from doit.exceptions import TaskError
 from doit.reporter import ZeroReporter
 from doit.tools import config_changed
 
@@ -233,5 +234,5 @@ class Lines(ZeroReporter):
         self.state[task.name] = "failed" if failed else "not run"
         needs = [need for need in task.task_dep if self.state.get(need) in ("failed", "not run")]
         self.line(task, "failed" if failed else f"not run: {', '.join(needs)} did not succeed")
-        if failed and fail.get_msg():
+        if isinstance(fail, TaskError):  # our own fault; what a notebook does wrong is printed by the executor
             print(fail.get_msg())
