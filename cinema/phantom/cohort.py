@@ -1,0 +1,204 @@
+"""Virtual cohorts: sub-cohorts that play the roles of the paper's data sets, person by person.
+
+`person(role, index, seed)` depends on nothing else, so a cohort can grow, be made in parallel, or be
+interrupted, and every study stays the same. `write` renders a cohort into a folder of study files.
+"""
+
+import hashlib
+import json
+import os
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from cinema.phantom import ceilings, diseases, image, outcomes, people, shape
+from cinema.phantom.roles import ROLES, acquisition
+from cinema.study import SUFFIX, Study, save_study
+from cinema.terms import SMALL_GRID
+
+MANIFEST, TRUTH = "manifest.json", "truth.json"
+N_CEILING = 3000  # other people of the same role, simulated for the ceilings
+
+
+@dataclass(frozen=True)
+class Person:
+    """One virtual person in one scanner. truth: planted scores, beside shape.truth."""
+
+    id: str
+    role: str
+    attributes: dict
+    heart: shape.Heart
+    acquisition: image.Acquisition
+    truth: dict
+
+
+def check_role(role):
+    """ROLES[role]; otherwise ValueError naming the choices."""
+    if role not in ROLES:
+        raise ValueError(f"unknown role {role!r}; choose one of {', '.join(ROLES)}")
+    return ROLES[role]
+
+
+def person(role, index, seed=0):
+    """The `index`-th person of a sub-cohort, the same whatever else is drawn. In paired roles 2k and 2k + 1 are
+    scan and rescan of one patient."""
+    spec = check_role(role)
+    patient = index // 2 if spec.paired else index
+    disease = _even_choice(spec.classes, patient, seed, role)
+    rng = _stream(seed, role, patient, 0)
+    who = people.demographics(rng, spec.population)
+    shift, sbp_shift, heart_rate_shift = 0.0, 15.0 if disease == "HHD" else 0.0, 0.0
+    if spec.prevalence is not None:
+        exposed = outcomes.expose(rng, who, spec.prevalence)
+        shift, sbp_shift, heart_rate_shift = outcomes.total_shift(exposed)
+        who |= exposed
+    who |= people.circulation(rng, who, sbp_shift, heart_rate_shift)
+    heart = diseases.patient(rng, disease, spec.rules, who, shift)
+    name = f"virtual_{role}_{patient:05d}"
+    attributes = {**who, "disease": disease, "patient": name}
+    truth = {}
+    if spec.prevalence is not None:
+        truth = ceilings.oracle_scores(who, heart)
+        attributes |= outcomes.survive(_stream(seed, role, patient, 1), truth["log_hazard"], spec.death_share)
+    site, scanner, _ = spec.scanners[_stream(seed, role, patient, 2).choice(
+        len(spec.scanners), p=[share for *_, share in spec.scanners])]
+    if spec.paired:
+        heart = people.rescanned(_stream(seed, role, index, 3), heart, who["sex"])
+        if index % 2:
+            attributes["rescan_of"] = f"{name}_A"
+        name += "_B" if index % 2 else "_A"
+    scan = acquisition(_stream(seed, role, index, 4), spec, scanner, attributes)
+    attributes |= {"site": site, "scanner": scanner, "vendor": scan.vendor, "field_t": scan.field_t}
+    return Person(name, role, attributes, heart, scan, truth)
+
+
+def _stream(seed, role, number, purpose):
+    return np.random.default_rng([seed, zlib.crc32(role.encode()), number, purpose])
+
+
+def _even_choice(shares, number, seed, role):
+    """A class per number such that every stretch of numbers holds the shares (golden-ratio sequence)."""
+    names, weights = zip(*shares)
+    start = zlib.crc32(f"{role} {seed}".encode()) / 2**32
+    where = (start + number * 0.6180339887498949) % 1.0
+    return names[min(int(np.searchsorted(np.cumsum(weights) / sum(weights), where, "right")), len(names) - 1)]
+
+
+def phase_list(heart, phases):
+    """("ED", "ES") or a number of frames -> (phases in [0, 1), ED frame, ES frame)."""
+    if isinstance(phases, int) and phases > 0:
+        even = np.arange(phases) / phases
+        return even, 0, int(np.argmin(np.abs(even - heart.es_fraction)))
+    if tuple(phases) == ("ED", "ES"):
+        return np.array([0.0, heart.es_fraction]), 0, 1
+    raise ValueError(f"phases are {phases!r}; give ('ED', 'ES') or a positive number of frames")
+
+
+def study(person, phases=("ED", "ES"), grid=SMALL_GRID):
+    """Scan a person: a Study with the views, masks and landmarks that the role's model data set has.
+
+    Images are uint8 (as stored by scanners, one scale per view); volumes, EF and the rest are in `truth`.
+    """
+    spec = check_role(person.role)
+    where, ed, es = phase_list(person.heart, phases)
+    views = image.acquire(person.heart, person.acquisition, where, grid, spec.views)
+    kept = {name: replace(
+        view, image=_uint8(view.image), labels=view.labels if name in spec.masks else None,
+        label_frames=view.label_frames if name in spec.masks else (),
+        landmarks=view.landmarks if name in spec.landmarks else None) for name, view in views.items()}
+    truth = shape.truth(person.heart, where) | person.truth
+    return Study(person.id, f"virtual {person.role}", kept, person.attributes, truth, ed, es)
+
+
+def _uint8(pixels):
+    top = np.percentile(pixels, 99.9)  # the brightest fat may saturate, as it does in clinical images
+    return np.clip(pixels * (255.0 / top) + 0.5, 0, 255).astype(np.uint8)
+
+
+def write(role, n, seed, folder, phases=("ED", "ES"), grid=SMALL_GRID, jobs=1):
+    """Render the first n people of a role into folder/<id>.h5, with manifest.json and truth.json; return the folder.
+
+    Resumes: studies already there are kept if the manifest says that role, seed, phases, grid and the
+    generator's sources are the same; otherwise the cohort is made anew, with one line saying so.
+    ValueError if the folder holds studies of unknown origin.
+    """
+    from joblib import Parallel, delayed
+    from tqdm import tqdm
+
+    check_role(role)
+    folder = Path(folder)
+    wanted = {"role": role, "seed": seed, "phases": phases if isinstance(phases, int) else list(phases),
+              "grid": {view: [list(map(float, part)) for part in value] for view, value in grid.items()},
+              "sources": source_hash()}
+    _clear_stale(folder, wanted)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_json(folder / MANIFEST, wanted | {"n": n})
+    names = [person_id(role, index) for index in range(n)]
+    for path in set(folder.glob(f"*{SUFFIX}")) - {folder / f"{name}{SUFFIX}" for name in names}:
+        path.unlink()  # a cohort of n holds n studies
+    missing = [i for i, name in enumerate(names) if not (folder / f"{name}{SUFFIX}").exists()]
+    todo = tqdm(missing, desc=f"virtual {role}", unit="study", disable=None)
+    Parallel(n_jobs=jobs)(delayed(_write_one)(role, index, seed, folder, phases, grid) for index in todo)
+    if not (folder / TRUTH).exists():
+        others = [person(role, index, seed + 1_000_003) for index in range(N_CEILING)]
+        _write_json(folder / TRUTH, {"role": role} | ceilings.planted(ROLES[role], others))
+    return folder
+
+
+def person_id(role, index):
+    """The id of person(role, index, seed) without drawing it."""
+    paired = check_role(role).paired
+    return f"virtual_{role}_{index // 2:05d}_{'AB'[index % 2]}" if paired else f"virtual_{role}_{index:05d}"
+
+
+def _write_one(role, index, seed, folder, phases, grid):
+    save_study(study(person(role, index, seed), phases, grid), folder)
+
+
+def _clear_stale(folder, wanted):
+    files = [*folder.glob(f"*{SUFFIX}"), folder / TRUTH] if folder.is_dir() else []
+    manifest = folder / MANIFEST
+    if not manifest.exists():
+        if any(path.suffix == SUFFIX for path in files):
+            raise ValueError(f"{folder} holds studies but no {MANIFEST}; name an empty folder")
+        return
+    found = json.loads(manifest.read_text())
+    changed = [key for key, value in wanted.items() if found.get(key) != value]
+    if changed:
+        print(f"{folder}: {', '.join(changed)} changed since it was written; making it anew")
+        for path in [*files, manifest]:
+            path.unlink(missing_ok=True)
+
+
+def _write_json(path, content):
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(content, indent=1) + "\n")
+    os.replace(part, path)
+
+
+def source_hash():
+    """Hash of the generator's sources: what a written cohort depends on beside its arguments."""
+    files = [*sorted(Path(__file__).parent.glob("*.py")), Path(__file__).parents[1] / "terms.py"]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+
+
+def split(table, shares=(("train", 0.6), ("val", 0.2), ("test", 0.2)), by="disease", seed=0):
+    """A split name per row of `table`, by patient and within each value of `by` (None: all together).
+
+    The shares hold within every stratum to the nearest patient; rows' order does not matter, and both
+    scans of a patient go the same way. table: columns `patient` (or `id`) and `by`.
+    """
+    import pandas as pd
+
+    patient = table["patient" if "patient" in table else "id"]
+    stratum = table[by].astype(str) if by is not None else pd.Series("all", index=table.index)
+    first = pd.DataFrame({"patient": patient, "stratum": stratum}).drop_duplicates("patient")
+    first["key"] = [hashlib.sha256(f"{seed} {name}".encode()).hexdigest() for name in first["patient"]]
+    first = first.sort_values("key")
+    rank = (first.groupby("stratum").cumcount() + 0.5) / first.groupby("stratum")["patient"].transform("size")
+    names, parts = zip(*shares)
+    edges = np.cumsum(parts) / sum(parts)
+    chosen = np.asarray(names)[np.minimum(np.searchsorted(edges, rank), len(names) - 1)]
+    return patient.map(dict(zip(first["patient"], chosen))).rename("split")

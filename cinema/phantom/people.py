@@ -1,0 +1,227 @@
+"""Virtual people: who they are, and the heart that goes with it.
+
+A heart is eight log measures. Given the person they are multivariate normal, and linear in age,
+height, BMI and blood pressure, so that every effect is planted exactly and every ceiling can be
+written in closed form (outcomes.py).
+
+Sources: paper_facts 4c (Petersen 2017, UK Biobank, papillary muscles inside the cavity), 4f, 4g.
+Assumptions of this generator, not to be cited: RV values of men, LV length, long-axis shortening,
+atrial volumes (0.8 of Hudsmith's, the model having no appendage), slopes with age and height,
+all residual correlations, and everything about the heart's detail and the chest.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from cinema.phantom.shape import Heart
+from cinema.terms import MYOCARDIUM_DENSITY_G_PER_ML
+
+MEASURES = ("lv_edv", "lv_esv_share", "lv_mass", "lv_length", "shortening", "rv_esv_share", "la", "ra")
+SEXES = ("F", "M")
+
+# Mean and coefficient of variation in healthy people. esv_share = ESV / EDV = 1 - EF; shortening = MAPSE / length.
+REFERENCE = {
+    "M": {"lv_edv": (166, 32 / 166), "lv_esv_share": (0.42, 0.05 / 0.42), "lv_mass": (105, 9 / 53),
+          "lv_length": (98, 0.05), "shortening": (0.147, 0.14), "rv_esv_share": (0.46, 0.06 / 0.46),
+          "la": (82, 0.28), "ra": (88, 0.28)},
+    "F": {"lv_edv": (124, 21 / 124), "lv_esv_share": (0.39, 0.05 / 0.39), "lv_mass": (73, 7 / 42),
+          "lv_length": (89, 0.05), "shortening": (0.165, 0.14), "rv_esv_share": (0.425, 0.054 / 0.425),
+          "la": (71, 0.24), "ra": (74, 0.26)},
+}
+CENTRE = {"M": {"bmi": 25.6, "sbp": 137.0, "height": 176.0}, "F": {"bmi": 24.6, "sbp": 129.0, "height": 163.0}}
+CENTRE_AGE = 62.0
+SBP_MMHG = {"F": (132.5, 18.0), "M": (140.5, 14.8)}  # mean at CENTRE_AGE, SD beyond age and exposures
+SBP_PER_DECADE = 4.0
+DBP_MMHG = {"F": 77.0, "M": 81.0}
+
+# Change of each log measure. BMI and blood pressure per published standard deviation [S]; RV volumes
+# follow, because both ventricles pump the same stroke volume.
+BMI_SD, SBP_SD = 4.3, 18.0
+EFFECTS = {
+    "bmi": {"lv_edv": math.log(1.048), "lv_esv_share": math.log(1.044 / 1.048), "lv_mass": math.log(1.083),
+            "la": math.log(1.086), "ra": math.log(1.086)},
+    "sbp": {"lv_edv": math.log(1.045), "lv_esv_share": math.log(1.020 / 1.045), "lv_mass": math.log(1.068),
+            "shortening": -0.02},
+    "age": {"lv_edv": -0.03, "shortening": -0.04, "la": 0.04, "ra": 0.03},  # per decade; directions are published
+    "age_men": {"lv_mass": -0.025},
+    "height": {"lv_edv": 1.5, "lv_mass": 1.5, "lv_length": 0.4, "la": 1.0, "ra": 1.0},  # per unit of log height
+}
+LENGTH_PER_EDV = 0.3  # a dilated ventricle grows rounder: its length with the power 0.3 of its volume
+CORRELATIONS = {
+    ("lv_edv", "lv_mass"): 0.55, ("lv_esv_share", "shortening"): -0.4, ("lv_esv_share", "rv_esv_share"): 0.6,
+    ("lv_edv", "la"): 0.4, ("lv_mass", "la"): 0.3, ("lv_edv", "ra"): 0.4, ("la", "ra"): 0.5,
+}
+
+# Within-person SD of log measures between two scans a week apart (physiology only; planes, noise and
+# reading add to it). Assumption, kept below the published 4.2 to 6.0 % for the EF of scan and reader together.
+RESCAN_SD = {"lv_edv": 0.03, "lv_esv_share": 0.03, "rv_esv_share": 0.03, "shortening": 0.04}
+
+
+@dataclass(frozen=True)
+class Population:
+    """Whom a sub-cohort is drawn from. Means and standard deviations; ages are cut at the limits."""
+
+    share_female: float = 0.515
+    age_years: tuple = (64.0, 8.3)  # 63.9 +- 7.7 once cut
+    age_limits: tuple = (45.0, 82.0)
+    bmi: tuple = ((26.2, 4.6), (27.1, 3.9))  # women, men; log-normal
+    ethnicity: tuple = (("White", 0.944), ("Asian", 0.019), ("Black", 0.016), ("Other", 0.021))
+
+
+UK_BIOBANK = Population()
+# A hospital's patients: BMI as in ACDC, age as in M&Ms (constants of the release); the sex ratio is assumed.
+CLINIC = Population(0.42, (52.0, 18.8), (18.0, 88.0), ((25.56, 4.73), (25.56, 4.73)))
+
+
+def bsa_m2(height_cm, weight_kg):
+    """Body surface area in m^2 (Mosteller)."""
+    return math.sqrt(height_cm * weight_kg / 3600.0)
+
+
+def demographics(rng, population=UK_BIOBANK):
+    """Who somebody is: sex, age, height, weight, BMI, BSA, ethnicity, as an attributes dictionary."""
+    sex = SEXES[int(rng.random() >= population.share_female)]
+    low, high = population.age_limits
+    age = next(a for a in iter(lambda: rng.normal(*population.age_years), None) if low <= a <= high)
+    height_cm = rng.normal(*((163.0, 6.0) if sex == "F" else (176.0, 7.0)))
+    mean, deviation = population.bmi[SEXES.index(sex)]
+    mu, sigma = _log_normal(mean, deviation / mean)
+    bmi = min(max(rng.lognormal(mu, sigma), 16.0), 48.0)
+    weight_kg = bmi * (height_cm / 100) ** 2
+    groups, shares = zip(*population.ethnicity)
+    return {"sex": sex, "age_years": round(age, 1), "height_cm": height_cm, "weight_kg": weight_kg,
+            "bmi_kg_m2": bmi, "bsa_m2": bsa_m2(height_cm, weight_kg),
+            "ethnicity": groups[int(np.searchsorted(np.cumsum(shares), rng.random() * sum(shares)))]}
+
+
+def decades(person):
+    return (person["age_years"] - CENTRE_AGE) / 10
+
+
+def expected_sbp(person):
+    """Systolic pressure (mmHg) expected from sex and age."""
+    return SBP_MMHG[person["sex"]][0] + SBP_PER_DECADE * decades(person)
+
+
+def circulation(rng, person, sbp_shift=0.0, heart_rate_shift=0.0):
+    """Resting blood pressure (mmHg) and heart rate (per minute), shifted by what outcomes.py planted.
+
+    Published: SBP 133 +- 19 / 141 +- 16, DBP 77 +- 10 / 81 +- 10 (women / men); 61 per minute.
+    """
+    z = rng.standard_normal(3).tolist()
+    sbp = expected_sbp(person) + sbp_shift + SBP_MMHG[person["sex"]][1] * z[0]
+    return {"sbp_mmhg": max(sbp, 85.0), "dbp_mmhg": max(DBP_MMHG[person["sex"]] + 6.0 * z[0] + 8.0 * z[1], 45.0),
+            "heart_rate_bpm": min(max(61.0 + heart_rate_shift + 9.0 * z[2], 42.0), 115.0)}
+
+
+def _log_normal(mean, cv):
+    """Mean and standard deviation of the logarithm of a log-normal variable."""
+    variance = math.log(1 + cv**2)
+    return math.log(mean) - variance / 2, math.sqrt(variance)
+
+
+def vector(effect):
+    """A dictionary of changes in log measures as a (8,) vector in the order of MEASURES."""
+    unknown = set(effect) - set(MEASURES)
+    if unknown:
+        raise ValueError(f"unknown measure {sorted(unknown)[0]!r}; choose among {', '.join(MEASURES)}")
+    return np.array([effect.get(name, 0.0) for name in MEASURES])
+
+
+_EFFECTS = {name: vector(effect) for name, effect in EFFECTS.items()}
+
+
+@lru_cache
+def residual(sex):
+    """(mean (8,), covariance (8, 8), its Cholesky factor) of the log measures at the reference person."""
+    mu, sigma = np.array([_log_normal(*REFERENCE[sex][name]) for name in MEASURES]).T
+    # Published spreads contain height, BMI, pressure and age, which expected() adds: take them out here.
+    sigma[MEASURES.index("lv_edv")] *= 0.86
+    sigma[MEASURES.index("lv_mass")] *= 0.92
+    correlation = np.eye(len(MEASURES))
+    for (a, b), value in CORRELATIONS.items():
+        i, j = MEASURES.index(a), MEASURES.index(b)
+        correlation[i, j] = correlation[j, i] = value
+    covariance = correlation * np.outer(sigma, sigma)
+    return mu, covariance, np.linalg.cholesky(covariance)
+
+
+def expected(person, sbp_mmhg=None):
+    """(8,) expected log measures of a person; `sbp_mmhg` replaces the person's own pressure."""
+    centre, mu = CENTRE[person["sex"]], residual(person["sex"])[0]
+    sbp = person["sbp_mmhg"] if sbp_mmhg is None else sbp_mmhg
+    mu = (mu + _EFFECTS["bmi"] * ((person["bmi_kg_m2"] - centre["bmi"]) / BMI_SD)
+          + _EFFECTS["sbp"] * ((sbp - centre["sbp"]) / SBP_SD) + _EFFECTS["age"] * decades(person)
+          + _EFFECTS["height"] * math.log(person["height_cm"] / centre["height"]))
+    return mu + _EFFECTS["age_men"] * decades(person) if person["sex"] == "M" else mu
+
+
+def draw(rng, person, shift=0.0):
+    """(8,) log measures of one person; `shift` (8,) is what exposures add."""
+    return expected(person) + shift + residual(person["sex"])[2] @ rng.standard_normal(len(MEASURES))
+
+
+def natural(log_measures, person):
+    """Log measures -> dictionary of the Heart fields they stand for (ml, g, mm)."""
+    edv, esv_share, mass, length, shortening, rv_esv_share, la, ra = np.exp(log_measures).tolist()
+    length *= (edv / REFERENCE[person["sex"]]["lv_edv"][0]) ** LENGTH_PER_EDV
+    esv_share, rv_esv_share = min(esv_share, 0.95), min(rv_esv_share, 0.95)
+    rv_edv = edv * (1 - esv_share) / (1 - rv_esv_share)  # equal stroke volumes
+    return {"lv_edv_ml": edv, "lv_esv_ml": edv * esv_share, "rv_edv_ml": rv_edv, "rv_esv_ml": rv_edv * rv_esv_share,
+            "lv_mass_g": mass, "lv_length_mm": length, "mapse_mm": shortening * length,
+            "la_volume_ml": la, "ra_volume_ml": ra}
+
+
+def log_measures(heart, sex):
+    """The inverse of `natural`: (8,) log measures of a heart."""
+    length = heart.lv_length_mm / (heart.lv_edv_ml / REFERENCE[sex]["lv_edv"][0]) ** LENGTH_PER_EDV
+    return np.log([heart.lv_edv_ml, heart.lv_esv_ml / heart.lv_edv_ml, heart.lv_mass_g, length,
+                   heart.mapse_mm / heart.lv_length_mm, heart.rv_esv_ml / heart.rv_edv_ml,
+                   heart.la_volume_ml, heart.ra_volume_ml])
+
+
+def detail(rng, person):
+    """The Heart fields nobody publishes: trabeculae, papillary muscles, torsion, fat, timing. Assumptions."""
+    u, z = rng.random(4).tolist(), rng.standard_normal(4).tolist()
+    fat = 5.0 + 0.9 * (person["bmi_kg_m2"] - 17.0) + (3.0 if person["sex"] == "F" else 0.0)
+    return {"septal_bulge": 0.25 * u[0], "bulge_angle_deg": 15.0 + 15.0 * z[0], "trabeculation": 0.15 + 0.75 * u[1],
+            "papillary_size": 0.7 + 0.7 * u[2], "torsion_deg": max(8.0 + 3.0 * z[1], 0.0),
+            "epicardial_fat_mm": max(2.0 + 0.2 * (person["bmi_kg_m2"] - 18.0) + 0.6 * decades(person) + 2.0 * (u[3] - 0.5), 0.5),
+            "chest_fat_mm": max(fat * math.exp(0.2 * z[2]), 4.0),
+            "body_scale": (person["weight_kg"] / 75.0) ** (1 / 3), "heart_rate_bpm": person["heart_rate_bpm"],
+            "es_fraction": min(max(0.355 + 0.02 * z[3], 0.30), 0.42),  # published: end systole at 35 to 36 %
+            "detail_seed": int(rng.integers(2**31))}
+
+
+def wall_mm(heart):
+    """(mean, largest) ED wall thickness in mm without building the surfaces, for sampling by rule.
+
+    A half ellipsoid with the heart's volume and length and a shell of its mass; the largest from the
+    bulges, fitted to shape.truth. Mean within 0.5 mm, largest within about 1 mm of it (a test holds it there).
+    """
+    inner = heart.lv_edv_ml * 1000.0
+    outer = inner + heart.lv_mass_g / MYOCARDIUM_DENSITY_G_PER_ML * 1000.0
+    radius, t = math.sqrt(inner / (2 / 3 * math.pi * heart.lv_length_mm)), 8.0
+    for _ in range(6):  # Newton
+        f = 2 / 3 * math.pi * (radius + t) ** 2 * (heart.lv_length_mm + t) - outer
+        t -= f / (2 / 3 * math.pi * (radius + t) * (2 * (heart.lv_length_mm + t) + radius + t))
+    t *= 0.975
+    share = 1 + 0.27 * heart.septal_bulge * heart.bulge_half_width_deg / 50 + 0.1 * heart.apical_bulge
+    return t, t / share * max(1.1 + heart.septal_bulge, 1.1 + 0.47 * heart.apical_bulge)
+
+
+def healthy_heart(rng, person, shift=0.0):
+    """A heart drawn from the healthy reference, shifted by exposures."""
+    return Heart(**natural(draw(rng, person, shift), person), **detail(rng, person))
+
+
+def rescanned(rng, heart, sex):
+    """The same heart on another day: filling and contraction differ by RESCAN_SD, the muscle does not."""
+    shift = vector({name: sd * rng.standard_normal() for name, sd in RESCAN_SD.items()})
+    now = natural(log_measures(heart, sex) + shift, {"sex": sex})
+    overflow = (heart.rv_edv_ml - heart.rv_esv_ml) / (heart.lv_edv_ml - heart.lv_esv_ml)
+    rv = {name: now[name] * overflow for name in ("rv_edv_ml", "rv_esv_ml")}
+    return replace(heart, **now | rv, heart_rate_bpm=heart.heart_rate_bpm * float(np.exp(0.05 * rng.standard_normal())))
