@@ -1,0 +1,174 @@
+"""Set-up: what `python3 -m cinema` does before any package is there, and the files it relies on."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cinema import __main__ as start
+
+ROOT = Path(__file__).resolve().parent.parent
+FILES = ("requirements.txt", "constraints.txt", "pyproject.toml")
+
+
+def packages(name):
+    """Names at the head of the lines of a requirements file."""
+    return {word.lower().replace("_", "-")
+            for word in re.findall(r"^[\w.-]+", (ROOT / name).read_text(), re.MULTILINE)}
+
+
+@pytest.fixture
+def clone(tmp_path, monkeypatch):
+    """A clone whose set-up commands are recorded in `ran` instead of run; `venv` is made as a folder."""
+    for name in FILES:
+        shutil.copy(ROOT / name, tmp_path)
+    venv = tmp_path / ".venv"
+    names = {"ROOT": tmp_path, "VENV": venv, "KEY": venv / "cinema-key", "PYTHON": venv / "bin" / "python", "ran": []}
+
+    def run(command, trouble):
+        start.ran.append([str(word) for word in command])
+        if command[2] == "venv":
+            start.PYTHON.parent.mkdir(parents=True)
+            start.PYTHON.touch()
+            (venv / "pyvenv.cfg").write_text(f"version = {start.python_version()}.7\n")
+
+    for name, value in {**names, "run": run}.items():
+        monkeypatch.setattr(start, name, value, raising=False)
+    monkeypatch.delenv("CINEMA_NO_VENV", raising=False)
+    return start
+
+
+def test_a_fresh_clone_gets_an_environment_and_then_none_again(clone):
+    clone.set_up()
+    made, requirements, package = clone.ran
+    assert made[1:3] == ["-m", "venv"]
+    assert requirements[-4:] == ["-r", "requirements.txt", "-c", "constraints.txt"]
+    assert package[-3:] == ["--no-build-isolation", "-e", "."]
+    clone.set_up()
+    assert len(clone.ran) == 3
+
+
+def test_changed_requirements_are_installed_into_the_same_environment(clone):
+    clone.set_up()
+    (clone.ROOT / "requirements.txt").write_text("numpy\n")
+    clone.set_up()
+    assert [command[2] for command in clone.ran[3:]] == ["pip", "pip"]
+
+
+def test_a_half_made_environment_is_made_anew(clone, monkeypatch):
+    works = clone.run
+
+    def interrupted(command, trouble):
+        works(command, trouble)
+        if command[2] == "pip":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(clone, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        clone.set_up()
+    (clone.VENV / "left over").touch()
+    monkeypatch.setattr(clone, "run", works)
+    clone.ran.clear()
+    clone.set_up()
+    assert [command[2] for command in clone.ran] == ["venv", "pip", "pip"]
+    assert not (clone.VENV / "left over").exists() and clone.read_key() == clone.wanted_key()
+
+
+def test_an_environment_of_another_python_is_made_anew(clone):
+    clone.set_up()
+    (clone.VENV / "pyvenv.cfg").write_text("version = 3.9.1\n")
+    clone.set_up()
+    assert [command[2] for command in clone.ran[3:]] == ["venv", "pip", "pip"]
+
+
+def test_an_environment_that_has_everything_is_used_as_it_is(clone, monkeypatch):
+    versions = {"numpy": "2.1", "torch": "2.13.0+cpu"}
+
+    def version_of(name):
+        if name not in versions:
+            raise metadata.PackageNotFoundError(name)
+        return versions[name]
+
+    (clone.ROOT / "requirements.txt").write_text("# why\nnumpy  # arrays\ntorch>=2.6\nPyYAML\n")
+    (clone.ROOT / "constraints.txt").write_text("numpy==2.0 ; python_version < '3.12'\nnumpy==2.1\ntorch==2.13.0\n"
+                                                "pyyaml==6.0\n")
+    assert clone.missing_packages(version_of) == ["PyYAML"]
+    versions["PyYAML"] = "6.0"
+    assert clone.missing_packages(version_of) == []
+    versions["numpy"] = "1.0"
+    assert clone.missing_packages(version_of) == ["numpy"]
+    monkeypatch.setattr(clone.metadata, "version", version_of)
+    assert not clone.is_ready()
+    monkeypatch.setenv("CINEMA_NO_VENV", "1")
+    assert clone.is_ready()
+
+
+def test_an_old_python_is_told_in_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "version_info", (3, 10, 4))
+    with pytest.raises(SystemExit) as end:
+        start.main()
+    errors = capsys.readouterr().err
+    assert end.value.code == 2 and "this is Python 3.10; cinema needs 3.11 or newer" in errors
+    assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize("output, words", [
+    ("ERROR: No space left on device", "no luck (ERROR: No space left on device)"),
+    ("WARNING: Retrying: NewConnectionError\nERROR: No matching distribution", "no network: connect once"),
+])
+def test_a_failing_step_is_one_line_with_its_reason(output, words, capsys):
+    with pytest.raises(SystemExit) as end:
+        start.run([sys.executable, "-c", f"print({output!r}); raise SystemExit(1)"], "no luck")
+    errors = capsys.readouterr().err
+    assert end.value.code == 2 and words in errors and len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["__main__.py", "__init__.py"])
+def test_set_up_needs_only_the_standard_library_and_parses_on_old_pythons(name):
+    tree = ast.parse((ROOT / "cinema" / name).read_text(), feature_version=(3, 8))
+    top = {alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    top |= {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert top <= set(sys.stdlib_module_names) | {"cinema"}
+
+
+def test_every_requirement_is_pinned_and_installed():
+    assert packages("requirements.txt") <= packages("constraints.txt")
+    assert not start.missing_packages(metadata.version)
+
+
+def test_pins_keep_to_what_others_can_work_with():
+    pins = dict(re.findall(r"^([\w.-]+)==([\d.]+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    numbers = {name: tuple(int(part) for part in version.split(".")[:3]) for name, version in pins.items()}
+    assert (1, 0, 15) <= numbers["timm"] < (1, 0, 23)  # nnU-Net
+    assert numbers["pandas"] < (3,)                    # lifelines
+    assert numbers["matplotlib"] < (3, 13)             # seaborn
+    assert not re.search(r"https?:|--\w*index|find-links", (ROOT / "constraints.txt").read_text())
+
+
+def test_conda_environment_leads_to_the_same_files():
+    content = yaml.safe_load((ROOT / "environment.yml").read_text())
+    pip = next(entry["pip"] for entry in content["dependencies"] if isinstance(entry, dict))
+    assert {"-r requirements.txt", "-c constraints.txt"} <= set(pip)
+    assert {"jupyterlab", "papermill", "torch", "timm", "matplotlib", "seaborn", "lifelines", "statsmodels"} <= packages(
+        "requirements.txt")
+
+
+def test_the_wheel_holds_every_file_of_the_package(tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(ROOT / "cinema", source / "cinema", ignore=shutil.ignore_patterns("__pycache__", "*.part"))
+    for name in (*FILES, "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet", "-w",
+                    str(tmp_path), str(source)], check=True)
+    (wheel,) = tmp_path.glob("cinema-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        inside = {name for name in archive.namelist() if name.startswith("cinema/")}
+    wanted = {path.relative_to(source).as_posix() for path in (source / "cinema").rglob("*") if path.is_file()}
+    assert wanted <= inside
