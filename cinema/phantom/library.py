@@ -84,9 +84,14 @@ def render(heart, rng):
     return arrays
 
 
+def library_path(folder, index):
+    """Where entry `index` of a library lies."""
+    return Path(folder) / f"{index:06d}.h5"
+
+
 def write_entry(folder, index, seed):
     """Render entry `index` into folder/<index>.h5 unless it is there; returns the path."""
-    path = Path(folder) / f"{index:06d}.h5"
+    path = library_path(folder, index)
     if path.exists():
         return path
     heart, rng = library_heart(index, seed)

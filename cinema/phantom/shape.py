@@ -181,9 +181,10 @@ def _rv_shape(heart, rng):
     wrap = 22 * np.clip(np.log(heart.rv_edv_ml / heart.lv_edv_ml), -0.3, 1.0)  # a large RV wraps further round
     front = rng.uniform(56, 70) + wrap + rng.uniform(25, 45) * basal
     back = -rng.uniform(58, 74) - wrap - rng.uniform(0, 8) * basal
-    across = (angle - (front + back) / 2) / ((front - back) / 2)
-    rounding = rng.uniform(0.55, 0.9)
-    height = np.clip(1 - np.abs(across) ** rng.uniform(1.9, 2.6), 0, 1) ** rounding
+    across = np.clip((angle - (front + back) / 2) / ((front - back) / 2), -1.5, 1.5)
+    across = across + rng.uniform(-0.28, 0.28) * (1 - across**2)  # fuller in front or toward the diaphragm
+    rounding = rng.uniform(0.5, 1.05)
+    height = np.clip(1 - np.abs(across) ** rng.uniform(1.6, 3.2), 0, 1) ** rounding
     tip = rng.uniform(0.86, 1.0)
     height = height * (1 - np.clip((level - 0.05) / (tip - 0.05), 0, 1) ** rng.uniform(1.3, 2.2)) ** 0.9
     outflow = _smooth((angle - rng.uniform(15, 30)) / 40)

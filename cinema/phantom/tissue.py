@@ -156,12 +156,13 @@ def tissue_at(heart, where, phase):
 
     outer = np.maximum(np.where(zeta >= 0, epi, 0), np.where(rv > inner + 0.6, rv + rng.uniform(2.0, 4.0), 0))
     near_heart = (zeta > -0.9) & (zeta < 1.35) & (r < 140)
-    lump = noise(where.heart_mm, rng.uniform(14, 26), 0, rng.uniform(0, 64, 3))
+    lump = noise(where.heart_mm, rng.uniform(30, 70), 0, rng.uniform(0, 64, 3))
+    lump = lump + 0.25 * noise(where.heart_mm, rng.uniform(9, 16), 1, rng.uniform(0, 64, 3))
     # Fat lies over the RV, in its corners and in the groove behind the ventricles; hardly on the lateral wall.
     turn = np.deg2rad(ANGLES_DEG)
     where_fat = (0.55 + 0.5 * np.cos(turn - 0.1) + 0.5 * np.exp(-((np.abs(np.sin(turn / 2)) - 0.55) / 0.12) ** 2))
     pad = heart.epicardial_fat_mm * np.clip(
-        where_fat.astype(np.float32)[where.angle_index] * (0.7 + 0.9 * lump) + 1.1 * np.exp(-((zeta / 0.10) ** 2)), 0, 3.0)
+        where_fat.astype(np.float32)[where.angle_index] * (0.5 + 0.9 * lump) + 1.1 * np.exp(-((zeta / 0.10) ** 2)), 0, 3.0)
     rim = int(round(-LEVELS[0] / (LEVELS[1] - LEVELS[0]))) * n_angles
     closing = np.clip(1 + zeta / 1.1, 0, 1)  # behind the base the sac narrows toward the great vessels
     sac = np.maximum(outer, np.where(zeta < 0, s.epi.ravel()[rim + where.angle_index] * closing, 0))
@@ -208,6 +209,11 @@ def _base(heart, s, xyz, zeta, phase, out, rng):
         codes[(distance < 1 + 2.0 / radius) & (depth < 0)] = CODE["chamber_wall"]
         codes[(distance < 1) & (depth < 0)] = CODE["atrial_blood"]
 
+    # The left atrium opens onto the whole mitral ring.
+    funnel = np.hypot(x + 0.12 * mean_rim, y + 0.12 * mean_rim) - 0.2 * z
+    opening = (depth < 0) & (depth > -0.22)
+    codes[opening & (funnel < 0.86 * mean_rim + 2)] = CODE["chamber_wall"]
+    codes[opening & (funnel < 0.86 * mean_rim)] = CODE["atrial_blood"]
     # Pulmonary trunk: continues the outflow tract upward and back, in front of the aorta.
     front = np.deg2rad(rng.uniform(65, 100))
     reach = mean_rim * rng.uniform(1.0, 1.25)
@@ -226,11 +232,14 @@ def _base(heart, s, xyz, zeta, phase, out, rng):
     codes[(root < wide + 1.8) & (depth < 0)] = CODE["chamber_wall"]
     codes[(root < wide) & (depth < 0)] = CODE["aorta"]
     closed = rng.uniform(-0.13, -0.08)
-    if not 0.05 < phase < heart.es_fraction:  # aortic valve shut
+    belly, leaf = rng.uniform(0.0, 0.12), rng.uniform(0.5, 1.3)
+    ejecting = 0.05 < phase < heart.es_fraction
+    if not ejecting:  # aortic valve shut
         codes[(root < wide) & (np.abs(depth - closed) < 0.008)] = CODE["valve"]
-    else:  # mitral valve shut
-        codes[(np.hypot(x, y) < 0.75 * mean_rim) & (np.abs(z + 1.0 + 0.06 * np.hypot(x, y)) < 1.0) & (depth < 0)
-              & (root > wide)] = CODE["valve"]
+    if ejecting or phase < 0.02 or phase > 0.97 or abs(phase - heart.es_fraction) < 0.03:  # mitral valve shut
+        bow = z + 1.0 + belly * np.hypot(x, y)
+        shut = (np.hypot(x, y) < 0.8 * mean_rim) & (np.abs(bow) < leaf) & (depth < 0) & (root > wide)
+        codes[shut] = CODE["valve"]
     # Coronary sinus and vein in the groove behind.
     groove = np.deg2rad(rng.uniform(190, 260))
     vein = np.hypot(x - 1.05 * mean_rim * np.cos(groove), y - 1.05 * mean_rim * np.sin(groove))
@@ -240,11 +249,11 @@ def _base(heart, s, xyz, zeta, phase, out, rng):
 
 def _atria(heart, empty, rng, rim_mm):
     """(volume, centre relative to the mitral plane, stretch) of the left and right atrium."""
-    filling = 0.6 + 0.4 * empty
+    filling = 1.25 * (0.6 + 0.4 * empty)  # a fifth or so of each ball lies beyond its valve and is cut off
     left = heart.la_volume_ml * filling
     size = (0.75 * left * 1000 / np.pi) ** (1 / 3)
-    yield left, (rng.uniform(-0.3, 0.0) * rim_mm, rng.uniform(-0.4, -0.1) * rim_mm, -0.62 * size), (
-        rng.uniform(1.0, 1.3), rng.uniform(0.9, 1.15), rng.uniform(0.8, 1.0))
+    yield left, (rng.uniform(-0.3, 0.0) * rim_mm, rng.uniform(-0.4, -0.1) * rim_mm, -0.75 * size), (
+        rng.uniform(1.0, 1.35), rng.uniform(0.95, 1.2), rng.uniform(0.75, 1.0))
     right = heart.ra_volume_ml * filling
     size = (0.75 * right * 1000 / np.pi) ** (1 / 3)
     turn = np.deg2rad(rng.uniform(-45, -10))
