@@ -1,0 +1,106 @@
+"""From masks and landmarks of one study to its numbers."""
+
+import numpy as np
+from scipy import ndimage
+
+from cinema.datasets.reading import slice_widths_mm
+from cinema.geometry import normal, to_world
+from cinema.metrics import ejection_fraction_percent, mapse_mm, lv_lengths_mm, shortening_percent
+from cinema.terms import LABELS, MYOCARDIUM_DENSITY_G_PER_ML
+
+SMOOTH_FRAMES = 1.0  # standard deviation of the smoothing of curves over time
+MIN_SMOOTHED = 8  # frames; fewer are not a curve
+VALVE_MARGIN_MM = 3.0  # landmarks err by about this much
+MAX_VALVE_TILT_DEG = 40.0
+
+
+def smooth(curve):
+    """A curve (t, ...) smoothed over time; short ones are left alone."""
+    curve = np.asarray(curve, float)
+    return ndimage.gaussian_filter1d(curve, SMOOTH_FRAMES, axis=0, mode="nearest") if len(curve) >= MIN_SMOOTHED else curve
+
+
+def volumes_ml(labels, spacing_mm, positions_mm, structure):
+    """(t,) volumes of a structure in an (x, y, z, t) label map by disc summation with real slice distances."""
+    area_mm2 = np.sum(labels == LABELS[structure], axis=(0, 1)) * spacing_mm[0] * spacing_mm[1]
+    return slice_widths_mm(positions_mm) @ area_mm2 / 1000.0  # 1 ml = 1000 mm^3
+
+
+def extreme_frames(lv_volumes, ed_frame=None, es_frame=None):
+    """(ED, ES): frames of the largest and the smallest smoothed LV volume, unless known."""
+    curve = smooth(lv_volumes)
+    return (int(np.argmax(curve)) if ed_frame is None else ed_frame,
+            int(np.argmin(curve)) if es_frame is None else es_frame)
+
+
+def sax_metrics(labels, spacing_mm, positions_mm, ed_frame=None, es_frame=None):
+    """Volumes (ml), ejection fractions (percent), LV mass (g) and ED/ES frames of short-axis labels.
+
+    A study of one frame has no ES: what needs it is None.
+    """
+    lv, rv, myo = (volumes_ml(labels, spacing_mm, positions_mm, name) for name in ("LV", "RV", "MYO"))
+    ed, es = extreme_frames(lv, ed_frame, es_frame)
+    if labels.shape[3] == 1:
+        ed, es = (None, 0) if es_frame is not None else (0, None)
+
+    def at(curve, frame):
+        return None if frame is None else float(curve[frame])
+
+    values = {"LVEDV": at(lv, ed), "LVESV": at(lv, es), "RVEDV": at(rv, ed), "RVESV": at(rv, es)}
+    for side in ("LV", "RV"):
+        edv, esv = values[f"{side}EDV"], values[f"{side}ESV"]
+        values[f"{side}EF"] = None if None in (edv, esv) or edv == 0 else float(ejection_fraction_percent(edv, esv))
+    mass = None if ed is None else MYOCARDIUM_DENSITY_G_PER_ML * float(myo[ed])
+    names = ("LVEDV", "LVESV", "LVEF", "RVEDV", "RVESV", "RVEF")
+    return {**{name: values[name] for name in names}, "LVM": mass, "ed_frame": ed, "es_frame": es,
+            "lv_volumes": lv.tolist(), "rv_volumes": rv.tolist()}
+
+
+def lax_metrics(landmarks, spacings_mm):
+    """MAPSE (mm), long-axis shortening (percent) and landmarks per view; views of one frame have landmarks only."""
+    moving = {view: marks for view, marks in landmarks.items() if np.ptp(lv_lengths_mm(marks, spacings_mm[view])) > 0}
+    return {
+        "MAPSE": {view: mapse_mm(marks, spacings_mm[view]) for view, marks in moving.items()},
+        "GLshortening": {view: shortening_percent(lv_lengths_mm(marks, spacings_mm[view]))
+                         for view, marks in moving.items()},
+        "landmarks": {view: np.round(marks, 2).tolist() for view, marks in landmarks.items()},
+    }
+
+
+def beyond_valve(labels, affine, landmarks, affines):
+    """(z, t) booleans: slices whose LV lies on the atrial side of the mitral valve at that frame.
+
+    labels: (x, y, z, t) short axis; landmarks: view -> (t', 3, 2) pixels of hinge, hinge, apex; affines: view -> of
+    those images. The valve plane is fitted to the hinges of all views at the same part of the cycle. All False
+    where fewer than two views show it, or where it is tilted more than a valve is.
+    """
+    beyond = np.zeros(labels.shape[2:], bool)
+    if len(landmarks) < 2:
+        return beyond
+    index = np.stack(np.meshgrid(*map(np.arange, labels.shape[:2]), indexing="ij"), axis=-1)
+    for t in range(labels.shape[3]):
+        hinges, apices = [], []
+        for view, marks in landmarks.items():
+            mark = marks[round(t / labels.shape[3] * len(marks)) % len(marks)]
+            points = to_world(affines[view], np.c_[mark, np.zeros(3)])
+            hinges += list(points[:2])
+            apices.append(points[2])
+        middle = np.mean(hinges, axis=0)
+        across = np.linalg.svd(np.array(hinges) - middle)[2][2]
+        across = across * np.sign(across @ (np.mean(apices, axis=0) - middle) or 1.0)  # towards the apex
+        if abs(across @ normal(affine)) < np.cos(np.radians(MAX_VALVE_TILT_DEG)):
+            continue
+        for z in range(labels.shape[2]):
+            lv = labels[:, :, z, t] == LABELS["LV"]
+            if lv.any():
+                centre = to_world(affine, [*index[lv].mean(axis=0), z])
+                beyond[z, t] = across @ (centre - middle) < -VALVE_MARGIN_MM
+    return beyond
+
+
+def without_atrium(labels, beyond):
+    """Short-axis labels with LV and MYO cleared where `beyond` (z, t) says that the slice shows the atrium."""
+    cleared = labels.copy()
+    left = np.isin(labels, [LABELS["LV"], LABELS["MYO"]])
+    cleared[left & beyond[None, None]] = LABELS["background"]
+    return cleared
