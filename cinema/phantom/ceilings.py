@@ -8,7 +8,9 @@ from dataclasses import asdict
 
 import numpy as np
 
+from cinema.metrics import coefficient_of_variation_percent
 from cinema.phantom import outcomes, people
+from cinema.phantom.roles import RESCAN_SD
 
 
 def oracle_scores(person, heart):
@@ -69,6 +71,14 @@ def regression_ceilings(hearts, attributes, targets=("age_years", "bmi_kg_m2")):
     return found
 
 
+def rescan_variation(persons):
+    """Coefficient of variation (percent) between the true hearts of scan and rescan: what no reader can undo."""
+    hearts = [p.heart for p in persons]
+    edv, esv = np.array([(h.lv_edv_ml, h.lv_esv_ml) for h in hearts]).T
+    values = {"lv_edv_ml": edv, "lv_esv_ml": esv, "lv_ef_percent": 100 * (1 - esv / edv)}
+    return {name: coefficient_of_variation_percent(v[0::2], v[1::2]) for name, v in values.items()}
+
+
 def planted(role, persons):
     """What is planted in a role and the ceilings that follow: the content of truth.json.
 
@@ -85,7 +95,8 @@ def planted(role, persons):
     if role.quality_gap is not None:
         found["quality_gap"] = asdict(role.quality_gap)
     if role.paired:
-        found["rescan_sd_of_log_measures"] = people.RESCAN_SD
+        found["rescan_sd_of_log_measures"] = RESCAN_SD
+        found["rescan_cv_percent"] = rescan_variation(persons)
     return found
 
 

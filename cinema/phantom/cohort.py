@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from cinema.phantom import ceilings, diseases, image, outcomes, people, shape
-from cinema.phantom.roles import ROLES, acquisition
+from cinema.phantom.roles import ROLES, acquisition, rescanned
 from cinema.study import SUFFIX, Study, save_study
 from cinema.terms import SMALL_GRID
 
@@ -65,7 +65,7 @@ def person(role, index, seed=0):
     site, scanner, _ = spec.scanners[_stream(seed, role, patient, 2).choice(
         len(spec.scanners), p=[share for *_, share in spec.scanners])]
     if spec.paired:
-        heart = people.rescanned(_stream(seed, role, index, 3), heart, who["sex"])
+        heart = rescanned(_stream(seed, role, index, 3), heart, who["sex"])
         if index % 2:
             attributes["rescan_of"] = f"{name}_A"
         name += "_B" if index % 2 else "_A"
@@ -113,7 +113,7 @@ def study(person, phases=("ED", "ES"), grid=SMALL_GRID):
 
 
 def _uint8(pixels):
-    top = np.percentile(pixels, 99.9)  # the brightest fat may saturate, as it does in clinical images
+    top = np.percentile(pixels, 99.5)  # the brightest fat may saturate, as it does in clinical images
     return np.clip(pixels * (255.0 / top) + 0.5, 0, 255).astype(np.uint8)
 
 
@@ -122,12 +122,15 @@ def write(role, n, seed, folder, phases=("ED", "ES"), grid=SMALL_GRID, jobs=1):
 
     Resumes: studies already there are kept if the manifest says that role, seed, phases, grid and the
     generator's sources are the same; otherwise the cohort is made anew, with one line saying so.
-    ValueError if the folder holds studies of unknown origin.
+    ValueError if the folder holds studies of another role or of unknown origin.
     """
     from joblib import Parallel, delayed
     from tqdm import tqdm
 
-    check_role(role)
+    phase_list(person(role, 0, seed).heart, phases)  # refuse before anything is touched
+    lacking = [view for view in ROLES[role].views if view not in grid]
+    if lacking or n < 1:
+        raise ValueError(f"n is {n}, the grid lacks {lacking or 'nothing'}; give n >= 1 and a grid for every view")
     folder = Path(folder)
     wanted = {"role": role, "seed": seed, "phases": phases if isinstance(phases, int) else list(phases),
               "grid": {view: [list(map(float, part)) for part in value] for view, value in grid.items()},
@@ -165,6 +168,8 @@ def _clear_stale(folder, wanted):
             raise ValueError(f"{folder} holds studies but no {MANIFEST}; name an empty folder")
         return
     found = json.loads(manifest.read_text())
+    if found["role"] != wanted["role"]:
+        raise ValueError(f"{folder} holds the role {found['role']!r}, not {wanted['role']!r}; name another folder")
     changed = [key for key, value in wanted.items() if found.get(key) != value]
     if changed:
         print(f"{folder}: {', '.join(changed)} changed since it was written; making it anew")

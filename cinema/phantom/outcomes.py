@@ -43,7 +43,7 @@ EXPOSURES = {
     "hypertension": Exposure(
         0.386, {"age": 0.35, "bmi": 0.45, "male": 0.3},
         {"lv_mass": 0.02, "la": 0.04, "shortening": -0.02, "lv_esv_share": -0.005}, 8.0, 0.0,
-        "38.6 %; more mass, larger LA, worse long-axis function, slightly higher EF (sizes assumed, partly through SBP)"),
+        "38.6 %; more mass, larger LA, worse long-axis function, slightly higher EF (sizes assumed, part through SBP)"),
     "cancer": Exposure(
         0.035, {"male": -0.65}, {"lv_esv_share": 0.015}, 0.0, 0.0,
         "1,354 of 39,095, 67 % women; EF -0.6 points, about 0.1 SD"),
@@ -188,7 +188,7 @@ def auc_of_separation(d):
 
 
 def c_index_of_spread(spread):
-    """C-index of a normal log hazard with standard deviation `spread`, no censoring: E[1 / (1 + exp(-|difference|))]."""
+    """C-index of a normal log hazard with SD `spread`, uncensored: E[1 / (1 + exp(-|difference|))]."""
     grid = np.abs(np.linspace(-8, 8, 4001))
     density = np.exp(-0.5 * grid**2)
     return float(density @ (1 / (1 + np.exp(-math.sqrt(2) * spread * grid))) / density.sum())

@@ -11,7 +11,7 @@ all residual correlations, and everything about the heart's detail and the chest
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -54,10 +54,6 @@ CORRELATIONS = {
     ("lv_edv", "lv_mass"): 0.55, ("lv_esv_share", "shortening"): -0.4, ("lv_esv_share", "rv_esv_share"): 0.6,
     ("lv_edv", "la"): 0.4, ("lv_mass", "la"): 0.3, ("lv_edv", "ra"): 0.4, ("la", "ra"): 0.5,
 }
-
-# Within-person SD of log measures between two scans a week apart (physiology only; planes, noise and
-# reading add to it). Assumption, kept below the published 4.2 to 6.0 % for the EF of scan and reader together.
-RESCAN_SD = {"lv_edv": 0.03, "lv_esv_share": 0.03, "rv_esv_share": 0.03, "shortening": 0.04}
 
 
 @dataclass(frozen=True)
@@ -189,7 +185,8 @@ def detail(rng, person):
     fat = 5.0 + 0.9 * (person["bmi_kg_m2"] - 17.0) + (3.0 if person["sex"] == "F" else 0.0)
     return {"septal_bulge": 0.25 * u[0], "bulge_angle_deg": 15.0 + 15.0 * z[0], "trabeculation": 0.15 + 0.75 * u[1],
             "papillary_size": 0.7 + 0.7 * u[2], "torsion_deg": max(8.0 + 3.0 * z[1], 0.0),
-            "epicardial_fat_mm": max(2.0 + 0.2 * (person["bmi_kg_m2"] - 18.0) + 0.6 * decades(person) + 2.0 * (u[3] - 0.5), 0.5),
+            "epicardial_fat_mm": max(
+                1.0 + 0.2 * (person["bmi_kg_m2"] - 18.0) + 0.6 * decades(person) + 2.0 * u[3], 0.5),
             "chest_fat_mm": max(fat * math.exp(0.2 * z[2]), 4.0),
             "body_scale": (person["weight_kg"] / 75.0) ** (1 / 3), "heart_rate_bpm": person["heart_rate_bpm"],
             "es_fraction": min(max(0.355 + 0.02 * z[3], 0.30), 0.42),  # published: end systole at 35 to 36 %
@@ -216,12 +213,3 @@ def wall_mm(heart):
 def healthy_heart(rng, person, shift=0.0):
     """A heart drawn from the healthy reference, shifted by exposures."""
     return Heart(**natural(draw(rng, person, shift), person), **detail(rng, person))
-
-
-def rescanned(rng, heart, sex):
-    """The same heart on another day: filling and contraction differ by RESCAN_SD, the muscle does not."""
-    shift = vector({name: sd * rng.standard_normal() for name, sd in RESCAN_SD.items()})
-    now = natural(log_measures(heart, sex) + shift, {"sex": sex})
-    overflow = (heart.rv_edv_ml - heart.rv_esv_ml) / (heart.lv_edv_ml - heart.lv_esv_ml)
-    rv = {name: now[name] * overflow for name in ("rv_edv_ml", "rv_esv_ml")}
-    return replace(heart, **now | rv, heart_rate_bpm=heart.heart_rate_bpm * float(np.exp(0.05 * rng.standard_normal())))
