@@ -21,6 +21,11 @@ class Estimate(NamedTuple):
     upper: float
     n: int
 
+    def text(self, digits=2, unit=""):
+        """In words: value, 95 % interval, n."""
+        value, lower, upper = (f"{number:.{digits}f}" for number in self[:3])
+        return f"{value}{unit} (95 % CI {lower} to {upper}, n = {self.n})"
+
 
 def bca(values, statistic, rng, n_resamples=N_RESAMPLES, level=LEVEL):
     """Estimate of `statistic` over patients with a bias-corrected, accelerated bootstrap interval.

@@ -99,10 +99,11 @@ def test_cuts_follow_the_geometry():
 
 def test_stack_and_landmarks_and_legend():
     fig, axes = style.figure(columns=2, cols=3)
-    images.stack(axes, disc_view())
+    view = disc_view()
+    images.stack(axes, view, 1, view.label_at(1))
     images.landmarks(axes[0], np.array([[1.0, 2], [3, 4], [5, 6]]))
     images.structure_legend(fig)
-    assert [ax.get_title() for ax in axes] == ["slice 0", "slice 1", "slice 2"]
+    assert all(len(ax.images) == 1 and len(ax.collections) == 3 for ax in axes)
 
 
 def test_masking_hides_what_is_hidden():
@@ -110,9 +111,12 @@ def test_masking_hides_what_is_hidden():
     image, hidden = np.full((8, 8), 0.5), np.zeros((8, 8), bool)
     hidden[:4] = True
     masking.reconstruction(axes, image, hidden, np.full((8, 8), 0.9))
-    visible = np.ma.getmaskarray(axes[1].images[0].get_array())
-    assert visible[:, :4].all() and not visible[:, 4:].any()
+    absent = np.ma.getmaskarray(axes[1].images[0].get_array())
+    assert absent[:, :4].all() and not absent[:, 4:].any()
     assert np.unique(axes[2].images[0].get_array()).tolist() == [0.5, 0.9]
+    masking.game(axes, image, hidden)
+    shown = [np.ma.getmaskarray(ax.images[-1].get_array()) for ax in axes]
+    assert not shown[0].any() and np.array_equal(shown[1], ~shown[2])
 
 
 def test_axes_name_quantity_and_unit():

@@ -70,6 +70,10 @@ def test_constant_values_have_an_interval_without_width():
     assert stats.bca(np.full(12, 3.0), np.mean, np.random.default_rng(0)) == (3.0, 3.0, 3.0, 12)
 
 
+def test_an_estimate_in_words():
+    assert stats.Estimate(3.04, 2.51, 3.66, 40).text(1, " ml") == "3.0 ml (95 % CI 2.5 to 3.7, n = 40)"
+
+
 def test_pairing_removes_what_the_patients_share():
     rng = np.random.default_rng(0)
     patient = 10 * rng.normal(size=50)

@@ -46,11 +46,11 @@ def labelled(ax, view, frame=0, z=None, title=""):
     outlines(ax, view.label_at(frame)[:, :, z])
 
 
-def stack(axes, view, frame=0, slices=None):
-    """Short-axis slices in the order of the axes, with outlines; the number is the slice index."""
-    slices = range(view.image.shape[2]) if slices is None else slices
-    for ax, z in zip(np.ravel(axes), slices, strict=True):
-        labelled(ax, view, frame, z, title=f"slice {z}")
+def stack(axes, view, frame, label):
+    """All slices of a stack in the order of the axes, with the outlines of an (x, y, z) label array."""
+    for z, ax in enumerate(np.ravel(axes)):
+        panel(ax, view, frame, z)
+        outlines(ax, label[:, :, z])
 
 
 def landmarks(ax, points):

@@ -4,22 +4,31 @@ import numpy as np
 
 from cinema.plots import images
 
+HIDDEN = "#9db4c8"  # hidden patches: a colour no image has
 
-def reconstruction(axes, image, hidden, rebuilt=None):
-    """Down a column of axes: input, what the model sees, and (with three axes) what it makes of it.
 
-    image, rebuilt: (x, y) in 0..1. hidden: (x, y) boolean, True where the model sees nothing.
-    In the third picture the visible parts are the input's, the rest is the model's.
+def game(axes, image, hidden):
+    """Down a column of three axes: the image, what the model is given, what it has to paint.
+
+    image: (x, y) in 0..1. hidden: (x, y) boolean, True where the model sees nothing.
     """
-    pictures = [image, np.where(hidden, np.nan, image)]
-    if rebuilt is not None:
-        pictures.append(np.where(hidden, rebuilt, image))
-    for ax, picture in zip(axes, pictures, strict=True):
-        ax.set_facecolor("#9db4c8")  # hidden patches: no grey value an image could have
-        images.show(ax, picture)
+    for ax, absent in zip(axes, (np.zeros_like(hidden), hidden, ~hidden), strict=True):
+        _with_holes(ax, image, absent)
 
 
-def name_rows(axes, names=("input", "visible", "rebuilt")):
+def reconstruction(axes, image, hidden, painted):
+    """Down a column of three axes: the image, what the model was given, and that filled in with what it painted."""
+    for ax, picture, absent in zip(axes, (image, image, np.where(hidden, painted, image)),
+                                   (np.zeros_like(hidden), hidden, np.zeros_like(hidden)), strict=True):
+        _with_holes(ax, picture, absent)
+
+
+def _with_holes(ax, image, absent):
+    ax.set_facecolor(HIDDEN)
+    images.show(ax, np.where(absent, np.nan, image))
+
+
+def name_rows(axes, names):
     """Row names at the left of the first column of axes."""
-    for ax, name in zip(axes, names, strict=False):
+    for ax, name in zip(axes, names, strict=True):
         ax.set_ylabel(name)
