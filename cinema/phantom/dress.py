@@ -31,6 +31,9 @@ def random_signals(rng):
     muscle = rng.uniform(0.15, 0.72)
     signal[MUSCULAR] = muscle * rng.lognormal(0, 0.10, len(MUSCULAR))
     signal[CODE["myocardium"]] = muscle
+    for sponge in ("papillary", "rv_trabecula"):  # fine trabeculae are half blood
+        if rng.random() < 0.35:
+            signal[CODE[sponge]] += rng.uniform(0, 0.6) * (1 - muscle)
     signal[BLOOD] = rng.lognormal(0, 0.09, len(BLOOD))
     signal[CODE["lv_blood"]] = 1.0
     if rng.random() < 0.75:

@@ -39,7 +39,7 @@ def varied_heart(rng):
         septal_bulge=rng.choice([0, 0, 0, 1]) * rng.uniform(0.3, 2.0), bulge_angle_deg=rng.uniform(-40, 80),
         bulge_half_width_deg=rng.uniform(25, 70), apical_bulge=rng.choice([0] * 8 + [1]) * rng.uniform(0.5, 1.5),
         infarcts=infarcts, septal_flattening=rng.choice([0, 0, 1]) * rng.uniform(0.1, 1.0),
-        trabeculation=rng.uniform(0.1, 1.1), papillary_size=rng.uniform(0.5, 1.4),
+        trabeculation=rng.uniform(0.1, 1.6), papillary_size=rng.uniform(0.5, 1.4),
         torsion_deg=rng.uniform(0, 15), epicardial_fat_mm=rng.uniform(0.5, 9), chest_fat_mm=rng.uniform(4, 40),
         body_scale=rng.uniform(0.82, 1.2), es_fraction=rng.uniform(0.3, 0.45), detail_seed=int(rng.integers(2**31)))
 

@@ -162,7 +162,8 @@ def tissue_at(heart, where, phase):
     turn = np.deg2rad(ANGLES_DEG)
     where_fat = (0.55 + 0.5 * np.cos(turn - 0.1) + 0.5 * np.exp(-((np.abs(np.sin(turn / 2)) - 0.55) / 0.12) ** 2))
     pad = heart.epicardial_fat_mm * np.clip(
-        where_fat.astype(np.float32)[where.angle_index] * (0.5 + 0.9 * lump) + 1.1 * np.exp(-((zeta / 0.10) ** 2)), 0, 3.0)
+        where_fat.astype(np.float32)[where.angle_index] * (0.5 + 0.9 * lump) + 1.1 * np.exp(-((zeta / 0.10) ** 2))
+        + np.clip((zeta - 0.6) / 0.4, 0, 1) * (0.4 + lump), 0, 3.0)  # and round the apex
     rim = int(round(-LEVELS[0] / (LEVELS[1] - LEVELS[0]))) * n_angles
     closing = np.clip(1 + zeta / 1.1, 0, 1)  # behind the base the sac narrows toward the great vessels
     sac = np.maximum(outer, np.where(zeta < 0, s.epi.ravel()[rim + where.angle_index] * closing, 0))
