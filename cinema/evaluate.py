@@ -63,7 +63,7 @@ def ef_table(rows, structure="LV"):
     counts = rows.groupby("study").phase.agg(lambda phases: "".join(sorted(phases)))
     if (counts != "EDES").any() or counts.empty:
         culprit = "no study" if counts.empty else f"study {counts[counts != 'EDES'].index[0]}"
-        raise ValueError(f"{culprit} has exactly one ED and one ES row of {structure}; give a table of one view with both")
+        raise ValueError(f"{culprit} has exactly one ED and one ES row of {structure}; give one view, both phases")
     wide = rows.pivot(index="study", columns="phase", values=["volume_ml", "true_volume_ml"])
     return _with_ef(wide["volume_ml"].ED, wide["volume_ml"].ES, wide["true_volume_ml"].ED, wide["true_volume_ml"].ES)
 

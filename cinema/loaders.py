@@ -5,6 +5,9 @@ and the number of workers changes nothing. (Loaders that let workers inherit a g
 every epoch, the same augmentations.)
 """
 
+import hashlib
+from pathlib import Path
+
 import h5py
 import numpy as np
 import torch
@@ -47,7 +50,7 @@ class StudyFrames(Dataset):
         self.paths, self.views = [str(path) for path in paths], tuple(check_view(view) for view in views)
         self.frames, self.augment, self.seed = frames, augment, seed
         self.grid = {view: (grid or PUBLISHED_GRID)[view] for view in self.views}
-        self.targets = None if targets is None else np.asarray(targets)
+        self.targets = None if targets is None else np.asarray(targets).tolist()
         if self.targets is not None and len(self.targets) != len(self.paths):
             raise ValueError(f"{len(self.targets)} targets for {len(self.paths)} studies; give one per study, in order")
         self.items = [(i, frame) for i, path in enumerate(self.paths) for frame in _choices(path, self.views, frames)]
@@ -57,6 +60,12 @@ class StudyFrames(Dataset):
 
     def set_epoch(self, epoch):
         self._epoch[0] = epoch
+
+    def describe(self):
+        """One line that tells this data set from another: sizes, and a digest of names, targets and settings."""
+        facts = [[Path(path).name for path in self.paths], self.grid, self.augment, self.seed, self.targets]
+        digest = hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
+        return f"{len(self)} {self.frames} items of {', '.join(self.views)} in {len(self.paths)} studies ({digest})"
 
     def __len__(self):
         return len(self.items)

@@ -177,8 +177,9 @@ def regression_metrics(predicted, true):
 
 
 def landmark_distances_mm(predicted, true, spacing_mm):
-    """Euclidean distances of points (..., 2) in pixels, in mm; the last axis is consumed."""
-    return np.linalg.norm((np.asarray(predicted, float) - np.asarray(true, float)) * np.asarray(spacing_mm)[:2], axis=-1)
+    """Euclidean distances of points (..., 2) in pixels, in mm; the last axis is consumed. spacing_mm may broadcast."""
+    offset = np.asarray(predicted, float) - np.asarray(true, float)
+    return np.linalg.norm(offset * np.asarray(spacing_mm)[..., :2], axis=-1)
 
 
 def lv_lengths_mm(points, spacing_mm):

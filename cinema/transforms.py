@@ -43,8 +43,8 @@ class Augment:
 CLASSIFICATION = {"sax": Augment(), "lax": Augment(translation_mm=80.0)}
 LANDMARKS = CLASSIFICATION
 SEGMENTATION = {"sax": Augment(hole_mm=40.0), "lax": Augment(translation_mm=80.0, hole_mm=50.0)}
-_ZOOM_ONLY = Augment(gamma=(1.0, 1.0), noise=0.0, rotation_deg=0.0, translation_mm=0.0, scale=(0.0, 0.0), zoom=(0.9, 1.1))
-PRETRAINING = {"sax": _ZOOM_ONLY, "lax": _ZOOM_ONLY}
+NOTHING = Augment(gamma=(1.0, 1.0), noise=0.0, rotation_deg=0.0, translation_mm=0.0, scale=(0.0, 0.0))
+PRETRAINING = dict.fromkeys(("sax", "lax"), replace(NOTHING, zoom=(0.9, 1.1)))
 
 
 def varied(augment, **changes):
@@ -170,9 +170,9 @@ def _resample(x, matrix, offset, size, mode):
     ij = np.stack(np.meshgrid(np.arange(size[0]), np.arange(size[1]), indexing="ij"), -1)
     at = ij @ matrix.T + offset
     grid = (2 * at[..., ::-1] + 1) / (old_y, old_x) - 1  # last array axis first, edges at -1 and 1
-    channels = torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2), np.float32)).reshape(1, c * z, old_x, old_y)
+    channels = np.ascontiguousarray(x.transpose(0, 3, 1, 2), np.float32).reshape(1, c * z, old_x, old_y)
     grid = torch.from_numpy(np.ascontiguousarray(grid, np.float32))[None]
-    out = F.grid_sample(channels, grid, mode=mode, padding_mode="zeros", align_corners=False)
+    out = F.grid_sample(torch.from_numpy(channels), grid, mode=mode, padding_mode="zeros", align_corners=False)
     return out.reshape(c, z, *size).permute(0, 2, 3, 1).contiguous().numpy()
 
 

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 
 from cinema import metrics, models
 from cinema.evaluate import ef_table
-from cinema.optim import learning_rate, parameter_groups
-from cinema.tasks import classification, landmarks, segmentation, windows
+from cinema.recipe import learning_rate, parameter_groups
+from cinema.tasks import classification, landmarks, regression, segmentation, windows
 from cinema.transforms import crop_to, min_max, pad_end
 
 
@@ -31,10 +31,9 @@ def assert_equal(ours, reference, what):
 
 
 def _case(folder):
-    read = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("config",)}["config"]
     files = [load_file(folder / f"{name}.safetensors") for name in ("inputs", "outputs")
              if (folder / f"{name}.safetensors").exists()]
-    return read, *files
+    return json.loads((folder / "config.json").read_text()), *files
 
 
 def _model(folder):
@@ -127,8 +126,6 @@ def classification_regression(folder):
         for name, value in expected[case].items():
             assert_equal(ours[name], value, f"{case} {name}")
     predicted, true = inputs["regression.preds"], inputs["regression.labels"]
-    from cinema.tasks import regression
-
     loss, parts = regression.TASK.loss(_Given(predicted), {"image": None, "target": true[:, 0]})
     assert_equal(loss, outputs["regression.loss"], "regression loss")
     assert_equal(parts["mae"], expected["regression_loss_parts"]["mae_loss"], "regression mae")
@@ -145,7 +142,8 @@ def landmark_helpers(folder):
     assert_equal(heat, outputs["heatmap"], "heatmap")
     for name, image in (("heatmap", heat), ("noisy", inputs["noisy"])):
         assert_equal(landmarks.soft_argmax(image).flatten(1), outputs[f"soft_argmax.{name}"], f"soft argmax {name}")
-    assert_equal(landmarks.soft_argmax(inputs["noisy"], 10.0).flatten(1), outputs["soft_argmax_beta10.noisy"], "beta 10")
+    blunt = landmarks.soft_argmax(inputs["noisy"], 10.0).flatten(1)
+    assert_equal(blunt, outputs["soft_argmax_beta10.noisy"], "beta 10")
     dice, cross_entropy = landmarks.heatmap_loss_parts(inputs["logits"], heat)
     assert_equal(dice, outputs["heatmap.loss.dice_loss"], "dice loss")
     assert_equal(cross_entropy, outputs["heatmap.loss.bce_loss"], "bce loss")
@@ -174,8 +172,9 @@ def landmark_helpers(folder):
 def _landmark_rows(rows, outputs, kind):
     for k, name in enumerate(landmarks.LANDMARKS, 1):
         mine = [row for row in rows if row["landmark"] == name]
-        for ours, theirs in (("x", f"pred_x{k}"), ("y", f"pred_y{k}"), ("true_x", f"true_x{k}"), ("true_y", f"true_y{k}"),
-                             ("distance_mm", f"distance{k}"), ("dice", f"landmark_{k}_dice_score")):
+        for ours, theirs in (("x", f"pred_x{k}"), ("y", f"pred_y{k}"), ("true_x", f"true_x{k}"),
+                             ("true_y", f"true_y{k}"), ("distance_mm", f"distance{k}"),
+                             ("dice", f"landmark_{k}_dice_score")):
             if f"{kind}.metric.{theirs}" in outputs:
                 assert_equal([row[ours] for row in mine], outputs[f"{kind}.metric.{theirs}"], f"{kind} {theirs}")
     mean = np.mean([[row["distance_mm"] for row in rows if row["study"] == s] for s in "abc"], axis=1)
@@ -202,9 +201,9 @@ def lr_schedule(folder):
             assert_equal(ours, sample["lr"], f"step {sample['step']}")
             assert_equal(ours * 0.3, sample["lr_of_group_with_scale_0.3"], f"scaled, step {sample['step']}")
     table = schedule["cosine_table"]
-    first = table["freeze"] + table["warmup"]
+    left = table["total"] - table["freeze"] - table["warmup"]
     ours = [*[0.0] * table["freeze"], *np.linspace(table["start"], table["base"], table["warmup"])]
-    ours += [learning_rate(i, table["base"], table["final"], 0, table["total"] - first) for i in range(table["total"] - first)]
+    ours += [learning_rate(i, table["base"], table["final"], 0, left) for i in range(left)]
     ours += [table["final"]] * (len(table["values"]) - len(ours))
     assert_equal(ours, table["values"], "cosine table")
 

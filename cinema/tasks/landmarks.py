@@ -83,7 +83,7 @@ def predict_coordinates(model, images, window=None):
     """(b, 3, 2) pixels of the padded image; the model gives fractions of its size, x1 y1 x2 y2 x3 y3."""
     (image,) = images.values()
     if exceeds(images, window):
-        raise ValueError(f"image of {tuple(image.shape[2:])} pixels exceeds {window}; a coordinate model needs it cropped")
+        raise ValueError(f"image of {tuple(image.shape[2:])} pixels exceeds {window}; coordinate models need a crop")
     size = torch.tensor(image.shape[2:], device=image.device)
     return model(images).float().reshape(-1, 3, 2) * size
 
@@ -102,11 +102,11 @@ def evaluate_coordinates(model, batch, window=None):
 
 
 def _rows(batch, view, predicted, dice):
-    predicted, true = predicted.cpu().numpy(), batch["points"][view].cpu().numpy()
-    distance = [landmark_distances_mm(p, t, s) for p, t, s in zip(predicted, true, batch["spacing_mm"][view].cpu().numpy())]
+    predicted, true, spacing = (x.cpu().numpy() for x in (predicted, batch["points"][view], batch["spacing_mm"][view]))
+    distance = landmark_distances_mm(predicted, true, spacing[:, None, :])
     return [{**identity(batch, i), "view": view, "landmark": name, "x": float(predicted[i, k, 0]),
              "y": float(predicted[i, k, 1]), "true_x": float(true[i, k, 0]), "true_y": float(true[i, k, 1]),
-             "distance_mm": float(distance[i][k]), **({} if dice is None else {"dice": float(dice[i, k])})}
+             "distance_mm": float(distance[i, k]), **({} if dice is None else {"dice": float(dice[i, k])})}
             for i in range(len(predicted)) for k, name in enumerate(LANDMARKS)]
 
 
@@ -117,5 +117,6 @@ def summary(table):
             **{f"distance_mm_{name}": float(value) for name, value in per_landmark.items()}}
 
 
-HEATMAP = Task("landmark_heatmap", heatmap_loss, evaluate_heatmaps, summary, "mean_distance_mm", maximise=False)
-COORDINATE = Task("landmark_coordinate", coordinate_loss, evaluate_coordinates, summary, "mean_distance_mm", maximise=False)
+MONITOR = "mean_distance_mm"
+HEATMAP = Task("landmark_heatmap", heatmap_loss, evaluate_heatmaps, summary, MONITOR, maximise=False)
+COORDINATE = Task("landmark_coordinate", coordinate_loss, evaluate_coordinates, summary, MONITOR, maximise=False)

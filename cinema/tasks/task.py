@@ -45,6 +45,14 @@ def draw_seed(*numbers):
     return int(np.random.default_rng(numbers).integers(2**63))
 
 
+def private_seeds(device):
+    """A context in which torch's generators may be seeded: they are put back afterwards.
+
+    Dropout, drop-path and masks draw from these generators and take no other.
+    """
+    return torch.random.fork_rng([device] if torch.device(device).type == "cuda" else [])
+
+
 def evaluated(model, dataset, task, device="cpu", seed=0, num_workers=0):
     """Tidy table of task.evaluate over a data set: model in evaluation mode, float32, one item at a time.
 
@@ -55,7 +63,7 @@ def evaluated(model, dataset, task, device="cpu", seed=0, num_workers=0):
     rows = []
     window = {view: size for view, (size, _) in dataset.grid.items()}
     try:
-        with torch.inference_mode(), torch.random.fork_rng():
+        with torch.inference_mode(), private_seeds(device):
             for i, batch in enumerate(batches(dataset, [[i] for i in range(len(dataset))], num_workers)):
                 torch.manual_seed(draw_seed(seed, i))
                 rows += task.evaluate(model, to_device(batch, device), window)

@@ -1,0 +1,117 @@
+"""What a training run leaves in its folder, so that it can be resumed and traced.
+
+resume.safetensors  weights, optimiser state and progress in one file, so that they can never disagree
+best.safetensors    weights of the best evaluation;  last.safetensors  weights at the end
+metrics.csv         one row per epoch;  run.json  what ran, on what, with which seeds, for how long
+"""
+
+import json
+import os
+import platform
+import subprocess
+import uuid
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from cinema.models import weights
+
+RESUME, BEST, LAST = "resume.safetensors", "best.safetensors", "last.safetensors"
+METRICS, RUN = "metrics.csv", "run.json"
+PACKAGES = ("torch", "timm", "numpy", "scipy", "h5py", "safetensors")
+
+
+def save_state(out, model, optimiser, progress):
+    """Write everything a run needs to go on: `progress` is what JSON can hold."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items()}
+    weights.save(tensors, Path(out) / RESUME, progress)
+
+
+def load_state(out, model, optimiser):
+    """Put a saved state back into model and optimiser; returns its progress, or None where there is none."""
+    path = Path(out) / RESUME
+    if not path.exists():
+        return None
+    tensors, moments = weights.read(path), {}
+    progress = weights.metadata_of(path)
+    for name in [name for name in tensors if name.startswith("optimiser.")]:
+        _, index, part = name.split(".")
+        moments.setdefault(int(index), {})[part] = tensors.pop(name)
+    model.load_state_dict({name.removeprefix("model."): value for name, value in tensors.items()})
+    optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
+    return progress
+
+
+def write_text(path, text):
+    """Write a text file whole or not at all."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(f"{path} could not be written ({error.strerror}); make room or choose another folder") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_metrics(out, history):
+    """metrics.csv from a list of rows (dicts); numbers keep every digit."""
+    write_text(Path(out) / METRICS, pd.DataFrame(history).to_csv(index=False))
+
+
+def read_metrics(out):
+    """The history a finished run left."""
+    return pd.read_csv(Path(out) / METRICS, float_precision="round_trip")
+
+
+def read_run(out):
+    """run.json, or {} where there is none. ValueError if it is damaged."""
+    path = Path(out) / RUN
+    try:
+        return json.loads(path.read_text()) if path.exists() else {}
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is damaged ({error}); delete the folder and train again") from None
+
+
+def write_run(out, what, device, seconds, finished):
+    """run.json: `what` ran (see train.fit), and the surroundings it ran in."""
+    where = {"git_commit": git_commit(), "python": platform.python_version(), "system": platform.platform(),
+             "versions": {name: version(name) for name in PACKAGES}, "device": device_name(device),
+             "threads": torch.get_num_threads(), "seconds": round(seconds, 1), "finished": finished}
+    write_text(Path(out) / RUN, json.dumps({**where, "what": what}, indent=1) + "\n")
+
+
+def check_same_run(out, what):
+    """Raise ValueError, naming the first difference, if the folder holds another run than `what`."""
+    earlier = read_run(out).get("what")
+    if earlier is None:
+        return
+    now = json.loads(json.dumps(what))
+    for key in now:
+        if earlier.get(key) != now[key]:
+            raise ValueError(f"{out} holds a run with {key} = {earlier.get(key)}, this one has {now[key]}; "
+                             "choose another folder, or delete that one to start again")
+
+
+def git_commit():
+    """Commit of the package's repository, with + if tracked files differ from it; None outside a repository."""
+    def git(*arguments):
+        return subprocess.run(["git", "-C", str(Path(__file__).parent), *arguments], capture_output=True, text=True,
+                              check=True, timeout=10).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def device_name(device):
+    """The GPU's name, or the processor's."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return platform.processor() or platform.machine()

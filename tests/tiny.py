@@ -1,0 +1,73 @@
+"""Small random studies and models for tests of loaders, tasks and training."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from cinema.study import Study, View, save_study
+
+torch.set_num_threads(1)  # these tensors are too small to share
+GRID = {"sax": ((16, 16, 4), (2.5, 2.5, 10.0)), **{v: ((16, 16), (2.5, 2.5)) for v in ("lax_2c", "lax_3c", "lax_4c")}}
+
+
+def view(rng, name, n_frames=4, size=None):
+    """A view with a bright disc whose radius changes over frames: LV inside, MYO around, RV beside."""
+    x, y, z = size or ((16, 16, 4) if name == "sax" else (16, 16, 1))
+    spacing = (2.5, 2.5, 10.0)
+    i, j = np.meshgrid(np.arange(x), np.arange(y), indexing="ij")
+    labels = np.zeros((x, y, z, n_frames), np.uint8)
+    for t in range(n_frames):
+        distance = np.hypot(i - x / 2 + rng.normal(0, 0.5), j - y / 2) + t / 2
+        labels[distance < 6, :, t] = 2
+        labels[distance < 4, :, t] = 3
+        labels[:3, :, :, t] = 1
+    image = labels / 3 + rng.normal(0, 0.1, labels.shape)
+    landmarks = None if name == "sax" else rng.uniform(3, 12, (n_frames, 3, 2)).astype(np.float32)
+    return View(image.astype(np.float32), np.diag([*spacing, 1.0]), labels, tuple(range(n_frames)), landmarks)
+
+
+def write(folder, n=4, views=("sax", "lax_4c"), n_frames=4, size=None, seed=0):
+    """n studies in a folder; returns their paths. ED is frame 0, ES the last."""
+    rng = np.random.default_rng(seed)
+    return [save_study(Study(f"p{k:03d}", "test", {v: view(rng, v, n_frames, size) for v in views},
+                             {"sex": "FM"[k % 2]}, ed_frame=0, es_frame=n_frames - 1), folder) for k in range(n)]
+
+
+class Pixelwise(nn.Module):
+    """Logits per pixel for one view, with dropout so that a run's random state shows."""
+
+    def __init__(self, n_dims=3, classes=4):
+        super().__init__()
+        conv = (nn.Conv2d, nn.Conv3d)[n_dims - 2]
+        first, second = conv(1, 8, 3, padding=1), conv(8, classes, 3, padding=1)
+        self.layers = nn.Sequential(first, nn.GELU(), nn.Dropout(0.1), second)
+
+    def forward(self, images):
+        return {name: self.layers(image) for name, image in images.items()}
+
+
+class Whole(nn.Module):
+    """n numbers per image, all views averaged."""
+
+    def __init__(self, channels=2, n=2):
+        super().__init__()
+        self.scale, self.head = nn.Linear(channels, 4), nn.Linear(4, n)
+
+    def forward(self, images):
+        means = [self.scale(image.flatten(2).mean(2)) for image in images.values()]
+        return self.head(torch.tanh(torch.stack(means).mean(0)))
+
+
+class Denoiser(nn.Module):
+    """Stands in for CineMA: hides values at random and predicts them by one number per view."""
+
+    def __init__(self, views):
+        super().__init__()
+        self.level = nn.ParameterDict({name: nn.Parameter(torch.zeros(1)) for name in views})
+
+    def forward(self, images, ratio):
+        metrics = {}
+        for name, image in images.items():
+            hidden = torch.rand(image.shape) < ratio
+            metrics[f"{name}_mse_loss"] = ((image - self.level[name])[hidden] ** 2).mean()
+        return torch.stack(list(metrics.values())).mean(), None, None, metrics
