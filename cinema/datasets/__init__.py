@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+DATASETS = {}  # name as given to --data -> reader of that public dataset; none has one yet
+
 
 def read_input(path, view=None):
     """reading.Reading of whatever `path` holds: DICOM, NIfTI, or one study of the store (.h5).
