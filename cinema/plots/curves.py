@@ -1,6 +1,7 @@
 """Quantities along time, training or the heart's axis."""
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from cinema.plots.style import GREY, SERIES
 from cinema.terms import COLOURS, LINE_STYLES
@@ -22,6 +23,7 @@ def losses(ax, history, columns, x="step", ylabel="Loss"):
     for (column, words), (colour, line, _) in zip(columns.items(), SERIES, strict=False):
         known = history[[x, column]].dropna()
         ax.plot(known[x], known[column], color=colour, ls=line, label=words)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel=x.capitalize(), ylabel=ylabel)
     ax.legend()
 

@@ -15,7 +15,7 @@ def panel(ax, view, frame=0, z=None, title=""):
     z: slice index; None takes the middle one.
     """
     pixels = view.image[:, :, view.image.shape[2] // 2 if z is None else z, frame]
-    show(ax, pixels, view.spacing_mm, limits=np.percentile(view.image, (0.5, 99.5)))
+    show(ax, pixels, view.spacing_mm, limits=np.percentile(view.image, (0.5, 99)))
     ax.set_title(title)
     length, (width, height) = 50 / view.spacing_mm[0], pixels.shape
     ax.plot([0.05 * width, 0.05 * width + length], [0.95 * height] * 2, color="white", lw=1.5, solid_capstyle="butt")

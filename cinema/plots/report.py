@@ -35,7 +35,7 @@ def mosaic(array, columns=COLUMNS):
     return tiles
 
 
-def moving(image, labels, spacing_mm, height=280, cycle_ms=1000, limit_bytes=700_000):
+def moving(image, labels, spacing_mm, height=280, cycle_ms=1000, limit_bytes=1_000_000):
     """`<img>` of a view's cine with outlines, cut to the heart: (x, y, z, t) arrays, slices as a mosaic."""
     cut = window(labels, spacing_mm)
     tiles = mosaic(image[cut]), mosaic(labels[cut])
@@ -56,7 +56,7 @@ def volume_curves(ax, lv_volumes, rv_volumes, ed_frame, es_frame):
 
 
 def still(axes, image, labels, spacing_mm, frames, titles, landmarks=None):
-    """One view at given frames, a row of axes: outlines and landmarks on the middle labelled slice, cut to the heart."""
+    """One view at given frames, one axes each: outlines and landmarks on the middle labelled slice, cut to it."""
     cut = window(labels, spacing_mm)
     filled = np.flatnonzero(labels.any(axis=(0, 1, 3)))
     z = int(filled[len(filled) // 2]) if len(filled) else image.shape[2] // 2

@@ -87,7 +87,7 @@ def cine(images, labels=None, height=220, cycle_ms=1000, limit_bytes=130_000):
 
 def _film(image, label, height):
     """t frames (height, width, 3) uint8 of an (x, y, t) image, with one grey scale for all frames."""
-    low, high = np.percentile(image, (0.5, 99.5))
+    low, high = np.percentile(image, (0.5, 99))
     grey = np.uint8(255 * np.clip((image - low) / max(high - low, 1e-9), 0, 1))
     size = (round(height * image.shape[0] / image.shape[1]), height)
     frames = []
