@@ -12,6 +12,7 @@ from cinema.models.layers import (
     conv_class,
     conv_transpose_class,
     init_weights,
+    pointwise,
     run,
 )
 from cinema.models.vit import ViTEncoder
@@ -37,7 +38,7 @@ class ImageBlock(ResidualConvBlock):
             h = self.conv2(self.dropout(stretch(h, x.shape[2:]).expand(len(x), -1, *x.shape[2:])))
         else:
             h = stretch(self.conv2(h), x.shape[2:])
-        return h + (x if self.shortcut is None else self.shortcut(x))
+        return h + (x if self.shortcut is None else pointwise(self.shortcut, x))
 
 
 def stretch(x, size):
@@ -165,4 +166,4 @@ class ConvUNetR(nn.Module):
             sources.append(down(sources[-1]))
         adapted = [block(x) for block, x in zip(self.dec_conv_blocks_dict[view], sources)]
         maps = [self.dec_image_conv_block_dict[view](image), *[None] * self.n_layers_wo_skip, *adapted]
-        return self.pred_head_dict[view](self.decoder_dict[view](maps))
+        return pointwise(self.pred_head_dict[view], self.decoder_dict[view](maps))

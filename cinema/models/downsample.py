@@ -5,7 +5,7 @@ from math import prod
 import torch
 from torch import nn
 
-from cinema.models.layers import ConvNormAct, MaskedConvBlock, conv_class, conv_norm, run
+from cinema.models.layers import ConvNormAct, MaskedConvBlock, conv_class, run
 from cinema.models.patches import grid_of, patchify, position_table, resize_table, select, upsample_mask
 
 

@@ -9,6 +9,7 @@ from cinema.models.layers import (
     arguments,
     conv_class,
     conv_transpose_class,
+    pointwise,
     run,
 )
 
@@ -88,7 +89,7 @@ class UNet(nn.Module):
             if hasattr(level, "up"):
                 finer = skips.pop()
                 x = pad_end(level.up(x), finer.shape[2:]) + finer
-        return self.out_conv(x)
+        return pointwise(self.out_conv, x)
 
 
 def pad_end(x, size):
