@@ -102,7 +102,8 @@ def from_grid(patch, shape, spacing, centre, pixel_mm):
 
 def labels_from_grid(labels, shape, spacing, centre, pixel_mm):
     """`from_grid` for label values: each class interpolated, the largest taken. Gives uint8."""
-    best, result = np.full((*shape, *labels.shape[2:]), 0.5, np.float32), np.zeros((*shape, *labels.shape[2:]), np.uint8)
+    result = np.zeros((*shape, *labels.shape[2:]), np.uint8)
+    best = np.full(result.shape, 0.5, np.float32)
     for value in np.unique(labels[labels > 0]):
         share = from_grid(labels == value, shape, spacing, centre, pixel_mm)
         result[share > best] = value

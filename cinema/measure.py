@@ -5,7 +5,7 @@ from scipy import ndimage
 
 from cinema.datasets.reading import slice_widths_mm
 from cinema.geometry import normal, to_world
-from cinema.metrics import ejection_fraction_percent, mapse_mm, lv_lengths_mm, shortening_percent
+from cinema.metrics import ejection_fraction_percent, lv_lengths_mm, mapse_mm, shortening_percent
 from cinema.terms import LABELS, MYOCARDIUM_DENSITY_G_PER_ML
 
 SMOOTH_FRAMES = 1.0  # standard deviation of the smoothing of curves over time
@@ -17,7 +17,9 @@ MAX_VALVE_TILT_DEG = 40.0
 def smooth(curve):
     """A curve (t, ...) smoothed over time; short ones are left alone."""
     curve = np.asarray(curve, float)
-    return ndimage.gaussian_filter1d(curve, SMOOTH_FRAMES, axis=0, mode="nearest") if len(curve) >= MIN_SMOOTHED else curve
+    if len(curve) < MIN_SMOOTHED:
+        return curve
+    return ndimage.gaussian_filter1d(curve, SMOOTH_FRAMES, axis=0, mode="nearest")
 
 
 def volumes_ml(labels, spacing_mm, positions_mm, structure):

@@ -8,9 +8,11 @@ from cinema.plots import report as pictures
 from cinema.plots import style
 from cinema.terms import VIEW_NAMES
 
-NOT_CLINICAL = ("<strong>Not for clinical use.</strong> ")
-OWN_MODEL = "The model behind these numbers was trained on virtual hearts only and has never been validated on patients."
-OTHER_MODEL = "These numbers come from weights chosen by the user; their validity for this scan has not been established."
+NOT_CLINICAL = "<strong>Not for clinical use.</strong>"
+OWN_MODEL = ("The model behind these numbers was trained on virtual hearts only and has never been validated on "
+             "patients.")
+OTHER_MODEL = ("These numbers come from weights chosen by the user; whether they are valid for this scan has not been "
+               "established.")
 NUMBERS = (("LVEDV", "LV end-diastolic volume", "ml"), ("LVESV", "LV end-systolic volume", "ml"),
            ("LVEF", "LV ejection fraction", "%"), ("LVM", "LV mass (ED, 1.05 g/ml)", "g"),
            ("RVEDV", "RV end-diastolic volume", "ml"), ("RVESV", "RV end-systolic volume", "ml"),
@@ -24,11 +26,11 @@ td.n{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%}.warn
 def report_html(reading, labels, landmarks, metrics, own=True):
     """The page as text. labels: view -> (x, y, z, t); landmarks: view -> (t, 3, 2); metrics: of segment."""
     views = reading.study.views
-    parts = [f"<p class=warn>{NOT_CLINICAL}{OWN_MODEL if own else OTHER_MODEL}</p>", "<h2>Numbers</h2>",
+    parts = [f"<p class=warn>{NOT_CLINICAL} {OWN_MODEL if own else OTHER_MODEL}</p>", "<h2>Numbers</h2>",
              _numbers(metrics)]
     if metrics["lv_volumes"] and len(metrics["lv_volumes"]) > 1:
         fig, ax = style.figure(1)
-        pictures.volume_curves(ax, metrics["lv_volumes"], metrics["rv_volumes"], metrics["ed_frame"], metrics["es_frame"])
+        pictures.volume_curves(ax, *(metrics[key] for key in ("lv_volumes", "rv_volumes", "ed_frame", "es_frame")))
         parts.append(f'<img alt="Volume over time" width=460 src="{pictures.png_uri(fig)}">')
     parts += ["<h2>What was read</h2>", _lacks(reading), _series(reading), "<h2>Views in motion</h2>",
               "<p>Outlines: LV cavity blue, myocardium green, RV cavity orange. Short-axis slices row by row in the "
@@ -36,7 +38,8 @@ def report_html(reading, labels, landmarks, metrics, own=True):
     for name, mask in labels.items():
         view = views[name]
         if mask.shape[3] > 1:
-            cycle = 1000 if view.frame_times_ms is None else float(np.mean(np.diff(view.frame_times_ms))) * mask.shape[3]
+            times = view.frame_times_ms
+            cycle = 1000 if times is None else float(np.mean(np.diff(times))) * mask.shape[3]
             img = pictures.moving(view.image, mask, view.spacing_mm, cycle_ms=cycle)
             parts.append(f"<h3>{VIEW_NAMES[name]}</h3><div class=moving>{img}</div>")
     if labels:
@@ -62,17 +65,17 @@ def _numbers(metrics):
     if "all_slices" in metrics:
         rows += [(f"{text}, slices beyond the valve included", metrics["all_slices"][key], unit)
                  for key, text, unit in NUMBERS if metrics["all_slices"].get(key) is not None]
-    cells = "".join(f"<tr><td>{text}</td><td class=n>{value:.1f}</td><td>{unit}</td></tr>" for text, value, unit in rows)
-    return f"<table>{cells}</table>"
+    return "<table>" + "".join(f"<tr><td>{text}</td><td class=n>{value:.1f}</td><td>{unit}</td></tr>"
+                               for text, value, unit in rows) + "</table>"
 
 
 def _lacks(reading):
     """What the input lacked. File names of the user's may name a patient: they stay out."""
-    notes = [note for note in reading.notes]
+    notes = reading.notes
     for number, row in enumerate(reading.table, start=1):
-        notes = [note.replace(str(row["series"]), f"file {number}") if isinstance(row["series"], str) else note
-                 for note in notes]
-    return "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>" if notes else "<p>Nothing lacked.</p>"
+        if isinstance(row["series"], str):
+            notes = [note.replace(row["series"], f"file {number}") for note in notes]
+    return "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>" if notes else ""
 
 
 def _series(reading):
@@ -80,7 +83,7 @@ def _series(reading):
     for number, row in enumerate(reading.table, start=1):
         called = f"file {number}" if isinstance(row["series"], str) else f"series {row['series']}"
         view = VIEW_NAMES.get(row["view"], "set aside")
-        rows.append(f"<tr><td>{called}</td><td>{view}</td><td class=n>{row['slices']}</td><td class=n>{row['frames']}</td>"
-                    f"<td>{escape(row['reason'])}</td></tr>")
+        rows.append(f"<tr><td>{called}</td><td>{view}</td><td class=n>{row['slices']}</td>"
+                    f"<td class=n>{row['frames']}</td><td>{escape(row['reason'])}</td></tr>")
     return ("<table><tr><th>source</th><th>view</th><th>slices</th><th>frames</th><th>why</th></tr>"
             + "".join(rows) + "</table>")

@@ -15,7 +15,7 @@ from cinema.datasets import read_input
 from cinema.datasets.nifti import write_nifti
 from cinema.datasets.reading import describe
 from cinema.geometry import tidy_labels
-from cinema.terms import LAX_VIEWS, VIEW_NAMES, VIEWS
+from cinema.terms import LABELS, VIEW_NAMES, VIEWS
 
 RESULTS = (*[f"{view}.nii.gz" for view in VIEWS], "metrics.json", "report.html")
 
@@ -123,10 +123,10 @@ def measured(reading, labels, landmarks):
             notes.append("one short-axis slice makes no volume: volumes are 0")
     elif labels:
         name = next(iter(labels))
-        area = np.sum(labels[name] == 3, axis=(0, 1, 2))
+        area = np.sum(labels[name] == LABELS["LV"], axis=(0, 1, 2))
         metrics["ed_frame"], metrics["es_frame"] = measure.extreme_frames(area, study.ed_frame, study.es_frame)
         notes.append(f"no short axis: no volumes; ED and ES are the extremes of the LV area in {VIEW_NAMES[name]}")
-    if labels and not any(np.any(mask == 3) for mask in labels.values()):
+    if labels and not any(np.any(mask == LABELS["LV"]) for mask in labels.values()):
         raise ValueError("no left ventricle was found in any view; is this a cine of the heart, and the view right?")
     metrics |= measure.lax_metrics(landmarks, {name: views[name].spacing_mm for name in landmarks})
     return metrics, labels, notes

@@ -130,6 +130,24 @@ def test_repeats_and_copies(folder):
     assert reading.study.views["sax"].image.shape[2] == 6 and "10 files are copies" in " ".join(reading.notes)
 
 
+def test_slices_of_another_protocol_do_not_replace_the_stack(folder):
+    lateral, anterior = writer.frame_vectors()
+    writer.write_series(folder / "tagged", 41, lateral, -anterior, [writer.sax_centres()[3]], EchoTime="3.9")
+    views_taken = taken(read_dicom(folder))
+    assert views_taken[4] == "sax" and views_taken[41] is None
+
+
+def test_dynamic_series_without_trigger_times_is_no_cine(folder):
+    lateral, anterior = writer.frame_vectors()
+    paths = writer.write_series(folder / "p", 42, lateral, -anterior, [writer.sax_centres()[3]], 20, triggers=False)
+    for t, path in enumerate(paths):
+        data = pydicom.dcmread(path)
+        data.AcquisitionTime = f"1200{0.9 * t:09.6f}"
+        writer.save(data, path)
+    row = next(row for row in read_dicom(folder).table if row["series"] == 42)
+    assert row["view"] is None and "beats apart" in row["reason"]
+
+
 def test_frames_without_trigger_times(tmp_path):
     ordered = read_dicom(writer.write_study(tmp_path / "x", slices=3)).study.views["sax"]
     reading = read_dicom(writer.write_study(tmp_path / "y", slices=3, triggers=False))
@@ -152,7 +170,8 @@ def test_gaps_and_uneven_slices(folder):
     shutil.rmtree(folder / "a/3")
     reading = read_dicom(folder)
     image = reading.study.views["sax"].image
-    assert image.shape[2] == 6 and np.ptp(image[:, :, 2]) == 0 and "1 short-axis slice is missing" in " ".join(reading.notes)
+    assert image.shape[2] == 6 and np.ptp(image[:, :, 2]) == 0
+    assert "1 short-axis slice is missing" in " ".join(reading.notes)
     np.testing.assert_allclose(slice_widths_mm(reading.sax_positions_mm), [14, 21, 0, 21, 14, 14], atol=0.01)
     lateral, anterior = writer.frame_vectors()
     places = np.array([0, 9.0, 21, 31, 44])  # from apex to base, as slices are ordered
@@ -166,8 +185,9 @@ def test_gaps_and_uneven_slices(folder):
 def test_slices_on_other_grids(folder):
     lateral, anterior = writer.frame_vectors()
     shutil.rmtree(folder / "a/2")
-    turned = (anterior, lateral)  # the same plane, rows and columns exchanged
-    writer.write_series(folder / "a/2", 3, *turned, [writer.sax_centres()[2] + 3 * lateral], shape=(60, 60), spacing=(4.0, 4.0))
+    centre = writer.sax_centres()[2] + 3 * lateral
+    turned = (anterior, lateral, [centre])  # the same plane, rows and columns exchanged
+    writer.write_series(folder / "a/2", 3, *turned, shape=(60, 60), spacing=(4.0, 4.0))
     reading, plain = read_dicom(folder), read_dicom(writer.write_study(folder.parent / "plain"))
     same = np.abs(reading.study.views["sax"].image - plain.study.views["sax"].image)
     assert same[:, :, [0, 1, 2, 4, 5]].max() == 0 and np.median(same[:, :, 3]) == 0 and same[:, :, 3].mean() < 12

@@ -108,6 +108,14 @@ def test_the_report_stands_alone(results):
         assert secret not in words and secret not in (results[0] / "metrics.json").read_text()
 
 
+def test_command_line(study, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(segment, "open_readers", lambda weights, device: {"sax": GreyReader()})
+    options = dict(input=str(study), out=str(tmp_path / "out"), weights=None, view=None, device="cpu")
+    assert segment.command(**options) == 0
+    said = capsys.readouterr().out
+    assert "4C" in said and "note: these weights do not read the 4C view" in said and "LVEF 55.7 %" in said
+
+
 def test_gaps_count_with_their_real_distance(study, results, tmp_path):
     folder = Path(shutil.copytree(study, tmp_path / "dicom"))
     shutil.rmtree(folder / "a/3")

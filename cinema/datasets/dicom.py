@@ -7,8 +7,6 @@ What is not used is listed with its reason. Names, dates and identifiers stay be
 import warnings
 from collections import Counter
 
-import numpy as np
-
 from cinema.datasets import planes as pl
 from cinema.datasets import stack, views
 from cinema.datasets.dicom_files import scan
@@ -95,8 +93,7 @@ def _reasons(result, singles, lax):
 def _long_axis(plane):
     pl.refuse_missing(plane)
     image = pl.load(plane)[:, :, None]
-    times = plane.times_ms if plane.times_ms is not None else None
-    return View(image, plane.affine, frame_times_ms=times), list(plane.notes)
+    return View(image, plane.affine, frame_times_ms=plane.times_ms), list(plane.notes)
 
 
 def _why_none(aside, reasons=None):
@@ -121,7 +118,8 @@ def _table(cine, aside, sax, assigned, reasons):
         if any(plane is slice_ for slice_ in sax):
             add(plane, "sax", "one of parallel planes across the long axis")
         elif name:
-            angle = "" if not sax else f" at {views.angle_about(views.axis_of_stack(sax[0].affine), plane.affine):.0f} degrees"
+            axis = views.axis_of_stack(sax[0].affine) if sax else None
+            angle = "" if axis is None else f" at {views.angle_about(axis, plane.affine):.0f} degrees about it"
             add(plane, name, f"along the LV axis{angle}")
         else:
             add(plane, None, reasons.get(id(plane), "not needed"))

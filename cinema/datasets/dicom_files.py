@@ -1,6 +1,5 @@
 """Headers of a folder of DICOM files: one record per image frame, damage and mixtures named."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +32,6 @@ class Frame:
     series: str
     number: int
     instance: int
-    sop: str
     shape: tuple  # columns, rows
     position: np.ndarray
     row: np.ndarray
@@ -58,7 +56,7 @@ def scan(path):
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; name a folder of DICOM files")
-    files = [path] if path.is_file() else sorted(Path(base) / name for base, _, names in os.walk(path) for name in names)
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     if not files:
         raise ValueError(f"{path} is empty; name a folder of DICOM files")
     headers, foreign = _read_headers(files)
@@ -166,7 +164,7 @@ def _frames(file, header):
         yield Frame(
             path=file, index=index, series=str(header.get("SeriesInstanceUID", "")),
             number=int(header.get("SeriesNumber") or 0), instance=int(header.get("InstanceNumber") or 0) + index,
-            sop=str(header.get("SOPInstanceUID", "")), shape=(int(header.Columns), int(header.Rows)),
+            shape=(int(header.Columns), int(header.Rows)),
             position=np.asarray(position, float), row=row, column=column,
             spacing=(float(spacing[1]), float(spacing[0])),
             thickness=_number(value("SliceThickness", "PixelMeasuresSequence")) or 8.0,

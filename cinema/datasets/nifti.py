@@ -15,9 +15,9 @@ import numpy as np
 
 from cinema.datasets import views
 from cinema.datasets.reading import Reading
-from cinema.geometry import moving_centre, to_world
+from cinema.geometry import moving_centre, spacing_mm, to_world
 from cinema.study import Study, View
-from cinema.terms import LAX_VIEWS, VIEW_NAMES, VIEWS, check_view
+from cinema.terms import VIEW_NAMES, VIEWS, check_view
 
 SUFFIXES = (".nii", ".nii.gz")
 # A file name is cut into words at anything but letters and digits.
@@ -120,7 +120,7 @@ def _affine(image, file):
     """RAS affine with the header's voxel sizes. Some files state sizes that their affine lacks; sizes count then."""
     affine, zooms = np.array(image.affine, float), np.array(image.header.get_zooms()[:3], float)
     zooms = np.r_[zooms, np.ones(3 - len(zooms))]
-    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    lengths = spacing_mm(affine)
     if not np.all(np.isfinite(affine)) or min(lengths) == 0 or not np.all(np.isfinite(zooms)) or min(zooms) <= 0:
         raise ValueError(f"{file} has no usable geometry (voxel sizes {zooms.tolist()} mm); convert it again")
     if np.allclose(lengths, zooms, rtol=0.01):
@@ -141,7 +141,8 @@ def _name_view(file, data):
         if words & set(marks):
             if name == "sax" or data.shape[2] == 1:
                 return name
-            raise ValueError(f"{file} is a {VIEW_NAMES[name]} by its name but has {data.shape[2]} slices; give one plane")
+            raise ValueError(f"{file} is a {VIEW_NAMES[name]} by its name but has {data.shape[2]} slices; give one "
+                             "plane")
     return "sax" if data.shape[2] > 1 and not joined else None
 
 
@@ -162,7 +163,7 @@ def _by_geometry(named):
     if axis is None or not nameless:
         return named
     data, affine = stack[1], stack[2][1]
-    heart = to_world(affine, (*moving_centre(data, np.linalg.norm(affine[:3, :3], axis=0)), (data.shape[2] - 1) / 2))
+    heart = to_world(affine, (*moving_centre(data, spacing_mm(affine)), (data.shape[2] - 1) / 2))
     planes = []
     for entry in nameless:  # ED and ES of one plane are one plane
         if not any(np.allclose(entry[2][1], plane, atol=1e-3) for plane in planes):

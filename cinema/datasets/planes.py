@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pydicom
 
-from cinema.geometry import normal
-
 MIN_FRAMES = 8  # fewer do not show a heart beat
 MIN_SPAN_MS = 200.0  # a beat lasts longer; perfusion and late enhancement stay within one phase
+MAX_FRAME_STEP_S = 0.35  # between frames of a beat; dynamic series take one image per beat
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -35,6 +34,12 @@ class Plane:
         if self.times_ms is None or not rr or rr <= self.times_ms[-1]:
             return np.arange(count) / count
         return self.times_ms / rr
+
+    @property
+    def recipe(self):
+        """What images of one protocol share: echo time and pixel size, rounded."""
+        frame = self.frames[0]
+        return round(2 * (frame.contrast[1] or 0)), tuple(np.round(frame.spacing, 1))
 
     @property
     def place(self):
@@ -102,15 +107,17 @@ def _in_time(plane):
     if len({frame.inversion_ms for frame in frames}) > 1:
         return plane, "the inversion time changes from image to image: a map, no cine"
     triggers = [frame.trigger_ms for frame in frames]
-    if any(trigger is None for trigger in triggers) or (len(frames) > 1 and len(set(triggers)) == 1 and not any(triggers)):
+    if None in triggers or not any(triggers):
         return _by_clock(plane)
     frames = sorted(frames, key=lambda frame: (frame.trigger_ms, frame.instance))
     latest = {frame.trigger_ms: frame for frame in frames}  # the later of two images of one phase
     notes = ()
     if len(latest) < len(frames):
         if len(latest) < max(MIN_FRAMES, len(frames) / 3):
-            return plane, f"{len(frames)} images at {len(latest)} phases of the cycle: dynamic or multi-contrast, no cine"
-        notes = (f"series {plane.number} shows {len(frames) - len(latest)} phases more than once; the later image counts",)
+            return plane, (f"{len(frames)} images at {len(latest)} phases of the cycle: dynamic or multi-contrast, "
+                           "no cine")
+        notes = (f"series {plane.number} shows {len(frames) - len(latest)} phases more than once; the later image "
+                 "counts",)
     frames = tuple(latest.values())
     if len(frames) < MIN_FRAMES and promised < MIN_FRAMES:
         return plane, f"only {len(frames)} phases; a cine has at least {MIN_FRAMES}"
@@ -125,6 +132,9 @@ def _by_clock(plane):
         return plane, f"only {len(frames)} images; a cine has at least {MIN_FRAMES}"
     by_number = len({frame.instance for frame in frames}) == len(frames)
     by_clock = len({frame.clock for frame in frames}) == len(frames)
+    clocks = sorted(_seconds(frame.clock) for frame in frames if frame.clock)
+    if by_clock and np.median(np.diff(clocks)) > MAX_FRAME_STEP_S:
+        return plane, "no trigger times, and images taken beats apart: a dynamic series, no cine"
     if not (by_number or by_clock):
         return plane, "no trigger times, and neither image numbers nor times tell the order of its images"
     what = "image number" if by_number else "time of acquisition"
@@ -133,17 +143,27 @@ def _by_clock(plane):
     return replace(plane, frames=tuple(frames), notes=(note,)), None
 
 
+def _seconds(clock):
+    """Seconds since midnight of a DICOM time, HHMMSS.FFFFFF."""
+    digits = clock.replace(":", "").ljust(6, "0")
+    try:
+        return int(digits[:2]) * 3600 + int(digits[2:4]) * 60 + float(digits[4:])
+    except ValueError:
+        return 0.0
+
+
 def refuse_missing(plane):
     """ValueError if frames of a plane that is used are missing: fewer than declared, or a hole in time."""
     count, declared = len(plane.frames), max(frame.declared or 0 for frame in plane.frames)
-    where = f"series {plane.number}" + (f" in {plane.frames[0].path.parent}" if plane.frames else "")
+    where = f"series {plane.number} in {plane.frames[0].path.parent}"
     remedy = "export the series again, or remove it to go on without"
     if plane.times_ms is not None and count > 2:
         steps = np.diff(plane.times_ms)
         hole = int(np.argmax(steps))
         if steps[hole] > 1.6 * np.median(steps):
-            raise ValueError(f"{where}: no frame between {plane.times_ms[hole]:.0f} and {plane.times_ms[hole + 1]:.0f} ms "
-                             f"after the R wave, where others are {np.median(steps):.0f} ms apart; {remedy}")
+            before, after = plane.times_ms[hole: hole + 2]
+            raise ValueError(f"{where}: no frame between {before:.0f} and {after:.0f} ms after the R wave, where "
+                             f"others are {np.median(steps):.0f} ms apart; {remedy}")
     if declared > count:
         raise ValueError(f"{where}: {count} of {declared} frames are there; {remedy}")
 

@@ -47,7 +47,8 @@ def _places(group):
 
 def _one_stack(group):
     """Members and reasons. Where several series hold a stack each, the fullest (then the latest) counts, and
-    others only add slices beyond its ends. Of slices at one place the later series counts."""
+    others only add slices beyond its ends. Of slices at one place the one taken like most others (tagging is not)
+    and then the later series counts."""
     across = normal(group[0].affine)
     by_series = {}
     for plane in group:
@@ -61,13 +62,14 @@ def _one_stack(group):
                           and not low <= depth(plane, across) <= high]
         reasons = {id(plane): f"a second short-axis stack; series {main[0].number} is fuller or later"
                    for plane in group if not any(plane is member for member in members)}
-    kept = []
-    for plane in sorted(members, key=lambda plane: -plane.number):
-        twin = next((other for other in kept if abs(depth(other, across) - depth(plane, across)) <= SAME_PLACE_MM), None)
+    kept, recipes = [], Counter(plane.recipe for plane in members)
+    for plane in sorted(members, key=lambda plane: (recipes[plane.recipe], plane.number), reverse=True):
+        place = depth(plane, across)
+        twin = next((other for other in kept if abs(depth(other, across) - place) <= SAME_PLACE_MM), None)
         if twin is None:
             kept.append(plane)
         else:
-            reasons[id(plane)] = f"short axis at the same place as series {twin.number}, which is later"
+            reasons[id(plane)] = f"short axis at the same place as series {twin.number}, which is taken"
     return sorted(kept, key=lambda plane: depth(plane, across)), reasons
 
 
@@ -89,8 +91,8 @@ def build(members):
     notes += gap_notes
     thickness = reference.frames[0].thickness
     if step > 1.25 * thickness:
-        notes.append(f"short-axis slices are {thickness:.1f} mm thick and {step:.1f} mm apart: {step - thickness:.1f} mm "
-                     "between them were not imaged, and volumes rest on few slices")
+        notes.append(f"short-axis slices are {thickness:.1f} mm thick and {step:.1f} mm apart: {step - thickness:.1f} "
+                     f"mm between them were not imaged, and volumes rest on {len(members)} slices")
     affine = reference.affine.copy()
     affine[:3, 2] = across * step
     affine[:3, 3] += across * (depths[0] - depth(reference, across))
@@ -166,7 +168,8 @@ def _nearest_phase(plane, clock):
 def _onto(pixels, affine, target, shape):
     """Pixels (x, y, t) of a plane on another grid of the same plane, and whether that needed interpolation."""
     corners = np.array([[0, 0, 0], [shape[0] - 1, 0, 0], [0, shape[1] - 1, 0]])
-    if pixels.shape[:2] == tuple(shape) and np.abs(to_voxel(affine, to_world(target, corners)) - corners)[:, :2].max() < 0.25:
+    off = np.abs(to_voxel(affine, to_world(target, corners)) - corners)[:, :2].max()
+    if pixels.shape[:2] == tuple(shape) and off < 0.25:  # pixels
         return pixels, False
     index = np.stack([*np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"), np.zeros(shape)], axis=-1)
     where = to_voxel(affine, to_world(target, index))
