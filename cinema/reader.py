@@ -119,11 +119,11 @@ def unpose(batch, turn):
     return torch.rot90(batch, -(turn % 4), (-2, -1))
 
 
-def peak(heat, reach=4):
-    """(x, y) of the highest point, to a fraction of a pixel: centre of gravity within `reach` pixels."""
+def peak(heat, reach=5):
+    """(x, y) of the highest point, to a fraction of a pixel: centre of gravity of the squares within `reach` pixels."""
     top = np.array(np.unravel_index(heat.argmax(), heat.shape))
     low = np.maximum(top - reach, 0)
-    patch = np.clip(heat[low[0]: top[0] + reach + 1, low[1]: top[1] + reach + 1], 0, None)
+    patch = np.clip(heat[low[0]: top[0] + reach + 1, low[1]: top[1] + reach + 1], 0, None) ** 2
     if patch.sum() <= 0:
         return top.astype(float)
     return low + np.array([(np.indices(patch.shape)[a] * patch).sum() / patch.sum() for a in (0, 1)])
