@@ -29,7 +29,8 @@ def main():
     try:
         if sys.version_info < (3, 11):
             fail("this is Python %d.%d; cinema needs 3.11 or newer: python3.11 -m cinema ..." % sys.version_info[:2])
-        if not is_ready():
+        only_help = not sys.argv[1:] or {"-h", "--help"} & set(sys.argv)  # needs no packages
+        if not only_help and not is_ready():
             set_up()
             if not is_inside():
                 rerun_inside()

@@ -76,10 +76,11 @@ class Executor:
         for line in process.stdout:  # the progress bar's carriage returns end lines too
             if match := re.search(r"Executing:.* (\d+)/(\d+) \[", line):
                 if sys.stdout.isatty():
-                    print(f"  {path.stem}: cell {match[1]} of {match[2]}", end="\r", flush=True)
+                    print(f"\033[K  {path.stem}: cell {match[1]} of {match[2]}", end="\r", flush=True)
             else:
                 log.append(line.rstrip())
         code = process.wait()
+        print("\033[K" * sys.stdout.isatty(), end="")
         self.processes.discard(process)
         return code, log
 
@@ -110,6 +111,8 @@ def describe_failure(name, partial, log):
             if output.output_type == "error":
                 trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(output.traceback))
                 return f"{name} failed in this cell:\n\n{cell.source}\n\n{trace}\n\nPartial notebook: {partial}"
+    if any("DeadKernelError" in line for line in log):
+        return f"{name} failed: its kernel died, most often for want of memory. Partial notebook: {partial}"
     return f"{name} failed outside its cells:\n" + "\n".join(log[-12:])
 
 

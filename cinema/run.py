@@ -76,7 +76,8 @@ def reproduce(profile="laptop", data="virtual", data_root=None, only=None, first
     named = choose(books, only, first)
     chosen = with_needs(books, named)
     cores = count_cores()
-    jobs = min(max(1, cores // 2) if jobs is None else jobs, len(chosen))
+    # Of all notebooks, not the chosen ones: threads, and with them last digits, must not depend on --only.
+    jobs = min(max(1, cores // 2) if jobs is None else jobs, len(books))
     if jobs < 1:
         raise ValueError(f"--jobs {jobs}; at least one notebook must run at a time")
     out = Path(out) if out else root / "figures"

@@ -87,7 +87,8 @@ def test_notebook_is_readable_executed_and_in_step_with_its_twin(path):
     twin = jupytext.read(path.parent / "py" / f"{path.stem}.py")
     sources = [[(cell.cell_type, cell.source.strip()) for cell in one.cells] for one in (notebook, twin)]
     assert sources[0] == sources[1], f"run python3 -m cinema notebooks --sync after editing {path.stem}.py"
-    assert twin.metadata.get("cinema") == notebook.metadata.get("cinema")
+    needs = [one.metadata.get("cinema", {}).get("needs", []) for one in (notebook, twin)]
+    assert needs[0] == needs[1]
 
 
 def test_every_twin_has_its_notebook():
@@ -98,6 +99,12 @@ def test_figures_are_named_after_a_notebook():
     numbers = {path.name[:2] for path in NOTEBOOKS}
     files = [*(ROOT / "figures").glob("*.png"), *(ROOT / "figures").glob("*.pdf")]
     assert not [path.name for path in files if path.name[:2] not in numbers]
+
+
+@pytest.mark.parametrize("path", [*ROOT.glob("*.md"), *ROOT.glob("*/README.md")], ids=lambda path: path.name)
+def test_links_lead_somewhere(path):
+    links = re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8"))
+    assert not [link for link in links if "://" not in link and not (path.parent / link).exists()]
 
 
 def test_no_file_names_a_folder_of_one_machine():
