@@ -12,7 +12,7 @@ MODELS = {
     "ResNet3d": "resnet",
     "Reader": "reader",
 }
-FUNCTIONS = {"from_pretrained": "weights", "from_finetuned": "weights", "transfer": "transfer"}
+FUNCTIONS = {"from_pretrained": "weights", "from_finetuned": "weights"}
 
 __all__ = ["MODELS", *MODELS, *FUNCTIONS]
 
@@ -21,9 +21,7 @@ def __getattr__(name):
     module = {**MODELS, **FUNCTIONS}.get(name)
     if module is None:
         raise AttributeError(f"cinema.models has no {name!r}; it has {', '.join(__all__)}")
-    value = getattr(import_module(f"cinema.models.{module}"), name)
-    globals()[name] = value  # before: the function `transfer` must win over the module of that name
-    return value
+    return getattr(import_module(f"cinema.models.{module}"), name)
 
 
 def __dir__():

@@ -1,5 +1,7 @@
 """Convolution blocks shared by the models, in 2D and 3D. Tensors are (batch, channel, x, y[, z])."""
 
+import json
+
 import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -115,8 +117,9 @@ class ResidualConvBlock(nn.Module):
 
 def arguments(values):
     """A constructor's locals() as JSON can hold them, layer classes by name, so that a saved model can be rebuilt."""
-    return {key: value.__name__ if isinstance(value, type) else value
-            for key, value in values.items() if key not in ("self", "__class__")}
+    plain = {key: value.__name__ if isinstance(value, type) else value
+             for key, value in values.items() if key not in ("self", "__class__")}
+    return json.loads(json.dumps(plain))
 
 
 def run(module, *inputs, grad_ckpt=False):

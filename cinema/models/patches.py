@@ -82,7 +82,8 @@ def position_table(embed_dim, grid_size, period=10000.0, scaled=False):
     angles = [axis.reshape(-1, 1) * frequencies for axis in axes]
     table = torch.cat([wave for a in angles for wave in (a.sin(), a.cos())], dim=1)
     if scaled:
-        table = (table - table.mean(dim=0)) / table.std().clamp(min=1e-6)
+        table = table - table.mean(dim=0)
+        table = table / table.std().clamp(min=1e-6)
     return F.pad(table, (0, embed_dim - table.shape[1]))[None].float()
 
 

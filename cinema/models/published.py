@@ -27,7 +27,7 @@ def finetuned_file(task, name, seed=0, any_name=False):
     names = PUBLISHED.get(task)
     if names is None:
         raise ValueError(f"task is {task!r}; choose one of {', '.join(PUBLISHED)}")
-    if not any_name and name not in names:
+    if name not in names and (name is None or not any_name):
         raise ValueError(f"name is {name!r}; published for {task} are {', '.join(names)}")
     if not any_name and seed not in (0, 1, 2):
         raise ValueError(f"seed is {seed}; published are 0, 1 and 2")
