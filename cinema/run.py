@@ -171,8 +171,9 @@ def keys(setting, books):
     shared = hashlib.sha256(json.dumps([setting.parameters(), sys.version_info[:2]]).encode())
     files = [path for path in sorted((setting.root / "cinema").rglob("*")) if path.name not in NOT_IN_KEY]
     files += [setting.root / "constraints.txt"]
-    files += [path for path in sorted((setting.root / "data").rglob("*.*"))
-              if path.suffix in (".csv", ".json", ".safetensors") and not GENERATED & set(path.parts)]
+    data = setting.root / "data"
+    files += [path for path in sorted(data.rglob("*.*"))
+              if path.suffix in (".csv", ".json", ".safetensors") and path.relative_to(data).parts[0] not in GENERATED]
     for path in files:
         if path.is_file() and path.suffix != ".pyc":
             shared.update(path.name.encode() + path.read_bytes())

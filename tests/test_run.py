@@ -137,7 +137,8 @@ def setting(root, **changes):
 
 
 def test_key_follows_everything_a_result_depends_on(tmp_path):
-    root = make_project(tmp_path)
+    (tmp_path / "work").mkdir()  # a folder of that name above the project means nothing
+    root = make_project(tmp_path / "work")
     (root / "data" / "work").mkdir(parents=True)
 
     def current(**changes):
