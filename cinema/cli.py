@@ -1,6 +1,6 @@
 """The command line: what there is to run, and how its errors read.
 
-A new command is one entry of COMMANDS. Its function takes the options by name and returns an exit code or None.
+A new command is one entry of COMMANDS. Its function takes the options by name; a whole number it returns is the exit code.
 """
 
 import argparse
@@ -45,12 +45,26 @@ COMMANDS = {
     "test": Command("cinema.cli:run_tests", "run the tests; further options go to pytest", (
         option("--golden", metavar="DIR", help="folder of reference cases for the models"),
     )),
-    "segment": Command("cinema.segment:segment", "masks, volumes and a report from a DICOM folder or NIfTI file", (
+    "segment": Command("cinema.segment:command", "masks, volumes and a report from a DICOM folder or NIfTI file", (
         option("input", metavar="INPUT"),
         option("--out", required=True, metavar="DIR"),
         option("--weights", metavar="W", help="file, folder or repository (default: the project's own small weights)"),
         option("--view", metavar="V", help="the view of a NIfTI input"),
         option("--device", default="cpu", metavar="D", help="cpu, cuda, cuda:1, mps (default cpu)"),
+    )),
+    "train": Command("cinema.shipping:train", "train the project's own small weights, from virtual hearts", (
+        option("name", metavar="NAME", help="reader_sax or reader_lax"),
+        option("--profile", default="laptop", help="ci or laptop: size of the training (default laptop)"),
+        option("--out", metavar="DIR", help="folder of the weights (default data/weights/)"),
+        option("--seed", type=int, default=0, help="default 0"),
+        option("--jobs", type=int, default=1, metavar="N", help="hearts rendered at once (default 1)"),
+    )),
+    "train": Command("cinema.shipping:command", "make the project's own small weights from virtual hearts", (
+        option("name", metavar="NAME", help="reader_sax or reader_lax"),
+        option("--profile", default="laptop", help="ci or laptop: size of the run (default laptop)"),
+        option("--out", metavar="DIR", help="where the weights go (default data/weights/)"),
+        option("--seed", type=int, default=0, help="default 0"),
+        option("--jobs", type=int, default=1, metavar="N", help="processes that render hearts (default 1)"),
     )),
     "expected": Command("cinema.expected:main", "compare figures/results.json with figures/expected.csv", (
         option("--update", action="store_true", help="take over the present values; tolerances stay as they are"),
@@ -94,7 +108,8 @@ def main(arguments=None):
     debug = options.pop("debug")
     module, function = COMMANDS[command].call.split(":")
     try:
-        return getattr(import_module(module), function)(**options) or 0
+        code = getattr(import_module(module), function)(**options)
+        return code if isinstance(code, int) else 0
     except KeyboardInterrupt:
         print("\ncinema: interrupted; what was finished is kept", file=sys.stderr)
         return 130
