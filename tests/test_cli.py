@@ -4,6 +4,7 @@ import errno
 import sys
 import types
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,10 @@ def raising(error):
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_every_command_has_its_function_and_help(command, capsys):
     module, function = cli.COMMANDS[command].call.split(":")
-    assert callable(getattr(import_module(module), function))
+    called = signature(getattr(import_module(module), function))
+    flags = [flags for flags, _ in cli.COMMANDS[command].options]
+    called.bind(**dict.fromkeys(["pytest_arguments"] * (command == "test") + [
+        {"--from": "first"}.get(name, name).lstrip("-").replace("-", "_") for name, *_ in flags]))
     with pytest.raises(SystemExit) as end:
         cli.main([command, "--help"])
     assert end.value.code == 0 and cli.COMMANDS[command].help.split(",")[0] in capsys.readouterr().out
@@ -72,6 +76,12 @@ def test_interrupt_is_one_line_and_code_130(monkeypatch, capsys):
     replaced(monkeypatch, "reproduce", raising(KeyboardInterrupt()))
     assert cli.main(["reproduce"]) == 130
     assert capsys.readouterr().err.strip() == "cinema: interrupted; what was finished is kept"
+
+
+@pytest.mark.parametrize("returned, code", [(None, 0), (0, 0), (1, 1), (Path("masks"), 0)])
+def test_only_a_whole_number_is_an_exit_code(returned, code, monkeypatch):
+    replaced(monkeypatch, "reproduce", lambda **_: returned)
+    assert cli.main(["reproduce"]) == code
 
 
 def test_options_arrive_by_name(monkeypatch):
