@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from cinema.models.config import build
 from cinema.models.mae import reconstruction_loss
 from cinema.models.patches import patchify, position_table, random_mask, resize_table, unpatchify, upsample_mask
-from cinema.models.transfer import transfer
+from cinema.models.warm_start import transfer
 from cinema.models.vit import Attention, rotate
 
 

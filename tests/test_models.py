@@ -46,7 +46,7 @@ def gradients(model, loss):
 
 def test_names_are_public_and_cheap():
     assert set(models.MODELS) >= {"CineMA", "ConvViT", "ConvUNetR", "UNet", "ResNet2d", "ResNet3d"}
-    assert callable(models.from_pretrained) and callable(models.from_finetuned)
+    assert all(callable(getattr(models, name)) for name in models.FUNCTIONS)
     with pytest.raises(AttributeError, match="CineMA"):
         models.NoSuchModel  # noqa: B018
     code = "import sys, cinema, cinema.models; assert 'torch' not in sys.modules"

@@ -12,7 +12,7 @@ MODELS = {
     "ResNet3d": "resnet",
     "Reader": "reader",
 }
-FUNCTIONS = {"from_pretrained": "weights", "from_finetuned": "weights"}
+FUNCTIONS = {"from_pretrained": "weights", "from_finetuned": "weights", "transfer": "warm_start"}
 
 __all__ = ["MODELS", *MODELS, *FUNCTIONS]
 

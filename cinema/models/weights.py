@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from cinema.models.config import build, describe
 from cinema.models.published import PRETRAINED, REPOSITORY, fetch, finetuned_file
-from cinema.models.transfer import check
+from cinema.models.warm_start import check
 
 PICKLE_SUFFIXES = (".pt", ".pth", ".bin")
 _META_KEY = "cinema"  # holds JSON in the safetensors header
@@ -49,8 +49,9 @@ def read(path):
     """
     path = _existing(path)
     with open(path, "rb") as file:
-        head = file.read(2)
-    if head == b"PK" or head[:1] == b"\x80":  # torch's zip, or a plain pickle
+        head = file.read(9)
+    # torch's zip or a plain pickle; safetensors opens with eight bytes of length, which may look like anything, and {
+    if head[8:] != b"{" and (head[:2] == b"PK" or head[:1] == b"\x80"):
         return _read_pickle(path)
     try:
         return load_file(path)
