@@ -13,9 +13,8 @@ from cinema.terms import EF_BANDS_PERCENT, LABELS, STRUCTURES
 MM3_PER_ML = 1000.0
 STABILITY_OFFSET = 1.0  # logit distance from the decision surface
 
-# Late-enhancement sets are scored on merged masks: class number -> label values it takes together.
+# EMIDEC is scored on merged masks: class number -> label values it takes together.
 EMIDEC_REGIONS = {1: (1,), 2: (2, 3, 4), 3: (3, 4), 4: (4,)}
-MYOPS_REGIONS = {1: (1,), 2: (2,), 3: (3, 4, 5), 4: (4, 5), 5: (5,)}
 
 
 def volume_ml(mask, spacing_mm):

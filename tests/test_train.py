@@ -60,7 +60,7 @@ class InterruptAfter:
     def loss(self, the_model, batch):
         self.left -= 1
         if self.left == 0:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return TASK.loss(the_model, batch)
 
 
@@ -261,6 +261,7 @@ except OSError as error:
 
 def test_a_full_disk_gives_one_line_and_leaves_earlier_files(sets, tmp_path):
     """A limit on file size stands in for the full disk: the weights do not fit."""
+    pytest.importorskip("resource", reason="this system has no limit on file sizes to test with")
     out = tmp_path / "out"
     out.mkdir()
     (out / "best.safetensors").write_bytes(b"earlier")
