@@ -3,11 +3,11 @@
 import h5py
 import numpy as np
 
+from cinema.phantom.body import CODE, TISSUES
 from cinema.phantom.dress import SIGNAL_RANGE, Look, dress, random_signals, warp
 from cinema.phantom.image import FAT, majority_label
 from cinema.phantom.library import library_heart, write_entry
 from cinema.phantom.shape import volumes_ml
-from cinema.phantom.tissue import CODE, TISSUES
 
 QUIET = Look(shift_mm=0, elastic_mm=0, noise=(1e-6, 2e-6), blur_mm=(0, 1e-6), shading=0)
 

@@ -3,11 +3,17 @@
 import numpy as np
 import pytest
 
+from cinema.phantom.body import CODE
 from cinema.phantom.image import (
-    SAMPLES, Acquisition, acquire, majority_label, place, steady_state_signal, tissue_signals,
+    SAMPLES,
+    Acquisition,
+    acquire,
+    majority_label,
+    place,
+    steady_state_signal,
+    tissue_signals,
 )
 from cinema.phantom.shape import Heart
-from cinema.phantom.tissue import CODE
 from cinema.terms import LAX_VIEWS, SMALL_GRID
 
 HEART = Heart(150, 62, 165, 75, 100, 94, 13)

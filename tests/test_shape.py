@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from cinema.phantom.body import LABEL_OF
 from cinema.phantom.image import Acquisition, acquire
 from cinema.phantom.shape import Heart, Infarct, emptying, surfaces, truth, volumes_ml, wall_thickness_mm
-from cinema.phantom.tissue import LABEL_OF, points, pose, tissue_at
+from cinema.phantom.tissue import points, pose, tissue_at
 from cinema.terms import LABELS, LAX_VIEWS, MYOCARDIUM_DENSITY_G_PER_ML
 
 NORMAL = Heart(150, 62, 165, 75, 100, 94, 13)

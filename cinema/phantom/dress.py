@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 
+from cinema.phantom.body import CODE, TISSUES
 from cinema.phantom.image import BLOOD, FAT, majority_label
-from cinema.phantom.tissue import CODE, LABEL_OF, TISSUES
 
 MUSCULAR = [CODE[name] for name in ("myocardium", "papillary", "rv_trabecula", "rv_wall", "chamber_wall", "valve")]
 # Surroundings and the range of their signal relative to LV blood.

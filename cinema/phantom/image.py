@@ -8,10 +8,11 @@ out of phase with water, which draws the dark lines that real images have betwee
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d
 
+from cinema.phantom.body import CODE, LABEL_OF, TISSUES, noise
 from cinema.phantom.shape import annulus_mm, surfaces
-from cinema.phantom.tissue import CODE, LABEL_OF, TISSUES, noise, points, pose, tissue_at
+from cinema.phantom.tissue import points, pose, tissue_at
 from cinema.study import View
 from cinema.terms import LAX_VIEWS, SMALL_GRID, VIEWS, check_view
 
@@ -101,7 +102,8 @@ class Plane:
         return affine
 
 
-def _tilted(normal, error_deg, rng):
+def tilted(normal, error_deg, rng):
+    """Unit vector near `normal`, off by an angle of standard deviation error_deg in a random direction."""
     side = np.cross(normal, rng.standard_normal(3))
     return _unit(normal + np.tan(np.deg2rad(rng.normal(0, error_deg))) * _unit(side))
 
@@ -117,7 +119,7 @@ def place(heart, acquisition, view, grid=SMALL_GRID):
     axes, middle = pose(heart).axes, np.array([0, 0, 0.45 * heart.lv_length_mm])
     pixel = acquisition.pixel_mm or spacing[0]
     if view == "sax":
-        normal = _tilted(np.array([0, 0, 1.0]), acquisition.plane_error_deg, rng)
+        normal = tilted(np.array([0, 0, 1.0]), acquisition.plane_error_deg, rng)
         step, n = spacing[2], size[2]
         slack = n * step - (heart.lv_length_mm + 8)
         top = -rng.uniform(0.15, 0.95) * step if slack > 0 else -rng.uniform(0, 0.5) * step
@@ -127,16 +129,16 @@ def place(heart, acquisition, view, grid=SMALL_GRID):
     else:
         angle = np.deg2rad(LAX_ANGLE_DEG[view] + rng.normal(0, 4.0))
         across = np.array([np.cos(angle), np.sin(angle), 0])
-        normal = _tilted(np.cross([0, 0, 1.0], across), acquisition.plane_error_deg, rng)
+        normal = tilted(np.cross([0, 0, 1.0], across), acquisition.plane_error_deg, rng)
         first = middle + normal * rng.normal(0, 1.5)
         size3, spacing3 = (*size[:2], 1), (pixel, pixel, acquisition.slice_thickness_mm)
-    columns = _scanner_axes(axes, normal, np.deg2rad(rng.normal(0, 6.0)))
+    columns = scanner_axes(axes, normal, np.deg2rad(rng.normal(0, 6.0)))
     if view == "sax" and columns[2, 2] < 0:
         columns[:, 2] *= -1  # slices run from base to apex
     return Plane(first, columns, spacing3, size3)
 
 
-def _scanner_axes(axes, normal, turn):
+def scanner_axes(axes, normal, turn):
     """In-plane axes as scanners choose them: i toward the patient's left (or back), j toward the feet (or back)."""
     ras = axes.T @ normal
     left, back, feet = np.eye(3) * (-1, -1, -1)
@@ -198,10 +200,11 @@ def acquire(heart, acquisition, phases, grid=SMALL_GRID, views=VIEWS):
 
 def _scan(clean, plane, acquisition, heart, rng):
     """Point spread, mis-gating, ghosts, shading, bands, receiver noise: (x, y, z, t) signal -> magnitude image."""
-    pixel = plane.spacing_mm[0]
-    image = gaussian_filter1d(gaussian_filter1d(clean, acquisition.blur_mm / pixel + 0.25, 0), acquisition.blur_mm / pixel + 0.25, 1)
+    width = acquisition.blur_mm / plane.spacing_mm[0] + 0.25
+    image = gaussian_filter1d(gaussian_filter1d(clean, width, 0), width, 1)
     if acquisition.misgating and image.shape[-1] > 2:
-        image = (1 - acquisition.misgating) * image + acquisition.misgating / 2 * (np.roll(image, 1, -1) + np.roll(image, -1, -1))
+        neighbours = (np.roll(image, 1, -1) + np.roll(image, -1, -1)) / 2
+        image = (1 - acquisition.misgating) * image + acquisition.misgating * neighbours
     if acquisition.ghosting:
         image = image + acquisition.ghosting * np.roll(image, image.shape[1] // 2, axis=1)
     image = image * shading(plane, acquisition, heart, rng)[..., None]

@@ -10,8 +10,17 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from cinema.phantom.image import LAX_ANGLE_DEG, SAMPLES, Acquisition, Plane, landmarks, place, sample_positions
-from cinema.phantom.image import _scanner_axes, _tilted
+from cinema.phantom.image import (
+    LAX_ANGLE_DEG,
+    SAMPLES,
+    Acquisition,
+    Plane,
+    landmarks,
+    place,
+    sample_positions,
+    scanner_axes,
+    tilted,
+)
 from cinema.phantom.shape import Heart, Infarct, surfaces
 from cinema.phantom.tissue import points, pose, tissue_at
 from cinema.terms import LAX_VIEWS
@@ -59,8 +68,8 @@ def library_heart(index, seed):
 def sax_plane(heart, rng):
     """A stack from behind the valves to beyond the apex, tilted as by a careless operator."""
     step = (heart.lv_length_mm + 42) / N_SLICES
-    normal = _tilted(np.array([0, 0, 1.0]), 6.0, rng)
-    columns = _scanner_axes(pose(heart).axes, normal, 0.0)
+    normal = tilted(np.array([0, 0, 1.0]), 6.0, rng)
+    columns = scanner_axes(pose(heart).axes, normal, 0.0)
     columns[:, 2] *= np.sign(columns[2, 2])
     toward_rv = rng.uniform(0, 14)  # leave room for the right ventricle
     first = np.array([toward_rv, 0, -rng.uniform(22, 32)])

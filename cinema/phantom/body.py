@@ -1,0 +1,88 @@
+"""Tissue codes, and the chest around the heart: skin fat, ribs, lungs, liver, stomach, spine, great vessels.
+
+Body coordinates are RAS in mm about the middle of the left ventricle.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from cinema.terms import LABELS
+
+TISSUES = (
+    "air", "lung", "lung_vessel", "fat", "muscle", "bone", "liver", "liver_vessel", "stomach", "spleen",
+    "mediastinum", "pericardium", "heart_fat", "chamber_wall", "atrial_blood", "aorta", "pulmonary_blood",
+    "vein", "valve", "rv_wall", "rv_blood", "rv_trabecula", "myocardium", "lv_blood", "papillary", "gas",
+)
+CODE = {name: code for code, name in enumerate(TISSUES)}
+# Trabeculae and papillary muscles belong to the cavity, as in ACDC and in the UK Biobank reference ranges.
+LABEL_OF = np.zeros(len(TISSUES), np.uint8)
+for _structure, _members in {"RV": ("rv_blood", "rv_trabecula"), "MYO": ("myocardium",),
+                             "LV": ("lv_blood", "papillary")}.items():
+    LABEL_OF[[CODE[m] for m in _members]] = LABELS[_structure]
+
+
+@lru_cache(maxsize=1)
+def _noise_volumes():
+    """Periodic smooth random volumes (64^3, unit deviation), looked up at scaled positions for texture."""
+    rng = np.random.default_rng(20250531)
+    white = rng.standard_normal((4, 64, 64, 64)).astype(np.float32)
+    smooth = np.stack([gaussian_filter(volume, 2.0, mode="wrap") for volume in white])
+    return smooth / smooth.std(axis=(1, 2, 3), keepdims=True)
+
+
+def noise(points, period_mm, channel, offset):
+    """Smooth random field of about `period_mm` grain at (3, n) points."""
+    scale = 8.0 / period_mm  # the field's own grain is about 8 voxels
+    i, j, k = ((axis * scale + shift).astype(np.int32) & 63 for axis, shift in zip(points, offset))
+    return _noise_volumes()[channel].ravel()[(i * 64 + j) * 64 + k]
+
+
+def body_at(heart, ras):
+    """Tissue codes of the chest without the heart at (3, n) body coordinates (right, front, up)."""
+    rng = np.random.default_rng([heart.detail_seed, 5])
+    size = heart.body_scale
+    x, y, z = ras[0] - np.float32(rng.uniform(38, 55) * size), ras[1] + np.float32(rng.uniform(15, 35)), ras[2]
+    wide, deep = rng.uniform(150, 175) * size, rng.uniform(98, 118) * size
+    fat, meat = heart.chest_fat_mm, rng.uniform(8, 18)
+    rough = noise(ras, rng.uniform(20, 40), 1, rng.uniform(0, 64, 3))
+    ring = (np.abs(x / wide) ** 2.4 + np.abs(y / deep) ** 2.4) ** (1 / 2.4)
+    depth = (1 - ring) * deep + rough * 0.8  # mm inside the skin, roughly
+    out = np.full(x.shape, CODE["lung"], np.uint8)
+    speck = noise(ras, rng.uniform(7, 12), 2, rng.uniform(0, 64, 3))
+    out[speck > rng.uniform(1.7, 2.3)] = CODE["lung_vessel"]
+    out[(np.abs(x + rng.uniform(-10, 10)) < 28 + 6 * rough) & (y > -70)] = CODE["mediastinum"]
+
+    # Below the diaphragm: liver on the right, stomach and spleen on the left, fat between.
+    dome = -rng.uniform(34, 50) - 0.0022 * (x - 40) ** 2 * rng.uniform(0.3, 1.2) - 0.12 * np.abs(y) + 2 * rough
+    below = z < dome
+    out[below & (z > dome - 3)] = CODE["muscle"]
+    below &= z <= dome - 3
+    lobe = noise(ras, rng.uniform(35, 60), 3, rng.uniform(0, 64, 3))
+    out[below] = CODE["fat"]
+    edge = rng.uniform(-55, -15)
+    out[below & (x > edge + 12 * lobe)] = CODE["liver"]
+    out[below & (x > edge + 12 * lobe) & (speck > 1.5)] = CODE["liver_vessel"]
+    gut = np.hypot((x + rng.uniform(65, 95)) / 1.3, (z - dome + rng.uniform(35, 55))) + 6 * lobe
+    out[below & (gut < rng.uniform(26, 42))] = CODE["stomach"]
+    if rng.random() < 0.4:
+        out[below & (gut < rng.uniform(14, 24)) & (y > 0)] = CODE["gas"]
+    out[below & (x < -100 + 10 * lobe) & (y < -10)] = CODE["spleen"]
+
+    spine = np.hypot(x, (y + deep * 0.62))
+    out[spine < 34] = CODE["muscle"]
+    out[spine < rng.uniform(17, 22)] = CODE["bone"]
+    aorta = np.hypot(x + rng.uniform(18, 30), y + deep * 0.62 - rng.uniform(14, 26))
+    out[aorta < rng.uniform(11, 15)] = CODE["chamber_wall"]
+    out[aorta < rng.uniform(9.5, 11)] = CODE["aorta"]
+    cava = np.hypot(x - rng.uniform(18, 30), y + rng.uniform(0, 20))
+    out[(cava < rng.uniform(8, 12))] = CODE["vein"]
+
+    ribs = np.sin(2 * np.pi * (z + 0.35 * y) / rng.uniform(24, 32)) > 0.45
+    out[depth < fat + meat] = CODE["muscle"]
+    out[(depth < fat + meat - 2) & (depth > fat + 2) & ribs] = CODE["bone"]
+    out[depth < fat + 0.6 * rough] = CODE["fat"]
+    out[(depth < fat) & (np.abs(rough) < 0.05)] = CODE["muscle"]
+    out[depth < 0] = CODE["air"]
+    return out
