@@ -103,6 +103,8 @@ class Points:
     radius_mm: np.ndarray
     angle_index: np.ndarray
     background: np.ndarray  # (n,) tissue codes of the body without the heart
+    lump: np.ndarray  # (n,) unevenness of the fat around the heart
+    fat: np.ndarray  # (n,) its thickness away from groove and apex, relative
 
 
 def points(heart, heart_mm):
@@ -111,7 +113,15 @@ def points(heart, heart_mm):
     x, y, _ = heart_mm
     step = len(ANGLES_DEG) / (2 * np.pi)
     angle = np.rint(np.arctan2(y, x) * np.float32(step)).astype(np.int32) % len(ANGLES_DEG)
-    return Points(heart_mm, np.hypot(x, y), angle, body_at(heart, pose(heart).to_body(heart_mm).astype(np.float32)))
+    rng = np.random.default_rng([heart.detail_seed, 4])
+    lump = noise(heart_mm, rng.uniform(30, 70), 0, rng.uniform(0, 64, 3))
+    lump = lump + 0.25 * noise(heart_mm, rng.uniform(9, 16), 1, rng.uniform(0, 64, 3))
+    # Fat lies over the RV and in its corners; hardly on the lateral wall.
+    turn = np.deg2rad(ANGLES_DEG)
+    corners = np.exp(-(((np.abs(np.sin(turn / 2)) - 0.55) / 0.12) ** 2))
+    fat = (0.55 + 0.5 * np.cos(turn - 0.1) + 0.5 * corners).astype(np.float32)[angle] * (0.5 + 0.9 * lump)
+    body = body_at(heart, pose(heart).to_body(heart_mm).astype(np.float32))
+    return Points(heart_mm, np.hypot(x, y), angle, body, lump, fat)
 
 
 def tissue_at(heart, where, phase):
@@ -125,29 +135,23 @@ def tissue_at(heart, where, phase):
     r = where.radius_mm
     out = where.background.copy()
     epi, rv, inner = s.epi.ravel()[cell], s.rv.ravel()[cell], s.rv_inner.ravel()[cell]
-    rng = np.random.default_rng([heart.detail_seed, 4])
-
-    outer = np.maximum(np.where(zeta >= 0, epi, 0), np.where(rv > inner + 0.6, rv + rng.uniform(2.0, 4.0), 0))
+    rng = np.random.default_rng([heart.detail_seed, 6])
+    fat_gap, wall = rng.uniform(2.0, 4.0), rng.uniform(1.6, 3.6)
+    has_rv = rv > inner + np.float32(0.6)
+    outer = np.maximum(np.where(zeta >= 0, epi, 0), np.where(has_rv, rv + np.float32(fat_gap), 0))
     near_heart = (zeta > -0.9) & (zeta < 1.35) & (r < 140)
-    lump = noise(where.heart_mm, rng.uniform(30, 70), 0, rng.uniform(0, 64, 3))
-    lump = lump + 0.25 * noise(where.heart_mm, rng.uniform(9, 16), 1, rng.uniform(0, 64, 3))
-    # Fat lies over the RV, in its corners and in the groove behind the ventricles; hardly on the lateral wall.
-    turn = np.deg2rad(ANGLES_DEG)
-    where_fat = (0.55 + 0.5 * np.cos(turn - 0.1) + 0.5 * np.exp(-((np.abs(np.sin(turn / 2)) - 0.55) / 0.12) ** 2))
-    pad = heart.epicardial_fat_mm * np.clip(
-        where_fat.astype(np.float32)[where.angle_index] * (0.5 + 0.9 * lump) + 1.1 * np.exp(-((zeta / 0.10) ** 2))
-        + np.clip((zeta - 0.6) / 0.4, 0, 1) * (0.4 + lump), 0, 3.0)  # and round the apex
+    groove = 1.1 * np.exp(-((zeta / np.float32(0.10)) ** 2))
+    apex = np.clip((zeta - np.float32(0.6)) / np.float32(0.4), 0, 1) * (np.float32(0.4) + where.lump)
+    pad = np.float32(heart.epicardial_fat_mm) * np.clip(where.fat + groove + apex, 0, 3)
     rim = int(round(-LEVELS[0] / (LEVELS[1] - LEVELS[0]))) * n_angles
     closing = np.clip(1 + zeta / 1.1, 0, 1)  # behind the base the sac narrows toward the great vessels
     sac = np.maximum(outer, np.where(zeta < 0, s.epi.ravel()[rim + where.angle_index] * closing, 0))
     cover = near_heart & (sac > 0)
     out[cover & (r < sac + pad + 1.4)] = CODE["pericardium"]
     out[cover & (r < sac + pad)] = CODE["heart_fat"]
-    out[cover & (r < sac + pad - 2) & (zeta < -0.03) & (lump > -0.3)] = CODE["mediastinum"]
+    out[cover & (r < sac + pad - 2) & (zeta < -0.03) & (where.lump > -0.3)] = CODE["mediastinum"]
     _base(heart, s, (x, y, z), zeta, phase, out, rng)
 
-    has_rv = rv > inner + 0.6
-    wall = rng.uniform(1.6, 3.6)
     out[has_rv & (r < rv + wall) & (r > inner)] = CODE["rv_wall"]
     cavity = has_rv & (r < rv) & (r >= inner)
     out[cavity] = CODE["rv_trabecula"]
