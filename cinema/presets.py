@@ -1,0 +1,152 @@
+"""The small models of the notebooks, which learn in minutes on a laptop, and how their images are standardised.
+
+They have the published architecture at the size of terms.SMALL_GRID: one convolution stage instead of two, tokens of
+8 x 8 x 2 voxels (8 x 8 in long-axis planes), a narrow transformer. Three things differ from the published recipe,
+because with it minutes of pretraining never beat the cohort's mean image: images are standardised by that mean image,
+position tables are short in period and scaled (models.patches.position_table), the learning rate is 2e-3.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch.utils.data import Dataset
+from torch.utils.flop_counter import FlopCounterMode
+
+from cinema.models import CineMA, ConvUNetR, ConvViT, UNet, weights
+from cinema.models.vit import SIZES
+from cinema.recipe import TrainConfig
+from cinema.terms import PUBLISHED_GRID, SMALL_GRID, VIEWS
+
+PRETRAINING = TrainConfig(learning_rate=2e-3, min_learning_rate=1e-5, batch_size=8)  # length: train.in_steps
+WARMUP_STEPS = 100
+
+
+def _per_view(views, sax, lax):
+    return {view: sax if view == "sax" else lax for view in views}
+
+
+def small_encoder(views=VIEWS):
+    """Arguments that CineMA, ConvViT and ConvUNetR share, so that the weights of one fit the others."""
+    return dict(
+        image_size_dict={view: SMALL_GRID[view][0] for view in views},
+        in_chans_dict=dict.fromkeys(views, 1),
+        enc_patch_size_dict=_per_view(views, (4, 4, 2), (4, 4)),
+        enc_scale_factor_dict=_per_view(views, (2, 2, 1), (2, 2)),
+        enc_conv_chans=(32,), enc_conv_n_blocks=1, enc_embed_dim=128, enc_depth=4, enc_n_heads=4,
+        pos_period=32.0, pos_scaled=True)
+
+
+def small_cinema(views=VIEWS):
+    """The masked autoencoder, 1.3 million parameters."""
+    return CineMA(**small_encoder(views), dec_embed_dim=96, dec_depth=2, dec_n_heads=4)
+
+
+def small_convvit(views=("sax",), n_frames=2, out_chans=1, drop_path=0.0):
+    """The same encoder with linear heads, for classification and regression."""
+    return ConvViT(**small_encoder(views), n_frames=n_frames, out_chans=out_chans, drop_path=drop_path)
+
+
+def small_convunetr(views=("sax",), out_chans=4, dropout=0.0):
+    """The same encoder with a convolutional decoder, for segmentation and heatmaps."""
+    return ConvUNetR(
+        **small_encoder(views), out_chans=out_chans, dec_chans=(16, 32, 64), dropout=dropout,
+        dec_patch_size_dict=_per_view(views, (2, 2, 2), (2, 2)),
+        dec_scale_factor_dict=_per_view(views, (2, 2, 1), (2, 2)))
+
+
+def small_unet(view="sax", out_chans=4, chans=(12, 24, 48), dropout=0.0):
+    """The convolutional baseline of one view; its compute is that of small_convunetr within a tenth (`gigaflops`)."""
+    factor = (2, 2, 1)[: len(SMALL_GRID[view][0])]
+    return UNet(len(factor), 1, out_chans, chans, dropout, patch_size=factor, scale_factor=factor, n_blocks=1)
+
+
+def published_cinema():
+    """The model as published (ViT-B, full-size views). Under torch.device("meta") it costs no memory."""
+    return CineMA(
+        {view: PUBLISHED_GRID[view][0] for view in VIEWS}, dict.fromkeys(VIEWS, 1),
+        _per_view(VIEWS, (4, 4, 1), (4, 4)), _per_view(VIEWS, (2, 2, 1), (2, 2)), (64, 128), 2, **SIZES["base"])
+
+
+def n_parameters(model):
+    """How many numbers training can change."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def gigaflops(model, images):
+    """Floating-point operations (multiplications and additions, in 10^9) of one forward pass per item of the batch."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(images)
+    return counter.get_total_flops() / len(next(iter(images.values()))) / 1e9
+
+
+@dataclass(frozen=True)
+class Standard:
+    """A cohort's mean image and spread: the zero and the unit of standardised images.
+
+    mean:      view -> (1, x, y[, z]) mean image.
+    deviation: view -> () standard deviation of the voxels about it, over all items and voxels.
+    """
+
+    mean: dict
+    deviation: dict
+
+
+def standard_of(dataset):
+    """The Standard of a data set's images (loaders.StudyFrames without augmentation)."""
+    items, mean, square = len(dataset), {}, {}
+    for index in range(items):
+        for view, image in dataset[index]["image"].items():
+            mean[view] = mean.get(view, 0) + image.double().mean(dim=0, keepdim=True) / items
+            square[view] = square.get(view, 0) + image.double().square().mean() / items
+    deviation = {view: (square[view] - mean[view].square().mean()).sqrt().float() for view in mean}
+    return Standard({view: image.float() for view, image in mean.items()}, deviation)
+
+
+def standardised(images, standard):
+    """view -> (image - mean) / deviation; images (.., x, y[, z]) of any of the views, any number of channels.
+
+    What was pretrained on such images must be given such images ever after.
+    """
+    return {view: (image - standard.mean[view]) / standard.deviation[view] for view, image in images.items()}
+
+
+def restored(images, standard):
+    """Undo `standardised`."""
+    return {view: image * standard.deviation[view] + standard.mean[view] for view, image in images.items()}
+
+
+class Standardised(Dataset):
+    """A data set (loaders.StudyFrames) whose images are standardised; everything else is as it was."""
+
+    def __init__(self, dataset, standard):
+        self.dataset, self.standard = dataset, standard
+        self.grid = dataset.grid
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, index):
+        item = self.dataset[index]
+        return {**item, "image": standardised(item["image"], self.standard)}
+
+    def set_epoch(self, epoch):
+        self.dataset.set_epoch(epoch)
+
+    def describe(self):
+        spread = ", ".join(f"{view} {float(value):.6g}" for view, value in self.standard.deviation.items())
+        return f"{self.dataset.describe()} standardised by {spread}"
+
+
+def save_standard(standard, path):
+    """Write a Standard to a safetensors file."""
+    parts = {"mean": standard.mean, "deviation": standard.deviation}
+    return weights.save({f"{part}.{view}": t for part, views in parts.items() for view, t in views.items()}, path)
+
+
+def load_standard(path):
+    """The Standard of a file; FileNotFoundError, or ValueError if the file holds something else."""
+    state = weights.read(path)
+    views = [key.removeprefix("mean.") for key in state if key.startswith("mean.")]
+    if not views or set(state) != {f"{part}.{view}" for part in ("mean", "deviation") for view in views}:
+        raise ValueError(f"{path} holds no mean image and deviation per view; name a file written by save_standard")
+    return Standard(*({view: state[f"{part}.{view}"] for view in views} for part in ("mean", "deviation")))

@@ -1,0 +1,51 @@
+"""What frozen features know: linear probes, in which no patient is predicted by a probe that was fitted with them."""
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+PENALTIES = np.logspace(-1, 5, 13)
+N_FOLDS = 5
+
+
+def study_features(model, dataset):
+    """What the encoder of a CineMA or ConvViT makes of each study: (studies, d) array.
+
+    dataset: one item a study, image view -> (frames, x, y[, z]), as loaders.StudyFrames with frames="ed_es".
+    Every frame goes through the encoder unmasked and by itself. Kept are the class token and, per view, mean and
+    standard deviation over tokens; frames are put side by side.
+    """
+    was_training = model.training
+    model.eval()
+    rows = []
+    with torch.inference_mode():
+        for index in range(len(dataset)):
+            frames = {view: image[:, None] for view, image in dataset[index]["image"].items()}
+            cls, *views = model.feature_forward(frames).values()
+            parts = [cls[:, 0]] + [pooled for x in views for pooled in (x.mean(dim=1), x.std(dim=1))]
+            rows.append(torch.cat(parts, dim=1).flatten())
+    model.train(was_training)
+    return torch.stack(rows).numpy()
+
+
+def predicted_number(features, values, seed=0):
+    """Each patient's number by ridge regression on the others: (n,) array.
+
+    N_FOLDS folds of patients; the penalty is chosen from PENALTIES within the other folds, by leave-one-out error.
+    """
+    probe = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
+    return cross_val_predict(probe, features, values, cv=KFold(N_FOLDS, shuffle=True, random_state=seed))
+
+
+def predicted_class(features, classes, seed=0):
+    """Each patient's class by multinomial logistic regression on the others: (n,) array.
+
+    As `predicted_number`, with folds of equal class shares; the penalty is chosen by accuracy in inner folds.
+    """
+    logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    inner, outer = (StratifiedKFold(k, shuffle=True, random_state=seed) for k in (3, N_FOLDS))
+    probe = GridSearchCV(logistic, {"logisticregression__C": 1 / PENALTIES[::2]}, cv=inner)
+    return cross_val_predict(probe, features, classes, cv=outer)
