@@ -111,7 +111,7 @@ def _check(columns, least=2):
     """Number of patients in columns of equal length, or ValueError."""
     lengths = {len(column) for column in columns}
     if len(lengths) > 1:
-        raise ValueError(f"columns of {sorted(lengths)} patients; paired values need the same patients in the same order")
+        raise ValueError(f"columns of {sorted(lengths)} patients; paired values need the same patients in order")
     (n,) = lengths
     if n < least:
         raise ValueError(f"{n} patients; an interval needs at least {least}")

@@ -120,8 +120,8 @@ def test_masking_hides_what_is_hidden():
 
 
 def test_axes_name_quantity_and_unit():
-    table = pd.DataFrame({"study": list("aabb"), "structure": "LV", "slice": [0, 1, 0, 1], "dice": [0.8, 0.9, 0.7, 0.95],
-                          "model": "UNet"})
+    table = pd.DataFrame({"study": list("aabb"), "structure": "LV", "slice": [0, 1, 0, 1],
+                          "dice": [0.8, 0.9, 0.7, 0.95], "model": "UNet"})
     fig, axes = style.figure(columns=2, rows=2, cols=4)
     volumes, losses, slices, scores, ranges, limits, scatter, splits = axes.flat
     curves.volumes(volumes, np.arange(4.0), {"LV": [120, 50, 60, 110]})
@@ -140,4 +140,5 @@ def test_axes_name_quantity_and_unit():
     assert "n = 2" in scores.get_legend().get_texts()[0].get_text()
     assert "n = 2" in slices.get_legend().get_texts()[0].get_text()
     assert "n = 2" in ranges.get_xticklabels()[0].get_text()
-    assert all(ax.get_ylabel() for ax in (losses, slices, scores, ranges, scatter)) and splits.get_xlabel().startswith("Studies")
+    assert all(ax.get_ylabel() for ax in (losses, slices, scores, ranges, scatter))
+    assert splits.get_xlabel().startswith("Studies")

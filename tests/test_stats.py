@@ -97,7 +97,7 @@ def test_wilson_coverage():
     assert 0.92 <= share <= 0.99
 
 
-@pytest.mark.parametrize("part, truth", [("bias", 1.5), ("lower_limit", 1.5 - 1.96 * 4), ("upper_limit", 1.5 + 1.96 * 4)])
+@pytest.mark.parametrize("part, truth", [("bias", 1.5), ("lower_limit", 1.5 - 7.84), ("upper_limit", 1.5 + 7.84)])
 def test_bland_altman_coverage(part, truth):
     def interval(rng):
         reference = rng.normal(60, 8, 25)

@@ -39,12 +39,12 @@ def reference(ax, values, published, label):
     for i, (group, numbers) in enumerate(values.items()):
         mean, sd = published[group]
         low, high = mean - 1.96 * sd, mean + 1.96 * sd
-        ax.fill_between([i - 0.4, i + 0.4], low, high, color="#dddddd", lw=0, label="published 95 % range" if i == 0 else None)
-        ax.plot([i - 0.4, i + 0.4], [mean, mean], color=GREY, label="published mean" if i == 0 else None)
+        words = ("published 95 % range", "published mean", "virtual mean, 95 % range") if i == 0 else (None,) * 3
+        ax.fill_between([i - 0.4, i + 0.4], low, high, color="#dddddd", lw=0, label=words[0])
+        ax.plot([i - 0.4, i + 0.4], [mean, mean], color=GREY, label=words[1])
         ax.plot(i - 0.12 + spread(len(numbers)), numbers, ".", color=SERIES[2][0], ms=2.5, mew=0)
         ours = 1.96 * np.std(numbers, ddof=1)
-        words = "virtual mean, 95 % range" if i == 0 else None
-        ax.errorbar(i + 0.25, np.mean(numbers), ours, fmt="s", color=SERIES[1][0], ms=3, capsize=2, lw=1, label=words)
+        ax.errorbar(i + 0.25, np.mean(numbers), ours, fmt="ks", ms=3, capsize=2, lw=1, label=words[2])
     ax.set_xticks(range(len(values)), [f"{group}\n(n = {len(numbers)})" for group, numbers in values.items()])
     ax.set(ylabel=label, xlim=(-0.6, len(values) - 0.4))
 
@@ -55,9 +55,12 @@ def splits(ax, table):
     Dots on a log scale, since bars need a zero.
     """
     y = np.arange(len(table))[::-1]
-    for name, (colour, _, marker) in zip(("train", "val", "test"), SERIES, strict=False):
-        ax.plot(table[name], y, marker, color=colour, ms=5, label=name)
-    ax.hlines(y, *table[["train", "val", "test"]].agg(["min", "max"], axis=1).to_numpy().T, color=GREY, lw=0.5, zorder=0)
+    counts = table[["train", "val", "test"]]
+    for k, (name, (colour, _, marker)) in enumerate(zip(counts, SERIES, strict=False)):
+        ax.plot(counts[name], y + 0.22 * (1 - k), marker, color=colour, ms=4, label=name)
+    ax.hlines(y - 0.5, *ax.get_xlim(), color="#dddddd", lw=0.5)
+    for at in y[counts.isna().all(axis=1).to_numpy()]:
+        ax.text(0.02, at, "not stated", transform=ax.get_yaxis_transform(), va="center", fontsize=7, color=GREY)
     ax.set_yticks(y, table["dataset"])
     ax.set(xlabel="Studies (log scale)", xscale="log", ylim=(-0.5, len(table) - 0.5))
     ax.legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1))

@@ -29,14 +29,14 @@ def show(ax, pixels, spacing_mm=(1.0, 1.0), limits=(0.0, 1.0)):
     ax.spines[:].set_visible(False)
 
 
-def outlines(ax, label):
+def outlines(ax, label, width=1.2):
     """Outlines of the structures of an (x, y) label array: the epicardium for MYO, the cavities for LV and RV."""
     masks = {name: label == LABELS[name] for name in ("RV", "MYO", "LV")}
     masks["MYO"] = masks["MYO"] | masks["LV"]
     for name, mask in masks.items():
         if mask.any():
-            line = ax.contour(mask.T, levels=[0.5], colors=COLOURS[name], linestyles=LINE_STYLES[name], linewidths=1.2)
-            line.set_path_effects([withStroke(linewidth=2, foreground="white", alpha=0.35)])  # seen on any grey
+            line = ax.contour(mask.T, [0.5], colors=COLOURS[name], linestyles=LINE_STYLES[name], linewidths=width)
+            line.set_path_effects([withStroke(linewidth=1.7 * width, foreground="white", alpha=0.35)])  # on any grey
 
 
 def labelled(ax, view, frame=0, z=None, title=""):
@@ -50,7 +50,7 @@ def stack(axes, view, frame, label):
     """All slices of a stack in the order of the axes, with the outlines of an (x, y, z) label array."""
     for z, ax in enumerate(np.ravel(axes)):
         panel(ax, view, frame, z)
-        outlines(ax, label[:, :, z])
+        outlines(ax, label[:, :, z], width=0.8)
 
 
 def landmarks(ax, points):

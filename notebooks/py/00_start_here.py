@@ -1,9 +1,7 @@
 # ---
 # jupyter:
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
+#   cinema:
+#     needs: []
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -235,7 +233,7 @@ Markdown("*Reading.* Mean Dice on unseen people is " + "; ".join(
 case = cohort.study(people[n_train])
 view = case.views["sax"]
 found = evaluate.segment_volume(model, view.image, "sax", SMALL_GRID["sax"][0])
-fig, axes = style.figure(columns=2, height=2.2, rows=2, cols=view.image.shape[2])
+fig, axes = style.figure(columns=2, height=2.0, rows=2, cols=view.image.shape[2])
 images.stack(axes[0], view, case.es_frame, found[..., case.es_frame])
 images.stack(axes[1], view, case.es_frame, view.label_at(case.es_frame))
 masking.name_rows(axes[:, 0], ("network", "truth"))
