@@ -20,7 +20,8 @@ from cinema.models.vit import Attention, ViTEncoder
 VIEWS = {"sax": (16, 16, 2), "lax_4c": (32, 16)}
 ENCODER = dict(
     image_size_dict=VIEWS, in_chans_dict={"sax": 1, "lax_4c": 1},
-    enc_patch_size_dict={"sax": (2, 2, 1), "lax_4c": (2, 2)}, enc_scale_factor_dict={"sax": (2, 2, 1), "lax_4c": (2, 2)},
+    enc_patch_size_dict={"sax": (2, 2, 1), "lax_4c": (2, 2)},
+    enc_scale_factor_dict={"sax": (2, 2, 1), "lax_4c": (2, 2)},
     enc_conv_chans=(4, 6), enc_conv_n_blocks=1, enc_embed_dim=12, enc_depth=2, enc_n_heads=2,
 )
 CINEMA = dict(ENCODER, dec_embed_dim=8, dec_depth=1, dec_n_heads=2)
@@ -205,6 +206,8 @@ def test_convvit_reductions_and_heads():
     (lambda: seeded("CineMA", **{**CINEMA, "image_size_dict": {"sax": (20, 16, 2)}}), r"\(20, 16, 2\).*\(8, 8, 1\)"),
     (lambda: seeded("ConvUNetR", **{**CONVUNETR, "dec_scale_factor_dict": {"sax": (3, 3, 1)}}), "sax.*decoder level"),
     (lambda: seeded("ConvUNetR", **CONVUNETR)({"sax": torch.rand(1, 1, 32, 16, 2)}), r"\(32, 16, 2\).*\(16, 16, 2\)"),
+    (lambda: seeded("CineMA", **CINEMA)({"sax": torch.rand(1, 1, 16, 24, 2)}), r"sax.*\(16, 24, 2\).*\(16, 16, 2\)"),
+    (lambda: seeded("CineMA", **CINEMA).feature_forward({"lax_2c": torch.rand(1, 1, 16, 16)}), "lax_2c.*sax, lax_4c"),
     (lambda: seeded("ResNet2d", depth=20, in_chans=1, out_chans=1), "20.*18, 34"),
     (lambda: seeded("ResNet2d", depth=18, in_chans=1, out_chans=1)(images()), "one view, 2 given"),
     (lambda: seeded("nnUNet"), "unknown model 'nnUNet'.*CineMA"),

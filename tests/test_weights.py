@@ -6,6 +6,8 @@ import os
 import pickle
 from pathlib import Path
 
+import huggingface_hub
+import huggingface_hub.errors
 import pytest
 import torch
 import yaml
@@ -158,7 +160,7 @@ def test_only_plain_weights_come_out_of_a_pickle(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match="model.pt.*convert it to safetensors") as error:
             weights.load(model, path)
         assert "\n" not in str(error.value)
-    path.write_bytes(pickle.dumps(Code()))
+    path.write_bytes(pickle.dumps(Code(), protocol=2))
     with pytest.raises(ValueError, match="convert it"):
         weights.load(model, path)
     assert not (tmp_path / "ran").exists()
@@ -179,6 +181,22 @@ def test_offline_says_what_to_fetch_and_where_to_put_it(monkeypatch, tmp_path):
     assert "\n" not in str(error.value)
     with pytest.raises(FileNotFoundError, match="pretrained/cinema.safetensors and pretrained/config.yaml"):
         weights.from_pretrained(tmp_path)
+
+
+def test_files_come_from_the_cache_or_else_from_the_network(monkeypatch):
+    calls = []
+
+    def download(repository, file, local_files_only=False):
+        calls.append((file, local_files_only))
+        if local_files_only:
+            raise huggingface_hub.errors.LocalEntryNotFoundError("not cached")
+        return f"/cache/{repository}/{file}"
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(published, "getproxies", lambda: {"https": "proxy"})
+    path = published.fetch("owner/name", published.PRETRAINED)
+    assert path == Path("/cache/owner/name/pretrained/cinema.safetensors")
+    assert calls == [("pretrained/config.yaml", True), ("pretrained/config.yaml", False), (published.PRETRAINED, False)]
 
 
 @pytest.mark.parametrize("call, message", [

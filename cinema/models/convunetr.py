@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from cinema.models._timm import Mlp
-from cinema.models.downsample import DownsampleEncoder
+from cinema.models.downsample import DownsampleEncoder, check_sizes
 from cinema.models.layers import (
     ResidualConvBlock,
     arguments,
@@ -148,13 +148,10 @@ class ConvUNetR(nn.Module):
 
     def forward(self, image_dict):
         """view -> (b, c, x, y[, z]) of the size at construction; returns view -> logits (b, out_chans, x, y[, z])."""
+        check_sizes(image_dict, self.enc_down_dict)
         skips, tokens = {}, {}
         for view, image in image_dict.items():
-            down = self.enc_down_dict[view]
-            if down.grid(image) != down.grid_size:
-                raise ValueError(f"{view} image has size {tuple(image.shape[2:])}; this model was built for "
-                                 f"{tuple(g * p for g, p in zip(down.grid_size, down.patch_size))}")
-            skips[view], tokens[view] = down(image)
+            skips[view], tokens[view] = self.enc_down_dict[view](image)
         counts = [1, *(t.shape[1] for t in tokens.values())]
         _, *encoded = self.encoder(torch.cat(list(tokens.values()), dim=1)).split(counts, dim=1)
         return {v: self.decode(v, image_dict[v], skips[v], x) for v, x in zip(tokens, encoded)}

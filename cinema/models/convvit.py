@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from cinema.models._timm import Mlp
-from cinema.models.downsample import DownsampleEncoder, Fusion
+from cinema.models.downsample import DownsampleEncoder, Fusion, check_views
 from cinema.models.layers import arguments, init_weights
 from cinema.models.vit import ViTEncoder
 
@@ -49,6 +49,7 @@ class ConvViT(nn.Module):
 
         mask_dict: view -> (b, n), True = kept out of its neighbours' convolutions; no token is dropped.
         """
+        check_views(image_dict, self.enc_down_dict)
         skips, tokens = {}, {}
         for view, image in image_dict.items():
             skips[view], tokens[view] = self.enc_down_dict[view](image, mask_dict[view] if mask_dict else None)

@@ -2,7 +2,6 @@
 
 from math import prod
 
-import torch
 from torch import nn
 
 from cinema.models.layers import ConvNormAct, MaskedConvBlock, conv_class, run
@@ -82,6 +81,23 @@ class DownsampleEncoder(nn.Module):
             skips.append(x)
         tokens = self.linear(self.patch_embed(x))
         return skips, tokens + resize_table(self.pos_embed, self.grid_size, grid)
+
+
+def check_views(image_dict, encoders):
+    """ValueError if an image is of a view that the encoders (view -> DownsampleEncoder) do not know."""
+    for view in image_dict:
+        if view not in encoders:
+            raise ValueError(f"view {view!r} is none of this model's; it reads {', '.join(encoders)}")
+
+
+def check_sizes(image_dict, encoders):
+    """check_views, and ValueError if an image has another size than its encoder was built for."""
+    check_views(image_dict, encoders)
+    for view, image in image_dict.items():
+        down, size = encoders[view], tuple(image.shape[2:])
+        expected = tuple(g * p for g, p in zip(down.grid_size, down.patch_size))
+        if size != expected:
+            raise ValueError(f"{view} image has size {size}; this model was built for {expected}: crop or pad it")
 
 
 class Fusion(nn.Module):

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from cinema.models._timm import Mlp
-from cinema.models.downsample import DownsampleEncoder, Fusion
+from cinema.models.downsample import DownsampleEncoder, Fusion, check_sizes, check_views
 from cinema.models.layers import arguments, init_weights
 from cinema.models.patches import patchify, position_table, random_mask, select
 from cinema.models.vit import Transformer, ViTEncoder
@@ -106,6 +106,7 @@ class CineMA(nn.Module):
         generator:      torch.Generator of the draw, on the images' device.
         Returns loss, predictions {view: (b, hidden, voxels of a patch)}, masks, metrics (dict of scalars).
         """
+        check_sizes(image_dict, self.enc_down_dict)
         masks = enc_mask_dict or self.random_masks(image_dict, enc_mask_ratio, generator)
         latent = self.encode(image_dict, masks)
         predictions = self.decode(latent, masks)
@@ -121,6 +122,7 @@ class CineMA(nn.Module):
 
     def encode(self, image_dict, masks=None):
         """What the encoder makes of the visible patches: {"cls": (b, 1, e), view: (b, visible, e)}."""
+        check_views(image_dict, self.enc_down_dict)
         skips, tokens = {}, {}
         for view, image in image_dict.items():
             mask = masks[view] if masks else None

@@ -64,7 +64,8 @@ class Block(nn.Module):
         self.norm1 = norm_layer(dim, eps=norm_eps)
         self.attn = Attention(dim, n_heads, qkv_bias, rotary)
         self.norm2 = norm_layer(dim, eps=norm_eps)
-        self.mlp = mlp_layer(in_features=dim, hidden_features=mlp_hidden(mlp_layer, dim, mlp_ratio), act_layer=act_layer)
+        hidden = mlp_hidden(mlp_layer, dim, mlp_ratio)
+        self.mlp = mlp_layer(in_features=dim, hidden_features=hidden, act_layer=act_layer)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x, context=None):

@@ -49,8 +49,9 @@ def check(state, target, may_lack=lambda key: False, where="source"):
     missing = [key for key in target if key not in state and not may_lack(key)]
     surplus = [key for key in state if key not in target]
     if missing or surplus:
-        found = [f"{len(keys)} {kind} ({keys[0]})" for kind, keys in (("missing", missing), ("surplus", surplus)) if keys]
-        raise ValueError(f"{where} does not fit the model: keys {' and '.join(found)}; build the model it was saved from")
+        kinds = {"missing": missing, "surplus": surplus}
+        found = " and ".join(f"{len(keys)} {kind} ({keys[0]})" for kind, keys in kinds.items() if keys)
+        raise ValueError(f"{where} does not fit the model: keys {found}; build the model it was saved from")
     for key, value in state.items():
         if value.shape != target[key].shape:
             raise ValueError(f"{where}: {key} has shape {tuple(value.shape)}, the model needs "
