@@ -52,13 +52,6 @@ COMMANDS = {
         option("--view", metavar="V", help="the view of a NIfTI input"),
         option("--device", default="cpu", metavar="D", help="cpu, cuda, cuda:1, mps (default cpu)"),
     )),
-    "train": Command("cinema.shipping:train", "train the project's own small weights, from virtual hearts", (
-        option("name", metavar="NAME", help="reader_sax or reader_lax"),
-        option("--profile", default="laptop", help="ci or laptop: size of the training (default laptop)"),
-        option("--out", metavar="DIR", help="folder of the weights (default data/weights/)"),
-        option("--seed", type=int, default=0, help="default 0"),
-        option("--jobs", type=int, default=1, metavar="N", help="hearts rendered at once (default 1)"),
-    )),
     "train": Command("cinema.shipping:command", "make the project's own small weights from virtual hearts", (
         option("name", metavar="NAME", help="reader_sax or reader_lax"),
         option("--profile", default="laptop", help="ci or laptop: size of the run (default laptop)"),
