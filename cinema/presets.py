@@ -46,10 +46,10 @@ def small_convvit(views=("sax",), n_frames=2, out_chans=1, drop_path=0.0):
     return ConvViT(**small_encoder(views), n_frames=n_frames, out_chans=out_chans, drop_path=drop_path)
 
 
-def small_convunetr(views=("sax",), out_chans=4, dropout=0.0):
+def small_convunetr(views=("sax",), out_chans=4, dec_chans=(16, 32, 64), dropout=0.0):
     """The same encoder with a convolutional decoder, for segmentation and heatmaps."""
     return ConvUNetR(
-        **small_encoder(views), out_chans=out_chans, dec_chans=(16, 32, 64), dropout=dropout,
+        **small_encoder(views), out_chans=out_chans, dec_chans=dec_chans, dropout=dropout,
         dec_patch_size_dict=_per_view(views, (2, 2, 2), (2, 2)),
         dec_scale_factor_dict=_per_view(views, (2, 2, 1), (2, 2)))
 
@@ -113,6 +113,17 @@ def standardised(images, standard):
 def restored(images, standard):
     """Undo `standardised`."""
     return {view: image * standard.deviation[view] + standard.mean[view] for view, image in images.items()}
+
+
+def standardising(model, standard):
+    """The same model, which from now on standardises the images it is called with.
+
+    For models that are fine-tuned from pretraining and then meet plain images everywhere (evaluate, segment_volume).
+    Neither parameters nor weights files change. Not for data that is standardised already, and not for
+    feature_forward.
+    """
+    model.register_forward_pre_hook(lambda _, given: (standardised(given[0], standard), *given[1:]))
+    return model
 
 
 class Standardised(Dataset):

@@ -87,6 +87,15 @@ def test_a_pair_of_frames_is_standardised_like_each_of_them(frames):
     assert torch.equal(both[1:], one)
 
 
+def test_a_standardising_model_takes_plain_images(frames):
+    standard, model = presets.standard_of(frames), tiny.Pixelwise().eval()
+    image = {"sax": frames[0]["image"]["sax"][None]}
+    expected = model(presets.standardised(image, standard))["sax"]
+    keys = set(model.state_dict())
+    assert torch.equal(presets.standardising(model, standard)(image)["sax"], expected)
+    assert set(model.state_dict()) == keys
+
+
 def test_a_standard_survives_its_file_and_other_files_are_refused(frames, tmp_path):
     standard = presets.standard_of(frames)
     again = presets.load_standard(presets.save_standard(standard, tmp_path / "standard.safetensors"))

@@ -6,6 +6,7 @@ import torch
 
 from cinema.loaders import StudyFrames
 from cinema.models import CineMA
+from cinema.models.patches import patchify
 from cinema.tasks import TASKS, pretraining
 from cinema.tasks.task import evaluated
 from cinema.train import TrainConfig, fit
@@ -42,3 +43,19 @@ def test_a_small_cinema_learns_to_paint(tmp_path):
 def test_mask_ratio_is_checked():
     with pytest.raises(ValueError, match="mask_ratio is 1.0; it must lie between 0 and 1"):
         pretraining.task(mask_ratio=1.0)
+
+
+def test_painted_patches_go_where_they_were_hidden():
+    model = CineMA({"sax": (16, 16, 4), "lax_4c": (16, 16)}, dict.fromkeys(VIEWS, 1), {"sax": (2, 2, 1), "lax_4c": (2, 2)},
+                   {"sax": (2, 2, 2), "lax_4c": (2, 2)}, [4], 1, enc_embed_dim=32, enc_depth=1, enc_n_heads=2,
+                   dec_embed_dim=16, dec_depth=1, dec_n_heads=2)
+    images = {"sax": torch.rand(2, 1, 16, 16, 4), "lax_4c": torch.rand(2, 1, 16, 16)}
+    _, predictions, masks, _ = model(images, 0.5, generator=torch.Generator().manual_seed(0))
+    hidden = pretraining.hidden_voxels(model, masks)
+    right = {view: patchify(image, model.enc_down_dict[view].patch_size)[masks[view]].unflatten(0, (2, -1))
+             for view, image in images.items()}
+    for view, image in images.items():
+        assert hidden[view].shape == image.shape and hidden[view].float().mean() == 0.5
+        painted = pretraining.filled_in(model, images, predictions, masks)[view]
+        assert torch.equal(painted[~hidden[view]], image[~hidden[view]]) and not torch.equal(painted, image)
+        assert torch.equal(pretraining.filled_in(model, images, right, masks)[view], image)

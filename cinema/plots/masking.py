@@ -13,17 +13,18 @@ def game(axes, image, hidden):
     image: (x, y) in 0..1. hidden: (x, y) boolean, True where the model sees nothing.
     """
     for ax, absent in zip(axes, (np.zeros_like(hidden), hidden, ~hidden), strict=True):
-        _with_holes(ax, image, absent)
+        given(ax, image, absent)
 
 
 def reconstruction(axes, image, hidden, painted):
     """Down a column of three axes: the image, what the model was given, and that filled in with what it painted."""
     for ax, picture, absent in zip(axes, (image, image, np.where(hidden, painted, image)),
                                    (np.zeros_like(hidden), hidden, np.zeros_like(hidden)), strict=True):
-        _with_holes(ax, picture, absent)
+        given(ax, picture, absent)
 
 
-def _with_holes(ax, image, absent):
+def given(ax, image, absent):
+    """An (x, y) image without the pixels where `absent` is True."""
     ax.set_facecolor(HIDDEN)
     images.show(ax, np.where(absent, np.nan, image))
 

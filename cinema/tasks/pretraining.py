@@ -1,7 +1,9 @@
 """Pretraining: predict the hidden patches of all views from the visible ones."""
 
 from functools import partial
+from math import prod
 
+from cinema.models.patches import patchify, unpatchify
 from cinema.tasks.task import Task, identity
 
 MASK_RATIO = 0.75
@@ -23,6 +25,29 @@ def summary(table):
     """Mean over studies of the error per view, and `loss`, their mean."""
     per_view = table.groupby("view", sort=False)["mse"].mean()
     return {"loss": float(per_view.mean()), **{f"{view}_mse_loss": float(mse) for view, mse in per_view.items()}}
+
+
+def filled_in(model, images, predictions, masks):
+    """The images with their hidden patches replaced by the predicted ones: view -> (b, c, x, y[, z]).
+
+    model: CineMA; predictions, masks: as it returns them.
+    """
+    filled = {}
+    for view, image in images.items():
+        down = model.enc_down_dict[view]
+        patches = patchify(image, down.patch_size)
+        patches[masks[view]] = predictions[view].flatten(0, 1).to(patches.dtype)
+        filled[view] = unpatchify(patches, down.patch_size, down.grid_size)
+    return filled
+
+
+def hidden_voxels(model, masks):
+    """view -> (b, 1, x, y[, z]) boolean images, True where the patch is hidden."""
+    hidden = {}
+    for view, mask in masks.items():
+        down = model.enc_down_dict[view]
+        hidden[view] = unpatchify(mask[..., None].repeat(1, 1, prod(down.patch_size)), down.patch_size, down.grid_size)
+    return hidden
 
 
 def task(mask_ratio=MASK_RATIO):
