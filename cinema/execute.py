@@ -30,6 +30,7 @@ class Executor:
 
     def __enter__(self):
         (self.folder / "figures" / "results").mkdir(parents=True, exist_ok=True)
+        claim(self.folder / ".running")
         self.environment = environment(self.folder / ".jupyter", self.threads)
         self.handlers = {number: signal.signal(number, interrupt) for number in ending_signals()}
         return self
@@ -39,6 +40,7 @@ class Executor:
             end_family(process.pid)
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
+        (self.folder / ".running").unlink(missing_ok=True)
 
     def execute(self, name, path):
         """Run one notebook; True if it succeeded. Prints the failing cell otherwise and keeps the partial notebook."""
@@ -83,6 +85,17 @@ class Executor:
         print("\033[K" * sys.stdout.isatty(), end="")
         self.processes.discard(process)
         return code, log
+
+
+def claim(path):
+    """Write our process number to `path`; ValueError if another process that is still alive has done so."""
+    try:
+        holder = int(path.read_text())
+    except (FileNotFoundError, ValueError):
+        holder = None
+    if holder is not None and psutil.pid_exists(holder):
+        raise ValueError(f"process {holder} is running notebooks into {path.parent}; wait for it (or delete {path})")
+    path.write_text(str(os.getpid()))
 
 
 def environment(jupyter, threads):

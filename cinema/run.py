@@ -82,13 +82,13 @@ def reproduce(profile="laptop", data="virtual", data_root=None, only=None, first
         raise ValueError(f"--jobs {jobs}; at least one notebook must run at a time")
     out = Path(out) if out else root / "figures"
     start, state = time.monotonic(), {}
-    try:
-        with Executor(setting.folder, setting.parameters(), threads=max(1, cores // jobs)) as executor:
+    with Executor(setting.folder, setting.parameters(), threads=max(1, cores // jobs)) as executor:
+        try:
             run_graph(setting, {name: books[name] for name in chosen}, named if force else (), jobs, executor, state)
-    finally:
-        done = [name for name in chosen if state.get(name) in ("ran", "up to date")]
-        publish.publish(setting, done, list(books), out)
-        publish.write_index(setting, {name: book.title for name, book in books.items()}, state, out)
+        finally:  # after Ctrl-C too: what has succeeded is kept
+            done = [name for name in chosen if state.get(name) in ("ran", "up to date")]
+            publish.publish(setting, done, list(books), out)
+            publish.write_index(setting, {name: book.title for name, book in books.items()}, state, out)
     rows = [row for row in expected.read_results(out / "results.json") if row["notebook"] in done]
     table = expected.read_expected(root / "figures" / "expected.csv")
     off = expected.differences(rows, table)

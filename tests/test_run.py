@@ -217,6 +217,18 @@ def test_notebooks_get_this_python_and_their_share_of_threads(tmp_path, monkeypa
     assert kernel["argv"][0] == sys.executable
 
 
+def test_two_runs_of_one_kind_do_not_mix(tmp_path):
+    (tmp_path / "ci").mkdir()
+    mark = tmp_path / "ci" / ".running"
+    mark.write_text(str(os.getppid()))
+    with pytest.raises(ValueError, match=f"process {os.getppid()} is running notebooks"):
+        execute.Executor(tmp_path / "ci", {}, 1).__enter__()
+    mark.write_text("999999999")  # its process is gone: it was killed
+    with execute.Executor(tmp_path / "ci", {}, 1):
+        assert mark.read_text() == str(os.getpid())
+    assert not mark.exists()
+
+
 def recorded(root, name, rows):
     folder = root / "report" / "ci" / "figures" / "results"
     folder.mkdir(parents=True, exist_ok=True)
