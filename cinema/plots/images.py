@@ -80,7 +80,7 @@ def cuts(ax, view, others, z=0, frame_colour=None):
             pairs = zip(loop[:-1], loop[1:], strict=True)
             crossings = [(a + (b - a) * a[2] / (a[2] - b[2]))[:2] for a, b in pairs if a[2] * b[2] < 0]
             if len(crossings) == 2:
-                ax.plot(*np.transpose(crossings), color=colour, ls=line, lw=0.8)
+                ax.plot(*np.transpose(crossings), color=colour, ls=line, lw=1)
     ax.set(xlim=(-0.5, view.image.shape[0] - 0.5), ylim=(view.image.shape[1] - 0.5, -0.5))
     if frame_colour:
         ax.spines[:].set(visible=True, color=frame_colour, linewidth=1.5)

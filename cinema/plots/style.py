@@ -23,7 +23,8 @@ RC = {
     "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 7, "xtick.labelsize": 7,
     "ytick.labelsize": 7, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6,
     "xtick.major.width": 0.6, "ytick.major.width": 0.6, "lines.linewidth": 1.2, "legend.frameon": False,
-    "figure.dpi": 150, "savefig.dpi": 300, "figure.constrained_layout.use": True, "pdf.fonttype": 42,
+    "figure.dpi": 150, "savefig.dpi": 300, "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.06, "pdf.fonttype": 42,
     "image.cmap": "gray", "image.interpolation": "nearest",
 }
 

@@ -33,12 +33,15 @@ out = "../figures"
 # %%
 import inspect
 import tempfile
+import warnings
 from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
 from IPython.display import HTML, Code, Markdown
+
+warnings.filterwarnings("ignore", message="IProgress not found")  # a library's wish for a widget we do not use
 
 # %%
 from cinema import evaluate, results, stats, train

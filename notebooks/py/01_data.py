@@ -191,7 +191,7 @@ rows = {name: (role.imitates, ", ".join(VIEW_NAMES[view] for view in role.views)
 pd.DataFrame.from_dict(rows, orient="index", columns=["imitates", "views", "people", "vendors", "what it is"])
 
 # %%
-fig, ax = style.figure(height=2.6)
+fig, ax = style.figure(height=3.0)
 distributions.splits(ax, published)
 save(fig, "01_splits", cohort="published counts")
 
