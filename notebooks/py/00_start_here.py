@@ -166,9 +166,9 @@ save(fig, "00_masking")
 # %%
 share = float(np.mean([mask.mean() for mask in hidden.values()]))
 results.record("00_hidden_share", share, n=1, claim="C1")
-Markdown(f"*Reading.* {share:.0%} of the patches are hidden. From the second row you can still tell where the heart "
-         "lies and roughly how large it is, though no patch shows all of it: that is what the encoder is asked to "
-         "learn. After pretraining, the painting half is thrown away and the encoder is kept.")
+Markdown(f"*Reading.* {share:.0%} of the patches are hidden. Try to outline the heart from the second row alone, going "
+         "back and forth between the columns: that is what the encoder is asked to learn. After pretraining, the "
+         "painting half of the network is thrown away and the encoder is kept.")
 
 # %% [markdown]
 # The encoder then meets tasks that somebody did label: outlines, ejection fraction, disease. Whether it does better
