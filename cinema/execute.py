@@ -106,7 +106,8 @@ def environment(jupyter, threads):
     write_json(kernel / "kernel.json", {"argv": start, "display_name": "Python 3", "language": "python"})
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     ours = {"JUPYTER_PATH": str(jupyter), "IPYTHONDIR": str(jupyter / "ipython"), "PYTHONPATH": package,
-            "PYTHONHASHSEED": "0", "PYDEVD_DISABLE_FILE_VALIDATION": "1", **dict.fromkeys(THREADS, str(threads))}
+            "PYTHONHASHSEED": "0", "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads starve each other on a busy machine
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1", **dict.fromkeys(THREADS, str(threads))}
     return {**{name: value for name, value in os.environ.items() if name != "MPLBACKEND"}, **ours}
 
 

@@ -16,7 +16,9 @@ from cinema.tasks.reading import PIXEL_MM, SIZE, normalised
 from cinema.terms import LABELS
 
 FOLDER = Path(__file__).resolve().parent.parent / "data" / "weights"
-HINGE_GAP_MM = 12.0  # the two hinges are further apart than this in any adult
+HINGE_GAP_MM = 15.0  # the two hinges are further apart than this in any adult
+NEAR_LV_MM = 9.0  # a hinge lies at the rim of the cavity
+REACH_MM = 18.0  # no point strays further than this from its median over the cycle
 BATCH = 32
 
 
@@ -40,8 +42,9 @@ class OwnReader:
 
     def predict_lax(self, image, spacing_mm):
         """(x, y, 1, t) image -> labels of the same shape and (t, 3, 2) pixel positions of hinge, hinge, apex."""
-        labels, heat, centre = self._read("lax", np.asarray(image, np.float32), spacing_mm)
-        return labels, self._landmarks(np.moveaxis(heat[:, :, 0], -1, 0), labels, spacing_mm, centre)
+        labels, window, centre = self._read("lax", np.asarray(image, np.float32), spacing_mm)
+        marks = track(*np.moveaxis(window[:, :, 0, :, 4:], -1, 0), window[:, :, 0, :, :4].argmax(-1))
+        return labels, points_from_grid(marks, spacing_mm, centre, PIXEL_MM, SIZE["lax"])
 
     def _read(self, kind, image, spacing_mm):
         centre, size = self.find_heart(kind, image, spacing_mm), SIZE[kind]
@@ -49,7 +52,7 @@ class OwnReader:
         out = self._probabilities(kind, window)
         classes = from_grid(out[..., :4].astype(np.float32), image.shape[:2], spacing_mm, centre, PIXEL_MM)
         labels = np.where(classes.sum(-1) > 0.5, classes.argmax(-1), 0).astype(np.uint8)
-        return labels, out[..., 4:], centre
+        return labels, out, centre
 
     def find_heart(self, kind, image, spacing_mm):
         """(x, y) pixel of the heart's centre, from what a first pass over the whole image calls heart."""
@@ -89,22 +92,32 @@ class OwnReader:
         out = torch.cat(out).permute(2, 3, 0, 1).numpy()
         return out.reshape(n, n, z, t, -1)
 
-    def _landmarks(self, heat, labels, spacing_mm, centre):
-        """(2, n, n, t) heatmaps -> (t, 3, 2) image pixels; the hinge nearer the RV comes first."""
-        rows = [[*two_peaks(heat[0, ..., t]), peak(heat[1, ..., t])] for t in range(heat.shape[-1])]
-        marks = points_from_grid(np.array(rows), spacing_mm, centre, PIXEL_MM, heat.shape[1])
-        rv = np.argwhere(labels[..., 0] == LABELS["RV"])
-        if len(rv):
-            marks[0] = _nearer_first(marks[0], rv[:, :2].mean(axis=0))
-        for t in range(1, len(marks)):  # the same hinge stays first
-            if np.linalg.norm(marks[t, :2] - marks[t - 1, :2]) > np.linalg.norm(marks[t, 1::-1] - marks[t - 1, :2]):
-                marks[t, :2] = marks[t, 1::-1]
-        return marks
 
+def track(hinge_heat, apex_heat, labels):
+    """(t, 3, 2) positions of hinge, hinge, apex from heatmaps and labels (n, n, t); the hinge nearer the RV first.
 
-def _nearer_first(marks, point):
-    first, second = np.linalg.norm(marks[:2] - point, axis=1)
-    return marks if first <= second else marks[[1, 0, 2]]
+    The tricuspid valve has hinges too: only heat close to the LV counts. A frame that disagrees with the others
+    about where its points are is read again near their median.
+    """
+    rows = []
+    for t in range(labels.shape[-1]):
+        close = ndimage.binary_dilation(labels[..., t] == LABELS["LV"], iterations=round(NEAR_LV_MM / PIXEL_MM))
+        near = close if close.any() else np.ones_like(close)
+        rows.append([*two_peaks(hinge_heat[..., t] * near), peak(apex_heat[..., t] * near)])
+    marks = np.array(rows)
+    for t in range(1, len(marks)):  # the same hinge stays first
+        if np.linalg.norm(marks[t, :2] - marks[0, :2]) > np.linalg.norm(marks[t, 1::-1] - marks[0, :2]):
+            marks[t, :2] = marks[t, 1::-1]
+    usual = np.median(marks, axis=0)
+    x, y = np.indices(labels.shape[:2])
+    for k, heat in enumerate((hinge_heat, hinge_heat, apex_heat)):
+        within = np.hypot(x - usual[k, 0], y - usual[k, 1]) * PIXEL_MM < REACH_MM
+        marks[:, k] = [peak(heat[..., t] * within) for t in range(len(marks))]
+    marks = ndimage.median_filter(marks, (3, 1, 1), mode="nearest")
+    rv = np.argwhere(labels == LABELS["RV"])[:, :2]
+    if len(rv) and np.argmin(np.linalg.norm(usual[:2] - rv.mean(axis=0), axis=1)) == 1:
+        marks = marks[:, [1, 0, 2]]
+    return marks
 
 
 def pose(batch, turn):

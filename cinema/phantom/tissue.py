@@ -34,7 +34,7 @@ def pose(heart):
     rng = np.random.default_rng([heart.detail_seed, 2])
     z = np.array([-0.58, 0.60, -0.55]) + rng.normal(0, 0.11, 3)
     z /= np.linalg.norm(z)
-    x = np.array([0.75, 0.60, -0.10]) + rng.normal(0, 0.12, 3)
+    x = np.array([0.66, 0.35, -0.32]) + rng.normal(0, 0.10, 3)
     x -= z * (x @ z)
     x /= np.linalg.norm(x)
     y = np.cross(x, z)  # anterior wall: left, forward and up
