@@ -20,18 +20,19 @@ def search(ax, view, found, window_mm, true=None, z=None, title=""):
     ax.set(xlim=(-0.5, view.image.shape[0] - 0.5), ylim=(view.image.shape[1] - 0.5, -0.5))
 
 
-def slices(axes, image, labels, spacing_mm, order):
+def slices(axes, image, labels, spacing_mm, order, around=None, width=1.2):
     """Slices of one frame in the given order, one an axes, outlined and cut to what is labelled in any of them.
 
-    axes: any array of at least as many; those left over stay empty.
+    axes: any array of at least as many; those left over stay empty. around: label map to cut to instead.
+    width: of the lines.
     """
-    cut = window(labels, spacing_mm)
+    cut = window(labels if around is None else around, spacing_mm)
     limits = np.percentile(image[cut], (0.5, 99.5))
     for ax in axes.flat[len(order):]:
         ax.set_axis_off()
     for ax, z in zip(axes.flat, order, strict=False):
         images.show(ax, image[cut][:, :, z], spacing_mm, limits)
-        images.outlines(ax, labels[cut][:, :, z])
+        images.outlines(ax, labels[cut][:, :, z], width)
 
 
 def against_truth(ax, x, measured, true=None, ylabel="", xlabel="Time after the R wave (ms)"):
