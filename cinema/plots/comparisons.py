@@ -23,6 +23,13 @@ def trends(ax, estimates, xlabel, ylabel, single=None, joined=True):
             ax.plot(conditions.index(condition) + shift + 0.07, value, "o", mfc="none", mec=colour, mew=0.6, ms=2.5)
     ax.set_xticks(range(len(conditions)), conditions)
     ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.5, len(conditions) - 0.5))
+    _say_n(ax, {estimate.n for row in estimates.values() for estimate in row.values()})
+
+
+def _say_n(ax, counts):
+    """Above the axes: what is shown, and of how many patients where all estimates agree on that."""
+    words = f", n = {counts.pop()}" if len(counts) == 1 else ""
+    ax.set_title(f"mean, 95 % CI{words}", fontsize=7, loc="left")
 
 
 def differences(ax, rows, label):
@@ -42,8 +49,11 @@ def differences(ax, rows, label):
 
 
 def scatter(ax, points, xlabel, ylabel):
-    """One dot a series: name -> (x, stats.Estimate); x starts at zero."""
-    for (name, (x, estimate)), (colour, _, marker) in zip(points.items(), SERIES, strict=False):
+    """One dot a series: name -> (x, stats.Estimate); x starts at zero. Equal x are drawn a little apart."""
+    step = 0.015 * max(x for x, _ in points.values())
+    for i, (name, (x, estimate)) in enumerate(points.items()):
+        colour, _, marker = SERIES[i]
         error = [[estimate.value - estimate.lower], [estimate.upper - estimate.value]]
-        ax.errorbar(x, estimate.value, error, color=colour, marker=marker, ms=5, capsize=2, lw=1, ls="", label=name)
+        ax.errorbar(x + (i - 1) * step, estimate.value, error, color=colour, marker=marker, ms=5, capsize=2, lw=1, ls="", label=name)
     ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, 1.15 * max(x for x, _ in points.values())))
+    _say_n(ax, {estimate.n for _, estimate in points.values()})
