@@ -645,7 +645,7 @@ HTML(f'<a href="{link}">The report</a>: numbers, what was read and what was lack
 # ## Exercises
 #
 # 1. Delete one file of a short-axis slice in the work folder's `dicom` and call `read_input` again. *(Check: one line
-#    names the series, the missing time after the R wave, and the remedy; nothing is guessed.)*
+#    names the series, what is missing, and the remedy; nothing is guessed.)*
 # 2. The masks are all right but the header's slice distance is 8 mm where 10 mm was scanned. By how much do EDV, mass
 #    and EF change? *(Check: EDV and mass by 20 %, EF not at all.)*
 # 3. How large is the expected bias of largest minus smallest of 25 independent values of SD s without any motion?
