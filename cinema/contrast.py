@@ -1,4 +1,4 @@
-"""Who scores better, by how much, and whether that is more than chance: tables of scores in, estimates out. No torch."""
+"""Who scores better, by how much, and is it more than chance: tables of scores in, estimates out. No torch."""
 
 import re
 
@@ -55,4 +55,4 @@ def verdict(estimate):
     """A difference of scores, higher being better, in words."""
     if estimate.lower > 0:
         return "better"
-    return "worse" if estimate.upper < 0 else "no difference shown"
+    return "worse" if estimate.upper < 0 else "not shown to differ"

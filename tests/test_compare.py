@@ -104,7 +104,8 @@ def test_costs_are_those_of_the_layers():
     model = torch.nn.Conv3d(1, 2, 3, padding=1)
     count = compare.multiply_accumulates(lambda images: model(images["sax"]), {"sax": torch.zeros(1, 1, 4, 4, 4)})
     assert count == pytest.approx(2 * 27 * 64 / 1e6)
-    batch = {"image": {"sax": torch.rand(1, 1, 16, 16, 4)}, "label": {"sax": torch.zeros(1, 16, 16, 4, dtype=torch.long)}}
+    labels = torch.zeros(1, 16, 16, 4, dtype=torch.long)
+    batch = {"image": {"sax": torch.rand(1, 1, 16, 16, 4)}, "label": {"sax": labels}}
     seconds = compare.step_seconds({"a": UNET(), "b": UNET()}, batch, repeats=2)
     assert set(seconds) == {"a", "b"} and min(seconds.values()) > 0
 
@@ -123,7 +124,7 @@ def test_paired_differences_find_what_was_planted_and_nothing_else():
     gain, null = (contrast.difference(patients, first, "b", rng) for first in ("a", "c"))
     assert gain.lower < 0.02 < gain.upper and contrast.verdict(gain) == "better" and gain.n == 30
     assert contrast.verdict(contrast.difference(patients, "b", "a", rng)) == "worse"
-    assert contrast.verdict(null) == "no difference shown"
+    assert contrast.verdict(null) == "not shown to differ"
     assert contrast.difference(patients, "a", "b", rng, level=0.999).upper > gain.upper
     apart = contrast.means(patients, "dice", "arm", rng)
     assert apart["a"].upper > apart["b"].lower  # unpaired, the same data show nothing

@@ -54,6 +54,7 @@ def scatter(ax, points, xlabel, ylabel):
     for i, (name, (x, estimate)) in enumerate(points.items()):
         colour, _, marker = SERIES[i]
         error = [[estimate.value - estimate.lower], [estimate.upper - estimate.value]]
-        ax.errorbar(x + (i - 1) * step, estimate.value, error, color=colour, marker=marker, ms=5, capsize=2, lw=1, ls="", label=name)
+        ax.errorbar(x + (i - 1) * step, estimate.value, error, color=colour, marker=marker, ms=5, capsize=2, lw=1,
+                    ls="", label=name)
     ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, 1.15 * max(x for x, _ in points.values())))
     _say_n(ax, {estimate.n for _, estimate in points.values()})

@@ -338,8 +338,8 @@ Markdown("*Reading.* From the scanners trained on to the worst cohort, mean Dice
 
 # %% [markdown]
 # Public multi-vendor data show far larger drops without adaptation (from about 90 to 60 or 70 % Dice, PMC8082399).
-# Virtual scanners differ in contrast, noise, shading and sharpness but not in field of view, orientation or reconstruction
-# faults, so this page is likely to be kind to every arm.
+# Virtual scanners differ in contrast, noise, shading and sharpness but not in field of view, orientation or faults of
+# reconstruction, so this page is likely to be kind to every arm.
 #
 # ## How many labels?
 #
@@ -594,8 +594,8 @@ for words, estimate in why.items():
     results.record(f"03_difference_{words}", *estimate, claim="C3")
 Markdown(f"*Reading.* Opening the branch changes mean Dice by {why['open_branch'].text(3)}: the opened one is "
          f"{contrast.verdict(why['open_branch'])}. Pretrained weights, the recipe being equal, change it by "
-         f"{why['weights'].text(3)}: {contrast.verdict(why['weights'])}. The recipe alone, from random numbers, changes "
-         f"it by {why['recipe'].text(3)}: {contrast.verdict(why['recipe'])}. Each rests on one training.")
+         f"{why['weights'].text(3)}: {contrast.verdict(why['weights'])}. The recipe alone, from random numbers, "
+         f"changes it by {why['recipe'].text(3)}: {contrast.verdict(why['recipe'])}. Each rests on one training.")
 
 # %% [markdown]
 # **An unused transformer?** The decoder also receives the convolution stages, and may do without the tokens. In the
@@ -620,9 +620,9 @@ n_tokens, edge_mm = int(np.prod(np.array(SMALL_GRID["sax"][0]) // patch)), patch
 results.record("03_tokens", n_tokens, n=1)
 Markdown("*Reading.* Without places in the tokens, mean Dice falls by " + "; ".join(
     f"{estimate.text(3)} ({name})" for name, estimate in use.items()) + ".\n\n**Few, coarse tokens?** The transformer "
-    f"sees one heart as {n_tokens} tokens of {edge_mm[0]:.0f} × {edge_mm[1]:.0f} × {edge_mm[2]:.0f} mm, the published one "
-    "as 2304 of 16 × 16 × 10 mm. A left ventricle is about 50 mm wide and its wall about 8 mm thick: the transformer can "
-    "say where the heart is, the wall must come through the convolution stages. No other token size was tried.")
+    f"sees one heart as {n_tokens} tokens of {edge_mm[0]:.0f} × {edge_mm[1]:.0f} × {edge_mm[2]:.0f} mm, the published "
+    "one as 2304 of 16 × 16 × 10 mm. A left ventricle is about 50 mm wide and its wall about 8 mm thick: the "
+    "transformer can say where the heart is, the wall must come through the convolutions. No other size was tried.")
 
 # %% [markdown]
 # **Short training?** The published fine-tuning runs for up to 4000 epochs; these runs make a handful. The rise of
@@ -671,7 +671,7 @@ Markdown(f"*Reading.* CineMA {published['CineMA']:.2f} %, nnU-Net {published['nn
 # 1. What is the Dice of two masks of equal size that share half of their voxels, and what is their intersection over
 #    union? *(Check: 0.5 and 1/3.)*
 # 2. A structure 3 voxels wide is drawn one voxel too far to one side, at the same width. What is its Dice in one
-#    dimension? And for a structure 20 voxels wide? *(Check: 2/3 and 0.95; this is why the wall scores below the cavity.)*
+#    dimension? And for a structure 20 voxels wide? *(Check: 2/3 and 0.95; so the wall scores below the cavity.)*
 # 3. Double `steps` for the two CineMA arms only. Does the order of arms change, and what would a fair comparison do?
 #    *(Check: `03_late_gain_cinema_scratch` says how much is likely; a fair comparison doubles the UNet's as well.)*
 #
