@@ -41,6 +41,7 @@ out = "../figures"
 # %%
 import inspect
 import shutil
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -53,6 +54,8 @@ from scipy.stats import linregress
 from scipy.stats import t as student
 
 # %%
+warnings.filterwarnings("ignore", message="IProgress not found")  # a library's wish for a widget we do not use
+
 from cinema import measure, metrics, results, stats
 from cinema.datasets import DATASETS, read_input
 from cinema.datasets.dicom_export import write_dicom
