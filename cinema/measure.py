@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from cinema.datasets.reading import slice_widths_mm
-from cinema.geometry import normal, to_world
+from cinema.geometry import normal, spacing_mm, to_world
 from cinema.metrics import ejection_fraction_percent, lv_lengths_mm, mapse_mm, shortening_percent
 from cinema.terms import LABELS, MYOCARDIUM_DENSITY_G_PER_ML
 
@@ -77,6 +77,7 @@ def beyond_valve(labels, affine, landmarks, affines):
     where fewer than two views show it, or where it is tilted more than a valve is.
     """
     beyond = np.zeros(labels.shape[2:], bool)
+    margin_mm = max(VALVE_MARGIN_MM, spacing_mm(affine)[2] / 2)  # a slice stands for half its distance on either side
     if len(landmarks) < 2:
         return beyond
     index = np.stack(np.meshgrid(*map(np.arange, labels.shape[:2]), indexing="ij"), axis=-1)
@@ -96,7 +97,7 @@ def beyond_valve(labels, affine, landmarks, affines):
             lv = labels[:, :, z, t] == LABELS["LV"]
             if lv.any():
                 centre = to_world(affine, [*index[lv].mean(axis=0), z])
-                beyond[z, t] = across @ (centre - middle) < -VALVE_MARGIN_MM
+                beyond[z, t] = across @ (centre - middle) < -margin_mm
     return beyond
 
 

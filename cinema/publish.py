@@ -72,7 +72,8 @@ def write_index(setting, titles, state, out):
         page = setting.folder / f"{name}.html"
         if not page.exists():
             continue
-        note = ", ".join([f"{seconds[name]:.0f} s"] * (name in seconds) + [state[name]] * (name in state))
+        spent = f"{seconds[name]:.0f} s" if name in seconds else ""
+        note = ", ".join(filter(None, (spent, state.get(name))))
         parts.append(f'<h2><a href="{link(page, report)}">{html.escape(title)}</a></h2><p>{note}</p><div class="figures">')
         parts += [f'<a href="{link(file, report)}"><img src="{link(file, report)}" alt="{file.stem}" loading="lazy"></a>'
                   for file in figures(out, name) if file.suffix == ".png"]
