@@ -441,14 +441,13 @@ Markdown("*Reading.* Against random weights, pretraining with three quarters hid
     f"{verdict(gains[f'{key}, 75% hidden'][1])} for {key}" for key in known) + ".")
 
 # %% [markdown]
-# Where the two cannot be told apart, the features are not empty: guessing is far worse than any encoder. Random
-# convolutions already pass on how much is bright and where, which is much of what size and mass are. In trials, the
-# first thousand frames even made features *worse* than random ones, while the network learnt to paint grey; the `ci`
-# profile ends in that phase, so read its probes as a check that the code runs. How a gain grows with more frames is
-# not seen here.
+# Where random weights do as well, the reason is not that the features are empty: the gap to guessing is wide for every
+# encoder. It is that size and mass are sums over bright and dark tokens, which any convolution passes on, while the
+# game has only begun. The first few hundred frames teach the network to paint grey, and for that while features get
+# *worse*; the `ci` profile ends there. How the gain goes on with more frames is not seen here.
 #
-# *Which ratio is best?* Each arm was trained once, and most intervals of the arms overlap widely. Even where one ratio
-# stands out, this page neither supports nor contradicts the paper's 0.75.
+# *Which ratio is best?* At this length the arms differ by less than the intervals of most rows, and each was trained
+# once. The paper's 0.75 is neither supported nor contradicted.
 #
 # ## What this page could not settle
 #
