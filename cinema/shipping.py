@@ -40,7 +40,7 @@ KINDS = {"reader_sax": ("sax", 4, 1.0), "reader_lax": ("lax", 6, 0.6)}  # what i
 def train(name, profile="laptop", out=None, seed=0, jobs=1):
     """Train one of KINDS; writes <out>/<name>.safetensors and returns its path.
 
-    out: folder of the weights; work in progress lies in data/work/ beside the package.
+    out: folder of the weights; work in progress lies in data/work beside the package.
     Raises ValueError for an unknown name or profile.
     """
     if name not in KINDS:

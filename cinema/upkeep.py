@@ -54,6 +54,8 @@ def merged(cells, outputs):
     for index, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{index:02d}"
         cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
+        if cell.cell_type == "code":  # libraries' warnings name folders of the machine they ran on
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     kept = {"cinema": notebook.metadata.get("cinema", {"needs": []})}
     kept["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     kept["language_info"] = {"name": "python"}
