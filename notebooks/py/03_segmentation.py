@@ -601,7 +601,7 @@ Markdown(f"*Reading.* Opening the branch changes mean Dice by {why['open_branch'
 # **An unused transformer?** The decoder also receives the convolution stages, and may do without the tokens. In the
 # trained networks every token is replaced by the mean of all tokens of that heart, which takes away what the
 # transformer says about *places* and leaves what it says about the heart as a whole. Nothing is retrained. The decoder
-# never met such tokens in training: a fall toward zero shows that it leans on them, not how much of the score they earn.
+# never met such tokens in training: a fall toward zero shows that it leans on them, not how much score they earn.
 
 # %%
 blurred = []
