@@ -21,7 +21,7 @@
 # **Claim.** C1: CineMA was pretrained on 15 million cine images of 74,916 UK Biobank studies. The count cannot be
 # tested here. What can be is the reason for it: that features learnt without labels are worth having.
 #
-# **Time.** About one minute in the `ci` profile and five in the `laptop` profile on two cores, mostly training. The
+# **Time.** About one minute in the `ci` profile and eight in the `laptop` profile on two cores, mostly training. The
 # profile `paper` is the published training on real studies; it is refused below with what it would take.
 #
 # All hearts on this page are *virtual*, the network is a hundredth of the published size, and it trains for minutes
