@@ -21,7 +21,7 @@
 # **Claim.** C1: CineMA was pretrained on 15 million cine images of 74,916 UK Biobank studies. The count cannot be
 # tested here. What can be is the reason for it: that features learnt without labels are worth having.
 #
-# **Time.** About one minute in the `ci` profile and eight in the `laptop` profile on two cores, mostly training. The
+# **Time.** About one minute in the `ci` profile and six in the `laptop` profile on two cores, mostly training. The
 # profile `paper` is the published training on real studies; it is refused below with what it would take.
 #
 # All hearts on this page are *virtual*, the network is a hundredth of the published size, and it trains for minutes
@@ -76,7 +76,7 @@ n_jobs = torch.get_num_threads()  # the cores this notebook was given: one train
 # into minutes. `meta` builds a model without its memory: enough to count.
 
 # %%
-n_people, n_held, n_patients, steps = (32, 8, 60, 24) if profile == "ci" else (800, 64, 200, 750)
+n_people, n_held, n_patients, steps = (32, 8, 60, 24) if profile == "ci" else (800, 64, 200, 500)
 with torch.device("meta"):
     published, small = presets.published_cinema(), presets.small_cinema()
 paper, ours = recipe.PAPER["pretraining"], presets.PRETRAINING
