@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 
-from cinema.phantom.body import CODE, TISSUES
+from cinema.phantom.body import CODE, LABEL_OF, TISSUES
 from cinema.phantom.image import BLOOD, FAT, majority_label
 
 MUSCULAR = [CODE[name] for name in ("myocardium", "papillary", "rv_trabecula", "rv_wall", "chamber_wall", "valve")]
@@ -51,6 +51,10 @@ class Look:
     noise: tuple = (0.004, 0.07)
     blur_mm: tuple = (0.0, 1.4)
     shading: float = 0.9
+    turned: bool = True  # rotated over the full circle and mirrored
+    flow: float = 0.5  # shares of visits with uneven blood, with blobs, with ringing
+    blobs: float = 0.4
+    ringing: float = 0.4
 
 
 def warp(rng, map_pixel_mm, out_size, out_pixel_mm, look, around):
@@ -59,6 +63,8 @@ def warp(rng, map_pixel_mm, out_size, out_pixel_mm, look, around):
     Rotation over the full circle, mirror, shift, scale and a smooth elastic warp about `around` (map index).
     """
     turn, flip = rng.uniform(0, 2 * np.pi), rng.choice([-1.0, 1.0])
+    if not look.turned:
+        turn, flip = 0.0, 1.0
     scale = np.exp(rng.uniform(*np.log(look.scale))) * out_pixel_mm / map_pixel_mm
     matrix = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.diag([flip, 1.0])
     offset = np.asarray(around) + rng.normal(0, look.shift_mm / 2, 2) / map_pixel_mm
@@ -69,11 +75,11 @@ def warp(rng, map_pixel_mm, out_size, out_pixel_mm, look, around):
     return np.stack(index)
 
 
-def dress(tissues, index, signals, rng, pixel_mm, look=Look()):
+def dress(tissues, index, signals, rng, pixel_mm, look=Look(), label_of=LABEL_OF):
     """One slice, dressed.
 
-    tissues: (samples, x, y) codes; index: (2, out, out) from `warp`. Returns image (out, out) float32,
-    label (out, out) uint8. Outside the map lies air.
+    tissues: (samples, x, y) codes; index: (2, out, out) from `warp`; label_of: label of each code. Returns
+    image (out, out) float32, label (out, out) uint8. Outside the map lies air.
     """
     size = tissues.shape[1:]
     i, j = (np.rint(axis).astype(np.int32) for axis in index)
@@ -81,14 +87,14 @@ def dress(tissues, index, signals, rng, pixel_mm, look=Look()):
     cell = np.clip(i, 0, size[0] - 1) * size[1] + np.clip(j, 0, size[1] - 1)
     seen = tissues.reshape(len(tissues), -1)[:, cell]
     seen[:, outside] = CODE["air"]
-    label = majority_label(seen[..., None])[..., 0]
+    label = majority_label(seen[..., None], label_of)[..., 0]
 
     values = signals[seen]
-    if rng.random() < 0.5:  # blood that moves is uneven
+    if rng.random() < look.flow:  # blood that moves is uneven
         flow = 1 + rng.uniform(0, 0.25) * _field(rng, label.shape, rng.integers(4, 12))
         values = np.where(np.isin(seen, BLOOD), values * np.clip(flow, 0.3, 1.3), values)
     image = values.mean(axis=0) * (1 + rng.uniform(0, 0.10) * _field(rng, label.shape, rng.integers(8, 40)))
-    if rng.random() < 0.4:
+    if rng.random() < look.blobs:
         image = _blobs(image, label, rng)
     image = _point_spread(image, rng, pixel_mm, look)
     image = image * np.exp(rng.uniform(0, look.shading) * _ramp(rng, label.shape))
@@ -130,7 +136,7 @@ def _blobs(image, label, rng):
 def _point_spread(image, rng, pixel_mm, look):
     """Blur, or the truncated k-space of a coarser acquisition (with its ringing); signed, before the magnitude."""
     image = gaussian_filter(image, np.sqrt(0.4**2 + (rng.uniform(*look.blur_mm, 2) / pixel_mm) ** 2))
-    if rng.random() < 0.4:
+    if rng.random() < look.ringing:
         keep = rng.uniform(0.45, 0.95, 2)
         spectrum = np.fft.fft2(image)
         for axis in (0, 1):

@@ -171,9 +171,9 @@ def tissue_samples(heart, acquisition, view, phases, grid=SMALL_GRID):
     return plane, where, [tissue_at(heart, where, float(phase)).reshape(len(SAMPLES), *plane.size) for phase in phases]
 
 
-def majority_label(tissues):
+def majority_label(tissues, label_of=LABEL_OF):
     """(x, y, z) label from (samples, x, y, z) tissues: the structure filling most of the voxel, if any does."""
-    labels = LABEL_OF[tissues]
+    labels = label_of[tissues]
     counts = np.stack([(labels == value).sum(axis=0) for value in range(4)])
     counts[0] = counts[0] * 1.01  # a tie with the background goes to the structure
     counts = counts.astype(np.float32) + np.array([-0.01, 0, 0.005, 0.01], np.float32)[:, None, None, None]

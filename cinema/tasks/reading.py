@@ -72,7 +72,7 @@ class DressedSlices(Dataset):
         size = SIZE[self.kind]
         middle = (np.array(tissues.shape[1:]) - 1) / 2
         where = warp(rng, map_mm, size, PIXEL_MM, self.look, middle)
-        image, label = dress(tissues, where, random_signals(rng), rng, PIXEL_MM, self.look)
+        image, label = self.dressed(tissues, where, rng)
         item = {"id": self.paths[index // self.visits].stem, "frame": int(phase), "phase": "",
                 "image": {self.kind: torch.from_numpy(normalised(image))[None]},
                 "label": {self.kind: torch.from_numpy(label.astype(np.int64))},
@@ -81,6 +81,10 @@ class DressedSlices(Dataset):
         if marks is not None:
             item["heat"] = {self.kind: torch.from_numpy(heatmaps(where, marks))}
         return item
+
+    def dressed(self, tissues, where, rng):
+        """Image and label (n, n) of one slice's codes (samples, x, y), seen through `where`."""
+        return dress(tissues, where, random_signals(rng), rng, PIXEL_MM, self.look)
 
 
 def heatmaps(where, marks):
