@@ -59,6 +59,13 @@ COMMANDS = {
         option("--seed", type=int, default=0, help="default 0"),
         option("--jobs", type=int, default=1, metavar="N", help="processes that render hearts (default 1)"),
     )),
+    "experiment": Command("cinema.experiments:command", "repeat an experiment that the notebooks only read", (
+        option("name", metavar="NAME", help="ingredients or fine_tuning"),
+        option("--profile", default="laptop", help="ci or laptop: size of the experiment (default laptop)"),
+        option("--jobs", type=int, default=1, metavar="N", help="trainings at once (default 1)"),
+        option("--seed", type=int, default=0, help="default 0"),
+        option("--out", metavar="DIR", help="where NAME.csv goes (default data/experiments/; ci: data/work/ci/)"),
+    )),
     "expected": Command("cinema.expected:main", "compare figures/results.json with figures/expected.csv", (
         option("--update", action="store_true", help="take over the present values; tolerances stay as they are"),
     )),

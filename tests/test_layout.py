@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ORDER = [  # each imports only from earlier rows, and from its own part
     {"terms"}, {"study"}, {"geometry", "metrics"}, {"phantom"}, {"datasets", "transforms"}, {"loaders"}, {"models"},
-    {"tasks"}, {"train", "evaluate"}]
+    {"tasks"}, {"train", "evaluate"}, {"compare", "shipping"}, {"experiments"}]
 RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
 FORBIDDEN = {  # part -> what it may not import, beyond the order
     "models": {"study", "phantom", "datasets", "transforms", "loaders", "h5py", "nibabel", "pydicom"},
