@@ -7,6 +7,7 @@ position tables are short in period and scaled (models.patches.position_table), 
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch.utils.data import Dataset
@@ -14,11 +15,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cinema.models import CineMA, ConvUNetR, ConvViT, UNet, weights
 from cinema.models.vit import SIZES
+from cinema.reader import FOLDER
 from cinema.recipe import TrainConfig
 from cinema.terms import PUBLISHED_GRID, SMALL_GRID, VIEWS
 
 PRETRAINING = TrainConfig(learning_rate=2e-3, min_learning_rate=1e-5, batch_size=8)  # length: train.in_steps
 WARMUP_STEPS = 100
+SHIPPED, SHIPPED_STANDARD = "cinema_small.safetensors", "cinema_small_standard.safetensors"
 
 
 def _per_view(views, sax, lax):
@@ -65,6 +68,18 @@ def published_cinema():
     return CineMA(
         {view: PUBLISHED_GRID[view][0] for view in VIEWS}, dict.fromkeys(VIEWS, 1),
         _per_view(VIEWS, (4, 4, 1), (4, 4)), _per_view(VIEWS, (2, 2, 1), (2, 2)), (64, 128), 2, **SIZES["base"])
+
+
+def shipped_cinema(folder=FOLDER):
+    """(small_cinema with the project's own weights, in evaluation mode, and the Standard it must be given).
+
+    FileNotFoundError naming the command that makes them, if they are not there.
+    """
+    paths = [Path(folder) / name for name in (SHIPPED, SHIPPED_STANDARD)]
+    for path in paths:
+        if not path.exists():
+            raise FileNotFoundError(f"{path} does not exist; python3 -m cinema train cinema_small makes it")
+    return weights.restore(paths[0]), load_standard(paths[1])
 
 
 def n_parameters(model):

@@ -8,12 +8,18 @@ import re
 from dataclasses import dataclass, replace
 
 
+SCHEDULES = ("cosine", "late_linear")
+LATE = 0.75  # of the epochs, before "late_linear" begins to fall
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """How a model is trained. A preset is a `replace`; PAPER holds the published ones.
 
     epochs, warmup_epochs: may be fractions; see `in_steps`.
-    learning_rate:    peak, after warm-up; falls to min_learning_rate along half a cosine.
+    learning_rate:    peak, after warm-up; falls to min_learning_rate as `schedule` says.
+    schedule:         "cosine", half a cosine, as published; "late_linear", constant, then straight down over the last
+                      quarter.
     layer_decay:      factor per layer below the top, for models that start from pretraining; None for one rate.
     decay_everything: decay biases and norms too. The release does so, at 0.01, for everything trained from scratch.
     batch_size:       items per optimiser step, micro_batch_size: of these at a time in memory (None: all).
@@ -43,6 +49,7 @@ class TrainConfig:
     num_workers: int = 0
     bf16: bool = True
     save_seconds: float = 60.0
+    schedule: str = "cosine"
 
     def __post_init__(self):
         for name in ("epochs", "learning_rate", "batch_size", "evaluate_every"):
@@ -50,6 +57,8 @@ class TrainConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be positive")
         if not 0 <= self.warmup_epochs < self.epochs:
             raise ValueError(f"warmup_epochs is {self.warmup_epochs}; it must be less than epochs, {self.epochs}")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule is {self.schedule!r}; choose one of {', '.join(SCHEDULES)}")
 
 
 _FINE_TUNING = TrainConfig(layer_decay=0.75, batch_size=64, micro_batch_size=4, patience=5, drop_remainder=True)
@@ -84,13 +93,16 @@ def step_groups(order, config):
     return [[list(map(int, step[j : j + micro])) for j in range(0, len(step), micro)] for step in steps]
 
 
-def learning_rate(epoch, peak, minimum, warmup, total):
-    """Learning rate at a fractional epoch: linear from 0 to `peak`, then half a cosine down to `minimum`.
+def learning_rate(epoch, peak, minimum, warmup, total, schedule="cosine"):
+    """Learning rate at a fractional epoch: linear from 0 to `peak`, then down to `minimum` as `schedule` says.
 
-    warmup, total: in epochs.
+    warmup, total: in epochs; schedule: see TrainConfig.
     """
     if epoch < warmup:
         return peak * epoch / warmup
+    if schedule == "late_linear":
+        start = max(warmup, LATE * total)
+        return peak - (peak - minimum) * max(0.0, epoch - start) / (total - start)
     return minimum + (peak - minimum) / 2 * (1 + math.cos(math.pi * (epoch - warmup) / (total - warmup)))
 
 

@@ -12,6 +12,7 @@ import torch
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from cinema import pretrain
 from cinema.models import weights
 from cinema.models.reader import Reader
 from cinema.phantom.library import library_path, write_entry
@@ -35,21 +36,24 @@ class Recipe:
 
 RECIPES = {"ci": Recipe(n_hearts=28, visits=4, steps=6), "laptop": Recipe()}
 KINDS = {"reader_sax": ("sax", 4, 1.0), "reader_lax": ("lax", 6, 0.6)}  # what is read, output channels, share of steps
+NAMES = (*KINDS, "cinema_small")
 
 
 def train(name, profile="laptop", out=None, seed=0, jobs=1):
-    """Train one of KINDS; writes <out>/<name>.safetensors and returns its path.
+    """Train one of NAMES; writes <out>/<name>.safetensors and returns its path.
 
     out: folder of the weights; work in progress lies in data/work beside the package.
     Raises ValueError for an unknown name or profile.
     """
-    if name not in KINDS:
-        raise ValueError(f"unknown weights {name!r}; choose one of {', '.join(KINDS)}")
+    if name not in NAMES:
+        raise ValueError(f"unknown weights {name!r}; choose one of {', '.join(NAMES)}")
     if profile not in RECIPES:
         raise ValueError(f"unknown profile {profile!r}; choose one of {', '.join(RECIPES)}")
+    work = FOLDER.parent / "work" / profile
+    if name not in KINDS:
+        return pretrain.train(pretrain.RECIPES[profile], work, Path(out or FOLDER), seed, jobs)
     recipe, (kind, channels, share) = RECIPES[profile], KINDS[name]
     steps = round(recipe.steps * share)
-    work = FOLDER.parent / "work" / profile
     library = make_library(work / "library", recipe.n_hearts, jobs)
     train_set = reading.DressedSlices(library, kind, recipe.n_hearts - N_HELD_OUT, N_HELD_OUT, recipe.visits, seed)
     val_set = reading.DressedSlices(library, kind, N_HELD_OUT, 0, 4, seed + 1)

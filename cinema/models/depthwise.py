@@ -13,8 +13,9 @@ from torch.nn.grad import conv2d_weight
 
 def depthwise(conv, x):
     """What the depth-wise "same" convolution `conv` (odd kernel) gives for x (b, c, x, y[, z])."""
-    if x.ndim == 5 and x.is_cpu and not torch.is_autocast_enabled("cpu"):
-        return _Depthwise3d.apply(x, conv.weight, conv.bias)
+    if x.ndim == 5 and x.is_cpu:
+        with torch.autocast("cpu", enabled=False):  # mixed precision gains nothing here and would take the slow way
+            return _Depthwise3d.apply(x.to(conv.weight.dtype), conv.weight, conv.bias)
     return conv(x)
 
 

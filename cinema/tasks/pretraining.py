@@ -3,15 +3,21 @@
 from functools import partial
 from math import prod
 
+import torch
+
 from cinema.models.patches import patchify, unpatchify
 from cinema.tasks.task import Task, identity
 
 MASK_RATIO = 0.75
 
 
-def loss(model, batch, mask_ratio):
-    """The masked autoencoder's own loss; masks come from torch's generator, which the caller seeds."""
-    value, _, _, metrics = model(batch["image"], mask_ratio)
+def loss(model, batch, mask_ratio, bf16=False):
+    """The masked autoencoder's own loss; masks come from torch's generator, which the caller seeds.
+
+    bf16: train in mixed precision on the CPU too.
+    """
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16 and model.training):
+        value, _, _, metrics = model(batch["image"], mask_ratio)
     return value, {name: float(number) for name, number in metrics.items() if name.endswith("mse_loss")}
 
 
@@ -50,11 +56,14 @@ def hidden_voxels(model, masks):
     return hidden
 
 
-def task(mask_ratio=MASK_RATIO):
-    """Pretraining with this share of patches hidden."""
+def task(mask_ratio=MASK_RATIO, bf16=False):
+    """Pretraining with this share of patches hidden.
+
+    bf16: mixed precision on the CPU. Nearly twice as fast where the processor has bfloat16 units, slower elsewhere.
+    """
     if not 0 < mask_ratio < 1:
         raise ValueError(f"mask_ratio is {mask_ratio}; it must lie between 0 and 1")
-    parts = [partial(function, mask_ratio=mask_ratio) for function in (loss, evaluate)]
+    parts = partial(loss, mask_ratio=mask_ratio, bf16=bf16), partial(evaluate, mask_ratio=mask_ratio)
     return Task("pretraining", *parts, summary, monitor="loss", maximise=False)
 
 

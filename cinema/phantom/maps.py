@@ -1,0 +1,80 @@
+"""Tissue maps of many virtual people in all four views, rendered once and stored, to be dressed anew ever after.
+
+One HDF5 file per person of the role "training" with `planes` (phases, planes, samples, x, y) of tissue codes: the
+slices of the short-axis stack from base to apex, then one plane per long-axis view, on the spacing of
+terms.SMALL_GRID and somewhat wider, so that a visit may turn and shift them. Phases: ED, ES and two more.
+"""
+
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from cinema.phantom import cohort, image
+from cinema.terms import SMALL_GRID, VIEWS
+
+ROLE, N_PHASES = "training", 4
+SIZE = 80  # pixels in plane
+MAPS_VERSION = 1  # raise when the phantom changes: older files are rendered again
+GRID = {view: ((SIZE, SIZE, *size[2:]), spacing) for view, (size, spacing) in SMALL_GRID.items()}
+DEPTH = {view: size[2] if len(size) == 3 else 1 for view, (size, _) in SMALL_GRID.items()}
+
+
+def maps_path(folder, index):
+    """Where the maps of person `index` lie."""
+    return Path(folder) / f"{index:06d}.h5"
+
+
+def render(person, phases):
+    """(phases, planes, samples, x, y) uint8 tissue codes of a cohort.Person."""
+    parts = []
+    for view in VIEWS:
+        _, _, codes = image.tissue_samples(person.heart, person.acquisition, view, phases, GRID)
+        parts.append(np.stack(codes).transpose(0, 4, 1, 2, 3))
+    return np.concatenate(parts, axis=1)
+
+
+def write_maps(folder, index, seed):
+    """Render person `index` into its file, which is complete or not there; returns its path."""
+    person = cohort.person(ROLE, index, seed)
+    rng = np.random.default_rng([seed, 78, index])
+    phases = [0.0, person.heart.es_fraction, *rng.uniform(0.05, 0.95, N_PHASES - 2)]
+    planes = render(person, phases)
+    path = maps_path(folder, index)
+    temporary = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        with h5py.File(temporary, "w") as file:
+            file.attrs.update({"seed": seed, "version": MAPS_VERSION, "id": person.id, "phases": phases})
+            file.create_dataset("planes", data=planes, chunks=(1, *planes.shape[1:]), compression="lzf")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def read_maps(path, phase):
+    """(planes, samples, x, y) tissue codes of one of the stored phases."""
+    with h5py.File(path, "r") as file:
+        return file["planes"][phase]
+
+
+def up_to_date(path, seed):
+    """Whether a file is there, whole, of this seed and of this version of the phantom."""
+    try:
+        with h5py.File(path, "r") as file:
+            return file.attrs["seed"] == seed and file.attrs["version"] == MAPS_VERSION
+    except (OSError, KeyError):
+        return False
+
+
+def make(folder, n_people, seed, jobs=1):
+    """Render the people 0 .. n_people - 1 that are not there yet; returns the folder."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    todo = [index for index in range(n_people) if not up_to_date(maps_path(folder, index), seed)]
+    work = (delayed(write_maps)(folder, index, seed) for index in todo)
+    list(tqdm(Parallel(jobs, return_as="generator")(work), total=len(todo), desc="people", unit="person", disable=None))
+    return folder
