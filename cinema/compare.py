@@ -23,7 +23,7 @@ from cinema.metrics import dice
 from cinema.models import transfer, weights
 from cinema.presets import load_standard, standardising
 from cinema.tasks.segmentation import TASK
-from cinema.tasks.task import private_seeds
+from cinema.tasks.task import Task, private_seeds
 from cinema.terms import LABELS, SMALL_GRID, STRUCTURES
 from cinema.train import TrainConfig, fit, in_steps
 from cinema.transforms import SEGMENTATION, varied
@@ -34,6 +34,7 @@ FROM_PRETRAINING = replace(FROM_SCRATCH, weight_decay=0.05, decay_everything=Fal
 # A few hundred steps do not suffice to learn the heart in every pose, as 4000 published epochs do.
 MILD = varied(SEGMENTATION, rotation_deg=30.0, translation_mm=10.0, hole_mm=0.0)
 EVALUATIONS = 3  # in the course of a run
+ENCODER = ("enc_", "encoder.")  # how the names of what pretraining gives begin
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Arm:
     build:      function without arguments; gives the model with random weights.
     standard:   file of presets.Standard: how images are standardised. The same for all arms of a comparison.
     pretrained: CineMA's weights file to start the encoder from, or None.
+    frozen:     the encoder stays as it starts, be it pretrained or random; only decoder or head are trained.
     config:     how it is trained, except length, learning rate and seed.
     """
 
@@ -51,6 +53,7 @@ class Arm:
     standard: str
     pretrained: str | None = None
     config: TrainConfig = FROM_SCRATCH
+    frozen: bool = False
 
     def start(self, seed):
         """The model before training; the seed draws its random weights."""
@@ -59,7 +62,15 @@ class Arm:
             model = self.build()
         if self.pretrained is not None:
             transfer(weights.read(self.pretrained), model)
+        for name, parameter in model.named_parameters():
+            if self.frozen and name.startswith(ENCODER):
+                parameter.requires_grad_(False)
         return standardising(model, load_standard(self.standard))
+
+
+def stacks(paths, augment=None, seed=0):
+    """ED and ES short-axis stacks of studies with their masks."""
+    return StudyFrames(paths, ("sax",), "labelled", SMALL_GRID, augment, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,7 @@ class Run:
     train, val: study files; val chooses among evaluations. tests: name -> study files, scored at the end.
     seed:       of random weights, order and augmentation.
     folder:     where runs are kept, one folder each; a finished one is read, not repeated.
+    task, data: what is learnt, and the data set that shows it: (study files, augment, seed) -> loaders.StudyFrames.
     """
 
     arm: Arm
@@ -79,6 +91,8 @@ class Run:
     seed: int
     folder: str
     tests: dict = field(default_factory=dict)
+    task: Task = TASK
+    data: Callable = stacks
 
     @property
     def out(self):
@@ -91,30 +105,25 @@ class Run:
         return read_run(self.out)["seconds"]
 
 
-def stacks(paths, augment=None, seed=0):
-    """ED and ES short-axis stacks of studies with their masks."""
-    return StudyFrames(paths, ("sax",), "labelled", SMALL_GRID, augment, seed=seed)
-
-
 def train(run):
     """Train and test one run on one thread: (history, scores), tables that say which run it was."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        model, train_set = run.arm.start(run.seed), stacks(run.train, MILD, run.seed)
+        model, train_set = run.arm.start(run.seed), run.data(run.train, MILD, run.seed)
         config = replace(run.arm.config, learning_rate=run.learning_rate, seed=run.seed)
         config = in_steps(config, len(train_set), run.steps, run.steps // 10, max(1, run.steps // EVALUATIONS))
-        history = fit(model, TASK, train_set, stacks(run.val), config, run.out)
-        scores = test(model, run.tests)
+        history = fit(model, run.task, train_set, run.data(run.val), config, run.out)
+        scores = test(model, run.tests, run.task, run.data)
     finally:
         torch.set_num_threads(threads)
     about = {"arm": run.arm.name, "n_train": len(run.train), "learning_rate": run.learning_rate, "seed": run.seed}
     return history.assign(**about), scores.assign(**about)
 
 
-def test(model, tests):
+def test(model, tests, task=TASK, data=stacks):
     """Scores of every study of every test set: columns of evaluate.table, and `data`."""
-    tables = [evaluate.table(model, stacks(paths), TASK).assign(data=name) for name, paths in tests.items()]
+    tables = [evaluate.table(model, data(paths), task).assign(data=name) for name, paths in tests.items()]
     return pd.concat([pd.DataFrame(), *tables], ignore_index=True)
 
 

@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
-from cinema import experiments, shipping
-from cinema.experiments import ingredients
+from cinema import experiments, presets, shipping, train
+from cinema.experiments import fine_tuning, ingredients
+from cinema.models import weights
 from cinema.phantom.body import CODE, LABEL_OF, TISSUES
-from cinema.phantom.library import write_entry
+from cinema.phantom.library import LIBRARY_VERSION, write_entry
 from cinema.reader import pose
 from cinema.terms import LABELS
 
@@ -21,14 +22,15 @@ ARMS = {arm.name: arm for arm in ingredients.ARMS}
 def _work(tmp_path_factory):
     """A work folder whose library holds two hearts."""
     folder = tmp_path_factory.mktemp("experiments")
-    (folder / "library").mkdir()
+    library = folder / f"library_{LIBRARY_VERSION}"
+    library.mkdir()
     for index in range(2):
-        write_entry(folder / "library", index, 1)
+        write_entry(library, index, 1)
     return folder
 
 
 def test_ingredients_in_miniature_and_again(work, monkeypatch):
-    monkeypatch.setattr(shipping, "RECIPES", {"ci": shipping.Recipe(n_hearts=2)})
+    monkeypatch.setattr(shipping, "RECIPES", {"ci": shipping.Recipe(n_hearts=2, visits=2, steps=2)})
     monkeypatch.setattr(shipping, "N_HELD_OUT", 1)
     tiny = replace(ingredients.RECIPES["ci"], steps=1, n_test=1, batch_size=2)
     monkeypatch.setattr(ingredients, "RECIPES", {"ci": tiny})
@@ -75,3 +77,55 @@ def test_unknown_names_are_refused():
         experiments.run("reagents")
     with pytest.raises(ValueError, match="unknown profile 'paper'"):
         experiments.run("ingredients", "paper")
+
+
+@pytest.fixture(scope="module", name="shipped")
+def _shipped(work):
+    """A folder that stands in for data/weights: random weights, and the mean image of nobody."""
+    torch.manual_seed(5)
+    weights.save(presets.small_cinema(), work / presets.SHIPPED)
+    size = presets.small_encoder(("sax",))["image_size_dict"]["sax"]
+    standard = presets.Standard({"sax": torch.full((1, *size), 0.3)}, {"sax": torch.tensor(0.2)})
+    presets.save_standard(standard, work / presets.SHIPPED_STANDARD)
+    return work
+
+
+def test_fine_tuning_in_miniature_and_again(shipped, monkeypatch):
+    monkeypatch.setattr(fine_tuning, "FOLDER", shipped)
+    tiny = replace(fine_tuning.RECIPES["ci"], labels=(2,), n_rate_labels=2, n_val=1, n_test=1, mask_steps=1, ef_steps=1)
+    monkeypatch.setattr(fine_tuning, "RECIPES", {"ci": tiny})
+    table = pd.read_csv(experiments.run("fine_tuning", "ci", out=shipped / "out", work=shipped))
+    assert list(table) == ["arm", "labels", "seed", "cohort", "patient", *fine_tuning.DICE, "ef_error"]
+    assert list(table["arm"].unique()) == [*fine_tuning.ARMS, fine_tuning.NO_IMAGE]
+    assert len(table) == 5 * 2 and table.notna().all(axis=None) and table["ef_error"].abs().max() < 200
+    rates = pd.read_csv(shipped / "out" / "fine_tuning_rates.csv")
+    assert len(rates) == 2 * len(fine_tuning.ARMS) and set(rates["task"]) == {"segmentation", "regression"}
+    monkeypatch.setattr(train, "_train", None)  # finished: read, not repeated
+    again = pd.read_csv(experiments.run("fine_tuning", "ci", out=shipped / "again", work=shipped))
+    pd.testing.assert_frame_equal(again, table)
+
+
+def test_frozen_arms_keep_their_encoder_and_others_do_not(shipped):
+    files = [shipped / presets.SHIPPED, shipped / presets.SHIPPED_STANDARD]
+    pretrained = weights.read(files[0])
+    for arm in fine_tuning.arms(fine_tuning.two_frames, files, 2):
+        model = arm.start(0)
+        free = {name for name, p in model.named_parameters() if p.requires_grad}
+        assert (free == {"pair_head.1.weight", "pair_head.1.bias"}) == arm.name.startswith("frozen")
+        same = torch.equal(model.state_dict()["encoder.norm.weight"], pretrained["encoder.norm.weight"])
+        key = "encoder.blocks.0.attn.q.weight"
+        assert torch.equal(model.state_dict()[key], pretrained[key]) == arm.name.endswith("pretrained") and same
+
+
+def test_two_frames_see_the_difference_of_their_frames(shipped):
+    torch.manual_seed(0)
+    model = fine_tuning.two_frames().eval()
+    image = torch.rand(1, 2, 64, 64, 8)
+    first, swapped = (model({"sax": x}) for x in (image, image.flip(1)))
+    assert first.shape == (1, 1) and not torch.allclose(first, swapped)
+
+
+def test_without_shipped_weights_the_command_that_makes_them_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(fine_tuning, "FOLDER", tmp_path)
+    with pytest.raises(FileNotFoundError, match="train cinema_small"):
+        experiments.run("fine_tuning", "ci", work=tmp_path)

@@ -14,7 +14,7 @@ PROFILES = ("ci", "laptop")
 
 
 def run(name, profile="laptop", jobs=1, seed=0, out=None, work=None):
-    """Run one of NAMES; writes <out>/<name>.csv and returns its path.
+    """Run one of NAMES; writes its tables to <out>/<table>.csv and returns the path of <name>.csv.
 
     jobs: trainings at once, each on one thread, so that numbers do not depend on it.
     out:  default data/experiments; in the ci profile, which proves nothing, data/work/ci/experiments.
@@ -27,9 +27,10 @@ def run(name, profile="laptop", jobs=1, seed=0, out=None, work=None):
     data = FOLDER.parent
     work = Path(work or data / "work" / profile)
     out = Path(out or (data if profile == "laptop" else work) / "experiments")
-    rows = import_module(f"cinema.experiments.{name}").run(profile, jobs, seed, work)
+    tables = import_module(f"cinema.experiments.{name}").run(profile, jobs, seed, work)
     out.mkdir(parents=True, exist_ok=True)
-    rows.to_csv(out / f"{name}.csv", index=False, float_format="%.4g")
+    for table, rows in tables.items():
+        rows.to_csv(out / f"{table}.csv", index=False, float_format="%.4g")
     return out / f"{name}.csv"
 
 

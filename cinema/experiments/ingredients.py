@@ -84,10 +84,10 @@ class Recipe:
     chans: tuple = (16, 32, 64, 80)
     n_test: int = 12
     visits: int = 8
-    batch_size: int = 16
+    batch_size: int = 4  # groups of neighbouring slices
 
 
-RECIPES = {"ci": Recipe(seeds=1, steps=3, chans=(4, 8), n_test=2, visits=2, batch_size=4), "laptop": Recipe()}
+RECIPES = {"ci": Recipe(seeds=1, steps=3, chans=(4, 8), n_test=2, visits=2, batch_size=2), "laptop": Recipe()}
 
 
 class ArmSlices(reading.DressedSlices):
@@ -100,9 +100,12 @@ class ArmSlices(reading.DressedSlices):
     def describe(self):
         return super().describe() | {"arm": self.arm.name}
 
-    def dressed(self, tissues, where, rng):
+    def signals(self, rng):
+        return self.arm.signals(rng)
+
+    def dressed(self, tissues, where, signals, rng):
         codes, label_of = (np.array(table, np.uint8) for table in (self.arm.codes, self.arm.label_of))
-        return dress(codes[tissues], where, self.arm.signals(rng), rng, reading.PIXEL_MM, self.look, label_of)
+        return dress(codes[tissues], where, signals, rng, reading.PIXEL_MM, self.look, label_of)
 
 
 class OnePose(OwnReader):
@@ -117,20 +120,21 @@ class OnePose(OwnReader):
 
 
 def run(profile, jobs, seed, work):
-    """Rows arm, seed, cohort, patient, stored, structure, dice_ed, dice_es.
+    """Tables by file name. ingredients: rows arm, seed, cohort, patient, stored, structure, dice_ed, dice_es.
 
     patient: index of phantom.cohort.person(cohort, index, seed). stored: one of STORED.
     """
     recipe = RECIPES[profile]
     n_hearts = shipping.RECIPES[profile].n_hearts
-    library = shipping.make_library(work / "library", n_hearts, jobs)
+    library = shipping.make_library(work, n_hearts, jobs)
     folder = work / "experiments" / f"ingredients_seed{seed}_{cohort.source_hash()}"
     patients = {role: study_paths(cohort.write(role, recipe.n_test, seed, folder / role, grid=GRID, jobs=jobs))
                 for role in ROLES}
     one = partial(train_and_test, recipe=recipe, library=library, n_hearts=n_hearts, patients=patients, folder=folder)
     todo = [delayed(one)(arm, seed + i) for i in range(recipe.seeds) for arm in ARMS]
     done = Parallel(jobs, return_as="generator")(todo)
-    return pd.concat(tqdm(done, total=len(todo), desc="trainings", unit="run", disable=None), ignore_index=True)
+    rows = pd.concat(tqdm(done, total=len(todo), desc="trainings", unit="run", disable=None), ignore_index=True)
+    return {"ingredients": rows}
 
 
 def train_and_test(arm, seed, recipe, library, n_hearts, patients, folder):
@@ -140,9 +144,10 @@ def train_and_test(arm, seed, recipe, library, n_hearts, patients, folder):
     if not (out / "scores.csv").exists():
         held_out = shipping.N_HELD_OUT
         train_set = ArmSlices(arm, library, n_hearts - held_out, held_out, recipe.visits, seed)
-        config = in_steps(shipping.configuration(recipe, seed), len(train_set), recipe.steps, recipe.steps // 10)
+        config = shipping.configuration(recipe.batch_size, seed)
+        config = in_steps(config, len(train_set), recipe.steps, recipe.steps // 10)
         torch.manual_seed(seed)
-        model = Reader(chans=recipe.chans)
+        model = Reader(in_chans=3, chans=recipe.chans)
         fit(model, reading.TASK, train_set, None, config, out)
         rows = [{"arm": arm.name, "seed": seed, **row} for row in scores(model.eval(), patients)]
         pd.DataFrame(rows).to_csv(out / "scores.csv", index=False)
