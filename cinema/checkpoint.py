@@ -20,6 +20,7 @@ from cinema.models import weights
 
 RESUME, BEST, LAST = "resume.safetensors", "best.safetensors", "last.safetensors"
 METRICS, RUN = "metrics.csv", "run.json"
+UNNAMED = {"schedule": "cosine"}  # what runs did that come from before there was a choice
 PACKAGES = ("torch", "timm", "numpy", "scipy", "h5py", "safetensors")
 
 
@@ -91,6 +92,7 @@ def check_same_run(out, what):
     earlier = read_run(out).get("what")
     if earlier is None:
         return
+    earlier = UNNAMED | earlier
     now = json.loads(json.dumps(what))
     for key in now:
         if earlier.get(key) != now[key]:

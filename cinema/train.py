@@ -78,8 +78,6 @@ def _start():
 
 def _what(model, task, train_set, val_set, config):
     settings = {name: value for name, value in asdict(config).items() if name not in MAY_DIFFER}
-    if config.schedule == "cosine":  # left out, so that runs from before there was a choice are recognised
-        del settings["schedule"]
     return {"task": task.name, "model": type(model).__name__, "parameters": sum(p.numel() for p in model.parameters()),
             "training_data": train_set.describe(), "validation_data": val_set and val_set.describe(), **settings}
 

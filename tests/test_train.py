@@ -187,6 +187,22 @@ def test_length_in_steps(sets, tmp_path):
     assert len(optimiser_steps) == 7 and len(history) == 3
 
 
+def test_late_linear_is_flat_and_then_straight_down():
+    rates = [recipe.learning_rate(epoch, 0.1, 0.02, 4, 40, "late_linear") for epoch in (0, 2, 4, 20, 30, 35, 40)]
+    assert rates == pytest.approx([0, 0.05, 0.1, 0.1, 0.1, 0.06, 0.02])
+    assert recipe.learning_rate(38, 0.1, 0.02, 36, 40, "late_linear") == pytest.approx(0.06)  # falls after warm-up
+    with pytest.raises(ValueError, match="schedule is 'step'; choose one of cosine, late_linear"):
+        replace(CONFIG, schedule="step")
+
+
+def test_a_run_follows_its_schedule(sets, tmp_path):
+    history, _ = run(sets, tmp_path, replace(CONFIG, schedule="late_linear", epochs=4))
+    first, *_, last = history.learning_rate
+    assert first < 1e-2 and history.learning_rate[2] == 1e-2 and last < 1e-2
+    with pytest.raises(ValueError, match="schedule"):
+        run(sets, tmp_path, replace(CONFIG, epochs=4))
+
+
 def test_learning_rate_against_pytorch():
     """Warm-up and cosine as PyTorch's own schedulers chain them, on whole epochs."""
     parameter = torch.nn.Parameter(torch.zeros(1))

@@ -1,6 +1,6 @@
 """Tissue maps of many virtual people in all four views, rendered once and stored, to be dressed anew ever after.
 
-One HDF5 file per person of the role "training" with `planes` (phases, planes, samples, x, y) of tissue codes: the
+One HDF5 file per person of the role "training" with `planes` (phases, planes, x, y, samples) of tissue codes: the
 slices of the short-axis stack from base to apex, then one plane per long-axis view, on the spacing of
 terms.SMALL_GRID and somewhat wider, so that a visit may turn and shift them. Phases: ED, ES and two more.
 """
@@ -29,12 +29,12 @@ def maps_path(folder, index):
 
 
 def render(person, phases):
-    """(phases, planes, samples, x, y) uint8 tissue codes of a cohort.Person."""
+    """(phases, planes, x, y, samples) uint8 tissue codes of a cohort.Person."""
     parts = []
     for view in VIEWS:
         _, _, codes = image.tissue_samples(person.heart, person.acquisition, view, phases, GRID)
-        parts.append(np.stack(codes).transpose(0, 4, 1, 2, 3))
-    return np.concatenate(parts, axis=1)
+        parts.append(np.stack(codes).transpose(0, 4, 2, 3, 1))
+    return np.ascontiguousarray(np.concatenate(parts, axis=1))
 
 
 def write_maps(folder, index, seed):
@@ -56,7 +56,7 @@ def write_maps(folder, index, seed):
 
 
 def read_maps(path, phase):
-    """(planes, samples, x, y) tissue codes of one of the stored phases."""
+    """(planes, x, y, samples) tissue codes of one of the stored phases."""
     with h5py.File(path, "r") as file:
         return file["planes"][phase]
 

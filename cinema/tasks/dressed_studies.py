@@ -50,19 +50,19 @@ def signals_of_visit(rng, random_tissues):
 def dressed(planes, signals, rng, visit=Visit()):
     """Images of one study: view -> (1, x, y[, z]) float32 in [0, 1].
 
-    planes: (planes, samples, x, y) tissue codes of phantom.maps; signals: (tissues,), the same for all planes.
+    planes: (planes, x, y, samples) tissue codes of phantom.maps; signals: (tissues,), the same for all planes.
     """
     depth = len(planes)
-    share = 1.0 / planes.shape[1]
-    image = np.take(signals * share, planes).sum(axis=1)
+    image = sampled(signals, planes)
     if rng.random() < 0.5:  # blood that moves is uneven
         blood = np.zeros_like(signals)
-        blood[BLOOD] = signals[BLOOD] * share
+        blood[BLOOD] = signals[BLOOD]
         unevenness = np.clip(rng.uniform(0, visit.flow) * _field(rng, depth, rng.integers(5, 14), image.shape[1]),
                              -0.7, 0.3)
-        image += np.take(blood, planes).sum(axis=1) * unevenness
-    image = _posed(torch.from_numpy(image)[:, None], rng, visit)
-    image = _blurred(image, *rng.uniform(*visit.blur, 2))[:, 0].numpy()
+        image += sampled(blood, planes) * unevenness
+    image = _posed(torch.from_numpy(image)[:, None], rng, visit)[:, 0].numpy()
+    rows, columns = (_blur(width) for width in rng.uniform(*visit.blur, 2))
+    image = rows @ image @ columns.T
     image *= 1 + rng.uniform(0, visit.texture) * _field(rng, depth, rng.integers(16, 33), N)
     image *= np.exp(rng.uniform(0, visit.shading) * _slopes(rng))
     sigma = np.float32(np.exp(rng.uniform(*np.log(visit.noise))))
@@ -71,6 +71,15 @@ def dressed(planes, signals, rng, visit=Visit()):
     gamma = np.float32(rng.uniform(*visit.gamma))
     return {view: torch.from_numpy(_stored(image[VIEW_OF_PLANE == i], gamma, len(SMALL_GRID[view][0])))
             for i, view in enumerate(VIEWS)}
+
+
+def sampled(signals, planes):
+    """Mean signal over the samples, an even number, of each voxel: (planes, x, y) float32."""
+    pairs = planes.view(np.uint16)  # looked up two at a time
+    table = np.zeros((len(signals), 256), np.float32)
+    table[:, : len(signals)] = (signals[:, None] + signals[None]) / planes.shape[-1]
+    values = np.take(table.ravel(), pairs)
+    return sum(np.moveaxis(values, -1, 0))
 
 
 def _field(rng, depth, cells, size):
@@ -95,14 +104,11 @@ def _posed(image, rng, visit):
     return F.grid_sample(image, grid[VIEW_OF_PLANE], padding_mode="border", align_corners=False)
 
 
-def _blurred(image, *widths):
-    for axis, width in enumerate(widths, start=2):
-        away = torch.arange(-2, 3) / float(width)
-        kernel = torch.exp(-0.5 * away * away)
-        shape = (1, 1, 5, 1) if axis == 2 else (1, 1, 1, 5)
-        padding = (0, 0, 2, 2) if axis == 2 else (2, 2, 0, 0)
-        image = F.conv2d(F.pad(image, padding, mode="replicate"), (kernel / kernel.sum()).reshape(shape))
-    return image
+def _blur(width):
+    """(N, N) matrix that blurs lines of N pixels by a Gaussian of this width."""
+    away = np.subtract.outer(np.arange(N, dtype=np.float32), np.arange(N, dtype=np.float32)) / np.float32(width)
+    kernel = np.exp(-0.5 * away * away)
+    return kernel / kernel.sum(axis=1, keepdims=True)
 
 
 def _slopes(rng):
