@@ -161,3 +161,12 @@ def tidy_labels(labels):
             members = np.isin(plane, [LABELS[name] for name in enclosing])
             plane[ndimage.binary_fill_holes(members) & ~members] = LABELS[filler]
     return tidy
+
+
+def ring_share(label):
+    """Share of the LV's border, in one (x, y) slice of labels, that is myocardium; 1 where there is no LV."""
+    cavity = label == LABELS["LV"]
+    if not cavity.any():
+        return 1.0
+    border = ndimage.binary_dilation(cavity) & ~cavity
+    return float(np.mean(label[border] == LABELS["MYO"]))

@@ -10,9 +10,17 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from cinema.geometry import from_grid, largest_component, moving_centre, points_from_grid, to_grid
+from cinema.geometry import (
+    from_grid,
+    largest_component,
+    moving_centre,
+    points_from_grid,
+    ring_share,
+    tidy_labels,
+    to_grid,
+)
 from cinema.models.weights import restore
-from cinema.tasks.reading import PIXEL_MM, SIZE, normalised
+from cinema.tasks.reading import MIN_RING_SHARE, PIXEL_MM, SIZE, normalised, with_neighbours
 from cinema.terms import LABELS
 
 FOLDER = Path(__file__).resolve().parent.parent / "data" / "weights"
@@ -37,8 +45,8 @@ class OwnReader:
         return self.models[kind]
 
     def predict_sax(self, image, spacing_mm):
-        """(x, y, z, t) image -> (x, y, z, t) uint8 labels on the same grid."""
-        return self._read("sax", np.asarray(image, np.float32), spacing_mm)[0]
+        """(x, y, z, t) image, slices in order -> (x, y, z, t) uint8 labels on the same grid."""
+        return closed_rings(self._read("sax", np.asarray(image, np.float32), spacing_mm)[0])
 
     def predict_lax(self, image, spacing_mm):
         """(x, y, 1, t) image -> labels of the same shape and (t, 3, 2) pixel positions of hinge, hinge, apex."""
@@ -78,19 +86,34 @@ class OwnReader:
     def _probabilities(self, kind, window, turns=8):
         """(n, n, z, t) -> (n, n, z, t, channels): class probabilities and heatmaps, averaged over `turns` poses."""
         model, (n, _, z, t) = self.model(kind), window.shape
-        slices = window.reshape(n, n, z * t).transpose(2, 0, 1)
-        slices = torch.from_numpy(np.stack([normalised(s) for s in slices]))
+        stacks = torch.from_numpy(np.stack([[normalised(window[..., k, i]) for k in range(z)] for i in range(t)]))
+        slices = (with_neighbours(stacks) if kind == "sax" else stacks[:, :, None]).flatten(0, 1)
         out = []
         for part in slices.split(BATCH):
             mean = 0
             for turn in range(turns):
-                posed = pose(part, turn)[:, None].to(self.device)
-                logits = model.read(posed).float()
+                logits = model.read(pose(part, turn).to(self.device)).float()
                 values = torch.cat([logits[:, :4].softmax(1), logits[:, 4:]], dim=1)
                 mean = mean + unpose(values, turn) / turns
             out.append(mean.cpu())
-        out = torch.cat(out).permute(2, 3, 0, 1).numpy()
-        return out.reshape(n, n, z, t, -1)
+        out = torch.cat(out).reshape(t, z, -1, n, n).permute(3, 4, 1, 0, 2)
+        return out.numpy()
+
+
+def closed_rings(labels):
+    """(x, y, z, t) labels without the left ventricle in slices at either end of the stack whose muscle is no ring.
+
+    Most readers count a basal slice when at least half of its cavity is bordered by muscle.
+    """
+    labels = labels.copy()
+    for t in range(labels.shape[3]):
+        for order in (range(labels.shape[2]), range(labels.shape[2] - 1, -1, -1)):
+            for z in order:
+                plane = labels[:, :, z, t]
+                if (plane == LABELS["LV"]).any() and ring_share(tidy_labels(plane)) >= MIN_RING_SHARE:
+                    break
+                plane[np.isin(plane, [LABELS["LV"], LABELS["MYO"]])] = LABELS["background"]
+    return labels
 
 
 def track(hinge_heat, apex_heat, labels):

@@ -4,7 +4,6 @@
 data/weights/reader_sax.safetensors. No patient is involved at any point.
 """
 
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,10 +11,10 @@ import torch
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from cinema import pretrain
+from cinema import checkpoint, pretrain
 from cinema.models import weights
 from cinema.models.reader import Reader
-from cinema.phantom.library import library_path, write_entry
+from cinema.phantom.library import LIBRARY_VERSION, library_path, write_entry
 from cinema.reader import FOLDER
 from cinema.tasks import reading
 from cinema.train import TrainConfig, fit, in_steps
@@ -26,16 +25,27 @@ N_HELD_OUT = 24  # the first hearts of the library are never trained on
 
 @dataclass(frozen=True)
 class Recipe:
-    """How large a run is: hearts rendered, visits per heart and epoch, optimiser steps of `batch_size` slices."""
+    """How large a run is: hearts rendered, visits per heart and epoch (a share of the items of Kind.batch_size)."""
 
-    n_hearts: int = 480
-    visits: int = 8
-    steps: int = 6500
-    batch_size: int = 16
+    n_hearts: int
+    visits: int
+    steps: int
 
 
-RECIPES = {"ci": Recipe(n_hearts=28, visits=4, steps=6), "laptop": Recipe()}
-KINDS = {"reader_sax": ("sax", 4, 1.0), "reader_lax": ("lax", 6, 0.6)}  # what is read, output channels, share of steps
+@dataclass(frozen=True)
+class Kind:
+    """What a reader reads, its channels in and out, items a batch (of 6 short-axis slices, of 1 plane), its steps
+    relative to the recipe's."""
+
+    view: str
+    in_chans: int
+    out_chans: int
+    batch_size: int
+    steps: float
+
+
+RECIPES = {"ci": Recipe(n_hearts=28, visits=4, steps=6), "laptop": Recipe(n_hearts=640, visits=4, steps=7000)}
+KINDS = {"reader_sax": Kind("sax", 3, 4, 4, 1.0), "reader_lax": Kind("lax", 1, 6, 16, 0.6)}
 NAMES = (*KINDS, "cinema_small")
 
 
@@ -52,20 +62,22 @@ def train(name, profile="laptop", out=None, seed=0, jobs=1):
     work = FOLDER.parent / "work" / profile
     if name not in KINDS:
         return pretrain.train(pretrain.RECIPES[profile], work, Path(out or FOLDER), seed, jobs)
-    recipe, (kind, channels, share) = RECIPES[profile], KINDS[name]
-    steps = round(recipe.steps * share)
-    library = make_library(work / "library", recipe.n_hearts, jobs)
-    train_set = reading.DressedSlices(library, kind, recipe.n_hearts - N_HELD_OUT, N_HELD_OUT, recipe.visits, seed)
-    val_set = reading.DressedSlices(library, kind, N_HELD_OUT, 0, 4, seed + 1)
-    config = in_steps(configuration(recipe, seed), len(train_set), steps, min(200, steps // 2))
+    recipe, kind = RECIPES[profile], KINDS[name]
+    steps = round(recipe.steps * kind.steps)
+    library = make_library(work, recipe.n_hearts, jobs)
+    train_set = reading.DressedSlices(library, kind.view, recipe.n_hearts - N_HELD_OUT, N_HELD_OUT, recipe.visits, seed)
+    val_set = reading.DressedSlices(library, kind.view, N_HELD_OUT, 0, 4, seed + 1)
+    config = in_steps(configuration(kind.batch_size, seed), len(train_set), steps, min(200, steps // 2))
     torch.manual_seed(seed)
-    started = time.time()
-    history = fit(Reader(channels), reading.TASK, train_set, val_set, config, work / name)
+    model = Reader(kind.out_chans, kind.in_chans)
+    history = fit(model, reading.TASK, train_set, val_set, config, work / name)
     model = weights.restore(work / name / "best.safetensors")
+    slices = steps * kind.batch_size * (reading.GROUP if kind.view == "sax" else 1)
     description = {
-        "data": "virtual hearts only", "hearts": recipe.n_hearts - N_HELD_OUT, "slices": steps * recipe.batch_size,
-        "seed": seed, "library_seed": LIBRARY_SEED, "pixel_mm": reading.PIXEL_MM,
-        "held_out_dice": round(float(history["val_mean_dice"].max()), 4), "session_seconds": round(time.time() - started),
+        "data": "virtual hearts only", "hearts": recipe.n_hearts - N_HELD_OUT, "slices": slices, "seed": seed,
+        "library_seed": LIBRARY_SEED, "library_version": LIBRARY_VERSION, "pixel_mm": reading.PIXEL_MM,
+        "held_out_dice": round(float(history["val_mean_dice"].max()), 4),
+        "seconds": round(checkpoint.read_run(work / name)["seconds"]),
     }
     return weights.save(model.half(), Path(out or FOLDER) / f"{name}.safetensors", description)
 
@@ -77,14 +89,15 @@ def command(**options):
     return 0
 
 
-def configuration(recipe, seed):
-    """The training settings of a recipe, before its length in steps is known."""
+def configuration(batch_size, seed):
+    """The training settings, before the length in steps is known."""
     return replace(TrainConfig(), learning_rate=2e-3, min_learning_rate=1e-5, weight_decay=0.01,
-                   batch_size=recipe.batch_size, drop_remainder=True, evaluate_every=4, seed=seed)
+                   batch_size=batch_size, drop_remainder=True, evaluate_every=4, seed=seed)
 
 
-def make_library(folder, n_hearts, jobs=1):
-    """Render the hearts that are not there yet; returns the folder."""
+def make_library(work, n_hearts, jobs=1):
+    """Render the hearts that are not there yet into <work>/library_<version>; returns that folder."""
+    folder = Path(work) / f"library_{LIBRARY_VERSION}"
     folder.mkdir(parents=True, exist_ok=True)
     todo = [index for index in range(n_hearts) if not library_path(folder, index).exists()]
     work = (delayed(write_entry)(folder, index, LIBRARY_SEED) for index in todo)

@@ -1,15 +1,19 @@
 """The project's own reader: data, poses, peaks, heart finding, and the training command in miniature."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 import cinema.reader as reader_module
 from cinema import shipping
+from cinema.geometry import ring_share
 from cinema.models.weights import metadata_of, restore
+from cinema.phantom.body import CODE
 from cinema.phantom.dress import Look
-from cinema.phantom.library import library_path, write_entry
-from cinema.reader import OwnReader, peak, pose, two_peaks, unpose
+from cinema.phantom.library import LIBRARY_VERSION, library_path, write_entry
+from cinema.reader import OwnReader, closed_rings, peak, pose, two_peaks, unpose
 from cinema.tasks import reading
 from cinema.terms import LABELS
 
@@ -59,7 +63,7 @@ def test_heatmaps_peak_where_the_label_has_its_apex(library):
     data = reading.DressedSlices(library, "lax", 2, visits=8, look=Look(shift_mm=0, elastic_mm=2))
     for index in range(len(data)):
         item = data[index]
-        cavity = np.argwhere(item["label"]["lax"].numpy() == LABELS["LV"])
+        cavity = np.argwhere(item["label"]["lax"][0].numpy() == LABELS["LV"])
         hinges = np.mean(two_peaks(item["heat"]["lax"][0].numpy()), axis=0)
         apex = peak(item["heat"]["lax"][1].numpy())
         far = cavity[np.linalg.norm(cavity - hinges, axis=1).argmax()]
@@ -76,10 +80,11 @@ def test_missing_library_and_unknown_kind_are_named(tmp_path):
 @pytest.mark.parametrize("name", shipping.KINDS)
 def test_training_command_in_miniature(name, tmp_path, monkeypatch, library):
     """Render, train, save, restore, read: every step of the command that makes the shipped weights."""
-    monkeypatch.setattr(shipping, "RECIPES", {"ci": shipping.Recipe(n_hearts=2, visits=2, steps=2, batch_size=2)})
+    monkeypatch.setattr(shipping, "RECIPES", {"ci": shipping.Recipe(n_hearts=2, visits=2, steps=2)})
     monkeypatch.setattr(shipping, "N_HELD_OUT", 1)
+    monkeypatch.setitem(shipping.KINDS, name, replace(shipping.KINDS[name], batch_size=1))
     monkeypatch.setattr(shipping, "FOLDER", tmp_path / "weights")
-    made = tmp_path / "work" / "ci" / "library"
+    made = tmp_path / "work" / "ci" / f"library_{LIBRARY_VERSION}"
     made.mkdir(parents=True)
     for index in range(2):
         library_path(made, index).write_bytes(library_path(library, index).read_bytes())
@@ -117,3 +122,44 @@ def test_shipped_reader_finds_a_heart_off_centre():
     for value in LABELS.values():
         overlap = 2 * np.sum((predicted == value) & (truth == value)) / np.sum((predicted == value) + (truth == value))
         assert overlap > 0.75
+
+
+def test_a_short_axis_item_is_neighbouring_slices_under_one_look(library):
+    item = reading.DressedSlices(library, "sax", 2, visits=4)[3]
+    assert item["image"]["sax"].shape == item["label"]["sax"].shape == (reading.GROUP, 112, 112)
+    for seed in range(50):
+        slices = reading.chosen_slices(np.random.default_rng(seed), 20)
+        steps = np.diff(slices)
+        assert len(slices) == reading.GROUP and (steps == steps[0]).all() and 0 <= slices.min() <= slices.max() < 20
+
+
+def test_neighbours_stand_before_and_behind():
+    stack = torch.arange(1.0, 5.0)[None, :, None, None].expand(2, 4, 2, 2)
+    seen = reading.with_neighbours(stack, torch.tensor([False, True]))[..., 0, 0]
+    assert seen[0].tolist() == [[0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 0]]
+    assert seen[1].tolist() == [[0, 1, 0], [0, 2, 0], [0, 3, 0], [0, 4, 0]]
+
+
+def disc(open_share):
+    """A cavity in a ring of muscle that is missing over a share of the turn."""
+    x, y = np.indices((60, 60)) - 30.0
+    r, turn = np.hypot(x, y), (np.arctan2(y, x) / (2 * np.pi)) % 1
+    label = np.where(r < 14, LABELS["LV"], 0)
+    label[(r >= 14) & (r < 20) & (turn > open_share)] = LABELS["MYO"]
+    return label.astype(np.uint8)
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.3, 0.7])
+def test_a_basal_slice_counts_when_half_its_border_is_muscle(missing):
+    assert ring_share(disc(missing)) == pytest.approx(1 - missing, abs=0.03)
+    kept = (reading.as_drawn(disc(missing)) > 0).any()
+    stack = np.stack([disc(missing), disc(0), disc(0)], axis=-1)[..., None]
+    assert kept == (missing < 0.5) == bool(closed_rings(stack)[:, :, 0].any())
+    assert closed_rings(stack)[:, :, 1:].all(axis=(2, 3)).any()
+
+
+def test_a_cavity_without_blood_is_closed():
+    codes = np.full((4, 10, 10), CODE["papillary"], np.uint8)
+    assert (reading.emptied(codes) == CODE["myocardium"]).all()
+    codes[:, :3] = CODE["lv_blood"]
+    assert reading.emptied(codes) is codes

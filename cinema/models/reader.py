@@ -10,19 +10,19 @@ FACTOR = 2
 
 
 class Reader(nn.Module):
-    """Per-slice logits of the four label classes and, for long axes, heatmaps of hinges and apex.
+    """Logits of the four label classes of a slice and, for long axes, heatmaps of hinges and apex.
 
-    out_chans: 4 classes, then 0 or 2 heatmap channels (both hinges, apex). chans: UNet channels per level.
+    in_chans: 1, or 3 for a slice between its neighbours. out_chans: 4 classes, then 0 or 2 heatmap channels (both hinges, apex). chans: UNet channels per level.
     Any size divisible by 2; keys `net.*` are UNet's.
     """
 
-    def __init__(self, out_chans=4, chans=(32, 64, 128, 160), n_blocks=1, dropout=0.0):
+    def __init__(self, out_chans=4, in_chans=1, chans=(32, 64, 128, 160), n_blocks=1, dropout=0.0):
         super().__init__()
         self.arguments = arguments(locals())
-        self.net = UNet(2, FACTOR**2, FACTOR**2 * out_chans, chans, dropout=dropout, n_blocks=n_blocks)
+        self.net = UNet(2, FACTOR**2 * in_chans, FACTOR**2 * out_chans, chans, dropout=dropout, n_blocks=n_blocks)
 
     def forward(self, image_dict):
-        """view -> (b, 1, x, y), normalised as tasks.reading does; returns view -> (b, out_chans, x, y)."""
+        """view -> (b, in_chans, x, y), normalised as tasks.reading does; returns view -> (b, out_chans, x, y)."""
         return {view: self.read(image) for view, image in image_dict.items()}
 
     def read(self, image):

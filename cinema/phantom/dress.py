@@ -50,7 +50,7 @@ class Look:
     elastic_mm: float = 4.0
     noise: tuple = (0.004, 0.07)
     blur_mm: tuple = (0.0, 1.4)
-    shading: float = 0.9
+    shading: float = 1.1
     turned: bool = True  # rotated over the full circle and mirrored
     flow: float = 0.5  # shares of visits with uneven blood, with blobs, with ringing
     blobs: float = 0.4

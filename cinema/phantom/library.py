@@ -25,8 +25,8 @@ from cinema.phantom.shape import Heart, Infarct, surfaces
 from cinema.phantom.tissue import points, pose, tissue_at
 from cinema.terms import LAX_VIEWS
 
-SAX_SIZE, LAX_SIZE, PIXEL_MM, N_SLICES = 152, 176, 1.3, 12
-LIBRARY_VERSION = 1
+SAX_SIZE, LAX_SIZE, PIXEL_MM, N_SLICES = 152, 176, 1.3, 20
+LIBRARY_VERSION = 2
 
 
 def varied_heart(rng):
@@ -66,13 +66,14 @@ def library_heart(index, seed):
 
 
 def sax_plane(heart, rng):
-    """A stack from behind the valves to beyond the apex, tilted as by a careless operator."""
-    step = (heart.lv_length_mm + 42) / N_SLICES
+    """A stack from the great vessels to beyond the apex, tilted as by a careless operator."""
+    behind = rng.uniform(22, 46)
+    step = (heart.lv_length_mm + behind + 14) / N_SLICES
     normal = tilted(np.array([0, 0, 1.0]), 6.0, rng)
     columns = scanner_axes(pose(heart).axes, normal, 0.0)
     columns[:, 2] *= np.sign(columns[2, 2])
     toward_rv = rng.uniform(0, 14)  # leave room for the right ventricle
-    first = np.array([toward_rv, 0, -rng.uniform(22, 32)])
+    first = np.array([toward_rv, 0, -behind])
     return Plane(first, columns, (PIXEL_MM, PIXEL_MM, step), (SAX_SIZE, SAX_SIZE, N_SLICES))
 
 

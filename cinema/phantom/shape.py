@@ -9,6 +9,11 @@ radius r(zeta, angle) on one grid, so that volumes are the sum of r^2 / 2 and ca
 
 The endocardium is scaled to meet the volume curve, the epicardium follows from conserving the
 volume of every piece of wall, the RV free wall from the RV volume. Nothing is fitted to pixels.
+
+The base is no flat disc. Muscle ends at a level rim(angle): the lateral wall reaches further back than the
+crux of the heart, and in front the cavity climbs into the outflow tract. Inside, the border of the cavity is
+the ruled surface from the middle of the mitral plane to that rim, zeta = rim(angle) r / endo, so that the share
+of a disc that belongs to the cavity is known exactly (`_share`).
 """
 
 from dataclasses import dataclass
@@ -21,6 +26,7 @@ from cinema.terms import MYOCARDIUM_DENSITY_G_PER_ML
 
 LEVELS = np.linspace(-0.5, 1.3, 181, dtype=np.float32)  # zeta
 ANGLES_DEG = (np.arange(180, dtype=np.float32) * 2.0)
+MIN_RIM = -0.2  # no rim lies beyond
 D_LEVEL = float(LEVELS[1] - LEVELS[0])
 D_ANGLE = float(np.deg2rad(2.0))
 MM3_PER_ML = 1000.0
@@ -38,6 +44,7 @@ class Surfaces:
     epi: np.ndarray
     rv_inner: np.ndarray
     rv: np.ndarray
+    rim: np.ndarray  # (angle,) level at which the muscle ends; its mean is 0
     base_mm: float
     apex_mm: float
 
@@ -72,10 +79,35 @@ def _profile(level, shoulder, narrowing, power):
     return np.where(level > shoulder, (1 - below**power) ** (1 / 2.0), 1 - narrowing * above**2)
 
 
+def outflow_angle_deg(heart):
+    """Where the outflow tract leaves the LV: in front, toward the septum."""
+    return float(np.random.default_rng([heart.detail_seed, 7]).uniform(32, 62))
+
+
+@lru_cache(maxsize=256)
+def _rim(heart):
+    """(angle,) level at which the muscle ends: a tilt, and the outflow tract; mean 0."""
+    rng = np.random.default_rng([heart.detail_seed, 8])
+    tilt = rng.uniform(0.0, 0.055) * np.cos(np.deg2rad(ANGLES_DEG - rng.normal(150, 35)))
+    outflow = rng.uniform(0.03, 0.11) * _angular_bump(outflow_angle_deg(heart), rng.uniform(22, 34))
+    rim = -tilt - outflow
+    return (rim - rim.mean()).astype(np.float32)
+
+
+def _share(rim):
+    """(level, angle) share of r^2 that belongs to the cavity, by the ruled surface at the base."""
+    level = LEVELS[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        along = np.clip(np.where(rim == 0, 0.0, level / rim), 0, 1) ** 2
+    return np.where(rim < 0, np.where(level >= 0, 1.0, 1 - along), np.where(level < 0, 0.0, np.where(level < rim, along, 1.0)))
+
+
 @lru_cache(maxsize=256)
 def _at_rest(heart):
     """ED surfaces and the maps that drive the motion; solved once per heart."""
     rng = np.random.default_rng([heart.detail_seed, 1])
+    rim = _rim(heart)
+    share = _share(rim)
     level, angle = LEVELS[:, None], np.deg2rad(ANGLES_DEG)[None]
     shape = dict(shoulder=rng.uniform(0.22, 0.36), narrowing=rng.uniform(0.02, 0.14), power=rng.uniform(2.0, 2.8))
     oval = 1 + rng.uniform(0, 0.05) * np.cos(2 * (angle - rng.uniform(0, np.pi)))
@@ -83,8 +115,8 @@ def _at_rest(heart):
     oval = oval + rng.uniform(0, 0.05) * np.cos(angle - rng.uniform(0, 2 * np.pi) - rng.uniform(-2, 2) * level)
     flat = 1 - 0.32 * heart.septal_flattening * _angular_bump(0, 38)[None] * (1 - 0.5 * np.clip(level, 0, 1))
     unit = _profile(level, **shape) * oval * flat
-    cavity = ((level >= 0) & (level <= 1)) * unit
-    radius = np.sqrt(heart.lv_edv_ml * MM3_PER_ML / (heart.lv_length_mm / 2 * _integral(cavity**2)))
+    cavity = ((level >= MIN_RIM) & (level <= 1)) * unit
+    radius = np.sqrt(heart.lv_edv_ml * MM3_PER_ML / (heart.lv_length_mm / 2 * _integral(share * cavity**2)))
     endo = (radius * cavity).astype(np.float32)
 
     thickness = 1 + rng.uniform(-0.06, 0.1) * np.cos(angle - rng.uniform(0, 2 * np.pi)) - 0.22 * _smooth(level / 0.9)
@@ -104,12 +136,12 @@ def _at_rest(heart):
         return np.maximum((radius * oval * flat + wall_mm * thickness) * inside, endo)
 
     def mass(wall_mm):
-        wall = (level >= 0) * (epicardium(wall_mm) ** 2 - endo**2)
+        wall = (level >= rim) * (epicardium(wall_mm) ** 2 - endo**2)
         return heart.lv_length_mm / 2 * _integral(wall) / MM3_PER_ML * MYOCARDIUM_DENSITY_G_PER_ML
 
     wall_mm = _solve(mass, heart.lv_mass_g, 0.5, 60.0)
     epi = epicardium(wall_mm).astype(np.float32)
-    return endo, epi, contraction.astype(np.float32), _rv_shape(heart, rng), wall_mm
+    return endo, epi, contraction.astype(np.float32), _rv_shape(heart, rng), share
 
 
 def _rv_shape(heart, rng):
@@ -156,28 +188,28 @@ def _solve(function, target, low, high, steps=40):
 @lru_cache(maxsize=1024)
 def surfaces(heart, phase):
     """All surfaces of `heart` at a phase (0 = ED, heart.es_fraction = ES, 1 = the next ED)."""
-    endo0, epi0, contraction, (height, outflow, climb), _ = _at_rest(heart)
+    endo0, epi0, contraction, (height, outflow, climb), cavity = _at_rest(heart)
     empty = float(emptying(heart, phase))
     length0 = heart.lv_length_mm
     base = heart.mapse_mm * empty
     apex = length0 - 0.12 * heart.mapse_mm * empty  # the apex rises by a few mm at most
     length = apex - base
     volume = heart.lv_edv_ml + (heart.lv_esv_ml - heart.lv_edv_ml) * empty
-    share = _contract(endo0, contraction, 2 * volume * MM3_PER_ML / length)
+    share = _contract(endo0 * np.sqrt(cavity), contraction, 2 * volume * MM3_PER_ML / length)
     endo = endo0 * np.maximum(1 - share * contraction, 0.05)
     epi = np.sqrt(endo**2 + (epi0**2 - endo0**2) * (length0 / length))  # each piece of wall keeps its volume
 
     level = LEVELS[:, None]
     rv_base = 0.03 + 0.05 * empty - (climb + 0.03) * outflow
-    rim = int(np.searchsorted(LEVELS, 0.0))
-    inner = np.where(level < 0, epi[rim][None] * (1 + 0.25 * level), epi) + 0.4
+    rim, plane = _rim(heart), int(np.searchsorted(LEVELS, 0.0))
+    inner = np.where(level < np.minimum(rim, 0), epi[plane][None] * (1 + 0.25 * level), epi) + 0.4
     tall = height * ((level >= rv_base) & (level < 1.05))
     rv_volume = heart.rv_edv_ml + (heart.rv_esv_ml - heart.rv_edv_ml) * empty
     linear, square = 2 * _integral(inner * tall), _integral(tall**2)
     wanted = 2 * rv_volume * MM3_PER_ML / length
     height_mm = (-linear + np.sqrt(linear**2 + 4 * square * wanted)) / (2 * square)
     return Surfaces(endo.astype(np.float32), epi.astype(np.float32), inner.astype(np.float32),
-                    (inner + height_mm * tall).astype(np.float32), base, apex)
+                    (inner + height_mm * tall).astype(np.float32), rim, base, apex)
 
 
 def _contract(endo, contraction, wanted):
@@ -198,17 +230,17 @@ def _contract(endo, contraction, wanted):
 def volumes_ml(heart, phase):
     """(LV cavity, LV wall, RV cavity) in ml at a phase, by integrating the surfaces."""
     s = surfaces(heart, phase)
-    ventricle = LEVELS[:, None] >= 0
-    parts = (s.endo**2, ventricle * (s.epi**2 - s.endo**2), s.rv**2 - s.rv_inner**2)
+    wall = LEVELS[:, None] >= s.rim
+    parts = (_share(s.rim) * s.endo**2, wall * (s.epi**2 - s.endo**2), s.rv**2 - s.rv_inner**2)
     return tuple(s.length_mm / 2 * _integral(part) / MM3_PER_ML for part in parts)
 
 
 def annulus_mm(heart, phase):
-    """(angle, 3) points of the mitral annulus in heart coordinates (x septal, y anterior, z apical)."""
+    """(angle, 3) points where the muscle ends, in heart coordinates (x septal, y anterior, z apical)."""
     s = surfaces(heart, phase)
-    rim = s.endo[int(np.searchsorted(LEVELS, 0.0))]
+    ring = s.endo[np.searchsorted(LEVELS, s.rim), np.arange(len(ANGLES_DEG))]
     angle = np.deg2rad(ANGLES_DEG)
-    return np.stack([rim * np.cos(angle), rim * np.sin(angle), np.full_like(rim, s.base_mm)], axis=1)
+    return np.stack([ring * np.cos(angle), ring * np.sin(angle), s.base_mm + s.rim * s.length_mm], axis=1)
 
 
 def wall_thickness_mm(heart, phase):

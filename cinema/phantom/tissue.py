@@ -12,7 +12,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from cinema.phantom.body import CODE, body_at, noise
-from cinema.phantom.shape import ANGLES_DEG, LEVELS, emptying, surfaces
+from cinema.phantom.shape import ANGLES_DEG, LEVELS, MIN_RIM, emptying, outflow_angle_deg, surfaces
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,7 @@ class Points:
     angle_index: np.ndarray
     background: np.ndarray  # (n,) tissue codes of the body without the heart
     lump: np.ndarray  # (n,) unevenness of the fat around the heart
+    sponge: np.ndarray  # (n,) fine grain of the trabeculated RV
     fat: np.ndarray  # (n,) its thickness away from groove and apex, relative
 
 
@@ -116,12 +117,13 @@ def points(heart, heart_mm):
     rng = np.random.default_rng([heart.detail_seed, 4])
     lump = noise(heart_mm, rng.uniform(30, 70), 0, rng.uniform(0, 64, 3))
     lump = lump + 0.25 * noise(heart_mm, rng.uniform(9, 16), 1, rng.uniform(0, 64, 3))
+    sponge = noise(heart_mm * np.array([[1], [1], [0.5]], np.float32), rng.uniform(5, 10), 2, rng.uniform(0, 64, 3))
     # Fat lies over the RV and in its corners; hardly on the lateral wall.
     turn = np.deg2rad(ANGLES_DEG)
     corners = np.exp(-(((np.abs(np.sin(turn / 2)) - 0.55) / 0.12) ** 2))
     fat = (0.55 + 0.5 * np.cos(turn - 0.1) + 0.5 * corners).astype(np.float32)[angle] * (0.5 + 0.9 * lump)
     body = body_at(heart, pose(heart).to_body(heart_mm).astype(np.float32))
-    return Points(heart_mm, np.hypot(x, y), angle, body, lump, fat)
+    return Points(heart_mm, np.hypot(x, y), angle, body, lump, sponge, fat)
 
 
 def tissue_at(heart, where, phase):
@@ -136,9 +138,9 @@ def tissue_at(heart, where, phase):
     out = where.background.copy()
     epi, rv, inner = s.epi.ravel()[cell], s.rv.ravel()[cell], s.rv_inner.ravel()[cell]
     rng = np.random.default_rng([heart.detail_seed, 6])
-    fat_gap, wall = rng.uniform(2.0, 4.0), rng.uniform(1.6, 3.6)
+    fat_gap, wall = rng.uniform(2.0, 4.0), rng.uniform(1.0, 3.2)
     has_rv = rv > inner + np.float32(0.6)
-    outer = np.maximum(np.where(zeta >= 0, epi, 0), np.where(has_rv, rv + np.float32(fat_gap), 0))
+    outer = np.maximum(np.where(zeta >= np.minimum(s.rim[where.angle_index], 0), epi, 0), np.where(has_rv, rv + np.float32(fat_gap), 0))
     near_heart = (zeta > -0.9) & (zeta < 1.35) & (r < 140)
     groove = 1.1 * np.exp(-((zeta / np.float32(0.10)) ** 2))
     apex = np.clip((zeta - np.float32(0.6)) / np.float32(0.4), 0, 1) * (np.float32(0.4) + where.lump)
@@ -155,11 +157,15 @@ def tissue_at(heart, where, phase):
     out[has_rv & (r < rv + wall) & (r > inner)] = CODE["rv_wall"]
     cavity = has_rv & (r < rv) & (r >= inner)
     out[cavity] = CODE["rv_trabecula"]
-    out[cavity & (r < rv_blood[cell]) & (r > septal[cell]) & ~band[cell]] = CODE["rv_blood"]
+    # Toward the apex the RV is a sponge: muscle strands all through it.
+    holds = np.float32(2.6 - 1.2 * min(heart.trabeculation, 1.3)) - np.float32(1.6) * np.clip(zeta, 0, 1)
+    open_blood = (where.sponge < holds) & ~band[cell]
+    out[cavity & (r < rv_blood[cell]) & (r > septal[cell]) & open_blood] = CODE["rv_blood"]
 
-    ventricle = (zeta >= 0) & (zeta < LEVELS[-1])
-    out[ventricle & (r < epi)] = CODE["myocardium"]
-    inside = ventricle & (r < s.endo.ravel()[cell])
+    rim, endo = s.rim[where.angle_index], s.endo.ravel()[cell]
+    ventricle = (zeta > MIN_RIM) & (zeta < LEVELS[-1])
+    out[ventricle & (r < epi) & (r >= endo) & (zeta >= rim)] = CODE["myocardium"]
+    inside = ventricle & (r < endo) & (zeta * endo >= rim * r)
     out[inside] = CODE["papillary"]
     out[inside & (r < lv_blood[cell]) & ~((r > near[cell]) & (r < far[cell]))] = CODE["lv_blood"]
     return out
@@ -202,7 +208,7 @@ def _base(heart, s, xyz, zeta, phase, out, rng):
     codes[(trunk < wide + 1.6) & up] = CODE["chamber_wall"]
     codes[(trunk < wide) & up] = CODE["pulmonary_blood"]
     # Aortic root: leaves at the anteroseptal corner of the mitral plane, rises and leans to the right.
-    corner = np.deg2rad(rng.uniform(30, 62))
+    corner = np.deg2rad(outflow_angle_deg(heart) + rng.normal(0, 6))
     off = mean_rim * rng.uniform(0.42, 0.62)
     lean = rng.uniform(0.05, 0.45)
     root = np.hypot(x - off * np.cos(corner) + lean * z, y - off * np.sin(corner) + 0.1 * z)

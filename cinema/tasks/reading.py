@@ -12,15 +12,21 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import Dataset
 
+from cinema.geometry import ring_share
 from cinema.metrics import segmentation_rows
+from cinema.phantom.body import CODE
 from cinema.phantom.dress import Look, dress, random_signals, warp
 from cinema.phantom.library import LIBRARY_VERSION, library_path
 from cinema.tasks.segmentation import dice_and_cross_entropy
 from cinema.tasks.task import Task, identity
-from cinema.terms import LAX_VIEWS, STRUCTURES
+from cinema.terms import LABELS, LAX_VIEWS, STRUCTURES
 
 PIXEL_MM = 1.5
 SIZE = {"sax": 112, "lax": 144}
+GROUP = 6  # neighbouring short-axis slices dressed together
+ALONE = 0.1  # share of items read slice by slice, as an input of one slice will be
+MIN_RING_SHARE = 0.5  # a slice is ventricle if half the border of its cavity is muscle (usual rule for the base)
+MIN_BLOOD_SHARE = 0.12  # of a cavity; below, a reader sees none
 HEAT_SIGMA_MM = 4.0
 HEAT_WEIGHT = 20.0  # heatmaps are mostly zero
 
@@ -34,10 +40,14 @@ def normalised(image):
 
 
 class DressedSlices(Dataset):
-    """Slices of a library as items: image {kind: (1, n, n)}, label {kind: (n, n)} and, long axis, heat {kind: (2, n, n)}.
+    """Slices of a library as items: image {kind: (g, n, n)}, label {kind: (g, n, n)} and, long axis, heat {kind: (2, n, n)}.
 
-    folder: of phantom.library; kind: "sax" or "lax" (the three long-axis views mixed); n_entries: hearts used, from
-    `first`; visits: items per heart and epoch.
+    A short-axis item is GROUP slices of one stack in order, from either end, under one look; distances, breath-hold
+    shifts between them and which are missing differ from visit to visit. A long-axis item is one plane (g = 1), the
+    three views mixed. alone: True where slices are to be read without their neighbours.
+
+    folder: of phantom.library; kind: "sax" or "lax"; n_entries: hearts used, from `first`; visits: items per heart
+    and epoch.
     """
 
     def __init__(self, folder, kind, n_entries, first=0, visits=8, seed=0, look=Look()):
@@ -66,25 +76,79 @@ class DressedSlices(Dataset):
         rng = np.random.default_rng((self.seed, int(self._epoch[0]), index))
         with h5py.File(self.paths[index // self.visits], "r") as file:
             view = "sax" if self.kind == "sax" else LAX_VIEWS[rng.integers(3)]
-            phase, z = rng.integers(file[view].shape[0]), rng.integers(file[view].shape[1])
-            tissues, map_mm = file[view][phase, z], float(file.attrs["pixel_mm"])
+            phase = rng.integers(file[view].shape[0])
+            slices = chosen_slices(rng, file[view].shape[1]) if self.kind == "sax" else [0]
+            tissues, map_mm = [emptied(file[view][phase, z]) for z in slices], float(file.attrs["pixel_mm"])
             marks = file[f"{view}_landmarks"][phase] if view != "sax" else None
         size = SIZE[self.kind]
-        middle = (np.array(tissues.shape[1:]) - 1) / 2
+        middle, signals = (np.array(tissues[0].shape[1:]) - 1) / 2, self.signals(rng)
         where = warp(rng, map_mm, size, PIXEL_MM, self.look, middle)
-        image, label = self.dressed(tissues, where, rng)
+        breath_mm = 0.0 if len(slices) == 1 else 4.0 if rng.random() < 0.1 else 1.2
+        moved = [where + rng.normal(0, breath_mm / map_mm, (2, 1, 1)) for _ in slices]
+        images, labels = zip(*(self.dressed(codes, at, signals, rng) for codes, at in zip(tissues, moved)))
+        if self.kind == "sax":
+            labels = [as_drawn(label) for label in labels]
         item = {"id": self.paths[index // self.visits].stem, "frame": int(phase), "phase": "",
-                "image": {self.kind: torch.from_numpy(normalised(image))[None]},
-                "label": {self.kind: torch.from_numpy(label.astype(np.int64))},
-                "size": {self.kind: torch.tensor((size, size))},
+                "image": {self.kind: torch.from_numpy(np.stack([normalised(image) for image in images]))},
+                "label": {self.kind: torch.from_numpy(np.stack(labels).astype(np.int64))},
+                "alone": bool(rng.random() < ALONE), "size": {self.kind: torch.tensor((size, size))},
                 "spacing_mm": {self.kind: torch.tensor((PIXEL_MM, PIXEL_MM))}}
         if marks is not None:
             item["heat"] = {self.kind: torch.from_numpy(heatmaps(where, marks))}
         return item
 
-    def dressed(self, tissues, where, rng):
+    def signals(self, rng):
+        """Signal per tissue, one draw for the slices of an item."""
+        return random_signals(rng)
+
+    def dressed(self, tissues, where, signals, rng):
         """Image and label (n, n) of one slice's codes (samples, x, y), seen through `where`."""
-        return dress(tissues, where, random_signals(rng), rng, PIXEL_MM, self.look)
+        return dress(tissues, where, signals, rng, PIXEL_MM, self.look)
+
+
+def emptied(tissues):
+    """Codes of a slice in which a cavity that holds hardly any blood is closed, as it looks and is drawn at ES."""
+    blood, strands = (np.count_nonzero(tissues == CODE[name]) for name in ("lv_blood", "papillary"))
+    if blood >= MIN_BLOOD_SHARE * (blood + strands):
+        return tissues
+    return np.where(np.isin(tissues, [CODE["lv_blood"], CODE["papillary"]]), CODE["myocardium"], tissues)
+
+
+def chosen_slices(rng, n):
+    """GROUP indices into a stack of n: evenly spaced, one to three apart, base first or apex first."""
+    step = int(rng.integers(1, 4))
+    while step > 1 and (GROUP - 1) * step >= n:
+        step -= 1
+    first = rng.integers(n - (GROUP - 1) * step)
+    slices = first + step * np.arange(GROUP)
+    return slices[:: rng.choice([-1, 1])]
+
+
+def as_drawn(label):
+    """A slice's label as a human reader draws it: no left ventricle where less than half its border is muscle."""
+    if ring_share(label) >= MIN_RING_SHARE:
+        return label
+    return np.where(np.isin(label, [LABELS["LV"], LABELS["MYO"]]), LABELS["background"], label)
+
+
+def with_neighbours(stack, alone=None):
+    """(b, z, n, n) slices in order -> (b, z, 3, n, n): each between its neighbours, zeros where there is none.
+
+    alone: (b,) booleans, stacks whose slices are read without neighbours; None: none.
+    """
+    padded = F.pad(stack, (0, 0, 0, 0, 1, 1))
+    before, after = padded[:, :-2], padded[:, 2:]
+    if alone is not None:
+        keep = (~alone).to(stack.dtype)[:, None, None, None]
+        before, after = before * keep, after * keep
+    return torch.stack([before, stack, after], dim=2)
+
+
+def slices_of(batch):
+    """kind, (b * g, channels, n, n) network input and (b * g, n, n) labels of a batch of DressedSlices items."""
+    (kind, stack), = batch["image"].items()
+    images = with_neighbours(stack, batch["alone"]) if kind == "sax" else stack[:, :, None]
+    return kind, images.flatten(0, 1), batch["label"][kind].flatten(0, 1)
 
 
 def heatmaps(where, marks):
@@ -97,10 +161,11 @@ def heatmaps(where, marks):
 
 def loss(model, batch):
     """Dice plus cross entropy, and weighted squared error of the heatmaps where there are any."""
+    kind, images, labels = slices_of(batch)
     # bfloat16 more than halves a step on processors with bf16 units; the losses below are in float32.
     with torch.autocast("cpu", torch.bfloat16, enabled=model.training):
-        (kind, logits), = model(batch["image"]).items()
-    total, parts = dice_and_cross_entropy(logits[:, :4], batch["label"][kind])
+        logits = model.read(images)
+    total, parts = dice_and_cross_entropy(logits[:, :4], labels)
     if "heat" in batch:
         heat = F.mse_loss(logits[:, 4:].float(), batch["heat"][kind]) * HEAT_WEIGHT
         total, parts = total + heat, {**parts, "heat": heat.item()}
@@ -109,9 +174,10 @@ def loss(model, batch):
 
 def evaluate(model, batch, window=None):
     """A row per slice and structure."""
-    (kind, logits), = model(batch["image"]).items()
-    predicted, true = logits[:, :4].argmax(1).cpu().numpy(), batch["label"][kind].cpu().numpy()
-    return [{**identity(batch, i), "view": kind, **score} for i in range(len(predicted))
+    kind, images, labels = slices_of(batch)
+    predicted, true = model.read(images)[:, :4].argmax(1).cpu().numpy(), labels.cpu().numpy()
+    per_item = len(true) // len(batch["id"])
+    return [{**identity(batch, i // per_item), "slice": i % per_item, "view": kind, **score} for i in range(len(true))
             for score in segmentation_rows(predicted[i], true[i], (PIXEL_MM, PIXEL_MM))]
 
 
