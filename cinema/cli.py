@@ -53,7 +53,7 @@ COMMANDS = {
         option("--device", default="cpu", metavar="D", help="cpu, cuda, cuda:1, mps (default cpu)"),
     )),
     "train": Command("cinema.shipping:command", "make the project's own small weights from virtual hearts", (
-        option("name", metavar="NAME", help="reader_sax or reader_lax"),
+        option("name", metavar="NAME", help="reader_sax, reader_lax or cinema_small"),
         option("--profile", default="laptop", help="ci or laptop: size of the run (default laptop)"),
         option("--out", metavar="DIR", help="where the weights go (default data/weights/)"),
         option("--seed", type=int, default=0, help="default 0"),

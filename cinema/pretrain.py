@@ -6,7 +6,6 @@ weights needs (presets.shipped_cinema gives both). No patient is involved at any
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
