@@ -163,6 +163,9 @@ def tidy_labels(labels):
     return tidy
 
 
+MIN_RING_SHARE = 0.5  # readers count a basal slice when at least half of its cavity is bordered by muscle
+
+
 def ring_share(label):
     """Share of the LV's border, in one (x, y) slice of labels, that is myocardium; 1 where there is no LV."""
     cavity = label == LABELS["LV"]

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from cinema.datasets.reading import slice_widths_mm
-from cinema.geometry import normal, spacing_mm, to_world
+from cinema.geometry import MIN_RING_SHARE, normal, ring_share, spacing_mm, to_world
 from cinema.metrics import ejection_fraction_percent, lv_lengths_mm, mapse_mm, shortening_percent
 from cinema.terms import LABELS, MYOCARDIUM_DENSITY_G_PER_ML
 
@@ -101,8 +101,25 @@ def beyond_valve(labels, affine, landmarks, affines):
     return beyond
 
 
+def open_rings(labels):
+    """(z, t) booleans: slices at either end of an (x, y, z, t) stack whose LV is bordered by too little muscle.
+
+    The usual rule of readers (geometry.MIN_RING_SHARE). It looks inward from both ends until a slice counts.
+    """
+    is_open = np.zeros(labels.shape[2:], bool)
+    for t in range(labels.shape[3]):
+        for slices in (range(labels.shape[2]), reversed(range(labels.shape[2]))):
+            for z in slices:
+                plane = labels[:, :, z, t]
+                has_lv = (plane == LABELS["LV"]).any()
+                if has_lv and ring_share(plane) >= MIN_RING_SHARE:
+                    break
+                is_open[z, t] = has_lv
+    return is_open
+
+
 def without_atrium(labels, beyond):
-    """Short-axis labels with LV and MYO cleared where `beyond` (z, t) says that the slice shows the atrium."""
+    """Short-axis labels with LV and MYO cleared where `beyond` (z, t) says that the slice is no ventricle."""
     cleared = labels.copy()
     left = np.isin(labels, [LABELS["LV"], LABELS["MYO"]])
     cleared[left & beyond[None, None]] = LABELS["background"]

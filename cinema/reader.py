@@ -15,12 +15,11 @@ from cinema.geometry import (
     largest_component,
     moving_centre,
     points_from_grid,
-    ring_share,
-    tidy_labels,
+    points_to_grid,
     to_grid,
 )
 from cinema.models.weights import restore
-from cinema.tasks.reading import MIN_RING_SHARE, PIXEL_MM, SIZE, normalised, with_neighbours
+from cinema.tasks.reading import PIXEL_MM, SIZE, normalised, with_neighbours
 from cinema.terms import LABELS
 
 FOLDER = Path(__file__).resolve().parent.parent / "data" / "weights"
@@ -46,7 +45,7 @@ class OwnReader:
 
     def predict_sax(self, image, spacing_mm):
         """(x, y, z, t) image, slices in order -> (x, y, z, t) uint8 labels on the same grid."""
-        return closed_rings(self._read("sax", np.asarray(image, np.float32), spacing_mm)[0])
+        return self._read("sax", np.asarray(image, np.float32), spacing_mm)[0]
 
     def predict_lax(self, image, spacing_mm):
         """(x, y, 1, t) image -> labels of the same shape and (t, 3, 2) pixel positions of hinge, hinge, apex."""
@@ -63,24 +62,31 @@ class OwnReader:
         return labels, out, centre
 
     def find_heart(self, kind, image, spacing_mm):
-        """(x, y) pixel of the heart's centre, from what a first pass over the whole image calls heart."""
+        """(x, y) pixel of the heart's centre: what a first pass over the whole image calls heart, then, in a window
+        around that, what a second and a third do."""
         extent = [int(np.ceil(n * s / PIXEL_MM / 16)) * 16 for n, s in zip(image.shape[:2], spacing_mm[:2])]
-        size = max(extent)
         middle = (np.array(image.shape[:2]) - 1) / 2
-        frames = [0, int(np.abs(image - image[..., :1]).mean(axis=(0, 1, 2)).argmax())]
-        whole = to_grid(image[..., frames], spacing_mm, middle, PIXEL_MM, size)
-        seen = 1 - self._probabilities(kind, whole, turns=1)[..., 0]
-        seen = ndimage.gaussian_filter(seen.mean(axis=(2, 3)), 4.0)
         beat = moving_centre(image, spacing_mm)
+        image = image[..., [0, int(np.abs(image - image[..., :1]).mean(axis=(0, 1, 2)).argmax())]]
+        # what beats is the heart; the stomach is not
+        centre = self._refined(kind, image, spacing_mm, middle, max(extent), beat, 60.0)
+        for _ in range(2):
+            centre = self._refined(kind, image, spacing_mm, centre, SIZE[kind], centre, 60.0)
+        return centre
+
+    def _refined(self, kind, image, spacing_mm, centre, size, expected, spread_mm):
+        """(x, y) pixel of the middle of what looks like heart in a window about `centre`, near `expected`."""
+        seen = 1 - self._probabilities(kind, to_grid(image, spacing_mm, centre, PIXEL_MM, size), turns=1)[..., 0]
+        seen = ndimage.gaussian_filter(seen.mean(axis=(2, 3)), 4.0)
         if seen.max() < 0.05:
-            return beat
+            return expected
         x, y = np.indices(seen.shape)
-        beat_grid = (beat - middle) * np.asarray(spacing_mm[:2]) / PIXEL_MM + (size - 1) / 2
-        away = np.hypot(x - beat_grid[0], y - beat_grid[1]) * PIXEL_MM
-        seen = seen * np.exp(-0.5 * (away / 60) ** 2)  # what beats is the heart; the stomach is not
+        near = points_to_grid(expected, spacing_mm, centre, PIXEL_MM, size)
+        away = np.hypot(x - near[0], y - near[1]) * PIXEL_MM
+        seen = seen * np.exp(-0.5 * (away / spread_mm) ** 2)
         heart = largest_component(seen > 0.4 * seen.max())
         found = np.array(ndimage.center_of_mass(np.where(heart, seen, 0)))
-        return points_from_grid(found, spacing_mm, middle, PIXEL_MM, size)
+        return points_from_grid(found, spacing_mm, centre, PIXEL_MM, size)
 
     @torch.inference_mode()
     def _probabilities(self, kind, window, turns=8):
@@ -98,22 +104,6 @@ class OwnReader:
             out.append(mean.cpu())
         out = torch.cat(out).reshape(t, z, -1, n, n).permute(3, 4, 1, 0, 2)
         return out.numpy()
-
-
-def closed_rings(labels):
-    """(x, y, z, t) labels without the left ventricle in slices at either end of the stack whose muscle is no ring.
-
-    Most readers count a basal slice when at least half of its cavity is bordered by muscle.
-    """
-    labels = labels.copy()
-    for t in range(labels.shape[3]):
-        for order in (range(labels.shape[2]), range(labels.shape[2] - 1, -1, -1)):
-            for z in order:
-                plane = labels[:, :, z, t]
-                if (plane == LABELS["LV"]).any() and ring_share(tidy_labels(plane)) >= MIN_RING_SHARE:
-                    break
-                plane[np.isin(plane, [LABELS["LV"], LABELS["MYO"]])] = LABELS["background"]
-    return labels
 
 
 def track(hinge_heat, apex_heat, labels):

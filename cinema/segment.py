@@ -17,6 +17,7 @@ from cinema.datasets.reading import describe
 from cinema.geometry import tidy_labels
 from cinema.terms import LABELS, VIEW_NAMES, VIEWS
 
+FAR_APART_MM = 12.0
 RESULTS = (*[f"{view}.nii.gz" for view in VIEWS], "metrics.json", "report.html")
 
 
@@ -103,7 +104,8 @@ def _tidy(labels):
 
 
 def measured(reading, labels, landmarks):
-    """(metrics, labels, notes); slices beyond the mitral valve lose their LV where the long axis shows the valve."""
+    """(metrics, labels, notes); slices that are no ventricle lose their LV: beyond the mitral valve where the long axis
+    shows it, or with less than half a ring of muscle."""
     study, notes = reading.study, []
     metrics = dict.fromkeys(("LVEDV", "LVESV", "LVEF", "RVEDV", "RVESV", "RVEF", "LVM", "ed_frame", "es_frame"))
     metrics |= {"lv_volumes": [], "rv_volumes": []}
@@ -111,16 +113,25 @@ def measured(reading, labels, landmarks):
     if "sax" in labels:
         sax, whole = views["sax"], labels["sax"]
         beyond = measure.beyond_valve(whole, sax.affine, landmarks, {view: views[view].affine for view in landmarks})
-        labels = labels | {"sax": measure.without_atrium(whole, beyond)}
+        is_open = measure.open_rings(whole)
+        labels = labels | {"sax": measure.without_atrium(whole, beyond | is_open)}
         known = (sax.spacing_mm, reading.sax_positions_mm, study.ed_frame, study.es_frame)
         metrics |= measure.sax_metrics(labels["sax"], *known)
-        if beyond.any():
+        if (beyond | is_open).any():
             uncut = measure.sax_metrics(whole, *known)
             metrics["all_slices"] = {name: uncut[name] for name in ("LVEDV", "LVESV", "LVEF", "LVM")}
-            notes.append(f"the long axis shows the mitral valve: up to {beyond.sum(axis=0).max()} basal short-axis "
-                         "slice(s) beyond it count as atrium; all_slices in metrics.json has the numbers without that")
-        if np.isfinite(reading.sax_positions_mm).sum() < 2:
+            reasons = {"lie beyond the mitral valve seen in the long axis": beyond,
+                       "show less than half a ring of muscle": is_open & ~beyond}
+            notes += [f"up to {found.sum(axis=0).max()} short-axis slice(s) a frame {why} and do not count as left "
+                      "ventricle; all_slices in metrics.json has the numbers with them"
+                      for why, found in reasons.items() if found.any()]
+        places = reading.sax_positions_mm[np.isfinite(reading.sax_positions_mm)]
+        if len(places) < 2:
             notes.append("one short-axis slice makes no volume: volumes are 0")
+        elif (apart := float(np.median(np.abs(np.diff(places))))) > FAR_APART_MM:
+            notes.append(f"short-axis slices are {apart:.1f} mm apart (8 to 10 mm is usual): each stands for "
+                         f"{apart:.1f} mm of heart, so that one basal slice more or less moves volumes and EF by several "
+                         "points (notebook 11 measures it)")
     elif labels:
         name = next(iter(labels))
         area = np.sum(labels[name] == LABELS["LV"], axis=(0, 1, 2))

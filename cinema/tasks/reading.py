@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import Dataset
 
-from cinema.geometry import ring_share
+from cinema.geometry import MIN_RING_SHARE, ring_share
 from cinema.metrics import segmentation_rows
 from cinema.phantom.body import CODE
 from cinema.phantom.dress import Look, dress, random_signals, warp
@@ -25,7 +25,6 @@ PIXEL_MM = 1.5
 SIZE = {"sax": 112, "lax": 144}
 GROUP = 6  # neighbouring short-axis slices dressed together
 ALONE = 0.1  # share of items read slice by slice, as an input of one slice will be
-MIN_RING_SHARE = 0.5  # a slice is ventricle if half the border of its cavity is muscle (usual rule for the base)
 MIN_BLOOD_SHARE = 0.12  # of a cavity; below, a reader sees none
 HEAT_SIGMA_MM = 4.0
 HEAT_WEIGHT = 20.0  # heatmaps are mostly zero

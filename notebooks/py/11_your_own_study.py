@@ -183,10 +183,11 @@ save(fig, "11_geometry", cohort=called)
 #
 # *A picture of the whole chest has many bright round things. Which one is the heart?* A first pass of the network over
 # the whole picture says what looks like heart; what moves over the cycle says what beats; their product is cut at 40 %
-# of its peak, and the centre of the largest piece is taken. The lines that do it:
+# of its peak, and the centre of the largest piece is taken. Two more passes look closer, in a window about that centre.
+# The lines that do it:
 
 # %%
-Code(inspect.getsource(OwnReader.find_heart), language="python")
+Code(inspect.getsource(OwnReader.find_heart) + inspect.getsource(OwnReader._refined), language="python")
 
 # %%
 reader = OwnReader()
@@ -217,9 +218,11 @@ Markdown(f"*Reading.* {text}")
 # ## Masks
 #
 # One call does what the command does: it reads the folder, finds the heart, segments every frame of every view in the
-# eight rotations and mirrors of a square, averages, keeps one piece per structure, takes slices beyond the mitral
-# valve out of the ventricle where the long axis shows the valve, and writes all files together at the end. The masks
-# below are read back from those files, as you would.
+# eight rotations and mirrors of a square, averages, keeps one piece per structure, and writes all files together at the
+# end. The short-axis network sees each slice between its neighbours: whether a bright round thing is ventricle or
+# atrium is easier to say when one knows what lies below. A basal slice does not count as left ventricle if it lies beyond
+# the mitral valve, where the long axis shows the valve, or if less than half of its cavity is bordered by muscle, which
+# is how most readers decide. The masks below are read back from those files, as you would.
 
 # %%
 found_numbers = segment(source, work / "out")
@@ -437,7 +440,7 @@ Markdown(f"*Reading.* With noise of 2 mm in each coordinate the extremes add "
 # *How far are the numbers off in other people?* The same reader, the same rules, on virtual people it has not met: half
 # with normal hearts, the others with infarcts, dilated or thick ventricles; three vendors, two field strengths; some
 # with poor images. Two frames each, ED and ES, which are given here and not searched for. Three ways are compared: the
-# network as `segment` uses it, the same with the slices beyond the valve left in, and the exact masks.
+# network as `segment` uses it, the same with the slices taken for atrium left in, and the exact masks.
 
 # %%
 coarse = ((128, 128), (2.0, 2.0))
@@ -500,7 +503,7 @@ results.record("11_people_cut", n_cut, n=len(people))
 worst = by_person["network", "LVEF"].abs().max()
 Markdown(f"*Reading.* The ejection fraction is off by {ef['network'].text(1, ' points')} on average and by {worst:.0f} "
          f"points in the worst case; exact masks of the same slices by {ef['exact masks'].text(1, ' points')}. Slices "
-         f"beyond the valve were taken out in {n_cut} of {len(people)} people, which changed the error by "
+         f"were taken for atrium in {n_cut} of {len(people)} people, which changed the error by "
          f"{cut.text(1, ' points')}: below zero it helps, an interval across zero leaves it open.")
 
 # %% [markdown]
