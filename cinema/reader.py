@@ -25,6 +25,7 @@ from cinema.terms import LABELS
 FOLDER = Path(__file__).resolve().parent.parent / "data" / "weights"
 HINGE_GAP_MM = 15.0  # the two hinges are further apart than this in any adult
 NEAR_LV_MM = 9.0  # a hinge lies at the rim of the cavity
+APICAL = 0.8  # the apex lies in the last fifth of the cavity
 REACH_MM = 18.0  # no point strays further than this from its median over the cycle
 BATCH = 32
 
@@ -109,21 +110,26 @@ class OwnReader:
 def track(hinge_heat, apex_heat, labels):
     """(t, 3, 2) positions of hinge, hinge, apex from heatmaps and labels (n, n, t); the hinge nearer the RV first.
 
-    The tricuspid valve has hinges too: only heat close to the LV counts. A frame that disagrees with the others
-    about where its points are is read again near their median.
+    The tricuspid valve has hinges too: only heat close to the LV counts, and for the apex only where the cavity is
+    far from the mitral valve. A frame that disagrees with the others about where its points are is read again near
+    their median.
     """
-    rows = []
+    hinge_heat, apex_heat = (np.maximum(heat, 1e-6) for heat in (hinge_heat, apex_heat))  # a peak in every window
+    rows, apical = [], np.ones(labels.shape, bool)
     for t in range(labels.shape[-1]):
-        close = ndimage.binary_dilation(labels[..., t] == LABELS["LV"], iterations=round(NEAR_LV_MM / PIXEL_MM))
+        cavity = labels[..., t] == LABELS["LV"]
+        close = ndimage.binary_dilation(cavity, iterations=round(NEAR_LV_MM / PIXEL_MM))
         near = close if close.any() else np.ones_like(close)
-        rows.append([*two_peaks(hinge_heat[..., t] * near), peak(apex_heat[..., t] * near)])
+        hinges = two_peaks(hinge_heat[..., t] * near)
+        apical[..., t] = near & far_from(np.mean(hinges, axis=0), cavity)
+        rows.append([*hinges, peak(apex_heat[..., t] * apical[..., t])])
     marks = np.array(rows)
     for t in range(1, len(marks)):  # the same hinge stays first
         if np.linalg.norm(marks[t, :2] - marks[0, :2]) > np.linalg.norm(marks[t, 1::-1] - marks[0, :2]):
             marks[t, :2] = marks[t, 1::-1]
     usual = np.median(marks, axis=0)
     x, y = np.indices(labels.shape[:2])
-    for k, heat in enumerate((hinge_heat, hinge_heat, apex_heat)):
+    for k, heat in enumerate((hinge_heat, hinge_heat, apex_heat * apical)):
         within = np.hypot(x - usual[k, 0], y - usual[k, 1]) * PIXEL_MM < REACH_MM
         marks[:, k] = [peak(heat[..., t] * within) for t in range(len(marks))]
     marks = ndimage.median_filter(marks, (3, 1, 1), mode="nearest")
@@ -131,6 +137,13 @@ def track(hinge_heat, apex_heat, labels):
     if len(rv) and np.argmin(np.linalg.norm(usual[:2] - rv.mean(axis=0), axis=1)) == 1:
         marks = marks[:, [1, 0, 2]]
     return marks
+
+
+def far_from(point, cavity):
+    """(n, n) booleans: further from `point` than APICAL of the way to the cavity's furthest pixel."""
+    x, y = np.indices(cavity.shape)
+    away = np.hypot(x - point[0], y - point[1])
+    return away > APICAL * away[cavity].max() if cavity.any() else np.ones_like(cavity)
 
 
 def pose(batch, turn):
