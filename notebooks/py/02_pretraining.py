@@ -478,9 +478,8 @@ if ready:
     left = stats.bca(painted.mean(axis=1), np.mean, rng)
     results.record("02_error_shipped", *left, unit="of the mean image's error", claim="C1")
     hours = made["seconds"] / 3600
-    display(Markdown(f"*Reading.* After {made['samples']:,} samples of {made['people']:,} people ({hours:.1f} hours on one "
-                     f"core) it leaves {left.text()} of the mean image's error, this page's training "
-                     f"{share['all'].text()}."))
+    display(Markdown(f"*Reading.* After {made['samples']:,} samples of {made['people']:,} people ({hours:.1f} hours) it "
+                     f"leaves {left.text()} of the mean image's error, this page's training {share['all'].text()}."))
 
 # %% [markdown]
 # **Frozen features.** The same probes on the same patients as above, with the shipped encoder beside the random draws
@@ -513,13 +512,13 @@ if ready:
 
 # %% [markdown]
 # **Fine-tuning.** Frozen features are not how such an encoder is used. Two tasks, masks of the stack (Dice) and EF from
-# end diastole and end systole (error in points), are learnt from 8, 32 or 128 labelled patients by four arms: *pretrained*
-# starts from the shipped encoder and trains everything; *scratch* is the same network from random numbers; in *frozen
-# pretrained* and *frozen random* the encoder stays as it is and only the decoder, or the linear head, is trained. The
-# last one matters: a decoder can do much with random convolutions. Steps are equal (160 of two stacks for masks, 50 of
-# eight patients for EF), and each arm has the best of three learning rates, chosen on 16 validation patients with 32
-# labels. Three seeds each, with other labelled patients where there are enough. Tests: 40 patients of the same scanners
-# and 40 of other hospitals and vendors (M&Ms-like).
+# end diastole and end systole (error in points), are learnt from 8, 32 or 128 labelled patients by four arms:
+# *pretrained* starts from the shipped encoder and trains everything; *scratch* is the same network from random numbers;
+# in *frozen pretrained* and *frozen random* the encoder stays as it is and only the decoder, or the linear head, is
+# trained. The last one matters: a decoder can do much with random convolutions. Steps are equal (160 of two stacks for
+# masks, 50 of eight patients for EF), and each arm has the best of three learning rates, chosen on 16 validation
+# patients with 32 labels. Three seeds each, with other labelled patients where there are enough. Tests: 40 patients of
+# the same scanners and 40 of other hospitals and vendors (M&Ms-like).
 #
 # For EF both frames go through the encoder one by one, and a linear head sees the two sets of features side by side.
 # Given as two channels, the copied first convolution would only see their sum, and lose what EF is about.
@@ -546,7 +545,7 @@ if ready:
                   for arm, part in rows.items()}
         single = {arm: list(part.groupby(["labels", "seed"])[value].mean().droplevel("seed").items())
                   for arm, part in rows.items()}
-        words = {"dice": "Dice", "ef": "EF error"}[value]
+        words = {"dice": "Dice", "ef": "EF error (points)"}[value]
         comparisons.trends(ax, points, f"Labelled patients ({where})", words, single)
         ax.axhline(blind.loc[where, value], color=style.GREY, ls=":", lw=0.8)
     axes[0, 0].legend(title="dotted: no image", title_fontsize=7)
@@ -561,12 +560,14 @@ if ready:
     couples = (("pretrained", "scratch"), ("frozen pretrained", "frozen random"))
     versus = [(*couple, n) for couple in couples for n in sorted(tuned["labels"].unique())]
     mean = contrast.per_patient(tuned.assign(ef=-tuned["ef"]), ["dice", "ef"], by=("arm", "labels"))
+    levels = (0.95, 1 - 0.05 / len(versus))
     gained = {(value, *row): [contrast.difference(mean[mean["labels"] == row[2]], *row[:2], rng, value, level=level)
-                              for level in (0.95, 1 - 0.05 / len(versus))] for value in ("dice", "ef") for row in versus}
+                              for level in levels] for value in ("dice", "ef") for row in versus}
     fig, axes = style.figure(columns=2, height=2.6, cols=2, sharey=True)
     for ax, value, words in zip(axes, ("dice", "ef"), ("Gain of Dice", "EF error saved (points)")):
-        rows = {f"{a} − {b}, {n} labels": gained[value, a, b, n] for a, b, n in versus}
+        rows = {f"{a} − {b}, {n} labels".replace("− frozen ", "− "): gained[value, a, b, n] for a, b, n in versus}
         comparisons.differences(ax, rows, words)
+    axes[1].set_title("")
     save(fig, "02_fine_tuning_gain")
 
 # %%
@@ -577,8 +578,8 @@ if ready:
         f"{a} against {b}, {n} labels: {contrast.verdict(gained[value, a, b, n][1])} "
         f"({gained[value, a, b, n][0].text(3 if value == 'dice' else 1)})" for a, b, n in versus) + "."
         for value, words in (("dice", "Masks, Dice"), ("ef", "EF, points of error saved"))) + " The words go by the "
-        "intervals corrected for the rows of a panel. \"Not shown to differ\" means just that: at this size, with these "
-        "labels and so few steps, nobody could tell by these patients which of the two had been pretrained."))
+        "intervals corrected for the rows of a panel. \"Not shown to differ\" means just that: at this size and with "
+        "so few steps, these patients do not tell which of the two had been pretrained."))
 
 # %% [markdown]
 # The first pair is the one that counts for whoever has labels; the second shows what the encoder itself knows, with
