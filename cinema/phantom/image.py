@@ -34,6 +34,10 @@ RELAXATION = {
     "myocardium": (0.8, 1030, 44, 1471, 44), "lv_blood": (0.95, 1441, 250, 1932, 230),
     "papillary": (0.8, 1030, 46, 1471, 46),
 }
+# Lung is no even black: vessels too small for the map and gravity, about as bright and as uneven as in real images.
+LUNG_LEVEL, LUNG_SPREAD = 3.2, 0.7
+# Receiver noise where there is no signal, relative to that in blood: parallel imaging, flow and filters add the rest.
+QUIET_NOISE = 0.35
 FAT = np.array([name in ("fat", "heart_fat") for name in TISSUES])
 BLOOD = [CODE[name] for name in ("atrial_blood", "aorta", "pulmonary_blood", "vein", "rv_blood", "lv_blood")]
 # Where in its volume a voxel is sampled, in voxel units: spread in plane and through the slice at once.
@@ -189,7 +193,10 @@ def acquire(heart, acquisition, phases, grid=SMALL_GRID, views=VIEWS):
         rng = np.random.default_rng([acquisition.seed, 13, VIEWS.index(view)])
         signals = tissue_signals(acquisition, np.random.default_rng([heart.detail_seed, 14]))
         texture = 1 + 0.06 * noise(where.heart_mm, 6.0, 3, rng.uniform(0, 64, 3)).reshape(tissues[0].shape).mean(0)
-        clean = np.stack([signals[t].mean(axis=0) * texture for t in tissues], axis=-1)
+        lungs = LUNG_LEVEL * np.exp(LUNG_SPREAD * noise(where.heart_mm, 20.0, 0, rng.uniform(0, 64, 3)))
+        lungs = lungs.reshape(tissues[0].shape)
+        clean = np.stack([np.where(t == CODE["lung"], signals[t] * lungs, signals[t]).mean(axis=0) * texture
+                          for t in tissues], axis=-1)
         image = _scan(clean, plane, acquisition, heart, rng)
         labels = np.stack([majority_label(t) for t in tissues], axis=-1)
         marks = landmarks(heart, plane, phases) if view in LAX_VIEWS else None
@@ -200,7 +207,7 @@ def acquire(heart, acquisition, phases, grid=SMALL_GRID, views=VIEWS):
 
 def _scan(clean, plane, acquisition, heart, rng):
     """Point spread, mis-gating, ghosts, shading, bands, receiver noise: (x, y, z, t) signal -> magnitude image."""
-    width = acquisition.blur_mm / plane.spacing_mm[0] + 0.25
+    width = acquisition.blur_mm / plane.spacing_mm[0] + 0.2
     image = gaussian_filter1d(gaussian_filter1d(clean, width, 0), width, 1)
     if acquisition.misgating and image.shape[-1] > 2:
         neighbours = (np.roll(image, 1, -1) + np.roll(image, -1, -1)) / 2
@@ -208,8 +215,8 @@ def _scan(clean, plane, acquisition, heart, rng):
     if acquisition.ghosting:
         image = image + acquisition.ghosting * np.roll(image, image.shape[1] // 2, axis=1)
     image = image * shading(plane, acquisition, heart, rng)[..., None]
-    sigma = 0.6 / acquisition.snr
-    noisy = np.hypot(0.6 * image + rng.normal(0, sigma, image.shape), rng.normal(0, sigma, image.shape))
+    sigma = 0.6 / acquisition.snr * (QUIET_NOISE + (1 - QUIET_NOISE) * np.clip(np.abs(image), 0, 1))
+    noisy = np.hypot(0.6 * image + sigma * rng.normal(0, 1, image.shape), sigma * rng.normal(0, 1, image.shape))
     return noisy.astype(np.float32)
 
 

@@ -160,7 +160,7 @@ def acquisition(rng, role, scanner, attributes):
         vendor=style.vendor, field_t=style.field_t, flip_deg=rng.uniform(*style.flip_deg), tr_ms=tr_ms,
         te_ms=tr_ms * rng.uniform(0.42, 0.5), slice_thickness_mm=rng.uniform(*role.slice_thickness_mm), snr=snr,
         plane_error_deg=rng.uniform(2.0, 5.0), breath_shift_mm=min(rng.lognormal(*BREATH_SHIFT_MM), 6.0),
-        coil_shading=rng.uniform(*style.shading), blur_mm=0.45 * rng.uniform(*role.pixel_mm) * style.sharpness,
+        coil_shading=rng.uniform(*style.shading), blur_mm=0.38 * rng.uniform(*role.pixel_mm) * style.sharpness,
         banding=rng.uniform(0.2, 0.8) if u[1] < style.banding_share else 0.0,
         misgating=rng.uniform(0.1, 0.5) if u[2] < MISGATING_SHARE else 0.0,
         ghosting=rng.uniform(0.05, 0.2) if u[3] < GHOSTING_SHARE else 0.0, seed=int(rng.integers(2**31)))

@@ -22,13 +22,14 @@ from cinema import measure, realism, segment
 from cinema.datasets import read_input
 from cinema.datasets.nifti import nifti_files
 from cinema.phantom import cohort
+from cinema.phantom.library import LIBRARY_VERSION
 from cinema.study import View
 from cinema.tasks import reading
 from cinema.terms import LABELS
 
 ROLES = ("acdc", "mnms", "mnms2")
 GRID = {"sax": ((144, 144, 9), (1.5, 1.5, 10.0)), "lax_4c": ((16, 16), (10.0, 10.0))}
-VISITS = 60  # looks at a training heart until one shows its middle
+VISITS = 20  # looks at a training heart until one shows its middle
 LEAST_MM2 = {"ED": 500, "ES": 250}  # LV area of a training slice that counts as middle
 
 
@@ -73,9 +74,9 @@ def training_views(folder, n):
                 continue
             item = data[index]
             phase = {0: "ED", 1: "ES"}.get(item["frame"])
-            label = item["label"]["sax"].numpy()
-            if phase and phase not in kept.setdefault(heart, {}) and is_middle(label, phase):
-                kept[heart][phase] = item["image"]["sax"][0].numpy(), label
+            for image, label in zip(item["image"]["sax"].numpy(), item["label"]["sax"].numpy()):
+                if phase and phase not in kept.setdefault(heart, {}) and is_middle(label, phase):
+                    kept[heart][phase] = image, label
     both = {heart: [pair[phase] for phase in ("ED", "ES")] for heart, pair in kept.items() if len(pair) == 2}
     affine, views = np.diag([reading.PIXEL_MM, reading.PIXEL_MM, 10.0, 1.0]), {}
     for heart, pair in both.items():
@@ -115,7 +116,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("real", nargs="+")
     parser.add_argument("--n", type=int, default=24, help="virtual people of each kind")
-    parser.add_argument("--library", default="data/work/laptop/library")
+    parser.add_argument("--library", default=f"data/work/laptop/library_{LIBRARY_VERSION}")
     parser.add_argument("--weights", help="folder of readers (default: the shipped ones)")
     parser.add_argument("--keep", type=Path, help="CSV of the real numbers: read if it is there, else written")
     options = parser.parse_args()
