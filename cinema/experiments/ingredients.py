@@ -16,13 +16,14 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from cinema import shipping
+from cinema.measure import open_rings, without_atrium
 from cinema.metrics import dice
 from cinema.models.reader import Reader
 from cinema.phantom import cohort
 from cinema.phantom.body import CODE, LABEL_OF, TISSUES
 from cinema.phantom.dress import Look, dress, random_signals
 from cinema.phantom.image import Acquisition, tissue_signals
-from cinema.reader import OwnReader, closed_rings
+from cinema.reader import OwnReader
 from cinema.study import load_study, study_paths
 from cinema.tasks import reading
 from cinema.terms import LABELS, SMALL_GRID, STRUCTURES
@@ -157,7 +158,7 @@ def train_and_test(arm, seed, recipe, library, n_hearts, patients, folder):
 def scores(model, patients):
     """Rows of one network; patients: role -> study files in the order of their indices.
 
-    The truth counts as ventricle what the reader counts: slices whose cavity is bordered by muscle (closed_rings).
+    In the truth as in the reading, only slices whose cavity is bordered by muscle count as ventricle (`counted`).
     """
     own, rows = OnePose(model), []
     for role, paths in patients.items():
@@ -165,13 +166,18 @@ def scores(model, patients):
             view = load_study(path, ["sax"]).views["sax"]
             for stored in STORED:
                 turn = 0 if stored == STORED[0] else 1 + index % 7
-                true, image = closed_rings(turned(view.labels, turn)), turned(view.image, turn)
-                found = own.predict_sax(image, view.spacing_mm)
+                true, image = counted(turned(view.labels, turn)), turned(view.image, turn)
+                found = counted(own.predict_sax(image, view.spacing_mm))
                 overlap = {s: [dice(found[..., t] == LABELS[s], true[..., t] == LABELS[s]) for t in (0, 1)]
                            for s in STRUCTURES}
                 rows += [{"cohort": role, "patient": index, "stored": stored, "structure": structure,
                           "dice_ed": ed, "dice_es": es} for structure, (ed, es) in overlap.items()]
     return rows
+
+
+def counted(labels):
+    """(x, y, z, t) labels without the left ventricle of open slices at either end, as `segment` counts them."""
+    return without_atrium(labels, open_rings(labels))
 
 
 def turned(array, turn):

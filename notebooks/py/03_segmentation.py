@@ -652,7 +652,7 @@ Markdown("*Reading.* Without places in the tokens, mean Dice falls by " + "; ".j
 # All are tested on people of the two cohorts nobody trained on, imaged as scanners do it (contrast from relaxation
 # times, four vendors, 1.5 and 3 T), which dressing does not imitate. Each is read twice: as scanned, and turned or
 # mirrored, since archives and challenges store slices in every way. Test truth is the same for all arms; at either end
-# of the stack it counts slices whose cavity is at least half bordered by muscle, as the reader does.
+# of the stack it counts slices whose cavity is at least half bordered by muscle, as `segment` does.
 #
 # Sixteen trainings take about 45 minutes of one core, more than a page may. They are therefore an experiment of their
 # own, `python3 -m cinema experiment ingredients`, whose table is read here. A row of it is one arm, seed, patient, way
