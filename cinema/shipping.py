@@ -45,7 +45,7 @@ class Kind:
 
 
 RECIPES = {"ci": Recipe(n_hearts=28, visits=4, steps=6), "laptop": Recipe(n_hearts=640, visits=4, steps=7000)}
-KINDS = {"reader_sax": Kind("sax", 3, 4, 4, 1.0), "reader_lax": Kind("lax", 1, 6, 16, 0.5)}
+KINDS = {"reader_sax": Kind("sax", 3, 4, 4, 1.0), "reader_lax": Kind("lax", 1, 6, 16, 0.56)}
 NAMES = (*KINDS, "cinema_small")
 
 
