@@ -46,7 +46,7 @@ class Recipe:
     n_rate_labels: int = 32
     n_val: int = 16
     n_test: int = 40
-    mask_steps: int = 160
+    mask_steps: int = 110
     ef_steps: int = 50
     dec_chans: tuple = (8, 32, 64)
 

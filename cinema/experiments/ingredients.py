@@ -81,7 +81,7 @@ class Recipe:
     """How large the experiment is: seeds per arm, optimiser steps, UNet channels, test patients per cohort."""
 
     seeds: int = 2
-    steps: int = 600
+    steps: int = 400
     chans: tuple = (16, 32, 64, 80)
     n_test: int = 12
     visits: int = 8

@@ -515,7 +515,7 @@ if ready:
 # end diastole and end systole (error in points), are learnt from 8, 32 or 128 labelled patients by four arms:
 # *pretrained* starts from the shipped encoder and trains everything; *scratch* is the same network from random numbers;
 # in *frozen pretrained* and *frozen random* the encoder stays as it is and only the decoder, or the linear head, is
-# trained. The last one matters: a decoder can do much with random convolutions. Steps are equal (160 of two stacks for
+# trained. The last one matters: a decoder can do much with random convolutions. Steps are equal (110 of two stacks for
 # masks, 50 of eight patients for EF), and each arm has the best of three learning rates, chosen on 16 validation
 # patients with 32 labels. Three seeds each, with other labelled patients where there are enough. Tests: 40 patients of
 # the same scanners and 40 of other hospitals and vendors (M&Ms-like).
@@ -523,7 +523,7 @@ if ready:
 # For EF both frames go through the encoder one by one, and a linear head sees the two sets of features side by side.
 # Given as two channels, the copied first convolution would only see their sum, and lose what EF is about.
 #
-# That is 88 trainings, about 40 minutes of one core and too much for a page: `python3 -m cinema experiment fine_tuning`
+# That is 88 trainings, about 30 minutes of one core and too much for a page: `python3 -m cinema experiment fine_tuning`
 # wrote the tables read here, one row for each arm, number of labels, seed and patient.
 
 # %%

@@ -637,7 +637,7 @@ Markdown("*Reading.* Without places in the tokens, mean Dice falls by " + "; ".j
 # short-axis reader, the default of `python3 -m cinema segment`, learns from tissue maps of several hundred very
 # different hearts, dressed anew at every visit: other signals of the tissues, another pose and scale, an elastic
 # warp, blood that flows, bright things nobody foresaw, shading, ringing, noise. Which of these matter? One is left
-# out at a time, and a small reader (0.5 million parameters) is trained for the same 600 steps of 24 slices:
+# out at a time, and a small reader (0.5 million parameters) is trained for the same 400 steps of 24 slices:
 #
 # | arm | what is missing |
 # |---|---|
@@ -654,7 +654,7 @@ Markdown("*Reading.* Without places in the tokens, mean Dice falls by " + "; ".j
 # mirrored, since archives and challenges store slices in every way. Test truth is the same for all arms; at either end
 # of the stack it counts slices whose cavity is at least half bordered by muscle, as `segment` does.
 #
-# Sixteen trainings take about 45 minutes of one core, more than a page may. They are therefore an experiment of their
+# Sixteen trainings take about 30 minutes of one core, more than a page may. They are therefore an experiment of their
 # own, `python3 -m cinema experiment ingredients`, whose table is read here. A row of it is one arm, seed, patient, way
 # of storing and structure; what is done with it below is done on this page.
 
