@@ -10,7 +10,7 @@ from cinema.terms import LABELS, MYOCARDIUM_DENSITY_G_PER_ML
 
 SMOOTH_FRAMES = 1.0  # standard deviation of the smoothing of curves over time
 MIN_SMOOTHED = 8  # frames; fewer are not a curve
-VALVE_MARGIN_MM = 3.0  # landmarks err by about this much
+MAX_COVERAGE = 1.5  # of the most basal slice: what lies further up should have been a slice of its own
 MAX_VALVE_TILT_DEG = 40.0
 
 
@@ -22,10 +22,13 @@ def smooth(curve):
     return ndimage.gaussian_filter1d(curve, SMOOTH_FRAMES, axis=0, mode="nearest")
 
 
-def volumes_ml(labels, spacing_mm, positions_mm, structure):
-    """(t,) volumes of a structure in an (x, y, z, t) label map by disc summation with real slice distances."""
+def volumes_ml(labels, spacing_mm, positions_mm, structure, coverage=1.0):
+    """(t,) volumes of a structure in an (x, y, z, t) label map by disc summation with real slice distances.
+
+    coverage: (z, t) share of a slice's distance that counts (`valve_coverage`); may exceed 1.
+    """
     area_mm2 = np.sum(labels == LABELS[structure], axis=(0, 1)) * spacing_mm[0] * spacing_mm[1]
-    return slice_widths_mm(positions_mm) @ area_mm2 / 1000.0  # 1 ml = 1000 mm^3
+    return slice_widths_mm(positions_mm) @ (area_mm2 * coverage) / 1000.0  # 1 ml = 1000 mm^3
 
 
 def extreme_frames(lv_volumes, ed_frame=None, es_frame=None):
@@ -35,12 +38,14 @@ def extreme_frames(lv_volumes, ed_frame=None, es_frame=None):
             int(np.argmin(curve)) if es_frame is None else es_frame)
 
 
-def sax_metrics(labels, spacing_mm, positions_mm, ed_frame=None, es_frame=None):
+def sax_metrics(labels, spacing_mm, positions_mm, ed_frame=None, es_frame=None, coverage=1.0):
     """Volumes (ml), ejection fractions (percent), LV mass (g) and ED/ES frames of short-axis labels.
 
-    A study of one frame has no ES: what needs it is None.
+    coverage: of the slices by the LV and its wall (`valve_coverage`). A study of one frame has no ES: what needs it
+    is None.
     """
-    lv, rv, myo = (volumes_ml(labels, spacing_mm, positions_mm, name) for name in ("LV", "RV", "MYO"))
+    lv, myo = (volumes_ml(labels, spacing_mm, positions_mm, name, coverage) for name in ("LV", "MYO"))
+    rv = volumes_ml(labels, spacing_mm, positions_mm, "RV")
     ed, es = extreme_frames(lv, ed_frame, es_frame)
     if labels.shape[3] == 1:
         ed, es = (None, 0) if es_frame is not None else (0, None)
@@ -69,17 +74,17 @@ def lax_metrics(landmarks, spacings_mm):
     }
 
 
-def beyond_valve(labels, affine, landmarks, affines):
-    """(z, t) booleans: slices whose LV lies on the atrial side of the mitral valve at that frame.
+def valve_distance_mm(labels, affine, landmarks, affines):
+    """(z, t) distance along the stack from the mitral valve to the middle of the LV in each slice, positive toward the
+    apex; NaN where a slice has no LV or the valve is not known.
 
     labels: (x, y, z, t) short axis; landmarks: view -> (t', 3, 2) pixels of hinge, hinge, apex; affines: view -> of
-    those images. The valve plane is fitted to the hinges of all views at the same part of the cycle. All False
+    those images. The valve plane is fitted to the hinges of all views at the same part of the cycle. It is not known
     where fewer than two views show it, or where it is tilted more than a valve is.
     """
-    beyond = np.zeros(labels.shape[2:], bool)
-    margin_mm = max(VALVE_MARGIN_MM, spacing_mm(affine)[2] / 2)  # a slice stands for half its distance on either side
+    distance = np.full(labels.shape[2:], np.nan)
     if len(landmarks) < 2:
-        return beyond
+        return distance
     index = np.stack(np.meshgrid(*map(np.arange, labels.shape[:2]), indexing="ij"), axis=-1)
     for t in range(labels.shape[3]):
         hinges, apices = [], []
@@ -91,14 +96,33 @@ def beyond_valve(labels, affine, landmarks, affines):
         middle = np.mean(hinges, axis=0)
         across = np.linalg.svd(np.array(hinges) - middle)[2][2]
         across = across * np.sign(across @ (np.mean(apices, axis=0) - middle) or 1.0)  # towards the apex
-        if abs(across @ normal(affine)) < np.cos(np.radians(MAX_VALVE_TILT_DEG)):
+        upright = abs(across @ normal(affine))
+        if upright < np.cos(np.radians(MAX_VALVE_TILT_DEG)):
             continue
         for z in range(labels.shape[2]):
             lv = labels[:, :, z, t] == LABELS["LV"]
             if lv.any():
                 centre = to_world(affine, [*index[lv].mean(axis=0), z])
-                beyond[z, t] = across @ (centre - middle) < -margin_mm
-    return beyond
+                distance[z, t] = across @ (centre - middle) / upright
+    return distance
+
+
+def valve_coverage(distance_mm, positions_mm):
+    """(z, t) share of each slice's distance that lies on the ventricle's side of the valve.
+
+    A slice stands for half the distance to its neighbours. Where the valve cuts through that, only what lies below
+    counts; the most basal slice stands for all up to the valve, as far as MAX_COVERAGE. 0: the slice is atrium.
+    distance_mm: (z, t), of `valve_distance_mm`; where it is NaN, coverage is 1.
+    """
+    widths = np.maximum(slice_widths_mm(positions_mm), 1e-6)[:, None]
+    reach = distance_mm / widths + 0.5
+    covered = np.clip(reach, 0, 1)
+    for t in range(distance_mm.shape[1]):
+        below = np.flatnonzero(reach[:, t] > 0)  # NaN is not
+        if len(below):
+            top = below[np.argmin(distance_mm[below, t])]
+            covered[top, t] = min(reach[top, t], MAX_COVERAGE)
+    return np.where(np.isnan(distance_mm), 1.0, covered)
 
 
 def open_rings(labels):

@@ -63,7 +63,7 @@ def _numbers(metrics):
     for key, text, unit in (("MAPSE", "MAPSE", "mm"), ("GLshortening", "long-axis shortening", "%")):
         rows += [(f"{text}, {VIEW_NAMES[view]}", value, unit) for view, value in metrics[key].items()]
     if "all_slices" in metrics:
-        rows += [(f"{text}, slices taken for atrium included", metrics["all_slices"][key], unit)
+        rows += [(f"{text}, plain sum of all slices", metrics["all_slices"][key], unit)
                  for key, text, unit in NUMBERS if metrics["all_slices"].get(key) is not None]
     return "<table>" + "".join(f"<tr><td>{text}</td><td class=n>{value:.1f}</td><td>{unit}</td></tr>"
                                for text, value, unit in rows) + "</table>"

@@ -104,34 +104,36 @@ def _tidy(labels):
 
 
 def measured(reading, labels, landmarks):
-    """(metrics, labels, notes); slices that are no ventricle lose their LV: beyond the mitral valve where the long axis
-    shows it, or with less than half a ring of muscle."""
+    """(metrics, labels, notes). The LV ends at the mitral valve where the long axis shows it, elsewhere with the first
+    slice that has at least half a ring of muscle; slices further back lose their LV."""
     study, notes = reading.study, []
     metrics = dict.fromkeys(("LVEDV", "LVESV", "LVEF", "RVEDV", "RVESV", "RVEF", "LVM", "ed_frame", "es_frame"))
     metrics |= {"lv_volumes": [], "rv_volumes": []}
     views = study.views
     if "sax" in labels:
         sax, whole = views["sax"], labels["sax"]
-        beyond = measure.beyond_valve(whole, sax.affine, landmarks, {view: views[view].affine for view in landmarks})
-        is_open = measure.open_rings(whole)
+        affines, positions = {view: views[view].affine for view in landmarks}, reading.sax_positions_mm
+        distance = measure.valve_distance_mm(whole, sax.affine, landmarks, affines)
+        coverage = measure.valve_coverage(distance, positions)
+        beyond, is_open = coverage == 0, measure.open_rings(whole) & np.isnan(distance)
         labels = labels | {"sax": measure.without_atrium(whole, beyond | is_open)}
-        known = (sax.spacing_mm, reading.sax_positions_mm, study.ed_frame, study.es_frame)
-        metrics |= measure.sax_metrics(labels["sax"], *known)
-        if (beyond | is_open).any():
-            uncut = measure.sax_metrics(whole, *known)
-            metrics["all_slices"] = {name: uncut[name] for name in ("LVEDV", "LVESV", "LVEF", "LVM")}
-            reasons = {"lie beyond the mitral valve seen in the long axis": beyond,
-                       "show less than half a ring of muscle": is_open & ~beyond}
-            notes += [f"up to {found.sum(axis=0).max()} short-axis slice(s) a frame {why} and do not count as left "
-                      "ventricle; all_slices in metrics.json has the numbers with them"
-                      for why, found in reasons.items() if found.any()]
-        places = reading.sax_positions_mm[np.isfinite(reading.sax_positions_mm)]
+        known = (sax.spacing_mm, positions, study.ed_frame, study.es_frame)
+        metrics |= measure.sax_metrics(labels["sax"], *known, coverage)
+        if np.isfinite(distance).any() or is_open.any():
+            plain = measure.sax_metrics(whole, *known)
+            metrics["all_slices"] = {name: plain[name] for name in ("LVEDV", "LVESV", "LVEF", "LVM")}
+        notes += [f"{what}; all_slices in metrics.json has the numbers without that" for what, found in (
+            ("the long axis shows the mitral valve: the most basal short-axis slice counts up to there, and up to "
+             f"{beyond.sum(axis=0).max()} slice(s) a frame beyond it do not count as left ventricle",
+             np.isfinite(distance)),
+            (f"up to {is_open.sum(axis=0).max()} short-axis slice(s) a frame show less than half a ring of muscle and do "
+             "not count as left ventricle", is_open)) if found.any()]
+        places = positions[np.isfinite(positions)]
         if len(places) < 2:
             notes.append("one short-axis slice makes no volume: volumes are 0")
         elif (apart := float(np.median(np.abs(np.diff(places))))) > FAR_APART_MM:
-            notes.append(f"short-axis slices are {apart:.1f} mm apart (8 to 10 mm is usual): each stands for "
-                         f"{apart:.1f} mm of heart, so that one basal slice more or less moves volumes and EF by several "
-                         "points (notebook 11 measures it)")
+            notes.append(f"with slices {apart:.1f} mm apart (8 to 10 mm is usual) one basal slice more or less moves "
+                         "volumes and EF by several points (notebook 11 measures it)")
     elif labels:
         name = next(iter(labels))
         area = np.sum(labels[name] == LABELS["LV"], axis=(0, 1, 2))
