@@ -11,11 +11,13 @@ import torch
 from scipy import ndimage
 
 from cinema.geometry import (
+    MIN_RING_SHARE,
     from_grid,
     largest_component,
     moving_centre,
     points_from_grid,
     points_to_grid,
+    ring_share,
     to_grid,
 )
 from cinema.models.weights import restore
@@ -46,7 +48,7 @@ class OwnReader:
 
     def predict_sax(self, image, spacing_mm):
         """(x, y, z, t) image, slices in order -> (x, y, z, t) uint8 labels on the same grid."""
-        return self._read("sax", np.asarray(image, np.float32), spacing_mm)[0]
+        return without_remnants(self._read("sax", np.asarray(image, np.float32), spacing_mm)[0])
 
     def predict_lax(self, image, spacing_mm):
         """(x, y, 1, t) image -> labels of the same shape and (t, 3, 2) pixel positions of hinge, hinge, apex."""
@@ -105,6 +107,30 @@ class OwnReader:
             out.append(mean.cpu())
         out = torch.cat(out).reshape(t, z, -1, n, n).permute(3, 4, 1, 0, 2)
         return out.numpy()
+
+
+def without_remnants(labels):
+    """(x, y, z, t) labels without pieces of RV that do not go on: at either end of the stack.
+
+    A slice that does not count as left ventricle shows RV only if that is at least half as large as in the next slice
+    (a smaller piece is the pulmonary trunk or an atrium); and toward the apex the RV does not grow.
+    """
+    labels, n = labels.copy(), labels.shape[2]
+    for t in range(labels.shape[3]):
+        planes = np.moveaxis(labels[..., t], 2, 0)  # a view: writing it writes `labels`
+        rv = np.sum(planes == LABELS["RV"], axis=(1, 2))
+        left = np.array([np.isin(plane, [LABELS["MYO"], LABELS["LV"]]).sum() * (ring_share(plane) >= MIN_RING_SHARE)
+                         for plane in planes])
+        halves = np.array_split(left[left > 0], 2)
+        base_first = len(halves[1]) == 0 or halves[0].mean() >= halves[1].mean()
+        for order, at_apex in ((range(n - 1), not base_first), (range(n - 1, 0, -1), base_first)):
+            for z in order:
+                further = rv[z + order.step]
+                remnant = left[z] == 0 and rv[z] < 0.5 * further
+                if rv[z] and not (remnant or at_apex and rv[z] > 1.3 * further):
+                    break
+                planes[z][planes[z] == LABELS["RV"]], rv[z] = LABELS["background"], 0
+    return labels
 
 
 def track(hinge_heat, apex_heat, labels):
