@@ -13,11 +13,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main(sync, update, table, root=ROOT):
-    """Do what is asked for, in that order; ValueError if nothing is."""
+    """Do what is asked for, in that order; ValueError if nothing is, or if stored pages might show a patient."""
     if not (sync or update or table):
         raise ValueError("nothing to do; give --sync, --update or --table")
     if sync:
         sync_all(root / "notebooks")
+    if update and (root / "data" / "real").exists():
+        raise ValueError("data/real is there, so pages may show a patient; take it away, run reproduce --only 01 --force "
+                         "and give this command again")
     if update:
         take_outputs(root / "notebooks", root / "report" / "laptop")
     if table:
