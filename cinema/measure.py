@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from cinema.datasets.reading import slice_widths_mm
-from cinema.geometry import MIN_RING_SHARE, normal, ring_share, spacing_mm, to_world
+from cinema.geometry import MIN_RING_SHARE, normal, ring_share, to_world
 from cinema.metrics import ejection_fraction_percent, lv_lengths_mm, mapse_mm, shortening_percent
 from cinema.terms import LABELS, MYOCARDIUM_DENSITY_G_PER_ML
 
@@ -140,6 +140,19 @@ def open_rings(labels):
                     break
                 is_open[z, t] = has_lv
     return is_open
+
+
+def lv_extent(labels, affine, positions_mm, landmarks, affines):
+    """(labels, distance_mm, coverage): short-axis labels without slices that are no left ventricle, and what of the
+    others counts.
+
+    Open rings go first (`open_rings`). Where the long axis shows the valve, the ventricle then ends there
+    (`valve_distance_mm`, `valve_coverage`), so that the slice below an open ring makes up for it.
+    """
+    closed = without_atrium(labels, open_rings(labels))
+    distance_mm = valve_distance_mm(closed, affine, landmarks, affines)
+    coverage = valve_coverage(distance_mm, positions_mm)
+    return without_atrium(closed, coverage == 0), distance_mm, coverage
 
 
 def without_atrium(labels, beyond):

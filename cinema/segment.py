@@ -113,21 +113,18 @@ def measured(reading, labels, landmarks):
     if "sax" in labels:
         sax, whole = views["sax"], labels["sax"]
         affines, positions = {view: views[view].affine for view in landmarks}, reading.sax_positions_mm
-        distance = measure.valve_distance_mm(whole, sax.affine, landmarks, affines)
-        coverage = measure.valve_coverage(distance, positions)
-        beyond, is_open = coverage == 0, measure.open_rings(whole) & np.isnan(distance)
-        labels = labels | {"sax": measure.without_atrium(whole, beyond | is_open)}
+        labels = dict(labels)
+        labels["sax"], distance, coverage = measure.lv_extent(whole, sax.affine, positions, landmarks, affines)
         known = (sax.spacing_mm, positions, study.ed_frame, study.es_frame)
         metrics |= measure.sax_metrics(labels["sax"], *known, coverage)
-        if np.isfinite(distance).any() or is_open.any():
+        gone = np.any(whole != labels["sax"], axis=(0, 1)).sum(axis=0).max()
+        reasons = ["the long axis shows the mitral valve, and the LV ends there"] * int(np.isfinite(distance).any())
+        reasons += [f"up to {gone} basal short-axis slice(s) a frame do not count as LV: behind the valve, or less than "
+                    "half a ring of muscle"] * int(gone > 0)
+        if reasons:
             plain = measure.sax_metrics(whole, *known)
             metrics["all_slices"] = {name: plain[name] for name in ("LVEDV", "LVESV", "LVEF", "LVM")}
-        notes += [f"{what}; all_slices in metrics.json has the numbers without that" for what, found in (
-            ("the long axis shows the mitral valve: the most basal short-axis slice counts up to there, and up to "
-             f"{beyond.sum(axis=0).max()} slice(s) a frame beyond it do not count as left ventricle",
-             np.isfinite(distance)),
-            (f"up to {is_open.sum(axis=0).max()} short-axis slice(s) a frame show less than half a ring of muscle and do "
-             "not count as left ventricle", is_open)) if found.any()]
+            notes.append("; ".join(reasons) + ". all_slices in metrics.json has the numbers of all slices, simply summed")
         places = positions[np.isfinite(positions)]
         if len(places) < 2:
             notes.append("one short-axis slice makes no volume: volumes are 0")

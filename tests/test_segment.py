@@ -265,17 +265,18 @@ def test_the_most_basal_slice_reaches_up_to_the_valve():
     assert (coverage[:3] == 1).all()
 
 
-def test_ending_at_the_valve_halves_the_error_of_thick_slices():
+def test_ending_at_the_valve_more_than_halves_the_error_of_thick_slices():
     """Exact masks and landmarks of virtual hearts, slices 17.7 mm apart: the error left by disc summation."""
     grid = {"sax": ((96, 96, 7), (2.0, 2.0, 17.7)), **dict.fromkeys(LAX_VIEWS, ((96, 96), (2.0, 2.0)))}
     positions, errors = np.arange(7) * 17.7, []
     for index in range(10):
         study = cohort.study(cohort.person("fairness", 900 + index), grid=grid)
         sax, lax = study.views["sax"], {name: study.views[name] for name in LAX_VIEWS}
-        distance = measure.valve_distance_mm(sax.labels, sax.affine, {name: view.landmarks for name, view in lax.items()},
-                                             {name: view.affine for name, view in lax.items()})
-        both = (1.0, measure.valve_coverage(distance, positions))
-        found = [measure.sax_metrics(sax.labels, sax.spacing_mm, positions, 0, 1, coverage) for coverage in both]
+        masks, _, coverage = measure.lv_extent(
+            sax.labels, sax.affine, positions, {name: view.landmarks for name, view in lax.items()},
+            {name: view.affine for name, view in lax.items()})
+        found = [measure.sax_metrics(labels, sax.spacing_mm, positions, 0, 1, share)
+                 for labels, share in ((sax.labels, 1.0), (masks, coverage))]
         errors.append([abs(one["LVEF"] - study.truth["lv_ef_percent"]) for one in found])
     summed, to_the_valve = np.mean(errors, axis=0)
-    assert to_the_valve < 0.5 * summed
+    assert to_the_valve < 0.4 * summed

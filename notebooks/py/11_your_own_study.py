@@ -222,7 +222,7 @@ Markdown(f"*Reading.* {text}")
 # eight rotations and mirrors of a square, averages, keeps one piece per structure, and writes all files together at the
 # end. The short-axis network sees each slice between its neighbours: whether a bright round thing is ventricle or
 # atrium is easier to say when one knows what lies below. Where the long axis shows the mitral valve, the left ventricle
-# ends there, frame by frame: of the most basal slice as much counts as lies below the valve. Elsewhere a slice counts if at
+# ends there, frame by frame: of the most basal slice as much counts as lies below the valve. A slice counts at all if at
 # least half of its cavity is bordered by muscle, which is how most readers decide. The masks below are read back from
 # those files, as you would.
 
@@ -321,16 +321,16 @@ numbers = pd.DataFrame({"unit": {name: unit for name, (_, unit) in NAMES.items()
 
 
 # %%
-def to_valve(study):
-    """(z, t) distance of each slice from the true mitral valve."""
+def exactly(study, positions):
+    """Exact masks of what counts as left ventricle, distance to the exact valve, and the share of each slice."""
     marks, planes = ({name: getattr(study.views[name], what) for name in LAX_VIEWS} for what in ("landmarks", "affine"))
-    return measure.valve_distance_mm(study.views["sax"].labels, study.views["sax"].affine, marks, planes)
+    return measure.lv_extent(study.views["sax"].labels, study.views["sax"].affine, positions, marks, planes)
 
 
 if study:
-    exact_masks, distance = study.views["sax"].labels[:, :, order["sax"]], to_valve(study)[order["sax"]]
-    exact = measure.sax_metrics(exact_masks, sax.spacing_mm, reading.sax_positions_mm,
-                                coverage=measure.valve_coverage(distance, reading.sax_positions_mm))
+    exact_masks, _, counts = exactly(study, reading.sax_positions_mm[order["sax"]])
+    exact = measure.sax_metrics(exact_masks, sax.spacing_mm, reading.sax_positions_mm[order["sax"]], coverage=counts)
+    exact_masks = exact_masks[:, :, order["sax"]]
     numbers["exact masks"] = {name: exact[name] for name in NAMES}
     numbers["true"] = {name: truth[key] for name, (key, _) in NAMES.items()}
 numbers.round(1)
@@ -459,7 +459,7 @@ Markdown(f"*Reading.* With noise of 2 mm in each coordinate the extremes add "
 coarse = ((128, 128), (2.0, 2.0))
 people_grid = {"sax": ((*coarse[0], 11), (*coarse[1], 10.0)), **dict.fromkeys(LAX_VIEWS, coarse)}
 people, LV = [], ("LVEDV", "LVESV", "LVEF", "LVM")
-Code(inspect.getsource(measure.valve_coverage), language="python")
+Code(inspect.getsource(measure.lv_extent) + inspect.getsource(measure.valve_coverage), language="python")
 
 # %%
 for index in range(1, n_people + 1):
@@ -469,10 +469,11 @@ for index in range(1, n_people + 1):
     values, labels, _ = measured(one, labels, landmarks)
     values |= {what: np.mean(list(values[what].values())) for what in ("MAPSE", "GLshortening")}
     stack = one.study.views["sax"]
-    exactly = partial(measure.sax_metrics, stack.labels, stack.spacing_mm, one.sax_positions_mm, 0, 1)
+    masks_of, _, counts = exactly(one.study, one.sax_positions_mm)
+    exact, plain = (measure.sax_metrics(stack_labels, stack.spacing_mm, one.sax_positions_mm, 0, 1, share)
+                    for stack_labels, share in ((masks_of, counts), (stack.labels, 1.0)))
     summed = {name: values[name] for name in LV} | values.get("all_slices", {})
-    exact = exactly(measure.valve_coverage(to_valve(one.study), one.sax_positions_mm))
-    people.append({"network": values, "network, summed": summed, "exact": exact, "exact, summed": exactly(),
+    people.append({"network": values, "network, summed": summed, "exact": exact, "exact, summed": plain,
                    "of": one, "labels": labels["sax"]})
 
 # %%
@@ -598,8 +599,9 @@ alone = []
 for one, n in product(people, (1, 2, 3)):
     study_of, positions = one["of"].study, one["of"].sax_positions_mm
     view, true_ef = study_of.views["sax"], study_of.truth["lv_ef_percent"]
-    for how, distance in (("summed", None), ("up to the valve", to_valve(study_of))):
-        rows = thinned(view.labels, positions, view.spacing_mm, n, (0, 1), distance)
+    closed, distance, _ = exactly(study_of, positions)
+    for how, labels, to_valve in (("summed", view.labels, None), ("up to the valve", closed, distance)):
+        rows = thinned(labels, positions, view.spacing_mm, n, (0, 1), to_valve)
         alone.append({"distance": f"{10 * n} mm", "slices": how,
                       "error": np.mean([abs(row["LVEF"] - true_ef) for row in rows])})
 alone = pd.DataFrame(alone)
