@@ -1,10 +1,10 @@
-"""What the arms of `experiment fine_tuning` make of a real short axis, through `segment`: Dice per arm and seed.
+"""What the arms of an experiment make of a real short axis, through `segment`: Dice per arm and seed.
 
-    python3 tests/bench/encoder_on_real.py FOLDER [--labels 128]
+    python3 tests/bench/arms_on_real.py ingredients|fine_tuning FOLDER [--labels 128]
 
 FOLDER: NIfTI frames with their masks beside them (ed.nii.gz, ed_gt.nii.gz, es.nii.gz, es_gt.nii.gz). The networks are
-those the experiment left in data/work/laptop; images, grid and standardisation are those of its virtual patients, and
-no real image was trained on. One folder is one patient: it proves nothing about others. Nothing but Dice is printed.
+those the experiment left in data/work/laptop; no real image was trained on. One folder is one patient: it proves nothing
+about others. Nothing but Dice is printed.
 """
 
 import argparse
@@ -16,19 +16,22 @@ import numpy as np
 import pandas as pd
 
 from cinema import presets, segment
-from cinema.checkpoint import BEST
-from cinema.experiments import fine_tuning
+from cinema.checkpoint import BEST, LAST
+from cinema.experiments import fine_tuning, ingredients
 from cinema.gridreader import GridReader
 from cinema.metrics import dice
 from cinema.models import weights
+from cinema.models.reader import Reader
 from cinema.reader import FOLDER
 from cinema.terms import LABELS, SMALL_GRID, STRUCTURES
+
+WORK = FOLDER.parent / "work/laptop/experiments"
 
 
 def overlap(folder, reader):
     """Dice of every structure at ED and ES of one patient, read by `reader` through `segment`."""
     with tempfile.TemporaryDirectory() as out:
-        segment.segment(folder, out, view="sax", readers={"sax": reader})
+        segment.segment(folder, out, readers={"sax": reader})
         found = np.asarray(nib.load(Path(out) / "sax.nii.gz").dataobj)
     scores = {}
     for t, phase in enumerate(("ed", "es")):
@@ -38,25 +41,38 @@ def overlap(folder, reader):
     return scores
 
 
-def models(labels):
-    """(arm, seed, network) of every finished training with so many labels."""
+def fine_tuned(labels):
+    """(arm, seed, reader) of every finished training with so many labels."""
     recipe, (_, standard) = fine_tuning.RECIPES["laptop"], presets.shipped_cinema()
-    for scores in sorted((FOLDER.parent / "work/laptop/experiments").glob("fine_tuning_*/masks/*/scores.csv")):
+    for scores in sorted(WORK.glob("fine_tuning_*/masks/*/scores.csv")):
         row = pd.read_csv(scores).iloc[0]
         if row["n_train"] == labels:
             model = weights.load(presets.small_convunetr(dec_chans=recipe.dec_chans), scores.with_name(BEST))
-            yield row["arm"], row["seed"], presets.standardising(model.eval(), standard)
+            model = presets.standardising(model.eval(), standard)
+            yield row["arm"], row["seed"], GridReader("sax", model, None, *SMALL_GRID["sax"])
+
+
+def with_ingredients(_):
+    """(arm, seed, reader) of every finished training."""
+    for scores in sorted(WORK.glob("ingredients_*/*/scores.csv")):
+        row = pd.read_csv(scores).iloc[0]
+        model = Reader(in_chans=3, chans=ingredients.RECIPES["laptop"].chans)
+        yield row["arm"], row["seed"], ingredients.OnePose(weights.load(model, scores.with_name(LAST)).eval())
+
+
+EXPERIMENTS = {"fine_tuning": fine_tuned, "ingredients": with_ingredients}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("experiment", choices=EXPERIMENTS)
     parser.add_argument("folder")
     parser.add_argument("--labels", type=int, default=max(fine_tuning.RECIPES["laptop"].labels))
     options = parser.parse_args()
-    rows = [{"arm": arm, "seed": seed, **overlap(options.folder, GridReader("sax", model, None, *SMALL_GRID["sax"]))}
-            for arm, seed, model in models(options.labels)]
+    rows = [{"arm": arm, "seed": seed, **overlap(options.folder, reader)}
+            for arm, seed, reader in EXPERIMENTS[options.experiment](options.labels)]
     if not rows:
-        parser.error("no finished training: run python3 -m cinema experiment fine_tuning first")
+        parser.error("no finished training: run python3 -m cinema experiment first")
     table = pd.DataFrame(rows).set_index(["arm", "seed"])
     print(table.assign(mean=table.mean(axis=1)).round(3).to_string())
 
