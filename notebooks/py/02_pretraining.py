@@ -21,7 +21,7 @@
 # **Claim.** C1: CineMA was pretrained on 15 million cine images of 74,916 UK Biobank studies. The count cannot be
 # tested here. What can be is the reason for it: that features learnt without labels are worth having.
 #
-# **Time.** About one minute in the `ci` profile and six in the `laptop` profile on two cores, mostly training. The
+# **Time.** About one minute in the `ci` profile and seven in the `laptop` profile on two cores, mostly training. The
 # profile `paper` is the published training on real studies; it is refused below with what it would take.
 #
 # All hearts on this page are *virtual*, the network is a hundredth of the published size, and it trains for minutes
@@ -523,7 +523,7 @@ if ready:
 # For EF both frames go through the encoder one by one, and a linear head sees the two sets of features side by side.
 # Given as two channels, the copied first convolution would only see their sum, and lose what EF is about.
 #
-# That is 88 trainings, about 30 minutes of one core and too much for a page: `python3 -m cinema experiment fine_tuning`
+# That is 88 trainings, about 36 minutes of one core and too much for a page: `python3 -m cinema experiment fine_tuning`
 # wrote the tables read here, one row for each arm, number of labels, seed and patient.
 
 # %%
