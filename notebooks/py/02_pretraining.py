@@ -548,7 +548,8 @@ if ready:
         words = {"dice": "Dice", "ef": "EF error (points)"}[value]
         comparisons.trends(ax, points, f"Labelled patients ({where})", words, single)
         ax.axhline(blind.loc[where, value], color=style.GREY, ls=":", lw=0.8)
-    axes[0, 0].legend(title="dotted: no image", title_fontsize=7)
+    handles = axes[0, 0].get_legend_handles_labels()
+    fig.legend(*handles, loc="outside upper left", ncols=4, title="dotted: no image; open: one seed", title_fontsize=7)
     save(fig, "02_fine_tuning")
 
 # %% [markdown]
@@ -567,7 +568,7 @@ if ready:
     for ax, value, words in zip(axes, ("dice", "ef"), ("Gain of Dice", "EF error saved (points)")):
         rows = {f"{a} − {b}, {n} labels".replace("− frozen ", "− "): gained[value, a, b, n] for a, b, n in versus}
         comparisons.differences(ax, rows, words)
-    axes[1].set_title("")
+    axes[1].set_title("", loc="left")
     save(fig, "02_fine_tuning_gain")
 
 # %%
