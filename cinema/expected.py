@@ -65,16 +65,18 @@ def main(update, root=ROOT):
 def updated(rows, table):
     """The table with the values of `rows`. Profiles that `rows` have nothing of stay; so do known tolerances.
 
-    A new number gets half its interval as tolerance; without one, a tenth of its value, and a whole number none.
+    A new number gets half its interval as tolerance; without one, a tenth of its value, and a whole number none. The
+    ci profile, which runs on any machine and trains for seconds, takes up new numbers with an interval only.
     """
     found = comparable(rows)
     known = {(row.key, row.profile): row.tolerance for row in table.itertuples()}
     fresh = []
     for row in rows:
         name = (row["key"], row["profile"])
-        if name in found:
+        has_interval = row["lower"] is not None and row["upper"] is not None and row["lower"] < row["upper"]
+        if name in found and (has_interval or name in known or row["profile"] != "ci"):
             spread = 0.0 if isinstance(row["value"], int) else 0.1 * abs(row["value"])
-            if row["lower"] is not None and row["upper"] is not None:
+            if has_interval:
                 spread = (row["upper"] - row["lower"]) / 2
             fresh.append((row["key"], row["value"], known.get(name, float(f"{spread:.2g}")), row["profile"]))
     kept = table[~table.profile.isin([profile for _, profile in found])]

@@ -149,10 +149,15 @@ def lv_extent(labels, affine, positions_mm, landmarks, affines):
     Open rings go first (`open_rings`). Where the long axis shows the valve, the ventricle then ends there
     (`valve_distance_mm`, `valve_coverage`), so that the slice below an open ring makes up for it.
     """
-    closed = without_atrium(labels, open_rings(labels))
+    closed = closed_rings(labels)
     distance_mm = valve_distance_mm(closed, affine, landmarks, affines)
     coverage = valve_coverage(distance_mm, positions_mm)
     return without_atrium(closed, coverage == 0), distance_mm, coverage
+
+
+def closed_rings(labels):
+    """Short-axis labels without the left ventricle of open slices (`open_rings`)."""
+    return without_atrium(labels, open_rings(labels))
 
 
 def without_atrium(labels, beyond):

@@ -25,6 +25,7 @@ from cinema.tasks.reading import PIXEL_MM, SIZE, normalised, with_neighbours
 from cinema.terms import LABELS
 
 FOLDER = Path(__file__).resolve().parent.parent / "data" / "weights"
+SPREAD_MM = 60.0  # how far from where it is expected the heart may well lie
 HINGE_GAP_MM = 15.0  # the two hinges are further apart than this in any adult
 NEAR_LV_MM = 9.0  # a hinge lies at the rim of the cavity
 APICAL = 0.8  # the apex lies in the last fifth of the cavity
@@ -71,13 +72,12 @@ class OwnReader:
         middle = (np.array(image.shape[:2]) - 1) / 2
         beat = moving_centre(image, spacing_mm)
         image = image[..., [0, int(np.abs(image - image[..., :1]).mean(axis=(0, 1, 2)).argmax())]]
-        # what beats is the heart; the stomach is not
-        centre = self._refined(kind, image, spacing_mm, middle, max(extent), beat, 60.0)
+        centre = self._refined(kind, image, spacing_mm, middle, max(extent), beat)  # what beats; the stomach does not
         for _ in range(2):
-            centre = self._refined(kind, image, spacing_mm, centre, SIZE[kind], centre, 60.0)
+            centre = self._refined(kind, image, spacing_mm, centre, SIZE[kind], centre)
         return centre
 
-    def _refined(self, kind, image, spacing_mm, centre, size, expected, spread_mm):
+    def _refined(self, kind, image, spacing_mm, centre, size, expected):
         """(x, y) pixel of the middle of what looks like heart in a window about `centre`, near `expected`."""
         seen = 1 - self._probabilities(kind, to_grid(image, spacing_mm, centre, PIXEL_MM, size), turns=1)[..., 0]
         seen = ndimage.gaussian_filter(seen.mean(axis=(2, 3)), 4.0)
@@ -86,7 +86,7 @@ class OwnReader:
         x, y = np.indices(seen.shape)
         near = points_to_grid(expected, spacing_mm, centre, PIXEL_MM, size)
         away = np.hypot(x - near[0], y - near[1]) * PIXEL_MM
-        seen = seen * np.exp(-0.5 * (away / spread_mm) ** 2)
+        seen = seen * np.exp(-0.5 * (away / SPREAD_MM) ** 2)
         heart = largest_component(seen > 0.4 * seen.max())
         found = np.array(ndimage.center_of_mass(np.where(heart, seen, 0)))
         return points_from_grid(found, spacing_mm, centre, PIXEL_MM, size)

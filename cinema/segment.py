@@ -129,8 +129,9 @@ def measured(reading, labels, landmarks):
         if len(places) < 2:
             notes.append("one short-axis slice makes no volume: volumes are 0")
         elif (apart := float(np.median(np.abs(np.diff(places))))) > FAR_APART_MM:
-            notes.append(f"with slices {apart:.1f} mm apart (8 to 10 mm is usual) one basal slice more or less moves "
-                         "volumes and EF by several points (notebook 11 measures it)")
+            cure = "; ending the LV at the valve takes most of that away" * int(np.isfinite(distance).any())
+            notes.append(f"slices are {apart:.1f} mm apart (8 to 10 mm is usual): where they happen to lie moves summed "
+                         f"volumes, and EF by several points{cure} (notebook 11 measures it)")
     elif labels:
         name = next(iter(labels))
         area = np.sum(labels[name] == LABELS["LV"], axis=(0, 1, 2))

@@ -25,7 +25,7 @@ N_HELD_OUT = 24  # the first hearts of the library are never trained on
 
 @dataclass(frozen=True)
 class Recipe:
-    """How large a run is: hearts rendered, visits per heart and epoch (a share of the items of Kind.batch_size)."""
+    """How large a run is: hearts rendered, visits per heart and epoch, optimiser steps of Kind.batch_size items."""
 
     n_hearts: int
     visits: int

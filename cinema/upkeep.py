@@ -18,10 +18,10 @@ def main(sync, update, table, root=ROOT):
         raise ValueError("nothing to do; give --sync, --update or --table")
     if sync:
         sync_all(root / "notebooks")
-    if update and (root / "data" / "real").exists():
-        raise ValueError("data/real is there, so pages may show a patient; take it away, run reproduce --only 01 --force "
-                         "and give this command again")
     if update:
+        if (root / "data" / "real").exists():
+            raise ValueError("data/real is there, so pages may show a patient; take it away, run reproduce --only 01 "
+                             "--force and give this command again")
         take_outputs(root / "notebooks", root / "report" / "laptop")
     if table:
         print(seconds_table(root))
@@ -54,11 +54,14 @@ def take_outputs(notebooks, executed):
 def merged(cells, outputs):
     """Notebook with the cells of one and the outputs of the other where sources agree; ids by position, no times."""
     notebook = combine_inputs_with_outputs(cells, outputs) if outputs else cells
+    executed = {cell.source.strip() for cell in outputs.cells} if outputs else set()
     for index, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{index:02d}"
         cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
         if cell.cell_type == "code":  # libraries' warnings name folders of the machine they ran on
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            if cell.source.strip() not in executed:  # jupytext also takes the outputs of cells that look alike
+                cell.outputs, cell.execution_count = [], None
     kept = {"cinema": notebook.metadata.get("cinema", {"needs": []})}
     kept["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     kept["language_info"] = {"name": "python"}

@@ -292,7 +292,9 @@ def test_expected_update_keeps_tolerances_and_other_profiles(tmp_path):
     rows += rows_of({"00_interval": 2.0}, lower=1.0, upper=4.0)
     table = expected.updated(rows, expected.read_expected(path))
     assert table.values.tolist() == [
-        ["00_a", 1.3, 0.1, "ci"], ["00_count", 7, 0.0, "ci"], ["00_interval", 2.0, 1.5, "ci"], ["00_c", 3, 0, "laptop"]]
+        ["00_a", 1.3, 0.1, "ci"], ["00_interval", 2.0, 1.5, "ci"], ["00_c", 3, 0, "laptop"]]
+    laptop = expected.updated(rows_of({"00_count": 7}, "laptop"), table)
+    assert ["00_count", 7, 0.0, "laptop"] in laptop.values.tolist()
 
 
 def test_committed_numbers_are_as_expected():

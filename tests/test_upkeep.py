@@ -25,6 +25,17 @@ def test_outputs_are_taken_and_cells_kept(tmp_path):
     assert stored.source == "1 + 1" and stored.outputs[0]["data"]["text/plain"] == "2"
 
 
+def test_a_changed_cell_loses_its_output():
+    old, new = (nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+                for sources in (("kept = 1\nprint(kept)", "changed = 1\nprint(changed)"),
+                                ("kept = 1\nprint(kept)", "changed = 2\nprint(changed)")))
+    for cell in old.cells:
+        cell.execution_count, cell.outputs = 1, [nbformat.v4.new_output("stream", text="1\n")]
+    kept, changed = upkeep.merged(new, old).cells
+    assert kept.outputs and kept.execution_count == 1
+    assert not changed.outputs and changed.execution_count is None
+
+
 def test_nothing_asked_for_is_said():
     with pytest.raises(ValueError, match="nothing to do"):
         upkeep.main(False, False, False)

@@ -16,7 +16,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from cinema import shipping
-from cinema.measure import open_rings, without_atrium
+from cinema.measure import closed_rings
 from cinema.metrics import dice
 from cinema.models.reader import Reader
 from cinema.phantom import cohort
@@ -158,7 +158,7 @@ def train_and_test(arm, seed, recipe, library, n_hearts, patients, folder):
 def scores(model, patients):
     """Rows of one network; patients: role -> study files in the order of their indices.
 
-    In the truth as in the reading, only slices whose cavity is bordered by muscle count as ventricle (`counted`).
+    In the truth as in the reading, only slices whose cavity is bordered by muscle count as ventricle.
     """
     own, rows = OnePose(model), []
     for role, paths in patients.items():
@@ -166,18 +166,13 @@ def scores(model, patients):
             view = load_study(path, ["sax"]).views["sax"]
             for stored in STORED:
                 turn = 0 if stored == STORED[0] else 1 + index % 7
-                true, image = counted(turned(view.labels, turn)), turned(view.image, turn)
-                found = counted(own.predict_sax(image, view.spacing_mm))
+                true, image = closed_rings(turned(view.labels, turn)), turned(view.image, turn)
+                found = closed_rings(own.predict_sax(image, view.spacing_mm))
                 overlap = {s: [dice(found[..., t] == LABELS[s], true[..., t] == LABELS[s]) for t in (0, 1)]
                            for s in STRUCTURES}
                 rows += [{"cohort": role, "patient": index, "stored": stored, "structure": structure,
                           "dice_ed": ed, "dice_es": es} for structure, (ed, es) in overlap.items()]
     return rows
-
-
-def counted(labels):
-    """(x, y, z, t) labels without the left ventricle of open slices at either end, as `segment` counts them."""
-    return without_atrium(labels, open_rings(labels))
 
 
 def turned(array, turn):

@@ -12,8 +12,8 @@ FACTOR = 2
 class Reader(nn.Module):
     """Logits of the four label classes of a slice and, for long axes, heatmaps of hinges and apex.
 
-    in_chans: 1, or 3 for a slice between its neighbours. out_chans: 4 classes, then 0 or 2 heatmap channels (both hinges, apex). chans: UNet channels per level.
-    Any size divisible by 2; keys `net.*` are UNet's.
+    in_chans: 1, or 3 for a slice between its neighbours. out_chans: 4 classes, then 0 or 2 heatmap
+    channels (both hinges, apex). chans: UNet channels per level. Any size divisible by 2; keys `net.*` are UNet's.
     """
 
     def __init__(self, out_chans=4, in_chans=1, chans=(32, 64, 128, 160), n_blocks=1, dropout=0.0):
