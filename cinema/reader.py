@@ -11,13 +11,11 @@ import torch
 from scipy import ndimage
 
 from cinema.geometry import (
-    MIN_RING_SHARE,
     from_grid,
     largest_component,
     moving_centre,
     points_from_grid,
     points_to_grid,
-    ring_share,
     to_grid,
 )
 from cinema.models.weights import restore
@@ -28,6 +26,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "data" / "weights"
 SPREAD_MM = 60.0  # how far from where it is expected the heart may well lie
 HINGE_GAP_MM = 15.0  # the two hinges are further apart than this in any adult
 NEAR_LV_MM = 9.0  # a hinge lies at the rim of the cavity
+MAX_GROWTH = 1.5  # of the RV from one slice to the next toward the apex, at its end
 APICAL = 0.8  # the apex lies in the last fifth of the cavity
 REACH_MM = 18.0  # no point strays further than this from its median over the cycle
 BATCH = 32
@@ -49,7 +48,7 @@ class OwnReader:
 
     def predict_sax(self, image, spacing_mm):
         """(x, y, z, t) image, slices in order -> (x, y, z, t) uint8 labels on the same grid."""
-        return without_remnants(self._read("sax", np.asarray(image, np.float32), spacing_mm)[0])
+        return tapered(self._read("sax", np.asarray(image, np.float32), spacing_mm)[0])
 
     def predict_lax(self, image, spacing_mm):
         """(x, y, 1, t) image -> labels of the same shape and (t, 3, 2) pixel positions of hinge, hinge, apex."""
@@ -109,27 +108,22 @@ class OwnReader:
         return out.numpy()
 
 
-def without_remnants(labels):
-    """(x, y, z, t) labels without pieces of RV that do not go on: at either end of the stack.
+def tapered(labels):
+    """(x, y, z, t) labels without RV in slices at the apical end where it would grow again: fat taken for RV.
 
-    A slice that does not count as left ventricle shows RV only if that is at least half as large as in the next slice
-    (a smaller piece is the pulmonary trunk or an atrium); and toward the apex the RV does not grow.
+    The apical end is the one at which the left ventricle is smaller.
     """
     labels, n = labels.copy(), labels.shape[2]
     for t in range(labels.shape[3]):
         planes = np.moveaxis(labels[..., t], 2, 0)  # a view: writing it writes `labels`
-        rv = np.sum(planes == LABELS["RV"], axis=(1, 2))
-        left = np.array([np.isin(plane, [LABELS["MYO"], LABELS["LV"]]).sum() * (ring_share(plane) >= MIN_RING_SHARE)
-                         for plane in planes])
-        halves = np.array_split(left[left > 0], 2)
-        base_first = len(halves[1]) == 0 or halves[0].mean() >= halves[1].mean()
-        for order, at_apex in ((range(n - 1), not base_first), (range(n - 1, 0, -1), base_first)):
-            for z in order:
-                further = rv[z + order.step]
-                remnant = left[z] == 0 and rv[z] < 0.5 * further
-                if rv[z] and not (remnant or at_apex and rv[z] > 1.3 * further):
-                    break
-                planes[z][planes[z] == LABELS["RV"]], rv[z] = LABELS["background"], 0
+        rv, lv = (np.sum(np.isin(planes, [LABELS[name] for name in names]), axis=(1, 2))
+                  for names in (("RV",), ("MYO", "LV")))
+        halves = np.array_split(lv[lv > 0], 2)
+        apex_first = len(halves[1]) > 0 and halves[0].mean() < halves[1].mean()
+        for z in range(n - 1) if apex_first else range(n - 1, 0, -1):
+            if 0 < rv[z] <= MAX_GROWTH * rv[z + 1 if apex_first else z - 1]:
+                break
+            planes[z][planes[z] == LABELS["RV"]] = LABELS["background"]
     return labels
 
 

@@ -13,7 +13,7 @@ from cinema.models.weights import metadata_of, restore
 from cinema.phantom.body import CODE
 from cinema.phantom.dress import Look
 from cinema.phantom.library import LIBRARY_VERSION, library_path, write_entry
-from cinema.reader import OwnReader, peak, pose, two_peaks, unpose, without_remnants
+from cinema.reader import OwnReader, peak, pose, tapered, two_peaks, unpose
 from cinema.tasks import reading
 from cinema.terms import LABELS
 
@@ -165,8 +165,8 @@ def test_a_cavity_without_blood_is_closed():
     assert reading.emptied(codes) is codes
 
 
-def test_pieces_of_rv_that_do_not_go_on_are_dropped():
-    """Base first and apex first: a trunk behind the base goes, an outflow tract of some size stays, the apex tapers."""
+def test_the_rv_does_not_grow_again_toward_the_apex():
+    """Base first and apex first; what lies behind the base stays."""
     sizes, rv = [0, 0, 9, 10, 9, 7, 5], [8, 100, 150, 150, 90, 30, 60]
     x, y = np.indices((60, 60)) - 30
     stack = np.zeros((60, 60, 7, 1), np.uint8)
@@ -176,5 +176,5 @@ def test_pieces_of_rv_that_do_not_go_on_are_dropped():
         plane[:4].flat[:right] = LABELS["RV"]
         stack[:, :, z, 0] = plane
     for order in (slice(None), slice(None, None, -1)):
-        kept = (without_remnants(stack[:, :, order]) == LABELS["RV"]).sum(axis=(0, 1))[order, 0]
-        assert kept.tolist() == [0, 100, 150, 150, 90, 30, 0]
+        kept = (tapered(stack[:, :, order]) == LABELS["RV"]).sum(axis=(0, 1))[order, 0]
+        assert kept.tolist() == [8, 100, 150, 150, 90, 30, 0]
