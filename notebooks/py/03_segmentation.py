@@ -714,9 +714,9 @@ Markdown("The largest fall among three structures and two phases, a hint and no 
 # What counts in the end is a patient. One labelled patient of ACDC was at hand (patient110; CC BY-NC-SA 4.0; n = 1), and
 # the sixteen small networks read it through `segment` (`tests/bench/arms_on_real.py`). Mean Dice over structures and
 # phases, both seeds: all ingredients 0.67; no warp 0.72, plain look 0.70, trabeculae not in the cavity 0.68, no
-# trabeculae 0.67, no surroundings 0.53, **one scanner's signals 0.49**; not turned 0.78, since this patient is stored
+# trabeculae 0.67, no surroundings 0.52, **one scanner's signals 0.48**; not turned 0.77, since this patient is stored
 # upright. Drawing the signals of tissues at random, which is not shown to help on virtual scanners, is missed as much as
-# the surroundings on this real picture. Seeds differ by up to 0.15, and one patient decides nothing; but it warns of
+# the surroundings on this real picture. Seeds differ by up to 0.16, and one patient decides nothing; but it warns of
 # judging realism by virtual tests alone. Trained for longer and larger, with everything in, the shipped reader reaches 0.91 on this patient; the
 # table is in `MODEL_CARD.md`.
 #
