@@ -1,4 +1,4 @@
-"""Estimates with intervals: bootstrap over patients, paired differences, agreement, proportions.
+"""Estimates with intervals, tests that are corrected for their number, and what a sample can show.
 
 The unit that is resampled is always the patient: slices, frames and scans of one heart are not
 independent, and resampling them makes intervals too narrow.
@@ -7,10 +7,14 @@ independent, and resampling them makes intervals too narrow.
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import tt_ind_solve_power
+from statsmodels.stats.proportion import power_proportions_2indep
 
 N_RESAMPLES = 2000
-LEVEL = 0.95
+N_PERMUTATIONS = 9999
+LEVEL, ALPHA, POWER = 0.95, 0.05, 0.8
 
 
 class Estimate(NamedTuple):
@@ -39,16 +43,17 @@ def bca(values, statistic, rng, n_resamples=N_RESAMPLES, level=LEVEL):
     """
     columns = tuple(np.asarray(c) for c in values) if isinstance(values, tuple) else (np.asarray(values),)
     n = _check(columns)
-    value = float(statistic(*columns))
-    with np.errstate(all="ignore"):
-        result = stats.bootstrap(columns, statistic, paired=True, n_resamples=n_resamples, batch=256, rng=rng,
-                                 confidence_level=level, method="percentile")
-        spread = result.bootstrap_distribution
-        if np.ptp(spread) == 0:  # BCa divides by the spread
-            return Estimate(value, value, value, n)
-        result = stats.bootstrap(columns, statistic, paired=True, n_resamples=0, batch=256, method="BCa",
-                                 confidence_level=level, bootstrap_result=result)
-    return Estimate(value, *map(float, result.confidence_interval), n)
+    return _bootstrap(columns, statistic, n, rng, n_resamples, level, paired=True)
+
+
+def bca_in_groups(groups, statistic, rng, n_resamples=N_RESAMPLES, level=LEVEL):
+    """As `bca`, of a statistic of several groups of different patients, each of which is resampled by itself.
+
+    groups:    list of (n_k,) arrays, n_k of at least 2; statistic takes one array a group, in order.
+    """
+    groups = tuple(np.asarray(group) for group in groups)
+    n = sum(_check((group,)) for group in groups)
+    return _bootstrap(groups, statistic, n, rng, n_resamples, level, paired=False)
 
 
 def by_patient(table, statistic, rng, patient="study", n_resamples=N_RESAMPLES, level=LEVEL):
@@ -107,6 +112,111 @@ def bland_altman(measured, reference, level=LEVEL):
     )
 
 
+def mean_difference(first, second, level=LEVEL):
+    """Mean of first minus mean of second, two groups of different patients; n counts both. Source: Welch 1947."""
+    first, second = _groups(first, second)
+    value, n = float(first.mean() - second.mean()), len(first) + len(second)
+    if np.ptp(first) == np.ptp(second) == 0:
+        return Estimate(value, value, value, n)
+    interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(level)
+    return Estimate(value, float(interval.low), float(interval.high), n)
+
+
+def variation_percent(first, second, rng, n_resamples=N_RESAMPLES, level=LEVEL):
+    """Within-subject coefficient of variation of two measurements of the same patients, in percent.
+
+    100 * sqrt(mean(((x - y)^2 / 2) / ((x + y) / 2)^2)), as metrics.coefficient_of_variation_percent; patients are
+    resampled. Raises ValueError for a pair whose mean is zero. Source: Bland's root mean square method.
+    """
+    x, y = np.asarray(first, float), np.asarray(second, float)
+    _check((x, y))
+    if np.any(x + y == 0):
+        raise ValueError(f"{int(np.sum(x + y == 0))} pairs have a mean of 0; variation is relative to the mean")
+
+    def root_mean(squares, axis=-1):
+        return 100 * np.sqrt(np.mean(squares, axis=axis))
+
+    return bca(2 * ((x - y) / (x + y)) ** 2, root_mean, rng, n_resamples, level)
+
+
+def holm(p):
+    """p values adjusted so that the chance of any false finding among them stays below alpha. Source: Holm 1979."""
+    return multipletests(_p_values(p), method="holm")[1]
+
+
+def benjamini_hochberg(p):
+    """p values adjusted so that the expected share of false among all findings stays below alpha.
+
+    For independent or positively dependent tests. Source: Benjamini and Hochberg 1995.
+    """
+    return multipletests(_p_values(p), method="fdr_bh")[1]
+
+
+def corrected(level, comparisons):
+    """Level at which each of `comparisons` intervals must be computed so that all hold together at `level`.
+
+    Source: Bonferroni's inequality.
+    """
+    if not 0 < level < 1 or comparisons < 1:
+        raise ValueError(f"level {level}, {comparisons} comparisons; level lies between 0 and 1, comparisons from 1")
+    return 1 - (1 - level) / comparisons
+
+
+def permutation_p(first, second, rng, n=N_PERMUTATIONS):
+    """Two-sided p of the mean difference of two groups of different patients, by exchanging them between groups.
+
+    Exact where there are no more than n divisions, else from n random ones, never 0. It tests that both groups have
+    the same distribution. Source: Fisher 1935; Phipson and Smyth 2010; scipy.stats.permutation_test.
+    """
+    return _permuted(_groups(first, second), "independent", rng, n)
+
+
+def paired_permutation_p(first, second, rng, n=N_PERMUTATIONS):
+    """Two-sided p of the mean difference of two values of the same patients, by exchanging them within patients.
+
+    As `permutation_p`; it tests that the differences are symmetric about 0.
+    """
+    first, second = np.asarray(first, float), np.asarray(second, float)
+    _check((first, second))
+    return _permuted((first, second), "samples", rng, n)
+
+
+def power_of_means(delta, sd, n1, n2, alpha=ALPHA):
+    """Chance that a two-sided t test of n1 and n2 patients finds means that differ by delta; sd within a group."""
+    _positive(sd=sd, n1=n1 - 1, n2=n2 - 1)
+    if delta == 0:
+        return alpha
+    return float(tt_ind_solve_power(abs(delta) / sd, n1, alpha, None, n2 / n1))
+
+
+def detectable_mean_gap(sd, n1, n2, alpha=ALPHA, power=POWER):
+    """Smallest difference of two means that a two-sided t test finds with chance `power`, in the unit of sd."""
+    _positive(sd=sd, n1=n1 - 1, n2=n2 - 1)
+    return float(sd * tt_ind_solve_power(None, n1, alpha, power, n2 / n1))
+
+
+def patients_for_mean_gap(delta, sd, alpha=ALPHA, power=POWER):
+    """Patients in each of two equal groups for a two-sided t test to find delta with chance `power`."""
+    _positive(delta=abs(delta), sd=sd)
+    return int(np.ceil(tt_ind_solve_power(abs(delta) / sd, None, alpha, power)))
+
+
+def detectable_proportion_gap(p, n1, n2, alpha=ALPHA, power=POWER):
+    """Smallest gap that is found with chance `power` between a proportion p of n1 patients and that of n2 others.
+
+    The second proportion lies on the side of one half: for a sensitivity of 0.9, how much lower it must be.
+    NaN where even the other end of the scale would not be found. Source: Fleiss 2003; the normal approximation.
+    """
+    _positive(p=p, above=1 - p, n1=n1 - 1, n2=n2 - 1)
+    side, room = (-1, p) if p > 0.5 else (1, 1 - p)
+
+    def lacking(gap):
+        return power_proportions_2indep(side * gap, p, n2, n1 / n2, alpha, return_results=False) - power
+
+    ends = 1e-6, room - 1e-6
+    return float("nan") if lacking(ends[1]) < 0 else float(optimize.brentq(lacking, *ends))
+
+
 def _check(columns, least=2):
     """Number of patients in columns of equal length, or ValueError."""
     lengths = {len(column) for column in columns}
@@ -120,3 +230,46 @@ def _check(columns, least=2):
         if bad:
             raise ValueError(f"{bad} of {n} values are not finite; drop those patients and report how many")
     return n
+
+
+def _bootstrap(samples, statistic, n, rng, n_resamples, level, paired):
+    """BCa Estimate of statistic(*samples) of n patients."""
+    value = float(statistic(*samples))
+    same = {"statistic": statistic, "paired": paired, "batch": 256, "confidence_level": level}
+    with np.errstate(all="ignore"):
+        result = stats.bootstrap(samples, n_resamples=n_resamples, rng=rng, method="percentile", **same)
+        if np.ptp(result.bootstrap_distribution) == 0:  # BCa divides by the spread
+            return Estimate(value, value, value, n)
+        result = stats.bootstrap(samples, n_resamples=0, method="BCa", bootstrap_result=result, **same)
+    return Estimate(value, *map(float, result.confidence_interval), n)
+
+
+def _groups(first, second):
+    """Two groups of at least two finite numbers each."""
+    groups = np.asarray(first, float), np.asarray(second, float)
+    for group in groups:
+        _check((group,))
+    return groups
+
+
+def _permuted(groups, kind, rng, n):
+    """p of the difference of means when patients change places, as scipy's permutation_type names it."""
+    def gap(a, b, axis=-1):
+        return np.mean(a, axis=axis) - np.mean(b, axis=axis)
+
+    return float(stats.permutation_test(groups, gap, permutation_type=kind, n_resamples=n, batch=512, rng=rng).pvalue)
+
+
+def _p_values(p):
+    """Array of p values, or ValueError."""
+    p = np.asarray(p, float)
+    if p.ndim != 1 or not p.size or not np.all((p >= 0) & (p <= 1)):
+        raise ValueError(f"p values {p.tolist()}; give a list of numbers between 0 and 1")
+    return p
+
+
+def _positive(**numbers):
+    """ValueError unless every number is above 0."""
+    for name, number in numbers.items():
+        if not number > 0:
+            raise ValueError(f"{name} leaves {number}; sd and gaps must be positive, groups have at least 2 patients")
