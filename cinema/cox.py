@@ -93,12 +93,11 @@ def log_likelihood(time, event, score):
 
 
 def hazard_ratios(time, event, table):
-    """name -> Estimate of the hazard ratio per standard deviation, all columns of the table in one model."""
-    names = list(table)
-    fitted = fit(time, event, standardised(table.to_numpy(float), table.to_numpy(float)))
+    """name -> Estimate of the hazard ratio per unit of each column, all columns of the table in one model (Wald)."""
+    fitted = fit(time, event, table.to_numpy(float))
     reach = Z * np.sqrt(np.diag(fitted.covariance))
     return {name: Estimate(*map(float, np.exp([b, b - r, b + r])), len(table))
-            for name, b, r in zip(names, fitted.beta, reach, strict=True)}
+            for name, b, r in zip(table, fitted.beta, reach, strict=True)}
 
 
 class Scores(NamedTuple):
