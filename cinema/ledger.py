@@ -1,0 +1,244 @@
+"""The ledger: what the paper claims, what it printed, what was found here, and what follows from it. No torch.
+
+data/ledger.csv says for each claim which recorded numbers are shown, which one decides and what it would have to be;
+data/paper_results.csv holds the published numbers. Verdicts are computed from recorded values and intervals.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import pandas as pd
+
+from cinema.expected import read_results
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- ledger -->", "<!-- /ledger -->"
+AGREES, DIFFERS, OPEN = "agrees in direction", "differs in direction", "cannot be settled on virtual data"
+RETEST = "re-test"  # stands for the claim of published rows that others found with the released weights
+CNNS = ("CNN", "UNet", "ResNet")
+NEEDS = ("", "above", "below", "within")
+
+
+def read_ledger(root=ROOT):
+    """data/ledger.csv as a list of dicts, one a claim.
+
+    ours:    "words=key; words=key", the recorded numbers that are shown.
+    decides: key of a paired difference of methods, or "" where virtual data settle nothing.
+    needs:   what its whole 95 % interval must be for the claim to hold: "above" or "below" zero, or "within" -+ margin.
+    because: where nothing decides, why.
+    Raises ValueError for a line that breaks these rules.
+    """
+    lines = pd.read_csv(root / "data" / "ledger.csv", dtype=str).fillna("").to_dict("records")
+    for line in lines:
+        if line["needs"] not in NEEDS or bool(line["needs"]) != bool(line["decides"]):
+            raise ValueError(f"{line['claim']}: decides {line['decides']!r}, needs {line['needs']!r}; give both or none")
+        if (line["needs"] == "within") != bool(line["margin"]) or bool(line["decides"]) == bool(line["because"]):
+            raise ValueError(f"{line['claim']}: a margin goes with 'within', and a reason with no deciding number")
+        line["ours"] = dict(part.strip().rsplit("=", 1) for part in line["ours"].split(";"))
+    return lines
+
+
+def read_paper(root=ROOT):
+    """data/paper_results.csv: claim, quantity, system, value, lower, upper, unit, dataset, source, trust, note."""
+    return pd.read_csv(root / "data" / "paper_results.csv")
+
+
+def read_rows(out, profile, data="virtual"):
+    """Rows of the notebooks' own records below `out`, in the form of figures/results.json."""
+    paths = sorted((Path(out) / "results").glob("*.json"))
+    return [{**row, "notebook": path.stem, "profile": profile, "data": data}
+            for path in paths for row in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def keys(line):
+    """Recorded numbers that a line of the ledger uses."""
+    return [*line["ours"].values(), *filter(None, [line["decides"]])]
+
+
+def is_real(row):
+    """Whether a row was found on patients, be it that the run or the number itself had a data set."""
+    return row["data"] != "virtual" or row["cohort"] not in ("virtual", "published")
+
+
+def verdict(line, row):
+    """(AGREES, DIFFERS or OPEN; the reason), from the row of the deciding number, or None if nothing recorded it.
+
+    Virtual data can show the direction of a difference between methods, never the size of an error on patients.
+    Trainings of the ci profile last seconds and decide nothing.
+    """
+    if not line["decides"]:
+        return OPEN, line["because"]
+    if row is None:
+        return OPEN, "not run"
+    if row["lower"] is None or row["upper"] is None:
+        return OPEN, "no interval was recorded"
+    if row["profile"] == "ci":
+        return OPEN, "trained for seconds only (ci profile)"
+    lower, upper, limit = row["lower"], row["upper"], float(line["margin"] or 0)
+    if line["needs"] == "within":
+        if -limit < lower and upper < limit:
+            return AGREES, f"the interval lies within ±{line['margin']}"
+        outside = lower > limit or upper < -limit
+        return (DIFFERS, f"the interval lies beyond ±{line['margin']}") if outside else (
+            OPEN, f"the interval reaches past ±{line['margin']} and back")
+    sign = 1 if line["needs"] == "above" else -1
+    if sign * lower > 0 and sign * upper > 0:
+        return AGREES, "the interval of the difference excludes zero"
+    if sign * lower < 0 and sign * upper < 0:
+        return DIFFERS, "the interval of the difference excludes zero, on the other side"
+    return OPEN, "the interval of the difference includes zero"
+
+
+def table(rows, root=ROOT):
+    """The whole ledger: claim, topic, sentence, published, source, trust, virtual, real, verdict, why, would_settle.
+
+    rows: of figures/results.json or `read_rows`. Numbers of the laptop profile go before those of others.
+    """
+    virtual = {row["key"]: row for row in sorted(rows, key=lambda row: row["profile"] == "laptop") if not is_real(row)}
+    real, paper, lines = [row for row in rows if is_real(row)], read_paper(root), []
+    for line in read_ledger(root):
+        printed = paper[paper["claim"] == line["claim"]]
+        on_patients = [f"{row['key']} {number(row)}, {row['data'] if row['data'] != 'virtual' else row['cohort']}"
+                       for row in real if row["key"] in keys(line)]
+        ours = [f"{words} {number(virtual[key])}" for words, key in line["ours"].items() if key in virtual]
+        word, why = verdict(line, virtual.get(line["decides"]))
+        lines.append({name: line[name] for name in ("claim", "topic", "sentence")} | {
+            "published": published(printed), "source": _listed(printed["source"]), "trust": _listed(printed["trust"]),
+            "virtual": "; ".join(ours) or "not run", "real": "; ".join(on_patients) or "-",
+            "verdict": word, "why": why, "would_settle": line["would_settle"]})
+    return pd.DataFrame(lines)
+
+
+def ledger_keys(root=ROOT):
+    """Every recorded number that the ledger asks for, once each."""
+    return list(dict.fromkeys(key for line in read_ledger(root) for key in keys(line)))
+
+
+def oddity_keys(root=ROOT):
+    """Every recorded number that the list of oddities asks for."""
+    return [key for key in pd.read_csv(root / "data" / "oddities.csv", dtype=str).fillna("")["key"] if key]
+
+
+def unknown(rows, wanted):
+    """The keys among `wanted` that `rows` lack, as one line; "" if there are none."""
+    found = {row["key"] for row in rows}
+    lacking = [key for key in wanted if key not in found]
+    return f"{len(lacking)} numbers are not recorded: {', '.join(lacking)}." if lacking else ""
+
+
+def comparison(rows, root=ROOT):
+    """Claims with a printed number of CineMA beside ours: claim, who, value, lower, upper, n, quantity, unit.
+
+    who: "published CineMA", "published CNN", "ours, CineMA" ..; the unit is the paper's, and shares of 1 become percent.
+    """
+    found, paper, lines = {row["key"]: row for row in rows if not is_real(row)}, read_paper(root), []
+    for line in read_ledger(root):
+        printed = paper[(paper["claim"] == line["claim"]) & paper["system"].notna()].dropna(subset="value")
+        ours = {words: found[key] for words, key in line["ours"].items() if key in found and words in ("CineMA", *CNNS)}
+        if not line["decides"] or printed.empty:
+            continue
+        unit, quantity = printed[["unit", "quantity"]].iloc[0]
+        about = {"claim": line["claim"], "quantity": quantity, "unit": unit}
+        lines += [about | {"who": f"published {row['system']}"} |
+                  {name: row[name] for name in ("value", "lower", "upper")} for row in printed.to_dict("records")]
+        for words, row in ours.items():
+            factor = 100 if unit == "percent" and row["unit"] == "" else 1
+            lines.append(about | {"who": f"ours, {words}", "n": row["n"]} | {
+                name: math.nan if row[name] is None else factor * row[name] for name in ("value", "lower", "upper")})
+    return pd.DataFrame(lines, columns=["claim", "who", "value", "lower", "upper", "n", "quantity", "unit"])
+
+
+def deciding(rows, root=ROOT):
+    """The deciding difference of each claim that has one: claim, topic, needs, margin, value, lower, upper, n, unit.
+
+    Differences that a claim needs below zero are turned, so that what favours it is positive everywhere.
+    """
+    found, lines = {row["key"]: row for row in rows if not is_real(row)}, []
+    for line in read_ledger(root):
+        row = found.get(line["decides"])
+        if row and row["lower"] is not None:
+            ends = [-row["upper"], -row["lower"]] if line["needs"] == "below" else [row["lower"], row["upper"]]
+            value = -row["value"] if line["needs"] == "below" else row["value"]
+            lines.append({name: line[name] for name in ("claim", "topic", "needs")} | {
+                "margin": float(line["margin"] or "nan"), "value": value, "lower": ends[0], "upper": ends[1],
+                "n": row["n"], "unit": row["unit"]})
+    return pd.DataFrame(lines, columns=["claim", "topic", "needs", "margin", "value", "lower", "upper", "n", "unit"])
+
+
+def oddities(rows, root=ROOT):
+    """data/oddities.csv with what was measured: id, where, what, here, measured, effect ("" where nothing was)."""
+    found = {row["key"]: row for row in rows}
+    listed = pd.read_csv(root / "data" / "oddities.csv", dtype=str).fillna("")
+    effect = [number(found[key]) if key in found else "not run" if key else "" for key in listed["key"]]
+    return listed.drop(columns="key").assign(effect=effect)
+
+
+def number(row):
+    """A recorded row in words: value, 95 % interval, unit, n."""
+    if isinstance(row["value"], str):
+        return row["value"]
+    inner = [f"{_short(row['lower'])} to {_short(row['upper'])}"] if row["lower"] is not None else []
+    inner += [f"n = {row['n']}"] if row["n"] is not None else []
+    unit = f" {row['unit']}" if row.get("unit") else ""
+    return f"{_short(row['value'])}{unit}" + (f" ({', '.join(inner)})" if inner else "")
+
+
+def published(printed):
+    """Published rows of one claim in words; "number not found" where none has a value."""
+    words = []
+    for (quantity, unit), rows in printed.dropna(subset="value").groupby(["quantity", "unit"], sort=False):
+        parts = []
+        for row in rows.to_dict("records"):
+            interval = "" if math.isnan(row["lower"]) else f" ({_short(row['lower'])} to {_short(row['upper'])})"
+            parts.append((f"{row['system']} " if isinstance(row["system"], str) else "") + _short(row["value"]) + interval)
+        words.append(f"{quantity}: {', '.join(parts)}" + ("" if unit in quantity else f" {unit}"))
+    return "; ".join(words) or "number not found"
+
+
+def markdown(rows, short=True, root=ROOT):
+    """The ledger as a Markdown table; short: claim, published, ours on virtual data, verdict, as README has it."""
+    whole = table(rows, root)
+    whole["claim"] = whole["claim"] + " " + whole["sentence"]
+    columns = {"claim": "claim", "published": "published", "virtual": "ours, virtual patients", "verdict": "verdict"}
+    if not short:
+        columns |= {"real": "ours, real patients", "why": "why", "would_settle": "what would settle it"}
+    lines = ["| " + " | ".join(columns.values()) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(str(cell).replace("|", "/") for cell in line) + " |"
+              for line in whole[list(columns)].itertuples(index=False)]
+    counts = whole["verdict"].value_counts()
+    said = ", ".join(f"{counts.get(word, 0)} {word}" for word in (AGREES, DIFFERS, OPEN))
+    return "\n".join(lines) + f"\n\nOf {len(whole)} claims: {said}. Intervals are 95 %; published ones as printed."
+
+
+def readme_block(text):
+    """What README holds between the ledger's markers, or None without them."""
+    if BEGIN not in text or END not in text:
+        return None
+    return text.split(BEGIN, 1)[1].split(END, 1)[0].strip()
+
+
+def write_readme(root=ROOT):
+    """Put the short ledger of figures/results.json between README's markers. ValueError if they are absent."""
+    path = root / "README.md"
+    text = path.read_text(encoding="utf-8")
+    if readme_block(text) is None:
+        raise ValueError(f"{path.name} has no lines {BEGIN} and {END}; add them where the ledger should stand")
+    before, after = text.split(BEGIN, 1)[0], text.split(END, 1)[1]
+    block = markdown(read_results(root / "figures" / "results.json"), root=root)
+    path.write_text(f"{before}{BEGIN}\n{block}\n{END}{after}", encoding="utf-8")
+
+
+def _listed(column):
+    return "; ".join(dict.fromkeys(column.dropna()))
+
+
+def _short(value):
+    """A number as people write it: whole numbers whole, others with three significant digits, two at most below 1."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if float(value).is_integer():
+        return f"{int(value):,}"
+    digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 100 else 2 if abs(value) >= 1 else 3
+    text = f"{value:,.{digits}f}"
+    return text.replace("-", "−") if float(text.replace(",", "")) else text.lstrip("-")
