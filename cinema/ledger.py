@@ -32,7 +32,8 @@ def read_ledger(root=ROOT):
     lines = pd.read_csv(root / "data" / "ledger.csv", dtype=str).fillna("").to_dict("records")
     for line in lines:
         if line["needs"] not in NEEDS or bool(line["needs"]) != bool(line["decides"]):
-            raise ValueError(f"{line['claim']}: decides {line['decides']!r}, needs {line['needs']!r}; give both or none")
+            raise ValueError(f"{line['claim']}: decides {line['decides']!r}, needs {line['needs']!r}; "
+                             "give both or none")
         if (line["needs"] == "within") != bool(line["margin"]) or bool(line["decides"]) == bool(line["because"]):
             raise ValueError(f"{line['claim']}: a margin goes with 'within', and a reason with no deciding number")
         line["ours"] = dict(part.strip().rsplit("=", 1) for part in line["ours"].split(";"))
@@ -130,7 +131,7 @@ def unknown(rows, wanted):
 def comparison(rows, root=ROOT):
     """Claims with a printed number of CineMA beside ours: claim, who, value, lower, upper, n, quantity, unit.
 
-    who: "published CineMA", "published CNN", "ours, CineMA" ..; the unit is the paper's, and shares of 1 become percent.
+    who: "published CineMA", "published CNN", "ours, CineMA" ..; the unit is the paper's; shares of 1 become percent.
     """
     found, paper, lines = {row["key"]: row for row in rows if not is_real(row)}, read_paper(root), []
     for line in read_ledger(root):
@@ -191,7 +192,8 @@ def published(printed):
         parts = []
         for row in rows.to_dict("records"):
             interval = "" if math.isnan(row["lower"]) else f" ({_short(row['lower'])} to {_short(row['upper'])})"
-            parts.append((f"{row['system']} " if isinstance(row["system"], str) else "") + _short(row["value"]) + interval)
+            system = f"{row['system']} " if isinstance(row["system"], str) else ""
+            parts.append(system + _short(row["value"]) + interval)
         words.append(f"{quantity}: {', '.join(parts)}" + ("" if unit in quantity else f" {unit}"))
     return "; ".join(words) or "number not found"
 

@@ -1,7 +1,8 @@
 # ---
 # jupyter:
 #   cinema:
-#     needs: [00_start_here, 01_data, 02_pretraining, 03_segmentation, 04_ejection_fraction, 05_long_axis_function, 06_disease_detection, 07_attributes, 08_systemic_disease, 09_survival, 10_fairness, 11_your_own_study]
+#     needs: [00_start_here, 01_data, 02_pretraining, 03_segmentation, 04_ejection_fraction, 05_long_axis_function,
+#             06_disease_detection, 07_attributes, 08_systemic_disease, 09_survival, 10_fairness, 11_your_own_study]
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -137,9 +138,9 @@ for ax in axes.flat[both["claim"].nunique():]:
 save(fig, "12_published_and_ours", cohort="published and virtual")
 
 # %% [markdown]
-# What decides is the paired difference on the same patients. Units differ from claim to claim (Dice, points of EF, AUC),
-# so each difference is shown in half-widths of its own interval and turned so that right favours the claim: a bar that
-# crosses zero settles nothing. Claims of equality are open diamonds, with ticks at their margin.
+# What decides is the paired difference on the same patients. Units differ from claim to claim (Dice, EF, AUC), so each
+# difference is shown in half-widths of its own interval and turned so that right favours the claim: a bar that crosses
+# zero settles nothing. Claims of equality are open diamonds, with ticks at their margin.
 
 # %%
 decided = ledger.deciding(rows)
@@ -163,10 +164,10 @@ Markdown(f"*Reading.* Of {len(direction)} differences with a direction, {len(cle
 #
 # | | arXiv v1, 31 May 2025 | arXiv v2, 31 August 2025 | Communications Medicine, 13 May 2026 |
 # |---|---|---|---|
-# | title | CineMA: a foundation model .. | A versatile foundation model .. | Development and validation of a versatile .. |
+# | title begins | CineMA: a foundation model | A versatile foundation model | Development and validation |
 # | numbers in the abstract | yes, with brackets | none | not seen |
 # | strongest baseline | CNN | CNN | **nnU-Net** added |
-# | segmentation, EF | matches or outperforms CNNs | **consistently outperformed** CNNs | **approaches** nnU-Net, without tuning to a data set |
+# | segmentation, EF | matches or outperforms CNNs | **consistently outperformed** them | **approaches** nnU-Net |
 # | scan and rescan | lower variation than the CNN | | more consistent across repeated scans |
 # | disease | higher specificity, sensitivity as high | | better than convolutional baselines, notably specificity |
 # | long axis | | matched | matched |
@@ -187,8 +188,8 @@ Markdown(f"*Reading.* Once nnU-Net was a baseline, CineMA's mean Dice of {dice['
 # %% [markdown]
 # ## What others found with the released weights
 #
-# *Has anyone checked?* One group evaluated several foundation models, CineMA among them, on the public sets, mostly with
-# a frozen encoder and a light head. Frozen features are a harder test than fine-tuning, so these numbers neither
+# *Has anyone checked?* One group evaluated several foundation models, CineMA among them, on the public sets, mostly
+# with a frozen encoder and a light head. Frozen features are a harder test than fine-tuning, so these numbers neither
 # confirm nor refute the paper's; they say what the weights contain.
 
 # %%
@@ -205,9 +206,9 @@ lead = np.subtract(macro["CineMA"], macro["DINOv3"])
 results.record("12_retest_lead_over_general_model", float(lead.mean()), n=len(sets), unit="Dice", cohort="published")
 spread_of = again[again["quantity"] == "specificity"]["value"]
 Markdown(f"*Reading.* Under the same decoder CineMA's frozen features lead those of a general picture model by "
-         f"{lead.min():.3f} to {lead.max():.3f} of macro Dice. In detecting disease, sensitivity is high everywhere and "
-         f"specificity anything from {spread_of.min():.0f} to {spread_of.max():.0f} %: test sets hold few healthy "
-         "people, and the threshold decides. Claim C9 is the one that most needs patients.")
+         f"{lead.min():.3f} to {lead.max():.3f} of macro Dice. In detecting disease, sensitivity is high "
+         f"everywhere and specificity anything from {spread_of.min():.0f} to {spread_of.max():.0f} %: test sets hold "
+         "few healthy people, and the threshold decides. Claim C9 is the one that most needs patients.")
 
 # %% [markdown]
 # ## Oddities of the release
@@ -248,7 +249,8 @@ Markdown(f"*Reading.* ACDC has {frames} labelled frames for training. With {work
 n_train, n_val, n_test, steps, seeds = (4, 2, 6, 10, 1) if profile == "ci" else (16, 4, 20, 100, 2)
 for role in ("acdc", "mnms2"):
     cohort.write(role, 40 if profile == "ci" else 400, seed, work / f"cohort_{role}_seed{seed}", jobs=n_jobs)
-acdc, mnms2 = ([str(p) for p in study_paths(work / f"cohort_{role}_seed{seed}")][:40] for role in ("acdc", "mnms2"))
+acdc, mnms2 = ([str(p) for p in study_paths(work / f"cohort_{role}_seed{seed}")][:n]
+               for role, n in (("acdc", 40), ("mnms2", 200)))
 train, val, test = acdc[:n_train], acdc[n_train : n_train + n_val], acdc[-n_test:]
 shutil.rmtree(work / f"12_seed{seed}", ignore_errors=True)
 unet = partial(presets.small_unet, chans=(8, 16, 32))
@@ -288,7 +290,9 @@ steady = sum(len(set(np.sign(once[size, arm] - once[size, "as here"]))) == 1 for
 results.record("12_trained_that_keep_their_sign", steady, n=len(asked), unit="of 4")
 
 # %%
-Markdown("*Reading.* Compared with the training as here, the network is " + "; ".join(
+few = int(oddities.draw_numbers(2 * n_train, 2, 4).max()) + 1
+Markdown(f"*Reading.* {2 * steps} visits shared {few} draws in the arm with repetition. Compared with the training as "
+         "here, the network is " + "; ".join(
     f"with {name} **{contrast.verdict(corrected)}** ({gap.value:+.3f})" for name, (gap, corrected) in gaps.items()) +
     f". The verdicts follow the thin bars, which know nothing of seeds ({seeds} per arm): {steady} of {len(asked)} "
     "differences have the same sign in every seed, and one that has not may turn with the next training.")
@@ -319,9 +323,9 @@ Markdown(f"*Reading.* Blood and muscle differ by {contrasts.text(0, ' grey level
          f"noise added is {oddities.NOISE} grey levels, less than the {rounding:.2f} that rounding to bytes has left "
          "behind: the augmentation is not there. Of an epoch's frames " + ", ".join(
              f"{100 * share:.0f} % ({name})" for name, share in lost.items()) + " change nothing; since the order is "
-         "drawn anew no frame is lost for good, so this is a shorter training rather than a smaller one. Over the whole "
-         f"of it decay alone scales a weight by {shrunk['scratch']:.2f} from scratch and {shrunk['pretrained']:.2f} "
-         "after pretraining, so the baselines are regularised less than the model they are compared with.")
+         "drawn anew no frame is lost for good, so this is a shorter training rather than a smaller one. "
+         f"Over the whole of it decay alone scales a weight by {shrunk['scratch']:.2f} from scratch and "
+         f"{shrunk['pretrained']:.2f} after pretraining, so the baselines are regularised less than the model they are compared with.")
 
 # %% [markdown]
 # ### Landmarks: cut coordinates, and softmax where sigmoid was meant
@@ -357,8 +361,8 @@ save(fig, "12_softmax_windows", cohort="simulated heatmaps")
 
 # %%
 Markdown(f"*Reading.* n counts simulated heatmaps. Cut coordinates are shifted by {shift.text(2, ' pixels')} per axis, "
-         f"not by half a pixel: the softmax is so sharp that it names a whole pixel nearly always, and cutting bites "
-         f"only near the middle between two. The distance from the true place is {rest.text(2, ' pixels')}; bf16 "
+         f"not by half a pixel: the softmax is so sharp that it names a whole pixel nearly always, and cutting "
+         f"takes off one where two pixels blend. The distance from the true place is {rest.text(2, ' pixels')}; bf16 "
          f"changes it by {halves.text(2)}. Softmax is harmless over an even background and puts landmarks elsewhere "
          f"over an uneven one: at a deviation of 3 it adds {worse.text(1, ' pixels')}. How uneven the logits of the "
          "published networks are was not measured.")
@@ -367,8 +371,8 @@ Markdown(f"*Reading.* n counts simulated heatmaps. Cut coordinates are shifted b
 # ### Clean-up of masks, and volumes in padding
 #
 # After segmentation of the four-chamber view one piece of the ventricle is to be kept, the one nearest to the right
-# ventricle. As released the best distance is never updated, so it is the last piece in scan order. To every virtual mask
-# a false disc is added at a random place; how often does each rule keep it? For comparison: keep the largest.
+# ventricle. As released the best distance is never updated, so it is the last piece in scan order. To every virtual
+# mask a false disc is added at a random place; how often does each rule keep it? For comparison: keep the largest.
 #
 # In the evaluation on Kaggle, stacks are filled up with empty slices, and what a network draws in there counts. Two
 # slices are emptied, and the first network trained above is asked.
@@ -429,11 +433,11 @@ for words, value in closed.items():
 # %%
 Markdown(f"*Reading.* In units of the released constants, virtual ACDC patients have a mean LVEF of "
          f"{ef['acdc'].text(1)} with deviation {z['acdc'].std(ddof=1):.1f}, those of M&Ms-2 {ef['mnms2'].text(1)} with "
-         f"{z['mnms2'].std(ddof=1):.1f}: not the constants of LVEF. Undone with the same constants they do no harm, but "
-         "networks start far from their targets. Halving tiled weights changes the first stage's output by "
+         f"{z['mnms2'].std(ddof=1):.1f}: not the constants of LVEF. Undone with the same constants they do no harm, "
+         "but networks start far from their targets. Halving tiled weights changes the first stage's output by "
          f"{tiling.text(2)} of its size: a norm follows, so it is the bias that weighs differently. Scaling ED and ES "
-         f"together leaves ES {joint.text(2)} of the range: nothing is lost on virtual patients, whose frames share one "
-         "scale; real series whose ES is darker lose that share.")
+         f"together leaves ES {joint.text(2)} of the range: nothing is lost on virtual patients, whose frames share "
+         "one scale; real series whose ES is darker lose that share.")
 
 # %% [markdown]
 # ### All of them
