@@ -82,7 +82,7 @@ pd.set_option("display.max_colwidth", None, "display.max_rows", 100)
 # - *cannot be settled on virtual data*: it holds zero; or nothing was recorded; or the claim is about patients only.
 #
 # Where the claim is that two things are *equal* (half of the labels, landmarks "matched"), the interval must lie within
-# a margin instead. Margins are ours, chosen before the numbers were seen: 0.02 of Dice, half a millimetre. A wide
+# a margin instead. Margins are ours, in the units of what is compared: 0.02 of Dice for C8, and the millimetre that notebook 05 names for C12. A wide
 # interval around zero is no equality. Runs of the `ci` profile, whose trainings last seconds, decide nothing. The rule:
 
 # %%
@@ -325,7 +325,8 @@ Markdown(f"*Reading.* Blood and muscle differ by {contrasts.text(0, ' grey level
              f"{100 * share:.0f} % ({name})" for name, share in lost.items()) + " change nothing; since the order is "
          "drawn anew no frame is lost for good, so this is a shorter training rather than a smaller one. "
          f"Over the whole of it decay alone scales a weight by {shrunk['scratch']:.2f} from scratch and "
-         f"{shrunk['pretrained']:.2f} after pretraining, so the baselines are regularised less than the model they are compared with.")
+         f"{shrunk['pretrained']:.2f} after pretraining, so baselines are regularised less than what they are compared "
+         "with.")
 
 # %% [markdown]
 # ### Landmarks: cut coordinates, and softmax where sigmoid was meant
