@@ -26,6 +26,7 @@ def read_ledger(root=ROOT):
     ours:    "words=key; words=key", the recorded numbers that are shown.
     decides: key of a paired difference of methods, or "" where virtual data settle nothing.
     needs:   what its whole 95 % interval must be for the claim to hold: "above" or "below" zero, or "within" -+ margin.
+    floor:   key of what a method scores that learns nothing, or "": the first of `ours` must be better.
     because: where nothing decides, why.
     Raises ValueError for a line that breaks these rules.
     """
@@ -54,7 +55,7 @@ def read_rows(out, profile, data="virtual"):
 
 def keys(line):
     """Recorded numbers that a line of the ledger uses."""
-    return [*line["ours"].values(), *filter(None, [line["decides"]])]
+    return [*line["ours"].values(), *filter(None, [line["decides"], line["floor"]])]
 
 
 def is_real(row):
@@ -62,20 +63,23 @@ def is_real(row):
     return row["data"] != "virtual" or row["cohort"] not in ("virtual", "published")
 
 
-def verdict(line, row):
-    """(AGREES, DIFFERS or OPEN; the reason), from the row of the deciding number, or None if nothing recorded it.
+def verdict(line, found):
+    """(AGREES, DIFFERS or OPEN; the reason), from the recorded rows by key.
 
     Virtual data can show the direction of a difference between methods, never the size of an error on patients.
-    Trainings of the ci profile last seconds and decide nothing.
+    Trainings of the ci profile last seconds and decide nothing; nor do methods that are no better than `floor`.
     """
     if not line["decides"]:
         return OPEN, line["because"]
+    row, first, floor = (found.get(key) for key in (line["decides"], *list(line["ours"].values())[:1], line["floor"]))
     if row is None:
         return OPEN, "not run"
     if row["lower"] is None or row["upper"] is None:
         return OPEN, "no interval was recorded"
     if row["profile"] == "ci":
         return OPEN, "trained for seconds only (ci profile)"
+    if floor and first and (first["value"] - floor["value"]) * (-1 if line["needs"] == "below" else 1) <= 0:
+        return OPEN, "no better than what learns nothing"
     lower, upper, limit = row["lower"], row["upper"], float(line["margin"] or 0)
     if line["needs"] == "within":
         if -limit < lower and upper < limit:
@@ -103,7 +107,7 @@ def table(rows, root=ROOT):
         on_patients = [f"{row['key']} {number(row)}, {row['data'] if row['data'] != 'virtual' else row['cohort']}"
                        for row in real if row["key"] in keys(line)]
         ours = [f"{words} {number(virtual[key])}" for words, key in line["ours"].items() if key in virtual]
-        word, why = verdict(line, virtual.get(line["decides"]))
+        word, why = verdict(line, virtual)
         lines.append({name: line[name] for name in ("claim", "topic", "sentence")} | {
             "published": published(printed), "source": _listed(printed["source"]), "trust": _listed(printed["trust"]),
             "virtual": "; ".join(ours) or "not run", "real": "; ".join(on_patients) or "-",
@@ -209,8 +213,8 @@ def markdown(rows, short=True, root=ROOT):
     lines += ["| " + " | ".join(str(cell).replace("|", "/") for cell in line) + " |"
               for line in whole[list(columns)].itertuples(index=False)]
     counts = whole["verdict"].value_counts()
-    said = ", ".join(f"{counts.get(word, 0)} {word}" for word in (AGREES, DIFFERS, OPEN))
-    return "\n".join(lines) + f"\n\nOf {len(whole)} claims: {said}. Intervals are 95 %; published ones as printed."
+    said = ", ".join(f"{word}: {counts.get(word, 0)}" for word in (AGREES, DIFFERS, OPEN))
+    return "\n".join(lines) + f"\n\nOf {len(whole)} claims, {said}. Intervals are 95 %; published ones as printed."
 
 
 def readme_block(text):
@@ -236,11 +240,11 @@ def _listed(column):
 
 
 def _short(value):
-    """A number as people write it: whole numbers whole, others with three significant digits, two at most below 1."""
+    """A number as people write it: whole numbers whole, others with about three significant digits."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if float(value).is_integer():
         return f"{int(value):,}"
-    digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 100 else 2 if abs(value) >= 1 else 3
+    digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
     text = f"{value:,.{digits}f}"
     return text.replace("-", "−") if float(text.replace(",", "")) else text.lstrip("-")

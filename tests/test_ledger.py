@@ -19,7 +19,8 @@ def row(key, value, lower, upper, **changes):
 
 def line(needs, margin=""):
     because = "" if needs else "patients only"
-    return {"decides": "k" if needs else "", "needs": needs, "margin": margin, "because": because}
+    return {"decides": "k" if needs else "", "needs": needs, "margin": margin, "because": because,
+            "ours": {"CineMA": "c"}, "floor": "f"}
 
 
 @pytest.mark.parametrize(("needs", "lower", "upper", "word"), [
@@ -29,16 +30,24 @@ def line(needs, margin=""):
     ("within", -0.05, -0.03, ledger.DIFFERS), ("within", 0.01, 0.03, ledger.OPEN), ("within", -0.1, 0.1, ledger.OPEN)])
 def test_a_verdict_follows_the_whole_interval(needs, lower, upper, word):
     found = row("k", (lower + upper) / 2, lower, upper)
-    assert ledger.verdict(line(needs, "0.02" if needs == "within" else ""), found)[0] == word
+    assert ledger.verdict(line(needs, "0.02" if needs == "within" else ""), {"k": found})[0] == word
 
 
 @pytest.mark.parametrize("found", [None, row("k", 0.2, None, None), row("k", 0.2, 0.1, 0.3, profile="ci")])
 def test_without_an_interval_of_a_real_training_nothing_is_settled(found):
-    assert ledger.verdict(line("above"), found)[0] == ledger.OPEN
+    assert ledger.verdict(line("above"), {"k": found} if found else {})[0] == ledger.OPEN
+
+
+@pytest.mark.parametrize(("needs", "score", "word"), [("above", 0.6, ledger.AGREES), ("above", 0.5, ledger.OPEN),
+                                                      ("below", 0.4, ledger.AGREES), ("below", 0.6, ledger.OPEN)])
+def test_who_is_no_better_than_learning_nothing_settles_nothing(needs, score, word):
+    ends = (0.1, 0.3) if needs == "above" else (-0.3, -0.1)
+    found = {"k": row("k", sum(ends) / 2, *ends), "c": row("c", score, None, None), "f": row("f", 0.5, None, None)}
+    assert ledger.verdict(line(needs), found)[0] == word
 
 
 def test_claims_about_patients_alone_stay_open_whatever_is_found():
-    assert ledger.verdict(line(""), row("k", 0.2, 0.1, 0.3)) == (ledger.OPEN, "patients only")
+    assert ledger.verdict(line(""), {"k": row("k", 0.2, 0.1, 0.3)}) == (ledger.OPEN, "patients only")
 
 
 def test_every_claim_has_one_line_and_published_rows():
@@ -56,8 +65,8 @@ def test_the_deciding_number_is_also_shown():
 
 
 @pytest.mark.parametrize(("broken", "words"), [
-    ("C1,t,s,a=k,,above,,x,y", "give both or none"), ("C1,t,s,a=k,k,within,,,y", "margin"),
-    ("C1,t,s,a=k,k,above,,because,y", "margin"), ("C1,t,s,a=k,,,,,y", "margin")])
+    ("C1,t,s,a=k,,above,,,x,y", "give both or none"), ("C1,t,s,a=k,k,within,,,,y", "margin"),
+    ("C1,t,s,a=k,k,above,,,because,y", "margin"), ("C1,t,s,a=k,,,,,,y", "margin")])
 def test_a_line_that_breaks_the_rules_is_refused(tmp_path, broken, words):
     (tmp_path / "data").mkdir()
     head = (ROOT / "data" / "ledger.csv").read_text().splitlines()[0]

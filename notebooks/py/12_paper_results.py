@@ -82,8 +82,9 @@ pd.set_option("display.max_colwidth", None, "display.max_rows", 100)
 # - *cannot be settled on virtual data*: it holds zero; or nothing was recorded; or the claim is about patients only.
 #
 # Where the claim is that two things are *equal* (half of the labels, landmarks "matched"), the interval must lie within
-# a margin instead. Margins are ours, in the units of what is compared: 0.02 of Dice for C8, and the millimetre that notebook 05 names for C12. A wide
-# interval around zero is no equality. Runs of the `ci` profile, whose trainings last seconds, decide nothing. The rule:
+# a margin instead. Margins are ours, in the units of what is compared: 0.02 of Dice for C8, and the millimetre that
+# notebook 05 names for C12. A wide interval around zero is no equality. Methods no better than one that learns nothing
+# decide nothing. Runs of the `ci` profile, whose trainings last seconds, decide nothing. The rule:
 
 # %%
 Code(inspect.getsource(ledger.verdict), language="python")
@@ -116,7 +117,7 @@ printed = int((whole["published"] != "number not found").sum())
 results.record("12_claims_with_a_printed_number", printed, n=len(whole), unit="claims")
 results.record("12_claims_with_patients", int((whole["real"] != "-").sum()), n=len(whole), unit="claims")
 lacking = ledger.unknown(rows, ledger.ledger_keys())
-Markdown(f"*Reading.* Of {len(whole)} claims " + ", ".join(f"**{n} {word}**" for word, n in counts.items()) +
+Markdown(f"*Reading.* Of {len(whole)} claims " + ", ".join(f"**{word}: {n}**" for word, n in counts.items()) +
          f". A number could be found in print for {printed}; for the other {len(whole) - printed} the paper's sentence "
          f"is all there is. {lacking or 'Every number the ledger asks for was recorded.'}")
 
