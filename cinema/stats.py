@@ -4,6 +4,7 @@ The unit that is resampled is always the patient: slices, frames and scans of on
 independent, and resampling them makes intervals too narrow.
 """
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -37,23 +38,26 @@ def bca(values, statistic, rng, n_resamples=N_RESAMPLES, level=LEVEL):
     values:    (n,) array, one entry a patient; or a tuple of such arrays, which are resampled together.
     statistic: function of the array (or of the arrays, in order) that returns a number. Functions with an
                `axis` argument, such as np.mean, are computed many resamples at a time.
-    Where every resample gives the same number the interval has no width.
+    A bootstrap interval is as narrow as if the spread had been divided by n, not n - 1, and had normal tails; it is
+    computed at the level that makes up for both, as Student's t does for a mean (without, 95 % cover 92 % at n = 20).
+    Where every resample gives the same number the interval has no width; where all of them lie on one side of the
+    value BCa is not defined, and percentiles are given.
     Raises ValueError for fewer than two patients, unequal lengths or values that are not finite.
-    Source: Efron 1987; scipy.stats.bootstrap.
+    Source: Efron 1987; scipy.stats.bootstrap; Hesterberg 2015 for the level (his expanded percentile interval).
     """
     columns = tuple(np.asarray(c) for c in values) if isinstance(values, tuple) else (np.asarray(values),)
     n = _check(columns)
-    return _bootstrap(columns, statistic, n, rng, n_resamples, level, paired=True)
-
-
-def bca_in_groups(groups, statistic, rng, n_resamples=N_RESAMPLES, level=LEVEL):
-    """As `bca`, of a statistic of several groups of different patients, each of which is resampled by itself.
-
-    groups:    list of (n_k,) arrays, n_k of at least 2; statistic takes one array a group, in order.
-    """
-    groups = tuple(np.asarray(group) for group in groups)
-    n = sum(_check((group,)) for group in groups)
-    return _bootstrap(groups, statistic, n, rng, n_resamples, level, paired=False)
+    value = float(statistic(*columns))
+    tail = max(stats.norm.sf(np.sqrt(n / (n - 1)) * stats.t.ppf((1 + level) / 2, n - 1)), 1e-12)
+    same = {"statistic": statistic, "paired": True, "batch": 256, "confidence_level": 1 - 2 * tail}
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        plain = stats.bootstrap(columns, n_resamples=n_resamples, rng=rng, method="percentile", **same)
+        if np.ptp(plain.bootstrap_distribution) == 0:  # BCa divides by the spread
+            return Estimate(value, value, value, n)
+        result = stats.bootstrap(columns, n_resamples=0, method="BCa", bootstrap_result=plain, **same)
+    interval = result if np.isfinite(result.confidence_interval).all() else plain
+    return Estimate(value, *map(float, interval.confidence_interval), n)
 
 
 def by_patient(table, statistic, rng, patient="study", n_resamples=N_RESAMPLES, level=LEVEL):
@@ -230,18 +234,6 @@ def _check(columns, least=2):
         if bad:
             raise ValueError(f"{bad} of {n} values are not finite; drop those patients and report how many")
     return n
-
-
-def _bootstrap(samples, statistic, n, rng, n_resamples, level, paired):
-    """BCa Estimate of statistic(*samples) of n patients."""
-    value = float(statistic(*samples))
-    same = {"statistic": statistic, "paired": paired, "batch": 256, "confidence_level": level}
-    with np.errstate(all="ignore"):
-        result = stats.bootstrap(samples, n_resamples=n_resamples, rng=rng, method="percentile", **same)
-        if np.ptp(result.bootstrap_distribution) == 0:  # BCa divides by the spread
-            return Estimate(value, value, value, n)
-        result = stats.bootstrap(samples, n_resamples=0, method="BCa", bootstrap_result=result, **same)
-    return Estimate(value, *map(float, result.confidence_interval), n)
 
 
 def _groups(first, second):
