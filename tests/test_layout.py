@@ -21,8 +21,9 @@ RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
 FORBIDDEN = {  # part -> what it may not import, beyond the order
     "models": {"study", "phantom", "datasets", "transforms", "loaders", "h5py", "nibabel", "pydicom"},
     "plots": {"torch", "models", "tasks", "train", "evaluate", "loaders", "datasets", "study"},
-    **dict.fromkeys(("stats", "survival", "fairness", "run", "execute", "publish", "expected", "upkeep", "results", "cli",
-                     "terms", "study", "geometry", "phantom", "datasets"), {"torch", "timm"}),
+    **dict.fromkeys((
+        "stats", "diagnosis", "survival", "fairness", "exposures", "ledger", "long_axis", "run", "execute", "publish",
+        "expected", "upkeep", "results", "cli", "terms", "study", "geometry", "phantom", "datasets"), {"torch", "timm"}),
 }
 
 

@@ -109,15 +109,11 @@ class ArmSlices(reading.DressedSlices):
         return dress(codes[tissues], where, signals, rng, reading.PIXEL_MM, self.look, label_of)
 
 
-class OnePose(OwnReader):
-    """Reads with a given short-axis network, each slice once instead of in eight poses."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.models["sax"] = model
-
-    def _probabilities(self, kind, window, turns=1):
-        return super()._probabilities(kind, window, 1)
+def one_pose(model):
+    """OwnReader that reads with a given short-axis network, each slice once instead of in eight poses."""
+    own = OwnReader(turns=1)
+    own.models["sax"] = model
+    return own
 
 
 def run(profile, jobs, seed, work):
@@ -160,7 +156,7 @@ def scores(model, patients):
 
     In the truth as in the reading, only slices whose cavity is bordered by muscle count as ventricle.
     """
-    own, rows = OnePose(model), []
+    own, rows = one_pose(model), []
     for role, paths in patients.items():
         for index, path in enumerate(paths):
             view = load_study(path, ["sax"]).views["sax"]

@@ -57,7 +57,7 @@ def with_ingredients(_):
     for scores in sorted(WORK.glob("ingredients_*/*/scores.csv")):
         row = pd.read_csv(scores).iloc[0]
         model = Reader(in_chans=3, chans=ingredients.RECIPES["laptop"].chans)
-        yield row["arm"], row["seed"], ingredients.OnePose(weights.load(model, scores.with_name(LAST)).eval())
+        yield row["arm"], row["seed"], ingredients.one_pose(weights.load(model, scores.with_name(LAST)).eval())
 
 
 EXPERIMENTS = {"fine_tuning": fine_tuned, "ingredients": with_ingredients}

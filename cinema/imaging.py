@@ -1,0 +1,125 @@
+"""What the images of a cohort say, one row a study: frozen features of the shipped encoder, measures of the readers.
+
+For cohorts of thousands. A table is computed once and kept in the cohort's folder; when studies or weights change it is
+made anew. Nothing here has seen a label of the cohort.
+"""
+
+import hashlib
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from cinema import presets, probes
+from cinema.datasets import read_input
+from cinema.loaders import StudyFrames
+from cinema.metrics import dice, lv_lengths_mm
+from cinema.reader import FOLDER, OwnReader
+from cinema.segment import measured, read_views
+from cinema.study import load_study, study_paths
+from cinema.terms import LABELS, SMALL_GRID, STRUCTURES, VIEWS
+
+CHUNK = 25  # studies a piece of work
+SHAPE_VIEWS = ("lax_2c", "lax_4c")  # long-axis function is the mean over these, as in the Landmark data set
+MEASURES = {"LVEDV": "lv_edv_ml", "LVESV": "lv_esv_ml", "LVEF": "lv_ef_percent", "LVM": "lv_mass_g",
+            "RVEDV": "rv_edv_ml", "RVESV": "rv_esv_ml", "RVEF": "rv_ef_percent"}
+
+
+def features(folder, jobs=1, views=VIEWS, weights=FOLDER):
+    """Frozen features of presets.shipped_cinema for every study of a folder: DataFrame, index study id.
+
+    The class token and, per view, mean and standard deviation over tokens, of ED and ES side by side (probes.
+    study_features). folder: studies of two frames on SMALL_GRID. Views that a cohort lacks are left out.
+    """
+    paths = study_paths(folder)
+    present = load_study(paths[0]).views
+    views = tuple(view for view in views if view in present)
+    names = [presets.SHIPPED, presets.SHIPPED_STANDARD]
+    return _kept(folder, f"features_{'_'.join(views)}", paths, [Path(weights) / name for name in names],
+                 partial(_features, views=views, weights=weights), jobs)
+
+
+def measures(folder, jobs=1, weights=FOLDER):
+    """What the project's own readers measure in every study of a folder: DataFrame, index study id.
+
+    Columns: lv_edv_ml, lv_esv_ml, lv_ef_percent, lv_mass_g, rv_edv_ml, rv_esv_ml, rv_ef_percent; where 2C or 4C exist
+    mapse_mm, shortening_percent and lv_length_mm (ED), means over these; where masks exist dice_rv, dice_myo, dice_lv,
+    means over the labelled frames. Not a number where the reader found no heart. One pose, not eight, is read.
+    """
+    paths = study_paths(folder)
+    names = [f"reader_{kind}.safetensors" for kind in ("sax", "lax")]
+    return _kept(folder, "measures", paths, [Path(weights) / name for name in names],
+                 partial(_measures, weights=weights), jobs)
+
+
+def _kept(folder, name, paths, weights, compute, jobs):
+    """The table `name` of a folder, computed in pieces by `compute` unless it is there and of the same origin."""
+    target = Path(folder) / f"{name}.npz"
+    facts = [(path.name, path.stat().st_size) for path in paths]
+    manifest = Path(folder) / "manifest.json"
+    origin = hashlib.sha256(repr(facts).encode() + (manifest.read_bytes() if manifest.exists() else b"")
+                            + b"".join(path.read_bytes() for path in weights)).hexdigest()
+    if target.exists():
+        with np.load(target) as kept:
+            if str(kept["origin"]) == origin:
+                return pd.DataFrame(kept["values"], index=kept["study"], columns=kept["columns"])
+    pieces = [paths[i: i + CHUNK] for i in range(0, len(paths), CHUNK)]
+    work = Parallel(jobs, return_as="generator")(delayed(_single)(compute, piece) for piece in pieces)
+    table = pd.concat(list(tqdm(work, total=len(pieces), desc=name, unit=f"{CHUNK} studies", disable=None)))
+    temporary = target.with_suffix(".part.npz")
+    np.savez(temporary, origin=origin, values=table.to_numpy(), study=table.index.to_numpy(str),
+             columns=table.columns.to_numpy(str))
+    temporary.replace(target)
+    return table
+
+
+def _single(compute, piece):
+    """`compute` on one thread, so that the result does not depend on how the work was shared out."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return compute(piece)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _features(paths, views, weights):
+    model, standard = presets.shipped_cinema(weights)
+    data = presets.Standardised(StudyFrames(paths, views, "ed_es", SMALL_GRID), standard)
+    rows = probes.study_features(model, data)
+    return pd.DataFrame(rows, index=[path.stem for path in paths], columns=[str(i) for i in range(rows.shape[1])])
+
+
+def _measures(paths, weights):
+    readers = dict.fromkeys(VIEWS, OwnReader(weights, turns=1))
+    return pd.DataFrame([_measured(read_input(path), readers) for path in paths], index=[path.stem for path in paths])
+
+
+def _measured(reading, readers):
+    """One row of `measures`."""
+    study, sax = reading.study, reading.study.views["sax"]
+    labels, landmarks, _ = read_views(study, readers, reading.sax_positions_mm)
+    row = dict.fromkeys(MEASURES.values(), np.nan)
+    try:
+        numbers, labels, _ = measured(reading, labels, landmarks)
+    except ValueError:  # no left ventricle found
+        numbers = {}
+    row |= {column: float(numbers[name]) for name, column in MEASURES.items() if numbers.get(name) is not None}
+    seen = [view for view in SHAPE_VIEWS if view in landmarks]
+    if seen:
+        lengths = [lv_lengths_mm(landmarks[view][study.ed_frame], study.views[view].spacing_mm) for view in seen]
+        row |= {"mapse_mm": _mean(numbers.get("MAPSE", {}), seen), "lv_length_mm": float(np.mean(lengths)),
+                "shortening_percent": _mean(numbers.get("GLshortening", {}), seen)}
+    for structure in STRUCTURES if sax.labels is not None else ():
+        overlaps = [dice(labels["sax"][..., frame] == LABELS[structure], sax.label_at(frame) == LABELS[structure])
+                    for frame in sax.label_frames]
+        row[f"dice_{structure.lower()}"] = float(np.mean(overlaps))
+    return row
+
+
+def _mean(values, views):
+    return float(np.mean([values.get(view, np.nan) for view in views]))

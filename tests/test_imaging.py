@@ -1,0 +1,71 @@
+"""Tables of features and measures: against the slow way, kept and made anew, close to the truth of virtual people."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from cinema import imaging, presets, probes
+from cinema.loaders import StudyFrames
+from cinema.phantom import cohort
+from cinema.study import load_study, study_paths, study_table
+from cinema.terms import SMALL_GRID, VIEWS
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return cohort.write("fairness", 6, 0, tmp_path_factory.mktemp("people") / "fairness")
+
+
+def test_features_are_those_of_the_shipped_encoder(folder):
+    table = imaging.features(folder)
+    model, standard = presets.shipped_cinema()
+    data = presets.Standardised(StudyFrames(study_paths(folder), VIEWS, "ed_es", SMALL_GRID), standard)
+    torch.set_num_threads(1)
+    assert list(table.index) == [path.stem for path in study_paths(folder)]
+    np.testing.assert_allclose(table, probes.study_features(model, data), atol=1e-5)
+
+
+def test_views_that_are_missing_are_left_out(tmp_path):
+    cohort.write("acdc", 2, 0, tmp_path)
+    assert imaging.features(tmp_path).shape == (2, 2 * 3 * 128)  # class token, mean and deviation of one view, ED and ES
+    assert "mapse_mm" not in imaging.measures(tmp_path)
+
+
+def test_measures_are_near_the_truth(folder):
+    table, truth = imaging.measures(folder), study_table(folder).set_index("id")
+    assert table.notna().all().all()
+    assert (table[["dice_lv", "dice_rv"]].mean() > 0.75).all()
+    assert (table["lv_edv_ml"] / truth["true_lv_edv_ml"]).between(0.75, 1.25).all()
+    assert (table["lv_ef_percent"] - truth["true_lv_ef_percent"]).abs().median() < 6
+    assert (table["mapse_mm"] - truth["true_mapse_mm"]).abs().median() < 4
+
+
+def test_the_same_whatever_the_number_of_jobs(folder, monkeypatch):
+    monkeypatch.setattr(imaging, "CHUNK", 2)
+    first = imaging.measures(folder)
+    (folder / "measures.npz").unlink()
+    pd.testing.assert_frame_equal(first, imaging.measures(folder, jobs=2))
+
+
+def test_a_kept_table_is_read_until_studies_change(folder, tmp_path, monkeypatch):
+    cohort.write("acdc", 3, 0, tmp_path)
+    calls = []
+    monkeypatch.setattr(imaging, "_features", lambda paths, views, weights: calls.append(len(paths)) or pd.DataFrame(
+        np.zeros((len(paths), 1)), index=[path.stem for path in paths], columns=["0"]))
+    for n in (3, 3, 2, 2):
+        cohort.write("acdc", n, 0, tmp_path)
+        assert len(imaging.features(tmp_path)) == n
+    assert calls == [3, 2]
+
+
+def test_a_study_without_a_heart_has_no_numbers(folder, tmp_path):
+    from dataclasses import replace
+
+    from cinema.study import save_study
+
+    study = load_study(study_paths(folder)[0], ["sax"])
+    dark = replace(study.views["sax"], image=np.zeros_like(study.views["sax"].image))
+    save_study(replace(study, id="dark", views={"sax": dark}), tmp_path)
+    row = imaging.measures(tmp_path).loc["dark"]
+    assert np.isnan(row["lv_ef_percent"]) and row["dice_lv"] == 0
