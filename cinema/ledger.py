@@ -16,6 +16,10 @@ ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- ledger -->", "<!-- /ledger -->"
 AGREES, DIFFERS, OPEN = "agrees in direction", "differs in direction", "cannot be settled on virtual data"
 RETEST = "re-test"  # stands for the claim of published rows that others found with the released weights
+SHORT = ("claim", "published", "virtual", "verdict")
+HEADS = {name: name for name in ("claim", "sentence", "published", "source", "trust")} | {
+    "virtual": "ours, virtual patients", "real": "ours, real patients", "verdict": "verdict", "why": "why",
+    "would_settle": "what would settle it"}  # how the columns of `table` are called on a page
 CNNS = ("CNN", "UNet", "ResNet")
 NEEDS = ("", "above", "below", "within")
 
@@ -186,6 +190,8 @@ def number(row):
     inner = [f"{_short(row['lower'])} to {_short(row['upper'])}"] if row["lower"] is not None else []
     inner += [f"n = {row['n']}"] if row["n"] is not None else []
     unit = f" {row['unit']}" if row.get("unit") else ""
+    if not inner and 0 < abs(row["value"]) < 0.001:
+        return f"{row['value']:.1e}{unit}"
     return f"{_short(row['value'])}{unit}" + (f" ({', '.join(inner)})" if inner else "")
 
 
@@ -195,9 +201,9 @@ def published(printed):
     for (quantity, unit), rows in printed.dropna(subset="value").groupby(["quantity", "unit"], sort=False):
         parts = []
         for row in rows.to_dict("records"):
-            interval = "" if math.isnan(row["lower"]) else f" ({_short(row['lower'])} to {_short(row['upper'])})"
+            interval = "" if math.isnan(row["lower"]) else f" ({row['lower']:g} to {row['upper']:g})"
             system = f"{row['system']} " if isinstance(row["system"], str) else ""
-            parts.append(system + _short(row["value"]) + interval)
+            parts.append(f"{system}{row['value']:,.10g}{interval}")  # as printed
         words.append(f"{quantity}: {', '.join(parts)}" + ("" if unit in quantity else f" {unit}"))
     return "; ".join(words) or "number not found"
 
@@ -205,13 +211,11 @@ def published(printed):
 def markdown(rows, short=True, root=ROOT):
     """The ledger as a Markdown table; short: claim, published, ours on virtual data, verdict, as README has it."""
     whole = table(rows, root)
-    whole["claim"] = whole["claim"] + " " + whole["sentence"]
-    columns = {"claim": "claim", "published": "published", "virtual": "ours, virtual patients", "verdict": "verdict"}
-    if not short:
-        columns |= {"real": "ours, real patients", "why": "why", "would_settle": "what would settle it"}
-    lines = ["| " + " | ".join(columns.values()) + " |", "|" + "---|" * len(columns)]
+    whole["claim"] = whole["claim"] + " " + whole.pop("sentence")
+    columns = [name for name in HEADS if name in whole and (name in SHORT or not short)]
+    lines = ["| " + " | ".join(HEADS[name] for name in columns) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join(str(cell).replace("|", "/") for cell in line) + " |"
-              for line in whole[list(columns)].itertuples(index=False)]
+              for line in whole[columns].itertuples(index=False)]
     counts = whole["verdict"].value_counts()
     said = ", ".join(f"{word}: {counts.get(word, 0)}" for word in (AGREES, DIFFERS, OPEN))
     return "\n".join(lines) + f"\n\nOf {len(whole)} claims, {said}. Intervals are 95 %; published ones as printed."

@@ -127,7 +127,7 @@ def test_readme_holds_the_short_ledger(tmp_path):
     block = ledger.readme_block((ROOT / "README.md").read_text(encoding="utf-8"))
     if block is None:
         pytest.skip(f"README.md has no {ledger.BEGIN} yet")
-    assert block == ledger.markdown(ROWS), "run python3 -m cinema notebooks --ledger"
+    assert block == ledger.markdown(ROWS), "cinema.ledger.write_readme() brings it up to date"
 
 
 def test_write_readme_replaces_the_block_and_nothing_else(tmp_path):

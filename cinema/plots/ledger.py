@@ -21,7 +21,7 @@ def beside(ax, rows, title):
     counts = [f"\n(n = {int(n)})" if np.isfinite(n) else "" for n in rows["n"].astype(float)]
     ax.set_yticks(range(len(rows)), [f"{who}{count}" for who, count in zip(rows["who"], counts, strict=True)])
     quantity, unit = rows[["quantity", "unit"]].iloc[0]
-    ax.set(xlabel=f"{quantity[0].upper()}{quantity[1:]} ({unit})", ylim=(len(rows) - 0.5, -0.5))
+    ax.set(xlabel=f"{quantity[0].upper()}{quantity[1:]}\n({unit})", ylim=(len(rows) - 0.5, -0.5))
     ax.set_title(title, fontsize=7, loc="left")
 
 
@@ -59,6 +59,7 @@ def shares(ax, values, label):
 
 def shaded(table, column="verdict", name="ledger"):
     """A table for the page, each line's verdict shaded; the same bytes every time."""
-    cell = {"text-align": "left", "vertical-align": "top", "white-space": "normal"}
+    cell = {"text-align": "left", "vertical-align": "top", "overflow-wrap": "anywhere",
+            "font-size": "90%"}
     return table.style.set_uuid(name).hide(axis="index").set_properties(**cell).map(
         lambda text: f"background-color: {SHADES.get(str(text).split(' ')[0], 'inherit')}", subset=[column])
