@@ -48,7 +48,7 @@ def methods(ax, series, label, lines=None):
         reach = [[e.value - e.lower for e in row.values()], [e.upper - e.value for e in row.values()]]
         ax.errorbar(values, y, xerr=reach, color=colour, marker=marker, ls="", ms=4, capsize=2, lw=1, label=words)
     for k, (words, value) in enumerate((lines or {}).items()):
-        ax.axvline(value, color=GREY, ls=(":", "--", "-.")[k % 3], lw=0.9, label=words, zorder=0)
+        ax.axvline(value, color=GREY, ls=(":", "--", "-.", (0, (1, 4)))[k % 4], lw=0.9, label=words, zorder=0)
     ax.set_yticks(range(len(rows)), rows)
     ax.set(xlabel=label, ylim=(len(rows) - 0.5, -0.5))
     counts = sorted({estimate.n for row in series.values() for estimate in row.values()})
