@@ -35,13 +35,13 @@ def c_index(time, event, score, strata=None):
     return Estimate(value, *map(float, expit(logit(value) + reach * np.array([-1, 1]))), len(time))
 
 
-def c_index_difference(time, event, first, second, strata=None):
+def c_index_difference(time, event, first, second, level=LEVEL):
     """C of `first` minus C of `second` on the same patients; the jackknife over patients keeps the pairing."""
     (time, event), first, second = outcome(time, event, first, second)
-    (value_1, left_out_1), (value_2, left_out_2) = (_ratio(*_pairs(time, event, s, strata)) for s in (first, second))
-    reach = Z * jackknife_se(left_out_1 - left_out_2)
+    (value_1, left_out_1), (value_2, left_out_2) = (_ratio(*_pairs(time, event, s)) for s in (first, second))
+    reach = norm.isf((1 - level) / 2) * jackknife_se(left_out_1 - left_out_2)
     value = value_1 - value_2
-    return Estimate(value, value - reach, value + reach, len(time))
+    return Estimate(value, float(value - reach), float(value + reach), len(time))
 
 
 def _pairs(time, event, score, strata=None):

@@ -11,7 +11,6 @@ def follow_up(ax, time, event, width=0.5):
     bins = np.arange(0, time.max() + width, width)
     ax.hist([time[~event], time[event]], bins, stacked=True, color=["#cccccc", SERIES[3][0]],
             label=[f"alive when last seen (n = {np.sum(~event)})", f"dead (n = {event.sum()})"])
-    ax.axvline(np.median(time), color=GREY, ls="--", lw=0.8, label=f"median {np.median(time):.1f} years")
     ax.set(xlabel="Follow-up (years)", ylabel="Patients")
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1))
 
@@ -27,10 +26,10 @@ def kaplan_meier(ax, curves, at, at_risk=True):
         ax.fill_between(curve["time"], curve["lower"], curve["upper"], step="post", color=colour, alpha=0.15, lw=0)
         for moment in at if at_risk else ():
             number = curve["at_risk"].iloc[int(np.abs(curve["time"] - moment).argmin())]
-            ax.annotate(f"{number}", (moment, 0), (0, -32 - 9 * i), xycoords=("data", "axes fraction"),
+            ax.annotate(f"{number}", (moment, 0), (0, -36 - 9 * i), xycoords=("data", "axes fraction"),
                         textcoords="offset points", ha="center", fontsize=6.5, color=colour, annotation_clip=False)
     if at_risk:
-        ax.annotate("at risk", (0, 0), (-10, -32), xycoords="axes fraction", textcoords="offset points", ha="right",
+        ax.annotate("at risk", (0, 0), (-10, -36), xycoords="axes fraction", textcoords="offset points", ha="right",
                     fontsize=6.5, color=GREY, annotation_clip=False)
     ax.set(xlabel="Years after the scan", ylabel="Alive (share)", xticks=at, xlim=(0, max(at)))
 
@@ -64,18 +63,18 @@ def forest(ax, estimates, label, reference=None, marks=None, mark_name="", log=F
         ax.set_xscale("log")
         ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
         ax.minorticks_off()
+    else:
+        ax.locator_params(axis="x", nbins=6)
 
 
 def calibration(ax, tables, horizon):
-    """Observed against predicted risk of death by `horizon`; tables: name -> survival.calibration_table."""
-    top = 100 * max(max(table["upper"].max(), table["predicted"].max()) for table in tables.values())
-    ax.plot([0, top], [0, top], color=GREY, lw=0.8, ls="--", label="perfect")
+    """Observed against predicted risk of death by `horizon` (years); tables: name -> survival.calibration_table."""
+    ax.axline((0, 0), slope=1, color=GREY, lw=0.8, ls="--", label="perfect")
     for (name, table), (colour, line, marker) in zip(tables.items(), SERIES, strict=False):
         predicted, observed, lower, upper = (100 * table[c] for c in ("predicted", "observed", "lower", "upper"))
         ax.errorbar(predicted, observed, [observed - lower, upper - observed], color=colour, ls=line, marker=marker,
                     ms=4, lw=0.8, capsize=2, label=f"{name} (groups of {table['n'].iloc[0]})")
-    ax.set(xlabel=f"Predicted risk of death by {horizon:g} years (%)", ylabel="Observed (%, Kaplan–Meier, 95 % CI)",
-           xlim=(0, top), ylim=(0, top))
+    ax.set(xlabel=f"Predicted risk by {horizon:g} years (%)", ylabel="Observed risk (%, 95 % CI)")
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1))
 
 
@@ -92,18 +91,20 @@ def auc_over_time(ax, aucs):
 
 
 def detectable(ax, patients, ratios, planted, n):
-    """Smallest hazard ratio per SD that is found over the number of patients (log-log).
+    """Smallest hazard ratio per SD that is found over the number of patients; the axis is logarithmic in ratio - 1.
 
-    ratios: name -> (len(patients),). planted: name -> hazard ratio, drawn as levels. n: marks this study's size.
+    ratios: name -> (len(patients),). planted: name -> hazard ratio, drawn as levels (inverted below 1). n: this study.
     """
     for (name, ratio), (colour, line, _) in zip(ratios.items(), SERIES, strict=False):
-        ax.plot(patients, ratio, color=colour, ls=line, label=name)
+        ax.plot(patients, np.array(ratio) - 1, color=colour, ls=line, label=name)
     for name, ratio in planted.items():
-        ax.axhline(max(ratio, 1 / ratio), color=GREY, lw=0.6, ls=":")
-        ax.annotate(name, (1.01, max(ratio, 1 / ratio)), xycoords=("axes fraction", "data"), va="center", fontsize=6.5)
+        level = max(ratio, 1 / ratio) - 1
+        ax.axhline(level, color=GREY, lw=0.6, ls=":")
+        ax.annotate(name, (1.01, level), xycoords=("axes fraction", "data"), va="center", fontsize=6.5)
     ax.axvline(n, color=GREY, lw=0.8, label=f"this cohort (n = {n})")
-    ticks = [1.05, 1.1, 1.2, 1.5, 2, 3]
-    ax.set(xscale="log", yscale="log", xlabel="Patients", ylabel="Detectable hazard ratio per SD")
-    ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
+    ticks = [1.02, 1.05, 1.1, 1.2, 1.5, 2, 3, 5]
+    ax.set(xscale="log", yscale="log", xlabel="Patients", ylabel="Detectable hazard ratio per SD",
+           xlim=(min(patients), max(patients)))
+    ax.set_yticks([t - 1 for t in ticks], [f"{t:g}" for t in ticks])
     ax.minorticks_off()
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1))
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
