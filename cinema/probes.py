@@ -35,9 +35,12 @@ def predicted_number(features, values, seed=0):
     """Each patient's number by ridge regression on the others: (n,) array.
 
     N_FOLDS folds of patients; the penalty is chosen from PENALTIES within the other folds, by leave-one-out error.
+    Two values (a class as 0 and 1) are dealt to the folds in equal shares: patients of a fold with many cases would
+    else be scored by a probe that saw few, which draws the AUC of pure noise below 0.5 (to 0.42 with 80 patients).
     """
+    folds = StratifiedKFold if len(np.unique(values)) == 2 else KFold
     probe = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
-    return cross_val_predict(probe, features, values, cv=KFold(N_FOLDS, shuffle=True, random_state=seed))
+    return cross_val_predict(probe, features, values, cv=folds(N_FOLDS, shuffle=True, random_state=seed))
 
 
 def predicted_class(features, classes, seed=0):
