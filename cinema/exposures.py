@@ -21,7 +21,7 @@ Z = float(norm.ppf((1 + LEVEL) / 2))
 
 
 class Part(NamedTuple):
-    """One model's patients (indices): who trains it, whom it scores, and their columns, the first `n_free` of them free."""
+    """One model's patients (indices): who trains it, whom it scores, and their columns, the first n_free free."""
 
     train: np.ndarray
     test: np.ndarray
@@ -33,10 +33,12 @@ class Part(NamedTuple):
 class Scores(NamedTuple):
     """What models say of patients they have not seen; (n,) arrays, nan for patients whom no model scores.
 
-    score: log odds relative to the average training patient. risk: probability at the cohort's own share of cases.
+    score: log odds relative to the average training patient. wide: what of it comes from the penalised columns, at the
+    free columns held constant. risk: probability at the cohort's own share of cases.
     """
 
     score: np.ndarray
+    wide: np.ndarray
     risk: np.ndarray
 
 
@@ -64,14 +66,15 @@ def forward_parts(fold, free=None, wide=None, n_components=N_COMPONENTS):
 
 
 def scores(true, parts):
-    """Scores of all patients in `parts`; true: (n,) 0 or 1. The penalty of each model is chosen on its training rows."""
+    """Scores of the patients in `parts`; true: (n,) 0 or 1. Each penalty is chosen on the model's training rows."""
     true = np.asarray(true, float)
-    score, risk = np.full((2, len(true)), np.nan)
+    score, wide, risk = np.full((3, len(true)), np.nan)
     for part in parts:
         beta = choose(true[part.train], part.train_columns, part.n_free)
         odds = beta[0] + part.test_columns @ beta[1:]  # columns are centred: beta[0] is the average patient
         score[part.test], risk[part.test] = odds - beta[0], expit(odds)
-    return Scores(score, risk)
+        wide[part.test] = part.test_columns[:, part.n_free:] @ beta[part.n_free + 1:]
+    return Scores(score, wide, risk)
 
 
 def choose(true, columns, n_free=0):
@@ -113,17 +116,18 @@ def fit(true, columns, penalty=0.0, start=None):
     return beta, np.linalg.inv(information)
 
 
-def added(true, score, covariates):
+def added(true, score, covariates, level=LEVEL):
     """What a score says beyond covariates: odds ratio per SD of the score among people alike in them, (Estimate, p).
 
-    Logistic regression of all of them, Wald's interval. Patients without a score are left out. Valid as a test where
-    the score comes from `forward_parts`.
+    Logistic regression of all of them, Wald's interval. Patients without a score are left out. Best given Scores.wide
+    of a model with the covariates: a score learnt without them points where they point. As a test, from forward_parts.
     """
     known = np.isfinite(score)
     x = np.column_stack([score, covariates])[known]
     beta, covariance = fit(np.asarray(true, float)[known], (x - x.mean(0)) / np.maximum(x.std(0), 1e-12), SLIGHT)
     se = np.sqrt(covariance[1, 1])
-    return (Estimate(*(float(np.exp(beta[1] + k * Z * se)) for k in (0, -1, 1)), int(known.sum())),
+    reach = norm.ppf((1 + level) / 2) * se
+    return (Estimate(*(float(np.exp(beta[1] + k * reach)) for k in (0, -1, 1)), int(known.sum())),
             float(2 * norm.sf(abs(beta[1]) / se)))
 
 
@@ -147,8 +151,9 @@ def auc_within(true, score, strata):
     if not total:
         raise ValueError("no stratum holds two cases and two controls; use wider strata")
     value, se = value / total, np.sqrt(variance) / total
-    half = Z * se / max(value * (1 - value), 1e-9)
-    return Estimate(float(value), *(float(expit(logit(np.clip(value, 1e-9, 1 - 1e-9)) + k * half)) for k in (-1, 1)), int(n))
+    inside = np.clip(value, 1e-9, 1 - 1e-9)
+    half = Z * se / (inside * (1 - inside))
+    return Estimate(float(value), *(float(expit(logit(inside) + k * half)) for k in (-1, 1)), int(n))
 
 
 def strata(covariate_score, n_strata=20):

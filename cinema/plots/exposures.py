@@ -24,8 +24,8 @@ def shuffled(ax, found, label="AUC, labels shuffled"):
 def power(ax, n, curves, marks):
     """Power over the number of patients.
 
-    curves: (name, style) -> power at each n, one colour a name and one line a style ("-", "--"); styles are told apart
-    by the caller. marks: words -> n, as vertical lines.
+    curves: (name, line) -> power at each n; "-" for cases enriched as in the cohort, "--" for their true share.
+    marks: words -> n, as vertical lines.
     """
     names = list(dict.fromkeys(name for name, _ in curves))
     for (name, line), values in curves.items():
@@ -35,18 +35,20 @@ def power(ax, n, curves, marks):
         ax.annotate(words, (count, 0.02), (2, 0), textcoords="offset points", rotation=90, fontsize=6, color=GREY)
     ax.axhline(0.8, color=GREY, lw=0.5)
     ax.set(xscale="log", xlabel="Patients", ylabel="Power", ylim=(0, 1.02), xlim=(n[0], n[-1]))
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    ax.plot([], [], color=GREY, label="cases enriched as here")
+    ax.plot([], [], color=GREY, ls="--", label="true share of cases")
+    ax.legend(loc="lower left", bbox_to_anchor=(-0.1, 1), ncols=2)
 
 
 def risks(ax, tables, words=""):
-    """Observed share of cases over predicted risk: name -> diagnosis.calibration_table; dashed: identity."""
-    top = max(max(table["predicted"].max(), table["observed"].max()) for table in tables.values()) * 1.1
-    ax.plot([0, top], [0, top], color=GREY, ls="--", lw=0.8)
+    """Observed share of cases over predicted risk: name -> diagnosis.calibration_table."""
+    top = 1.1 * max(table["predicted"].max() for table in tables.values())
+    ax.axline((0, 0), slope=1, color=GREY, ls=":", lw=0.8, label="identity")
     for i, (name, table) in enumerate(tables.items()):
         colour, line, marker = SERIES[i]
         error = [table["observed"] - table["lower"], table["upper"] - table["observed"]]
-        ax.errorbar(table["predicted"], table["observed"], np.clip(error, 0, None), color=colour, ls=line, marker=marker,
-                    ms=3.5, capsize=2, lw=0.9, label=f"{name} (n = {table['n'].sum()})")
+        ax.errorbar(table["predicted"], table["observed"], np.clip(error, 0, None), color=colour, ls=line,
+                    marker=marker, ms=3.5, capsize=2, lw=0.9, label=f"{name} (n = {table['n'].sum()})")
     ax.set(xlabel="Predicted risk", ylabel="Observed share", xlim=(0, top), ylim=(0, None))
     ax.set_title(words, fontsize=7, loc="left")
-    ax.legend(loc="upper left")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.06), ncols=3)
