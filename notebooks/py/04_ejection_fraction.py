@@ -45,13 +45,13 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
+# %%
 import numpy as np
 import pandas as pd
 import torch
 from IPython.display import Code, Markdown
 from joblib import Parallel, delayed
 
-# %%
 warnings.filterwarnings("ignore", message="IProgress not found")  # a library's wish for a widget we do not use
 
 from cinema import compare, contrast, diagnosis, ejection, presets, results, stats
@@ -109,6 +109,9 @@ about = pd.DataFrame({names[role]: {
 about
 
 # %% [markdown]
+# The EF here is the true one, from the exact volumes of the virtual heart over a continuous cavity, papillary muscles
+# inside it. Real studies have no such number: what is called the reference there is the EF of an expert's masks.
+#
 # The spread of the EF differs between cohorts, and with it how easy they are: where everybody has nearly the same EF,
 # a guess is already close. So every error below stands beside that of a *guess* which says the mean EF of the
 # training patients to everyone. It is the zero of the scale; a method that does not beat it has read nothing.
@@ -132,7 +135,9 @@ Code(inspect.getsource(ejection.from_masks), language="python")
 #
 # **Learning rates.** For CineMA's arms they are those chosen in the experiment `fine_tuning` (same networks, other
 # patients for validation, three candidates). The two convolutional networks choose among two here, on validation
-# patients. Everyone is trained on the same patients, and arms of one kind for the same number of steps.
+# patients. Everyone is trained on the same patients, and arms of one kind for the same number of steps. A step is not a
+# second: a step of the direct CineMA takes about ten times as long as one of the ResNet, so equal steps favour CineMA
+# where steps are scarce.
 
 # %%
 pretrained, standard = (str(FOLDER / name) for name in (presets.SHIPPED, presets.SHIPPED_STANDARD))
@@ -177,7 +182,8 @@ best.assign(chosen=[chosen[arm] == rate for arm, rate in best.index]).round(2)
 
 # %% [markdown]
 # Now everyone measures everybody: the two networks, the reader, and the *exact* masks of the same slices. These last
-# are drawn without error by construction, and what is still wrong with their EF is the fault of the slices.
+# are drawn without error by construction, and what is still wrong with their EF is the fault of the slices. In the
+# Kaggle-like cohort there are no masks, as in the original, so neither exact masks nor the reader appear there.
 
 
 # %%
@@ -211,8 +217,8 @@ for side in ejection.SIDES:
 #
 # ## Same hospital
 #
-# *How far off?* One dot is one patient of the first cohort. Masks above, direct regression below, each against the
-# truth, with the first seed; the dashed line is identity.
+# *How far off?* One dot is one patient of the first cohort. A method that answers everybody alike draws a level row.
+# Masks above, direct regression below, each against the truth, with the first seed; the dashed line is identity.
 
 # %%
 order = ["CineMA, masks", "UNet, masks", "own reader, masks", *direct]
@@ -557,7 +563,12 @@ Markdown(f"*Reading.* True hearts vary by {planted.text(1, ' %')}, and by {many:
 #
 # *How much of the variance between two scans is physiology?* Each measured EF is the true one of that day, plus what
 # the slices add, plus what the reading adds. The mean squared difference of pairs is split into these steps. "Together"
-# is what their products add; it is near zero where errors have nothing to do with each other.
+# is what their products add; it is near zero where errors have nothing to do with each other. Only a virtual cohort
+# can be split this way, since only there are both the true heart and its exact masks known for each visit. With real
+# pairs one sees the sum, and has to guess the parts.
+#
+# An error that is the same at both visits, such as always drawing the base one slice too high, cancels in the
+# difference. It appears in no share here and in no CV anywhere, and is still an error.
 
 # %%
 shares = {}
