@@ -187,22 +187,29 @@ def paired_permutation_p(first, second, rng, n=N_PERMUTATIONS):
 
 def power_of_means(delta, sd, n1, n2, alpha=ALPHA):
     """Chance that a two-sided t test of n1 and n2 patients finds means that differ by delta; sd within a group."""
-    _positive(sd=sd, n1=n1 - 1, n2=n2 - 1)
+    _positive(sd=sd)
+    _sizes(n1, n2)
     if delta == 0:
         return alpha
-    return float(tt_ind_solve_power(abs(delta) / sd, n1, alpha, None, n2 / n1))
+    power = tt_ind_solve_power(abs(delta) / sd, n1, alpha, None, n2 / n1)
+    return float(np.nan_to_num(power, nan=1.0))  # scipy's non-central t is NaN where hardly anything is missed
 
 
 def detectable_mean_gap(sd, n1, n2, alpha=ALPHA, power=POWER):
     """Smallest difference of two means that a two-sided t test finds with chance `power`, in the unit of sd."""
-    _positive(sd=sd, n1=n1 - 1, n2=n2 - 1)
+    _positive(sd=sd)
+    _sizes(n1, n2)
     return float(sd * tt_ind_solve_power(None, n1, alpha, power, n2 / n1))
 
 
 def patients_for_mean_gap(delta, sd, alpha=ALPHA, power=POWER):
     """Patients in each of two equal groups for a two-sided t test to find delta with chance `power`."""
     _positive(delta=abs(delta), sd=sd)
-    return int(np.ceil(tt_ind_solve_power(abs(delta) / sd, None, alpha, power)))
+    z = stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)
+    n = max(2, int(2 * (z * sd / delta) ** 2))  # for known sd, always too few
+    while power_of_means(delta, sd, n, n, alpha) < power:
+        n += 1
+    return n
 
 
 def detectable_proportion_gap(p, n1, n2, alpha=ALPHA, power=POWER):
@@ -211,7 +218,9 @@ def detectable_proportion_gap(p, n1, n2, alpha=ALPHA, power=POWER):
     The second proportion lies on the side of one half: for a sensitivity of 0.9, how much lower it must be.
     NaN where even the other end of the scale would not be found. Source: Fleiss 2003; the normal approximation.
     """
-    _positive(p=p, above=1 - p, n1=n1 - 1, n2=n2 - 1)
+    _sizes(n1, n2)
+    if not 0 < p < 1:
+        raise ValueError(f"proportion {p}; it must lie between 0 and 1 (where none was seen, add one to both counts)")
     side, room = (-1, p) if p > 0.5 else (1, 1 - p)
 
     def lacking(gap):
@@ -264,4 +273,10 @@ def _positive(**numbers):
     """ValueError unless every number is above 0."""
     for name, number in numbers.items():
         if not number > 0:
-            raise ValueError(f"{name} leaves {number}; sd and gaps must be positive, groups have at least 2 patients")
+            raise ValueError(f"{name} is {number}; it must be positive")
+
+
+def _sizes(n1, n2):
+    """ValueError for a group that has no spread."""
+    if min(n1, n2) < 2:
+        raise ValueError(f"groups of {n1} and {n2} patients; each needs at least 2")

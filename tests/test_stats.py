@@ -157,6 +157,7 @@ def test_power_of_means_is_that_of_simulated_studies():
     assert stats.power_of_means(0.0, 2.0, 30, 60) == 0.05
     gap = stats.detectable_mean_gap(2.0, 30, 60)
     assert stats.power_of_means(gap, 2.0, 30, 60) == stats.power_of_means(-gap, 2.0, 30, 60) == pytest.approx(0.8)
+    assert [stats.patients_for_mean_gap(delta, 1.0) for delta in (0.5, 20.0)] == [64, 2]  # Cohen 1988
     n = stats.patients_for_mean_gap(1.0, 2.0)
     assert stats.power_of_means(1.0, 2.0, n, n) >= 0.8 > stats.power_of_means(1.0, 2.0, n - 1, n - 1)
 
@@ -185,8 +186,10 @@ def test_detectable_gap_of_proportions_is_that_of_simulated_studies(p):
     (lambda rng: stats.paired_permutation_p([1.0, 2.0], [1.0, 2.0, 3.0], rng), "same patients"),
     (lambda rng: stats.mean_difference([1.0, np.inf], [1.0, 2.0]), "1 of 2 values are not finite"),
     (lambda rng: stats.variation_percent([1.0, 2.0], [-1.0, 2.0], rng), "1 pairs have a mean of 0"),
-    (lambda rng: stats.power_of_means(1.0, 0.0, 10, 10), "sd"),
-    (lambda rng: stats.patients_for_mean_gap(0.0, 1.0), "delta"),
+    (lambda rng: stats.power_of_means(1.0, 0.0, 10, 10), "sd is 0.0"),
+    (lambda rng: stats.detectable_mean_gap(1.0, 1, 10), "groups of 1 and 10"),
+    (lambda rng: stats.detectable_proportion_gap(1.0, 10, 10), "proportion 1.0"),
+    (lambda rng: stats.patients_for_mean_gap(0.0, 1.0), "delta is 0.0"),
     (lambda rng: stats.corrected(0.95, 0), "0 comparisons"),
 ])
 def test_refusals_are_one_line(call, words):
