@@ -30,7 +30,7 @@ def read_ledger(root=ROOT):
     ours:    "words=key; words=key", the recorded numbers that are shown.
     decides: key of a paired difference of methods, or "" where virtual data settle nothing.
     needs:   what its whole 95 % interval must be for the claim to hold: "above" or "below" zero, or "within" -+ margin.
-    floor:   key of what a method scores that learns nothing, or "": the first of `ours` must be better.
+    floor:   what a method scores that learns nothing, a number or a key, or "": the first of `ours` must be better.
     because: where nothing decides, why.
     Raises ValueError for a line that breaks these rules.
     """
@@ -59,7 +59,7 @@ def read_rows(out, profile, data="virtual"):
 
 def keys(line):
     """Recorded numbers that a line of the ledger uses."""
-    return [*line["ours"].values(), *filter(None, [line["decides"], line["floor"]])]
+    return [*line["ours"].values(), *(key for key in (line["decides"], line["floor"]) if "_" in key)]
 
 
 def is_real(row):
@@ -75,14 +75,14 @@ def verdict(line, found):
     """
     if not line["decides"]:
         return OPEN, line["because"]
-    row, first, floor = (found.get(key) for key in (line["decides"], *list(line["ours"].values())[:1], line["floor"]))
+    row, first, floor = found.get(line["decides"]), found.get(next(iter(line["ours"].values()))), _floor(line, found)
     if row is None:
         return OPEN, "not run"
     if row["lower"] is None or row["upper"] is None:
         return OPEN, "no interval was recorded"
     if row["profile"] == "ci":
         return OPEN, "trained for seconds only (ci profile)"
-    if floor and first and (first["value"] - floor["value"]) * (-1 if line["needs"] == "below" else 1) <= 0:
+    if floor is not None and first and (first["value"] - floor) * (-1 if line["needs"] == "below" else 1) <= 0:
         return OPEN, "no better than what learns nothing"
     lower, upper, limit = row["lower"], row["upper"], float(line["margin"] or 0)
     if line["needs"] == "within":
@@ -237,6 +237,13 @@ def write_readme(root=ROOT):
     before, after = text.split(BEGIN, 1)[0], text.split(END, 1)[1]
     block = markdown(read_results(root / "figures" / "results.json"), root=root)
     path.write_text(f"{before}{BEGIN}\n{block}\n{END}{after}", encoding="utf-8")
+
+
+def _floor(line, found):
+    """What a method scores that learns nothing, or None if that is not known."""
+    if "_" in line["floor"]:
+        return found[line["floor"]]["value"] if line["floor"] in found else None
+    return float(line["floor"]) if line["floor"] else None
 
 
 def _listed(column):

@@ -12,16 +12,16 @@ import torch
 import torch.nn.functional as F
 from scipy import ndimage
 
-from cinema import evaluate
 from cinema.compare import model_of, stacks
 from cinema.loaders import StudyFrames, epoch_order
+from cinema.metrics import dice
 from cinema.models import UNet
 from cinema.presets import shipped_cinema, standardised
 from cinema.recipe import learning_rate, step_groups
 from cinema.study import load_study
 from cinema.tasks.landmarks import SHARPNESS, heatmaps, soft_argmax
-from cinema.tasks.segmentation import TASK, predict, soft_dice_loss
-from cinema.terms import LABELS, SMALL_GRID
+from cinema.tasks.segmentation import predict, soft_dice_loss
+from cinema.terms import LABELS, SMALL_GRID, STRUCTURES
 from cinema.transforms import min_max, varied
 
 GREYS, NOISE = 255, 0.1  # an image's grey levels, and the largest SD of the noise that is added to them
@@ -82,16 +82,22 @@ def repeated(paths, augment=None, seed=0):
     return RepeatedDraws(paths, ("sax",), "labelled", SMALL_GRID, augment, seed=seed) if augment else stacks(paths)
 
 
+@torch.inference_mode()
 def scores(run, sizes, paths):
     """Dice of a finished run on test studies made larger or smaller: a row per size, study, frame and structure.
 
     sizes: name -> factors along x and y.
     """
     torch.set_num_threads(1)
-    model = model_of(run)
-    tables = [evaluate.table(model, Stretched(paths, factors), TASK).assign(size=name)
-              for name, factors in sizes.items()]
-    return pd.concat(tables, ignore_index=True).assign(arm=run.arm.name, seed=run.seed)
+    model, rows = model_of(run), []
+    for size, factors in sizes.items():
+        data = Stretched(paths, factors)
+        for item in map(data.__getitem__, range(len(data))):
+            found = predict(model, {"sax": item["image"]["sax"][None]})["sax"][0].argmax(0).numpy()
+            true = item["label"]["sax"].numpy()
+            rows += [{"arm": run.arm.name, "seed": run.seed, "size": size, "study": item["id"], "structure": name,
+                      "dice": dice(found == LABELS[name], true == LABELS[name])} for name in STRUCTURES]
+    return pd.DataFrame(rows)
 
 
 def left_out(n_items, config):

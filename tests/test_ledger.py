@@ -20,7 +20,7 @@ def row(key, value, lower, upper, **changes):
 def line(needs, margin=""):
     because = "" if needs else "patients only"
     return {"decides": "k" if needs else "", "needs": needs, "margin": margin, "because": because,
-            "ours": {"CineMA": "c"}, "floor": "f"}
+            "ours": {"CineMA": "c"}, "floor": "x_f"}
 
 
 @pytest.mark.parametrize(("needs", "lower", "upper", "word"), [
@@ -42,8 +42,9 @@ def test_without_an_interval_of_a_real_training_nothing_is_settled(found):
                                                       ("below", 0.4, ledger.AGREES), ("below", 0.6, ledger.OPEN)])
 def test_who_is_no_better_than_learning_nothing_settles_nothing(needs, score, word):
     ends = (0.1, 0.3) if needs == "above" else (-0.3, -0.1)
-    found = {"k": row("k", sum(ends) / 2, *ends), "c": row("c", score, None, None), "f": row("f", 0.5, None, None)}
+    found = {"k": row("k", sum(ends) / 2, *ends), "c": row("c", score, None, None), "x_f": row("x_f", 0.5, None, None)}
     assert ledger.verdict(line(needs), found)[0] == word
+    assert ledger.verdict(line(needs) | {"floor": "0.5"}, found)[0] == word
 
 
 def test_claims_about_patients_alone_stay_open_whatever_is_found():

@@ -18,7 +18,7 @@ def beside(ax, rows, title):
         if np.isfinite(row.lower):
             ax.plot([row.lower, row.upper], [y, y], color=colour, lw=1.2)
         ax.plot(row.value, y, marker, color=colour, mfc=fill, ms=4.5)
-    counts = [f"\n(n = {int(n)})" if np.isfinite(n) else "" for n in rows["n"].astype(float)]
+    counts = [f" (n {int(n)})" if np.isfinite(n) else "" for n in rows["n"].astype(float)]
     ax.set_yticks(range(len(rows)), [f"{who}{count}" for who, count in zip(rows["who"], counts, strict=True)])
     quantity, unit = rows[["quantity", "unit"]].iloc[0]
     ax.set(xlabel=f"{quantity[0].upper()}{quantity[1:]}\n({unit})", ylim=(len(rows) - 0.5, -0.5))
