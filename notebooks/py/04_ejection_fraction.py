@@ -54,6 +54,7 @@ from joblib import Parallel, delayed
 
 warnings.filterwarnings("ignore", message="IProgress not found")  # a library's wish for a widget we do not use
 
+# %%
 from cinema import compare, contrast, diagnosis, ejection, presets, results, stats
 from cinema.compare import Arm, Run
 from cinema.experiments import fine_tuning
