@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats as sp
+from statsmodels.stats.multitest import multipletests
 
 from cinema import stats
 from cinema.metrics import coefficient_of_variation_percent
@@ -125,6 +126,9 @@ def test_holm_and_benjamini_hochberg_by_hand():
     assert stats.benjamini_hochberg(p) == pytest.approx([0.02, 0.04, 0.04, 0.02])  # 4/1 4/2 4/3 4/4, from the largest
     assert stats.holm([0.7, 0.9]) == pytest.approx([1.0, 1.0])
     assert stats.corrected(0.95, 5) == pytest.approx(0.99)
+    p = np.random.default_rng(0).random(30) ** 3
+    assert stats.holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+    assert stats.benjamini_hochberg(p) == pytest.approx(multipletests(p, method="fdr_bh")[1])
 
 
 def test_permutation_counts_every_division_of_small_groups():
