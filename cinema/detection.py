@@ -1,0 +1,138 @@
+"""Ill or not, and with what: the contenders of notebook 06 and what is done with their probabilities."""
+
+import numpy as np
+import torch
+from scipy.optimize import minimize_scalar
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from cinema import presets, stats
+from cinema.experiments.fine_tuning import TwoFrames
+from cinema.loaders import StudyFrames
+from cinema.phantom import cohort, diseases
+from cinema.probes import PENALTIES
+from cinema.study import load_study
+from cinema.tasks.classification import class_numbers
+from cinema.terms import SMALL_GRID
+
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)  # inverse penalties tried for the logistic head
+
+
+class Classes(TwoFrames):
+    """TwoFrames of the short-axis stack with n outputs."""
+
+    def __init__(self, n):
+        super().__init__(**presets.small_encoder(("sax",)))
+        self.pair_head[1] = torch.nn.Linear(self.pair_head[1].in_features, n)
+
+
+def pairs(paths, augment=None, seed=0, classes=(), attribute="disease"):
+    """ED and ES stacks of studies with their class number; for compare.Run once classes are given."""
+    found = [load_study(path, ["sax"], [0]).attributes[attribute] for path in paths]
+    return StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID, augment, class_numbers(found, classes), seed)
+
+
+def logistic(strength):
+    """Standardised features to probabilities; strength is the inverse penalty."""
+    return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=500))
+
+
+def logistic_head(features, classes, train, val, n):
+    """(probabilities (patients, n), inverse penalty) of the head fitted on `train` with the least log loss on `val`."""
+    fits, losses = [], []
+    for strength in STRENGTHS:
+        fit, p = logistic(strength).fit(features[train], classes[train]), np.zeros((len(features), n))
+        p[:, fit.classes_] = fit.predict_proba(features)
+        fits.append(p)
+        losses.append(-np.log(p[val][np.arange(val.sum()), classes[val]] + 1e-9).mean())
+    best = int(np.argmin(losses))
+    return fits[best], STRENGTHS[best]
+
+
+def exact(person):
+    """What the rules of diseases are about, sex and body size included, and the atria: exact numbers of a person."""
+    told = diseases.numbers(person.heart, person.attributes)
+    told["sex"] = float(told["sex"] == "M")
+    return [*told.values(), person.heart.la_volume_ml, person.heart.ra_volume_ml, person.heart.septal_flattening]
+
+
+def oracle(role, classes, indices, seed, n_others):
+    """(n, classes) probabilities for people of a role by a forest that knows their exact numbers and sees no image.
+
+    It is fitted to n_others further people, drawn with another seed.
+    """
+    others = [cohort.person(role, i, seed + 7) for i in range(n_others)]
+    others = [person for person in others if person.attributes["disease"] in classes]
+    numbers = class_numbers([person.attributes["disease"] for person in others], classes)
+    forest = RandomForestClassifier(300, random_state=seed).fit([exact(person) for person in others], numbers)
+    p = np.zeros((len(indices), len(classes)))
+    p[:, forest.classes_] = forest.predict_proba([exact(cohort.person(role, int(i), seed)) for i in indices])
+    return p
+
+
+def thinned(classes, share, rng):
+    """Indices of patients of whom a share is of class 0: whoever is too many is left out, and sets of all shares are
+    about as large (a sixth of the patients are of class 0 at most)."""
+    well, sick = (rng.permutation(np.flatnonzero(chosen)) for chosen in (classes == 0, classes > 0))
+    n = max(2, min(len(well), int(len(sick) * share / (1 - share)), len(classes) // 6))
+    return np.r_[well[:n], sick[: max(2, round(n * (1 - share) / share))]]
+
+
+def tempered(probabilities, temperature):
+    """Probabilities after their logits were divided by a temperature."""
+    scaled = np.log(probabilities + 1e-9) / temperature
+    raised = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return raised / raised.sum(axis=1, keepdims=True)
+
+
+def fitted_temperature(probabilities, classes):
+    """The temperature with the least log loss. Source: Guo 2017."""
+    def loss(log_temperature):
+        p = tempered(probabilities, np.exp(log_temperature))
+        return -np.log(p[np.arange(len(classes)), classes] + 1e-9).mean()
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-2.5, 2.5), method="bounded").x))
+
+
+def mean_of(parts):
+    """Mean of estimates from separate patients, with the interval of independent ones (square-root of summed squares)."""
+    value = float(np.mean([part.value for part in parts]))
+    low, high = (float(np.sqrt(sum((getattr(part, end) - part.value) ** 2 for part in parts)) / len(parts))
+                 for end in ("lower", "upper"))
+    return stats.Estimate(value, value - low, value + high, sum(part.n for part in parts))
+
+
+def difference_of(first, second):
+    """first - second from their own intervals as if independent (Zou and Donner's MOVER); wide where they are paired."""
+    value = first.value - second.value
+    low = np.hypot(first.value - first.lower, second.upper - second.value)
+    high = np.hypot(first.upper - first.value, second.value - second.lower)
+    return stats.Estimate(value, float(value - low), float(value + high), first.n)
+
+
+def numbered(paths, augment=None, seed=0, attribute="age_years"):
+    """ED and ES stacks of studies with a number of the person; for compare.Run."""
+    targets = [float(load_study(path, ["sax"], [0]).attributes[attribute]) for path in paths]
+    return StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID, augment, targets, seed)
+
+
+def visible(person):
+    """What a picture could show of a person, exactly: log volumes and mass, length, function, fat, size of the body."""
+    h = person.heart
+    sizes = (h.lv_edv_ml, h.lv_esv_ml, h.rv_edv_ml, h.rv_esv_ml, h.lv_mass_g, h.lv_length_mm, h.mapse_mm,
+             h.la_volume_ml, h.ra_volume_ml, h.chest_fat_mm, h.epicardial_fat_mm, h.body_scale)
+    return np.log(sizes).tolist()
+
+
+def acquired(person):
+    """How a person was scanned, exactly: numbers of the protocol and the scanner that shape an image."""
+    scan = person.acquisition
+    return {"flip angle": scan.flip_deg, "repetition time": scan.tr_ms, "noise": scan.snr, "blur": scan.blur_mm,
+            "shading": scan.coil_shading, "field": scan.field_t}
+
+
+def ridge(features, values):
+    """Ridge regression on standardised features, the penalty chosen as in probes.predicted_number."""
+    return make_pipeline(StandardScaler(), RidgeCV(PENALTIES)).fit(features, values)

@@ -1,0 +1,45 @@
+"""Occlusion: what is hidden is hidden, the same for everybody, and nothing else changes."""
+
+import numpy as np
+import pytest
+import torch
+
+from cinema import occlusion
+from cinema.terms import SMALL_GRID
+
+
+class Two:
+    """Two studies of constant images."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return {"id": str(index), "image": {"sax": torch.full((2, 64, 64, 8), float(index + 1))}}
+
+
+def test_hidden_voxels_are_the_mean_image_and_others_are_untouched():
+    mask = occlusion.disc(40.0)
+    for index in range(2):
+        image = occlusion.Hidden(Two(), mask)[index]["image"]["sax"]
+        assert (image[:, mask] == 0).all() and (image[:, ~mask] == index + 1).all()
+
+
+def test_disc_lies_in_the_middle_and_has_its_area():
+    mask, (dx, dy) = occlusion.disc(40.0), SMALL_GRID["sax"][1][:2]
+    assert np.array_equal(mask, mask[::-1, ::-1])
+    assert mask.sum() * dx * dy == pytest.approx(np.pi * 40.0**2, rel=0.03)
+
+
+def test_windows_tile_the_image_once():
+    masks = occlusion.windows(16)
+    assert masks.shape[:2] == (4, 4) and (masks.sum(axis=(0, 1)) == 1).all()
+    with pytest.raises(ValueError, match="do not tile"):
+        occlusion.windows(10)
+
+
+def test_spectrum_tells_blur_from_noise():
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((64, 64, 2, 2)).astype(np.float32)
+    smooth = noise + np.roll(noise, 1, 0) + np.roll(noise, 1, 1) + np.roll(noise, (1, 1), (0, 1))
+    assert occlusion._spectrum(noise)[-1] > occlusion._spectrum(smooth)[-1] + 1
