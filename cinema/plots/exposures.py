@@ -41,7 +41,7 @@ def power(ax, n, curves, marks):
 
 
 def risks(ax, tables, words=""):
-    """Observed share of cases over predicted risk: name -> diagnosis.calibration_table."""
+    """Observed share of cases over predicted risk, no legend: name -> diagnosis.calibration_table."""
     top = 1.1 * max(table["predicted"].max() for table in tables.values())
     ax.axline((0, 0), slope=1, color=GREY, ls=":", lw=0.8, label="identity")
     for i, (name, table) in enumerate(tables.items()):
@@ -51,4 +51,3 @@ def risks(ax, tables, words=""):
                     marker=marker, ms=3.5, capsize=2, lw=0.9, label=f"{name} (n = {table['n'].sum()})")
     ax.set(xlabel="Predicted risk", ylabel="Observed share", xlim=(0, top), ylim=(0, None))
     ax.set_title(words, fontsize=7, loc="left")
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.06), ncols=3)
