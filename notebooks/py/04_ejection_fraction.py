@@ -316,14 +316,14 @@ assert mae["LV error"]["exact masks"].value < mae["LV error"]["guess"].value
 # bias, dashed lines hold 95 % of patients if differences are normal, bands are 95 % intervals of the three.
 
 # %%
-fig, axes = style.figure(columns=2, height=4.6, rows=2, cols=3)
+fig, axes = style.figure(columns=2, height=4.6, rows=2, cols=3, sharey=True)
 for ax, name in zip(axes.flat, order):
     agreement.bland_altman(ax, true.loc[one[name].index, "LV"], one[name]["LV"])
     ax.set_title(f"{name} (n = {n_test})", loc="left")
 save(fig, "04_bland_altman")
 
 # %%
-bounds, slopes = {}, {}
+bounds, slopes, claim_of = {}, {}, {"LV": "C4", "RV": "C5"}
 for name, side in product([*order, "exact masks"], ejection.SIDES):
     if name in direct and side == "RV":
         continue
@@ -332,7 +332,8 @@ for name, side in product([*order, "exact masks"], ejection.SIDES):
     slopes[name, side] = float(np.polyfit(truth, one[name][side] - truth, 1)[0])
     key = f"04_{side.lower()}ef_{contrast.key(name)}"
     for part, estimate in zip(("bias", "lower_limit", "upper_limit"), bounds[name, side]):
-        results.record(f"{key}_{part}", *estimate, unit="EF points", claim="C13" if name in direct else "C4")
+        claim = "C13" if name in direct else claim_of[side]
+        results.record(f"{key}_{part}", *estimate, unit="EF points", claim=claim)
 pd.DataFrame({key: {part: e.text(1) for part, e in bound._asdict().items()} | {"slope": f"{slopes[key]:+.2f}"}
               for key, bound in bounds.items()}).T
 
@@ -400,8 +401,8 @@ for name, side in product(["CineMA, masks", "UNet, masks", "own reader, masks"],
     floor = at_home[at_home["arm"] == "exact masks"].set_index("study").loc[wide.index, f"{side} error"]
     excess = stats.paired_difference(wide[f"{side} error"], floor, rng)
     key = f"04_{side.lower()}ef_{short[name]}"
-    results.record(f"{key}_reading", *mae[f"{side} reading"][name], unit="EF points", claim="C4")
-    results.record(f"{key}_above_floor", *excess, unit="EF points", claim="C4")
+    results.record(f"{key}_reading", *mae[f"{side} reading"][name], unit="EF points", claim=claim_of[side])
+    results.record(f"{key}_above_floor", *excess, unit="EF points", claim=claim_of[side])
     part_words.append(f"{name.split(',')[0]}, {side}: {excess.text(1)}")
 Markdown("*Reading.* Mean error above that of exact masks, in EF points: " + "; ".join(part_words) +
          ". Where the interval includes zero, better drawing could not be shown to help, and only more or thinner "
