@@ -311,8 +311,8 @@ pairs = {name: [scored["cross", source, name].score for source in (FEAT, COV)] f
 shared = ", ".join(f"{NAMES[name]} {spearmanr(*pair)[0]:.2f}" for name, pair in pairs.items())
 Markdown(f"*Reading.* Features tell age with a correlation of {known_of['age'].text()}, BMI "
          f"with {known_of['BMI'].text()}, and sex with an AUC of {sex.text(3)}. Rank correlation of the "
-         f"features' disease score with the covariates' own: {shared}. Of the heart: EDV {known_of['LV EDV'].value:.2f}, "
-         f"EF {known_of['LV EF'].value:.2f}.")
+         f"features' disease score with the covariates' own: {shared}. Of the heart: EDV "
+         f"{known_of['LV EDV'].value:.2f}, EF {known_of['LV EF'].value:.2f}.")
 
 # %% [markdown]
 # *What is left when people are compared with their like?* Three routes. **Strata**: a case is compared only with
@@ -388,7 +388,7 @@ told = "; ".join(f"{way}-fitted {share.text()[:-1]} shuffles)" for way, share in
 Markdown(f"*Reading.* Flagged: {told}. DeLong's interval takes a score as given. In cross-fitting it is not: if by "
          "chance the cases of fold 1 resemble those of fold 2, each fold's model does well on the other, and the same "
          "coincidence counts twice; the variance of the AUC about 0.5 is up to doubled. Where a signal is strong "
-         "the models hardly change, and the intervals are right. `tests/test_exposures.py` has a thousand simulated cohorts.")
+         "the models hardly change, and the intervals are right. `tests/test_exposures.py` simulates a thousand cohorts.")
 
 # %% [markdown]
 # ## Power
