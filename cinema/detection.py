@@ -12,12 +12,14 @@ from cinema import presets, stats
 from cinema.experiments.fine_tuning import TwoFrames
 from cinema.loaders import StudyFrames
 from cinema.phantom import cohort, diseases
-from cinema.probes import PENALTIES
+from cinema.probes import PENALTIES, predicted_number
 from cinema.study import load_study
 from cinema.tasks.classification import class_numbers
 from cinema.terms import SMALL_GRID
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)  # inverse penalties tried for the logistic head
+PROTOCOL = {"flip angle": "flip_deg", "repetition time": "tr_ms", "noise": "snr", "blur": "blur_mm",
+            "shading": "coil_shading", "field": "field_t"}  # words -> fields of phantom.image.Acquisition
 
 
 class Classes(TwoFrames):
@@ -97,7 +99,7 @@ def fitted_temperature(probabilities, classes):
 
 
 def mean_of(parts):
-    """Mean of estimates from separate patients, with the interval of independent ones (square-root of summed squares)."""
+    """Mean of estimates from separate patients, with the interval of independent ones (root of summed squares)."""
     value = float(np.mean([part.value for part in parts]))
     low, high = (float(np.sqrt(sum((getattr(part, end) - part.value) ** 2 for part in parts)) / len(parts))
                  for end in ("lower", "upper"))
@@ -105,7 +107,7 @@ def mean_of(parts):
 
 
 def difference_of(first, second):
-    """first - second from their own intervals as if independent (Zou and Donner's MOVER); wide where they are paired."""
+    """first - second from their own intervals as if independent (Zou and Donner's MOVER); too wide for pairs."""
     value = first.value - second.value
     low = np.hypot(first.value - first.lower, second.upper - second.value)
     high = np.hypot(first.upper - first.value, second.value - second.lower)
@@ -126,11 +128,22 @@ def visible(person):
     return np.log(sizes).tolist()
 
 
-def acquired(person):
-    """How a person was scanned, exactly: numbers of the protocol and the scanner that shape an image."""
-    scan = person.acquisition
-    return {"flip angle": scan.flip_deg, "repetition time": scan.tr_ms, "noise": scan.snr, "blur": scan.blur_mm,
-            "shading": scan.coil_shading, "field": scan.field_t}
+def acquired(person, names):
+    """How a person was scanned, exactly: some of PROTOCOL."""
+    return [getattr(person.acquisition, PROTOCOL[name]) for name in names]
+
+
+def by_forest(describe, answer, others, people, seed):
+    """(n, classes) probabilities of an attribute of `people` by a forest fitted to `others`, as `describe` tells them."""
+    forest = RandomForestClassifier(200, min_samples_leaf=5, random_state=seed)
+    forest.fit([describe(person) for person in others], [person.attributes[answer] for person in others])
+    return forest.predict_proba([describe(person) for person in people])
+
+
+def one_against_rest(features, values, seed):
+    """(n, classes) cross-fitted scores, one probe a class, classes in sorted order."""
+    values = np.asarray(values)
+    return np.stack([predicted_number(features, (values == name).astype(float), seed) for name in np.unique(values)], 1)
 
 
 def ridge(features, values):
