@@ -524,7 +524,7 @@ pd.DataFrame({"hazard ratio": {name: outcomes.HAZARD_RATIOS[name] for name in ne
                  for share in dead.values()}})
 
 # %%
-patients = np.geomspace(200, 100_000, 60)
+patients = np.geomspace(100, 100_000, 60)
 detectable = {f"{share:.1%} die": [survival.detectable_hazard_ratio(share * m) for m in patients]
               for share in dead.values()}
 fig, ax = style.figure(columns=2, height=2.8)
