@@ -134,7 +134,7 @@ def acquired(person, names):
 
 
 def by_forest(describe, answer, others, people, seed):
-    """(n, classes) probabilities of an attribute of `people` by a forest fitted to `others`, as `describe` tells them."""
+    """(n, classes) probabilities of an attribute by a forest that was fitted to others, as `describe` tells them."""
     forest = RandomForestClassifier(200, min_samples_leaf=5, random_state=seed)
     forest.fit([describe(person) for person in others], [person.attributes[answer] for person in others])
     return forest.predict_proba([describe(person) for person in people])

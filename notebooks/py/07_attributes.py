@@ -305,9 +305,10 @@ Markdown(f"*Reading.* The disc of {radius_mm:.0f} mm holds {100 * np.mean(list(h
 #
 # Now the latter: probes fitted on one part of the patients; others are tested, and a square window of the image is
 # hidden at a time, in all slices and both phases. The map shows how far the answer moves, on average over
-# patients, in standard deviations of the answers. It shows use, not knowledge: a window may matter because its absence looks odd.
+# patients, in standard deviations of the answers. It shows use, not knowledge: a window may matter because its absence
+# looks odd.
 # Under the colours lies the mean image of the first patients, base to the fourth slice, for orientation: the bright
-# disc in the middle is the left ventricle, the crescent beside it the right one, and the chest wall lies toward an edge.
+# disc in the middle is the left ventricle, the crescent beside it the right one; the chest wall lies toward an edge.
 #
 # Whether a map is flat or peaked depends on the probe as well. A ridge regression on hundreds of features spreads its
 # trust over all of them, so that no single window can move the answer far; a trained network could be more brittle.
@@ -360,9 +361,9 @@ Markdown(f"*Reading.* Share of all movement that falls to windows which do not t
 # %% [markdown]
 # ## Which cue gives the scanner away?
 #
-# *How is the vendor told, if not by anatomy?* A reader that knows no anatomy gets three kinds of numbers of each image:
-# quantiles of intensity (**histogram**: contrast, set by flip angle and repetition time), the spread of fine differences
-# (**noise**), and the power in rings of spatial frequency (**spectrum**: sharpness, set by filters). On the other side
+# *How is the vendor told, if not by anatomy?* A reader that knows no anatomy gets three kinds of numbers of an image:
+# quantiles of intensity (**histogram**: contrast, set by flip angle and repetition time), the spread of fine
+# differences (**noise**), and the power in rings of spatial frequency (**spectrum**: sharpness, set by filters). On the other side
 # stands the exact protocol, one quantity at a time.
 
 # %%
