@@ -363,8 +363,8 @@ Markdown(f"*Reading.* Share of all movement that falls to windows which do not t
 #
 # *How is the vendor told, if not by anatomy?* A reader that knows no anatomy gets three kinds of numbers of an image:
 # quantiles of intensity (**histogram**: contrast, set by flip angle and repetition time), the spread of fine
-# differences (**noise**), and the power in rings of spatial frequency (**spectrum**: sharpness, set by filters). On the other side
-# stands the exact protocol, one quantity at a time.
+# differences (**noise**), and the power in rings of spatial frequency (**spectrum**: sharpness, set by
+# filters). On the other side stands the exact protocol, one quantity at a time.
 
 # %%
 plain = occlusion.statistics(paths["mnms"])
