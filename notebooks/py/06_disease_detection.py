@@ -227,7 +227,7 @@ ill = {role: (table["disease"] != "NOR").to_numpy(int) for role, table in patien
 # DeLong's.
 
 # %%
-fig, axes = style.figure(columns=2, height=3.5, cols=3)
+fig, axes = style.figure(columns=2, height=3.3, cols=3)
 for ax, role in zip(axes, CLASSES):
     scores = {arm: 1 - p[held[role], 0] for arm, p in answers[role].items()}
     classification.roc(ax, ill[role][held[role]], scores)
