@@ -388,7 +388,7 @@ told = "; ".join(f"{way}-fitted {share.text()[:-1]} shuffles)" for way, share in
 Markdown(f"*Reading.* Flagged: {told}. DeLong's interval takes a score as given. In cross-fitting it is not: if by "
          "chance the cases of fold 1 resemble those of fold 2, each fold's model does well on the other, and the same "
          "coincidence counts twice; the variance of the AUC about 0.5 is up to doubled. Where a signal is strong "
-         "the models hardly change, and the intervals are right. `tests/test_exposures.py` simulates a thousand cohorts.")
+         "the models hardly change, and the intervals hold. `tests/test_exposures.py` simulates a thousand cohorts.")
 
 # %% [markdown]
 # ## Power
