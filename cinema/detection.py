@@ -17,7 +17,7 @@ from cinema.study import load_study
 from cinema.tasks.classification import class_numbers
 from cinema.terms import SMALL_GRID
 
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)  # inverse penalties tried for the logistic head
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # inverse penalties tried for the logistic head
 PROTOCOL = {"flip angle": "flip_deg", "repetition time": "tr_ms", "noise": "snr", "blur": "blur_mm",
             "shading": "coil_shading", "field": "field_t"}  # words -> fields of phantom.image.Acquisition
 
@@ -75,11 +75,11 @@ def oracle(role, classes, indices, seed, n_others):
 
 
 def thinned(classes, share, rng):
-    """Indices of patients of whom a share is of class 0: whoever is too many is left out, and sets of all shares are
-    about as large (a sixth of the patients are of class 0 at most)."""
+    """Indices of patients of whom a share is of class 0, drawn at random; of the same number for all shares up to 0.5."""
     well, sick = (rng.permutation(np.flatnonzero(chosen)) for chosen in (classes == 0, classes > 0))
-    n = max(2, min(len(well), int(len(sick) * share / (1 - share)), len(classes) // 6))
-    return np.r_[well[:n], sick[: max(2, round(n * (1 - share) / share))]]
+    size = min(2 * len(well), len(sick))
+    n = max(2, round(size * share))
+    return np.r_[well[:n], sick[: max(2, size - n)]]
 
 
 def tempered(probabilities, temperature):

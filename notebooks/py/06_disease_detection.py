@@ -137,8 +137,9 @@ save(fig, "06_classes")
 #   gets several times as many steps: compute is about equal, not the number of steps.
 # - **Frozen features**: the encoder is not trained at all; a logistic regression reads its features.
 # - **Oracle**: a random forest that is told what the rules are about (exact volumes, ejection fractions, mass, walls,
-#   sex, body size), fitted to thousands of other simulated people. It sees no image. It is the ceiling, and even it is
-#   not perfect, since a forest cannot draw every threshold exactly.
+#   sex, body size), fitted to thousands of other simulated people. It sees no image. It is the ceiling, and a high one:
+#   labels follow the rules exactly here, so whatever it misses is the forest's fault, and part of what it is told (the
+#   body surface) no picture of a heart shows.
 #
 # One network answers all questions: it is trained for the classes, and "ill" is one minus the probability of NOR.
 
@@ -383,8 +384,8 @@ Markdown("*Reading.* From a healthy share of 10 % to 50 % in training, " + "; ".
     "threshold rule, or by the whole curve.")
 
 # %% [markdown]
-# The sick are thinned as well where needed, so that training sets stay of similar size; a set with few healthy people
-# is still a poorer one, and part of any change of AUC is that.
+# The sick are thinned as well, so that all four training sets are equally large and only their shares differ. They are
+# smaller than the one above, twice the number of healthy people in it, and every number here is lower for that.
 #
 # ## Which disease?
 #
