@@ -133,7 +133,7 @@ both = ledger.comparison(rows)
 topics = whole.set_index("claim")["topic"]
 fig, axes = style.figure(columns=2, height=4.9, rows=3, cols=3)
 for ax, (claim, lines) in zip(axes.flat, both.groupby("claim", sort=False)):
-    draw.beside(ax, lines, f"{claim} {topics[claim].lower()}")
+    draw.beside(ax, lines, f"{claim} {topics[claim]}")
 for ax in axes.flat[both["claim"].nunique():]:
     ax.set_axis_off()
 save(fig, "12_published_and_ours", cohort="published and virtual")
@@ -302,8 +302,8 @@ Markdown(f"*Reading.* {2 * steps} visits shared {few} draws in the arm with repe
          "here, the network is " + "; ".join(
     f"with {name} **{told[name]}** ({gap.value:+.3f}; seeds {seen[name].min():+.3f} to {seen[name].max():+.3f})"
     for name, (gap, _) in gaps.items()) + f". Verdicts follow the thin bars where all {seeds} seeds of an arm agree "
-    f"on the sign ({steady} of {len(asked)}); an interval over patients knows nothing of seeds, and where they disagree "
-    "the next training may turn the difference.")
+    f"on the sign ({steady} of {len(asked)}); an interval over patients knows nothing of seeds, and where they "
+    "disagree the next training may turn the difference.")
 
 # %% [markdown]
 # Both directions are possible, and a short training shows one of them. Variety makes the task harder to learn and the
@@ -413,7 +413,7 @@ assert oddities.window_pixels(0, 5, 192, clamped=True) == 7 and kept["largest"].
 Markdown(f"*Reading.* The last piece is the false one in {kept['last'].text(2)} of masks, the nearest in "
          f"{kept['nearest'].text(2)}, the largest in {kept['largest'].text(2)}: the rule as meant is no cure, size is. "
          f"A muscle is more often missed than a cavity ({wrong['last']['MYO'].mean():.2f}). In two empty slices the "
-         f"network draws {padded.text(1, ' ml')} of ventricle. Other networks may draw more; the cure is to cut padding off.")
+         f"network draws {padded.text(1, ' ml')} of ventricle. Others may draw more; the cure is to cut padding off.")
 
 # %% [markdown]
 # ### Constants and conventions
