@@ -24,7 +24,8 @@ from cinema.study import load_study, study_paths
 from cinema.terms import LABELS, SMALL_GRID, STRUCTURES, VIEWS
 
 CHUNK = 25  # studies a piece of work
-SHAPE_VIEWS = ("lax_2c", "lax_4c")  # long-axis function is the mean over these, as in the Landmark data set
+MEASURED_VIEWS = ("sax", "lax_2c", "lax_4c")  # as in the Landmark data set; two long axes tell where the valve lies
+WINDOW = {"sax": 96, "lax": 112}  # 144 and 168 mm
 MEASURES = {"LVEDV": "lv_edv_ml", "LVESV": "lv_esv_ml", "LVEF": "lv_ef_percent", "LVM": "lv_mass_g",
             "RVEDV": "rv_edv_ml", "RVESV": "rv_esv_ml", "RVEF": "rv_ef_percent"}
 
@@ -48,7 +49,8 @@ def measures(folder, jobs=1, weights=FOLDER):
 
     Columns: lv_edv_ml, lv_esv_ml, lv_ef_percent, lv_mass_g, rv_edv_ml, rv_esv_ml, rv_ef_percent; where 2C or 4C exist
     mapse_mm, shortening_percent and lv_length_mm (ED), means over these; where masks exist dice_rv, dice_myo, dice_lv,
-    means over the labelled frames. Not a number where the reader found no heart. One pose, not eight, is read.
+    means over the labelled frames. Not a number where the reader found no heart. Made for speed: images must be cut
+    around the heart, as the cohorts' are, and are read in one pose, not eight.
     """
     paths = study_paths(folder)
     names = [f"reader_{kind}.safetensors" for kind in ("sax", "lax")]
@@ -95,7 +97,7 @@ def _features(paths, views, weights):
 
 
 def _measures(paths, weights):
-    readers = dict.fromkeys(VIEWS, OwnReader(weights, turns=1))
+    readers = dict.fromkeys(MEASURED_VIEWS, OwnReader(weights, turns=1, size=WINDOW, search=False))
     return pd.DataFrame([_measured(read_input(path), readers) for path in paths], index=[path.stem for path in paths])
 
 
@@ -109,7 +111,7 @@ def _measured(reading, readers):
     except ValueError:  # no left ventricle found
         numbers = {}
     row |= {column: float(numbers[name]) for name, column in MEASURES.items() if numbers.get(name) is not None}
-    seen = [view for view in SHAPE_VIEWS if view in landmarks]
+    seen = [view for view in MEASURED_VIEWS if view in landmarks]
     if seen:
         lengths = [lv_lengths_mm(landmarks[view][study.ed_frame], study.views[view].spacing_mm) for view in seen]
         row |= {"mapse_mm": _mean(numbers.get("MAPSE", {}), seen), "lv_length_mm": float(np.mean(lengths)),

@@ -37,10 +37,13 @@ class OwnReader:
 
     folder: holds reader_sax.safetensors and reader_lax.safetensors.
     turns:  rotations and mirrors averaged, 1 to 8; one is eight times as fast and a little worse.
+    size:   pixels of the window that is read, kind -> a multiple of 16; smaller is faster.
+    search: False where images are cut around the heart already: their middle is taken for its centre.
     """
 
-    def __init__(self, folder=FOLDER, device="cpu", turns=8):
+    def __init__(self, folder=FOLDER, device="cpu", turns=8, size=SIZE, search=True):
         self.folder, self.device, self.turns, self.models = Path(folder), device, turns, {}
+        self.size, self.search = size, search
 
     def model(self, kind):
         if kind not in self.models:
@@ -55,10 +58,11 @@ class OwnReader:
         """(x, y, 1, t) image -> labels of the same shape and (t, 3, 2) pixel positions of hinge, hinge, apex."""
         labels, window, centre = self._read("lax", np.asarray(image, np.float32), spacing_mm)
         marks = track(*np.moveaxis(window[:, :, 0, :, 4:], -1, 0), window[:, :, 0, :, :4].argmax(-1))
-        return labels, points_from_grid(marks, spacing_mm, centre, PIXEL_MM, SIZE["lax"])
+        return labels, points_from_grid(marks, spacing_mm, centre, PIXEL_MM, self.size["lax"])
 
     def _read(self, kind, image, spacing_mm):
-        centre, size = self.find_heart(kind, image, spacing_mm), SIZE[kind]
+        middle, size = (np.array(image.shape[:2]) - 1) / 2, self.size[kind]
+        centre = self.find_heart(kind, image, spacing_mm) if self.search else middle
         window = to_grid(image, spacing_mm, centre, PIXEL_MM, size)
         out = self._probabilities(kind, window, self.turns)
         classes = from_grid(out[..., :4].astype(np.float32), image.shape[:2], spacing_mm, centre, PIXEL_MM)

@@ -22,7 +22,7 @@ FORBIDDEN = {  # part -> what it may not import, beyond the order
     "models": {"study", "phantom", "datasets", "transforms", "loaders", "h5py", "nibabel", "pydicom"},
     "plots": {"torch", "models", "tasks", "train", "evaluate", "loaders", "datasets", "study"},
     **dict.fromkeys((
-        "stats", "diagnosis", "survival", "fairness", "exposures", "ledger", "long_axis", "run", "execute", "publish",
+        "stats", "diagnosis", "survival", "cox", "fairness", "exposures", "ledger", "long_axis", "run", "execute", "publish",
         "expected", "upkeep", "results", "cli", "terms", "study", "geometry", "phantom", "datasets"), {"torch", "timm"}),
 }
 
