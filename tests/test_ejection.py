@@ -1,5 +1,9 @@
 """Ejection fraction of studies from masks, and what pairs of scans say."""
 
+import matplotlib
+
+matplotlib.use("Agg")
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +11,7 @@ import torch
 import tiny
 from cinema import ejection, stats
 from cinema.metrics import coefficient_of_variation_percent
+from cinema.plots import agreement, style
 from cinema.study import load_study
 
 
@@ -88,3 +93,17 @@ def test_intervals_of_the_variation_hold_the_truth():
 def test_shrunk_ends_with_the_middle():
     assert list(ejection.shrunk([40, 60], 1, 55)) == [40, 60]
     assert list(ejection.shrunk([40, 60], 0, 55)) == [55, 55]
+
+
+def test_figures_say_n_and_draw_every_method():
+    e = stats.Estimate
+    _, ax = style.figure()
+    agreement.methods(ax, {"LV": {"a": e(3, 2, 4, 9), "b": e(5, 4, 7, 9)}, "RV": {"a": e(6, 5, 8, 7)}}, "x", {"line": 1})
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["a", "b"]
+    assert "n = 7 or 9" in ax.get_title("left") and len(ax.containers) == 2
+    _, ax = style.figure()
+    agreement.rescans(ax, [50, 60, 40], [52, 57, 40])
+    assert "n = 3 pairs" in ax.get_title("left") and "points" in ax.get_ylabel()
+    _, ax = style.figure()
+    agreement.trade_off(ax, {"a": (e(3, 2, 4, 9), e(5, 4, 7, 9))}, [(3, 5), (0, 9)], "x", "y")
+    assert len(ax.containers) == 1 and ax.get_ylim()[0] == 0

@@ -137,7 +137,7 @@ Code(inspect.getsource(ejection.from_masks), language="python")
 # **Learning rates.** For CineMA's arms they are those chosen in the experiment `fine_tuning` (same networks, other
 # patients for validation, three candidates). The two convolutional networks choose among two here, on validation
 # patients. Everyone is trained on the same patients, and arms of one kind for the same number of steps. A step is not a
-# second: a step of the direct CineMA takes about ten times as long as one of the ResNet, so equal steps favour CineMA
+# second: a step of the direct CineMA takes many times as long as one of the ResNet, so equal steps favour CineMA
 # where steps are scarce. Arms are trained twice, with two seeds, but for the two slow direct ones, which are trained
 # once.
 
