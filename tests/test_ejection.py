@@ -98,7 +98,8 @@ def test_shrunk_ends_with_the_middle():
 def test_figures_say_n_and_draw_every_method():
     e = stats.Estimate
     _, ax = style.figure()
-    agreement.methods(ax, {"LV": {"a": e(3, 2, 4, 9), "b": e(5, 4, 7, 9)}, "RV": {"a": e(6, 5, 8, 7)}}, "x", {"line": 1})
+    series = {"LV": {"a": e(3, 2, 4, 9), "b": e(5, 4, 7, 9)}, "RV": {"a": e(6, 5, 8, 7)}}
+    agreement.methods(ax, series, "x", {"line": 1})
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["a", "b"]
     assert "n = 7 or 9" in ax.get_title("left") and len(ax.containers) == 2
     _, ax = style.figure()
