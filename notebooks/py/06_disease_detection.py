@@ -164,7 +164,7 @@ def arms(n):
 
 # %% [markdown]
 # Learning rates were not searched: on the first cohort the pretrained and the scratch arm were tried with 0.001 and
-# 0.004, each kept the better (the scratch arm fell apart with the larger one), and the ResNet was tried with 0.003 only.
+# 0.004, each kept the better (the scratch arm fell apart with the larger), and the ResNet was tried with 0.003 only.
 # Forty-five steps of eight patients are all that the time of this page allows for a network that costs so much; it has
 # then seen each training patient about twice. Published fine-tuning goes on for 800 epochs. Keep that in mind when the
 # fine-tuned arms fall behind the frozen one, whose head is fitted to convergence on the same encoder. The best of three

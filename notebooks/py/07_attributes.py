@@ -381,6 +381,7 @@ fig, axes = style.figure(columns=2, height=2.9, cols=2, sharey=True)
 for ax, row, words in zip(axes, (cues, exact), ("Read from the image", "Known exactly")):
     comparisons.trends(ax, {"vendor": row}, words, "Macro AUC of the vendor", joined=False)
     ax.axhline(0.5, color=style.GREY, lw=0.6, ls=":")
+    ax.set_title(f"n = {len(vendors)}; 95 % CI (DeLong)", fontsize=7, loc="left")
     ax.tick_params(axis="x", rotation=30)
 save(fig, "07_vendor_cues")
 
@@ -406,10 +407,10 @@ Markdown("*Reading.* Without any anatomy: " + ", ".join(f"{k} {cues[k].text(2)}"
 #
 # 1. Which error has somebody who answers the median age of a cohort with a normal spread of 15 years? *(Check: mean
 #    absolute error 0.8 × 15 = 12 years.)*
-# 2. Draw the mask round each person's own heart instead of the disc, and read sex from "around only". *(Check: it
-#    rises above the value of the disc, though no heart is seen; the outline leaks its size.)*
-# 3. Match every image's histogram to that of one Siemens study and read the vendor again. *(Check: `histogram` falls to
-#    about 0.5, `07_vendor_cue_spectrum` stays.)*
+# 2. Draw the mask round each person's own heart instead of the disc, and read sex from "around only". *(Check: compare
+#    with `07_sex_around_only`; what it gains was told by the outline, since no heart is seen.)*
+# 3. Match every image's histogram to that of one study and read the vendor from `histogram` again. *(Check: it falls to
+#    0.5 by construction. Then see how much of `07_vendor_cue_spectrum` is left.)*
 #
 # ## Recorded numbers
 
