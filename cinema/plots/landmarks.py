@@ -14,7 +14,7 @@ def marked(ax, view, frame, true, found, title=""):
     true: (3, 2) pixels. found: name -> (3, 2) pixels, in the colours of SERIES.
     """
     images.panel(ax, view, frame, title=title)
-    ax.plot(*np.transpose(true), "o", mfc="none", mec="white", mew=1.1, ms=8, ls="", label="true")
+    ax.plot(*np.transpose(true), "o", mfc="none", mec="#F0E442", mew=1.1, ms=8, ls="", label="true")
     for (name, points), (colour, _, _), marker in zip(found.items(), SERIES[::2], "x+", strict=False):
         ax.plot(*np.transpose(points), marker, color=colour, ms=6, mew=1.4, ls="", label=name)
     middle, half = np.mean(true, axis=0), np.ptp(true, axis=0).max() / 2 + MARGIN_MM / view.spacing_mm[0]
