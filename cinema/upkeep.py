@@ -1,4 +1,4 @@
-"""For maintainers: notebooks/*.ipynb from their jupytext twins and from executed copies, and README's table."""
+"""For maintainers: notebooks/*.ipynb from their jupytext twins and from executed copies, and README's two tables."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,10 @@ def main(sync, update, table, root=ROOT):
                              "--force and give this command again")
         take_outputs(root / "notebooks", root / "report" / "laptop")
     if table:
+        from cinema import ledger
+
         print(seconds_table(root))
+        ledger.write_readme(root)
 
 
 def sync_all(notebooks):
