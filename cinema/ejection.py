@@ -60,15 +60,9 @@ def by_network(run, paths):
 
 
 def by_reader(paths, turns=1):
-    """`from_masks` by the project's own short-axis reader, on one thread; turns: poses averaged."""
-    return _on_one_thread(lambda: from_masks(paths, partial(reader_masks, reader=_Centred(turns=turns))))
-
-
-class _Centred(OwnReader):
-    """The reader for images that are cut about the heart already: it need not search, which is three quarters of it."""
-
-    def find_heart(self, kind, image, spacing_mm):
-        return (np.array(image.shape[:2]) - 1) / 2
+    """`from_masks` by the project's own short-axis reader, on one thread; turns: poses averaged. Images must be cut
+    around the heart: it is not searched for."""
+    return _on_one_thread(lambda: from_masks(paths, partial(reader_masks, reader=OwnReader(turns=turns, search=False))))
 
 
 def _on_one_thread(work):

@@ -168,6 +168,7 @@ plan = partial(Run, val=tuple(validation), steps=steps, folder=str(work / "runs"
 trials = [plan(arm, tuple(training), learning_rate=rate, seed=seed) for arm in arms.values() for rate in rates]
 histories, _ = compare.train_all(trials, n_jobs)
 chosen, best = contrast.best_rates(histories)
+results.write_json(work / "chosen.json", chosen)  # notebook 04 uses these trainings
 best.round(3)
 
 # %%

@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   cinema:
-#     needs: []
+#     needs: [03_segmentation]
 #   jupytext:
 #     text_representation:
 #       extension: .py
@@ -26,7 +26,7 @@
 # published models on real studies; it is refused below.
 #
 # All patients are *virtual*, so the true EF is known. The networks are a hundredth of the published size, trained for
-# a minute or less. What follows is about methods at a small scale; it cannot settle a claim about patients.
+# minutes or less. What follows is about methods at a small scale; it cannot settle a claim about patients.
 
 # %% tags=["parameters"]
 profile = "laptop"
@@ -76,8 +76,7 @@ torch.set_num_threads(1)
 results.begin("04_ejection_fraction", out)
 save, rng = partial(style.save, out=out, seed=seed), np.random.default_rng(seed)
 work, small = Path(data_root) / "work" / profile / f"04_seed{seed}", profile == "ci"
-for runs in ("masks", "direct"):
-    shutil.rmtree(work / runs, ignore_errors=True)
+shutil.rmtree(work / "direct", ignore_errors=True)
 
 # %% [markdown]
 # ## Four cohorts
@@ -121,9 +120,10 @@ about
 #
 # **From masks.** A network outlines both ventricles at end diastole and end systole; slice areas times slice distance
 # give volumes, and EF is the share of the first volume that is ejected. Three systems draw: *CineMA* (a small
-# ConvUNetR from the project's pretrained encoder), a *UNet* of similar compute, and the project's *own reader*, which
-# learnt from thousands of other virtual hearts, dressed at random, and never saw one of these cohorts' images. The
-# first two are the paired comparison; the reader shows where more training leads.
+# ConvUNetR that starts from the encoder of notebook 02), a *UNet* of similar compute, and the project's *own reader*,
+# which learnt from hundreds of other virtual hearts, dressed at random, and never saw one of these cohorts' images. The
+# first two are those of notebook 03, two of its three seeds, at the learning rates chosen there; they learnt from the
+# first 32 of the training patients here. They are the paired comparison; the reader shows where more training leads.
 
 # %%
 Code(inspect.getsource(ejection.from_masks), language="python")
@@ -134,53 +134,54 @@ Code(inspect.getsource(ejection.from_masks), language="python")
 # from the features of both; once from pretrained weights, once from random ones (*scratch*). A small *ResNet* in 3D
 # sees the frames as two channels, as the published baseline does.
 #
-# **Learning rates.** For CineMA's arms they are those chosen in the experiment `fine_tuning` (same networks, other
-# patients for validation, three candidates). The two convolutional networks choose among two here, on validation
-# patients. Everyone is trained on the same patients, and arms of one kind for the same number of steps. A step is not a
-# second: a step of the direct CineMA takes many times as long as one of the ResNet, so equal steps favour CineMA
-# where steps are scarce. Arms are trained twice, with two seeds, but for the two slow direct ones, which are trained
-# once.
+# **Learning rates.** For CineMA's direct arms they are those chosen in the experiment `fine_tuning` (same networks,
+# other patients for validation, three candidates). The ResNet chooses among two here, on validation patients. Direct
+# arms are trained on the same patients for the same number of steps. A step is not a second: a step of the direct
+# CineMA takes many times as long as one of the ResNet, so equal steps favour CineMA where steps are scarce. The ResNet
+# is trained twice, with two seeds, the two slow direct arms once.
 
 # %%
 pretrained, standard = (str(FOLDER / name) for name in (presets.SHIPPED, presets.SHIPPED_STANDARD))
 large = replace(compare.FROM_SCRATCH, batch_size=8)
 resnet = partial(ResNet3d, 10, 2, 1, (8, 16, 32, 64))
-unet = partial(presets.small_unet, chans=(8, 16, 32, 64))
-convunetr = partial(presets.small_convunetr, dec_chans=(8, 32, 64))
-arms = {"CineMA, masks": Arm("CineMA, masks", convunetr, standard, pretrained, compare.FROM_PRETRAINING),
-        "UNet, masks": Arm("UNet, masks", unet, standard),
-        "CineMA, direct": Arm("CineMA, direct", fine_tuning.two_frames, standard, pretrained,
+arms = {"CineMA, direct": Arm("CineMA, direct", fine_tuning.two_frames, standard, pretrained,
                               replace(compare.FROM_PRETRAINING, batch_size=8)),
         "scratch, direct": Arm("scratch, direct", fine_tuning.two_frames, standard, None, large),
         "ResNet, direct": Arm("ResNet, direct", resnet, standard, None, large)}
-masked, direct = list(arms)[:2], list(arms)[2:]
+masked, direct = ["CineMA, masks", "UNet, masks"], list(arms)
+
+# %%
+lesson = work.parent / f"03_seed{seed}"  # what notebook 03 trained
+rate_of = json.loads((lesson / "chosen.json").read_text())
+seeds = [seed] if small else [seed, seed + 1]
+mean_image, encoder = (str(work.parent / f"02_{name}.safetensors") for name in ("standard", "pretrained"))
+drawing = {"CineMA, masks": Arm("CineMA, pretrained", partial(presets.small_convunetr, dec_chans=(8, 32, 64)),
+                                mean_image, encoder, compare.FROM_PRETRAINING),
+           "UNet, masks": Arm("UNet", partial(presets.small_unet, chans=(8, 16, 32, 64)), mean_image)}
+drawers = {(name, s): Run(arm, training[: 8 if small else 32], val, rate_of[arm.name], 0, s, str(lesson / "runs"))
+           for name, arm in drawing.items() for s in seeds}
+pd.Series(rate_of, name="learning rate in notebook 03").to_frame()
 
 # %%
 tried = {key: rows.set_index("learning_rate")["validation"] for key, rows in pd.read_csv(
-    "../data/experiments/fine_tuning_rates.csv").groupby(["task", "arm"])}
-rates = {"CineMA, masks": (tried["segmentation", "pretrained"].idxmax(),), "UNet, masks": (3e-3, 1e-2),
-         "CineMA, direct": (tried["regression", "pretrained"].idxmin(),),
-         "scratch, direct": (tried["regression", "scratch"].idxmin(),), "ResNet, direct": (3e-3, 1e-2)}
-
-# %%
-mask_run = partial(Run, train=training, val=val, steps=20 if small else 110, folder=str(work / "masks"))
+    "../data/experiments/fine_tuning_rates.csv").query("task == 'regression'").groupby("arm")}
+rates = {"CineMA, direct": (tried["pretrained"].idxmin(),), "scratch, direct": (tried["scratch"].idxmin(),),
+         "ResNet, direct": (3e-3, 1e-2)}
 ef_run = partial(Run, train=training, val=val, steps=6 if small else 45, folder=str(work / "direct"), tests=tests,
                  task=fine_tuning.EF_TASK, data=fine_tuning.pairs)
-run_of = {name: partial(mask_run if name in masked else ef_run, arm) for name, arm in arms.items()}
-trials = [run_of[name](learning_rate=rate, seed=seed) for name in arms for rate in rates[name][: 1 if small else 2]]
+trials = [ef_run(arms[name], learning_rate=rate, seed=seed) for name in arms for rate in rates[name][: len(seeds)]]
 history, first = compare.train_all(trials, n_jobs)
 
 # %%
-best = history.groupby(["arm", "learning_rate"], sort=False).agg({"val_mean_dice": "max", "val_restored_mae": "min"})
-chosen = {name: (best.loc[name, "val_mean_dice"].idxmax() if name in masked else
-                 best.loc[name, "val_restored_mae"].idxmin()) for name in arms}
-seeds = [seed] if small else [seed, seed + 1]
-wanted = [run_of[name](learning_rate=chosen[name], seed=s) for s in seeds for name in arms
-          if s == seed or name not in direct[:2]]
+best = history.groupby(["arm", "learning_rate"], sort=False)["val_restored_mae"].min()
+chosen = {name: best[name].idxmin() for name in arms}
+wanted = [ef_run(arms[name], learning_rate=chosen[name], seed=s) for s in seeds for name in arms
+          if s == seed or name == "ResNet, direct"]
 _, straight = compare.train_all([run for run in wanted if run.seed != seed], n_jobs) if len(seeds) > 1 else (None, None)
 used = first["learning_rate"] == first["arm"].map(chosen)
 straight = pd.concat([first[used], straight]).rename(columns={"predicted": "LV"})
-best.assign(chosen=[chosen[arm] == rate for arm, rate in best.index]).round(2)
+best.to_frame("validation error (points)").assign(
+    chosen=[chosen[arm] == rate for arm, rate in best.index]).round(2)
 
 # %% [markdown]
 # Now everyone measures everybody: the two networks, the reader, and the *exact* masks of the same slices. These last
@@ -196,8 +197,8 @@ def in_parts(measure, files, size=25):
 
 labelled = [role for role in tests if role != "kaggle"]
 drawn = partial(ejection.from_masks, masks_of=ejection.exact_masks)
-tasks = {(run.arm.name, run.seed, role): [delayed(ejection.by_network)(run, files)] for run in wanted
-         for role, files in tests.items() if run.arm.name in masked}
+tasks = {(*key, role): [delayed(ejection.by_network)(run, files)] for key, run in drawers.items()
+         for role, files in tests.items()}
 tasks |= {("own reader, masks", seed, role): in_parts(ejection.by_reader, tests[role]) for role in labelled}
 tasks |= {("exact masks", seed, role): in_parts(drawn, tests[role]) for role in labelled}
 
@@ -478,21 +479,21 @@ def elsewhere(index, folder):
 n_moved = 9 if small else 60
 moved = Parallel(n_jobs)(delayed(elsewhere)(i, work / "elsewhere") for i in range(n_moved))
 shift = {}
-again = Parallel(n_jobs)(delayed(ejection.by_network)(run, moved) for run in wanted if run.arm.name in masked)
+again = Parallel(n_jobs)(delayed(ejection.by_network)(run, moved) for run in drawers.values())
 straight_again = Parallel(n_jobs)(delayed(compare.test)(compare.model_of(run), {"moved": moved}, run.task, run.data)
-                                  for run in wanted if run.arm.name in direct)
+                                  for run in wanted)
 
 # %%
-moved_rows = [rows.assign(arm=run.arm.name, seed=run.seed) for run, rows in zip(
-    [r for r in wanted if r.arm.name in masked] + [r for r in wanted if r.arm.name in direct],
-    again + [rows.rename(columns={"predicted": "LV"}) for rows in straight_again])]
+named_runs = [*drawers, *[(run.arm.name, run.seed) for run in wanted]]
+moved_rows = [rows.assign(arm=name, seed=s) for (name, s), rows in zip(
+    named_runs, again + [rows.rename(columns={"predicted": "LV"}) for rows in straight_again])]
 moved_table = pd.concat(moved_rows)
 moved_table["LV error"] = (moved_table["LV"] - moved_table["study"].map(true["LV"])).abs()
 moved_size = moved_table.groupby(["arm", "study"])["LV error"].mean()
-for name in arms:
+for name in [*masked, *direct]:
     before = at_home[at_home["arm"] == name].set_index("study")["LV error"].loc[moved_size[name].index]
     shift[name] = [stats.paired_difference(moved_size[name], before, rng, level=level)
-                   for level in (stats.LEVEL, stats.corrected(stats.LEVEL, len(arms)))]
+                   for level in (stats.LEVEL, stats.corrected(stats.LEVEL, 5))]
     results.record(f"04_other_scanner_{contrast.key(name)}", *shift[name][0], unit="EF points", claim="C6")
 
 # %%
