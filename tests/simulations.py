@@ -5,7 +5,7 @@ Sizes are those of the notebooks. Bootstraps take few resamples here; `python3 t
 studies and resamples as asked for.
 """
 
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 from scipy import special
@@ -171,10 +171,14 @@ def excludes(interval, truth):
     return p
 
 
+@cache
+def wilson_ends(n):
+    return np.array([stats.proportion(k, n)[1:3] for k in range(n + 1)])
+
+
 def wilson(n, p):
     """Coverage of Wilson's interval, not simulated but summed over all outcomes."""
-    outcomes = np.arange(n + 1)
-    ends = np.array([stats.proportion(k, n)[1:3] for k in outcomes])
+    outcomes, ends = np.arange(n + 1), wilson_ends(n)
     inside = (ends[:, 0] <= p) & (p <= ends[:, 1])
     return float(distributions.binom.pmf(outcomes[inside], n, p).sum())
 

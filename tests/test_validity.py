@@ -68,7 +68,7 @@ def test_the_fast_way_to_resample_patients_is_by_patient():
     rng = np.random.default_rng(0)
     counts = rng.integers(1, 6, 15)
     table = pd.DataFrame({"study": np.repeat(range(15), counts), "dice": rng.normal(size=counts.sum())})
-    slow = stats.by_patient(table, lambda t: t["dice"].mean(), np.random.default_rng(1), 300)
+    slow = stats.by_patient(table, lambda t: t["dice"].mean(), np.random.default_rng(1), n_resamples=300)
     sums = table.groupby("study")["dice"].sum().to_numpy()
     fast = stats.bca((sums, counts), lambda s, c, axis=-1: s.sum(axis) / c.sum(axis), np.random.default_rng(1), 300)
     assert fast == pytest.approx(slow, abs=1e-12)
