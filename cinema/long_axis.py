@@ -64,7 +64,8 @@ def smoothed(points):
 def noise_sd_mm(points):
     """(..., 3, 2) deviation of the noise of each coordinate, from how much it jumps between neighbouring frames.
 
-    Right for noise that is independent from frame to frame; what is alike in neighbouring frames is not seen.
+    Right for noise that is independent from frame to frame; what is alike in neighbouring frames is not seen. Of few
+    frames the heart's own movement counts as well: about 0.15 mm in cycles of 12 frames, 0.02 mm in cycles of 25.
     """
     n = len(FOURTH_DIFFERENCE) // 2
     jumps = sum(weight * np.roll(points, k - n, axis=-3) for k, weight in enumerate(FOURTH_DIFFERENCE))
@@ -87,7 +88,8 @@ def at_frames(points, longest, shortest):
 def along_axis(points, longest, shortest):
     """As `at_frames`, but of the hinges' displacement only the part towards the apex counts.
 
-    A displacement's length cannot be negative, so noise makes it longer; a projection has no such bias.
+    A displacement's length cannot be negative, so noise makes it longer. A projection is moved either way alike, up to
+    what noise turns the axis: noise of sd in each coordinate adds about sd^2 / (2 length), a hundredth of a millimetre.
     """
     first, last = (_frame(points, frame) for frame in (longest, shortest))
     axis = first[..., 2, :] - first[..., :2, :].mean(-2)
@@ -110,7 +112,8 @@ def corrected(points, rng, draws=50):
     """The published rule minus its expected bias.
 
     The bias is what the rule adds on average when noise as large as `noise_sd_mm` is put on the smoothed points
-    (a parametric bootstrap).
+    (a parametric bootstrap). Smoothed points move less sharply than the true ones and so gain more from noise: where
+    noise is independent, somewhat too much is taken off.
     """
     middle, sd = smoothed(points), noise_sd_mm(points)[..., None, :, :]
     noisy = extremes(middle + sd * rng.standard_normal((draws, *np.shape(points))))
