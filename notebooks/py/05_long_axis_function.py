@@ -259,6 +259,7 @@ def by_reader(paths, view):
     return np.array([reader.predict_lax(one.image, one.spacing_mm)[1] for one in views])
 
 
+# %%
 for view, found in zip(PLANES, Parallel(n_jobs)(delayed(by_reader)(tests, view) for view in PLANES)):
     either = np.array([np.linalg.norm((marked(tests, view) - one) * spacing, axis=-1)
                        for one in (found, long_axis.swapped(found))])
@@ -323,8 +324,8 @@ Markdown("*Reading.* Mean distance of all points: " + "; ".join(f"{k} {v.text(1,
 # within it. **The margin here is 1 mm**, less than half of what human readers differ by. Two comparisons were named
 # beforehand, pretrained against the convolutional network, once by heatmap and once by coordinates, over all points,
 # both views and both phases. The rule is that of two one-sided tests at 5 %, shared between the two comparisons: a 95 %
-# interval within ±1 mm. Everything else in the figure describes. A verdict is given only if both networks of a pair are
-# shown to be nearer than the mean position; two that learnt nothing would be "matched" as well.
+# interval within ±1 mm. Everything else in the figure describes. A verdict is given only if both networks of a pair
+# are shown to be nearer than the mean position; two that learnt nothing would be "matched" as well.
 
 # %%
 MARGIN_MM = 1.0
@@ -458,7 +459,8 @@ Markdown("*Reading.* Of a perfect heatmap, " + "; ".join(
     f"*{way}* is off by {lost[way]:.2f} pixels on average, shifted by {shift[way]:+.2f} along each axis"
     for way in ways) + f". *Cut* falls below the nearest pixel in {slipped:.0%} of the coordinates. In millimetres it "
     f"costs {lost['cut'] * spacing[0]:.2f} at {spacing[0]} mm a pixel and {lost['cut']:.2f} at the published 1 mm. "
-    "The release cuts its truth in the same way, so that the shift is missing from its distances; it is there in the picture.")
+    "The release cuts its truth in the same way, so that the shift is missing from its distances; it is there in the "
+    "picture.")
 
 # %% [markdown]
 # Why does the sharpness matter? With a factor of 1000 in the exponent, a pixel one hundredth less bright than the
@@ -727,8 +729,8 @@ RULES = {"published": partial(person, long_axis.extremes), "smoothed": partial(p
 # %% [markdown]
 # First with planted noise, where the truth of each rule is known exactly: its value from the exact points. Noise of
 # 1.5 mm a coordinate, once independent from frame to frame, once with a correlation of 0.7 between neighbours, which is
-# nearer to what networks do. Left the bias; right how much a person's value varies from one draw of noise to the next. A
-# correction that removes bias and adds scatter may be no gain.
+# nearer to what networks do. Left the bias; right how much a person's value varies from one draw of noise to the next.
+# A correction that removes bias and adds scatter may be no gain.
 #
 # A person's value is compared with the value that the *same* rule gives on that person's exact points. In this way a
 # rule is not blamed for its definition, only for what noise does to it. Smoothing therefore shows no bias from rounding
