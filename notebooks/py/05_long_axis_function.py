@@ -206,13 +206,17 @@ axes[0].set_ylabel(f"Validation distance (mm, n = {n_val})")
 save(fig, "05_learning_rates")
 
 # %%
-late = {name: -rows[rows["learning_rate"] == chosen[name]]["val_mean_distance_mm"].dropna().diff().iloc[-1]
-        for name, rows in histories.groupby("arm", sort=False)}
+late = {}
+for name, rate in chosen.items():
+    rows = histories[(histories["arm"] == name) & (histories["learning_rate"] == rate)].set_index("epoch")
+    curve = rows["val_mean_distance_mm"].dropna()
+    late[name] = curve.iloc[-1] - curve[curve.index <= 0.7 * curve.index[-1]].iloc[-1]
+    results.record(f"05_late_change_{contrast.key(name)}", late[name], n=n_val, unit="mm")
+
+# %%
 edge = [name for name, rate in chosen.items() if rate == rates[-1]]
-for name, gain in late.items():
-    results.record(f"05_late_gain_{contrast.key(name)}", gain, n=n_val, unit="mm")
 Markdown("*Reading.* Chosen: " + "; ".join(f"{name} {rate:g} ({reached.loc[name, rate]:.1f} mm, "
-                                           f"{late[name]:.1f} mm of it won since the last evaluation but one)"
+                                           f"{late[name]:+.1f} mm in the last third of the training)"
                                            for name, rate in chosen.items()) +
          f". For {len(edge)} of {len(NAMES)} arms this is the largest candidate. A curve that still falls when the "
          "training ends says that time was short for that arm, not that it cannot do better.")
@@ -355,8 +359,8 @@ which = {words: "nearer" if e.upper < 0 else "further off" if e.lower > 0 else "
 
 # %%
 Markdown("*Reading.* " + " ".join(
-    f"{words}: {estimate.text(2, ' mm')}. Against the margin of {MARGIN_MM:.0f} mm: **{verdicts[words]}**; on the "
-    f"97.5 % interval the pretrained one is {which[words]}." for words, estimate in named.items()) +
+    f"{words}: {estimate.text(2, ' mm')}. Against the margin of {MARGIN_MM:.0f} mm: **{verdicts[words]}**"
+    + (f"; on the 97.5 % interval the pretrained one is {which[words]}." if learnt[a] and learnt[b] else ".") for (words, estimate), (a, b) in zip(named.items(), pairs)) +
     f" Shown to be nearer than the mean position: {', '.join(name for name in NAMES if learnt[name]) or 'none'}. The "
     f"intervals hold the trained networks fixed; another seed moved a mean in 4C by up to {spread_of_seeds:.1f} mm.")
 
@@ -781,7 +785,7 @@ def subtracted(key, words):
 
 
 Markdown("What is left after subtracting: " + "; ".join(
-    f"{UNITS[key][0]}, {words} noise, {subtracted(key, words)}"
+    f"{UNITS[key][0]}, noise {words}, {subtracted(key, words)}"
     for key, words in product(UNITS, ("independent", "alike in neighbours"))) + ". Scatter of shortening (SD, points, "
     "independent noise): " + ", ".join(f"{rule} {sd:.1f}" for rule, sd in
                                        scatter["shortening_percent"]["independent"].items()) + ".")
