@@ -103,7 +103,7 @@ pd.crosstab(patients["disease"], patients["vendor"])
 # %%
 PLANES = ("lax_2c", "lax_4c")
 one = load_study(tests[0])
-fig, axes = style.figure(columns=2, height=2.0, cols=4)
+fig, axes = style.figure(columns=2, height=2.3, cols=4)
 for ax, (view, (phase, frame)) in zip(axes, product(PLANES, (("ED", one.ed_frame), ("ES", one.es_frame)))):
     images.panel(ax, one.views[view], frame, title=f"{VIEW_NAMES[view]}, {phase}")
     images.landmarks(ax, one.views[view].landmarks[frame])
@@ -360,7 +360,8 @@ which = {words: "nearer" if e.upper < 0 else "further off" if e.lower > 0 else "
 # %%
 Markdown("*Reading.* " + " ".join(
     f"{words}: {estimate.text(2, ' mm')}. Against the margin of {MARGIN_MM:.0f} mm: **{verdicts[words]}**"
-    + (f"; on the 97.5 % interval the pretrained one is {which[words]}." if learnt[a] and learnt[b] else ".") for (words, estimate), (a, b) in zip(named.items(), pairs)) +
+    + (f"; on the 97.5 % interval the pretrained one is {which[words]}." if learnt[a] and learnt[b] else ".")
+    for (words, estimate), (a, b) in zip(named.items(), pairs)) +
     f" Shown to be nearer than the mean position: {', '.join(name for name in NAMES if learnt[name]) or 'none'}. The "
     f"intervals hold the trained networks fixed; another seed moved a mean in 4C by up to {spread_of_seeds:.1f} mm.")
 
@@ -538,9 +539,9 @@ Markdown(f"*Reading.* One exchange, in the shortest frame, adds {jump.text(0, ' 
 #
 # *How well do the points tell what the heart did?* Each view gives a MAPSE and a shortening; a person's value is the
 # mean of both views. The truth is that of the heart: how far its mitral plane travels along its long axis between ED
-# and ES, and by how much that axis shortens. The first column reads the *exact* landmarks by the same rule. What is
-# wrong there is no network's fault: planes are never quite true, hinges also move sideways as the valve's ring narrows,
-# and a displacement counts that too.
+# and ES, and by how much that axis shortens. The figure has three readings, the table all. Its first row reads the
+# *exact* landmarks by the same rule. What is wrong there is no network's fault: planes are never quite true, hinges
+# also move sideways as the valve's ring narrows, and a displacement counts that too.
 
 # %%
 TRUE = {key: moving[f"true_{key}"].to_numpy() for key in ("mapse_mm", "shortening_percent")}
@@ -556,12 +557,12 @@ def person(rule, source):
 published = {name: person(long_axis.extremes, source) for name, source in sources.items()}
 
 # %%
-columns = ("exact landmarks", "heatmap pretrained", "heatmap UNet")
+columns = ("reader", "heatmap pretrained", "heatmap UNet")
 fig, axes = style.figure(columns=2, height=4.4, rows=2, cols=len(columns), sharex="row", sharey="row")
 for row, (key, (words, unit)) in zip(axes, UNITS.items()):
     for ax, name in zip(row, columns):
         agreement.bland_altman(ax, TRUE[key], getattr(published[name], key), words, unit)
-        ax.set_title(f"{name}\nn = {n_cine}" if row is axes[0] else "", fontsize=7, loc="left")
+        ax.set_title(f"{name}, n = {n_cine} people" if key == "mapse_mm" else "", fontsize=7, loc="left")
         ax.set_ylabel(ax.get_ylabel() if ax is row[0] else "")
 save(fig, "05_bland_altman")
 
@@ -588,7 +589,7 @@ Markdown("*Reading.* Too high, with an interval above zero: " + "; ".join(
     f"{UNITS[key][0]} from {', '.join(names) or 'none'}" for key, names in high.items()) +
     ". A heart whose base hardly moves cannot be read much too low, since a displacement is never negative: in the "
     "upper row look whether the dots rise toward the left. Limits are those of one person; bands say how sure they "
-    "are. The other readings are in the table.")
+    "are.")
 
 # %% [markdown]
 # ## Why extremes read too high
