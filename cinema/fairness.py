@@ -188,6 +188,8 @@ def gaps(table, attributes, metrics, rng, references=None, strata=None, n_permut
     sides; NaN for rates), rate (of the others; NaN for means): what `with_detectable` needs.
     """
     tests = comparisons(table, attributes, metrics, references)
+    if not tests:
+        raise ValueError(f"no group of {', '.join(attributes)} has {LEAST} patients to compare; give more patients")
     mix = None if strata is None else table.groupby(list(strata), observed=True).ngroup().to_numpy()
     found = pd.DataFrame([test[:4] for test in tests], columns=Comparison._fields[:4])
     found["p"] = _all_p(table, tests, mix, rng, n_permutations)

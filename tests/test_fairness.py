@@ -155,6 +155,25 @@ def test_quality_is_read_from_pixels():
     assert mitigation.sharpness_per_mm(soft, (2.0, 2.0)) < 0.9 * mitigation.sharpness_per_mm(still, (2.0, 2.0))
 
 
+def test_denoising_takes_noise_and_leaves_edges():
+    rng = np.random.default_rng(0)
+    still = np.kron(rng.integers(40, 200, (4, 4, 2, 1)), np.ones((16, 16, 1, 2)))
+    noisy = np.clip(still + rng.normal(0, 10, still.shape), 0, 255).astype(np.uint8)
+    before, after = (np.abs(image.astype(float) - still).mean() for image in (noisy, mitigation.denoised(noisy)))
+    assert after < 0.5 * before
+
+
+def test_a_second_reading_corrects_with_others_patients_only():
+    rng = np.random.default_rng(0)
+    quality, truth = rng.normal(size=400), rng.normal(60, 10, 400)
+    table = pd.DataFrame({"ef": truth - 5 * quality + rng.normal(size=400), "snr": quality})
+    corrected = mitigation.second_reading(table, "ef", truth)
+    assert np.abs(corrected - truth).mean() < 0.3 * np.abs(table["ef"] - truth).mean()
+    noise = pd.DataFrame({"ef": truth, **{str(k): rng.normal(size=400) for k in range(5)}})
+    wrong = truth + rng.normal(size=400)  # errors that nothing tells: a fit to the same patients would shrink them
+    assert np.abs(mitigation.second_reading(noise, "ef", wrong) - wrong).mean() > 0.97 * np.abs(truth - wrong).mean()
+
+
 def test_the_worst_of_equal_groups_is_bad_by_chance():
     rng = np.random.default_rng(2)
     values, groups = rng.normal(size=400), np.repeat(list("wxyz"), 100)
