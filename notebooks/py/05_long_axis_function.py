@@ -544,8 +544,8 @@ Markdown(f"*Reading.* One exchange, in the shortest frame, adds {jump.text(0, ' 
 # *How well do the points tell what the heart did?* Each view gives a MAPSE and a shortening; a person's value is the
 # mean of both views. The truth is that of the heart: how far its mitral plane travels along its long axis between ED
 # and ES, and by how much that axis shortens. The figure has three readings, each on its own scale; the table has all.
-# Its first row reads the *exact* landmarks by the same rule. What is wrong there is no network's fault: planes are never
-# quite true, hinges also move sideways as the valve's ring narrows, and a displacement counts that too.
+# Its first row reads the *exact* landmarks by the same rule. What is wrong there is no network's fault: planes are
+# never quite true, hinges also move sideways as the valve's ring narrows, and a displacement counts that too.
 
 # %%
 TRUE = {key: moving[f"true_{key}"].to_numpy() for key in ("mapse_mm", "shortening_percent")}
