@@ -76,7 +76,8 @@ def missing_packages(version_of):
     pinned = re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     pinned = {(name.replace("_", "-").lower(), version) for name, version in pinned}
     missing = []
-    for name in re.findall(r"^[\w.-]+", (ROOT / "requirements.txt").read_text(), re.MULTILINE):
+    # A line with a marker (;) is for some machines only, and nothing but a test needs it.
+    for name in re.findall(r"^([\w.-]+)[^;#\n]*(?:#.*)?$", (ROOT / "requirements.txt").read_text(), re.MULTILINE):
         try:
             version = version_of(name).split("+")[0]  # 2.13.0+cpu is a build of 2.13.0
         except metadata.PackageNotFoundError:

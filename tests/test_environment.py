@@ -96,7 +96,8 @@ def test_an_environment_that_has_everything_is_used_as_it_is(clone, monkeypatch)
             raise metadata.PackageNotFoundError(name)
         return versions[name]
 
-    (clone.ROOT / "requirements.txt").write_text("# why\nnumpy  # arrays\ntorch>=2.6\nPyYAML\n")
+    (clone.ROOT / "requirements.txt").write_text(
+        "# why\nnumpy  # arrays; and more\ntorch>=2.6\nPyYAML\nscikit-survival; sys_platform == 'linux'  # a test's\n")
     (clone.ROOT / "constraints.txt").write_text("numpy==2.0 ; python_version < '3.12'\nnumpy==2.1\ntorch==2.13.0\n"
                                                 "pyyaml==6.0\n")
     assert clone.missing_packages(version_of) == ["PyYAML"]

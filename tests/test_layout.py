@@ -22,8 +22,9 @@ FORBIDDEN = {  # part -> what it may not import, beyond the order
     "models": {"study", "phantom", "datasets", "transforms", "loaders", "h5py", "nibabel", "pydicom"},
     "plots": {"torch", "models", "tasks", "train", "evaluate", "loaders", "datasets", "study"},
     **dict.fromkeys((
-        "stats", "diagnosis", "survival", "cox", "fairness", "exposures", "ledger", "long_axis", "run", "execute", "publish",
-        "expected", "upkeep", "results", "cli", "terms", "study", "geometry", "phantom", "datasets"), {"torch", "timm"}),
+        "stats", "diagnosis", "survival", "cox", "fairness", "mitigation", "exposures", "ledger", "long_axis",
+        "run", "execute", "publish", "expected", "upkeep", "results", "cli", "terms", "study", "geometry", "phantom",
+        "datasets"), {"torch", "timm"}),
 }
 
 
