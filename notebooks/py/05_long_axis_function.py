@@ -91,7 +91,7 @@ shutil.rmtree(runs, ignore_errors=True)
 # %%
 n_train, n_val, n_test, n_frames = (12, 4, 8, 12) if profile == "ci" else (96, 24, 50, 25)
 n_cine, rates = (8, (5e-3,)) if profile == "ci" else (30, (2e-3, 5e-3))
-steps = {"heatmap": 20, "coordinates": 20} if profile == "ci" else {"heatmap": 192, "coordinates": 400}
+steps = {"heatmap": 20, "coordinates": 20} if profile == "ci" else {"heatmap": 200, "coordinates": 400}
 folder = cohort.write("landmark", n_test + n_val + n_train, seed, work / f"cohort_landmark_seed{seed}", jobs=n_jobs)
 cines = cohort.write("landmark", n_cine, seed, work / f"cohort_landmark_cine_seed{seed}", n_frames, jobs=n_jobs)
 patients, moving = study_table(folder), study_table(cines)
@@ -216,7 +216,7 @@ for name, rate in chosen.items():
 # %%
 edge = [name for name, rate in chosen.items() if rate == rates[-1]]
 Markdown("*Reading.* Chosen: " + "; ".join(f"{name} {rate:g} ({reached.loc[name, rate]:.1f} mm, "
-                                           f"{late[name]:+.1f} mm in the last third of the training)"
+                                           f"{late[name]:+.1f} mm in the last part of the training)"
                                            for name, rate in chosen.items()) +
          f". For {len(edge)} of {len(NAMES)} arms this is the largest candidate. A curve that still falls when the "
          "training ends says that time was short for that arm, not that it cannot do better.")
@@ -364,7 +364,7 @@ Markdown("*Reading.* " + " ".join(
     f"{words}: {estimate.text(2, ' mm')}. Against the margin of {MARGIN_MM:.0f} mm: **{verdicts[words]}**"
     + (f"; on the 97.5 % interval the pretrained one is {which[words]}." if learnt[a] and learnt[b] else ".")
     for (words, estimate), (a, b) in zip(named.items(), pairs)) +
-    f" Still nearing by more than the margin in the last third of the training: {', '.join(short) or 'none'}; with "
+    f" Still nearing by more than the margin in the last part of the training: {', '.join(short) or 'none'}; with "
     "these a verdict is about this length of training, not about what either can learn. "
     f"Shown to be nearer than the mean position: {', '.join(name for name in NAMES if learnt[name]) or 'none'}. The "
     f"intervals hold the trained networks fixed; another seed moved a mean in 4C by up to {spread_of_seeds:.1f} mm.")
