@@ -201,7 +201,14 @@ def detectable_mean_gap(sd, n1, n2, alpha=ALPHA, power=POWER):
     """Smallest difference of two means that a two-sided t test finds with chance `power`, in the unit of sd."""
     _positive(sd=sd)
     _sizes(n1, n2)
-    return float(sd * tt_ind_solve_power(None, n1, alpha, power, n2 / n1))
+
+    def lacking(gap):
+        return power_of_means(gap, 1.0, n1, n2, alpha) - power
+
+    enough = (stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)) * np.sqrt(1 / n1 + 1 / n2)
+    while lacking(enough) < 0:
+        enough *= 1.5
+    return float(sd * optimize.brentq(lacking, 1e-9, enough))  # statsmodels' own search fails at small alpha
 
 
 def patients_for_mean_gap(delta, sd, alpha=ALPHA, power=POWER):
