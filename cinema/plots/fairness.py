@@ -1,6 +1,8 @@
 """Groups with their intervals, all gaps at once, what could have been found, before and after a mitigation."""
 
 import numpy as np
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from cinema.plots.style import GREY, SERIES
 
@@ -53,8 +55,6 @@ def family(ax, found, metrics, better):
 
 
 def _tile(x, y, worse):
-    from matplotlib.patches import Rectangle
-
     colour = "#D55E00" if worse > 0 else "#0072B2"
     return Rectangle((x - 0.48, y - 0.45), 0.96, 0.9, facecolor=colour, alpha=min(abs(worse) / 2, 1.0), lw=0)
 
@@ -71,6 +71,7 @@ def gaps(ax, rows, label):
         ax.plot([row.lower, row.upper], [y, y], color=colour, lw=2.5, solid_capstyle="butt")
         ax.plot(row.gap, y, "o", color="white", mec=colour, ms=4)
     ax.axvline(0, color=GREY, ls=":", lw=0.8)
+    ax.use_sticky_edges = False  # the grey bars keep clear of the frame
     ax.set_yticks(range(len(rows)), [f"{row.group} − {row.against}\n(n = {row.n}, {row.n_against})"
                                      for row in rows.itertuples()], fontsize=6.5)
     ax.set(xlabel=label, ylim=(len(rows) - 0.5, -0.5))
@@ -104,6 +105,7 @@ def several(ax, rows, label, zero=True):
         ax.axvline(0, color=GREY, ls=":", lw=0.8)
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set(xlabel=label, ylim=(len(rows) - 0.5, -0.5))
+    ax.xaxis.set_major_locator(MaxNLocator(4))
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
 
 
@@ -114,4 +116,4 @@ def pairs(ax, first, second, ticks, label):
     ax.plot([0, 1], [first.mean(), second.mean()], "o-", color="black", ms=4)
     ax.set_xticks([0, 1], ticks)
     ax.set(ylabel=label, xlim=(-0.3, 1.3))
-    ax.set_title(f"n = {len(first)}, each twice; black: mean", fontsize=7, loc="left")
+    ax.set_title(f"n = {len(first)}; black: mean", fontsize=7, loc="left")

@@ -67,7 +67,7 @@ save, rng = partial(style.save, out=out, seed=seed), np.random.default_rng(seed)
 work = Path(data_root) / "work" / profile
 own = work / f"10_seed{seed}"
 shutil.rmtree(own, ignore_errors=True)
-n_people, n_again, n_parts, n_draws = (100, 8, 4, 50) if profile == "ci" else (720, 48, 24, 1000)
+n_people, n_again, n_parts, n_draws = (100, 8, 4, 50) if profile == "ci" else (640, 40, 24, 1000)
 
 # %% [markdown]
 # ## Who is examined
@@ -239,7 +239,7 @@ Markdown("*Reading.* EF error against White: " + "; ".join(
 
 # %%
 examples = people[people["disease"] == "NOR"].drop_duplicates("ethnicity").sort_values("ethnicity")
-fig, axes = style.figure(columns=2, height=2.0, cols=len(examples))
+fig, axes = style.figure(columns=2, height=2.3, cols=len(examples))
 for ax, row in zip(axes, examples.itertuples()):
     images.panel(ax, load_study(row.path).views["sax"], title=f"{row.ethnicity}, {row.vendor}")
 save(fig, "10_examples")
@@ -281,7 +281,7 @@ for metric in ("snr", "true_lv_ef_percent"):
     told_gap = row[["gap", "lower_all", "upper_all"]]
     results.record(f"10_worst_group_{metric}_gap", *told_gap, n=row["n"], claim="C18")
 Markdown("*Reading.* Against White, after Holm over these " + f"{len(why)} comparisons, there differ: " +
-         ("; ".join(f"{r.group} in {words[r.metric].lower()} ({r.gap:+.3g}, {r.lower_all:.3g} to {r.upper_all:.3g})"
+         ("; ".join(f"{r.group} in {words[r.metric][0].lower() + words[r.metric][1:]} ({r.gap:+.3g}, {r.lower_all:.3g} to {r.upper_all:.3g})"
                     for r in told_apart.itertuples()) or "none") +
          ". Anatomy is listed only if it differs; a difference of images without one of hearts points to the scan.")
 
@@ -565,8 +565,8 @@ for name, estimate in share.items():
 left = {name: int((use & ~refused).sum()) for name, use in parts.items()}
 Markdown("*Reading.* Refused: " + "; ".join(
     f"{name} {100 * e.value:.0f} % ({100 * e.lower:.0f} to {100 * e.upper:.0f}, n = {e.n})"
-    for name, e in share.items()) + f". Of {gap.value} patients {left[gap.value]} are left. A quality rule can make the table of those who are read "
-    "look fair by sending the problem home.")
+    for name, e in share.items()) + f". Of {gap.value} patients {left[gap.value]} are left. A quality rule can make the "
+    "table of those who are read look fair by sending the problem home.")
 
 # %% [markdown]
 # ## What can "fair" mean?
@@ -574,8 +574,8 @@ Markdown("*Reading.* Refused: " + "; ".join(
 # *If a paper writes that performance was comparable across groups, what has it excluded?* That depends on how many
 # there were. In the UK Biobank few people are Black; the generator's share follows the biobank. The smallest gap of the
 # EF error that is found eight times in ten is drawn below over the size of the whole test set, for a group of that
-# share and for the sexes, with a single test and corrected for a family as large as ours. The spread is that of readings
-# of usual images here; a group with larger scatter needs more.
+# share and for the sexes, with a single test and corrected for a family as large as ours. The spread is that of
+# readings of usual images here; a group with larger scatter needs more.
 
 # %%
 share_black = dict(UK_BIOBANK.ethnicity)["Black"]
