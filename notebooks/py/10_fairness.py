@@ -404,7 +404,8 @@ for _ in range(n_draws):
     first = clinics(rng) == "A"
     for name, strata in (("crude", None), ("adjusted", disease)):
         estimate = fairness.gap(usual_images["mass_error"], first, strata)
-        draws[name] += (estimate.lower > 0 or estimate.upper < 0) / n_draws
+        draws[name] += estimate.lower > 0 or estimate.upper < 0
+draws = {name: count / n_draws for name, count in draws.items()}
 for name, share in draws.items():
     results.record(f"10_clinics_called_unfair_{name}", share, n=n_draws, unit="share of draws")
 for name, row in zip(("crude", "adjusted"), sexes.values()):
@@ -568,9 +569,9 @@ for (name, what), estimate in of_sex.items():
     results.record(f"10_{what}_{name}_women_less_men".lower().replace(" ", "_"), *estimate, claim="C18")
 Markdown("*Reading.* Detection, women minus men. " + " ".join(
     f"{name.capitalize()}: sensitivity {of_sex[name, 'Sensitivity'].text(2)}, "
-    f"specificity {of_sex[name, 'Specificity'].text(2)}." for name in choices) + " Thresholds aim at one sensitivity "
-    "for both; what specificity then costs whom is in the figure. With different hearts of the healthy, not everything can "
-    "be equal at once.")
+    f"specificity {of_sex[name, 'Specificity'].text(2)}." for name in choices) +
+    " Thresholds aim at one sensitivity for both; what specificity then costs whom is in the figure. With different "
+    "hearts of the healthy, not everything can be equal at once.")
 
 # %% [markdown]
 # ### Turning poor images away
