@@ -20,7 +20,7 @@
 #
 # **Claim.** C12: the long-axis function is *matched* by CineMA.
 #
-# **Time.** About half a minute in the `ci` profile and a little over two in `laptop` on two cores. The profile `paper`
+# **Time.** Less than a minute in the `ci` profile and a little over three in `laptop` on two cores. The profile `paper`
 # needs real studies with marked landmarks and a GPU; it is refused below.
 #
 # In a long-axis view three points say how the left ventricle moves: the two hinges of the mitral valve, and the apex.

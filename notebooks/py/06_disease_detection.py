@@ -21,7 +21,7 @@
 # **Claims.** C9: higher specificity than a convolutional network. C10: higher sensitivity. C11: tells types of disease
 # apart.
 #
-# **Time.** Half a minute in the `ci` profile and about three and a half minutes in the `laptop` profile on two cores.
+# **Time.** Less than a minute in the `ci` profile and about five minutes in the `laptop` profile on two cores.
 # The profile `paper` means the published classifiers on real studies, and is refused below with what it would take.
 #
 # Everyone on this page is *virtual*. Diseases follow published rules (volumes per body surface, ejection fractions,

@@ -20,7 +20,7 @@
 #
 # **Claims.** C14: sex and vendor can be told. C15: age and BMI can be estimated. No numbers of the paper were found.
 #
-# **Time.** A third of a minute in the `ci` profile and about two minutes in the `laptop` profile on two cores. The
+# **Time.** Half a minute in the `ci` profile and a minute or two in the `laptop` profile on two cores. The
 # profile `paper` means the published classifiers on real studies, and is refused below with what it would take.
 #
 # That a network can tell somebody's sex is no use to a clinic. It is a warning: whatever can be read, a model may lean

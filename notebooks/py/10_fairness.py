@@ -21,7 +21,7 @@
 # **Claim.** C18: comparable performance across demographic subgroups. No number, group or test for it is known to us,
 # and the release has no code for it.
 #
-# **Time.** Half a minute in the `ci` profile and about two minutes in the `laptop` profile on two cores.
+# **Time.** A minute in the `ci` profile and three to four in the `laptop` profile on two cores.
 #
 # All patients are *virtual*. That is a weakness, since real unfairness comes from real scanners, bodies and referral;
 # and a strength, since here one group was given worse images on purpose, the others were not, and both are known. Which
