@@ -23,7 +23,7 @@ from cinema.metrics import dice
 from cinema.models import transfer, weights
 from cinema.presets import load_standard, standardising
 from cinema.tasks.segmentation import TASK
-from cinema.tasks.task import Task, private_seeds
+from cinema.tasks.task import Task, one_thread, private_seeds
 from cinema.terms import LABELS, SMALL_GRID, STRUCTURES
 from cinema.train import TrainConfig, fit, in_steps
 from cinema.transforms import SEGMENTATION, varied
@@ -107,16 +107,12 @@ class Run:
 
 def train(run):
     """Train and test one run on one thread: (history, scores), tables that say which run it was."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         model, train_set = run.arm.start(run.seed), run.data(run.train, MILD, run.seed)
         config = replace(run.arm.config, learning_rate=run.learning_rate, seed=run.seed)
         config = in_steps(config, len(train_set), run.steps, run.steps // 10, max(1, run.steps // EVALUATIONS))
         history = fit(model, run.task, train_set, run.data(run.val), config, run.out)
         scores = test(model, run.tests, run.task, run.data)
-    finally:
-        torch.set_num_threads(threads)
     about = {"arm": run.arm.name, "n_train": len(run.train), "learning_rate": run.learning_rate, "seed": run.seed}
     return history.assign(**about), scores.assign(**about)
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -12,7 +12,7 @@ from cinema import presets, stats
 from cinema.experiments.fine_tuning import TwoFrames
 from cinema.loaders import StudyFrames
 from cinema.phantom import cohort, diseases
-from cinema.probes import PENALTIES, predicted_number
+from cinema.probes import predicted_number
 from cinema.study import load_study
 from cinema.tasks.classification import class_numbers
 from cinema.terms import SMALL_GRID
@@ -106,14 +106,6 @@ def mean_of(parts):
     return stats.Estimate(value, value - low, value + high, sum(part.n for part in parts))
 
 
-def difference_of(first, second):
-    """first - second from their own intervals as if independent (Zou and Donner's MOVER); too wide for pairs."""
-    value = first.value - second.value
-    low = np.hypot(first.value - first.lower, second.upper - second.value)
-    high = np.hypot(first.upper - first.value, second.value - second.lower)
-    return stats.Estimate(value, float(value - low), float(value + high), first.n)
-
-
 def numbered(paths, augment=None, seed=0, attribute="age_years"):
     """ED and ES stacks of studies with a number of the person; for compare.Run."""
     targets = [float(load_study(path, ["sax"], [0]).attributes[attribute]) for path in paths]
@@ -144,8 +136,3 @@ def one_against_rest(features, values, seed):
     """(n, classes) cross-fitted scores, one probe a class, classes in sorted order."""
     values = np.asarray(values)
     return np.stack([predicted_number(features, (values == name).astype(float), seed) for name in np.unique(values)], 1)
-
-
-def ridge(features, values):
-    """Ridge regression on standardised features, the penalty chosen as in probes.predicted_number."""
-    return make_pipeline(StandardScaler(), RidgeCV(PENALTIES)).fit(features, values)

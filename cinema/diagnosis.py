@@ -48,8 +48,8 @@ def auc_difference(true, first, second, level=LEVEL):
         below = above = z * np.sqrt(max(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1], 0.0))
     else:
         one, two = (_auc_estimate(values[i], covariance[i, i], len(true), _smaller(true), level) for i in (0, 1))
-        below = np.hypot(one.value - one.lower, two.upper - two.value)
-        above = np.hypot(one.upper - one.value, two.value - two.lower)
+        apart = stats.independent_difference(one, two)
+        below, above = value - apart.lower, apart.upper - value
     towards_zero = below if value > 0 else above
     p = 1.0 if value == 0 else 2 * distributions.norm.sf(abs(value) / towards_zero * z) if towards_zero else 0.0
     return Estimate(value, float(value - below), float(value + above), len(true)), float(p)
@@ -132,12 +132,11 @@ def mcc(true, predicted, rng, n_resamples=N_RESAMPLES, level=LEVEL):
     return stats.bca(cells, correlation, rng, n_resamples, level)
 
 
-def macro_auc(true, probabilities, rng=None, level=LEVEL):
+def macro_auc(true, probabilities, level=LEVEL):
     """Mean over classes of the AUC of one class against all others.
 
     true:          (n,) class numbers 0 .. k - 1, at least two patients of each.
     probabilities: (n, k), a column a class.
-    rng:           not drawn from; there so that it is called as `mcc` is.
     Variance and interval as in `auc`: each patient's part in all k areas is summed first, and its spread is taken
     within classes. With classes of 10 of 150 it covers 94 % at 0.85, 93 % at 0.97; a bootstrap covered less.
     Source: the value as scikit-learn's roc_auc_score(multi_class="ovr"); the variance DeLong 1988 for a mean of areas.

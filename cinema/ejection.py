@@ -12,6 +12,7 @@ from cinema.measure import closed_rings
 from cinema.metrics import published_ef_percent, volume_ml
 from cinema.reader import OwnReader
 from cinema.study import load_study
+from cinema.tasks.task import one_thread
 from cinema.terms import LABELS
 from cinema.transforms import min_max
 
@@ -56,22 +57,15 @@ def reader_masks(study, reader):
 
 def by_network(run, paths):
     """`from_masks` by the trained network of a compare.Run, on one thread."""
-    return _on_one_thread(lambda: from_masks(paths, partial(network_masks, model=compare.model_of(run))))
+    with one_thread():
+        return from_masks(paths, partial(network_masks, model=compare.model_of(run)))
 
 
 def by_reader(paths, turns=1):
     """`from_masks` by the project's own short-axis reader, on one thread; turns: poses averaged. Images must be cut
     around the heart: it is not searched for."""
-    return _on_one_thread(lambda: from_masks(paths, partial(reader_masks, reader=OwnReader(turns=turns, search=False))))
-
-
-def _on_one_thread(work):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return work()
-    finally:
-        torch.set_num_threads(threads)
+    with one_thread():
+        return from_masks(paths, partial(reader_masks, reader=OwnReader(turns=turns, search=False)))
 
 
 def pair_terms(first, second):
@@ -84,9 +78,9 @@ def pair_terms(first, second):
     return 2 * np.where(total == 0, 0.0, (x - y) / np.where(total == 0, 1.0, total)) ** 2
 
 
-def variation(terms, rng):
+def variation(terms, rng, n_resamples=stats.N_RESAMPLES):
     """Coefficient of variation in percent of `pair_terms`, patients resampled: stats.Estimate."""
-    return stats.bca(terms, _root_mean, rng)
+    return stats.bca(terms, _root_mean, rng, n_resamples)
 
 
 def variation_difference(first, second, rng, level=stats.LEVEL):

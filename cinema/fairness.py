@@ -82,7 +82,8 @@ def gap(values, member, strata=None, level=stats.LEVEL):
     """
     values, member = np.asarray(values, float), np.asarray(member, bool)
     if strata is None and is_rate(values):
-        return _newcombe(values[member], values[~member], level)
+        sides = (values[member], values[~member])
+        return stats.independent_difference(*(stats.proportion(int(v.sum()), len(v), level) for v in sides))
     code = np.zeros(len(values), int) if strata is None else pd.factorize(np.asarray(strata))[0]
     x, y = _within(member.astype(float), code), _within(values, code)
     spread = x @ x
@@ -100,15 +101,6 @@ def gap(values, member, strata=None, level=stats.LEVEL):
 def _within(values, code):
     """Values less the mean of their stratum."""
     return values - (np.bincount(code, values) / np.bincount(code))[code]
-
-
-def _newcombe(inside, outside, level):
-    """Difference of two rates; each side's Wilson limits are combined."""
-    first, second = (stats.proportion(int(side.sum()), len(side), level) for side in (inside, outside))
-    value = first.value - second.value
-    down = np.hypot(first.value - first.lower, second.upper - second.value)
-    up = np.hypot(first.upper - first.value, second.value - second.lower)
-    return Estimate(value, float(value - down), float(value + up), first.n + second.n)
 
 
 def permutation_p(values, members, rng, strata=None, n_permutations=N_PERMUTATIONS):

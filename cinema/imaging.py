@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
@@ -21,6 +20,7 @@ from cinema.metrics import dice, lv_lengths_mm
 from cinema.reader import FOLDER, OwnReader
 from cinema.segment import measured, read_views
 from cinema.study import load_study, study_paths
+from cinema.tasks.task import one_thread
 from cinema.terms import LABELS, SMALL_GRID, STRUCTURES, VIEWS
 
 CHUNK = 25  # studies a piece of work
@@ -80,13 +80,8 @@ def _kept(folder, name, paths, weights, compute, jobs):
 
 
 def _single(compute, piece):
-    """`compute` on one thread, so that the result does not depend on how the work was shared out."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         return compute(piece)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _features(paths, views, weights):

@@ -10,6 +10,7 @@ from cinema import presets, probes
 from cinema.loaders import StudyFrames
 from cinema.reader import FOLDER
 from cinema.study import load_study
+from cinema.tasks.task import one_thread
 from cinema.terms import LABELS, SMALL_GRID
 
 CHUNK = 20
@@ -70,14 +71,10 @@ def features(paths, masks, jobs=1):
 
 
 def _features(paths, mask):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         model, standard = presets.shipped_cinema(FOLDER)
         plain = presets.Standardised(StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID), standard)
         return probes.study_features(model, Hidden(plain, mask))
-    finally:
-        torch.set_num_threads(threads)
 
 
 def statistics(paths):

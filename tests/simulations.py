@@ -11,7 +11,7 @@ import numpy as np
 from scipy import special
 from scipy import stats as distributions
 
-from cinema import diagnosis, stats
+from cinema import diagnosis, ejection, stats
 
 N_STUDIES = 1000
 N_RESAMPLES = 500
@@ -62,7 +62,7 @@ def mean_of_rows(rng, n):
 def repeatability(rng, n):
     true = rng.normal(60, 6, n)
     first, second = true * (1 + 0.05 * rng.normal(size=(2, n)))
-    return stats.variation_percent(first, second, rng, N_RESAMPLES)
+    return ejection.variation(ejection.pair_terms(first, second), rng, N_RESAMPLES)
 
 
 def agreement(part, rng, n):

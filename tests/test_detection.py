@@ -24,8 +24,7 @@ def test_temperature_undoes_what_sharpened():
     assert detection.fitted_temperature(sharp, classes) == pytest.approx(2.0, rel=0.1)
 
 
-def test_mean_and_difference_of_estimates():
+def test_mean_of_estimates():
     first, second = Estimate(0.8, 0.7, 0.9, 50), Estimate(0.6, 0.5, 0.7, 50)
-    mean, gap = detection.mean_of([first, second]), detection.difference_of(first, second)
+    mean = detection.mean_of([first, second])
     assert mean.value == pytest.approx(0.7) and mean.upper == pytest.approx(0.7 + 0.1 / np.sqrt(2)) and mean.n == 100
-    assert gap.value == pytest.approx(0.2) and gap.lower == pytest.approx(0.2 - 0.1 * np.sqrt(2))

@@ -9,7 +9,6 @@ from scipy import stats as sp
 from statsmodels.stats.multitest import multipletests
 
 from cinema import stats
-from cinema.metrics import coefficient_of_variation_percent
 
 
 def coverage(interval_of, truth, n_simulations=400):
@@ -112,12 +111,10 @@ def test_welch_by_hand():
     assert stats.mean_difference([2.0, 2.0], [1.0, 1.0]) == (1.0, 1.0, 1.0, 4)
 
 
-def test_variation_is_blands():
-    rng = np.random.default_rng(0)
-    first, second = rng.normal(60, 5, (2, 40))
-    estimate = stats.variation_percent(first, second, rng)
-    assert estimate.value == pytest.approx(coefficient_of_variation_percent(first, second))
-    assert estimate.lower < estimate.value < estimate.upper
+def test_difference_of_independent_estimates():
+    first, second = stats.Estimate(0.8, 0.7, 0.9, 50), stats.Estimate(0.6, 0.5, 0.7, 40)
+    half = 0.1 * np.sqrt(2)
+    assert stats.independent_difference(first, second) == pytest.approx((0.2, 0.2 - half, 0.2 + half, 90))
 
 
 def test_holm_and_benjamini_hochberg_by_hand():
@@ -189,7 +186,6 @@ def test_detectable_gap_of_proportions_is_that_of_simulated_studies(p):
     (lambda rng: stats.permutation_p([1.0], [1.0, 2.0], rng), "at least 2"),
     (lambda rng: stats.paired_permutation_p([1.0, 2.0], [1.0, 2.0, 3.0], rng), "same patients"),
     (lambda rng: stats.mean_difference([1.0, np.inf], [1.0, 2.0]), "1 of 2 values are not finite"),
-    (lambda rng: stats.variation_percent([1.0, 2.0], [-1.0, 2.0], rng), "1 pairs have a mean of 0"),
     (lambda rng: stats.power_of_means(1.0, 0.0, 10, 10), "sd is 0.0"),
     (lambda rng: stats.detectable_mean_gap(1.0, 1, 10), "groups of 1 and 10"),
     (lambda rng: stats.detectable_proportion_gap(1.0, 10, 10), "proportion 1.0"),

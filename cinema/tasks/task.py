@@ -1,6 +1,7 @@
 """What a task is, and how any task is run over a data set without training."""
 
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +52,17 @@ def private_seeds(device):
     Dropout, drop-path and masks draw from these generators and take no other.
     """
     return torch.random.fork_rng([device] if torch.device(device).type == "cuda" else [])
+
+
+@contextmanager
+def one_thread():
+    """A context in which torch computes on one thread, so that no digit depends on how work was shared out."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def evaluated(model, dataset, task, device="cpu", seed=0, num_workers=0):

@@ -661,7 +661,7 @@ Markdown(f"*Reading.* Pulled halfway to the mean, CineMA's CV falls from {path[0
          f"below the {planted.value:.1f} % of the true hearts except by chance or by not following it.")
 
 # %% [markdown]
-# So C7 should be read with the error beside it. The CV published for another machine (the finest line in the figure of
+# So C7 should be read with the error beside it. The CV published for another machine (a line in the figure of
 # CVs) lies *below* that of its human readers; whether that is better measuring or stronger smoothing, the CV alone
 # cannot say. What it can say is how many patients a trial needs, if the method also follows change. That is tested by
 # hearts that truly change.

@@ -325,7 +325,7 @@ hidden = {role: occlusion.features(paths[role][:n_shown], flat, n_jobs) for role
 # %%
 def leaning(role, values):
     """(windows, patients): how far each answer moves when a window is hidden, in SD of the answers."""
-    probe = detection.ridge(x[role][n_shown:], values[n_shown:])
+    probe = probes.ridge().fit(x[role][n_shown:], values[n_shown:])
     plain = probe.predict(x[role][:n_shown])
     spread = probe.predict(x[role]).std()
     return np.stack([np.abs(probe.predict(features) - plain) / spread for features in hidden[role]])
