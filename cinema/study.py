@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from cinema.terms import LABELS, VIEWS, check_view
+from cinema.terms import LABELS, TISSUE_LABELS, VIEWS, check_view
 
 SUFFIX = ".h5"
 FORMAT = 1  # raised when the layout of the file changes
@@ -26,7 +26,7 @@ class View:
     image:          (x, y, z, t) array; z = 1 for long axis.
     affine:         (4, 4) voxel index -> patient position in mm, RAS+ as in NIfTI. The slice column
                     is the distance between slice centres, gap included.
-    labels:         (x, y, z, k) uint8 with the values of terms.LABELS, or None.
+    labels:         (x, y, z, k) uint8 with the values of terms.LABELS (late enhancement: TISSUE_LABELS too), or None.
     label_frames:   the frame index of each of the k label volumes.
     landmarks:      (t, 3, 2) pixel positions (x, y) of valve hinge, valve hinge, apex, or None;
                     NaN where a frame has none.
@@ -61,8 +61,9 @@ class View:
         if any(not 0 <= frame < self.n_frames for frame in self.label_frames):
             raise ValueError(f"label_frames {self.label_frames} lie outside the {self.n_frames} frames")
         top = int(self.labels.max(initial=0))
-        if self.labels.dtype != np.uint8 or top > max(LABELS.values()):
-            raise ValueError(f"label value {top} ({self.labels.dtype}); allowed are uint8 {sorted(LABELS.values())}")
+        allowed = sorted((LABELS | TISSUE_LABELS).values())
+        if self.labels.dtype != np.uint8 or top > max(allowed):
+            raise ValueError(f"label value {top} ({self.labels.dtype}); allowed are uint8 {allowed}")
 
     @property
     def n_frames(self):

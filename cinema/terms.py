@@ -7,6 +7,8 @@ VIEW_NAMES = {"sax": "SAX", "lax_2c": "2C", "lax_3c": "3C", "lax_4c": "4C"}
 # Label values of every mask in the project; each dataset adapter translates at the door.
 LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
 STRUCTURES = ("RV", "MYO", "LV")
+# Beyond these, late-enhancement datasets label tissue: parts of the myocardium that are ill.
+TISSUE_LABELS = {"scar": 4, "no-reflow": 5, "oedema": 6}
 
 # One colour and one line style per structure, everywhere (Okabe-Ito: safe for colour-blind readers).
 COLOURS = {"RV": "#E69F00", "MYO": "#009E73", "LV": "#0072B2"}
