@@ -78,7 +78,7 @@ n_jobs = torch.get_num_threads()  # the cores this notebook was given: one train
 # into minutes. `meta` builds a model without its memory: enough to count.
 
 # %%
-n_people, n_held, n_patients, steps = (32, 8, 60, 24) if profile == "ci" else (800, 64, 200, 500)
+n_people, n_held, n_patients, steps = (32, 8, 60, 24) if profile == "ci" else (600, 64, 200, 420)
 with torch.device("meta"):
     published, small = presets.published_cinema(), presets.small_cinema()
 paper, ours = recipe.PAPER["pretraining"], presets.PRETRAINING

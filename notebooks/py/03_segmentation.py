@@ -469,7 +469,7 @@ Markdown("*Reading.* For the left ventricle, all arms together, the middle slice
 # breath-holds; frames mixed with their neighbours, as happens when the trigger misses the R wave. No arm is retrained.
 
 # %%
-n_robust, n_frames = (3, 6) if profile == "ci" else (12, 10)
+n_robust, n_frames = (3, 6) if profile == "ci" else (10, 8)
 conditions = {"noise": {f"SNR/{k}": dict(snr=k) for k in (1, 2, 4, 8)},
               "slice shifts": {f"{mm} mm": dict(shift=mm) for mm in (0, 3, 6)},
               "mis-gating": {f"{share:.0%}": dict(misgating=share, phases=n_frames) for share in (0.0, 0.5, 1.0)}}

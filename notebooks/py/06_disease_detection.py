@@ -88,7 +88,7 @@ shutil.rmtree(own, ignore_errors=True)
 CLASSES = {"acdc": ("NOR", "MINF", "DCM", "HCM", "ARV"), "mnms": ("NOR", "DCM", "HCM", "ARV", "HHD"),
            "mnms2": ("NOR", "HCM", "LV", "ARR", "CIA", "FALL")}
 NAMES = {"acdc": "as ACDC", "mnms": "as M&Ms", "mnms2": "as M&Ms-2"}
-n_people, n_normal, n_seeds, n_simulated = (40, 8, 1, 300) if profile == "ci" else (400, 60, 2, 3000)
+n_people, n_normal, n_seeds, n_simulated = (40, 8, 1, 300) if profile == "ci" else (320, 60, 2, 3000)
 shares = (("train", 0.5), ("val", 0.2), ("test", 0.3))
 patients = {}
 for role in CLASSES:
