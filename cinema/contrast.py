@@ -36,23 +36,26 @@ def per_patient(scores, columns, by=("arm",)):
     return scores.groupby([*by, "study"], sort=False)[list(columns)].mean().reset_index()
 
 
-def means(patients, value, by, rng):
+def means(patients, value, by, rng, least=None):
     """value of `by` -> stats.Estimate of the mean over patients.
 
-    Patients without a value are left out, and so are groups of one patient, which have no interval.
+    Patients without a value are left out, and so are groups of one patient, which have no interval. With `least`
+    (stats.bca) groups of fewer stay, without interval.
     """
     groups = patients.dropna(subset=value).groupby(by, sort=False)
-    return {name: stats.bca(rows[value], np.mean, rng) for name, rows in groups if len(rows) > 1}
+    return {name: stats.bca(rows[value], np.mean, rng, least=least) for name, rows in groups if least or len(rows) > 1}
 
 
-def difference(patients, first, second, rng, value="dice", by="arm", level=stats.LEVEL):
+def difference(patients, first, second, rng, value="dice", by="arm", level=stats.LEVEL, least=None):
     """Mean of first - second over the patients that have both. patients: one row a patient and value of `by`."""
     wide = patients.pivot(index="study", columns=by, values=value)[[first, second]].dropna()
-    return stats.paired_difference(wide[first], wide[second], rng, level=level)
+    return stats.paired_difference(wide[first], wide[second], rng, level=level, least=least)
 
 
 def verdict(estimate):
     """A difference of scores, higher being better, in words."""
+    if np.isnan(estimate.lower):
+        return "not compared, n too small"
     if estimate.lower > 0:
         return "better"
     return "worse" if estimate.upper < 0 else "not shown to differ"

@@ -13,9 +13,12 @@ import time
 import nbformat
 import psutil
 
+from cinema.cells import VIRTUAL, write_for_data
 from cinema.results import write_json
 
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+# Torch takes its threads from the first. numpy's matrices are small here: a second thread costs more than it gives
+# (three times as long, measured on the probes of notebook 08), and the last digit would depend on the cores.
+THREADS, ALONE = "OMP_NUM_THREADS", ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 class Executor:
@@ -46,7 +49,7 @@ class Executor:
         """Run one notebook; True if it succeeded. Prints the failing cell otherwise and keeps the partial notebook."""
         try:
             return self.run(name, path)
-        except OSError as error:  # a full disk, most likely
+        except (OSError, ValueError) as error:  # a full disk, most likely; or a page that cannot be made for the dataset
             print(f"{name} failed: {error}", flush=True)
             return False
 
@@ -56,7 +59,10 @@ class Executor:
         finished = self.folder / f"{name}.ipynb"
         clear(self.folder / "figures", name)
         partial.unlink(missing_ok=True)
-        code, log = self.papermill(path, partial)
+        source = path
+        if self.parameters.get("data", VIRTUAL) != VIRTUAL:
+            source = write_for_data(path, self.parameters["data"], self.folder)
+        code, log = self.papermill(source, partial, path.parent)
         if code != 0:
             print(describe_failure(name, partial, log), flush=True)
             return False
@@ -66,10 +72,10 @@ class Executor:
             write_seconds(self.folder.parent / "times.json", self.folder.name, name, time.monotonic() - start)
         return True
 
-    def papermill(self, path, partial):
-        """(exit code, lines it printed) of papermill; on a terminal its cell count is shown."""
+    def papermill(self, path, partial, folder):
+        """(exit code, lines it printed) of papermill run in `folder`; on a terminal its cell count is shown."""
         command = [sys.executable, "-m", "papermill", str(path), str(partial), "--kernel", "python3", "--language",
-                   "python", "--cwd", str(path.parent), "--progress-bar", "--parameters_yaml", json.dumps(self.parameters)]
+                   "python", "--cwd", str(folder), "--progress-bar", "--parameters_yaml", json.dumps(self.parameters)]
         process = subprocess.Popen(
             command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, errors="replace", start_new_session=True)  # its own session: Ctrl-C is ours to deal with
@@ -78,7 +84,7 @@ class Executor:
         for line in process.stdout:  # the progress bar's carriage returns end lines too
             if match := re.search(r"Executing:.* (\d+)/(\d+) \[", line):
                 if sys.stdout.isatty():
-                    print(f"\033[K  {path.stem}: cell {match[1]} of {match[2]}", end="\r", flush=True)
+                    print(f"\033[K  {partial.name.split('.')[0]}: cell {match[1]} of {match[2]}", end="\r", flush=True)
             else:
                 log.append(line.rstrip())
         code = process.wait()
@@ -107,7 +113,7 @@ def environment(jupyter, threads):
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     ours = {"JUPYTER_PATH": str(jupyter), "IPYTHONDIR": str(jupyter / "ipython"), "PYTHONPATH": package,
             "PYTHONHASHSEED": "0", "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads starve each other on a busy machine
-            "PYDEVD_DISABLE_FILE_VALIDATION": "1", **dict.fromkeys(THREADS, str(threads))}
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1", THREADS: str(threads), **dict.fromkeys(ALONE, "1")}
     return {**{name: value for name, value in os.environ.items() if name != "MPLBACKEND"}, **ours}
 
 

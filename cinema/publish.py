@@ -13,6 +13,20 @@ from cinema.results import write_json
 FIGURES = (".png", ".pdf")
 
 
+def place(setting, out):
+    """Where figures and results.json of a run go: `out`, else figures/, or report/<run>/figures for real patients.
+
+    ValueError for real patients in figures/: that folder is committed, and README's numbers are read from it.
+    """
+    committed = setting.root / "figures"
+    if setting.data == "virtual":
+        return Path(out) if out else committed
+    if out and Path(out).resolve().is_relative_to(committed.resolve()):
+        raise ValueError(f"--out {out} with data {setting.data!r}; {committed.name}/ is for virtual patients only, name "
+                         "another folder (default report/<run>/figures)")
+    return Path(out) if out else setting.folder / "figures"
+
+
 def publish(setting, done, names, out):
     """Copy what the notebooks `done` have made to `out` and put their rows in out/results.json.
 
@@ -22,7 +36,8 @@ def publish(setting, done, names, out):
     made = setting.folder / "figures"
     rows = [row for row in read_results(out / "results.json") if row["notebook"] in set(names) - set(done)]
     for name in done:
-        copy_figures(made, out, name)
+        if made.resolve() != out.resolve():
+            copy_figures(made, out, name)
         recorded = made / "results" / f"{name}.json"
         about = {"notebook": name, "profile": setting.profile, "data": setting.data, "seed": setting.seed}
         rows += [{**row, **about} for row in (json.loads(recorded.read_text()) if recorded.exists() else [])]

@@ -11,29 +11,44 @@ from pathlib import Path
 
 import pandas as pd
 
-_current = {}  # the notebook being run: path of its file, and its rows by key
+_current = {}  # the notebook being run: path of its file, its rows by key, whose patients, what figures say of them
 
 
-def begin(notebook, out):
-    """Start the record of `notebook` ("03_segmentation") in folder `out`, empty."""
+def begin(notebook, out, data="virtual"):
+    """Start the record of `notebook` ("03_segmentation") in folder `out`, empty.
+
+    data: "virtual" or the dataset; numbers and figures (plots.style.save) are of that cohort unless they say another.
+    """
+    stamp = data
+    if data != "virtual":
+        from cinema.datasets import prepared
+
+        stamp = prepared.stamp(data)
     path = Path(out) / "results" / f"{notebook}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     _current.clear()
-    _current.update(path=path, rows={})
+    _current.update(path=path, rows={}, data=data, stamp=stamp)
     write_json(path, [])
 
 
-def record(key, value, lower=None, upper=None, n=None, unit="", cohort="virtual", claim=""):
+def stamp():
+    """What figures say of their patients: "virtual", or the dataset's name and licence."""
+    return _current.get("stamp", "virtual")
+
+
+def record(key, value, lower=None, upper=None, n=None, unit="", cohort=None, claim=""):
     """Record one number; a key recorded again replaces its row.
 
     key:    unique over all notebooks, opening with the notebook's number: "03_dice_lv_cinema".
-    value:  a finite number, True or False, or a short text; lower, upper: its 95 % interval; n: how many patients.
-    cohort: "virtual" or the dataset's name; claim: id of the claim it bears on ("C3").
+    value:  a finite number, True or False, or a short text; lower, upper: its 95 % interval, NaN or None where there
+            are too few patients for one; n: how many patients.
+    cohort: "virtual" or the dataset's name (by default as `begin` was told); claim: id of the claim it bears on ("C3").
     """
     if not _current:
         raise ValueError(f"{key} recorded before results.begin(notebook, out); call that first")
+    lower, upper = (None if isinstance(end, float) and math.isnan(end) else end for end in (lower, upper))
     row = {"key": key, "value": _plain(key, value), "lower": _plain(key, lower), "upper": _plain(key, upper),
-           "n": None if n is None else int(n), "unit": unit, "cohort": cohort, "claim": claim}
+           "n": None if n is None else int(n), "unit": unit, "cohort": cohort or _current["data"], "claim": claim}
     _current["rows"][key] = row
     write_json(_current["path"], list(_current["rows"].values()))
 

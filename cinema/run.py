@@ -2,6 +2,7 @@
 
 notebooks/NN_name.ipynb is executed by papermill as report/<run>/NN_name.ipynb; its figures and numbers go to
 report/<run>/figures, and from there to figures/ once it has succeeded, so that a failure leaves what was there.
+Pages, figures and numbers of real patients stay in report/<run>.
 A notebook is run again when its key changes: code, parameters, package, data, versions, and the keys of what it needs.
 """
 
@@ -11,7 +12,7 @@ import json
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nbformat
@@ -28,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROFILES = ("ci", "laptop", "paper")
 PARAMETERS = {"profile", "data", "data_root", "seed", "out"}
 NOT_IN_KEY = {"__main__.py", "cli.py", "run.py", "execute.py", "publish.py", "expected.py", "upkeep.py"}
-GENERATED = {"virtual", "work"}  # folders of data/ that notebooks fill themselves
+IN_KEY = {"experiments", "weights"}  # folders of data/ that notebooks read; prepared datasets lie beside them
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,15 @@ def reproduce(profile="laptop", data="virtual", data_root=None, only=None, first
               out=None, root=ROOT):
     """Run what is out of date, write `out` (figures/) and report/; returns 0, or 1 if a notebook or a number failed.
 
+    data: "virtual", or a prepared dataset: data_root/<data>. Its figures and numbers stay in report/, or go to `out`.
     only: names or numbers of notebooks; what they need is run where it is out of date. first: that one and all later.
     jobs: how many at once (default half the cores); the cores are divided among them.
     """
     setting = check_setting(root, profile, data, data_root, seed)
+    out = publish.place(setting, out)
     books = read_notebooks(root / "notebooks")
+    if data != "virtual":  # the shipped weights stand in for what notebooks make for each other
+        books = {name: replace(book, needs=()) for name, book in books.items()}
     named = choose(books, only, first)
     chosen = with_needs(books, named)
     cores = count_cores()
@@ -80,7 +85,6 @@ def reproduce(profile="laptop", data="virtual", data_root=None, only=None, first
     jobs = min(max(1, cores // 2) if jobs is None else jobs, len(books))
     if jobs < 1:
         raise ValueError(f"--jobs {jobs}; at least one notebook must run at a time")
-    out = Path(out) if out else root / "figures"
     start, state = time.monotonic(), {}
     with Executor(setting.folder, setting.parameters(), threads=max(1, cores // jobs)) as executor:
         try:
@@ -114,8 +118,9 @@ def check_setting(root, profile, data, data_root, seed):
 
         if data not in DATASETS:
             raise ValueError(f"data {data!r} is unknown; choose from {', '.join(['virtual', *DATASETS])}")
-        if not data_root.is_dir():
-            raise FileNotFoundError(f"{data_root} is not a folder; --data-root is the folder that holds {data}")
+        if not (data_root / data / "prepared.json").is_file():
+            raise FileNotFoundError(f"{data_root / data} holds no prepared.json; `python3 -m cinema prepare {data} RAW` "
+                                    f"makes it from the raw folder (--data-root names the folder that holds {data})")
     return Setting(root, profile, data, data_root, seed)
 
 
@@ -172,8 +177,10 @@ def keys(setting, books):
     files = [path for path in sorted((setting.root / "cinema").rglob("*")) if path.name not in NOT_IN_KEY]
     files += [setting.root / "constraints.txt"]
     data = setting.root / "data"
-    files += [path for path in sorted(data.rglob("*.*"))
-              if path.suffix in (".csv", ".json", ".safetensors") and path.relative_to(data).parts[0] not in GENERATED]
+    files += [path for path in sorted(data.rglob("*.*")) if path.suffix in (".csv", ".json", ".safetensors")
+              and (path.parent == data or path.relative_to(data).parts[0] in IN_KEY)]
+    if setting.data != "virtual":
+        files += [data / "cards" / f"{setting.data}.yaml"]
     for path in files:
         if path.is_file() and path.suffix != ".pyc":
             shared.update(path.name.encode() + path.read_bytes())

@@ -15,10 +15,11 @@ from statsmodels.stats.proportion import power_proportions_2indep
 N_RESAMPLES = 2000
 N_PERMUTATIONS = 9999
 LEVEL, ALPHA, POWER = 0.95, 0.05, 0.8
+FEW = 5  # fewer patients of a real dataset get no interval: `least` of the functions below
 
 
 class Estimate(NamedTuple):
-    """A number with its interval. n is the number of patients it rests on."""
+    """A number with its interval (NaN: too few for one). n is the number of patients it rests on."""
 
     value: float
     lower: float
@@ -27,16 +28,19 @@ class Estimate(NamedTuple):
 
     def text(self, digits=2, unit=""):
         """In words: value, 95 % interval, n."""
+        if np.isnan(self.lower):
+            return f"{self.value:.{digits}f}{unit} (n = {self.n}, too small for an interval)"
         value, lower, upper = (f"{number:.{digits}f}" for number in self[:3])
         return f"{value}{unit} (95 % CI {lower} to {upper}, n = {self.n})"
 
 
-def bca(values, statistic, rng, n_resamples=N_RESAMPLES, level=LEVEL):
+def bca(values, statistic, rng, n_resamples=N_RESAMPLES, level=LEVEL, least=None):
     """Estimate of `statistic` over patients with a bias-corrected, accelerated bootstrap interval.
 
     values:    (n,) array, one entry a patient; or a tuple of such arrays, which are resampled together.
     statistic: function of the array (or of the arrays, in order) that returns a number. Functions with an
                `axis` argument, such as np.mean, are computed many resamples at a time.
+    least:     fewer patients get the value alone, its interval NaN; None: fewer than two are an error.
     A bootstrap interval is as narrow as if the spread had been divided by n, not n - 1, and had normal tails; it is
     computed at the level that makes up for both, as Student's t does for a mean (without, 95 % cover 92 % at n = 20).
     Where every resample gives the same number the interval has no width; where all of them lie on one side of the
@@ -45,8 +49,10 @@ def bca(values, statistic, rng, n_resamples=N_RESAMPLES, level=LEVEL):
     Source: Efron 1987; scipy.stats.bootstrap; Hesterberg 2015 for the level (his expanded percentile interval).
     """
     columns = tuple(np.asarray(c) for c in values) if isinstance(values, tuple) else (np.asarray(values),)
-    n = _check(columns)
+    n = _check(columns, 1 if least else 2)
     value = float(statistic(*columns))
+    if least and n < least:
+        return Estimate(value, float("nan"), float("nan"), n)
     tail = max(stats.norm.sf(np.sqrt(n / (n - 1)) * stats.t.ppf((1 + level) / 2, n - 1)), 1e-12)
     same = {"statistic": statistic, "paired": True, "batch": 256, "confidence_level": 1 - 2 * tail}
     with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -72,10 +78,10 @@ def by_patient(table, statistic, rng, patient="study", n_resamples=N_RESAMPLES, 
     return bca(np.arange(len(rows)), of_patients, rng, n_resamples, level)
 
 
-def paired_difference(first, second, rng, n_resamples=N_RESAMPLES, level=LEVEL):
-    """Mean of first - second, both measured on the same patients, in the same order."""
-    _check((np.asarray(first), np.asarray(second)))
-    return bca(np.subtract(first, second), np.mean, rng, n_resamples, level)
+def paired_difference(first, second, rng, n_resamples=N_RESAMPLES, level=LEVEL, least=None):
+    """Mean of first - second, both measured on the same patients, in the same order. least: as in `bca`."""
+    _check((np.asarray(first), np.asarray(second)), 1 if least else 2)
+    return bca(np.subtract(first, second), np.mean, rng, n_resamples, level, least)
 
 
 def proportion(successes, n, level=LEVEL):

@@ -60,7 +60,7 @@ def merged(cells, outputs):
     executed = {cell.source.strip() for cell in outputs.cells} if outputs else set()
     for index, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{index:02d}"
-        cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
+        cell.metadata = {key: cell.metadata[key] for key in ("tags", "lacks") if cell.metadata.get(key)}
         if cell.cell_type == "code":  # libraries' warnings name folders of the machine they ran on
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
             if cell.source.strip() not in executed:  # jupytext also takes the outputs of cells that look alike

@@ -1,6 +1,13 @@
 """Several models side by side: along conditions, and as paired differences."""
 
+import math
+
 from cinema.plots.style import GREY, SERIES
+
+
+def interval_words(estimates):
+    """What the bars of some estimates are; there are none where n is too small for intervals."""
+    return "no CI, n too small" if all(math.isnan(estimate.lower) for estimate in estimates) else "95 % CI"
 
 
 def trends(ax, estimates, xlabel, ylabel, single=None, joined=True):
@@ -23,13 +30,14 @@ def trends(ax, estimates, xlabel, ylabel, single=None, joined=True):
             ax.plot(conditions.index(condition) + shift + 0.07, value, "o", mfc="none", mec=colour, mew=0.6, ms=2.5)
     ax.set_xticks(range(len(conditions)), conditions)
     ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.5, len(conditions) - 0.5))
-    _say_n(ax, {estimate.n for row in estimates.values() for estimate in row.values()})
+    _say_n(ax, [estimate for row in estimates.values() for estimate in row.values()])
 
 
-def _say_n(ax, counts):
+def _say_n(ax, estimates):
     """Above the axes: what is shown, and of how many patients where all estimates agree on that."""
+    counts = {estimate.n for estimate in estimates}
     words = f", n = {counts.pop()}" if len(counts) == 1 else ""
-    ax.set_title(f"mean, 95 % CI{words}", fontsize=7, loc="left")
+    ax.set_title(f"mean, {interval_words(estimates)}{words}", fontsize=7, loc="left")
 
 
 def differences(ax, rows, label):
@@ -44,8 +52,9 @@ def differences(ax, rows, label):
     ax.axvline(0, color=GREY, ls=":", lw=0.8, zorder=0)
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set(xlabel=label, ylim=(len(rows) - 0.5, -0.5))
-    ax.set_title(f"n = {next(iter(rows.values()))[0].n} patients; thick: 95 % CI, thin: corrected for {len(rows)}",
-                 fontsize=7, loc="left")
+    bars = interval_words([nominal for nominal, _ in rows.values()])
+    words = f"thick: 95 % CI, thin: corrected for {len(rows)}" if bars == "95 % CI" else bars
+    ax.set_title(f"n = {next(iter(rows.values()))[0].n} patients; {words}", fontsize=7, loc="left")
 
 
 def scatter(ax, points, xlabel, ylabel):
@@ -57,4 +66,4 @@ def scatter(ax, points, xlabel, ylabel):
         ax.errorbar(x + (i - 1) * step, estimate.value, error, color=colour, marker=marker, ms=5, capsize=2, lw=1,
                     ls="", label=name)
     ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, 1.15 * max(x for x, _ in points.values())))
-    _say_n(ax, {estimate.n for _, estimate in points.values()})
+    _say_n(ax, [estimate for _, estimate in points.values()])

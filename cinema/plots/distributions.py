@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from cinema.plots.comparisons import interval_words
 from cinema.plots.style import GREY, SERIES
 
 
@@ -23,7 +24,7 @@ def scores(ax, table, estimates, value="dice", group="structure", series="model"
         dots = table.loc[(table[group] == g) & (table[series] == s), value].to_numpy()
         ax.plot(at + spread(len(dots), 0.3 / len(names)), dots, ".", color=colour, ms=3.5, alpha=0.4, mew=0)
         error = [[estimate.value - estimate.lower], [estimate.upper - estimate.value]]
-        words = f"{s} (n = {estimate.n}; mean, 95 % CI)" if g == groups[0] else None
+        words = f"{s} (n = {estimate.n}; mean, {interval_words([estimate])})" if g == groups[0] else None
         ax.errorbar(at, estimate.value, error, fmt=marker, color=colour, ms=4, capsize=2, lw=1, label=words)
     ax.set_xticks(range(len(groups)), groups)
     ax.set(ylabel=label, xlim=(-0.5, len(groups) - 0.5))

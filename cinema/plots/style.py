@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from cinema import results
 from cinema.terms import COLOURS, LABELS
 
 WIDTH_INCHES = {1: 3.35, 2: 7.0}  # one and two columns of a journal page
@@ -41,11 +42,13 @@ def figure(columns=1, height=None, rows=1, cols=1, **kwargs):
     return plt.subplots(rows, cols, figsize=(width, height or 0.72 * width), **kwargs)
 
 
-def save(fig, name, out, seed, cohort="virtual"):
+def save(fig, name, out, seed, cohort=None):
     """Write out/name.png and out/name.pdf: same figure, same bytes. The cohort is printed on the figure.
 
+    cohort: whose patients are shown, by default those of results.begin (of a dataset with its licence).
     The notebook (the name up to its number) and the seed go into the files' metadata.
     """
+    cohort = cohort or results.stamp()
     fig.supxlabel(f"{cohort} cohort" if cohort == "virtual" else cohort, x=1, ha="right", fontsize=6, color=GREY)
     about = f"notebook {name.split('_')[0]}, seed {seed}, data: {cohort}"
     metadata = {
