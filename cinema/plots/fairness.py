@@ -84,11 +84,10 @@ def curves(ax, x, lines, xlabel, ylabel, marks=None):
     ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
     for name, at in (marks or {}).items():
         ax.axvline(at, color=GREY, lw=0.6, ls=":")
-        ax.text(at, 0.02, name, transform=ax.get_xaxis_transform(), fontsize=6, color=GREY, rotation=90, ha="right")
-    ax.set_ylim(0.4 * min(map(min, lines.values())))  # room for the marks' names
+        ax.text(at, 1.01, name, transform=ax.get_xaxis_transform(), fontsize=6, color=GREY, ha="center")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter("{x:g}")
-    ax.legend()
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))  # beside the plot, in the order of the lines from the top
 
 
 def several(ax, rows, label, zero=True):

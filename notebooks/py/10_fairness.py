@@ -612,9 +612,9 @@ def smallest(n, part, tests):
     return stats.detectable_mean_gap(sd, members, n - members, fairness.ALPHA / tests)
 
 
-names = {f"{100 * share_black:.1f} % of patients, one test": (share_black, 1),
-         f"the same, {len(family)} tests": (share_black, len(family)),
-         "sexes, one test": (0.5, 1), f"the same, {len(family)} tests ": (0.5, len(family))}
+who_shares = {f"Black, {100 * share_black:.1f} %": share_black, "women and men": 0.5}
+names = {f"{who}, {tests} test{'s' * (tests > 1)}": (part, tests)
+         for who, part in who_shares.items() for tests in (len(family), 1)}
 
 # %%
 published = pd.read_csv(Path(cohort.__file__).parents[2] / "data" / "paper_results.csv").query("claim == 'C1'")
@@ -623,7 +623,8 @@ not_trained_on = int(published["studies"] - published["studies in the training s
 fig, ax = style.figure(columns=2, height=3.0)
 plots.curves(ax, sizes, {name: [smallest(n, *how) for n in sizes] for name, how in names.items()},
              "Patients in the whole test set", "Smallest gap of EF error\nfound 8 times in 10 (points)",
-             {"this cohort": n_people, "UK Biobank, not pretrained on": not_trained_on})
+             {f"this cohort, {n_people}": n_people,
+              f"UK Biobank not pretrained on, {not_trained_on}": not_trained_on})
 save(fig, "10_detectable")
 
 # %%

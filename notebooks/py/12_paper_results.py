@@ -44,7 +44,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import Code, Markdown, display
+from IPython.display import Code, Markdown
 from joblib import Parallel, delayed
 
 # %%
