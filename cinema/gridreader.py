@@ -5,6 +5,7 @@ to cut around), scaled by its percentiles, read frame by frame, and the labels a
 Source: data.md section 1 (resampling, intensity); the release cuts around labels or where views cross.
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from cinema.evaluate import locate_landmarks, segment_volume
 from cinema.geometry import labels_from_grid, moving_centre, points_from_grid, resample_axis, to_grid
 from cinema.models.config import views_of
+from cinema.models.published import fetch, finetuned_file
 from cinema.models.weights import from_finetuned, read_config
 from cinema.terms import LABELS, PUBLISHED_GRID, SMALL_GRID, VIEWS
 
@@ -20,6 +22,7 @@ PUBLISHED_FILES = {  # view -> (task, name) of its segmenter, of its landmark mo
     "lax_2c": (None, ("landmark_heatmap", "lax_2c")),
     "lax_4c": (("segmentation", "mnms2_lax_4c"), ("landmark_heatmap", "lax_4c")),
 }
+ONE_MODEL = re.compile(r"(..+):([a-z_]+)/([\w.-]+)(?::(\d+))?")  # SOURCE:task/name or SOURCE:task/name:seed
 LOW_PERCENT, HIGH_PERCENT = 0.95, 99.5
 
 
@@ -78,7 +81,18 @@ def readers_from_file(path, device="cpu"):
 
 
 def readers_from_repository(source, device="cpu"):
-    """view -> GridReader of the published models in a folder or repository; a folder may hold some of them only."""
+    """view -> GridReader of the published models in a folder or repository; a folder may hold some of them only.
+
+    source: may name one of its models, as in FOLDER:segmentation/acdc_sax, of seed 0 unless :1 or :2 follows.
+    """
+    one = ONE_MODEL.fullmatch(str(source))
+    if one and not Path(source).exists():
+        source, task, name, seed = one.groups(default="0")
+        if task not in ("segmentation", "landmark_heatmap"):
+            raise ValueError(f"--weights names a model for {task}; segmenting needs segmentation/NAME or "
+                             f"landmark_heatmap/NAME")
+        file = finetuned_file(task, name, int(seed), any_name=Path(source).is_dir())
+        return readers_from_file(fetch(source, file), device)
     readers, errors = {}, []
     for view, parts in PUBLISHED_FILES.items():
         models = []

@@ -26,7 +26,8 @@ def segment(input, out, weights=None, view=None, device="cpu", readers=None):
 
     input:   DICOM folder, NIfTI file or folder, or a stored study (.h5).
     out:     folder for RESULTS; they appear together at the end, or not at all.
-    weights: file, folder or repository; None takes the project's own small weights.
+    weights: file, folder or repository, or one model of the latter two (SOURCE:segmentation/acdc_sax, :1 for seed 1);
+             None takes the project's own small weights.
     view:    what an input of one plane shows, where it does not tell.
     readers: view -> object with predict_sax(image, spacing_mm) -> labels and predict_lax(image, spacing_mm) ->
              (labels, landmarks), instead of weights; either of the latter may be None.
