@@ -32,6 +32,47 @@ def test_pairs_are_channels_scaled_together(tmp_path):
     assert [items[k]["target"] for k in range(3)] == [2, 0, 1] and items[0]["phase"] == "ED+ES"
 
 
+def late_enhancement(folder, labels=(0, 1, 2, 3, 4, 6), n_frames=3, label_frames=(1,), name="m"):
+    rng = np.random.default_rng(0)
+    masks = rng.choice(np.array(labels, np.uint8), (16, 16, 4, len(label_frames))) if label_frames else None
+    view = View(rng.random((16, 16, 4, n_frames), np.float32), np.diag([2.5, 2.5, 10, 1]), masks, label_frames)
+    return save_study(Study(name, "test", {"sax": view}), folder)
+
+
+@pytest.mark.parametrize(("n_frames", "frame"), [(3, -1), (1, 0)])
+def test_sequences_are_channels_with_the_mask_of_the_one_labelled_frame(tmp_path, n_frames, frame):
+    path = late_enhancement(tmp_path, n_frames=n_frames, label_frames=(n_frames // 2,))
+    view = load_study(path).views["sax"]
+    items = StudyFrames([path], ("sax",), "channels", tiny.GRID)
+    assert (len(items), items[0]["phase"], items[0]["frame"]) == (1, "", frame)
+    np.testing.assert_array_equal(items[0]["image"]["sax"], np.moveaxis(min_max(view.image), -1, 0))
+    np.testing.assert_array_equal(items[0]["label"]["sax"], view.labels[..., 0])
+    augmented = StudyFrames([path], ("sax",), "channels", tiny.GRID, SEGMENTATION)[0]
+    assert augmented["image"]["sax"].shape == (n_frames, 16, 16, 4) and augmented["label"]["sax"].shape == (16, 16, 4)
+
+
+def test_labels_become_class_numbers(tmp_path):
+    path = late_enhancement(tmp_path)
+    store = load_study(path).views["sax"].labels[..., 0]
+    table = {0: 0, 1: 1, 3: 2, 2: 3, 6: 4, 4: 5}
+    items = StudyFrames([path], ("sax",), "channels", tiny.GRID, classes=table)
+    expected = np.select([store == k for k in table], list(table.values()))
+    np.testing.assert_array_equal(items[0]["label"]["sax"], expected)
+    assert items.describe() != StudyFrames([path], ("sax",), "channels", tiny.GRID).describe()
+    with pytest.raises(ValueError, match=r"label value 6; allowed are \[0, 1, 2, 3, 4\]"):
+        StudyFrames([path], ("sax",), "channels", tiny.GRID, classes={0: 0, 1: 1, 2: 2, 3: 3, 4: 4})[0]
+
+
+def test_what_cannot_be_channels_is_left_out_or_refused(tmp_path):
+    good, bare = late_enhancement(tmp_path), late_enhancement(tmp_path, label_frames=(), name="bare")
+    assert len(StudyFrames([good, bare], ("sax",), "channels", tiny.GRID)) == 1
+    other = late_enhancement(tmp_path, n_frames=2, name="two")
+    with pytest.raises(ValueError, match="unequal numbers of frames"):
+        StudyFrames([good, other], ("sax",), "channels", tiny.GRID)
+    with pytest.raises(ValueError, match="needs one mask"):
+        StudyFrames(tiny.write(tmp_path / "cine", 1, ("sax",)), ("sax",), "channels", tiny.GRID)
+
+
 def test_landmark_items_skip_frames_without_landmarks(tmp_path):
     rng = np.random.default_rng(0)
     points = rng.uniform(2, 13, (4, 3, 2)).astype(np.float32)
