@@ -1,8 +1,10 @@
-"""Readers of examinations that come from outside: a DICOM folder, NIfTI files, a stored study."""
+"""Examinations that come from outside: a DICOM folder, NIfTI files, a stored study; the public datasets."""
 
 from pathlib import Path
 
-DATASETS = {}  # name as given to --data -> reader of that public dataset; none has one yet
+# Name as given to --data and to prepare -> module of its adapter (see raw.py); its card is data/cards/NAME.yaml.
+DATASETS = {name: f"cinema.datasets.{name}" for name in (
+    "acdc", "mnms", "mnms2", "kaggle", "rescan", "landmark", "emidec", "myops", "ukb")}
 
 
 def read_input(path, view=None):

@@ -1,0 +1,98 @@
+"""What is known of a public dataset beside its files: data/cards/NAME.yaml, one card each.
+
+README, `python3 -m cinema info NAME`, prepare and the notebooks read the same card, so that a licence, a label map or a
+count stands in one place.
+"""
+
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from pathlib import Path
+
+import yaml
+
+from cinema.terms import LABELS, TISSUE_LABELS, VIEWS
+
+CARDS = Path(__file__).resolve().parents[2] / "data" / "cards"
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Card:
+    """One dataset.
+
+    key:         its name on the command line and of its folder, such as "acdc".
+    name, role:  as the paper calls it; what it is used for.
+    notebook:    number of the notebook that it is mainly for. notebooks: all that can run on it.
+    has:         what it holds, in words (masks, volumes, classes, vendor, age ..). views: of terms.VIEWS.
+    source, licence, access: address; terms as far as known; how to get it.
+    tree:        the raw folder as delivered. split: the published rule in words.
+    labels:      value in its mask files -> name in terms.LABELS or TISSUE_LABELS.
+    classes:     attribute -> list of its classes, in the published order.
+    counts:      split -> published number of studies.
+    differences: what the authors' release does and what is done here instead: {"release": .., "here": ..}.
+    fields:      UK Biobank: purpose -> fields to request.
+    notes:       anything else a reader should know.
+    """
+
+    key: str
+    name: str
+    role: str
+    notebook: str
+    source: str
+    licence: str
+    access: str
+    tree: str
+    split: str
+    notebooks: tuple = ()
+    has: tuple = ()
+    views: tuple = ()
+    labels: dict = field(default_factory=dict)
+    classes: dict = field(default_factory=dict)
+    counts: dict = field(default_factory=dict)
+    differences: tuple = ()
+    fields: dict = field(default_factory=dict)
+    notes: tuple = ()
+
+
+def names(folder=CARDS):
+    """Keys of all datasets that have a card, sorted."""
+    return tuple(sorted(path.stem for path in Path(folder).glob("*.yaml")))
+
+
+@lru_cache(maxsize=None)
+def card(name, folder=CARDS):
+    """The Card of a dataset; ValueError for an unknown name, a missing, unknown or ill-formed entry."""
+    path = Path(folder) / f"{name}.yaml"
+    if not path.is_file():
+        raise ValueError(f"unknown dataset {name!r}; choose one of {', '.join(names(folder))}")
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path.name} is no readable YAML ({' '.join(str(error).split())})") from None
+    known = {entry.name for entry in fields(Card)} - {"key"}
+    unknown = set(entries) - known
+    lacking = {"name", "role", "notebook", "source", "licence", "access", "tree", "split"} - set(entries)
+    if unknown or lacking:
+        raise ValueError(f"{path.name}: unknown entries {sorted(unknown)}, missing entries {sorted(lacking)}")
+    for key in ("notebooks", "has", "views", "differences", "notes"):
+        value = entries.get(key) or ()
+        entries[key] = (value,) if isinstance(value, (str, dict)) else tuple(value)
+    for key in ("labels", "classes", "counts", "fields"):
+        entries[key] = entries.get(key) or {}
+    entries["notebook"] = str(entries["notebook"])
+    entries["notebooks"] = tuple(str(number) for number in entries["notebooks"]) or (entries["notebook"],)
+    found = Card(key=name, **entries)
+    _check(found, path.name)
+    return found
+
+
+def _check(found, file):
+    strange = {
+        "labels": set(found.labels.values()) - set(LABELS | TISSUE_LABELS), "views": set(found.views) - set(VIEWS),
+        "counts": set(found.counts) - set(SPLITS) - {"all"}, "notebook": {found.notebook} - set(found.notebooks)}
+    for entry, values in strange.items():
+        if values:
+            raise ValueError(f"{file}: {entry} holds {sorted(values)}, which is not known; see Card in cards.py")
+    for difference in found.differences:
+        if set(difference) != {"release", "here"}:
+            raise ValueError(f"{file}: a difference has the keys {sorted(difference)}; it must have release and here")
