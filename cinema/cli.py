@@ -48,7 +48,8 @@ COMMANDS = {
     "segment": Command("cinema.segment:command", "masks, volumes and a report from a DICOM folder or NIfTI file", (
         option("input", metavar="INPUT"),
         option("--out", required=True, metavar="DIR"),
-        option("--weights", metavar="W", help="file, folder or repository (default: the project's own small weights)"),
+        option("--weights", metavar="W", help="file, folder or repository, or one model of them as in "
+               "mathpluscode/CineMA:segmentation/acdc_sax (default: the project's own small weights)"),
         option("--view", metavar="V", help="the view of a NIfTI input"),
         option("--device", default="cpu", metavar="D", help="cpu, cuda, cuda:1, mps (default cpu)"),
     )),

@@ -66,7 +66,7 @@ def missing(task, name):
     return (f"The published weights of {task}/{name} are not here: fetch config.yaml, "
             f"{', '.join(Path(file).name for file in files)} from "
             f"https://huggingface.co/{REPOSITORY}/tree/main/{folder} into data/{FOLDER}/{folder}/, or set {VARIABLE} "
-            f"to a folder laid out like that repository, or to {REPOSITORY} itself where huggingface.co can be reached.")
+            f"to a folder laid out like that repository, or to {REPOSITORY} itself where huggingface.co is in reach.")
 
 
 def load(task, name, source, seed=0, device="cpu"):
