@@ -117,8 +117,8 @@ def label_crop(image, value, size=SAX_SIZE):
 
 def cropped(image, lower, upper):
     """A 3D or 4D image without the first `lower` and last `upper` voxels of x and y."""
-    rest = [0] * (image.GetDimension() - 2)
-    return sitk.Crop(image, [*map(int, lower), *rest], [*map(int, upper), *rest])
+    lower, upper = [*map(int, lower), 0], [*map(int, upper), 0]
+    return _per_frame(lambda volume: sitk.Crop(volume, lower, upper), image)  # SimpleITK crops no 4D images
 
 
 def _plane(image):
@@ -150,10 +150,9 @@ def crop_at(image, point_mm, size):
     origin, direction = _plane(image)
     index = np.linalg.solve(direction, np.asarray(point_mm, float) - origin)[:2] / image.GetSpacing()[:2]
     start = [int(i) for i in index - (np.array(size) - 1) / 2]  # int() cuts toward zero
-    rest = [0] * (image.GetDimension() - 2)
     before = [max(-s, 0) for s in start]
     after = [max(s + n - length, 0) for s, n, length in zip(start, size, image.GetSize(), strict=False)]
-    padded = sitk.ConstantPad(image, [*before, *rest], [*after, *rest], 0)
+    padded = _per_frame(lambda volume: sitk.ConstantPad(volume, [*before, 0], [*after, 0], 0), image)
     lower = [max(s, 0) for s in start]
     upper = [length - low - n for length, low, n in zip(padded.GetSize(), lower, size, strict=False)]
     return cropped(padded, lower, upper)
