@@ -60,6 +60,23 @@ COMMANDS = {
         option("--seed", type=int, default=0, help="default 0"),
         option("--jobs", type=int, default=1, metavar="N", help="processes that render hearts (default 1)"),
     )),
+    "finetune": Command("cinema.finetune:command", "train a published model on a prepared dataset and score it", (
+        option("task", metavar="TASK", help="segmentation, classification, regression, landmark_heatmap, "
+               "landmark_coordinate, pretraining, or a full name such as classification_sex"),
+        option("name", metavar="NAME", help="dataset, or published name such as mnms2_lax_4c"),
+        option("--profile", default="paper", help="ci (a few steps of small models) or paper (default)"),
+        option("--data-root", metavar="DIR", help="folder that holds the prepared datasets (default data/)"),
+        option("--like-release", action="store_true", help="to the letter of the release, oddities included"),
+        option("--from", dest="source", metavar="WEIGHTS", help="pretrained file, folder or repository to start from; "
+               "for evaluation, a fine-tuned one"),
+        option("--model", default="cinema", help="cinema, scratch, unet or resnet (default cinema)"),
+        option("--seed", type=int, default=0, help="default 0"),
+        option("--proportion", type=float, default=1.0, metavar="P", help="share of the training studies (default 1)"),
+        option("--max-samples", type=int, default=0, metavar="N", help="at most this many studies of each split"),
+        option("--device", metavar="D", help="cpu, cuda, cuda:1, mps (default: cuda where there is one)"),
+        option("--dry-run", action="store_true", help="say what a run would need; needs no data"),
+        option("--out", metavar="DIR", help="where the run goes (default data/work/finetuned/..)"),
+    )),
     "experiment": Command("cinema.experiments:command", "repeat an experiment that the notebooks only read", (
         option("name", metavar="NAME", help="ingredients or fine_tuning"),
         option("--profile", default="laptop", help="ci or laptop: size of the experiment (default laptop)"),
