@@ -77,7 +77,7 @@ def scan(path):
     if not images:
         raise ValueError(f"{path} holds DICOM but no MR images; export the cine series themselves")
     frames = [frame for file, header in images.values() for frame in _frames(file, header)]
-    return frames, _attributes([header for _, header in images.values()]), notes
+    return frames, attributes([header for _, header in images.values()]), notes
 
 
 def _is_image(header):
@@ -160,7 +160,7 @@ def _frames(file, header):
                          or header.get("ImageType") or ())
         delay = value("NominalCardiacTriggerDelayTime", "CardiacSynchronizationSequence")
         echo = _number(value("EffectiveEchoTime", "MREchoSequence") or header.get("EchoTime"))
-        row, column = _orthonormal(np.asarray(orientation, float))
+        row, column = orthonormal(np.asarray(orientation, float))
         yield Frame(
             path=file, index=index, series=str(header.get("SeriesInstanceUID", "")),
             number=int(header.get("SeriesNumber") or 0), instance=int(header.get("InstanceNumber") or 0) + index,
@@ -179,7 +179,7 @@ def _frames(file, header):
         )
 
 
-def _attributes(headers):
+def attributes(headers):
     """What may be known of the person and the scan; ages above 89 are left out, as they may identify."""
     header = headers[0]
     maker = str(header.get("Manufacturer") or "").lower()
@@ -196,7 +196,7 @@ def _attributes(headers):
     return {name: value for name, value in known.items() if value is not None}
 
 
-def _orthonormal(orientation):
+def orthonormal(orientation):
     """Row and column direction, freed of the header's rounding."""
     row = orientation[:3] / np.linalg.norm(orientation[:3])
     column = orientation[3:] - row * (row @ orientation[3:])

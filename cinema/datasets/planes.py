@@ -186,7 +186,7 @@ def _pixels(path):
     try:
         dataset = pydicom.dcmread(path, force=True)
         if dataset.file_meta.get("TransferSyntaxUID") and dataset.file_meta.TransferSyntaxUID.is_encapsulated:
-            pixels, slopes = _decompressed(path), np.array([[1, 0]], np.float32)  # the decoder rescales
+            pixels, slopes = decompressed(path), np.array([[1, 0]], np.float32)  # the decoder rescales
         else:
             pixels, slopes = dataset.pixel_array, None
         pixels = pixels.reshape(-1, dataset.Rows, dataset.Columns).astype(np.float32)
@@ -197,7 +197,7 @@ def _pixels(path):
     return pixels * slopes[:, :1, None] + slopes[:, 1:, None]
 
 
-def _decompressed(path):
+def decompressed(path):
     import SimpleITK as sitk
 
     sitk.ProcessObject.SetGlobalWarningDisplay(False)

@@ -1,0 +1,74 @@
+"""The files of one delivery, read straight from a zip archive, or from the folder it was unpacked to.
+
+Nothing is unpacked to the disk. An archive is refused as a whole, in one line, if anything in it is not as a
+delivery of plain files has it: entries that point elsewhere, links, encryption, archives in archives, damage, or
+more than a delivery can hold. Sizes are those that the archive declares; zipfile never reads beyond them.
+"""
+
+import re
+import stat
+import zipfile
+import zlib
+from contextlib import contextmanager
+from pathlib import Path
+
+MAX_BYTES = 4 * 2**30  # unpacked; the largest deliveries of UK Biobank's cine fields hold some hundred MB
+MAX_RATIO = 200  # unpacked to packed; DICOM pictures shrink to a half or a third, empty ones to a hundredth
+MAX_FILES = 50_000
+NESTED = (".zip", ".gz", ".tar", ".7z", ".rar", ".tgz", ".bz2", ".xz")
+
+
+@contextmanager
+def opened(path):
+    """(names, read) of an archive or a folder: sorted names of all files, and read(name) -> bytes.
+
+    Names keep their folders, with forward slashes. Raises ValueError or OSError in one line.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = {file.relative_to(path).as_posix(): file for file in sorted(path.rglob("*")) if file.is_file()}
+        yield list(files), lambda name: files[name].read_bytes()
+        return
+    try:
+        archive = zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path} is no readable zip archive ({error}); fetch it again") from None
+    with archive:
+        entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+        for entry in archive.infolist():
+            _check_entry(path, entry)
+        _check_sizes(path, entries)
+        yield sorted(entry.filename for entry in entries), lambda name: _read(path, archive, name)
+
+
+def _check_entry(path, entry):
+    name = entry.filename
+    parts = re.split(r"[\\/]", name)
+    problem = None
+    if not parts[0] or ".." in parts or re.match(r"[A-Za-z]:", name):
+        problem = "points outside its folder"
+    elif stat.S_ISLNK(entry.external_attr >> 16):
+        problem = "is a link"
+    elif entry.flag_bits & 1:
+        problem = "is encrypted"
+    elif name.lower().endswith(NESTED):
+        problem = "is an archive inside the archive"
+    if problem:
+        raise ValueError(f"{path}: entry {name[:80]!r} {problem}; a delivery holds plain files only: fetch it again")
+
+
+def _check_sizes(path, entries):
+    total, packed = sum(entry.file_size for entry in entries), sum(entry.compress_size for entry in entries)
+    if total > MAX_BYTES or total > MAX_RATIO * max(packed, 1) or len(entries) > MAX_FILES:
+        raise ValueError(f"{path} would unpack to {len(entries)} files of {total} bytes from {packed}; at most "
+                         f"{MAX_FILES} files, {MAX_BYTES} bytes and {MAX_RATIO} times its size are read: fetch it "
+                         "again")
+    if len({entry.filename for entry in entries}) < len(entries):
+        raise ValueError(f"{path} holds two files of one name; fetch it again")
+
+
+def _read(path, archive, name):
+    try:
+        return archive.read(name)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        raise ValueError(f"{path}: {name} is damaged ({str(error)[:100]}); fetch the archive again") from None
