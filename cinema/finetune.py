@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cinema import checkpoint, evaluate, paper, presets, subsets
+from cinema import checkpoint, evaluate, late_enhancement, paper, presets, subsets
 from cinema.datasets import prepared
 from cinema.loaders import StudyFrames
 from cinema.models import transfer, weights
@@ -63,7 +63,8 @@ class Plan:
             values = table[setting.column].tolist()
             targets = class_numbers(values, setting.classes) if setting.classes else values
         augment = paper.augmentation(setting, self.like_release) if training else None
-        return StudyFrames(table.path, setting.views, setting.frames, setting.grid, augment, targets, self.seed)
+        labels = late_enhancement.classes(setting.dataset) if setting.dataset in late_enhancement.ORDER else None
+        return StudyFrames(table.path, setting.views, setting.frames, setting.grid, augment, targets, self.seed, labels)
 
 
 def plan(task, name, profile="paper", data_root=None, model="cinema", like_release=False, seed=0, proportion=1.0,
@@ -71,8 +72,8 @@ def plan(task, name, profile="paper", data_root=None, model="cinema", like_relea
     """The Plan of a run. Raises ValueError for what does not exist, FileNotFoundError if the data is not prepared."""
     setting = checked(task, name, profile, model)
     data_root = Path(data_root or FOLDER.parent)
-    table, left_out = subsets.usable(prepared.studies(setting.dataset, data_root), setting.views, setting.column,
-                                     setting.classes)
+    table, left_out = subsets.usable(prepared.studies(setting.dataset, data_root), setting.views, needed(setting),
+                                     setting.column, setting.classes)
     tables = {split: rows for split, rows in table.groupby("split")}
     if "train" not in tables and not setting.evaluation_only:  # UK Biobank has no split: all of it is trained on
         tables = {"train": table}
@@ -94,6 +95,13 @@ def checked(task, name, profile, model):
     setting = paper.setting(task, name)
     paper.check_model(setting, model)
     return paper.small(setting) if profile == "ci" else setting
+
+
+def needed(setting):
+    """What a view of a study must hold beside its image: "labels", "landmarks" or nothing."""
+    if setting.evaluation_only or setting.kind not in ("segmentation", "landmark_heatmap", "landmark_coordinate"):
+        return None
+    return "labels" if setting.kind == "segmentation" else "landmarks"
 
 
 def z_score(setting, tables, like_release):
@@ -249,7 +257,7 @@ def command(task, name, profile, data_root, like_release, source, model, seed, d
                / f"{model}_{seed}{letter}")
     print(f"{setting.task} {setting.name}: " + ", ".join(f"{len(rows)} {split}" for split, rows in
                                                          planned.tables.items())
-          + f" studies; {planned.left_out} left out (no such view, class or value)")
+          + f" studies; {planned.left_out} left out (no such view, mask, landmark, class or value)")
     summary = run(planned, out, source, device, data_root)
     print("  ".join(f"{key} {value:.4g}" for key, value in summary["numbers"].items() if value is not None))
     print(f"written: {out} ({summary['n_studies']} {summary['split']} studies). {summary['notice']}")

@@ -7,14 +7,15 @@ of the letter is not a matter of values. Source: method, sections 9, 10 and 12; 
 
 from dataclasses import dataclass, replace
 
+from cinema.late_enhancement import ORDER
 from cinema.models.config import build as build_model
 from cinema.models.vit import SIZES
 from cinema.presets import small_encoder
 from cinema.recipe import PAPER
 from cinema.tasks import TASKS as KINDS
-from cinema.tasks import regression
+from cinema.tasks import late_enhancement, regression
 from cinema.tasks.published import CLASSES, MEAN_STD
-from cinema.terms import PUBLISHED_GRID, SMALL_GRID, VIEWS
+from cinema.terms import LABELS, PUBLISHED_GRID, SMALL_GRID, VIEWS
 from cinema.transforms import CLASSIFICATION, LANDMARKS, PRETRAINING, SEGMENTATION, varied
 
 MODELS = ("cinema", "scratch", "unet", "resnet")
@@ -48,7 +49,6 @@ TASKS = {  # published task -> names
 SHORT = {"classification": "classification_cvd", "regression": "regression_ef", "landmark": "landmark_heatmap"}
 COLUMNS = {"classification_cvd": "disease", "classification_sex": "sex", "classification_vendor": "vendor",
            "regression_ef": "lv_ef_percent", "regression_bmi": "bmi_kg_m2", "regression_age": "age_years"}
-SEGMENT_CLASSES = {"emidec": 5, "myops": 6}  # four elsewhere
 SEQUENCES = {"myops": 3}  # image channels; one elsewhere
 SPACING_MM = {"emidec": (1.458, 1.458, 10.0)}  # that of terms.PUBLISHED_GRID elsewhere
 EVALUATION_ONLY = ("kaggle",)
@@ -106,8 +106,8 @@ def setting(task, name):
     kind = task if task in KINDS else task.split("_")[0]
     classes = CLASSES.get((task, dataset), ())
     frames = {"segmentation": "labelled", "pretraining": "random"}.get(kind, "ed_es")
-    frames = "landmarks" if kind.startswith("landmark") else "channels" if dataset in SEQUENCES else frames
-    outputs = {"segmentation": SEGMENT_CLASSES.get(dataset, 4), "classification": len(classes), "regression": 1,
+    frames = "landmarks" if kind.startswith("landmark") else "channels" if dataset in ORDER else frames
+    outputs = {"segmentation": len(ORDER.get(dataset, LABELS)), "classification": len(classes), "regression": 1,
                "landmark_heatmap": 3, "landmark_coordinate": 6, "pretraining": 0}[kind]
     channels = 2 if frames == "ed_es" else SEQUENCES.get(dataset, 1)
     grid = {view: (PUBLISHED_GRID[view][0], SPACING_MM.get(dataset, PUBLISHED_GRID[view][1])) for view in views}
@@ -151,6 +151,8 @@ def augmentation(setting, like_release=False):
 
 def task_of(setting, z_score=None):
     """The tasks.Task of a setting; z_score: (mean, standard deviation) of a regression's target."""
+    if setting.dataset in ORDER:
+        return late_enhancement.task(setting.dataset)
     return regression.task(*z_score) if setting.kind == "regression" else KINDS[setting.kind]
 
 

@@ -28,23 +28,25 @@ def share(table, proportion, seed):
     return table if proportion == 1 else table.sample(n=int(proportion * len(table)), random_state=seed)
 
 
-def usable(table, views, column=None, classes=()):
-    """(rows that have the views and, if a column is asked for, a target in it; how many have not).
+def usable(table, views, needed=None, column=None, classes=()):
+    """(rows that have the views, what is needed in them, and a target if one is asked for; how many have not).
 
-    table: with a column path. column: attribute that is the target; classes: its admissible values, any if empty.
+    table:  with a column path. needed: "labels" or "landmarks" of every view, or None.
+    column: attribute that is the target; classes: its admissible values, any if empty.
     ValueError if nothing is left.
     """
-    kept = table[[_has(path, views) for path in table.path]]
+    kept = table[[_has(path, views, needed or "image") for path in table.path]]
     if column is not None:
         if column not in kept:
             raise ValueError(f"no study has the attribute {column}; this task needs it: prepare the data set again")
         target = kept[column]
         kept = kept[target.isin(classes) if classes else target.notna()]
     if kept.empty:
-        raise ValueError(f"none of {len(table)} studies has {', '.join(views)}" + (f" and {column}" if column else ""))
+        wanted = [*views, *filter(None, (needed, column))]
+        raise ValueError(f"none of {len(table)} studies has {', '.join(wanted)}; was the right data set prepared?")
     return kept, len(table) - len(kept)
 
 
-def _has(path, views):
+def _has(path, views, part):
     with h5py.File(path) as file:
-        return all(f"views/{view}/image" in file for view in views)
+        return all(f"views/{view}/{part}" in file for view in views)

@@ -14,10 +14,8 @@ import tiny
 
 from cinema import cost, finetune, paper, presets, subsets
 from cinema.cli import main
-from cinema.loaders import StudyFrames
 from cinema.rehearsal import rehearse
 from cinema.study import Study, save_study
-from cinema.tasks import pretraining, segmentation
 
 MANIFESTS = json.loads(gzip.decompress((Path(__file__).parent / "golden" / "manifests.json.gz").read_bytes()))
 MANIFESTS = {name.removeprefix("manifest_"): manifest for name, manifest in MANIFESTS.items()}
@@ -158,6 +156,7 @@ def make(folder, dataset):
                 kept = {"labels": None, "label_frames": ()}
             elif dataset in ("emidec", "myops"):
                 labels = view.labels[..., :1].copy()
+                labels[labels == 1] = 0 if dataset == "emidec" else 1
                 labels[6:8, 8] = 4
                 labels[8:9, 8] = 5 if dataset == "emidec" else 6
                 kept = {"labels": labels, "label_frames": (0,)}
@@ -199,6 +198,7 @@ def go(root, out, task, name, model="scratch", **more):
     ("segmentation", "rescan", "scratch", "rv_edv_rmse_ml"), ("classification", "mnms2", "resnet", "mcc"),
     ("classification_sex", "mnms", "scratch", "roc_auc"), ("classification_vendor", "mnms2", "scratch", "mcc"),
     ("regression", "mnms", "scratch", "restored_mae"), ("regression_bmi", "acdc", "resnet", "restored_mae"),
+    ("segmentation", "emidec", "unet", "dice_no-reflow"), ("segmentation", "myops", "scratch", "dice_scar"),
     ("landmark", "lax_2c", "scratch", "mean_distance_mm"),
     ("landmark_coordinate", "lax_2c", "scratch", "mean_distance_mm"), ("pretraining", "ukb", "cinema", "loss"),
 ])
@@ -239,12 +239,23 @@ def test_targets_are_scored_in_their_own_unit_and_z_scored_by_the_training_set(r
     assert letter.z_score == (27.698811590282546, 10.848138374627386)
 
 
-def test_studies_of_other_classes_are_left_out(root, tmp_path, tiny_models):
-    make(tmp_path, "mnms2")
-    for path in (tmp_path / "mnms2").glob("p5*"):
-        path.unlink()
-    planned = finetune.plan("classification_vendor", "mnms2", "ci", tmp_path)
-    assert planned.left_out == 0 and sum(map(len, planned.tables.values())) == 5
+def test_studies_without_view_mask_or_class_are_left_out(root, tmp_path, tiny_models):
+    rng, right = np.random.default_rng(2), {"split": "train", "dataset": "mnms2", "vendor": "SIEMENS"}
+    whole = tiny.view(rng, "sax", 2)
+    no_mask = dataclasses.replace(whole, labels=None, label_frames=())
+    cases = {"a": ({"sax": whole}, right), "b": ({"lax_4c": tiny.view(rng, "lax_4c", 2)}, right),
+             "c": ({"sax": no_mask}, right), "d": ({"sax": whole}, right | {"vendor": "Canon"})}
+    for name, (views, attributes) in cases.items():
+        save_study(Study(name, "mnms2", views, attributes, ed_frame=0, es_frame=1), tmp_path / "mnms2")
+    for task, name, kept in (("classification_vendor", "mnms2_sax", "ac"), ("segmentation", "mnms2_sax", "ad"),
+                             ("segmentation", "mnms2_lax_4c", "b")):
+        planned = finetune.plan(task, name, "ci", tmp_path)
+        assert planned.tables["train"].id.tolist() == list(kept) and planned.left_out == 4 - len(kept)
+    with pytest.raises(ValueError, match="no study has the attribute disease"):
+        finetune.plan("classification", "mnms2", "ci", tmp_path)
+
+
+def test_fewer_studies_where_asked_for(root, tiny_models):
     few = finetune.plan("segmentation", "acdc", "ci", root, proportion=0.7, max_samples=1)
     assert {split: len(rows) for split, rows in few.tables.items()} == {"train": 1, "val": 1, "test": 1}
 
