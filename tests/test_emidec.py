@@ -61,7 +61,8 @@ def test_text_is_decoded_and_keys_are_found(tree, tmp_path):
         "sex": "M", "age_years": 51.0, "tobacco": "no", "overweight": True, "hypertension": False, "diabetes": True,
         "killip_max": 2.0, "lv_ef_percent": 31.5, "disease": "P"}
     path = tmp_path / "Case P001.txt"
-    path.write_bytes("Âge : 61,5\nSexe : H\nTabac : 3\nHTA : O\nantécédents familiaux : N\\x21\nBMI : 1\n".encode("latin-1"))
+    french = "Âge : 61,5\nSexe : H\nTabac : 3\nHTA : O\nantécédents familiaux : N\\x21\nBMI : 1\n"
+    path.write_bytes(french.encode("latin-1"))
     assert emidec.text(path) == {"age": "61,5", "sex": "H", "tobacco": "3", "arterial_hypertension": "O",
                                  "family_history": "N!"}
     assert emidec._attributes(emidec.text(path), "N") == {
@@ -112,6 +113,14 @@ def test_release_row(tree):
                          "cls_2_proportion", "cls_3_proportion", "cls_4_proportion"]
     assert [row[key] for key in ("sex", "age", "tobacco", "ef", "pathology", "n_slices")] == ["F", 52, 3, 32.5, "P", 6]
     assert row["orig_spacing_x"] == pytest.approx(1.4) and row["orig_spacing_z"] == pytest.approx(8)
+
+
+def test_every_case_is_in_two_tables(tree):
+    """One of all cases, one of its split; the folder is train throughout."""
+    for subject in emidec.subjects(tree[0])[0]:
+        release = emidec.release(subject)
+        assert release.tables == {"all_metadata": release.row, f"{subject.split}_metadata": release.row}
+        assert release.folder.startswith("train/")
 
 
 MESSAGES = {

@@ -142,12 +142,15 @@ def test_release_by_the_rules_of_data_md(tree, name, mirror):
             int(0.25 * int(x.mean())), int(0.25 * int(y.mean())))
     assert {key: release.row[key] for key in ("cohort_name", "uid", "view", "pid")} == {
         "cohort_name": "hospital", "uid": uid, "view": view, "pid": uid[:3]}
+    whole, of_split = release.tables[view], release.tables[f"{view}_{subject.split}"]
+    assert list(whole) == ["cohort_name", "uid", "view", "x1", "y1", "x2", "y2", "x3", "y3"]
+    assert of_split == whole | {"pid": uid[:3]} and len(release.tables) == 2
 
 
 MESSAGES = {
     "value": "holds the value 86; allowed are 0, 85, 170, 255", "unreadable": "is no readable PNG",
-    "no_image": "images/990_a.png is missing", "no_mask": "masks/990_a.png is missing", "twice": "for 2 cohorts or views",
-    "shape": "must be the same", "empty": "no landmark 1, 2, 3;", "lacking": "no landmark 2;", "colour": "of mode RGB",
+    "no_image": "images/990_a.png is missing", "no_mask": "masks/990_a.png is missing",
+    "twice": "for 2 cohorts or views", "shape": "must be the same", "empty": "no landmark 1, 2, 3;", "lacking": "no landmark 2;", "colour": "of mode RGB",
     "extra": "has no row for 990_a.png"}
 
 

@@ -1,4 +1,4 @@
-"""EMIDEC: late enhancement after infarction, 100 labelled cases. Source, licence and differences: data/cards/emidec.yaml.
+"""EMIDEC: late enhancement after infarction, 100 labelled cases. Source, licence, differences: data/cards/emidec.yaml.
 
 RAW/emidec-dataset-1.0.1/ holds "Case XNNN.txt" and Case_XNNN/{Images,Contours}/Case_XNNN.nii.gz; X is N (normal) or P
 (pathological). RAW may also be that folder itself.
@@ -144,7 +144,8 @@ def release(subject):
     cuts = letter.label_crop(label, MUSCLE)
     images = {subject.id: letter.to_uint8(letter.cropped(image, *cuts)),
               f"{subject.id}_gt": sitk.Cast(letter.cropped(label, *cuts), sitk.sitkUInt8)}
-    return Release(f"train/{subject.id}", images, row)
+    tables = {"all_metadata": row, f"{subject.split}_metadata": row}
+    return Release(f"train/{subject.id}", images, row, tables)
 
 
 def _written(value, column):

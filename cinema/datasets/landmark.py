@@ -65,8 +65,10 @@ def splits(uids):
 
 
 def read(subject):
-    """The Study of a picture, mirrored where the release mirrors; pixels count as SCALE mm, so that the published grid's
-    are 1 (their true size is not known). Landmarks are the middles of their marks, fractions kept."""
+    """The Study of a picture, mirrored where the release mirrors. Landmarks are the middles of their marks.
+
+    Pixels count as SCALE mm, so that the published grid's are 1; their true size is not known.
+    """
     image, mask, view = *_pictures(subject), subject.details["view"]
     points = landmarks(mask)
     if clockwise(points) != CLOCKWISE[view]:
@@ -119,8 +121,8 @@ def clockwise(points):
 def rescaled(image, scale=SCALE):
     """An (x, y) uint8 image made smaller, float64 in 0..1: blurred against aliasing, then linear.
 
-    Source: scikit-image's documented rescale(.., anti_aliasing=True): Gaussian of sigma (factor - 1) / 2 per axis, pixel
-    edges aligned, mirrored about the centres of border pixels.
+    Source: scikit-image's documented rescale(.., anti_aliasing=True): Gaussian of sigma (factor - 1) / 2 per axis,
+    pixel edges aligned, mirrored about the centres of border pixels.
     """
     image = image / 255.0
     size = np.maximum(np.round(scale * np.array(image.shape)), 1)
@@ -139,5 +141,8 @@ def release(subject):
     points = (SCALE * points).astype(int)
     uid, view = subject.details["uid"], subject.details["view"]
     pixels = np.clip(small * 255, 0, 255).astype(np.uint8)
-    row = subject.details["named"] | {f"{axis}{k + 1}": int(points[k, i]) for k in range(3) for i, axis in enumerate("xy")}
-    return Release(f"{view}/images", {f"{uid}.png": np.ascontiguousarray(pixels.T)}, row | {"pid": uid.split("_")[0]})
+    named = subject.details["named"]
+    row = named | {f"{axis}{k + 1}": int(points[k, i]) for k in range(3) for i, axis in enumerate("xy")}
+    with_pid = row | {"pid": uid.split("_")[0]}
+    tables = {view: row, f"{view}_{subject.split}": with_pid}
+    return Release(f"{view}/images", {f"{uid}.png": np.ascontiguousarray(pixels.T)}, with_pid, tables)

@@ -47,10 +47,13 @@ class Release:
     """What the authors' release writes for one subject (data.md).
 
     folder: below the output folder, such as "train/patient001".
-    images: file name without ".nii.gz" -> SimpleITK image.
+    images: file name without ".nii.gz" -> SimpleITK image; a name ending in ".png" -> (rows, columns) uint8 array.
     row:    of the split's metadata table: column -> value.
+    tables: table name without ".csv" -> row, where the release writes other tables than <split>_metadata; empty: `row`
+            goes there.
     """
 
     folder: str
     images: dict
     row: dict
+    tables: dict = field(default_factory=dict)
