@@ -17,8 +17,8 @@ import numpy as np
 MAX_BYTES = 2 << 30  # a stack of 20 slices and 50 frames of doubles has a third of this
 MAX_DEPTH = 32
 PLAIN = (str, bytes, int, float, bool, type(None))
-NUMPY = {"ndarray": ("numpy",), "dtype": ("numpy",), "_reconstruct": ("numpy.core.multiarray", "numpy._core.multiarray"),
-         "scalar": ("numpy.core.multiarray", "numpy._core.multiarray"),
+_MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
+NUMPY = {"ndarray": ("numpy",), "dtype": ("numpy",), "_reconstruct": _MULTIARRAY, "scalar": _MULTIARRAY,
          "_frombuffer": ("numpy.core.numeric", "numpy._core.numeric")}
 TEXT = {"encode": ("_codecs",), "bytes": ("builtins", "__builtin__")}  # how old protocols write bytes
 NAMES = NUMPY | TEXT
@@ -47,17 +47,23 @@ def read(path, max_bytes=MAX_BYTES):
         _check_steps(data)
         return _plain(_Reader(data).load(), {}, 0)
     except Refused as error:
-        raise ValueError(f"{path} {error}; only arrays and plain values are read: convert it where you trust it") from None
+        raise ValueError(f"{path} {_printable(error)}; only arrays and plain values are read: convert it if you trust "
+                         "it") from None
     except Exception as error:  # a damaged pickle fails in many ways, none of which gets beyond this line
-        reason = " ".join(str(error).split())[:80] or type(error).__name__
-        raise ValueError(f"{path} is not a whole pickle ({reason}); unpack the data set again") from None
+        raise ValueError(f"{path} is not a whole pickle ({_printable(error)}); unpack the data set again") from None
+
+
+def _printable(error):
+    """One line of what an error says: names in a file may hold anything."""
+    text = "".join(mark if mark.isprintable() else "?" for mark in str(error)[:200])
+    return text or type(error).__name__
 
 
 def _check_steps(data):
     """Refuse steps that reach outside, and places in the reader's memory that no file of this length needs."""
     for step, argument, _ in pickletools.genops(data):
         if step.name in OUTSIDE:
-            raise Refused(f"asks for {step.name.lower()} {'' if argument is None else argument}".rstrip()[:200])
+            raise Refused(f"asks for {step.name.lower()} {'' if argument is None else argument}".rstrip())
         if step.name in ("PUT", "LONG_BINPUT") and argument > len(data):
             raise Refused(f"asks for place {argument} in memory")
 
@@ -95,7 +101,7 @@ class _Reader(pickle.Unpickler):
 
     def find_class(self, module, name):
         if module not in NAMES.get(name, ()):
-            raise Refused(f"asks for {module}.{name}"[:200])
+            raise Refused(f"asks for {module}.{name}")
         return _StandIn(name)
 
 
@@ -130,7 +136,7 @@ def _bytes(made):
     arguments = made.arguments
     if made.state is None and made.kind == "bytes" and arguments in ((), ([],)):
         return b""
-    if made.state is not None or made.kind != "encode" or len(arguments) != 2 or arguments[1] not in ("latin1", "latin-1"):
+    if made.state is not None or made.kind != "encode" or arguments[1:] not in (("latin1",), ("latin-1",)):
         raise Refused(f"calls {made.kind} in an unusual way")
     return _raw(arguments[0])
 
