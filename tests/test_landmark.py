@@ -150,8 +150,8 @@ def test_release_by_the_rules_of_data_md(tree, name, mirror):
 MESSAGES = {
     "value": "holds the value 86; allowed are 0, 85, 170, 255", "unreadable": "is no readable PNG",
     "no_image": "images/990_a.png is missing", "no_mask": "masks/990_a.png is missing",
-    "twice": "for 2 cohorts or views", "shape": "must be the same", "empty": "no landmark 1, 2, 3;", "lacking": "no landmark 2;", "colour": "of mode RGB",
-    "extra": "has no row for 990_a.png"}
+    "twice": "for 2 cohorts or views", "shape": "must be the same", "empty": "no landmark 1, 2, 3;",
+    "lacking": "no landmark 2;", "colour": "of mode RGB", "extra": "has no row for 990_a.png"}
 
 
 @pytest.mark.parametrize("flaw", builder.FLAWS)

@@ -20,6 +20,7 @@ from cinema.study import Study, View
 NAME = "emidec"
 FOLDER = "emidec-dataset-1.0.1"
 SPACING, MUSCLE = (1.458, 1.458, 10.0), 2  # of the release; it crops around the muscle
+GRID = {"sax": ((192, 192, 16), SPACING)}  # the published model's; terms.PUBLISHED_GRID for every other dataset
 CASE = re.compile(r"Case[ _]([NP])(\d+)(.*)")
 # Column of the release's table -> how a key of the text files may begin, without accents, blanks and signs.
 KEYS = {

@@ -6,6 +6,8 @@ An adapter is one file, cinema/datasets/NAME.py, with three functions:
     read(subject) -> study.Study                          on the scanner's own grid, labels as terms has them
     release(subject) -> Release                           the arrays and the table row that the authors' release writes
 
+and, where the published grid of the dataset is not terms.PUBLISHED_GRID, GRID: view -> (size, spacing_mm).
+
 `read` and `release` raise ValueError or OSError, in one line, for what is wrong with a subject; prepare then skips it
 and says why. Nothing is ever written into the raw folder. What is known of a dataset beside its files (source, licence,
 label map, classes, counts ..) is its card: data/cards/NAME.yaml, read by cinema.datasets.cards.
