@@ -143,24 +143,26 @@ def model_of(run):
 class Atlas(nn.Module):
     """Answers for every voxel with the class most often found there in the masks of `dataset`, whatever the image."""
 
-    def __init__(self, dataset):
+    def __init__(self, dataset, n_classes=len(LABELS)):
         super().__init__()
         masks = torch.stack([dataset[i]["label"]["sax"] for i in range(len(dataset))])
-        share = F.one_hot(masks, len(LABELS)).float().mean(0).movedim(-1, 0)
+        share = F.one_hot(masks, n_classes).float().mean(0).movedim(-1, 0)
         self.register_buffer("logits", share.clamp(min=1e-6).log())
 
     def forward(self, image_dict):
         return {view: self.logits.expand(len(image), *self.logits.shape) for view, image in image_dict.items()}
 
 
-def slice_rows(study, found, true):
+def slice_rows(study, found, true, regions=None):
     """A row per structure and slice that holds it: study, structure, slice, dice.
 
     found, true: (x, y, z) label maps, base first. Slices count from the first one with left ventricle.
+    regions:     structure -> the label values it takes together; None: STRUCTURES, one value each.
     """
+    regions = regions or {structure: (LABELS[structure],) for structure in STRUCTURES}
     first = int(np.flatnonzero((true == LABELS["LV"]).any(axis=(0, 1)))[0])
-    rows = [(study, structure, z - first, dice(found[..., z] == LABELS[structure], true[..., z] == LABELS[structure]))
-            for structure in STRUCTURES for z in range(first, true.shape[2])]
+    rows = [(study, name, z - first, dice(np.isin(found[..., z], values), np.isin(true[..., z], values)))
+            for name, values in regions.items() for z in range(first, true.shape[2])]
     return pd.DataFrame(rows, columns=["study", "structure", "slice", "dice"]).dropna()
 
 

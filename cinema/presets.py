@@ -28,11 +28,11 @@ def _per_view(views, sax, lax):
     return {view: sax if view == "sax" else lax for view in views}
 
 
-def small_encoder(views=VIEWS):
+def small_encoder(views=VIEWS, in_chans=1):
     """Arguments that CineMA, ConvViT and ConvUNetR share, so that the weights of one fit the others."""
     return dict(
         image_size_dict={view: SMALL_GRID[view][0] for view in views},
-        in_chans_dict=dict.fromkeys(views, 1),
+        in_chans_dict=dict.fromkeys(views, in_chans),
         enc_patch_size_dict=_per_view(views, (4, 4, 2), (4, 4)),
         enc_scale_factor_dict=_per_view(views, (2, 2, 1), (2, 2)),
         enc_conv_chans=(32,), enc_conv_n_blocks=1, enc_embed_dim=128, enc_depth=4, enc_n_heads=4,
@@ -49,18 +49,18 @@ def small_convvit(views=("sax",), n_frames=2, out_chans=1, drop_path=0.0):
     return ConvViT(**small_encoder(views), n_frames=n_frames, out_chans=out_chans, drop_path=drop_path)
 
 
-def small_convunetr(views=("sax",), out_chans=4, dec_chans=(16, 32, 64), dropout=0.0):
+def small_convunetr(views=("sax",), out_chans=4, dec_chans=(16, 32, 64), dropout=0.0, in_chans=1):
     """The same encoder with a convolutional decoder, for segmentation and heatmaps."""
     return ConvUNetR(
-        **small_encoder(views), out_chans=out_chans, dec_chans=dec_chans, dropout=dropout,
+        **small_encoder(views, in_chans), out_chans=out_chans, dec_chans=dec_chans, dropout=dropout,
         dec_patch_size_dict=_per_view(views, (2, 2, 2), (2, 2)),
         dec_scale_factor_dict=_per_view(views, (2, 2, 1), (2, 2)))
 
 
-def small_unet(view="sax", out_chans=4, chans=(12, 24, 48), dropout=0.0):
+def small_unet(view="sax", out_chans=4, chans=(12, 24, 48), dropout=0.0, in_chans=1):
     """The convolutional baseline of one view; its compute is that of small_convunetr within a tenth (`gigaflops`)."""
     factor = (2, 2, 1)[: len(SMALL_GRID[view][0])]
-    return UNet(len(factor), 1, out_chans, chans, dropout, patch_size=factor, scale_factor=factor, n_blocks=1)
+    return UNet(len(factor), in_chans, out_chans, chans, dropout, patch_size=factor, scale_factor=factor, n_blocks=1)
 
 
 def published_cinema():

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from cinema.plots.style import GREY, SERIES
-from cinema.terms import COLOURS, LINE_STYLES
+from cinema.terms import COLOURS, LINE_STYLES, TISSUE_COLOURS, TISSUE_LINE_STYLES
 
 
 def volumes(ax, time_ms, volumes_ml):
@@ -34,11 +34,12 @@ def dice(ax, table, structure):
     table: rows study, structure, slice (0 = base), dice.
     """
     rows = table[table["structure"] == structure]
+    colour, line = (COLOURS | TISSUE_COLOURS)[structure], (LINE_STYLES | TISSUE_LINE_STYLES)[structure]
     for _, patient in rows.groupby("study"):
         ax.plot(patient["slice"], patient["dice"], color=GREY, lw=0.3, alpha=0.4)
     quartiles = rows.groupby("slice")["dice"].quantile([0.25, 0.5, 0.75]).unstack()
-    ax.fill_between(quartiles.index, quartiles[0.25], quartiles[0.75], color=COLOURS[structure], alpha=0.3, lw=0)
+    ax.fill_between(quartiles.index, quartiles[0.25], quartiles[0.75], color=colour, alpha=0.3, lw=0)
     label = f"{structure}: median, quartiles (n = {rows['study'].nunique()})"
-    ax.plot(quartiles.index, quartiles[0.5], color=COLOURS[structure], ls=LINE_STYLES[structure], label=label)
+    ax.plot(quartiles.index, quartiles[0.5], color=colour, ls=line, label=label)
     ax.set(xlabel="Slice (0 = base)", ylabel="Dice", ylim=(0, 1))
     ax.legend(loc="lower center")

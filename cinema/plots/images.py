@@ -4,9 +4,10 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from cinema.terms import COLOURS, LABELS, LINE_STYLES
+from cinema.terms import COLOURS, LABELS, LINE_STYLES, TISSUE_COLOURS, TISSUE_LABELS, TISSUE_LINE_STYLES
 
 LANDMARK = "#D55E00"
+ALL_COLOURS, ALL_STYLES = COLOURS | TISSUE_COLOURS, LINE_STYLES | TISSUE_LINE_STYLES
 
 
 def panel(ax, view, frame=0, z=None, title=""):
@@ -30,12 +31,15 @@ def show(ax, pixels, spacing_mm=(1.0, 1.0), limits=(0.0, 1.0)):
 
 
 def outlines(ax, label, width=1.2):
-    """Outlines of the structures of an (x, y) label array: the epicardium for MYO, the cavities for LV and RV."""
-    masks = {name: label == LABELS[name] for name in ("RV", "MYO", "LV")}
-    masks["MYO"] = masks["MYO"] | masks["LV"]
+    """Outlines of the structures of an (x, y) label array: the epicardium for MYO, the cavities for LV and RV.
+
+    Tissue that is ill has outlines of its own and counts as myocardium.
+    """
+    masks = {name: label == value for name, value in {**LABELS, **TISSUE_LABELS}.items() if value}
+    masks["MYO"] = np.logical_or.reduce([masks[name] for name in ("MYO", "LV", *TISSUE_LABELS)])
     for name, mask in masks.items():
         if mask.any():
-            line = ax.contour(mask.T, [0.5], colors=COLOURS[name], linestyles=LINE_STYLES[name], linewidths=width)
+            line = ax.contour(mask.T, [0.5], colors=ALL_COLOURS[name], linestyles=ALL_STYLES[name], linewidths=width)
             line.set_path_effects([withStroke(linewidth=1.7 * width, foreground="white", alpha=0.35)])  # on any grey
 
 
@@ -60,9 +64,10 @@ def landmarks(ax, points):
 
 
 def structure_legend(fig, names=("LV", "MYO", "RV")):
-    """Legend of the structures' outlines below the figure."""
+    """Legend of the structures' outlines below the figure. names: of structures and of ill tissue."""
     words = {"LV": "LV cavity", "MYO": "myocardium (outer border)", "RV": "RV cavity"}
-    handles = [Line2D([], [], color=COLOURS[name], ls=LINE_STYLES[name], label=words[name]) for name in names]
+    handles = [Line2D([], [], color=ALL_COLOURS[name], ls=ALL_STYLES[name], label=words.get(name, name))
+               for name in names]
     fig.legend(handles=handles, loc="outside lower left", ncols=len(names))
 
 
