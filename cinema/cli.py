@@ -77,6 +77,16 @@ COMMANDS = {
         option("--dry-run", action="store_true", help="say what a run would need; needs no data"),
         option("--out", metavar="DIR", help="where the run goes (default data/work/finetuned/..)"),
     )),
+    "nnunet": Command("cinema.nnunet:command", "nnU-Net on a prepared dataset (train and predict: extra nnunet)", (
+        option("action", metavar="ACTION", help="export, train, predict, scores, or all"),
+        option("name", metavar="NAME", help="acdc, mnms, mnms2, rescan, emidec or myops"),
+        option("--profile", default="paper", help="ci (two epochs of ten steps, small images) or paper (default)"),
+        option("--data-root", metavar="DIR", help="folder that holds the prepared datasets (default data/)"),
+        option("--view", default="sax", metavar="V", help="default sax"),
+        option("--configuration", default="2d", help="nnU-Net's: 2d or 3d_fullres (default 2d)"),
+        option("--device", metavar="D", help="cpu, cuda or mps (default: cuda where there is one)"),
+        option("--out", metavar="DIR", help="folder of raw, preprocessed, results .. (default data/work/nnunet/..)"),
+    )),
     "experiment": Command("cinema.experiments:command", "repeat an experiment that the notebooks only read", (
         option("name", metavar="NAME", help="ingredients or fine_tuning"),
         option("--profile", default="laptop", help="ci or laptop: size of the experiment (default laptop)"),

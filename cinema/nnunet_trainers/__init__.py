@@ -1,0 +1,1 @@
+"""Trainers that nnU-Net finds through its variable nnUNet_extTrainer. Nothing of this package imports them."""
