@@ -184,14 +184,15 @@ def _same_grid(first, second):
 
 def _even(slices, depths):
     """((x, y, z, t) image, step, notes) of slices at sorted depths, on even places."""
-    step = float(np.median(np.diff(depths)))
-    gap = float(np.diff(depths).max())
+    steps = np.diff(depths)
+    whole = np.abs(steps / steps.min() - np.round(steps / steps.min())).max() <= SAME_STEP  # slices are missing, no more
+    step, gap = float(steps.min() if whole else np.median(steps)), float(steps.max())
     if gap > MAX_GAP_STEPS * step:
         raise ValueError(f"short-axis slices are {step:.1f} mm apart, but {gap:.1f} mm in one place; several slices "
                          "are missing: fetch the subject again or leave it out")
     count = round(depths[-1] / step)
     step = depths[-1] / count
-    if count + 1 == len(slices) and np.abs(np.diff(depths) - step).max() <= SAME_STEP * step:
+    if count + 1 == len(slices) and np.abs(steps - step).max() <= SAME_STEP * step:
         return np.stack(slices, axis=2), step, []
     kind = np.result_type(*slices)
     image, made = np.empty((*slices[0].shape[:2], count + 1, slices[0].shape[2]), kind), 0
@@ -205,7 +206,7 @@ def _even(slices, depths):
         share = (place - depths[high - 1]) / (depths[high] - depths[high - 1])
         mixed = (1 - share) * slices[high - 1] + share * slices[high]
         image[:, :, z], made = mixed if kind.kind == "f" else np.round(mixed), made + 1
-    return image, step, [f"short-axis slices are {np.diff(depths).min():.1f} to {gap:.1f} mm apart; {made} of "
+    return image, step, [f"short-axis slices are {steps.min():.1f} to {gap:.1f} mm apart; {made} of "
                          f"{count + 1} were interpolated between their neighbours, {step:.1f} mm apart"]
 
 

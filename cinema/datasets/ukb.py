@@ -76,7 +76,8 @@ def _files(path):
 def read(subject):
     """The cine of a visit: SAX and as many of 2C, 3C and 4C as there are, at least one of them."""
     notes, views = [], {}
-    lax, sax = _by_view(_series(subject.details["lax"], notes), LAX), _by_view(_series(subject.details["sax"], notes), SAX)
+    lax = _by_view(_series(subject.details["lax"], notes), LAX)
+    sax = _by_view(_series(subject.details["sax"], notes), SAX)
     stack, more = slices.short_axis(_planes([item for found in sax.values() for item in found], notes))
     notes += more
     for number in (2, 3, 4):
@@ -87,7 +88,7 @@ def read(subject):
         else:
             notes.append(f"no usable {number}C view")
     if not views:
-        raise ValueError(f"{subject.details['lax']} holds no usable CINE_segmented_LAX series; fetch the field again")
+        raise ValueError(f"{subject.details['lax'].name} has no usable CINE_segmented_LAX series; fetch it again")
     said = {"notes": "; ".join(notes)} if notes else {}
     return Study(subject.id, "ukb", {"sax": stack} | views, subject.attributes | said)
 
@@ -122,11 +123,10 @@ def _series(path, notes):
             notes.append(f"{len(absent)} of the {len(wanted)} cine files of the manifest are not there")
         series, damaged = {}, 0
         for name in sorted(set(wanted) & set(at)):
+            data = read_file(at[name])
             try:
-                series.setdefault(wanted[name], []).append(picture(name, read_file(at[name])))
-            except ValueError as error:
-                if str(path) in str(error):  # the archive itself is damaged
-                    raise
+                series.setdefault(wanted[name], []).append(picture(name, data))
+            except ValueError:
                 damaged += 1
     if damaged:
         notes.append(f"{damaged} cine files are damaged")
@@ -138,7 +138,7 @@ def _places(path, names):
     plain = [PurePosixPath(name).name for name in names]
     twice = [name for name, count in Counter(plain).items() if count > 1]
     if twice:
-        raise ValueError(f"{path} holds {twice[0]} in two folders; unpack or fetch it again")
+        raise ValueError(f"{path.name} holds {twice[0]} in two folders; unpack or fetch it again")
     return dict(zip(plain, names, strict=True))
 
 
@@ -150,7 +150,7 @@ def manifest(path, names, read_file):
     """
     here = [name for name in names if re.fullmatch(r"manifest\.(csv|cvs)", PurePosixPath(name).name, re.IGNORECASE)]
     if len(here) != 1:
-        raise ValueError(f"{path} holds {len(here)} manifests (manifest.csv or .cvs), not one; fetch it again")
+        raise ValueError(f"{path.name} holds {len(here)} manifests (manifest.csv or .cvs), not one; fetch it again")
     text = DATE.sub(r"\2-\1-\3", read_file(here[0]).decode("utf-8", errors="replace"))
     rows = list(csv.reader(io.StringIO(text)))
     head = [name.strip().lower() for name in rows[0]] if rows else []
@@ -158,19 +158,20 @@ def manifest(path, names, read_file):
         file_at = head.index("filename")
         series_at = next(head.index(name) for name in ("series discription", "series description") if name in head)
     except (ValueError, StopIteration):
-        raise ValueError(f"{path}: {here[0]} lacks the column 'filename' or 'series discription'; fetch it "
+        raise ValueError(f"{path.name}: {here[0]} lacks the column 'filename' or 'series discription'; fetch it "
                          "again") from None
     uneven = [number for number, row in enumerate(rows, start=1) if row and len(row) != len(head)]
     if uneven:
-        raise ValueError(f"{path}: line {uneven[0]} of {here[0]} has another number of columns than its head; fetch "
-                         "it again")
+        raise ValueError(f"{path.name}: line {uneven[0]} of {here[0]} has another number of columns than its head; "
+                         "fetch it again")
     pairs = {row[file_at].strip(): row[series_at].strip() for row in rows[1:] if row}
     return {name: text for name, text in pairs.items() if not RESULTS.search(text)}
 
 
 def release(subject):
     """The four processed videos of a visit, to the letter; ValueError where the release fails."""
-    lax, sax = _by_view(_series(subject.details["lax"], []), LAX), _by_view(_series(subject.details["sax"], []), SAX)
+    lax = _by_view(_series(subject.details["lax"], []), LAX)
+    sax = _by_view(_series(subject.details["sax"], []), SAX)
     series = {f"lax_{number}c": [dict(lax.get(number, ())).get(f"CINE_segmented_LAX_{number}Ch")]
               for number in (2, 3, 4)}
     odd = [name for found in sax.values() for name, _ in found if not re.fullmatch(r"CINE_segmented_SAX_b\d+", name)]

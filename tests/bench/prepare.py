@@ -1,0 +1,116 @@
+"""Throughput of `prepare` on UK Biobank's archives, beside the floor: the same pixels read and resampled, no more.
+
+    OMP_NUM_THREADS=1 python tests/bench/prepare.py [--studies 6] [--slices 11] [--frames 50]
+
+Writes archives with pictures of the real size, then goes through them study by study, on one core, both ways in turn:
+prepare's own work (archive checks, headers, order, geometry, standard grid, HDF5 file) and the floor (pydicom for
+headers and pixels straight from the zip, SimpleITK for resampling to 1 x 1 (x 10) mm; nothing checked, sorted by place,
+cut, scaled or written). Prints studies a second of both, their ratio, n and the processor.
+"""
+
+import argparse
+import platform
+import tempfile
+import time
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import SimpleITK as sitk
+
+from cinema.datasets import ukb
+from cinema.datasets.standard import standardised
+from cinema.study import save_study
+from cinema.terms import LAX_VIEWS
+from tests.rawtrees import ukb as builder
+
+SIZE, SPACING_MM = (208, 187), 1.8269
+
+
+def floor(paths):
+    """view -> float32 (t, z, y, x) of a visit's archives, by pydicom alone; slices in order of their numbers."""
+    series = {}
+    for path in paths:
+        with zipfile.ZipFile(path) as archive:
+            manifest = next(name for name in archive.namelist() if name.startswith("manifest"))
+            for line in archive.read(manifest).decode().splitlines()[1:]:
+                name, text = line.split(",")[0], line.split(",")[-1]
+                if "segmented" in text and "VF" not in text:
+                    data = pydicom.dcmread(BytesIO(archive.read(name)))
+                    series.setdefault(text, []).append((float(data.TriggerTime), data.pixel_array))
+    volumes = {}
+    for text, frames in sorted(series.items(), key=lambda item: (len(item[0]), item[0])):
+        pixels = np.stack([pixels for _, pixels in sorted(frames, key=lambda frame: frame[0])]).astype(np.float32)
+        volumes.setdefault("sax" if "SAX" in text else f"lax_{text[-3]}c", []).append(pixels)
+    return {view: np.stack(slices, axis=1) for view, slices in volumes.items()}
+
+
+def resampled(volumes):
+    """The floor's second half: every frame by SimpleITK's linear interpolation."""
+    done = {}
+    for view, volume in volumes.items():
+        old = (SPACING_MM, SPACING_MM, 10.0)
+        size = [round(n * SPACING_MM) for n in volume.shape[:1:-1]] + [volume.shape[1]]
+        frames = []
+        for frame in volume:
+            image = sitk.GetImageFromArray(frame)
+            image.SetSpacing(old)
+            frames.append(sitk.GetArrayFromImage(sitk.Resample(image, size, sitk.Transform(), sitk.sitkLinear,
+                                                               image.GetOrigin(), (1.0, 1.0, 10.0))))
+        done[view] = np.stack(frames)
+    return done
+
+
+def tree(folder, n, slices, frames):
+    """Archives of n visits; returns their subjects."""
+    grid = {"sax": ((*SIZE, slices), (SPACING_MM, SPACING_MM, 10.0)),
+            **{view: (SIZE, (SPACING_MM, SPACING_MM)) for view in LAX_VIEWS}}
+    for k in range(n):
+        study = builder.hearts("pretraining", 1, k, frames, grid)[0]
+        for field, files in builder.deliveries(study, 0).items():
+            builder.write(folder / f"{builder.FIRST_EID + k}_{field}_2_0.zip", files, 0)
+    return ukb.subjects(folder)[0]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name, default in (("--studies", 6), ("--slices", 11), ("--frames", 50)):
+        parser.add_argument(name, type=int, default=default)
+    options = parser.parse_args()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    spent = {"read": [], "standard grid": [], "write": [], "floor: read": [], "floor: resample": []}
+
+    def timed(part, function, *arguments):
+        start = time.perf_counter()
+        result = function(*arguments)
+        spent[part].append(time.perf_counter() - start)
+        return result
+
+    with tempfile.TemporaryDirectory() as folder:
+        raw, out = Path(folder) / "raw", Path(folder) / "out"
+        for subject in tree(raw, options.studies, options.slices, options.frames):
+            study = timed("read", ukb.read, subject)
+            timed("write", save_study, timed("standard grid", standardised, study), out)
+            timed("floor: resample", resampled, timed("floor: read", floor, subject.files))
+        megabytes = sum(path.stat().st_size for path in raw.iterdir()) / 1e6 / options.studies
+    medians = {part: np.median(seconds) for part, seconds in spent.items()}
+    for part, seconds in spent.items():
+        print(f"{part:16s} {np.median(seconds):6.3f} s a study ({min(seconds):.3f} to {max(seconds):.3f})")
+    ours = sum(medians[part] for part in ("read", "standard grid", "write"))
+    least = medians["floor: read"] + medians["floor: resample"]
+    print(f"prepare {1 / ours:.2f} studies a second, floor {1 / least:.2f}; prepare takes {ours / least:.2f} times the floor")
+    print(f"one core of {_processor()}; n {options.studies}, {options.slices} SAX slices and 3 LAX of {options.frames} "
+          f"frames, {SIZE[0]} x {SIZE[1]}, {megabytes:.0f} MB of archives a study")
+
+
+def _processor():
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
+        if line.startswith("model name"):
+            return line.split(":")[1].strip()
+    return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()
