@@ -15,10 +15,11 @@ def load(path, frame=None):
     return array if frame is None else array[..., frame], spacing, direction / np.linalg.norm(direction, axis=0)
 
 
-def resample(array, spacing, direction, target, label, tie=0.0):
+def resample(array, spacing, direction, target, label, tie=(0.0, 0.0, 0.0)):
     """(x, y, z) array on voxels of `target` mm: the origin moves along the world's axes, not the image's.
 
-    tie: where rounding to the nearest meets a half, which arithmetic of the last digit decides: 1e-9 up, -1e-9 down.
+    tie: where rounding to the nearest meets a half, which arithmetic of the last digit decides: per axis
+         1e-9 for up, -1e-9 for down.
     """
     target = np.array([own if wanted is None else wanted for own, wanted in zip(spacing, target, strict=True)])
     sizes = np.round(np.array(array.shape) * spacing / target).astype(int)
@@ -30,7 +31,7 @@ def resample(array, spacing, direction, target, label, tie=0.0):
         inside = (at >= -0.5) & (at < n - 0.5)
         rows = np.moveaxis(result, axis, 0)
         if label:
-            read = rows[np.clip(np.floor(at + 0.5 + tie).astype(int), 0, n - 1)]
+            read = rows[np.clip(np.floor(at + 0.5 + tie[axis]).astype(int), 0, n - 1)]
         else:
             at = np.clip(at, 0, n - 1)
             low = np.minimum(np.floor(at).astype(int), max(n - 2, 0))
@@ -60,7 +61,7 @@ def to_uint8(array):
     return ((clamped - low) / (high - low) * 255).astype(np.uint8)
 
 
-def arrays(view, images, masks, mapping, tie=0.0):
+def arrays(view, images, masks, mapping, tie=(0.0, 0.0, 0.0)):
     """Expected arrays: images and masks are (array, spacing, direction) by phase; mapping raw value -> ours."""
     target, size = GRIDS[view]
     found = {}

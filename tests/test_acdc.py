@@ -200,11 +200,13 @@ def test_a_real_patient(tmp_path):
     assert 40 < study.attributes["lv_edv_ml"] < 400 and 5 < study.attributes["lv_ef_percent"] < 85
     _, ed, es, ed_mask, es_mask = map(expected.load, subject.files)
     parts = {"ed": ed, "es": es}, {"ed": ed_mask, "es": es_mask}
-    down, up = (expected.arrays("sax", *parts, SAME, tie) for tie in (-1e-9, 1e-9))
+    ways = [expected.arrays("sax", *parts, SAME, (x, y, 0.0)) for x in (-1e-9, 1e-9) for y in (-1e-9, 1e-9)]
     release = acdc.release(subject)
     release.images.pop("patient110_sax_t")
-    for name in ("ed_gt", "es_gt"):  # 1 mm voxels fall on halves of 1.5625 mm ones: either neighbour is right there
-        given = sitk.GetArrayFromImage(release.images[f"patient110_sax_{name}"]).T
-        assert 0 < (down[name] != up[name]).mean() < 1e-3
-        up[name] = np.where(given == down[name], down[name], up[name])
-    expected.check(release, "patient110_sax_", up)
+    given = {name: sitk.GetArrayFromImage(release.images[f"patient110_sax_{name}"]).T for name in ("ed_gt", "es_gt")}
+    # 1 mm voxels fall on halves of 1.5625 mm ones: either neighbour is right there, which can move the crop by a voxel.
+    ways.sort(key=lambda way: np.mean(way["ed_gt"] != given["ed_gt"]))
+    for name, array in given.items():
+        assert np.mean(ways[0][name] != array) < 1e-4
+        assert np.any([array == way[name] for way in ways], axis=0).all()
+    expected.check(release, "patient110_sax_", ways[0] | given)

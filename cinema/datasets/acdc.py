@@ -101,7 +101,7 @@ def read(subject):
         raise ValueError(f"{cine.name} has shape {image.shape}; it must be (x, y, z, t)")
     where = [subject.details[phase] - 1 for phase in ("ed", "es")]  # counted from 1 in file names and Info.cfg
     if max(where) >= image.shape[3]:
-        raise ValueError(f"{cine.name} has {image.shape[3]} frames; Info.cfg names ED {where[0] + 1}, ES {where[1] + 1}")
+        raise ValueError(f"{cine.name} has {image.shape[3]} frames; Info.cfg names frame {max(where) + 1}")
     mapping, stills, labels = files.label_map(card(NAME)), [], []
     for frame, mask in zip(frames, (ed_mask, es_mask), strict=True):
         stills.append(files.volume(frame))

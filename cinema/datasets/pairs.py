@@ -14,7 +14,9 @@ def absent(paths):
     """One line that names the first of `paths` that is no file; None if all are there."""
     missing = [path for path in paths if not path.is_file()]
     more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-    return f"{missing[0].name} is missing{more} in {missing[0].parent.name}; unpack the archive again" if missing else None
+    if not missing:
+        return None
+    return f"{missing[0].name} is missing{more} in {missing[0].parent.name}; unpack the archive again"
 
 
 def known(attributes):

@@ -10,7 +10,8 @@ FRAMES, ROLLED = 8, 3  # the cine starts somewhere in the cycle, so that ED is n
 CONFIG_FAULTS = {
     "no key": lambda text: text.replace("ES:", "End systole:"), "no group": lambda text: text.replace("Group:", ""),
     "beyond": lambda text: text.replace("NbFrame: 8", "NbFrame: 2"),
-    "no number": lambda text: text.replace("Height: ", "Height: tall "), "zero": lambda text: text.replace("ED: ", "ED: 0\nwas: "),
+    "no number": lambda text: text.replace("Height: ", "Height: tall "),
+    "zero": lambda text: text.replace("ED: ", "ED: 0\nwas: "),
     "empty": lambda text: "", "height": lambda text: text.replace("Height: 1", "Height: -1"),
 }
 

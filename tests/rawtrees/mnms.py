@@ -18,7 +18,8 @@ def build(folder, n=6, seed=0, faults=(), grid=None):
     folder without a row; returns {"ids", "bad", "studies", "frames", "raw"}.
 
     faults: one more code of Testing for each: pairs.damage, "beyond", "no number" and "off by one" (frames of the
-            table), "twice" (two folders), "two rows", "3D". bad: code -> fault. frames: code -> (ED, ES), counted from 0.
+            table), "twice" (two folders), "two rows", "3D". bad: code -> fault.
+    frames: code -> (ED, ES), counted from 0.
     """
     root, rows, studies, frames, bad = folder / "OpenDataset", [], {}, {}, {}
     found = hearts("mnms", n, seed, FRAMES, grid or pairs.GRID)

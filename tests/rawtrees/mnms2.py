@@ -49,10 +49,10 @@ def subject(home, study, k):
     """Write one folder; a cine, as delivered, lies beside the eight files and is not used."""
     for name, short in (("sax", "SA"), ("lax_4c", "LA")):
         view = study.views[name]
-        image = pairs.scanner_grey(view.image, k)
+        image, masks = pairs.scanner_grey(view.image, k), pairs.SWAPPED[view.labels]
         for frame, phase in enumerate(("ED", "ES")):
             pairs.store(home / f"{home.name}_{short}_{phase}.nii.gz", image[..., frame], view.affine)
-            pairs.store(home / f"{home.name}_{short}_{phase}_gt.nii.gz", pairs.SWAPPED[view.label_at(frame)], view.affine)
+            pairs.store(home / f"{home.name}_{short}_{phase}_gt.nii.gz", masks[..., frame], view.affine)
         (home / f"{home.name}_{short}_CINE.nii.gz").write_bytes(b"not opened")
 
 
