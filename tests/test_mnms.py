@@ -19,8 +19,8 @@ FAULTS = {
     "no image": "_sa.nii.gz is missing", "no mask": "_sa_gt.nii.gz is missing", "truncated": "no readable NIfTI",
     "truncated mask": "_gt.nii.gz is no readable NIfTI", "not an image": "no readable NIfTI", "label": "label 7",
     "spacing": "mixed spacing", "shape": "not on the grid", "shifted": "not on the grid", "no heart": "has no LV",
-    "beyond": "ES 40 of the table", "no number": "ES is '?'", "off by one": "has no LV",
-    "twice": "is in Validation and",
+    "beyond": "ES 40 of the table", "no number": "ES is '?'", "infinite": "ES is 'inf'",
+    "half": "ES is '2.5'", "same": "are both frame", "off by one": "has no LV", "twice": "is in Validation and",
     "two rows": "has 2 rows", "3D": "must be (x, y, z, t)", "no files": "is in none of Training/Labeled",
     "unlabelled": "unlabelled", "no row": "no row in"}
 COLUMNS = ["pid", "pathology", "vendor_name", "vendor", "center", "ed_index", "es_index", "age", "sex", "height",

@@ -70,8 +70,8 @@ def _subject(folder, info, split):
                          if info else f"{path.name} is missing or empty; unpack the archive again")
     ed, es, count = (int(_positive(path, info, key)) for key in ("ED", "ES", "NbFrame"))
     height_cm, weight_kg = (_positive(path, info, key) for key in ("Height", "Weight"))
-    if max(ed, es) > count:
-        raise ValueError(f"{path.name}: ED {ed}, ES {es} of {count} frames; they must be 1 to NbFrame")
+    if max(ed, es) > count or ed == es:
+        raise ValueError(f"{path.name}: ED {ed}, ES {es} of {count} frames; they must be two of 1 to NbFrame")
     frames = [folder / f"{folder.name}_frame{number:02d}.nii.gz" for number in (ed, es)]
     masks = [path.with_name(path.name.replace(".nii.gz", "_gt.nii.gz")) for path in frames]
     paths = (folder / f"{folder.name}_4d.nii.gz", *frames, *masks)
@@ -88,15 +88,16 @@ def _positive(path, info, key):
         value = float(info[key])
     except ValueError:
         value = 0.0
-    if not value > 0:
+    if not 0 < value < float("inf"):
         raise ValueError(f"{path.name}: {key} is {info[key]!r}; it must be a positive number")
     return value
 
 
 def read(subject):
-    """The cine with labels at ED and ES. The frame files, on which the labels were drawn, count at these frames."""
+    """The cine with labels at ED and ES. The frame files, on which the labels were drawn, give these frames and
+    the place in space."""
     cine, *frames, ed_mask, es_mask = subject.files
-    image, affine = files.volume(cine)
+    image, _ = files.volume(cine)
     if image.ndim != 4:
         raise ValueError(f"{cine.name} has shape {image.shape}; it must be (x, y, z, t)")
     where = [subject.details[phase] - 1 for phase in ("ed", "es")]  # counted from 1 in file names and Info.cfg
@@ -105,14 +106,16 @@ def read(subject):
     mapping, stills, labels = files.label_map(card(NAME)), [], []
     for frame, mask in zip(frames, (ed_mask, es_mask), strict=True):
         stills.append(files.volume(frame))
-        files.check_grid(*stills[-1], (image, affine), frame.name)
+        files.check_grid(*stills[-1], stills[0], frame.name)
+        if stills[-1][0].shape != image.shape[:3]:
+            raise ValueError(f"{frame.name} has shape {stills[-1][0].shape}, the cine {image.shape}; they must agree")
         labels.append(files.labels(mask, mapping, stills[-1]))
         pairs.check_heart(labels[-1], mask.name)
     image = np.array(image, np.result_type(image, *(still for still, _ in stills)))
     for index, (still, _) in zip(where, stills, strict=True):
         image[..., index] = still
     order = np.argsort(where)
-    view = View(image, affine, np.stack([labels[i] for i in order], axis=-1), tuple(where[i] for i in order))
+    view = View(image, stills[0][1], np.stack([labels[i] for i in order], axis=-1), tuple(where[i] for i in order))
     volumes = files.volumes(*labels, view.spacing_mm)
     return Study(subject.id, NAME, {"sax": view}, subject.attributes | volumes, ed_frame=where[0], es_frame=where[1])
 

@@ -60,6 +60,8 @@ def _subject(root, code, rows, homes):
     if reason:
         raise FileNotFoundError(reason)
     details = {"ed": _frame(row, "ED"), "es": _frame(row, "ES")}
+    if details["ed"] == details["es"]:
+        raise ValueError(f"ED and ES are both frame {details['ed']} in {TABLE}; they must differ")
     attributes = {ours: row[theirs] for theirs, ours in COLUMNS.items()}
     attributes |= {name: float(pd.to_numeric(attributes[name], errors="coerce")) for name in NUMBERS}
     details["vendor_letter"] = attributes.pop("vendor_letter")
@@ -69,8 +71,8 @@ def _subject(root, code, rows, homes):
 
 
 def _frame(row, phase):
-    value = pd.to_numeric(row[phase], errors="coerce")
-    if not (value >= 0 and value == int(value)):
+    value = float(pd.to_numeric(row[phase], errors="coerce"))
+    if not (value >= 0 and value.is_integer()):
         raise ValueError(f"{phase} is {row[phase]!r} in {TABLE}; it must be a frame number, counted from 0")
     return int(value)
 

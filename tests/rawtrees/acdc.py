@@ -12,7 +12,8 @@ CONFIG_FAULTS = {
     "beyond": lambda text: text.replace("NbFrame: 8", "NbFrame: 2"),
     "no number": lambda text: text.replace("Height: ", "Height: tall "),
     "zero": lambda text: text.replace("ED: ", "ED: 0\nwas: "),
-    "empty": lambda text: "", "height": lambda text: text.replace("Height: 1", "Height: -1"),
+    "same": lambda text: text.replace("ED: ", "ED: 2\nwas: ").replace("ES: ", "ES: 2\nwas: "),
+    "infinite": lambda text: text.replace("NbFrame: ", "NbFrame: inf\nwas: "), "empty": lambda text: "", "height": lambda text: text.replace("Height: 1", "Height: -1"),
 }
 
 
@@ -20,7 +21,8 @@ def build(folder, n=6, seed=0, faults=(), grid=None):
     """Write n patients, every sixth in testing; returns {"ids", "bad", "studies", "frames", "raw"}.
 
     faults: one more patient of testing for each, spoilt so (pairs.damage, CONFIG_FAULTS,
-            "no config", "twice" (in training, too), "no cine" (one frame), "short cine" (2 frames)). bad: id -> fault.
+            "no config", "twice" (in training, too), "no cine" (one frame), "short cine" (2 frames),
+            "other cine" (fewer slices)). bad: id -> fault.
     studies: id -> the virtual study whose labels are in the files; frames: id -> (ED, ES), counted from 1.
     """
     root, studies, frames, bad = folder / "database", {}, {}, {}
@@ -76,9 +78,11 @@ def spoil(home, fault, ed):
         config.unlink()
     elif fault == "no cine":
         (home / f"{home.name}_4d.nii.gz").write_bytes(frame.read_bytes())
-    elif fault == "short cine":
+    elif fault in ("short cine", "other cine"):
         path = home / f"{home.name}_4d.nii.gz"
         cine = nib.load(path)
-        nib.save(nib.Nifti1Image(np.asarray(cine.dataobj)[..., :2], cine.affine, cine.header), path)
+        array = np.asarray(cine.dataobj)
+        array = array[..., :2] if fault == "short cine" else array[:, :, 1:]
+        nib.save(nib.Nifti1Image(array, cine.affine, cine.header), path)
     elif fault != "twice":
         pairs.damage(fault, frame, frame.with_name(frame.name.replace(".nii.gz", "_gt.nii.gz")))

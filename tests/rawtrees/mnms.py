@@ -10,6 +10,7 @@ FRAMES = 6
 CODES = ("A0S9V9", "A1D9Z7", "A2C0I1", "B3D0N1", "C6E0F9", "D1J5P6")
 PLACES = ("Training/Labeled", "Training/Labeled", "Training/Labeled", "Training/Labeled", "Validation", "Testing")
 LETTERS = {"Siemens": "A", "Philips": "B", "GE": "C", "Canon": "D"}
+ES_FAULTS = {"beyond": 40, "no number": "?", "infinite": "inf", "half": 2.5, "same": None}
 HEAD = ",External code,VendorName,Vendor,Centre,ED,ES,Age,Pathology,Sex,Height,Weight"
 
 
@@ -17,8 +18,8 @@ def build(folder, n=6, seed=0, faults=(), grid=None):
     """Write n codes (4 labelled, 1 validation, 1 test, and so on) and a row without files, one of the unlabelled, a
     folder without a row; returns {"ids", "bad", "studies", "frames", "raw"}.
 
-    faults: one more code of Testing for each: pairs.damage, "beyond", "no number" and "off by one" (frames of the
-            table), "twice" (two folders), "two rows", "3D". bad: code -> fault.
+    faults: one more code of Testing for each: pairs.damage, ES_FAULTS and "off by one" (frames of the table),
+            "twice" (two folders), "two rows", "3D". bad: code -> fault.
     frames: code -> (ED, ES), counted from 0.
     """
     root, rows, studies, frames, bad = folder / "OpenDataset", [], {}, {}, {}
@@ -36,8 +37,8 @@ def build(folder, n=6, seed=0, faults=(), grid=None):
             subject(root / "Validation" / code, found[0], 0)
         elif fault == "two rows":
             rows.append(row(90 + k, code, found[0], ed, es))
-        elif fault in ("beyond", "no number"):
-            es = 40 if fault == "beyond" else "?"
+        elif fault in ES_FAULTS:
+            es = ES_FAULTS[fault] if fault != "same" else ed
         elif fault == "off by one":
             ed, es = ed + 1, es + 1
         elif fault == "3D":
