@@ -107,6 +107,7 @@ def setting(task, name):
     classes = CLASSES.get((task, dataset), ())
     frames = {"segmentation": "labelled", "pretraining": "random"}.get(kind, "ed_es")
     frames = "landmarks" if kind.startswith("landmark") else "channels" if dataset in ORDER else frames
+    frames = "all" if dataset in EVALUATION_ONLY else frames
     outputs = {"segmentation": len(ORDER.get(dataset, LABELS)), "classification": len(classes), "regression": 1,
                "landmark_heatmap": 3, "landmark_coordinate": 6, "pretraining": 0}[kind]
     channels = 2 if frames == "ed_es" else SEQUENCES.get(dataset, 1)

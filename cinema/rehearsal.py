@@ -25,8 +25,8 @@ def rehearse(task, name, profile="paper", data_root=None, model="cinema", like_r
         counts = {split: len(rows) for split, rows in planned.tables.items()}
         lines.append("data: " + ", ".join(f"{n} {split}" for split, n in counts.items())
                      + f" studies, {planned.left_out} left out")
-        first = planned.data(next(iter(planned.tables.values())))
-        item, n_items = first[0], len(planned.data(planned.tables["train"])) if "train" in planned.tables else 0
+        items = planned.data(planned.tables.get("train", next(iter(planned.tables.values()))), training=True)
+        item, n_items = items[0], len(items)
     except FileNotFoundError as error:
         planned = finetune.Plan(setting, profile, model, like_release, seed, {}, 0, (0.0, 1.0))
         counts = card(setting.dataset).counts
