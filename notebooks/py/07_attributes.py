@@ -21,12 +21,13 @@
 # **Claims.** C14: sex and vendor can be told. C15: age and BMI can be estimated. No numbers of the paper were found.
 #
 # **Time.** Half a minute in the `ci` profile and a minute or two in the `laptop` profile on two cores. The
-# profile `paper` means the published classifiers on real studies, and is refused below with what it would take.
+# profile `paper` means the published classifiers on real studies, and is refused for virtual ones. With `--data acdc`,
+# `mnms` or `mnms2` the part "On patients" takes the place of the virtual cohorts.
 #
 # That a network can tell somebody's sex is no use to a clinic. It is a warning: whatever can be read, a model may lean
 # on. A model that knows the vendor can use it as a stand-in for the hospital, and the hospital as a stand-in for the
-# disease. So the second half of the page asks *where* the information lies. Everyone here is virtual, and the exact
-# heart, body and scanner of each is known, so that every answer has a ceiling.
+# disease. So the second half of the page asks *where* the information lies. Everyone here is virtual unless a data
+# set is named, and the exact heart, body and scanner of each is known, so that every answer has a ceiling.
 
 # %% tags=["parameters"]
 profile = "laptop"
@@ -45,34 +46,39 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
-from IPython.display import Code, Markdown
+from IPython.display import Code, Markdown, display
 
 # %%
-from cinema import compare, detection, diagnosis, imaging, occlusion, presets, probes, results, stats
+from cinema import compare, contrast, detection, diagnosis, few, imaging, occlusion, presets, probes, real_attributes
+from cinema import results, stats
+from cinema.datasets import prepared
 from cinema.models import ResNet3d
+from cinema.patients import work_folder
 from cinema.phantom import cohort
 from cinema.plots import agreement, classification, comparisons, images, style
 from cinema.reader import FOLDER
 from cinema.study import load_study, study_paths, study_table
-from cinema.tasks import regression
+from cinema.tasks import published, regression
 from cinema.tasks.classification import TASK
+from cinema.terms import SMALL_GRID
 
 warnings.filterwarnings("ignore", "The least populated class")  # a vendor of four patients, in the ci profile
 
 # %%
-if profile == "paper" or data != "virtual":
-    raise ValueError(f"profile {profile!r} with data {data!r}: the published set-up needs the studies of ACDC, M&Ms "
-                     "and M&Ms-2 and a GPU for days; run this notebook with ci or laptop on virtual data")
+if profile == "paper" and data == "virtual":
+    raise ValueError(f"profile {profile!r} with data {data!r}: the published networks are for real studies; name one "
+                     "of acdc, mnms, mnms2, or run this notebook with ci or laptop on virtual data")
 n_jobs = torch.get_num_threads()
 torch.set_num_threads(1)
-results.begin("07_attributes", out)
+results.begin("07_attributes", out, data)
 save, rng = partial(style.save, out=out, seed=seed), np.random.default_rng(seed)
-work = Path(data_root) / "work" / profile
+work = work_folder(data_root, profile, data)
 own = work / f"07_seed{seed}"
 shutil.rmtree(own, ignore_errors=True)
 
-# %% [markdown]
+# %% [markdown] tags=["virtual"]
 # ## What is read, and by whom
 #
 # As in the paper, sex, vendor and age come from the cohort that imitates M&Ms, vendor also from the one that imitates
@@ -82,7 +88,7 @@ shutil.rmtree(own, ignore_errors=True)
 # ridge regression on top. Five folds of patients; nobody is predicted by a probe that was fitted with them. So every
 # patient of a cohort is a test patient once. Beside it stands a small **ResNet** trained end to end, for sex and age.
 
-# %%
+# %% tags=["virtual"]
 people = {role: study_table(work / f"cohort_{role}_seed{seed}") for role in ("acdc", "mnms", "mnms2")}
 x = {role: imaging.features(work / f"cohort_{role}_seed{seed}", n_jobs, ("sax",)).loc[table["id"]].to_numpy()
      for role, table in people.items()}
@@ -90,12 +96,12 @@ male = {role: (table["sex"] == "M").to_numpy(int) for role, table in people.item
 age, bmi = people["mnms"]["age_years"].to_numpy(), people["acdc"]["bmi_kg_m2"].to_numpy()
 Code(inspect.getsource(probes.predicted_number), language="python")
 
-# %% [markdown]
+# %% [markdown] tags=["virtual"]
 # A class with more than two values is read by one probe a class, each answering yes or no; the scores are compared
 # with the area under the ROC curve of one class against all others, averaged over classes (macro AUC).
 
 
-# %%
+# %% tags=["virtual"]
 def vendor_auc(features, role):
     """Macro AUC of the vendor from features of a cohort."""
     vendors = people[role]["vendor"].to_numpy()
@@ -108,7 +114,7 @@ def error(predicted, true):
     return stats.bca(np.abs(predicted - true), np.mean, rng)
 
 
-# %%
+# %% tags=["virtual"]
 sex_score = probes.predicted_number(x["mnms"], male["mnms"], seed)
 read = {"age": probes.predicted_number(x["mnms"], age, seed), "BMI": probes.predicted_number(x["acdc"], bmi, seed)}
 found = {"sex": diagnosis.auc(male["mnms"], sex_score), "vendor": vendor_auc(x["mnms"], "mnms"),
@@ -119,7 +125,7 @@ for name, estimate in found.items():
     what, unit = {"age": ("mae", "years"), "BMI": ("mae", "kg/m2")}.get(name, ("auc", ""))
     results.record(f"07_{key}_{what}_frozen", *estimate, unit=unit, claim="C15" if unit else "C14")
 
-# %% [markdown]
+# %% [markdown] tags=["virtual"]
 # ### Floor and ceiling
 #
 # *What is good?* The floor is an answer without an image: AUC 0.5, or the mean of everybody. The ceiling is an answer
@@ -128,7 +134,7 @@ for name, estimate in found.items():
 # forest on the exact protocol. What is missing up to the ceiling the features lost; what is missing from the ceiling to
 # perfection is not in the heart or the protocol at all.
 
-# %%
+# %% tags=["virtual"]
 n_others = 300 if profile == "ci" else 2000
 others = [cohort.person("mnms", i, seed + 7) for i in range(n_others)]
 these = [cohort.person("mnms", i, seed) for i in range(len(people["mnms"]))]
@@ -136,7 +142,7 @@ forest_scores = partial(detection.by_forest, others=others, people=these, seed=s
 Code(inspect.getsource(detection.visible) + inspect.getsource(detection.by_forest), language="python")
 
 
-# %%
+# %% tags=["virtual"]
 scan = partial(detection.acquired, names=detection.PROTOCOL)
 vendors = np.unique(people["mnms"]["vendor"], return_inverse=True)[1]
 ceiling = {"sex": diagnosis.auc(male["mnms"], forest_scores(detection.visible, "sex")[:, 1]),
@@ -149,7 +155,7 @@ for name, estimate in ceiling.items():
 for name, bound in bounds.items():
     results.record(f"07_{name.lower()}_mae_ceiling", bound["mae"], n=3000, claim="C15")
 
-# %%
+# %% tags=["virtual"]
 true = {"age": age, "BMI": bmi}
 guess = {name: error(np.full(len(values), values.mean()), values) for name, values in true.items()}
 saved = {name: stats.paired_difference(np.abs(read[name] - v), np.abs(v.mean() - v), rng) for name, v in true.items()}
@@ -161,7 +167,7 @@ for ax, (name, unit) in zip(axes, (("age", "years"), ("BMI", "kg/m²"))):
     agreement.scatter(ax, true[name], read[name], name, unit)
 save(fig, "07_age_bmi")
 
-# %%
+# %% tags=["virtual"]
 vendor_read = detection.one_against_rest(x["mnms"], people["mnms"]["vendor"], seed).argmax(1)
 fig, (left, right) = style.figure(columns=2, height=3.0, cols=2)
 classification.roc(left, male["mnms"], {"frozen features": sex_score, "exact heart and body":
@@ -170,7 +176,7 @@ names = list(np.unique(people["mnms"]["vendor"]))
 classification.confusion(right, vendors, vendor_read, names)
 save(fig, "07_sex_vendor")
 
-# %%
+# %% tags=["virtual"]
 majority = {"sex": max(male["mnms"].mean(), 1 - male["mnms"].mean()),
             "vendor": np.bincount(vendors).max() / len(vendors)}
 right = {"sex": np.mean((sex_score > 0.5) == male["mnms"]),
@@ -186,7 +192,7 @@ Markdown("*Reading.* " + " ".join(
     f"{bounds[name]['mae']:.1f}; beside the guess {saved[name].text(2)}." for name in bounds) + f" Vendor in the third "
     f"cohort: {found['vendor, M&Ms-2'].text(2)}.")
 
-# %% [markdown]
+# %% [markdown] tags=["virtual"]
 # In the left panel of the last figure the second curve has seen no image: it is told the exact heart and body. In the
 # right panel a row is a true vendor, and what stands beside the diagonal was taken for another. Rare vendors are taken
 # for frequent ones, since the probe weighs every patient alike.
@@ -200,7 +206,7 @@ Markdown("*Reading.* " + " ".join(
 # rest, once for sex and once for age, and compared with the frozen features on the same test patients. (Its training
 # set is smaller than the folds' by a sixth.) Learning rate and length were set once, not searched; one seed.
 
-# %%
+# %% tags=["virtual"]
 table = people["mnms"]
 split = cohort.split(table, (("train", 0.55), ("val", 0.15), ("test", 0.3)), seed=seed).to_numpy()
 of = {name: tuple(table["path"][split == name]) for name in ("train", "val", "test")}
@@ -213,7 +219,7 @@ tasks = {"sex": (2, TASK, partial(detection.pairs, classes=("F", "M"), attribute
 runs = [plan(compare.Arm(f"ResNet {name}", partial(ResNet3d, 10, 2, n, (16, 32, 64, 128)), standard, None, config),
              task=task, data=loader) for name, (n, task, loader) in tasks.items()]
 
-# %%
+# %% tags=["virtual"]
 _, scores = compare.train_all(runs, n_jobs)
 test = split == "test"
 by_arm = {name: rows.set_index("study").loc[table["id"][test]] for name, rows in scores.groupby("arm")}
@@ -229,14 +235,14 @@ results.record("07_age_mae_difference", *age_gap, unit="years", claim="C15")
 Markdown(f"*Reading.* Frozen CineMA minus ResNet, same test patients: AUC of sex {sex_gap.text(2)}, error of age "
          f"{age_gap.text(1, ' years')}. An interval across zero leaves the order open.")
 
-# %% [markdown]
+# %% [markdown] tags=["virtual"]
 # ## A control that must fail
 #
 # *Could such numbers come from nothing?* With more features than patients, a careless analysis finds anything. The
 # sexes and ages are dealt out anew among the patients, and everything is repeated. The AUC must then scatter about 0.5,
 # and age must be read no better than by the mean.
 
-# %%
+# %% tags=["virtual"]
 n_shuffles = 4 if profile == "ci" else 20
 orders = [rng.permutation(len(age)) for _ in range(n_shuffles)]
 chance = np.array([diagnosis.auc(male["mnms"][o], probes.predicted_number(x["mnms"], male["mnms"][o], seed)).value
@@ -248,7 +254,7 @@ Markdown(f"*Reading.* {n_shuffles} shuffles: AUC {chance.mean():.2f} on average 
          f"{chance.max():.2f}), where the true labels gave {found['sex'].value:.2f}; age off by {lost.mean():.1f} "
          f"years, guessing the mean {guess['age'].value:.1f}.")
 
-# %% [markdown]
+# %% [markdown] tags=["virtual"]
 # ## Where does it lie?
 #
 # *Is it the heart?* Two ways to ask, which are often confused. **What could be read elsewhere**: hide a region from
@@ -259,7 +265,7 @@ Markdown(f"*Reading.* {n_shuffles} shuffles: AUC {chance.mean():.2f} on average 
 # only" hides the disc. Hidden voxels get the value of the cohort's mean image. The disc is the same for everybody: a
 # mask drawn round each heart would betray its size by its own outline, a leak that is easily built.
 
-# %%
+# %% tags=["virtual"]
 radius_mm = 50.0
 inner = occlusion.disc(radius_mm)
 paths = {role: study_paths(work / f"cohort_{role}_seed{seed}") for role in ("acdc", "mnms")}
@@ -270,7 +276,7 @@ parts = {"whole image": x, **{name: {role: masked[role][name] for role in paths}
 assert min(held.values()) > 0.75  # else "around only" would still show a good part of the heart
 results.record("07_heart_share_in_disc", float(np.mean(list(held.values()))), n=60)
 
-# %%
+# %% tags=["virtual"]
 where, by_region = {"sex": {}, "vendor": {}}, {"age": {}, "BMI": {}}
 for name, features in parts.items():
     where["sex"][name] = diagnosis.auc(male["mnms"], probes.predicted_number(features["mnms"], male["mnms"], seed))
@@ -283,7 +289,7 @@ for what, row in (where | by_region).items():
         key = f"07_{what.lower()}_{name.replace(' ', '_')}"
         results.record(key, *estimate, claim="C14" if what in where else "C15")
 
-# %%
+# %% tags=["virtual"]
 fig, (left, right) = style.figure(columns=2, height=2.7, cols=2)
 comparisons.trends(left, where, "Part of the image", "AUC", joined=False)
 comparisons.trends(right, by_region, "Part of the image", "Error relative to guessing the mean", joined=False)
@@ -292,7 +298,7 @@ for ax, level in ((left, 0.5), (right, 1.0)):
     ax.legend(loc="best")
 save(fig, "07_regions")
 
-# %%
+# %% tags=["virtual"]
 Markdown(f"*Reading.* The disc of {radius_mm:.0f} mm holds {100 * np.mean(list(held.values())):.0f} % of all heart "
          "voxels. " + " ".join(f"{what.capitalize()}: " + ", ".join(
              f"{name} {e.text(2)}" for name, e in row.items()) + "." for what, row in where.items()) +
@@ -300,7 +306,7 @@ Markdown(f"*Reading.* The disc of {radius_mm:.0f} mm holds {100 * np.mean(list(h
              f"{name} {e.text(2)}" for name, e in row.items()) + "." for what, row in by_region.items()) +
          " Where 'around only' does as well as 'heart only', a model of hearts need not look at the heart.")
 
-# %% [markdown]
+# %% [markdown] tags=["virtual"]
 # ### What the probe leans on
 #
 # Now the latter: probes fitted on one part of the patients; others are tested, and a square window of the image is
@@ -313,7 +319,7 @@ Markdown(f"*Reading.* The disc of {radius_mm:.0f} mm holds {100 * np.mean(list(h
 # Whether a map is flat or peaked depends on the probe as well. A ridge regression on hundreds of features spreads its
 # trust over all of them, so that no single window can move the answer far; a trained network could be more brittle.
 
-# %%
+# %% tags=["virtual"]
 edge, n_shown = (32, 6) if profile == "ci" else (16, 40)
 tiles = occlusion.windows(edge)
 flat = tiles.reshape(-1, *tiles.shape[2:])
@@ -322,7 +328,7 @@ answers = {"sex": ("mnms", male["mnms"]), "age": ("mnms", age), "BMI": ("acdc", 
 hidden = {role: occlusion.features(paths[role][:n_shown], flat, n_jobs) for role in paths}
 
 
-# %%
+# %% tags=["virtual"]
 def leaning(role, values):
     """(windows, patients): how far each answer moves when a window is hidden, in SD of the answers."""
     probe = probes.ridge().fit(x[role][n_shown:], values[n_shown:])
@@ -336,7 +342,7 @@ top = {name: int(rows.mean(axis=1).argmax()) for name, rows in moved.items()}
 for name, rows in moved.items():
     results.record(f"07_leaning_{name.lower().replace(' ', '_')}", *stats.bca(rows[top[name]], np.mean, rng), unit="SD")
 
-# %%
+# %% tags=["virtual"]
 fig, axes = style.figure(columns=2, height=2.3, cols=4)
 limit = max(rows.mean(axis=1).max() for rows in moved.values())
 mean_image = np.mean([load_study(p, ["sax"], [0]).views["sax"].image[:, :, 3, 0] for p in paths["mnms"][:40]], axis=0)
@@ -348,7 +354,7 @@ for ax, (name, rows) in zip(axes, moved.items()):
 fig.colorbar(shown, ax=axes, shrink=0.7, label="Mean change of answer (SD)")
 save(fig, "07_occlusion")
 
-# %%
+# %% tags=["virtual"]
 outside = [not (mask & occlusion.disc(30.0)).any() for mask in flat]
 share = {name: rows.mean(axis=1)[outside].sum() / rows.mean(axis=1).sum() for name, rows in moved.items()}
 for name, value in share.items():
@@ -358,7 +364,7 @@ Markdown(f"*Reading.* Share of all movement that falls to windows which do not t
          ". Strongest single window: " + "; ".join(
              f"{name} {stats.bca(rows[top[name]], np.mean, rng).text(2, ' SD')}" for name, rows in moved.items()) + ".")
 
-# %% [markdown]
+# %% [markdown] tags=["virtual"]
 # ## Which cue gives the scanner away?
 #
 # *How is the vendor told, if not by anatomy?* A reader that knows no anatomy gets three kinds of numbers of an image:
@@ -366,7 +372,7 @@ Markdown(f"*Reading.* Share of all movement that falls to windows which do not t
 # differences (**noise**), and the power in rings of spatial frequency (**spectrum**: sharpness, set by
 # filters). On the other side stands the exact protocol, one quantity at a time.
 
-# %%
+# %% tags=["virtual"]
 plain = occlusion.statistics(paths["mnms"])
 kinds = ("histogram", "noise", "spectrum")
 cues = {kind: vendor_auc(plain.filter(regex=f"^{kind}").to_numpy(), "mnms") for kind in kinds}
@@ -376,7 +382,7 @@ exact = {name: diagnosis.macro_auc(vendors, forest_scores(partial(scan, names=(n
 for name, estimate in (cues | {f"exact {key}": value for key, value in exact.items()}).items():
     results.record(f"07_vendor_cue_{name.replace(' ', '_')}", *estimate, claim="C14")
 
-# %%
+# %% tags=["virtual"]
 fig, axes = style.figure(columns=2, height=2.9, cols=2, sharey=True)
 for ax, row, words in zip(axes, (cues, exact), ("Read from the image", "Known exactly")):
     comparisons.trends(ax, {"vendor": row}, words, "Macro AUC of the vendor", joined=False)
@@ -385,12 +391,119 @@ for ax, row, words in zip(axes, (cues, exact), ("Read from the image", "Known ex
     ax.tick_params(axis="x", rotation=30)
 save(fig, "07_vendor_cues")
 
-# %%
+# %% tags=["virtual"]
 best = max(exact, key=lambda name: exact[name].value if name != "whole protocol" else 0)
 Markdown("*Reading.* Without any anatomy: " + ", ".join(f"{k} {cues[k].text(2)}" for k in (*kinds, "all three")) +
          f"; frozen features {cues['frozen features'].text(2)}. Of the exact protocol, {best} alone gives "
          f"{exact[best].text(2)}. If statistics without anatomy do as well as the features, harmonising intensities is "
          "where to begin; if they do not, what is left is texture, and no histogram matching will remove it.")
+
+# %% [markdown]
+# ## On patients
+#
+# *And in people?* ACDC, M&Ms and M&Ms-2 tell some of sex, vendor, age and body size. Whoever holds one of them gets
+# this part with `python3 -m cinema prepare mnms RAW` and `python3 -m cinema reproduce --only 07 --data mnms`; what
+# rests on exact hearts, bodies and protocols is then left out. What a set does not tell is said in its place.
+#
+# **How.** Frozen features of the shipped encoder and a ridge regression in folds, as above, over all patients of the
+# set, whatever their split: nobody is predicted by a probe that was fitted with them. Classes of fewer patients than
+# folds are left out. The floor is an answer without an image. *Published* networks are asked about the test patients of
+# their own set, where their weights are at hand.
+
+# %%
+if data == "virtual":
+    display(Markdown("*Only with real data:* what features tell of patients and scanners, from the whole image and "
+                     "from parts of it, for instance `python3 -m cinema reproduce --only 07 --data mnms`."))
+else:
+    everyone = prepared.studies(data, data_root)
+    small = prepared.on_grid(everyone, {"sax": SMALL_GRID["sax"]}, own / "small", n_jobs)
+    features = imaging.features(Path(small["path"].iloc[0]).parent, n_jobs, ("sax",)).loc[small["id"]].to_numpy()
+    told = {name: real_attributes.known(small, name) for name in real_attributes.ATTRIBUTES}
+    readable = [name for name, one in told.items() if not one.lacks]
+    display(Markdown("; ".join(f"{name}: {one.lacks or f'{len(one.values)} patients'}"
+                               for name, one in told.items()) + "."))
+
+# %%
+if data != "virtual":
+    answers = {name: real_attributes.read(features, told[name], name, seed) for name in readable}
+    reached = {name: {"frozen features": real_attributes.quality(answers[name], told[name], name, rng),
+                      real_attributes.FLOOR: real_attributes.floor(told[name], name, rng)} for name in readable}
+    source, device = published.source(data_root), "cuda" if torch.cuda.is_available() else "cpu"
+    tries = (0, 1, 2) if profile == "paper" else (0,)
+    for name, task in real_attributes.TASKS.items():
+        if source is None and real_attributes.offered(name, data):
+            display(Markdown(published.missing(task, f"{data}_sax")))
+        elif real_attributes.offered(name, data):
+            reached.setdefault(name, {})["published, test patients"] = real_attributes.by_published(
+                everyone, data, name, source, tries, rng, device)
+
+# %%
+if data != "virtual":
+    for name, row in reached.items():
+        what, unit = ("mae", real_attributes.UNITS[name]) if name in real_attributes.UNITS else ("auc", "")
+        for arm, estimate in row.items():
+            few.record(f"07_patients_{name.lower()}_{what}_{contrast.key(arm)}", estimate, unit=unit,
+                       claim="C15" if unit else "C14")
+    words = real_attributes.in_words(reached)
+    display(words if len(words) else Markdown("No attribute can be read in this set."))
+
+# %% [markdown]
+# Areas under the ROC curve of classes (one half is chance; over several classes the macro AUC), mean absolute errors of
+# numbers. The figure has the answers one by one: numbers against the true ones, classes as a confusion matrix. Real
+# sets mix what a virtual one keeps apart: a vendor comes with a hospital, a country, an age and a share of diseases. A
+# probe that tells the vendor may have read any of these, and one that tells the age may have read the disease.
+
+# %%
+if data != "virtual" and readable:
+    high, wide = (len(readable) + 1) // 2, min(2, len(readable))
+    fig, axes = style.figure(columns=2, height=2.7 * high, rows=high, cols=wide, squeeze=False)
+    for ax, name in zip(axes.flat, readable):
+        values = told[name].values
+        if name in real_attributes.UNITS:
+            agreement.scatter(ax, values, answers[name], name, real_attributes.UNITS[name])
+            continue
+        labels, numbers = np.unique(values, return_inverse=True)
+        classification.confusion(ax, numbers, answers[name].argmax(1), [label.split()[0] for label in labels])
+        ax.set_title(f"{name}, n = {len(values)}", fontsize=7, loc="left")
+    save(fig, "07_patients_answers")
+
+# %% [markdown]
+# ### From which part
+#
+# The same question as above: the disc about the middle of the image holds the heart. Features are computed anew with
+# all around it hidden, or with the disc hidden, and new probes fitted.
+
+# %%
+if data != "virtual" and readable:
+    round_heart = occlusion.disc(50.0)
+    hidden = dict(zip(("heart only", "around only"), occlusion.features(
+        small["path"].tolist(), [~round_heart, round_heart], n_jobs)))
+    by_part = {name: {"whole image": reached[name]["frozen features"]} | {
+        part: real_attributes.quality(real_attributes.read(seen, told[name], name, seed), told[name], name, rng)
+        for part, seen in hidden.items()} for name in readable}
+    for name, row in by_part.items():
+        for part, estimate in row.items():
+            unit = real_attributes.UNITS.get(name, "")
+            few.record(f"07_patients_{name.lower()}_{contrast.key(part)}", estimate, unit=unit,
+                       claim="C15" if unit else "C14")
+
+# %%
+if data != "virtual" and readable:
+    fig, axes = style.figure(columns=2, height=2.6, cols=len(readable), squeeze=False)
+    for ax, name in zip(axes.flat, readable):
+        unit = real_attributes.UNITS.get(name)
+        comparisons.trends(ax, {name: by_part[name]}, "", f"Mean |error| ({unit})" if unit else "AUC", joined=False)
+        ax.axhline(reached[name][real_attributes.FLOOR].value, color=style.GREY, lw=0.6, ls=":")
+        ax.set_title(f"{name}, n = {len(told[name].values)}; dotted: no image", fontsize=6, loc="left")
+        ax.tick_params(axis="x", rotation=25)
+    save(fig, "07_patients_regions")
+
+# %%
+if data != "virtual" and readable:
+    display(Markdown("*Reading.* " + " ".join(f"{name}: " + ", ".join(
+        f"{part} {few.text(e, 2)}" for part, e in row.items()) + "." for name, row in by_part.items()) +
+        " Of a scanner, what lies around the heart may tell as much as the heart: other fields of view, other chests "
+        "in another country, other ways to cut the picture. A probe does not say which."))
 
 # %% [markdown]
 # ## What this page could not settle
