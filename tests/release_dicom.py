@@ -13,7 +13,8 @@ TARGETS = {"sax": (1.0, 1.0, 10.0)}
 
 def arrays(series):
     """view -> uint8 (x, y, z, t) of {view: list of slices, each {file name: bytes}}; lax_2c, lax_4c, sax among them."""
-    placed = {view: _resampled(*volume(folders), TARGETS.get(view, (1.0, 1.0, None))) for view, folders in series.items()}
+    placed = {view: _resampled(*volume(folders), TARGETS.get(view, (1.0, 1.0, None)))
+              for view, folders in series.items()}
     normals = np.array([placed[view][2][:, 2] for view in ("lax_2c", "lax_4c", "sax")])
     origins = [placed[view][3] for view in ("lax_2c", "lax_4c", "sax")]
     centre = np.linalg.solve(normals, [n @ o for n, o in zip(normals, origins, strict=True)])
@@ -44,7 +45,8 @@ def volume(folders):
                 array[:, :, z, t] = ordered[t].pixel_array.T
             except (IndexError, ValueError):
                 array[:, :, z, t] = array[:, :, z, t - 1]
-    rounded = [np.float32(part).astype(float) for part in (spacing, np.stack([row, column, across], axis=1), positions[0])]
+    direction = np.stack([row, column, across], axis=1)
+    rounded = [np.float32(part).astype(float) for part in (spacing, direction, positions[0])]
     return array, *rounded
 
 

@@ -60,9 +60,9 @@ def _volumes(root, name):
         path = root / "solution.csv"
         table = files.table(path, ["Id", "Volume"])
         ids = table["Id"].astype(str).str.extract(r"^(\d+)_(Systole|Diastole)$")
-        if ids.isna().any(axis=None):
-            raise ValueError(f"{path}: Id {table['Id'][ids.isna().any(axis=1)].iloc[0]!r} is not like 701_Diastole; "
-                             "fetch the file again")
+        strange = table["Id"][ids.isna().any(axis=1)]
+        if len(strange):
+            raise ValueError(f"{path.name}: Id '{strange.iloc[0]}' is not like 701_Diastole; fetch the file again")
         table = table.assign(Id=ids[0], part=ids[1]).pivot_table("Volume", "Id", "part", aggfunc="mean")
         table = table.reindex(columns=["Systole", "Diastole"]).dropna().reset_index()
     else:

@@ -173,7 +173,7 @@ def _as_array(header, data, at, length):
 
 
 def _any(name, data):
-    """The same by pydicom, whatever the encoding; compressed pixels by SimpleITK."""
+    """The same by pydicom, whatever the encoding; pixels that it cannot decompress, by SimpleITK."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -181,13 +181,14 @@ def _any(name, data):
             header = {key: dataset[key].value for key in TAGS.values() if key in dataset}
     except Exception as error:  # pydicom raises whatever it likes; to the reader it is one damaged file
         raise ValueError(f"{name} is damaged or no DICOM file ({type(error).__name__})") from None
-    try:
-        syntax = dataset.file_meta.get("TransferSyntaxUID") if "file_meta" in dataset.__dict__ else None
-        if syntax is not None and syntax.is_compressed:
-            return {**header, "RescaleSlope": None, "RescaleIntercept": None}, _decompressed(data)
-        return header, dataset.pixel_array.reshape(int(dataset.Rows), int(dataset.Columns))
-    except Exception:  # decoders, too; a picture without pixels is a frame that is missing
-        return header, None
+    for pixels in (lambda: dataset.pixel_array, lambda: _decompressed(data)):
+        try:
+            found = pixels().reshape(int(dataset.Rows), int(dataset.Columns))
+        except Exception:  # decoders, too, raise whatever they like
+            header |= {"RescaleSlope": None, "RescaleIntercept": None}  # the second applies them itself
+            continue
+        return header, found
+    return header, None  # a picture without pixels is a frame that is missing
 
 
 def _decompressed(data):

@@ -122,15 +122,15 @@ def long_axis(found):
 
 
 def short_axis(found):
-    """(View, notes) of a stack; ValueError if its slices do not make one."""
+    """(View, notes) of the stack in planes given in the order of their numbers; ValueError if they do not make one."""
     members, notes = _alike(found)
     axes, first = members[0].axes, members[0].origin
     depths = np.array([(plane.origin - first) @ axes[2] for plane in members])
-    ranks = [plane.rank for plane in members]
+    ranks = [next(k for k, plane in enumerate(found) if plane is member) for member in members]
     if np.polyfit(depths, ranks, 1)[0] < 0:  # numbered against the normal: from base to apex, as a rule
-        depths, members = -depths[::-1], members[::-1]
+        depths, members, ranks = -depths[::-1], members[::-1], ranks[::-1]
         axes = axes * [[1], [1], [-1]]
-    if [plane.rank for plane in members] != sorted(ranks):
+    if ranks != sorted(ranks):
         notes.append("short-axis slices are not numbered in order; they were sorted by position")
     count = Counter(plane.declared for plane in members).most_common(1)[0][0]
     mended, slices, shifted = [], [], 0
@@ -185,7 +185,7 @@ def _same_grid(first, second):
 def _even(slices, depths):
     """((x, y, z, t) image, step, notes) of slices at sorted depths, on even places."""
     steps = np.diff(depths)
-    whole = np.abs(steps / steps.min() - np.round(steps / steps.min())).max() <= SAME_STEP  # slices are missing, no more
+    whole = np.abs(steps / steps.min() - np.round(steps / steps.min())).max() <= SAME_STEP  # only slices are missing
     step, gap = float(steps.min() if whole else np.median(steps)), float(steps.max())
     if gap > MAX_GAP_STEPS * step:
         raise ValueError(f"short-axis slices are {step:.1f} mm apart, but {gap:.1f} mm in one place; several slices "

@@ -92,7 +92,11 @@ def _image(volume, affine, seconds):
     carrier.header["pixdim"][4] = seconds or 1.0
     with tempfile.TemporaryDirectory() as folder:
         nib.save(carrier, Path(folder) / "carrier.nii")
-        frame = sitk.ReadImage(str(Path(folder) / "carrier.nii"))
+        try:
+            frame = sitk.ReadImage(str(Path(folder) / "carrier.nii"))
+        except RuntimeError:
+            raise ValueError("the second slice does not lie straight behind the first; SimpleITK refuses the release's "
+                             "image") from None
     image = sitk.GetImageFromArray(volume.transpose(3, 2, 1, 0), isVector=False)
     image.SetSpacing(frame.GetSpacing())
     image.SetOrigin(frame.GetOrigin())

@@ -100,7 +100,8 @@ def main():
         print(f"{part:16s} {np.median(seconds):6.3f} s a study ({min(seconds):.3f} to {max(seconds):.3f})")
     ours = sum(medians[part] for part in ("read", "standard grid", "write"))
     least = medians["floor: read"] + medians["floor: resample"]
-    print(f"prepare {1 / ours:.2f} studies a second, floor {1 / least:.2f}; prepare takes {ours / least:.2f} times the floor")
+    print(f"prepare {1 / ours:.2f} studies a second, floor {1 / least:.2f}; "
+          f"prepare takes {ours / least:.2f} times the floor")
     print(f"one core of {_processor()}; n {options.studies}, {options.slices} SAX slices and 3 LAX of {options.frames} "
           f"frames, {SIZE[0]} x {SIZE[1]}, {megabytes:.0f} MB of archives a study")
 
