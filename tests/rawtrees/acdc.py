@@ -13,7 +13,8 @@ CONFIG_FAULTS = {
     "no number": lambda text: text.replace("Height: ", "Height: tall "),
     "zero": lambda text: text.replace("ED: ", "ED: 0\nwas: "),
     "same": lambda text: text.replace("ED: ", "ED: 2\nwas: ").replace("ES: ", "ES: 2\nwas: "),
-    "infinite": lambda text: text.replace("NbFrame: ", "NbFrame: inf\nwas: "), "empty": lambda text: "", "height": lambda text: text.replace("Height: 1", "Height: -1"),
+    "infinite": lambda text: text.replace("NbFrame: ", "NbFrame: inf\nwas: "),
+    "empty": lambda text: "", "height": lambda text: text.replace("Height: 1", "Height: -1"),
 }
 
 
