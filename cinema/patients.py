@@ -16,11 +16,12 @@ import torch
 
 from cinema import compare, evaluate, late_enhancement
 from cinema.loaders import StudyFrames
+from cinema.models.published import PUBLISHED
 from cinema.study import load_study
 from cinema.tasks import published, segmentation
 from cinema.tasks.late_enhancement import task as late_task
 from cinema.tasks.task import Task
-from cinema.terms import LABELS, SMALL_GRID, STRUCTURES
+from cinema.terms import LABELS, SMALL_GRID, STRUCTURES, VIEWS
 from cinema.transforms import crop_to, min_max, pad_end
 
 SPLITS = ("train", "val", "test")
@@ -33,19 +34,17 @@ def work_folder(data_root, profile, data):
     return Path(data_root) / "work" / (profile if data == "virtual" else f"{profile}-{data}")
 
 
-def dealt(data, data_root, folder, profile, jobs=1, need="labels"):
+def dealt(data, data_root, folder, profile, jobs=1):
     """Prepared studies with short-axis masks, on SMALL_GRID: columns of study.study_table, `split` and `role`.
 
     split: "train", "val" or "test", each of them with somebody in it. role: the dataset's name. whole: the path of the
            study on the published grid.
-    need:  the part of a study that counts, "labels"; None keeps all.
     Copies on the small grid go to folder/<data>. ValueError with fewer than three such studies.
     """
     from cinema.datasets import prepared
 
     table = prepared.studies(data, data_root)
-    if need:
-        table = table[[_has(path, need) for path in table["path"]]]
+    table = table[[_has(path, "labels") for path in table["path"]]]
     if len(table) < len(SPLITS):
         raise ValueError(f"{len(table)} studies of {data} in {data_root} have short-axis masks; prepare at least three")
     table, lent = lending(table.assign(role=data, whole=table["path"]).reset_index(drop=True))
@@ -54,6 +53,23 @@ def dealt(data, data_root, folder, profile, jobs=1, need="labels"):
     table = prepared.on_grid(table, {"sax": SMALL_GRID["sax"]}, Path(folder) / data, jobs)
     table.attrs["lent"] = lent
     return table
+
+
+def unlabelled(data, data_root, folder, n_learn, n_held, jobs=1):
+    """(files to learn from, files held out): prepared studies with all four views on SMALL_GRID, whatever their split.
+
+    At most n_learn + n_held studies, of which a fifth and at least two are held out. Copies go to folder/<data>.
+    ValueError with fewer than four.
+    """
+    from cinema.datasets import prepared
+
+    table = prepared.studies(data, data_root)
+    table = table[[all(_has(path, "image", view) for view in VIEWS) for path in table["path"]]].head(n_learn + n_held)
+    if len(table) < 4:
+        raise ValueError(f"{len(table)} studies of {data} in {data_root} have all four views; prepare at least four")
+    paths = prepared.on_grid(table, SMALL_GRID, Path(folder) / data, jobs)["path"].tolist()
+    held = min(n_held, max(2, len(paths) // SHARE))
+    return paths[:-held], paths[-held:]
 
 
 def lending(table):
@@ -141,6 +157,8 @@ class Drawing:
 
     def published(self, table, data_root):
         """(rows of the published models on the studies of a table of `dealt`, one sentence); no rows without weights."""
+        if self.name not in PUBLISHED["segmentation"]:
+            return None, "The authors publish no weights for this dataset, and those for cines do not know its tissue."
         source = published.source(data_root)
         if source is None:
             return None, published.missing("segmentation", self.name)
@@ -156,8 +174,8 @@ def drawing(data):
     order, numbers = late_enhancement.ORDER[data], late_enhancement.REGIONS[data]
     regions = {name: tuple(late_enhancement.STORE[order[k]] for k in chosen) for name, chosen in numbers.items()}
     back = partial(late_enhancement.to_labels, dataset=data)
-    channels, name = (3, "myops2020_sax") if data == "myops" else (1, f"{data}_sax")
-    return Drawing(regions, channels, len(order), late_task(data), partial(_sequences, data), back, name)
+    channels = 3 if data == "myops" else 1
+    return Drawing(regions, channels, len(order), late_task(data), partial(_sequences, data), back, f"{data}_sax")
 
 
 def _sequences(dataset, paths, augment=None, seed=0):
@@ -171,6 +189,6 @@ def shown_slice(labels):
     return min(int(np.flatnonzero((labels == LABELS["LV"]).any(axis=(0, 1)))[0]) + 2, labels.shape[2] - 1)
 
 
-def _has(path, need):
+def _has(path, part, view="sax"):
     with h5py.File(path) as file:
-        return f"views/sax/{need}" in file
+        return f"views/{view}/{part}" in file

@@ -22,8 +22,10 @@
 # tested here. What can be is the reason for it: that features learnt without labels are worth having.
 #
 # **Time.** About one minute in the `ci` profile and seven in the `laptop` profile on two cores, mostly training. The
-# profile `paper` is the published training on real studies; it is refused below with what it would take.
-#
+# published training belongs to real studies and several GPUs: with `--data ukb` this page pretrains its small network on
+# prepared studies of UK Biobank, and leaves out what needs masks or a known truth.
+
+# %% [markdown] tags=["virtual"]
 # All hearts on this page are *virtual*, the network is a hundredth of the published size, and it trains for minutes
 # instead of days. Nothing here says how well the published model reads patients.
 
@@ -53,6 +55,7 @@ from cinema import contrast, presets, probes, recipe, results, stats, train
 from cinema.loaders import StudyFrames
 from cinema.models import CineMA, weights
 from cinema.models.patches import patchify, select
+from cinema.patients import unlabelled, work_folder
 from cinema.phantom import cohort
 from cinema.plots import comparisons, images, masking, style
 from cinema.plots import pretraining as pictures
@@ -63,12 +66,13 @@ from cinema.tasks.task import evaluated
 from cinema.terms import SMALL_GRID, VIEW_NAMES, VIEWS
 
 # %%
-if profile == "paper" or data != "virtual":
-    raise ValueError(f"profile {profile!r} with data {data!r}: the published pretraining needs 74,916 UK Biobank studies "
-                     "(by application) and several GPUs for days; run this notebook with ci or laptop on virtual data")
-results.begin("02_pretraining", out)
+if profile == "paper" and data == "virtual":
+    raise ValueError("profile 'paper' with virtual data: the published pretraining needs 74,916 UK Biobank studies "
+                     "(python3 -m cinema info ukb); prepare some and add --data ukb, or take the profile ci or laptop")
+results.begin("02_pretraining", out, data)
 save, rng = partial(style.save, out=out, seed=seed), np.random.default_rng(seed)
-work = Path(data_root) / "work" / profile
+work = work_folder(data_root, profile, data)
+least = None if data == "virtual" else stats.FEW  # real people: no interval below
 n_jobs = torch.get_num_threads()  # the cores this notebook was given: one training on each
 
 # %% [markdown]
@@ -79,6 +83,9 @@ n_jobs = torch.get_num_threads()  # the cores this notebook was given: one train
 
 # %%
 n_people, n_held, n_patients, steps = (32, 8, 60, 24) if profile == "ci" else (600, 64, 200, 420)
+if data != "virtual":
+    paths = unlabelled(data, data_root, work, n_people, n_held, n_jobs)
+    n_people, n_held = map(len, paths)
 with torch.device("meta"):
     published, small = presets.published_cinema(), presets.small_cinema()
 paper, ours = recipe.PAPER["pretraining"], presets.PRETRAINING
@@ -105,16 +112,22 @@ Markdown(f"*Reading.* One frame a study and epoch over {paper.epochs} epochs mak
 # %% [markdown]
 # ## Hearts without labels, and a picture to beat
 #
-# *What is there to learn from?* Virtual volunteers who imitate UK Biobank: one scanner, nine of ten healthy, four
-# frames of the beat each, four views, no masks. Others of the same kind are held out to measure the reconstruction.
-# Each pass draws one frame of every study anew, as the paper does.
+# *What is there to learn from?* Cine studies without masks. Others of the same kind are held out to measure the
+# reconstruction. Each pass draws one frame of every study anew, as the paper does.
+
+# %% [markdown] tags=["virtual"]
+# Here they are virtual volunteers who imitate UK Biobank: one scanner, nine of ten healthy, four
+# frames of the beat each, four views.
 
 # %%
 folders = {name: work / f"02_{name}_seed{seed}" for name in ("volunteers", "held_out", "patients")}
-cohort.write("pretraining", n_people, seed, folders["volunteers"], phases=4, jobs=n_jobs)
-cohort.write("pretraining", n_held, seed + 1, folders["held_out"], phases=4, jobs=n_jobs)
+if data == "virtual":
+    cohort.write("pretraining", n_people, seed, folders["volunteers"], phases=4, jobs=n_jobs)
+    cohort.write("pretraining", n_held, seed + 1, folders["held_out"], phases=4, jobs=n_jobs)
+    paths = [study_paths(folders[name]) for name in ("volunteers", "held_out")]
 frames = partial(StudyFrames, views=VIEWS, frames="random", grid=SMALL_GRID, seed=seed)
-volunteers, held_out = (frames(study_paths(folders[name])) for name in ("volunteers", "held_out"))
+volunteers, held_out = map(frames, paths)
+Markdown(f"{n_people} studies to learn from, {n_held} held out.")
 
 # %% [markdown]
 # Hearts lie in the middle and are planned alike, so the *mean image* of the cohort is already a fair guess of any
@@ -262,8 +275,8 @@ save(fig, "02_loss_curves")
 model, task = trained[0.75], pretraining.task(0.75)
 errors = evaluated(model, held_set, task, seed=seed).pivot(index="study", columns="view", values="mse")
 relative = errors[list(VIEWS)] / mean_error
-share = {view: stats.bca(relative[view], np.mean, rng) for view in VIEWS}
-share["all"] = stats.bca(relative.mean(axis=1), np.mean, rng)
+share = {view: stats.bca(relative[view], np.mean, rng, least=least) for view in VIEWS}
+share["all"] = stats.bca(relative.mean(axis=1), np.mean, rng, least=least)
 for view, estimate in share.items():
     results.record(f"02_error_{view}", *estimate, unit="of the mean image's error", claim="C1")
 
@@ -278,7 +291,7 @@ Markdown("*Reading.* Of the mean image's error, the network leaves " + "; ".join
 
 # %%
 assert histories[0.75]["loss"].iloc[-1] < histories[0.75]["loss"].iloc[0]
-about = {"virtual": True, "profile": profile, "seed": seed, "frames": steps * config.batch_size, "mask_ratio": 0.75,
+about = {"virtual": data == "virtual", "profile": profile, "seed": seed, "frames": steps * config.batch_size, "mask_ratio": 0.75,
          "error_of_mean_image": share["all"].value, "standard": "02_standard.safetensors"}
 weights.save(model, work / "02_pretrained.safetensors", about)
 presets.save_standard(standard, work / about["standard"]).name
@@ -334,7 +347,7 @@ def painting_error(context, target):
 
 # %%
 strangers = {view: image.roll(1, dims=0) for view, image in batch.items()}
-cost = {view: stats.paired_difference(painting_error(strangers, view), painting_error(batch, view), rng)
+cost = {view: stats.paired_difference(painting_error(strangers, view), painting_error(batch, view), rng, least=least)
         for view in VIEWS}
 for view, estimate in cost.items():
     results.record(f"02_stranger_{view}", *estimate, unit="squared deviations", claim="C1")
@@ -344,7 +357,7 @@ Markdown("*Reading.* Views of a stranger raise the error by " + "; ".join(
     f"{VIEW_NAMES[view]} {estimate.text(3)}" for view, estimate in cost.items()) + ". Zero inside an interval means that "
     "no use of the other views can be seen in that view.")
 
-# %% [markdown]
+# %% [markdown] tags=["virtual"] lacks="patients whose function and disease are known"
 # ## What do features know?
 #
 # *The painting is a means. Is the encoder worth anything?* It is frozen and given whole, unmasked hearts of patients
@@ -356,17 +369,17 @@ Markdown("*Reading.* Views of a stranger raise the error by " + "; ".join(
 # The control is the same encoder with random weights, three draws of them averaged: random convolutions and attention
 # keep much of an image, and a probe can read it. A probe that beats guessing proves nothing unless it beats that.
 
-# %%
+# %% tags=["virtual"] lacks="patients whose function and disease are known"
 Code(inspect.getsource(probes.study_features), language="python")
 
-# %%
+# %% tags=["virtual"] lacks="patients whose function and disease are known"
 cohort.write("acdc", n_patients, seed, folders["patients"], jobs=n_jobs)
 truth = study_table(folders["patients"])
 patients = presets.Standardised(StudyFrames(truth["path"], ("sax",), "ed_es", SMALL_GRID), standard)
 quantities = {"EF": ("true_lv_ef_percent", "EF points"), "EDV": ("true_lv_edv_ml", "ml"), "mass": ("true_lv_mass_g", "g")}
 truth.groupby("disease")[[column for column, _ in quantities.values()]].mean().round(0)
 
-# %%
+# %% tags=["virtual"] lacks="patients whose function and disease are known"
 def knowledge_of(name, ratio, draw, patients=patients):
     """Errors of the probes per patient: EF, EDV, mass (absolute) and disease (1 where the class is right)."""
     torch.set_num_threads(1)
@@ -379,17 +392,17 @@ def knowledge_of(name, ratio, draw, patients=patients):
     return pd.DataFrame({"encoder": name, "study": truth["id"], **columns, "disease": right.astype(float)})
 
 
-# %%
+# %% tags=["virtual"] lacks="patients whose function and disease are known"
 encoders = [("random weights", None, draw) for draw in range(1 if profile == "ci" else 3)]
 encoders += [(f"{ratio:.0%} hidden", ratio, 0) for ratio in ratios]
 scores = pd.concat(Parallel(n_jobs)(delayed(knowledge_of)(*encoder) for encoder in encoders))
 per_patient = scores.groupby(["encoder", "study"]).mean()
 names = list(dict.fromkeys(name for name, *_ in encoders))
 
-# %% [markdown]
+# %% [markdown] tags=["virtual"] lacks="patients whose function and disease are known"
 # Without an image the best guess of a number is the mean of the other patients, and of a class the largest group.
 
-# %%
+# %% tags=["virtual"] lacks="patients whose function and disease are known"
 guess = {key: float(np.abs(truth[column] - truth[column].mean()).mean()) for key, (column, _) in quantities.items()}
 guess["disease"] = float(truth["disease"].value_counts(normalize=True).max())
 known = {key: {name: stats.bca(per_patient.loc[name, key], np.mean, rng) for name in names} for key in guess}
@@ -398,7 +411,7 @@ for key, estimates in known.items():
     for name, estimate in estimates.items():
         results.record(f"02_{key.lower()}_{name.replace('% hidden', '').replace(' ', '_')}", *estimate, claim="C1")
 
-# %%
+# %% tags=["virtual"] lacks="patients whose function and disease are known"
 fig, axes = style.figure(columns=2, height=3.4, rows=2, cols=2, sharey=True)
 labels = {key: f"{key}: mean |error| ({unit})" for key, (_, unit) in quantities.items()}
 for ax, key in zip(axes.flat, known):
@@ -406,17 +419,17 @@ for ax, key in zip(axes.flat, known):
 axes[0, 0].set_title(f"n = {n_patients} patients; bars: 95 % CI; dotted: guessing", fontsize=7, loc="left")
 save(fig, "02_probes")
 
-# %%
+# %% tags=["virtual"] lacks="patients whose function and disease are known"
 text = {key: "; ".join(f"{name} {estimate.text(2 if key == 'disease' else 1)}" for name, estimate in known[key].items())
         for key in known}
 Markdown("*Reading.* " + " ".join(f"**{key}**, guessing {guess[key]:.2g}: {words}." for key, words in text.items()))
 
-# %% [markdown]
+# %% [markdown] tags=["virtual"] lacks="patients whose function and disease are known"
 # Intervals of two encoders may overlap although one is better for nearly everybody, since both err on the same
 # difficult patients. The fair question is the difference on the same patients. For one axis, errors are divided by
 # the error of guessing (for the disease: by the share of wrong guesses); below zero, pretraining helped.
 
-# %%
+# %% tags=["virtual"] lacks="patients whose function and disease are known"
 def scaled(name, key):
     values = per_patient.loc[name, key]
     return (1 - values) / (1 - guess[key]) if key == "disease" else values / guess[key]
@@ -427,12 +440,12 @@ gains = {f"{key}, {name}": [stats.paired_difference(scaled(name, key), scaled("r
 for key in known:
     results.record(f"02_{key.lower()}_gain", *gains[f"{key}, 75% hidden"][0], unit="of guessing's error", claim="C1")
 
-# %%
+# %% tags=["virtual"] lacks="patients whose function and disease are known"
 fig, ax = style.figure(columns=2, height=3.2)
 comparisons.differences(ax, gains, "Error with pretrained minus error with random weights, as a share of guessing's error")
 save(fig, "02_pretraining_gain")
 
-# %%
+# %% tags=["virtual"] lacks="patients whose function and disease are known"
 def verdict(estimate):
     return "better" if estimate.upper < 0 else "worse" if estimate.lower > 0 else "not distinguishable"
 
@@ -442,7 +455,7 @@ Markdown("*Reading.* Against random weights, pretraining with three quarters hid
     + ". After correction for twelve comparisons (thin bars): " + ", ".join(
     f"{verdict(gains[f'{key}, 75% hidden'][1])} for {key}" for key in known) + ".")
 
-# %% [markdown]
+# %% [markdown] tags=["virtual"] lacks="patients whose function and disease are known"
 # Where random weights do as well, the reason is not that the features are empty: the gap to guessing is wide for every
 # encoder. It is that size and mass are sums over bright and dark tokens, which any convolution passes on, while the
 # game has only begun. The first few hundred frames teach the network to paint grey, and for that while features get
@@ -450,7 +463,8 @@ Markdown("*Reading.* Against random weights, pretraining with three quarters hid
 #
 # *Which ratio is best?* At this length the arms differ by less than the intervals of most rows, and each was trained
 # once. The paper's 0.75 is neither supported nor contradicted.
-#
+
+# %% [markdown]
 # ## With the longer training behind it: the shipped encoder
 #
 # *Is the beginning of the curve the reason?* The project ships a CineMA of the size of this page that was trained for
@@ -465,8 +479,8 @@ ready = (recorded / "fine_tuning.csv").exists() and (FOLDER / presets.SHIPPED).e
 Markdown("" if ready else "The shipped encoder or the table of its fine-tuning is not there: this section is left out.")
 
 # %% [markdown]
-# **Painting.** The held-out volunteers of this page were imaged by the full model of one scanner, not dressed. Both
-# networks are measured against the same mean image, that of this page's volunteers, in the same grey values.
+# **Painting.** The held-out people of this page are not dressed ones: they were imaged by the full model of one scanner,
+# or by a real one. Both networks are measured against the same mean image, that of this page's volunteers, in the same grey values.
 
 # %%
 if ready:
@@ -475,17 +489,17 @@ if ready:
     painted = evaluated(shipped, presets.Standardised(held_out, its_standard), pretraining.task(0.75), seed=seed)
     unit = [float(its_standard.deviation[view] / standard.deviation[view]) ** 2 for view in VIEWS]
     painted = painted.pivot(index="study", columns="view", values="mse")[list(VIEWS)] * unit / mean_error
-    left = stats.bca(painted.mean(axis=1), np.mean, rng)
+    left = stats.bca(painted.mean(axis=1), np.mean, rng, least=least)
     results.record("02_error_shipped", *left, unit="of the mean image's error", claim="C1")
     hours = made["seconds"] / 3600
     display(Markdown(f"*Reading.* After {made['samples']:,} samples of {made['people']:,} people ({hours:.1f} hours) it "
                      f"leaves {left.text()} of the mean image's error, this page's training {share['all'].text()}."))
 
-# %% [markdown]
+# %% [markdown] tags=["virtual"] lacks="patients whose function and disease are known"
 # **Frozen features.** The same probes on the same patients as above, with the shipped encoder beside the random draws
 # and the training of this page. Nothing is fitted but the probes.
 
-# %%
+# %% tags=["virtual"] lacks="patients whose function and disease are known"
 if ready:
     trained["shipped"], names = shipped, ("random weights", "75% hidden", "shipped")
     its_patients = presets.Standardised(patients.dataset, its_standard)
@@ -499,7 +513,7 @@ if ready:
     axes[0, 0].set_title(f"n = {n_patients} patients; bars: 95 % CI; dotted: guessing", fontsize=7, loc="left")
     save(fig, "02_shipped_probes")
 
-# %%
+# %% tags=["virtual"] lacks="patients whose function and disease are known"
 if ready:
     better = {(key, name): stats.paired_difference(scaled("shipped", key), scaled(name, key), rng)
               for key in known for name in names[:2]}
@@ -510,7 +524,7 @@ if ready:
         f"**{key}**: against random weights {better[key, names[0]].text()}, {verdict(better[key, names[0]])}; against "
         f"this page's training {better[key, names[1]].text()}, {verdict(better[key, names[1]])}." for key in known)))
 
-# %% [markdown]
+# %% [markdown] tags=["virtual"] lacks="patients whose function and disease are known"
 # **Fine-tuning.** Frozen features are not how such an encoder is used. Two tasks, masks of the stack (Dice) and EF from
 # end diastole and end systole (error in points), are learnt from 8, 32 or 128 labelled patients by four arms:
 # *pretrained* starts from the shipped encoder and trains everything; *scratch* is the same network from random numbers;
@@ -526,7 +540,7 @@ if ready:
 # That is 88 trainings, about 36 minutes of one core and too much for a page: `python3 -m cinema experiment fine_tuning`
 # wrote the tables read here, one row for each arm, number of labels, seed and patient.
 
-# %%
+# %% tags=["virtual"] lacks="patients whose function and disease are known"
 if ready:
     tuned, rates = (pd.read_csv(recorded / f"{name}.csv") for name in ("fine_tuning", "fine_tuning_rates"))
     tuned["study"] = tuned["cohort"] + " " + tuned["patient"].astype(str)
@@ -536,7 +550,7 @@ if ready:
     display(rates.pivot_table("validation", ["task", "arm"], "learning_rate", sort=False).round(3))
     display(tuned.pivot_table(["dice", "ef"], ["cohort", "arm"], "labels", sort=False).round(3))
 
-# %%
+# %% tags=["virtual"] lacks="patients whose function and disease are known"
 if ready:
     fig, axes = style.figure(columns=2, height=4.6, rows=2, cols=2, sharex=True, sharey="row")
     for ax, (value, where) in zip(axes.flat, product(("dice", "ef"), blind.index)):
@@ -552,11 +566,11 @@ if ready:
     fig.legend(*handles, loc="outside upper left", ncols=4, title="dotted: no image; open: one seed", title_fontsize=7)
     save(fig, "02_fine_tuning")
 
-# %% [markdown]
+# %% [markdown] tags=["virtual"] lacks="patients whose function and disease are known"
 # Open dots are single trainings, and their spread belongs to the answer. The differences on the same patients, both
 # cohorts together, are turned so that a positive number favours the first arm in both tasks.
 
-# %%
+# %% tags=["virtual"] lacks="patients whose function and disease are known"
 if ready:
     couples = (("pretrained", "scratch"), ("frozen pretrained", "frozen random"))
     versus = [(*couple, n) for couple in couples for n in sorted(tuned["labels"].unique())]
@@ -571,7 +585,7 @@ if ready:
     axes[1].set_title("", loc="left")
     save(fig, "02_fine_tuning_gain")
 
-# %%
+# %% tags=["virtual"] lacks="patients whose function and disease are known"
 if ready:
     for (value, a, b, n), (estimate, _) in gained.items():
         results.record(f"02_gain_{value}_{contrast.key(a)}_{n}_labels", *estimate, claim="C8")
@@ -582,16 +596,17 @@ if ready:
         "intervals corrected for the rows of a panel. \"Not shown to differ\" means just that: at this size and with "
         "so few steps, these patients do not tell which of the two had been pretrained."))
 
-# %% [markdown]
+# %% [markdown] tags=["virtual"] lacks="patients whose function and disease are known"
 # The first pair is the one that counts for whoever has labels; the second shows what the encoder itself knows, with
 # nothing else that could learn it. If the second is clear and the first is not, pretraining taught something that
 # training finds on its own within minutes. The short training here favours a good start: longer runs shrink such gaps.
-#
+
+# %% [markdown]
 # ## What this page could not settle
 #
 # - C1 is a count. That 15 million images make better features than a few thousand is plausible, and not shown here.
 # - Each arm was trained once. The intervals are over patients and hold for these weights; another seed moves them.
-# - Virtual hearts are centred and planned alike, which makes the mean image strong and the game easier than it is on
+# - Virtual hearts, and studies cut out around the heart, are centred and planned alike, which makes the mean image strong and the game easier than it is on
 #   patients. Real pretraining data vary more, and are more.
 # - A linear probe on pooled tokens is not fine-tuning. Notebook 03 starts from these weights and trains all of them.
 #
