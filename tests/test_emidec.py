@@ -9,6 +9,7 @@ import SimpleITK as sitk
 from rawtrees import emidec as builder
 
 from cinema.datasets import emidec
+from cinema.datasets.standard import standardised
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +122,15 @@ def test_every_case_is_in_two_tables(tree):
         release = emidec.release(subject)
         assert release.tables == {"all_metadata": release.row, f"{subject.split}_metadata": release.row}
         assert release.folder.startswith("train/")
+
+
+def test_default_is_on_the_published_models_grid_and_keeps_tissue_in_place(tree):
+    study = emidec.read(by_id(tree[0])["Case_P003"])
+    before, after = study.views["sax"], standardised(study, emidec.GRID).views["sax"]
+    assert after.image.shape == (192, 192, 6, 1) and np.allclose(after.spacing_mm, (1.458, 1.458, 10))
+    for value in (2, 3, 4):  # muscle, cavity, scar
+        places = [view.affine @ np.r_[np.argwhere(view.labels[..., 0] == value).mean(0), 1] for view in (before, after)]
+        np.testing.assert_allclose(places[1], places[0], atol=1.5)  # mm; slices are 8 and 10 mm apart
 
 
 MESSAGES = {

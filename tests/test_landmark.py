@@ -8,6 +8,8 @@ from PIL import Image
 from rawtrees import landmark as builder
 
 from cinema.datasets import landmark
+from cinema.datasets.standard import standardised
+from cinema.study import Study, View
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +147,22 @@ def test_release_by_the_rules_of_data_md(tree, name, mirror):
     whole, of_split = release.tables[view], release.tables[f"{view}_{subject.split}"]
     assert list(whole) == ["cohort_name", "uid", "view", "x1", "y1", "x2", "y2", "x3", "y3"]
     assert of_split == whole | {"pid": uid[:3]} and len(release.tables) == 2
+
+
+def test_default_moves_landmarks_with_the_pixels(tree):
+    """Four pixels become one, edges aligned: v -> (v + 0.5) / 4 - 0.5; nothing is cut to whole pixels."""
+    study = landmark.read(by_id(tree[0])["901_a_lax_4c"])
+    before, after = study.views["lax_4c"], standardised(study).views["lax_4c"]
+    assert after.image.shape == (192, 216, 1, 1) and after.spacing_mm == (1, 1, 1)
+    np.testing.assert_allclose(after.landmarks, (before.landmarks + 0.5) / 4 - 0.5, atol=1e-4)
+
+
+def test_large_pictures_are_cut_around_their_landmarks():
+    points = np.array([[[1300, 1400], [1500, 1200], [1350, 1500]]], np.float32)
+    view = View(np.zeros((1600, 1800, 1, 1), np.uint8), np.diag([0.25, 0.25, 1, 1]), landmarks=points)
+    after = standardised(Study("a", "test", {"lax_2c": view})).views["lax_2c"]
+    assert after.image.shape == (256, 256, 1, 1)
+    assert (after.landmarks > 60).all() and (after.landmarks < 250).all()
 
 
 MESSAGES = {

@@ -9,6 +9,7 @@ import SimpleITK as sitk
 from rawtrees import myops as builder
 
 from cinema.datasets import myops
+from cinema.datasets.standard import standardised
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +92,17 @@ def test_small_images_are_read_but_the_release_fails(tmp_path):
     assert myops.read(subject).views["sax"].image.shape[:2] == (223, 180)
     with pytest.raises(ValueError, match="223 x 180 pixels; the release cannot crop fewer than 192"):
         myops.release(subject)
+
+
+def test_default_scales_each_sequence_for_itself_on_the_published_grid(tree):
+    subject = next(subject for subject in myops.subjects(tree[0])[0] if subject.id == "102")
+    study = myops.read(subject)
+    view = standardised(study).views["sax"]
+    assert view.image.shape == (192, 192, 6, 3) and np.allclose(view.spacing_mm, (1, 1, 10))
+    tops = study.views["sax"].image.max((0, 1, 2))
+    assert tops.max() > 1.3 * tops.min()  # on one scale the darkest sequence would end far below 255
+    assert [int(view.image[..., k].max()) for k in range(3)] == [255, 255, 255]
+    assert set(np.unique(view.labels)) == {0, 1, 2, 3, 4, 6}
 
 
 MESSAGES = {
