@@ -231,6 +231,17 @@ def test_default_sets_a_turned_slice_and_a_broken_off_series_aside():
     assert "4 of 8 frames" in notes[0] and "sax_4 has another orientation" in notes[1]
 
 
+def test_default_moves_a_slice_that_lies_beside_the_others_onto_their_grid():
+    view = stack(slices_=4)
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ view.affine
+    beside = [replace(one, position=tuple((lps @ [2, -1, 1, 1])[:3])) for one in pictures(view, 1)]
+    image, notes = default(pictures(view, 0), beside, pictures(view, 2), pictures(view, 3))
+    # Its pixel (0, 1) lies where the others have (2, 0).
+    np.testing.assert_allclose(image.image[2:, :-1, 1], view.image[:-2, 1:, 1] * SCALE, atol=0.5)
+    assert np.array_equal(image.image[:, :, [0, 2, 3]], view.image[:, :, [0, 2, 3]] * SCALE)
+    assert notes == ["1 short-axis slices lie beside the first; they were moved onto its grid"]
+
+
 def test_default_brings_a_slice_of_fewer_frames_to_the_others():
     """A ramp in time: linear interpolation gives it back, but for the jump from the last frame to the first."""
     view = stack(frames=20)

@@ -74,7 +74,7 @@ def test_odd_series_are_read_or_set_aside_and_named(raw, found):
 
 def test_nothing_that_identifies_the_person_is_kept(found, tmp_path):
     study = ukb.read(found["1000002_2"])
-    assert study.attributes == {"site": "UK Biobank", "visit": 2}
+    assert study.attributes == {"visit": 2}
     contents = save_study(study, tmp_path).read_bytes()
     assert not [word for word in (NAME, PATIENT_ID, ACCESSION, "19600101", "20240229", "2015", "4711")
                 if word.encode() in contents]

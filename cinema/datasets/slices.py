@@ -139,7 +139,8 @@ def short_axis(found):
         mended += [plane] * changed
         off = ((plane.origin - members[0].origin) @ axes.T)[:2] / plane.frames[0].spacing
         if np.abs(off).max() > MAX_SHIFT_PIXELS:
-            image, shifted = ndimage.shift(image, (*-off, 0), order=1, output=np.float32), shifted + 1
+            moved = ndimage.shift(image, (*off, 0), np.float32, order=1, mode="grid-constant")
+            image, shifted = moved if image.dtype.kind == "f" else np.round(moved).astype(image.dtype), shifted + 1
         slices.append(image)
     if shifted:
         notes.append(f"{shifted} short-axis slices lie beside the first; they were moved onto its grid")

@@ -47,7 +47,7 @@ def subjects(raw):
             skipped += [Skipped(name, f"{path.relative_to(raw)} is there again; {same[0].relative_to(raw)} is read: "
                                       "remove one of them") for path in same[1:]]
         files = [file for path in chosen.values() for file in _files(path)]
-        good.append(Subject(name, "", tuple(files), {"site": "UK Biobank", "visit": instance}, {
+        good.append(Subject(name, "", tuple(files), {"visit": instance}, {
             "lax": chosen["20208"], "sax": chosen["20209"]}))
     if not good and not skipped:
         raise ValueError(f"{raw} holds no archive named EID_20208_2_0.zip or EID_20209_2_0.zip, nor folders so named")
