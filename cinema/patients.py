@@ -86,17 +86,20 @@ def lending(table):
         lend("val", "test", slice(None))
     for name in ("test", "val"):
         if not (table["split"] == name).any():
-            lend("train", name, slice(SHARE - 1, None, SHARE) if counts.get("train", 0) >= 2 * SHARE else slice(-1, None))
+            many = counts.get("train", 0) >= 2 * SHARE
+            lend("train", name, slice(SHARE - 1, None, SHARE) if many else slice(-1, None))
     return table, lent
 
 
 def words(table):
     """How many patients are where, in one sentence or two."""
     counts = table["split"].value_counts()
-    text = ", ".join(f"{counts.get(name, 0)} for {what}" for name, what in zip(SPLITS, ("training", "validation", "testing")))
+    purposes = zip(SPLITS, ("training", "validation", "testing"), strict=True)
+    text = ", ".join(f"{counts.get(name, 0)} for {purpose}" for name, purpose in purposes)
     lent = table.attrs.get("lent", {})
     said = "; ".join(f"{n} of {source} serve as {target}" for (source, target), n in lent.items())
-    return f"Patients with masks: {text}." + (f" A part of the published split had none with masks: {said}." if said else "")
+    lack = f" A part of the published split had none with masks: {said}." if said else ""
+    return f"Patients with masks: {text}.{lack}"
 
 
 def kinds(table):
@@ -156,13 +159,14 @@ class Drawing:
         return compare.slice_rows(study, found, true, self.regions)
 
     def published(self, table, data_root):
-        """(rows of the published models on the studies of a table of `dealt`, one sentence); no rows without weights."""
+        """(rows of the published models on the studies of a table of `dealt`, one sentence); None without weights."""
         if self.name not in PUBLISHED["segmentation"]:
             return None, "The authors publish no weights for this dataset, and those for cines do not know its tissue."
         source = published.source(data_root)
         if source is None:
             return None, published.missing("segmentation", self.name)
-        rows = published.predict("segmentation", self.name, table["whole"].tolist(), source)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        rows = published.predict("segmentation", self.name, table["whole"].tolist(), source, device=device)
         return rows, f"Read by the published models of {self.name}, {rows['seed'].nunique()} seeds, n = {len(table)}."
 
 

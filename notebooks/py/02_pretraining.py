@@ -22,8 +22,8 @@
 # tested here. What can be is the reason for it: that features learnt without labels are worth having.
 #
 # **Time.** About one minute in the `ci` profile and seven in the `laptop` profile on two cores, mostly training. The
-# published training belongs to real studies and several GPUs: with `--data ukb` this page pretrains its small network on
-# prepared studies of UK Biobank, and leaves out what needs masks or a known truth.
+# published training belongs to real studies and several GPUs: with `--data ukb` this page pretrains its small network
+# on prepared studies of UK Biobank, and leaves out what needs masks or a known truth.
 
 # %% [markdown] tags=["virtual"]
 # All hearts on this page are *virtual*, the network is a hundredth of the published size, and it trains for minutes
@@ -291,8 +291,8 @@ Markdown("*Reading.* Of the mean image's error, the network leaves " + "; ".join
 
 # %%
 assert histories[0.75]["loss"].iloc[-1] < histories[0.75]["loss"].iloc[0]
-about = {"virtual": data == "virtual", "profile": profile, "seed": seed, "frames": steps * config.batch_size, "mask_ratio": 0.75,
-         "error_of_mean_image": share["all"].value, "standard": "02_standard.safetensors"}
+about = {"virtual": data == "virtual", "profile": profile, "seed": seed, "frames": steps * config.batch_size,
+         "mask_ratio": 0.75, "error_of_mean_image": share["all"].value, "standard": "02_standard.safetensors"}
 weights.save(model, work / "02_pretrained.safetensors", about)
 presets.save_standard(standard, work / about["standard"]).name
 
