@@ -249,6 +249,7 @@ def test_default_brings_a_slice_of_fewer_frames_to_the_others():
     short = replace(ramp, image=ramp.image[..., ::2] * 1)
     image, notes = default(pictures(ramp, 0), pictures(ramp, 1), pictures(short, 2))
     np.testing.assert_allclose(image.image[3, 3, 2, :19], np.arange(19) * 10 * SCALE, atol=0.51)
+    np.testing.assert_allclose(image.frame_times_ms, np.arange(20) * 45)
     assert "1 short-axis slices brought to the others' number of frames" in notes
 
 
@@ -296,3 +297,17 @@ def test_a_file_without_geometry_is_refused():
     for bad in (file.getvalue(), b"", b"no picture"):
         with pytest.raises(ValueError, match="x lacks|x is damaged"):
             picture("x", bad)
+
+
+def test_default_mends_a_long_axis_view_of_which_the_latest_complete_series_counts():
+    view = stack(slices_=1, frames=10)
+    spoiled = replace(view, image=view.image * 0)
+    found = [plane for rank, (one, lost) in enumerate(((spoiled, ()), (view, ()), (spoiled, (4,))))
+             for plane in slices.planes(pictures(one, 0, lose=lost, SeriesInstanceUID=f"1.{rank}"), "2ch", rank)[0]]
+    read, notes = slices.long_axis(found)
+    assert np.array_equal(read.image, view.image * SCALE) and "latest complete one" in notes[0]
+    read, notes = slices.long_axis(slices.planes(pictures(view, 0, lose=(4,)), "2ch", 0)[0])
+    between = (view.image[..., 3] + view.image[..., 5]) * SCALE / 2
+    np.testing.assert_allclose(read.image[..., 4], between, atol=0.51)
+    np.testing.assert_allclose(read.frame_times_ms, np.arange(10) * 90)
+    assert notes == ["1 missing or unreadable frames interpolated in time"]

@@ -226,8 +226,11 @@ def _affine(plane, step):
 
 
 def _times(members):
-    """Median trigger times over the complete slices; None where the files do not say."""
+    """(t,) ms: median trigger times over the complete slices, else even parts of the beat; None if nothing is said."""
     count = Counter(plane.declared for plane in members).most_common(1)[0][0]
     timed = [plane.times for plane in members if len(plane.times) == count and plane.frames[-1].trigger_ms
              == plane.times[-1]]
-    return np.median(timed, axis=0) if timed else None
+    beats = [plane.frames[0].rr_ms for plane in members if plane.frames[0].rr_ms]
+    if timed:
+        return np.median(timed, axis=0)
+    return np.arange(count) * np.median(beats) / count if beats else None

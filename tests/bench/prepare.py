@@ -1,6 +1,6 @@
 """Throughput of `prepare` on UK Biobank's archives, beside the floor: the same pixels read and resampled, no more.
 
-    OMP_NUM_THREADS=1 python tests/bench/prepare.py [--studies 6] [--slices 11] [--frames 50]
+    OMP_NUM_THREADS=1 python -m tests.bench.prepare [--studies 6] [--slices 11] [--frames 50]
 
 Writes archives with pictures of the real size, then goes through them study by study, on one core, both ways in turn:
 prepare's own work (archive checks, headers, order, geometry, standard grid, HDF5 file) and the floor (pydicom for
