@@ -84,13 +84,13 @@ def by_published(paths, name, source, seeds, device="cpu"):
         (view, (size, _)), = found.grid.items()
         rows += [from_cine(path, lambda image, _, model=found.model, size=size, view=view: evaluate.segment_volume(
             model, image, view, size, device)) | {"seed": seed} for path in paths]
-    return pd.DataFrame(rows).assign(arm=f"{name}, masks")
+    return pd.DataFrame(rows).assign(arm=f"published {name}, masks")
 
 
 def published_direct(paths, name, source, seeds, device="cpu"):
     """Rows of the left ventricle by a published regression model, a row a study and seed."""
     rows = published.predict("regression_ef", name, paths, source, seeds, device)
-    return rows.rename(columns={"value": "LV"}).assign(arm=f"{name}, direct", RV=np.nan)
+    return rows.rename(columns={"value": "LV"}).assign(arm=f"published {name}, direct", RV=np.nan)
 
 
 def published_names(data):
@@ -145,6 +145,11 @@ def agreement(rows, known, side, rng):
                      right, few.attempt(lambda: diagnosis.mcc(*bands, rng), float("nan"), len(true)))
 
 
+def claim_of(data, arm, side):
+    """Id of the claim that an arm's error bears on."""
+    return "C6" if data == "kaggle" else "C13" if "direct" in arm else "C5" if side == "RV" else "C4"
+
+
 def beside(rows, known, side="LV"):
     """(reference, found): arrays of the studies of one arm that have both, seeds averaged."""
     found = rows.groupby("study")[side].mean().dropna()
@@ -169,7 +174,8 @@ def bland_altman(ax, true, found):
         ax.set_axis_off()
         return
     drawing.bland_altman(ax, true, found)
-    ax.set(xlabel="Reference LVEF (%)", ylabel="Measured − reference (points)")
+    ax.set(xlabel="Reference LVEF (%)", ylabel="Measured − reference")
+    ax.set_title("points; bias, 95 % limits, CI", fontsize=6, loc="left")
 
 
 def scans(table):

@@ -741,7 +741,7 @@ if data != "virtual":
     for (arm, side), fit in fits.items():
         for what in ("mae", "bias", "band_accuracy", "band_mcc"):
             key, unit = f"04_patients_{side.lower()}ef_{what}_{contrast.key(arm)}", "EF points" * ("band" not in what)
-            few.record(key, getattr(fit, what), unit=unit, claim="C6" if data == "kaggle" else "C4")
+            few.record(key, getattr(fit, what), unit=unit, claim=real_ef.claim_of(data, arm, side))
     display(real_ef.in_words(fits))
 
 # %%
