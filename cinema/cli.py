@@ -45,6 +45,16 @@ COMMANDS = {
     "test": Command("cinema.cli:run_tests", "run the tests; further options go to pytest", (
         option("--golden", metavar="DIR", help="folder of reference cases for the models"),
     )),
+    "prepare": Command("cinema.datasets.prepare:command", "a public dataset's raw folder -> studies", (
+        option("name", metavar="NAME", help="acdc, mnms, mnms2, kaggle, rescan, landmark, emidec, myops or ukb"),
+        option("raw", metavar="RAW", help="the folder as the source delivers it; nothing is written there"),
+        option("--out", metavar="DIR", help="where the studies go (default data/NAME)"),
+        option("--jobs", type=int, default=1, metavar="N", help="subjects at once (default 1)"),
+        option("--like-release", action="store_true", help="the arrays and tables of the authors' release instead"),
+    )),
+    "info": Command("cinema.datasets.prepare:info", "what is known of a public dataset: source, terms, expected tree", (
+        option("name", metavar="NAME", nargs="?", help="without it, the list of datasets"),
+    )),
     "segment": Command("cinema.segment:command", "masks, volumes and a report from a DICOM folder or NIfTI file", (
         option("input", metavar="INPUT"),
         option("--out", required=True, metavar="DIR"),
