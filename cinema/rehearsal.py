@@ -65,21 +65,25 @@ def invented_item(setting):
 
 def price(plan, item, n_items, device):
     """Lines on parameters, steps, memory and time."""
-    config = plan.config(max(n_items, 1))
+    unknown = n_items == 0
+    n_items = n_items or plan.config(1).batch_size
+    config = plan.config(n_items)
     per_epoch = len(step_groups(range(n_items), config))
     steps = round(config.epochs * per_epoch)
-    micro = min(config.micro_batch_size or config.batch_size, config.batch_size, max(n_items, 1))
+    micro = min(config.micro_batch_size or config.batch_size, config.batch_size, n_items)
     counted = counted_cost(plan, item)
     bytes_needed = counted.bytes_needed(micro)
     lines = [
         f"parameters: {counted.trainable / 1e6:.1f} million trainable of {counted.total / 1e6:.1f}",
-        f"training: {config.epochs:g} epochs of {per_epoch} steps of {min(config.batch_size, max(n_items, 1))} items "
-        f"({micro} at a time) = {steps} steps, {n_items} items an epoch; early stopping may end it sooner",
+        f"training: {config.epochs:g} epochs of {per_epoch} steps of {min(config.batch_size, n_items)} items "
+        f"({micro} at a time) = {steps} steps, {n_items} items an epoch"
+        + (" (assumed: their number is unknown)" if unknown else "")
+        + ("; early stopping may end it sooner" if config.patience else ""),
         "memory: " + ", ".join(f"{what} {n / GIB:.2f}" for what, n in bytes_needed.items())
         + f" = {sum(bytes_needed.values()) / GIB:.2f} GiB in float32 (activations counted on one item, "
         "bf16 on a GPU takes about half of them)",
         f"operations: {counted.operations / 1e9:.3g} GFLOP an item, forward and backward"]
-    size = min(config.batch_size, max(n_items, 1))
+    size = min(config.batch_size, n_items)
     seconds, how = time_of_step(plan, counted, item, size, micro, device)
     lines.append(f"time on {device}: {seconds:.3g} s a step, {duration(steps * seconds)} in all ({how})")
     if plan.profile == "paper" and torch.device(device).type != "cuda":

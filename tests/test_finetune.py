@@ -14,6 +14,7 @@ import tiny
 
 from cinema import cost, finetune, paper, presets, subsets
 from cinema.cli import main
+from cinema.datasets.cards import card
 from cinema.rehearsal import rehearse
 from cinema.study import Study, save_study
 
@@ -97,6 +98,12 @@ def test_refusals_are_one_line(call, message):
     with pytest.raises(ValueError, match=message) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+def test_classes_are_those_of_the_cards():
+    for (task, dataset), classes in paper.CLASSES.items():
+        said = card(dataset).classes[paper.COLUMNS[task]]
+        assert tuple(said) == classes, (task, dataset)
 
 
 def test_subsets_choose_the_rows_of_the_release():
@@ -277,6 +284,8 @@ def test_a_dry_run_needs_no_data_and_trains_nothing(tmp_path, root, tiny_models,
                      "measured on 1 item"):
             assert part in text, text
     assert not list(tmp_path.iterdir())
+    text = "\n".join(rehearse("pretraining", "ukb", "ci", tmp_path))
+    assert "an unknown number of studies" in text and "2 items an epoch (assumed" in text and "lax_3c: (1, 16, 16)" in text
     for folder in (tmp_path, root):
         lines = rehearse("segmentation", "kaggle", "ci", folder)
         assert lines[-1].startswith("evaluation only") and "sax: (1, 16, 16, 4) float32" in lines[2]
