@@ -21,6 +21,7 @@ from cinema.datasets.cards import SPLITS, card
 from cinema.datasets.raw import Skipped
 from cinema.datasets.standard import standardised
 from cinema.study import SUFFIX, save_study
+from cinema.terms import PUBLISHED_GRID
 
 VERSION = 1  # raised when studies have to be prepared anew; an adapter may have a VERSION of its own
 MANIFEST = "prepared.json"
@@ -100,7 +101,8 @@ def _study(name, subject, out):
         mark = _mark(name, subject)
         if _marked(path) == mark:
             return None, None
-        study = standardised(adapter_of(name).read(subject))
+        adapter = adapter_of(name)
+        study = standardised(adapter.read(subject), getattr(adapter, "GRID", PUBLISHED_GRID))
         attributes = {**study.attributes, "split": subject.split, "dataset": name, "prepared_from": mark}
         save_study(replace(study, attributes=attributes), out)
     except (ValueError, OSError, KeyError, IndexError, RuntimeError) as error:
