@@ -210,7 +210,28 @@ def test_the_release_to_the_letter(tree):
         "orig_sax_spacing_z": pytest.approx(10), "orig_lax_spacing_x": pytest.approx(1.8),
         "orig_lax_spacing_y": pytest.approx(1.8), "n_slices": 8, "n_frames": 4, "ed_index": int(voxels.argmax()),
         "es_index": int(voxels.argmin())}
-    assert rescan.release(subject(tree, "G_s_0053")).folder == "train/G/s_0053"
+    validation = rescan.release(subject(tree, "G_s_0053"))
+    assert validation.folder == "train/G/s_0053" and validation.tables == {"train_metadata": validation.row}
+
+
+def test_prepare_makes_studies_once_and_leaves_the_raw_folder_alone(tree, tmp_path, capsys):
+    from cinema.datasets import prepare
+    from cinema.study import study_table
+
+    folder, known, _, _ = tree
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    assert prepare.command("rescan", folder, tmp_path / "out") == 0
+    said = capsys.readouterr().out
+    assert "19 ready, 12 skipped (train 4, val 2, test 13)" in said
+    for identity, reason in (known["skipped"] | known["unreadable"]).items():
+        assert re.search(f"skipped {identity}: .*({reason})", said)
+    table = study_table(tmp_path / "out").set_index("id")
+    assert table["split"].to_dict() == known["splits"]
+    assert table.loc["retest_00_B2", ["patient", "rescan"]].tolist() == ["retest_00", "B"]
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.h5")}
+    assert prepare.command("rescan", folder, tmp_path / "out") == 0
+    assert made == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.h5")}
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
 # Pickles --------------------------------------------------------------------------------------------------------------

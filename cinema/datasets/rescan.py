@@ -174,7 +174,8 @@ def release(subject):
         done["sax_gt_t"] = letter.crop_at(masks, point, letter.SAX_SIZE)
         voxels = np.count_nonzero(letter.to_array(done["sax_gt_t"]) == LABELS["LV"], axis=(0, 1, 2))
         row |= {"ed_index": int(np.argmax(voxels)), "es_index": int(np.argmin(voxels))}
-    return Release(details["folder_of_release"], done, row)
+    folder = details["folder_of_release"]
+    return Release(folder, done, row, {f"{folder.split('/')[0]}_metadata": row})  # validation stays in train's table
 
 
 def _image(pixels, geometry):
