@@ -182,7 +182,7 @@ def _record(name, subjects, done, skipped, out):
 def summary(name, subjects, done, skipped, out):
     """One line: ready and skipped, and per split the number beside the published one."""
     counts, published = Counter(subject.split for subject, _ in done.values()), card(name).counts
-    parts = [f"{split or 'no split'} {counts.get(split, 0)}" + (f" of {published[split]} published" * (split in published)
+    parts = [f"{split or 'no split'} {counts.get(split, 0)}" + (f" of {published[split]} published"
              if split in published else "") for split in (*SPLITS, "") if split in counts or split in published]
     return f"{card(name).name}: {len(done)} ready, {len(skipped)} skipped ({', '.join(parts)}) in {out}"
 
