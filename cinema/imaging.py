@@ -44,6 +44,14 @@ def features(folder, jobs=1, views=VIEWS, weights=FOLDER):
                  partial(_features, views=views, weights=weights), jobs)
 
 
+def features_of(paths, jobs=1, views=("sax",), weights=FOLDER):
+    """`features` of the studies at `paths`, wherever they lie; not kept."""
+    paths = [Path(path) for path in paths]
+    pieces = [paths[i: i + CHUNK] for i in range(0, len(paths), CHUNK)]
+    compute = partial(_features, views=views, weights=weights)
+    return pd.concat(Parallel(jobs)(delayed(_single)(compute, piece) for piece in pieces))
+
+
 def measures(folder, jobs=1, weights=FOLDER):
     """What the project's own readers measure in every study of a folder: DataFrame, index study id.
 

@@ -711,7 +711,7 @@ else:
 # %%
 if data != "virtual" and {"ed_frame", "es_frame"} <= set(patients) and patients["ed_frame"].notna().all():
     small_ones = prepared.on_grid(patients, {"sax": SMALL_GRID["sax"]}, work / "small", n_jobs)
-    x = imaging.features(Path(small_ones["path"].iloc[0]).parent, n_jobs, ("sax",))
+    x = imaging.features_of(small_ones["path"], n_jobs)
     said.append(real_ef.direct(x, known, learns, tested.index))
 
 # %%

@@ -512,7 +512,7 @@ else:
 # %%
 if data != "virtual" and not lacking:
     small = prepared.on_grid(people, {"sax": SMALL_GRID["sax"]}, own / "small", n_jobs)
-    x = imaging.features(Path(small["path"].iloc[0]).parent, n_jobs, ("sax",))
+    x = imaging.features_of(small["path"], n_jobs)
     of = small.groupby("split")["path"].apply(tuple)
     plan = partial(compare.Run, train=of["train"], val=of["val"], seed=seed, folder=str(own / "runs"), task=TASK,
                    data=partial(detection.pairs, classes=names), tests={"val": of["val"], "test": of["test"]})

@@ -417,7 +417,7 @@ if data == "virtual":
 else:
     everyone = prepared.studies(data, data_root)
     small = prepared.on_grid(everyone, {"sax": SMALL_GRID["sax"]}, own / "small", n_jobs)
-    features = imaging.features(Path(small["path"].iloc[0]).parent, n_jobs, ("sax",)).loc[small["id"]].to_numpy()
+    features = imaging.features_of(small["path"], n_jobs).loc[small["id"]].to_numpy()
     told = {name: real_attributes.known(small, name) for name in real_attributes.ATTRIBUTES}
     readable = [name for name, one in told.items() if not one.lacks]
     display(Markdown("; ".join(f"{name}: {one.lacks or f'{len(one.values)} patients'}"
