@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 
 from cinema import compare, evaluate, late_enhancement
+from cinema.datasets import prepared
 from cinema.loaders import StudyFrames
 from cinema.models.published import PUBLISHED
 from cinema.study import load_study
@@ -41,8 +42,6 @@ def dealt(data, data_root, folder, profile, jobs=1):
            study on the published grid.
     Copies on the small grid go to folder/<data>. ValueError with fewer than three such studies.
     """
-    from cinema.datasets import prepared
-
     table = prepared.studies(data, data_root)
     table = table[[_has(path, "labels") for path in table["path"]]]
     if len(table) < len(SPLITS):
@@ -58,18 +57,17 @@ def dealt(data, data_root, folder, profile, jobs=1):
 def unlabelled(data, data_root, folder, n_learn, n_held, jobs=1):
     """(files to learn from, files held out): prepared studies with all four views on SMALL_GRID, whatever their split.
 
-    At most n_learn + n_held studies, of which a fifth and at least two are held out. Copies go to folder/<data>.
-    ValueError with fewer than four.
+    At most n_learn + n_held studies, of which a fifth and at least two are held out, and with them any other visit of
+    the same people. Copies go to folder/<data>. ValueError with fewer than four.
     """
-    from cinema.datasets import prepared
-
     table = prepared.studies(data, data_root)
     table = table[[all(_has(path, "image", view) for view in VIEWS) for path in table["path"]]].head(n_learn + n_held)
     if len(table) < 4:
         raise ValueError(f"{len(table)} studies of {data} in {data_root} have all four views; prepare at least four")
-    paths = prepared.on_grid(table, SMALL_GRID, Path(folder) / data, jobs)["path"].tolist()
-    held = min(n_held, max(2, len(paths) // SHARE))
-    return paths[:-held], paths[-held:]
+    table = prepared.on_grid(table, SMALL_GRID, Path(folder) / data, jobs)
+    person = table["id"].str.rsplit("_", n=1).str[0] if "visit" in table else table["id"]  # ids are person_visit
+    held = min(n_held, max(2, len(table) // SHARE))
+    return table["path"][~person.isin(person.tail(held))].tolist(), table["path"].tail(held).tolist()
 
 
 def lending(table):

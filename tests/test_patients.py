@@ -85,6 +85,14 @@ def test_pretraining_takes_studies_with_all_views(tmp_path, same_grid):
     assert len(held) == 2
 
 
+def test_nobody_is_both_learnt_from_and_held_out(tmp_path, same_grid):
+    view = View(np.zeros((4, 4, 1, 1), np.uint8), np.eye(4))
+    for name in ("1_2", "2_2", "3_2", "4_2", "4_3"):
+        save_study(Study(name, "ukb", dict.fromkeys(VIEWS, view), {"split": "", "visit": int(name[-1])}), tmp_path / "ukb")
+    learn, held = patients.unlabelled("ukb", tmp_path, tmp_path / "work", 9, 1)
+    assert [Path(path).stem for path in learn] == ["1_2", "2_2", "3_2"] and [Path(p).stem for p in held] == ["4_3"]
+
+
 class Echo(torch.nn.Module):
     """Answers with the class number that stands in the first channel, times ten."""
 

@@ -68,7 +68,7 @@ def structure_legend(fig, names=("LV", "MYO", "RV")):
     words = {"LV": "LV cavity", "MYO": "myocardium (outer border)", "RV": "RV cavity"}
     handles = [Line2D([], [], color=ALL_COLOURS[name], ls=ALL_STYLES[name], label=words.get(name, name))
                for name in names]
-    fig.legend(handles=handles, loc="outside lower left", ncols=len(names))
+    fig.legend(handles=handles, loc="outside lower left", ncols=min(3, len(names)))
 
 
 def cuts(ax, view, others, z=0, frame_colour=None):
