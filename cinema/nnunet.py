@@ -149,7 +149,10 @@ def predict(name, out, view="sax", configuration="2d", trainer=TOY, device="cpu"
 
 
 def scores(name, out, view="sax"):
-    """(rows as evaluate.table, numbers) of the predicted test cases; ValueError if one is missing or on another grid."""
+    """(rows as evaluate.table, numbers) of the predicted test cases.
+
+    FileNotFoundError if one is missing, ValueError if one is on another grid or there are none.
+    """
     dataset, folder = _exported(name, out, view)
     predictions, rows = Path(out) / "predictions" / dataset, []
     cases = pd.read_csv(folder / CASES, keep_default_na=False)
@@ -166,7 +169,8 @@ def scores(name, out, view="sax"):
         spacing = spacing if view == "sax" else spacing[:2]
         parts = (late_enhancement.region_rows(predicted[shown], true[shown], spacing, name)
                  if name in late_enhancement.ORDER else segmentation_rows(predicted[shown], true[shown], spacing))
-        rows += [{"study": case.study, "frame": case.frame, "phase": case.phase, "view": view, **part} for part in parts]
+        about = {"study": case.study, "frame": case.frame, "phase": case.phase, "view": view}
+        rows += [{**about, **part} for part in parts]
     if not rows:
         raise ValueError(f"{name} has no test studies with masks; nothing can be scored")
     rows = pd.DataFrame(rows)
@@ -212,7 +216,8 @@ def studies(name, data_root, view="sax", profile="paper"):
     """Rows of prepared.studies with masks in `view`; in ci resampled to terms.SMALL_GRID."""
     table, _ = subsets.usable(prepared.studies(name, data_root), (view,), "labels")
     if profile == "ci":
-        table = prepared.on_grid(table, {view: SMALL_GRID[view]}, Path(data_root) / "work" / "ci" / f"nnunet_{name}_{view}")
+        folder = Path(data_root) / "work" / "ci" / f"nnunet_{name}_{view}"
+        table = prepared.on_grid(table, {view: SMALL_GRID[view]}, folder)
     return table
 
 
@@ -242,8 +247,8 @@ def write_scores(name, out, view="sax"):
     rows, numbers = scores(name, out, view)
     folder = Path(out) / "scores" / dataset_name(name, view)
     folder.mkdir(parents=True, exist_ok=True)
-    summary = {"dataset": name, "notice": prepared.notice(name), "task": "segmentation", "model": "nnunet", "view": view,
-               "split": "test", "n_studies": int(rows.study.nunique()),
+    summary = {"dataset": name, "notice": prepared.notice(name), "task": "segmentation", "model": "nnunet",
+               "view": view, "split": "test", "n_studies": int(rows.study.nunique()),
                "numbers": {key: float(value) if np.isfinite(value) else None for key, value in numbers.items()}}
     write_text(folder / "scores.csv", rows.to_csv(index=False))
     write_text(folder / "summary.json", json.dumps(summary, indent=1) + "\n")

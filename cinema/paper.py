@@ -2,7 +2,8 @@
 
 `setting(task, name)` looks one up; `config`, `augmentation` and `build` give its training settings, augmentation and
 model, either in the fixed version (default) or to the letter of the release (like_release). UNREPRODUCED lists what
-of the letter is not a matter of values. Source: method, sections 9, 10 and 12; `small` gives the same at a laptop's size.
+of the letter is not a matter of values. `small` gives the same at a laptop's size.
+Source: method, sections 9, 10 and 12.
 """
 
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""A dry run of cinema.finetune: what data is there, what a model would see, what training would cost. Trains nothing."""
+"""A dry run of cinema.finetune, which trains nothing: the data there is, what a model would see, what it would cost."""
 
 import torch
 

@@ -24,7 +24,8 @@ def share(table, proportion, seed):
     ValueError if that leaves none.
     """
     if not 0 < proportion <= 1 or int(proportion * len(table)) == 0:
-        raise ValueError(f"proportion is {proportion} of {len(table)} studies; it must lie in (0, 1] and leave at least one")
+        raise ValueError(f"proportion is {proportion} of {len(table)} studies; it must lie in (0, 1] and leave "
+                         "at least one")
     return table if proportion == 1 else table.sample(n=int(proportion * len(table)), random_state=seed)
 
 

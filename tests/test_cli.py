@@ -31,9 +31,9 @@ def raising(error):
 def test_every_command_has_its_function_and_help(command, capsys):
     module, function = cli.COMMANDS[command].call.split(":")
     called = signature(getattr(import_module(module), function))
-    flags = [flags for flags, _ in cli.COMMANDS[command].options]
-    called.bind(**dict.fromkeys(["pytest_arguments"] * (command == "test") + [
-        {"--from": "first"}.get(name, name).lstrip("-").replace("-", "_") for name, *_ in flags]))
+    names = [settings.get("dest") or flags[0].lstrip("-").replace("-", "_")
+             for flags, settings in cli.COMMANDS[command].options]
+    called.bind(**dict.fromkeys(["pytest_arguments"] * (command == "test") + names))
     with pytest.raises(SystemExit) as end:
         cli.main([command, "--help"])
     assert end.value.code == 0 and cli.COMMANDS[command].help.split(",")[0] in capsys.readouterr().out

@@ -113,7 +113,8 @@ def test_scores_are_those_of_the_masks(root, tmp_path):
             assert row.dice == dice(found(true), true)
             assert row.true_volume_ml == pytest.approx(true.sum() * 0.0625) == row.volume_ml
     assert numbers["lv_ef_mae"] == 0.0 and 0 < numbers["mean_dice"] < 1
-    items = StudyFrames([root / "acdc" / "p3.h5"], ("sax",), "labelled", tiny.GRID | {"sax": ((20, 16, 4), (2.5, 2.5, 10))})
+    grid = {"sax": ((20, 16, 4), (2.5, 2.5, 10.0))}
+    items = StudyFrames([root / "acdc" / "p3.h5"], ("sax",), "labelled", grid)
     ours = evaluated(tiny.Pixelwise(), items, segmentation.TASK)
     assert list(rows) == list(ours) and len(rows) == len(ours)  # the same table as any other model's
 
@@ -129,7 +130,7 @@ def test_long_axis_and_late_enhancement_are_scored_in_their_own_way(root, tmp_pa
 
 
 @pytest.mark.parametrize("action, message", [
-    ("train", "nnunet export acdc first"), ("predict", "nnunet export acdc first"), ("scores", "nnunet export acdc first"),
+    *((action, "nnunet export acdc first") for action in ("train", "predict", "scores")),
     ("fit", "unknown action 'fit'; choose one of export, train, predict, scores, all"),
 ])
 def test_actions_out_of_order_are_one_line(action, message, tmp_path, capsys):
