@@ -1,4 +1,4 @@
-"""For maintainers: notebooks/*.ipynb from their jupytext twins and from executed copies, and README's two tables."""
+"""For maintainers: notebooks/*.ipynb from their jupytext twins and from executed copies, and the tables of the READMEs."""
 
 import json
 from pathlib import Path
@@ -25,9 +25,11 @@ def main(sync, update, table, root=ROOT):
         take_outputs(root / "notebooks", root / "report" / "laptop")
     if table:
         from cinema import ledger
+        from cinema.datasets import cards
 
         print(seconds_table(root))
         ledger.write_readme(root)
+        cards.write_readme(root / "data" / "README.md")
 
 
 def sync_all(notebooks):

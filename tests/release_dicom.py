@@ -5,7 +5,7 @@ from io import BytesIO
 import numpy as np
 import pydicom
 
-from tests.release_numpy import resample, to_uint8
+from release_numpy import resample, to_uint8
 
 SIZES = {"sax": (192, 192)}  # others 256
 TARGETS = {"sax": (1.0, 1.0, 10.0)}

@@ -10,8 +10,8 @@ import SimpleITK as sitk
 
 from cinema.datasets import acdc
 from cinema.datasets.cards import card
-from tests import release_numpy as expected
-from tests.rawtrees import acdc as tree
+import release_numpy as expected
+from rawtrees import acdc as tree
 
 REAL = Path(__file__).resolve().parents[2] / "shared/real/acdc_labelled/patient110"
 SAME = {1: 1, 2: 2, 3: 3}

@@ -15,9 +15,9 @@ from cinema.datasets.pictures import picture
 from cinema.datasets.slices_letter import video
 from cinema.study import View
 from cinema.terms import LAX_VIEWS
-from tests.rawtrees import kaggle as builder
-from tests.rawtrees.pictures import SCALE, picture_bytes
-from tests.release_dicom import arrays
+from rawtrees import kaggle as builder
+from rawtrees.pictures import SCALE, picture_bytes
+from release_dicom import arrays
 
 GRID = {"sax": ((64, 56, 6), (2.5, 2.5, 10.0)), **{view: ((64, 56), (2.5, 2.5)) for view in LAX_VIEWS}}
 

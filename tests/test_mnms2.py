@@ -8,8 +8,8 @@ import pytest
 
 from cinema.datasets import mnms2
 from cinema.datasets.cards import card
-from tests import release_numpy as expected
-from tests.rawtrees import mnms2 as tree
+import release_numpy as expected
+from rawtrees import mnms2 as tree
 
 REAL = Path(__file__).resolve().parents[2] / "shared/real/nifti/mnms2"
 EXCHANGED = {1: 3, 2: 2, 3: 1}  # 1 is the LV in their files

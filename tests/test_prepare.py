@@ -3,6 +3,7 @@
 import json
 import os
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -14,7 +15,7 @@ from cinema.datasets import prepare, prepared
 from cinema.datasets.raw import Release, Skipped, Subject
 from cinema.study import Study, View, load_study, study_paths
 from cinema.terms import SMALL_GRID
-from tests.rawtrees import acdc
+from rawtrees import acdc
 
 READ = []  # ids that the small adapter was asked to read
 
@@ -124,8 +125,24 @@ def test_ctrl_c_leaves_whole_studies_only_and_the_next_run_goes_on(raw, tmp_path
 def test_like_release_writes_folders_and_tables(raw, tmp_path):
     assert run(raw, tmp_path / "out", "--like-release") == 0
     assert nib.load(tmp_path / "out/train/a/a_x.nii.gz").shape == (4, 4, 2)
-    assert (tmp_path / "out/train_metadata.csv").read_text().split() == ["pid,n", "a,1", "b,1"]
+    assert (tmp_path / "out/train_metadata.csv").read_text().split() == ["pid,n", "a,1", "b,1", "c,1"]  # by folder
     assert not list((tmp_path / "out").rglob("*.part*"))
+
+
+def test_acdc_like_the_release_has_its_validation_patients_in_train(tmp_path):
+    facts = acdc.build(tmp_path / "raw")
+    assert run(tmp_path / "raw", tmp_path / "out", "--like-release") == 0
+    pids = {split: [line.split(",")[0] for line in (tmp_path / f"out/{split}_metadata.csv").read_text().split()[1:]]
+            for split in ("train", "test")}
+    assert sorted(pids["train"] + pids["test"]) == sorted(facts["ids"]) and not (tmp_path / "out/val_metadata.csv").exists()
+    for split, names in pids.items():
+        assert names == sorted(path.name for path in (tmp_path / "out" / split).iterdir())
+
+
+def test_a_changed_detail_is_noticed(raw, tmp_path):
+    subject = subjects(raw)[0][0]
+    marks = {prepare._mark("acdc", replace(subject, details=details)) for details in ({}, {"ed": 1}, {"ed": 2})}
+    assert len(marks) == 3
 
 
 def test_an_empty_raw_folder_names_the_info_command(tmp_path, capsys):

@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from cinema.datasets import rescan, unpickle
-from tests.rawtrees import rescan as builder
+from rawtrees import rescan as builder
 
 
 @pytest.fixture(scope="module")

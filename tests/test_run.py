@@ -214,7 +214,8 @@ def test_a_notebook_may_only_need_earlier_ones(tmp_path):
 def test_notebooks_get_this_python_and_their_share_of_threads(tmp_path, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "TkAgg")
     found = execute.environment(tmp_path, threads=3)
-    assert {found[name] for name in execute.THREADS} == {"3"} and "MPLBACKEND" not in found
+    assert found[execute.THREADS] == "3" and {found[name] for name in execute.ALONE} == {"1"}
+    assert "MPLBACKEND" not in found
     kernel = json.loads((tmp_path / "kernels" / "python3" / "kernel.json").read_text())
     assert kernel["argv"][0] == sys.executable
 

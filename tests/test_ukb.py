@@ -14,10 +14,10 @@ from cinema.datasets import archive, ukb
 from cinema.datasets.dicom import read_dicom
 from cinema.study import save_study
 from cinema.terms import LAX_VIEWS
-from tests.dicom_writer import ACCESSION, NAME, PATIENT_ID
-from tests.rawtrees import ukb as builder
-from tests.rawtrees.pictures import SCALE, picture_bytes
-from tests.release_dicom import arrays
+from dicom_writer import ACCESSION, NAME, PATIENT_ID
+from rawtrees import ukb as builder
+from rawtrees.pictures import SCALE, picture_bytes
+from release_dicom import arrays
 
 GRID = {"sax": ((64, 56, 6), (2.5, 2.5, 10.0)), **{view: ((64, 56), (2.5, 2.5)) for view in LAX_VIEWS}}
 REAL = Path(__file__).resolve().parents[2] / "shared" / "real" / "cine_study_dicom"
@@ -147,7 +147,7 @@ def test_release_fails_where_the_authors_does(found):
 
 
 def test_a_small_bench_reads_the_floors_pixels(raw, found):
-    from tests.bench.prepare import floor
+    from bench.prepare import floor
 
     volumes = floor(found["1000001_2"].files)
     study = ukb.read(found["1000001_2"])

@@ -14,6 +14,7 @@ from cinema.terms import LABELS, TISSUE_LABELS, VIEWS
 
 CARDS = Path(__file__).resolve().parents[2] / "data" / "cards"
 SPLITS = ("train", "val", "test")
+BEGIN, END = "<!-- cards -->", "<!-- /cards -->"  # what stands between them in data/README.md is written from the cards
 
 
 @dataclass(frozen=True)
@@ -96,3 +97,27 @@ def _check(found, file):
     for difference in found.differences:
         if set(difference) != {"release", "here"}:
             raise ValueError(f"{file}: a difference has the keys {sorted(difference)}; it must have release and here")
+
+
+def markdown(found):
+    """A card as a section of data/README.md."""
+    counts = ", ".join(f"{split} {n}" for split, n in found.counts.items())
+    lines = [f"### {found.name}", "", f"`{found.key}`: {found.role}. Notebooks {', '.join(found.notebooks)}.", "",
+             f"- Source: {found.source}. Terms: {found.licence}.", f"- Access: {found.access.strip()}.",
+             f"- Split: {found.split.strip()}" + f" ({counts})" * bool(counts) + "."]
+    lines += ["- Labels: " + ", ".join(f"{raw} {name}" for raw, name in found.labels.items()) + "."] * bool(found.labels)
+    lines += [f"- Classes of {key}: {', '.join(map(str, values))}." for key, values in found.classes.items()]
+    lines += [f"- Fields for {purpose}: {text.strip()}." for purpose, text in found.fields.items()]
+    lines += [f"- The release: {pair['release'].strip()}. Here: {pair['here'].strip()}." for pair in found.differences]
+    lines += [f"- {note.strip()}" for note in found.notes]
+    return "\n".join([*lines, "", "```", found.tree.rstrip(), "```"])
+
+
+def write_readme(path=CARDS.parent / "README.md"):
+    """Put all cards between the markers of data/README.md. ValueError if they are absent."""
+    text = path.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise ValueError(f"{path.name} has no lines {BEGIN} and {END}; add them where the datasets should stand")
+    before, after = text.split(BEGIN, 1)[0], text.split(END, 1)[1]
+    block = "\n\n".join(markdown(card(name)) for name in names())
+    path.write_text(f"{before}{BEGIN}\n{block}\n{END}{after}", encoding="utf-8")

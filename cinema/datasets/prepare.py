@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 import h5py
+from threadpoolctl import threadpool_limits
 
 from cinema.datasets import DATASETS
 from cinema.datasets.cards import SPLITS, card
@@ -102,7 +103,8 @@ def _study(name, subject, out):
         if _marked(path) == mark:
             return None, None
         adapter = adapter_of(name)
-        study = standardised(adapter.read(subject), getattr(adapter, "GRID", PUBLISHED_GRID))
+        with threadpool_limits(1):  # the matrices are small: threads of one product wait for each other
+            study = standardised(adapter.read(subject), getattr(adapter, "GRID", PUBLISHED_GRID))
         attributes = {**study.attributes, "split": subject.split, "dataset": name, "prepared_from": mark}
         save_study(replace(study, attributes=attributes), out)
     except (ValueError, OSError, KeyError, IndexError, RuntimeError) as error:
@@ -139,10 +141,21 @@ def _one_line(error):
 
 
 def _mark(name, subject):
-    """Hash of names, sizes and times of a subject's raw files, its table row and the versions."""
+    """Hash of names, sizes and times of a subject's raw files, what tables and file names say of it, and versions."""
     files = [(Path(path).name, (stat := os.stat(path)).st_size, stat.st_mtime_ns) for path in subject.files]
-    what = [VERSION, getattr(adapter_of(name), "VERSION", 0), subject.split, files, sorted(subject.attributes.items())]
+    adapter = adapter_of(name)
+    what = [VERSION, getattr(adapter, "VERSION", 0), getattr(adapter, "GRID", None), subject.split, files,
+            sorted(subject.attributes.items()), [(key, _named(value)) for key, value in sorted(subject.details.items())]]
     return hashlib.sha256(repr(what).encode()).hexdigest()[:16]
+
+
+def _named(value):
+    """A detail of a subject with paths by their last part: the same wherever the raw folder lies."""
+    if isinstance(value, Path):
+        return value.name
+    if isinstance(value, dict):
+        return [(_named(key), _named(entry)) for key, entry in value.items()]
+    return [_named(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
 def _marked(path):
@@ -155,10 +168,11 @@ def _marked(path):
 
 
 def _tables(done, out):
-    """The release's metadata tables: one row a subject, sorted by pid."""
+    """The release's metadata tables: one row a subject, sorted by pid, a table for each of its folders."""
     tables = {}
     for subject, release in done.values():
-        for table, row in (release.tables or {f"{subject.split or 'all'}_metadata": release.row}).items():
+        part = release.folder.split("/")[0] if "/" in release.folder else subject.split or "all"
+        for table, row in (release.tables or {f"{part}_metadata": release.row}).items():
             tables.setdefault(table, []).append(row)
     for table, rows in tables.items():
         columns = list(dict.fromkeys(column for row in rows for column in row))

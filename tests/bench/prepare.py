@@ -1,6 +1,6 @@
 """Throughput of `prepare` on UK Biobank's archives, beside the floor: the same pixels read and resampled, no more.
 
-    OMP_NUM_THREADS=1 python -m tests.bench.prepare [--studies 6] [--slices 11] [--frames 50]
+    python tests/bench/prepare.py [--studies 6] [--slices 11] [--frames 50]
 
 Writes archives with pictures of the real size, then goes through them study by study, on one core, both ways in turn:
 prepare's own work (archive checks, headers, order, geometry, standard grid, HDF5 file) and the floor (pydicom for
@@ -10,6 +10,7 @@ checked, sorted by place, scaled or written). Prints studies a second of both, t
 
 import argparse
 import platform
+import sys
 import tempfile
 import time
 import zipfile
@@ -19,12 +20,16 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import SimpleITK as sitk
+from threadpoolctl import threadpool_limits
 
-from cinema.datasets import ukb
-from cinema.datasets.standard import standardised
-from cinema.study import save_study
-from cinema.terms import LAX_VIEWS, PUBLISHED_GRID
-from tests.rawtrees import ukb as builder
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from cinema.datasets import ukb  # noqa: E402
+from cinema.datasets.standard import standardised  # noqa: E402
+from cinema.study import save_study  # noqa: E402
+from cinema.terms import LAX_VIEWS, PUBLISHED_GRID  # noqa: E402
+from rawtrees import ukb as builder  # noqa: E402
 
 SIZE, SPACING_MM = (208, 187), 1.8269
 
@@ -89,7 +94,7 @@ def main():
         spent[part].append(time.perf_counter() - start)
         return result
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
         raw, out = Path(folder) / "raw", Path(folder) / "out"
         for subject in tree(raw, options.studies, options.slices, options.frames):
             study = timed("read", ukb.read, subject)

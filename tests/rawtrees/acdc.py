@@ -3,8 +3,8 @@
 import nibabel as nib
 import numpy as np
 
-from tests.rawtrees import pairs
-from tests.rawtrees.hearts import hearts
+from rawtrees import pairs
+from rawtrees.hearts import hearts
 
 FRAMES, ROLLED = 8, 3  # the cine starts somewhere in the cycle, so that ED is not the first frame
 CONFIG_FAULTS = {

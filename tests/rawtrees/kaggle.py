@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from tests.rawtrees.hearts import hearts
-from tests.rawtrees.pictures import slice_bytes
+from rawtrees.hearts import hearts
+from rawtrees.pictures import slice_bytes
 
 PLACES = (("train", 1), ("train", 2), ("train", 3), ("train", 4), ("validate", 501), ("test", 701))
 # A slice and a view taken twice; a slice of another size; one folder with all slices; damaged files.

@@ -3,8 +3,8 @@
 import numpy as np
 
 from cinema.datasets.mnms import TABLE
-from tests.rawtrees import pairs
-from tests.rawtrees.hearts import hearts
+from rawtrees import pairs
+from rawtrees.hearts import hearts
 
 FRAMES = 6
 CODES = ("A0S9V9", "A1D9Z7", "A2C0I1", "B3D0N1", "C6E0F9", "D1J5P6")

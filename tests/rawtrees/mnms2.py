@@ -1,7 +1,7 @@
 """M&Ms-2's folders from virtual hearts: SAX and 4C at ED and ES, masks, a table with gaps."""
 
-from tests.rawtrees import pairs
-from tests.rawtrees.hearts import hearts
+from rawtrees import pairs
+from rawtrees.hearts import hearts
 
 NUMBERS = (1, 2, 17, 160, 161, 201)
 VENDORS = {"Siemens": "SIEMENS", "Philips": "Philips Medical Systems", "GE": "GE MEDICAL SYSTEMS"}

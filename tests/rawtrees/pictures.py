@@ -7,7 +7,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from tests.dicom_writer import dataset
+from dicom_writer import dataset
 
 SCALE = 9  # 8 bits of the phantom to the scanner's 12
 RR_MS = 900.0

@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 
-from tests.rawtrees.hearts import hearts
+from rawtrees.hearts import hearts
 
 IMAGES = {"sax": "SAX.pickle", "lax_2c": "2C.pickle", "lax_4c": "4C.pickle"}
 RAW_LABEL = np.array([0, 3, 2, 1], np.uint8)  # of our background, RV, MYO, LV

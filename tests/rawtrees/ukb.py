@@ -4,8 +4,8 @@ import zipfile
 
 import numpy as np
 
-from tests.rawtrees.hearts import hearts
-from tests.rawtrees.pictures import picture_bytes, slice_bytes
+from rawtrees.hearts import hearts
+from rawtrees.pictures import picture_bytes, slice_bytes
 
 FIRST_EID = 1000001
 CUT, LOST, SWAPPED = 4, 3, 5  # subjects with a damaged and a missing file; without 3C; with slices out of order

@@ -1,0 +1,61 @@
+"""Each public dataset from raw files to its notebook: a generated raw tree, `prepare`, and the main notebook of its card.
+
+    python tests/bench/real_data.py [NAME ..] [--all-notebooks] [--keep DIR]
+
+Prints a line per dataset: studies prepared, seconds of both steps, exit codes. Exit code 0 if all went well.
+--all-notebooks: every notebook the card names, not the main one alone.
+"""
+
+import argparse
+import importlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from cinema.datasets import cards  # noqa: E402
+
+
+def run(*words):
+    """(exit code, seconds, output) of `python3 -m cinema ...`."""
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-m", "cinema", *map(str, words)], cwd=ROOT, capture_output=True, text=True)
+    return done.returncode, time.monotonic() - start, done.stdout + done.stderr
+
+
+def trial(name, folder, all_notebooks):
+    """Whether a dataset came through; prints its line, and the output of what failed."""
+    card, raw = cards.card(name), folder / "raw" / name
+    importlib.import_module(f"rawtrees.{name}").build(raw)
+    code, seconds, output = run("prepare", name, raw, "--out", folder / "data" / name)
+    counts = json.loads((folder / "data" / name / "prepared.json").read_text())["counts"] if code == 0 else {}
+    print(f"{name}: prepare exit {code}, {sum(counts.values())} studies, {seconds:.1f} s", flush=True)
+    failed = [output] * (code != 0)
+    for number in (card.notebooks if all_notebooks else [card.notebook]) if code == 0 else ():
+        code, seconds, output = run("reproduce", "--profile", "ci", "--data", name, "--data-root", folder / "data",
+                                    "--only", number)
+        print(f"{name}: notebook {number} exit {code}, {seconds:.1f} s", flush=True)
+        failed += [output] * (code != 0)
+    print(*failed, sep="\n", end="\n" * bool(failed))
+    return not failed
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--all-notebooks", action="store_true")
+    parser.add_argument("--keep", metavar="DIR", help="where the trees and studies stay (default: a folder that goes)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(options.keep or temporary)
+        results = [trial(name, folder, options.all_notebooks) for name in options.names or cards.names()]
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
