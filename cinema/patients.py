@@ -40,13 +40,15 @@ def dealt(data, data_root, folder, profile, jobs=1):
 
     split: "train", "val" or "test", each of them with somebody in it. role: the dataset's name. whole: the path of the
            study on the published grid.
-    Copies on the small grid go to folder/<data>. ValueError with fewer than three such studies.
+    Copies on the small grid go to folder/<data>. ValueError where fewer than two are left for training.
     """
     table = prepared.studies(data, data_root)
     table = table[[_has(path, "labels") for path in table["path"]]]
-    if len(table) < len(SPLITS):
-        raise ValueError(f"{len(table)} studies of {data} in {data_root} have short-axis masks; prepare at least three")
     table, lent = lending(table.assign(role=data, whole=table["path"]).reset_index(drop=True))
+    learn = int((table["split"] == "train").sum())
+    if learn < 2:
+        raise ValueError(f"{len(table)} studies of {data} in {data_root} have short-axis masks, {learn} for training; "
+                         "prepare at least four, two of them for training")
     if profile == "ci":
         table = pd.concat([table[table["split"] == name].head(CI[name]) for name in SPLITS], ignore_index=True)
     table = prepared.on_grid(table, {"sax": SMALL_GRID["sax"]}, Path(folder) / data, jobs)

@@ -54,12 +54,12 @@ def test_studies_without_masks_are_left_out_and_an_empty_part_borrows(tmp_path, 
     assert "2 of val serve as test; 2 of train serve as val" in patients.words(table)
 
 
-def test_three_patients_are_enough_and_two_are_refused(tmp_path, same_grid):
-    write(tmp_path, ["train"] * 3)
+def test_four_patients_are_enough_and_three_are_refused(tmp_path, same_grid):
+    write(tmp_path, ["train"] * 4)
     table = patients.dealt("acdc", tmp_path, tmp_path / "work", "ci")
-    assert sorted(table["split"]) == ["test", "train", "val"]
+    assert sorted(table["split"]) == ["test", "train", "train", "val"]
     (tmp_path / "acdc" / "p02.h5").unlink()
-    with pytest.raises(ValueError, match="2 studies of acdc in .* have short-axis masks; prepare at least three"):
+    with pytest.raises(ValueError, match="3 studies of acdc in .* masks, 1 for training; prepare at least four"):
         patients.dealt("acdc", tmp_path, tmp_path / "work", "ci")
 
 
@@ -69,7 +69,8 @@ def test_real_and_virtual_work_never_share_a_folder():
 
 
 def test_people_are_told_apart_by_what_is_known_of_all():
-    table = pd.DataFrame({"split": ["train", "test"], "scanner": ["A", None], "vendor": ["V", "V"], "disease": ["x", "y"]})
+    columns = {"split": ["train", "test"], "scanner": ["A", None], "vendor": ["V", "V"], "disease": ["x", "y"]}
+    table = pd.DataFrame(columns)
     assert patients.kinds(table) == "disease" and patients.kinds(table[["split"]]) == "split"
 
 
@@ -88,7 +89,8 @@ def test_pretraining_takes_studies_with_all_views(tmp_path, same_grid):
 def test_nobody_is_both_learnt_from_and_held_out(tmp_path, same_grid):
     view = View(np.zeros((4, 4, 1, 1), np.uint8), np.eye(4))
     for name in ("1_2", "2_2", "3_2", "4_2", "4_3"):
-        save_study(Study(name, "ukb", dict.fromkeys(VIEWS, view), {"split": "", "visit": int(name[-1])}), tmp_path / "ukb")
+        about = {"split": "", "visit": int(name[-1])}
+        save_study(Study(name, "ukb", dict.fromkeys(VIEWS, view), about), tmp_path / "ukb")
     learn, held = patients.unlabelled("ukb", tmp_path, tmp_path / "work", 9, 1)
     assert [Path(path).stem for path in learn] == ["1_2", "2_2", "3_2"] and [Path(p).stem for p in held] == ["4_3"]
 
