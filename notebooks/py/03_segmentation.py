@@ -455,9 +455,9 @@ save(fig, "03_cases")
 about = people.set_index("id").reindex(columns=["disease", "scanner"]).fillna("unknown")
 case = {word: f"{about.loc[study, 'disease']} on {about.loc[study, 'scanner']}" for word, study in cases.items()}
 Markdown("*Reading.* " + "; ".join(f"{word}: {text}" for word, text in case.items()) + ". The number at the left is "
-         "the patient's mean Dice over arms, structures, phases and seeds. Look first at the right ventricle, whose "
-         "corners at the septum are where outlines part, then at the wall of the left one: a pixel is 2.5 mm, a third "
-         "of a normal wall, so half a pixel too much all round is a large share of a thin structure.")
+         "the patient's mean Dice over arms, structures, phases and seeds. Where the right ventricle is drawn, look first "
+         "at its corners at the septum, where outlines part, then at the wall of the left one: a pixel is 2.5 mm, a "
+         "third of a normal wall, so half a pixel too much all round is a large share of a thin structure.")
 
 # %% [markdown]
 # ## From base to apex
