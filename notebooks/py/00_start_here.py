@@ -17,7 +17,7 @@
 # **Claim.** None is tested here. The page introduces the idea behind claim C1 (learning from unlabelled studies by
 # filling in what was hidden); notebook 02 examines it.
 #
-# **Time.** About 20 seconds in the `ci` profile and two minutes in the `laptop` profile on two cores; `paper` equals
+# **Time.** About 20 seconds in the `ci` profile and a minute in the `laptop` profile on two cores; `paper` equals
 # `laptop`, since nothing here needs real data.
 #
 # All hearts on this page are *virtual*: a beating geometry whose volumes, masks and landmarks are known exactly,

@@ -17,7 +17,7 @@
 # **Claims.** C1: pretraining used 15 million images of 74,916 UK Biobank studies. C2: the benchmark, over 4,500
 # images in 8 data sets and 23 tasks, is the largest of its kind. Both are counts; this page lays out what they count.
 #
-# **Time.** About 20 seconds in the `ci` profile and two minutes in the `laptop` profile on two cores; `paper` equals
+# **Time.** About 20 seconds in the `ci` profile and half a minute in the `laptop` profile; `paper` equals
 # `laptop`. Real data sets cannot be shipped: the parameter `data` is ignored here, and everything measured is virtual.
 
 # %% tags=["parameters"]

@@ -21,7 +21,7 @@
 # **Claim.** C1: CineMA was pretrained on 15 million cine images of 74,916 UK Biobank studies. The count cannot be
 # tested here. What can be is the reason for it: that features learnt without labels are worth having.
 #
-# **Time.** About one minute in the `ci` profile and seven in the `laptop` profile on two cores, mostly training. The
+# **Time.** About one minute in the `ci` profile and six in the `laptop` profile on two cores, mostly training. The
 # published training belongs to real studies and several GPUs: with `--data ukb` this page pretrains its small network
 # on prepared studies of UK Biobank, and leaves out what needs masks or a known truth.
 

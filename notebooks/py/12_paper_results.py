@@ -101,8 +101,9 @@ Code(inspect.getsource(ledger.verdict), language="python")
 # read as 95 % intervals; how they were made is not said anywhere.
 
 # %%
-stored = [row for row in read_results(Path("../figures") / "results.json") if row["data"] != "virtual"]
-rows = ledger.read_rows(out, profile) + stored  # of this run; and what a reader has recorded on patients
+stored = [row for path in sorted(Path("../report").glob("*/figures/results.json")) for row in read_results(path)
+          if row["data"] != "virtual" and row["profile"] != "ci"]  # what a reader has recorded on patients
+rows = ledger.read_rows(out, profile) + stored
 whole = ledger.table(rows)
 draw.shaded(whole.drop(columns="topic").rename(columns=ledger.HEADS))
 
@@ -115,11 +116,12 @@ for word, count in counts.items():
     results.record(f"12_claims_{contrast.key(word.split(' ')[0])}", count, n=len(whole), unit="claims")
 printed = int((whole["published"] != "number not found").sum())
 results.record("12_claims_with_a_printed_number", printed, n=len(whole), unit="claims")
-results.record("12_claims_with_patients", int((whole["real"] != "-").sum()), n=len(whole), unit="claims")
+on_patients = int((whole["real"] != "-").sum())
 lacking = ledger.unknown(rows, ledger.ledger_keys())
 Markdown(f"*Reading.* Of {len(whole)} claims " + ", ".join(f"**{word}: {n}**" for word, n in counts.items()) +
          f". A number could be found in print for {printed}; for the other {len(whole) - printed} the paper's sentence "
-         f"is all there is. {lacking or 'Every number the ledger asks for was recorded.'}")
+         f"is all there is. On patients, {on_patients} have been looked at in this copy of the repository. " +
+         (lacking or "Every number the ledger asks for was recorded."))
 
 # %% [markdown]
 # ## Published and ours, side by side
