@@ -16,9 +16,10 @@ import psutil
 from cinema.cells import VIRTUAL, write_for_data
 from cinema.results import write_json
 
-# Torch takes its threads from the first. numpy's matrices are small here: a second thread costs more than it gives
-# (three times as long, measured on the probes of notebook 08), and the last digit would depend on the cores.
-THREADS, ALONE = "OMP_NUM_THREADS", ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+# The first two are torch's (of MKL it takes the number of threads). numpy's matrices are small here: a second thread
+# costs more than it gives (three times as long, measured on the probes of notebook 08), and the last digit would depend
+# on the cores.
+THREADS, ALONE = ("OMP_NUM_THREADS", "MKL_NUM_THREADS"), ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 class Executor:
@@ -113,7 +114,7 @@ def environment(jupyter, threads):
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     ours = {"JUPYTER_PATH": str(jupyter), "IPYTHONDIR": str(jupyter / "ipython"), "PYTHONPATH": package,
             "PYTHONHASHSEED": "0", "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads starve each other on a busy machine
-            "PYDEVD_DISABLE_FILE_VALIDATION": "1", THREADS: str(threads), **dict.fromkeys(ALONE, "1")}
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1", **dict.fromkeys(THREADS, str(threads)), **dict.fromkeys(ALONE, "1")}
     return {**{name: value for name, value in os.environ.items() if name != "MPLBACKEND"}, **ours}
 
 

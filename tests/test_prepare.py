@@ -139,6 +139,15 @@ def test_acdc_like_the_release_has_its_validation_patients_in_train(tmp_path):
         assert names == sorted(path.name for path in (tmp_path / "out" / split).iterdir())
 
 
+def test_studies_of_another_raw_folder_are_named_not_deleted(raw, tmp_path, capsys):
+    assert run(raw, tmp_path / "out") == 0
+    capsys.readouterr()
+    (raw / "b.npy").unlink()
+    assert run(raw, tmp_path / "out") == 0
+    assert "1 studies in" in (said := capsys.readouterr().out) and "(b ..)" in said
+    assert (tmp_path / "out" / "b.h5").exists()
+
+
 def test_a_changed_detail_is_noticed(raw, tmp_path):
     subject = subjects(raw)[0][0]
     marks = {prepare._mark("acdc", replace(subject, details=details)) for details in ({}, {"ed": 1}, {"ed": 2})}

@@ -214,7 +214,11 @@ def test_a_notebook_may_only_need_earlier_ones(tmp_path):
 def test_notebooks_get_this_python_and_their_share_of_threads(tmp_path, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "TkAgg")
     found = execute.environment(tmp_path, threads=3)
-    assert found[execute.THREADS] == "3" and {found[name] for name in execute.ALONE} == {"1"}
+    assert {found[name] for name in execute.THREADS} == {"3"} and {found[name] for name in execute.ALONE} == {"1"}
+    whole = execute.environment(tmp_path, run.count_cores())
+    said = subprocess.run([sys.executable, "-c", "import torch; print(torch.get_num_threads())"], env=whole, check=True,
+                          capture_output=True, text=True).stdout
+    assert int(said) == run.count_cores()  # notebooks ask torch how many cores they were given
     assert "MPLBACKEND" not in found
     kernel = json.loads((tmp_path / "kernels" / "python3" / "kernel.json").read_text())
     assert kernel["argv"][0] == sys.executable

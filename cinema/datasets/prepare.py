@@ -49,6 +49,10 @@ def command(name, raw, out=None, jobs=1, like_release=False):
     _record(name, subjects, done, skipped, out)
     for one in skipped:
         print(f"skipped {one.id}: {one.reason}")
+    others = sorted({path.stem for path in out.glob(f"*{SUFFIX}")} - set(done))
+    if others:
+        print(f"{len(others)} studies in {out} are of an earlier run ({others[0]} ..) and not in this one; they count as "
+              "well, unless you delete them")
     print(summary(name, subjects, done, skipped, out))
     return 0 if done else 2
 
@@ -108,7 +112,6 @@ def _study(name, subject, out):
         attributes = {**study.attributes, "split": subject.split, "dataset": name, "prepared_from": mark}
         save_study(replace(study, attributes=attributes), out)
     except (ValueError, OSError, KeyError, IndexError, RuntimeError) as error:
-        path.unlink(missing_ok=True)  # of an earlier state of the raw files
         return None, _one_line(error)
     return None, None
 
@@ -196,8 +199,11 @@ def _record(name, subjects, done, skipped, out):
 def summary(name, subjects, done, skipped, out):
     """One line: ready and skipped, and per split the number beside the published one."""
     counts, published = Counter(subject.split for subject, _ in done.values()), card(name).counts
-    parts = [f"{split or 'no split'} {counts.get(split, 0)}" + (f" of {published[split]} published"
-             if split in published else "") for split in (*SPLITS, "") if split in counts or split in published]
+    parts = []
+    for split in (*SPLITS, ""):
+        if split in counts or split in published:
+            beside = f" of {published[split]} published" if split in published else ""
+            parts.append(f"{split or 'no split'} {counts.get(split, 0)}{beside}")
     return f"{card(name).name}: {len(done)} ready, {len(skipped)} skipped ({', '.join(parts)}) in {out}"
 
 
@@ -207,8 +213,7 @@ def info(name=None):
         for key in DATASETS:
             print(f"{key:9} {card(key).name}: {card(key).role}")
         return
-    adapter_known = name in DATASETS
-    if not adapter_known:
+    if name not in DATASETS:
         raise ValueError(f"unknown dataset {name!r}; choose one of {', '.join(DATASETS)}")
     print(text_of(card(name)))
 
