@@ -95,3 +95,15 @@ def ef_summary(efs):
             "ef_rmse": rmse("ef_percent"), "edv_rmse_ml": rmse("edv_ml"), "esv_rmse_ml": rmse("esv_ml"),
             "band_accuracy": float(accuracy_score(true_bands, bands)),
             "band_mcc": float(matthews_corrcoef(true_bands, bands))}
+
+
+def ejection_numbers(rows, cine=False, structures=("LV", "RV")):
+    """`ef_summary` of each ventricle in one table: lv_ef_mae, rv_ef_mae .. cine: rows are of whole cines."""
+    efs = cine_ef_table if cine else ef_table
+    return {f"{structure.lower()}_{key}": value for structure in structures
+            for key, value in ef_summary(efs(rows, structure)).items()}
+
+
+def finite(numbers):
+    """Numbers as JSON can hold them: what is undefined becomes None."""
+    return {key: float(value) if np.isfinite(value) else None for key, value in numbers.items()}

@@ -9,14 +9,12 @@ import numpy as np
 
 from cinema import results, stats
 
-LEAST = stats.FEW
-
 
 def mean(values, rng):
-    """stats.Estimate of the mean of the finite values, one a patient; no interval below LEAST patients."""
+    """stats.Estimate of the mean of the finite values, one a patient; no interval below stats.FEW patients."""
     values = np.asarray(values, float)
     values = values[np.isfinite(values)]
-    return stats.bca(values, np.mean, rng, least=LEAST) if len(values) else bare(math.nan, 0)
+    return stats.bca(values, np.mean, rng, least=stats.FEW) if len(values) else bare(math.nan, 0)
 
 
 def bare(value, n):
@@ -25,9 +23,9 @@ def bare(value, n):
 
 
 def attempt(compute, value, n):
-    """compute(), or `value` without interval where patients are too few for it: below LEAST, or by its ValueError."""
+    """compute(), or `value` without interval where patients are too few for it: below stats.FEW, or by its ValueError."""
     try:
-        return compute() if n >= LEAST else bare(value, n)
+        return compute() if n >= stats.FEW else bare(value, n)
     except ValueError:
         return bare(value, n)
 

@@ -154,7 +154,7 @@ def run(plan, out, source=None, device="cpu", data_root=None):
         "dataset": plan.setting.dataset, "notice": prepared.notice(plan.setting.dataset), "task": plan.setting.task,
         "name": plan.setting.name, "model": plan.model, "profile": plan.profile, "like_release": plan.like_release,
         "seed": plan.seed, "split": split, "n_studies": int(scores.study.nunique()), "epochs": len(history),
-        "seconds_of_training": checkpoint.read_run(out).get("seconds", 0.0), "numbers": finite(numbers)}
+        "seconds_of_training": checkpoint.read_run(out).get("seconds", 0.0), "numbers": evaluate.finite(numbers)}
     if plan.like_release:
         summary["differs_from_release"] = list(paper.UNREPRODUCED)
     checkpoint.write_text(out / "scores.csv", scores.to_csv(index=False))
@@ -192,8 +192,7 @@ def scored(plan, model, table, device):
     setting = plan.setting
     if setting.evaluation_only:
         rows = pd.concat([cine_rows(model, row, setting, device) for _, row in table.iterrows()], ignore_index=True)
-        return rows, {f"{structure.lower()}_{key}": value for structure in ("LV",)
-                      for key, value in evaluate.ef_summary(evaluate.cine_ef_table(rows, structure)).items()}
+        return rows, evaluate.ejection_numbers(rows, cine=True, structures=("LV",))
     if setting.kind == "pretraining":
         table = table[:N_PRETRAINING_SCORED]
     rows = evaluate.table(model, plan.data(table), plan.task, device)
@@ -210,9 +209,7 @@ def ejection_numbers(rows, setting):
     """Ejection fraction of both ventricles where ED and ES, or whole cines, of the short axis were segmented."""
     if setting.views != ("sax",) or setting.outputs != len(STRUCTURES) + 1:
         return {}
-    efs = evaluate.cine_ef_table if setting.dataset == "rescan" else evaluate.ef_table
-    return {f"{structure.lower()}_{key}": value for structure in ("LV", "RV")
-            for key, value in evaluate.ef_summary(efs(rows, structure)).items()}
+    return evaluate.ejection_numbers(rows, cine=setting.dataset == "rescan")
 
 
 def cine_rows(model, row, setting, device):
@@ -234,11 +231,6 @@ def cine_rows(model, row, setting, device):
     true[order[-1]], true[order[0]] = row.lv_edv_ml, row.lv_esv_ml
     return pd.DataFrame({"study": row.id, "frame": range(len(volumes)), "view": view, "structure": "LV",
                          "volume_ml": volumes, "true_volume_ml": true})
-
-
-def finite(numbers):
-    """Numbers as JSON can hold them: what is undefined becomes None."""
-    return {key: float(value) if np.isfinite(value) else None for key, value in numbers.items()}
 
 
 def command(task, name, profile, data_root, like_release, source, model, seed, device, dry_run, out, proportion,

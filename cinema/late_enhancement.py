@@ -7,6 +7,7 @@ A network's output channels follow the release's numbering, so that published la
 import numpy as np
 from scipy import ndimage
 
+from cinema.datasets.files import translated
 from cinema.metrics import EMIDEC_REGIONS, dice_counting_empty, hd95_mm, iou, volume_ml
 from cinema.terms import LABELS, TISSUE_LABELS
 
@@ -33,23 +34,12 @@ def classes(dataset):
 
 def to_classes(labels, dataset):
     """Labels of the store -> class numbers, uint8. ValueError for a label that the data set does not have."""
-    return translated(labels, classes(dataset))
+    return translated(np.asarray(labels), classes(dataset), dataset)
 
 
 def to_labels(numbers, dataset):
     """Class numbers -> labels of the store, uint8: undoes to_classes."""
-    return translated(numbers, {number: label for label, number in classes(dataset).items()})
-
-
-def translated(values, table):
-    """uint8 array of table[value]; ValueError naming a value that the table lacks."""
-    values = np.asarray(values)
-    unknown = sorted(set(np.unique(values).tolist()) - set(table))
-    if unknown:
-        raise ValueError(f"label value {unknown[0]}; allowed are {sorted(table)}")
-    lookup = np.zeros(max(table) + 1, np.uint8)
-    lookup[list(table)] = list(table.values())
-    return lookup[values]
+    return translated(np.asarray(numbers), {number: label for label, number in classes(dataset).items()}, dataset)
 
 
 def region_rows(predicted, true, spacing_mm, dataset):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from cinema.late_enhancement import translated
+from cinema.datasets.files import translated
 from cinema.study import load_study
 from cinema.terms import PUBLISHED_GRID, check_view
 from cinema.transforms import augmented, min_max, pad_end
@@ -98,7 +98,7 @@ class StudyFrames(Dataset):
         image = np.moveaxis(np.asarray(view.image, np.float32), -1, 0)
         labels = view.labels[..., 0].astype(np.int64) if self.frames in ("labelled", "channels") else None
         if labels is not None and self.classes is not None:
-            labels = translated(labels, self.classes).astype(np.int64)
+            labels = translated(labels, self.classes, name).astype(np.int64)
         points = view.landmarks[0] if self.frames == "landmarks" else None
         if len(size) == 2:
             image, labels = image[..., 0], None if labels is None else labels[..., 0]

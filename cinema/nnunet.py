@@ -25,6 +25,7 @@ import pandas as pd
 from cinema import evaluate, late_enhancement, subsets
 from cinema.checkpoint import write_text
 from cinema.datasets import prepared
+from cinema.datasets.files import translated
 from cinema.datasets.nifti import write_nifti
 from cinema.metrics import segmentation_rows
 from cinema.reader import FOLDER
@@ -100,7 +101,7 @@ def _write_cases(folder, row, name, view):
         for k, t in enumerate(channels):
             path = folder / ("imagesTs" if test else "imagesTr") / f"{case}_{k:04d}{SUFFIX}"
             write_nifti(np.asarray(held.image[..., t]), held.affine, path)
-        numbers = late_enhancement.translated(held.label_at(frame), classes(name))
+        numbers = translated(held.label_at(frame), classes(name), study.id)
         write_nifti(numbers, held.affine, folder / ("labelsTs" if test else "labelsTr") / f"{case}{SUFFIX}")
         phase = "ED" if frame == study.ed_frame else "ES" if frame == study.es_frame else ""
         yield {"case": case, "study": study.id, "frame": frame, "phase": phase, "split": row.split or "train",
@@ -179,11 +180,7 @@ def scores(name, out, view="sax"):
 
 
 def _ejection(rows, name, view):
-    if view != "sax" or name in late_enhancement.ORDER:
-        return {}
-    efs = evaluate.cine_ef_table if name == "rescan" else evaluate.ef_table
-    return {f"{structure.lower()}_{key}": value for structure in ("LV", "RV")
-            for key, value in evaluate.ef_summary(efs(rows, structure)).items()}
+    return {} if view != "sax" or name in late_enhancement.ORDER else evaluate.ejection_numbers(rows, name == "rescan")
 
 
 def _exported(name, out, view):
@@ -249,7 +246,7 @@ def write_scores(name, out, view="sax"):
     folder.mkdir(parents=True, exist_ok=True)
     summary = {"dataset": name, "notice": prepared.notice(name), "task": "segmentation", "model": "nnunet",
                "view": view, "split": "test", "n_studies": int(rows.study.nunique()),
-               "numbers": {key: float(value) if np.isfinite(value) else None for key, value in numbers.items()}}
+               "numbers": evaluate.finite(numbers)}
     write_text(folder / "scores.csv", rows.to_csv(index=False))
     write_text(folder / "summary.json", json.dumps(summary, indent=1) + "\n")
     print("  ".join(f"{key} {value:.4g}" for key, value in numbers.items() if np.isfinite(value)))

@@ -102,14 +102,14 @@ def published_names(data):
 def direct(features, known, learns, tested):
     """Rows of tested studies by ridge regression on frozen features, fitted to studies that learn.
 
-    features: DataFrame, index study. known: `reference`. learns, tested: ids. A side that fewer than few.LEAST learning
+    features: DataFrame, index study. known: `reference`. learns, tested: ids. A side that fewer than stats.FEW learning
     studies have is NaN.
     """
     found = pd.DataFrame({"study": list(tested), "arm": DIRECT, "seed": 0})
     for side in SIDES:
         fit = known.loc[list(learns), side].dropna()
         found[side] = np.nan
-        if len(fit) >= few.LEAST and len(found):
+        if len(fit) >= stats.FEW and len(found):
             found[side] = probes.ridge().fit(features.loc[fit.index], fit).predict(features.loc[found["study"]])
     return found
 
@@ -139,7 +139,7 @@ def agreement(rows, known, side, rng):
     if not len(true):
         return None
     error, bands = found - true, [ef_band(np.atleast_1d(values)) for values in (true, found)]
-    limits = stats.bland_altman(found, true) if len(true) >= few.LEAST else None
+    limits = stats.bland_altman(found, true) if len(true) >= stats.FEW else None
     right = stats.proportion(int((bands[0] == bands[1]).sum()), len(true))
     return Agreement(few.mean(np.abs(error), rng), limits.bias if limits else few.bare(error.mean(), len(true)), limits,
                      right, few.attempt(lambda: diagnosis.mcc(*bands, rng), float("nan"), len(true)))
@@ -169,7 +169,7 @@ def in_words(fits):
 
 def bland_altman(ax, true, found):
     """plots.agreement.bland_altman with the reference on the axis, or the reason why there is none."""
-    if len(true) < few.LEAST:
+    if len(true) < stats.FEW:
         ax.text(0.5, 0.5, f"n = {len(true)},\ntoo small for limits", ha="center", va="center", transform=ax.transAxes)
         ax.set_axis_off()
         return
