@@ -14,7 +14,7 @@ TISSUE_LABELS = {"scar": 4, "no-reflow": 5, "oedema": 6}
 COLOURS = {"RV": "#E69F00", "MYO": "#009E73", "LV": "#0072B2"}
 LINE_STYLES = {"RV": "-", "MYO": "--", "LV": "-."}
 TISSUE_COLOURS = {"scar": "#D55E00", "no-reflow": "#000000", "oedema": "#CC79A7"}
-TISSUE_LINE_STYLES = {"scar": "-", "no-reflow": ":", "oedema": "--"}
+TISSUE_LINE_STYLES = {"scar": ":", "no-reflow": (0, (3, 1, 1, 1, 1, 1)), "oedema": (0, (5, 1))}  # none as above
 
 # Grids: size in voxels and spacing in mm per view. Long-axis views are planes, so two numbers.
 PUBLISHED_GRID = {

@@ -27,6 +27,8 @@ def standardised(study, grid=PUBLISHED_GRID):
     slices are never cut. One grey scale per view, all frames together; sequences (attribute `sequences`) each for
     itself.
     grid: view -> (size, spacing_mm), the published one unless a dataset has its own.
+    Slices 10 mm apart sample a heart anew: volumes of the new masks are not those of the old ones (spheres of LV size,
+    centred: 1 % less from 8 mm slices, 14 % from 9, 11 % from 12). Reference volumes are attributes, from the raw masks.
     """
     apart = "sequences" in study.attributes  # frames that are no cine
     meeting = _meeting(study.views)
