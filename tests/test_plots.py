@@ -17,7 +17,7 @@ from PIL import Image
 from cinema.plots import agreement, curves, distributions, images, masking, style
 from cinema.stats import Estimate
 from cinema.study import View
-from cinema.terms import LABELS
+from cinema.terms import LABELS, TISSUE_LABELS
 
 
 @pytest.fixture(autouse=True)
@@ -142,3 +142,15 @@ def test_axes_name_quantity_and_unit():
     assert "n = 2" in ranges.get_xticklabels()[0].get_text()
     assert all(ax.get_ylabel() for ax in (losses, slices, scores, ranges, scatter))
     assert splits.get_xlabel().startswith("Studies")
+
+
+def test_every_structure_and_tissue_has_an_outline_and_a_line_of_its_own():
+    label = np.zeros((40, 40), np.uint8)
+    for value in (LABELS | TISSUE_LABELS).values():
+        label[4 + 5 * value: 8 + 5 * value, 10:20] = value
+    fig, ax = style.figure()
+    images.outlines(ax, label)
+    images.structure_legend(fig, list(images.ALL_STYLES))
+    fig.canvas.draw()
+    assert len(ax.collections) == len(images.ALL_STYLES) == len(set(images.ALL_STYLES.values())) == 6
+    assert len(fig.legends[0].get_lines()) == 6

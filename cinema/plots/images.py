@@ -39,7 +39,7 @@ def outlines(ax, label, width=1.2):
     masks["MYO"] = np.logical_or.reduce([masks[name] for name in ("MYO", "LV", *TISSUE_LABELS)])
     for name, mask in masks.items():
         if mask.any():
-            line = ax.contour(mask.T, [0.5], colors=ALL_COLOURS[name], linestyles=ALL_STYLES[name], linewidths=width)
+            line = ax.contour(mask.T, [0.5], colors=ALL_COLOURS[name], linestyles=[ALL_STYLES[name]], linewidths=width)
             line.set_path_effects([withStroke(linewidth=1.7 * width, foreground="white", alpha=0.35)])  # on any grey
 
 
