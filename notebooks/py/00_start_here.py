@@ -61,7 +61,7 @@ from cinema.terms import LAX_VIEWS, SMALL_GRID, STRUCTURES, VIEW_NAMES, VIEWS
 # %%
 results.begin("00_start_here", out)
 save = partial(style.save, out=out, seed=seed)
-n_train, n_test, n_steps = (4, 3, 12) if profile == "ci" else (40, 12, 180)
+n_train, n_test, n_steps = (4, 3, 12) if profile == "ci" else (40, 12, 130)
 
 # %% [markdown]
 # ## One heart in four views

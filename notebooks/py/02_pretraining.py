@@ -21,7 +21,7 @@
 # **Claim.** C1: CineMA was pretrained on 15 million cine images of 74,916 UK Biobank studies. The count cannot be
 # tested here. What can be is the reason for it: that features learnt without labels are worth having.
 #
-# **Time.** About one minute in the `ci` profile and six in the `laptop` profile on two cores, mostly training. The
+# **Time.** About one minute in the `ci` profile and four in the `laptop` profile on two cores, mostly training. The
 # published training belongs to real studies and several GPUs: with `--data ukb` this page pretrains its small network
 # on prepared studies of UK Biobank, and leaves out what needs masks or a known truth.
 
@@ -82,7 +82,7 @@ n_jobs = torch.get_num_threads()  # the cores this notebook was given: one train
 # into minutes. `meta` builds a model without its memory: enough to count.
 
 # %%
-n_people, n_held, n_patients, steps = (32, 8, 60, 24) if profile == "ci" else (600, 64, 200, 420)
+n_people, n_held, n_patients, steps = (32, 8, 60, 24) if profile == "ci" else (320, 64, 160, 240)
 if data != "virtual":
     paths = unlabelled(data, data_root, work, n_people, n_held, n_jobs)
     n_people, n_held = map(len, paths)

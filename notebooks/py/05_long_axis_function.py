@@ -20,7 +20,7 @@
 #
 # **Claim.** C12: the long-axis function is *matched* by CineMA.
 #
-# **Time.** Less than a minute in the `ci` profile and a little over three in `laptop` on two cores. The profile `paper`
+# **Time.** Less than a minute in the `ci` profile and about four in `laptop` on two cores. The profile `paper`
 # means the published networks on real pictures, and is refused for virtual ones. With `--data landmark` the part "On
 # patients" takes the place of the virtual cohort.
 #
@@ -96,7 +96,7 @@ shutil.rmtree(runs, ignore_errors=True)
 # %% tags=["virtual"]
 n_train, n_val, n_test, n_frames = (12, 4, 8, 12) if profile == "ci" else (96, 24, 50, 25)
 n_cine, rates = (8, (5e-3,)) if profile == "ci" else (30, (2e-3, 5e-3))
-steps = {"heatmap": 20, "coordinates": 20} if profile == "ci" else {"heatmap": 200, "coordinates": 400}
+steps = {"heatmap": 20, "coordinates": 20} if profile == "ci" else {"heatmap": 160, "coordinates": 320}
 folder = cohort.write("landmark", n_test + n_val + n_train, seed, work / f"cohort_landmark_seed{seed}", jobs=n_jobs)
 cines = cohort.write("landmark", n_cine, seed, work / f"cohort_landmark_cine_seed{seed}", n_frames, jobs=n_jobs)
 patients, moving = study_table(folder), study_table(cines)

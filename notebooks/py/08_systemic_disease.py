@@ -70,7 +70,7 @@ n_jobs = torch.get_num_threads()
 results.begin("08_systemic_disease", out)
 save, rng = partial(style.save, out=out, seed=seed), np.random.default_rng(seed)
 work = Path(data_root) / "work" / profile
-n, n_shuffled, n_strata = (200, 20, 5) if profile == "ci" else (1500, 200, 20)
+n, n_shuffled, n_strata = (200, 20, 5) if profile == "ci" else (1000, 200, 20)
 NAMES = {"diabetes": "diabetes", "hypertension": "hypertension", "cancer": "cancer", "null_exposure": "null exposure"}
 
 # %% [markdown]

@@ -71,7 +71,7 @@ results.begin("09_survival", out)
 save = partial(style.save, out=out, seed=seed)
 work, n_jobs = Path(data_root) / "work" / profile, torch.get_num_threads()
 # n as in 08: the cohort is shared, and a folder holds as many studies as were asked for last
-n, n_groups, n_redraws, band_years = (200, 3, 20, 5) if profile == "ci" else (1500, 5, 40, 2)
+n, n_groups, n_redraws, band_years = (200, 3, 20, 5) if profile == "ci" else (1000, 5, 40, 2)
 rng = np.random.default_rng(seed)
 record = partial(results.record, claim="C17")
 HORIZON = 4.0  # years; the median of the follow-up is a little longer

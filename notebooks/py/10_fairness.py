@@ -67,7 +67,7 @@ save, rng = partial(style.save, out=out, seed=seed), np.random.default_rng(seed)
 work = Path(data_root) / "work" / profile
 own = work / f"10_seed{seed}"
 shutil.rmtree(own, ignore_errors=True)
-n_people, n_again, n_parts, n_draws = (100, 8, 4, 50) if profile == "ci" else (640, 40, 24, 1000)
+n_people, n_again, n_parts, n_draws = (100, 8, 4, 50) if profile == "ci" else (600, 30, 24, 1000)
 
 # %% [markdown]
 # ## Who is examined

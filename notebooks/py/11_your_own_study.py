@@ -50,7 +50,9 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pydicom
+import torch
 from IPython.display import HTML, Code, Markdown, display
+from joblib import Parallel, delayed
 from scipy.stats import linregress
 from scipy.stats import t as student
 
@@ -84,7 +86,7 @@ out = work / "figures" if own else Path(out)
 save = partial(style.save, out=out, seed=seed)
 results.begin("11_your_own_study", out)
 pd.set_option("display.max_rows", 100, "display.max_colwidth", None)
-n_frames, n_pixels, pixel_mm, n_people = (10, 128, 2.2, 3) if profile == "ci" else (25, 208, 1.4, 20)
+n_frames, n_pixels, pixel_mm, n_people = (10, 128, 2.2, 3) if profile == "ci" else (25, 208, 1.4, 16)
 
 # %% [markdown]
 # ## A folder from the scanner
@@ -458,23 +460,28 @@ Markdown(f"*Reading.* With noise of 2 mm in each coordinate the extremes add "
 # %%
 coarse = ((128, 128), (2.0, 2.0))
 people_grid = {"sax": ((*coarse[0], 11), (*coarse[1], 10.0)), **dict.fromkeys(LAX_VIEWS, coarse)}
-people, LV = [], ("LVEDV", "LVESV", "LVEF", "LVM")
+LV = ("LVEDV", "LVESV", "LVEF", "LVM")
 Code(inspect.getsource(measure.lv_extent) + inspect.getsource(measure.valve_coverage), language="python")
 
 # %%
-for index in range(1, n_people + 1):
+def read_one(index):
+    """One person scanned and read: what the network and the exact masks say, and the study itself."""
+    torch.set_num_threads(1)
     somebody = cohort.study(cohort.person("fairness", index, seed), grid=people_grid)
     one = read_input(save_study(somebody, work / "people"))
     labels, landmarks, _ = read_views(one.study, dict.fromkeys(VIEWS, reader), one.sax_positions_mm)
     values, labels, _ = measured(one, labels, landmarks)
     values |= {what: np.mean(list(values[what].values())) for what in ("MAPSE", "GLshortening")}
-    stack = one.study.views["sax"]
-    masks_of, _, counts = exactly(one.study, one.sax_positions_mm)
-    exact, plain = (measure.sax_metrics(stack_labels, stack.spacing_mm, one.sax_positions_mm, 0, 1, share)
-                    for stack_labels, share in ((masks_of, counts), (stack.labels, 1.0)))
+    stack, (masks_of, _, counts) = one.study.views["sax"], exactly(one.study, one.sax_positions_mm)
+    exact, plain = (measure.sax_metrics(masks, stack.spacing_mm, one.sax_positions_mm, 0, 1, share)
+                    for masks, share in ((masks_of, counts), (stack.labels, 1.0)))
     summed = {name: values[name] for name in LV} | values.get("all_slices", {})
-    people.append({"network": values, "network, summed": summed, "exact": exact, "exact, summed": plain,
-                   "of": one, "labels": labels["sax"]})
+    return {"network": values, "network, summed": summed, "exact": exact, "exact, summed": plain, "of": one,
+            "labels": labels["sax"]}
+
+
+# %%
+people = Parallel(torch.get_num_threads())(delayed(read_one)(index) for index in range(1, n_people + 1))
 
 # %%
 ALL = NAMES | {"MAPSE": ("mapse_mm", "mm"), "GLshortening": ("shortening_percent", "%")}
