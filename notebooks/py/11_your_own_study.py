@@ -53,8 +53,7 @@ import pydicom
 import torch
 from IPython.display import HTML, Code, Markdown, display
 from joblib import Parallel, delayed
-from scipy.stats import linregress
-from scipy.stats import t as student
+from scipy.stats import linregress, t as student
 
 # %%
 warnings.filterwarnings("ignore", message="IProgress not found")  # a library's wish for a widget we do not use
@@ -86,7 +85,7 @@ out = work / "figures" if own else Path(out)
 save = partial(style.save, out=out, seed=seed)
 results.begin("11_your_own_study", out)
 pd.set_option("display.max_rows", 100, "display.max_colwidth", None)
-n_frames, n_pixels, pixel_mm, n_people = (10, 128, 2.2, 3) if profile == "ci" else (25, 208, 1.4, 16)
+n_frames, n_pixels, pixel_mm, n_people = (10, 128, 2.2, 3) if profile == "ci" else (25, 208, 1.4, 12)
 
 # %% [markdown]
 # ## A folder from the scanner

@@ -250,7 +250,7 @@ Markdown(f"*Reading.* ACDC has {frames} labelled frames for training. With {work
 # never stretches.
 
 # %%
-n_train, n_val, n_test, steps, seeds = (4, 2, 6, 10, 1) if profile == "ci" else (8, 4, 20, 60, 3)
+n_train, n_val, n_test, steps, seeds = (4, 2, 6, 10, 1) if profile == "ci" else (8, 4, 20, 60, 2)
 for role in ("acdc", "mnms2"):
     cohort.write(role, 40 if profile == "ci" else 240, seed, work / f"cohort_{role}_seed{seed}", jobs=n_jobs)
 acdc, mnms2 = ([str(p) for p in study_paths(work / f"cohort_{role}_seed{seed}")][:n]
