@@ -819,8 +819,8 @@ if data != "virtual" and theirs is not None:
 # - **Scale.** Neither the published model nor its pretraining fits a laptop. What pretraining gives a small CineMA
 #   after minutes, be it much or nothing, is not what it gives the large one after days.
 # - **Training noise.** Two seeds per arm, like the two draws of the smallest training set, hint at the spread of a
-#   training and say nothing about its distribution. With so few steps one unlucky seed can pull an arm's mean down further
-#   than missing labels do: where a curve falls although labels are added, look at its open dots first.
+#   training and say nothing about its distribution. With so few steps one unlucky seed can pull an arm's mean down
+#   further than missing labels do: where a curve falls although labels are added, look at its open dots first.
 # - **Learning rates** were searched on a coarse grid with all patients and kept for smaller sets.
 # - **nnU-Net**, the strongest published rival, is missing.
 # - **Volumes and EF** follow in notebook 04. Even perfect masks do not give the true EF (notebook 01).
