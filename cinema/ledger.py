@@ -30,7 +30,7 @@ def read_ledger(root=ROOT):
     ours:    "words=key; words=key", the recorded numbers that are shown.
     decides: key of a paired difference of methods, or "" where virtual data settle nothing.
     needs:   what its whole 95 % interval must be for the claim to hold: "above" or "below" zero, or "within" -+ margin.
-    floor:   what a method scores that learns nothing, a number or a key, or "": the first of `ours` must be better.
+    floor:   what a method scores that learns nothing, a number or a key, or "": CineMA and the CNN must both be better.
     because: where nothing decides, why.
     Raises ValueError for a line that breaks these rules.
     """
@@ -75,15 +75,18 @@ def verdict(line, found):
     """
     if not line["decides"]:
         return OPEN, line["because"]
-    row, first, floor = found.get(line["decides"]), found.get(next(iter(line["ours"].values()))), _floor(line, found)
+    row, floor = found.get(line["decides"]), _floor(line, found)
     if row is None:
         return OPEN, "not run"
     if row["lower"] is None or row["upper"] is None:
         return OPEN, "no interval was recorded"
     if row["profile"] == "ci":
         return OPEN, "trained for seconds only (ci profile)"
-    if floor is not None and first and (first["value"] - floor) * (-1 if line["needs"] == "below" else 1) <= 0:
-        return OPEN, "no better than what learns nothing"
+    idle = [words for words, key in line["ours"].items() if floor is not None and key in found and
+            words.split(", ")[-1] in ("CineMA", *CNNS) and
+            (found[key]["value"] - floor) * (-1 if line["needs"] == "below" else 1) <= 0]
+    if idle:
+        return OPEN, f"{' and '.join(idle)} no better than what learns nothing"
     lower, upper, limit = row["lower"], row["upper"], float(line["margin"] or 0)
     if line["needs"] == "within":
         if -limit < lower and upper < limit:

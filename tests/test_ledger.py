@@ -45,6 +45,9 @@ def test_who_is_no_better_than_learning_nothing_settles_nothing(needs, score, wo
     found = {"k": row("k", sum(ends) / 2, *ends), "c": row("c", score, None, None), "x_f": row("x_f", 0.5, None, None)}
     assert ledger.verdict(line(needs), found)[0] == word
     assert ledger.verdict(line(needs) | {"floor": "0.5"}, found)[0] == word
+    rival = line(needs) | {"ours": {"CineMA": "better", "sex, CNN": "c"}}  # beating who learnt nothing proves nothing
+    found["better"] = row("better", 0.9 if needs == "above" else 0.1, None, None)
+    assert ledger.verdict(rival, found)[0] == word
 
 
 def test_claims_about_patients_alone_stay_open_whatever_is_found():
