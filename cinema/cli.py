@@ -98,7 +98,7 @@ COMMANDS = {
         option("--out", metavar="DIR", help="folder of raw, preprocessed, results .. (default data/work/nnunet/..)"),
     )),
     "experiment": Command("cinema.experiments:command", "repeat an experiment that the notebooks only read", (
-        option("name", metavar="NAME", help="ingredients or fine_tuning"),
+        option("name", metavar="NAME", help="ingredients, fine_tuning, labels or measures"),
         option("--profile", default="laptop", help="ci or laptop: size of the experiment (default laptop)"),
         option("--jobs", type=int, default=1, metavar="N", help="trainings at once (default 1)"),
         option("--seed", type=int, default=0, help="default 0"),

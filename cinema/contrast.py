@@ -12,23 +12,16 @@ def key(name):
     return re.sub(r"\W+", "_", name).lower()
 
 
-def best_rates(histories):
-    """arm -> the learning rate with the highest validation Dice; and that Dice by arm and rate.
-
-    histories: rows arm, learning_rate, val_mean_dice (NaN between evaluations).
-    """
-    best = histories.groupby(["arm", "learning_rate"], sort=False)["val_mean_dice"].max().unstack()
-    return best.idxmax(axis=1).to_dict(), best
+def best_rates(rates, maximise=True):
+    """arm -> the learning rate with the best validation score. rates: rows arm, learning_rate, validation."""
+    score = rates["validation"] * (1 if maximise else -1)
+    return rates.loc[score.groupby(rates["arm"], sort=False).idxmax()].set_index("arm")["learning_rate"].to_dict()
 
 
-def late_gain(histories, rates):
-    """arm -> rise of validation Dice between the last two evaluations at the chosen rate."""
-    gains = {}
-    for arm, rate in rates.items():
-        rows = histories[(histories["arm"] == arm) & (histories["learning_rate"] == rate)]
-        before, after = rows["val_mean_dice"].dropna().iloc[-2:]
-        gains[arm] = after - before
-    return gains
+def late_gain(histories):
+    """arm -> rise of validation Dice between the last two evaluations. histories: one training per arm."""
+    return {arm: float(np.diff(rows["val_mean_dice"].dropna().iloc[-2:])[0])
+            for arm, rows in histories.groupby("arm", sort=False)}
 
 
 def per_patient(scores, columns, by=("arm",)):

@@ -5,6 +5,7 @@ made anew. Nothing here has seen a label of the cohort.
 """
 
 import hashlib
+import json
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from cinema.tasks.task import one_thread
 from cinema.terms import LABELS, SMALL_GRID, STRUCTURES, VIEWS
 
 CHUNK = 25  # studies a piece of work
+RECORD = FOLDER.parent / "experiments" / "measures.csv"  # of `python3 -m cinema experiment measures`
 MEASURED_VIEWS = ("sax", "lax_2c", "lax_4c")  # as in the Landmark data set; two long axes tell where the valve lies
 WINDOW = {"sax": 96, "lax": 112}  # 144 and 168 mm
 MEASURES = {"LVEDV": "lv_edv_ml", "LVESV": "lv_esv_ml", "LVEF": "lv_ef_percent", "LVM": "lv_mass_g",
@@ -46,10 +48,7 @@ def features(folder, jobs=1, views=VIEWS, weights=FOLDER):
 
 def features_of(paths, jobs=1, views=("sax",), weights=FOLDER):
     """`features` of the studies at `paths`, wherever they lie; not kept."""
-    paths = [Path(path) for path in paths]
-    pieces = [paths[i: i + CHUNK] for i in range(0, len(paths), CHUNK)]
-    compute = partial(_features, views=views, weights=weights)
-    return pd.concat(Parallel(jobs)(delayed(_single)(compute, piece) for piece in pieces))
+    return _computed([Path(path) for path in paths], partial(_features, views=views, weights=weights), jobs)
 
 
 def measures(folder, jobs=1, weights=FOLDER):
@@ -66,6 +65,27 @@ def measures(folder, jobs=1, weights=FOLDER):
                  partial(_measures, weights=weights), jobs)
 
 
+def measures_on_record(folder, jobs=1, n_again=20, record=RECORD):
+    """`measures` of a cohort, read from `record` where that holds all of its people; otherwise measured.
+
+    n_again people, spread evenly, are measured all the same: of their numbers nine in ten must be those of the record
+    within 1 %. Otherwise ValueError with the remedy: people, scanners or readers are no longer those of the record.
+    """
+    paths = study_paths(folder)
+    table = pd.read_csv(record, index_col="study")
+    known = table.index.isin([path.stem for path in paths]).sum() == len(paths)
+    if not known or json.loads((Path(folder) / "manifest.json").read_text())["seed"] != 0:
+        return measures(folder, jobs)
+    some = paths[:: max(1, len(paths) // n_again)][:n_again]
+    again = _computed(some, partial(_measures, weights=FOLDER), jobs, max(1, len(some) // jobs))
+    kept = table.loc[again.index, again.columns]
+    near = np.isclose(again, kept, rtol=0.01, atol=0.01, equal_nan=True).mean()
+    if near < 0.9:
+        raise ValueError(f"{near:.0%} of the numbers measured again are those of {Path(record).name}: people, scanners "
+                         "or readers have changed; run python3 -m cinema experiment measures --jobs 2")
+    return table.loc[[path.stem for path in paths], again.columns]
+
+
 def _kept(folder, name, paths, weights, compute, jobs):
     """The table `name` of a folder, computed in pieces by `compute` unless it is there and of the same origin."""
     target = Path(folder) / f"{name}.npz"
@@ -77,14 +97,19 @@ def _kept(folder, name, paths, weights, compute, jobs):
         with np.load(target) as kept:
             if str(kept["origin"]) == origin:
                 return pd.DataFrame(kept["values"], index=kept["study"], columns=kept["columns"])
-    pieces = [paths[i: i + CHUNK] for i in range(0, len(paths), CHUNK)]
-    work = Parallel(jobs, return_as="generator")(delayed(_single)(compute, piece) for piece in pieces)
-    table = pd.concat(list(tqdm(work, total=len(pieces), desc=name, unit=f"{CHUNK} studies", disable=None)))
+    table = _computed(paths, compute, jobs, name=name)
     temporary = target.with_suffix(".part.npz")
     np.savez(temporary, origin=origin, values=table.to_numpy(), study=table.index.to_numpy(str),
              columns=table.columns.to_numpy(str))
     temporary.replace(target)
     return table
+
+
+def _computed(paths, compute, jobs, chunk=CHUNK, name="studies"):
+    """The tables of pieces of `chunk` studies, one below the other."""
+    pieces = [paths[i: i + chunk] for i in range(0, len(paths), chunk)]
+    work = Parallel(jobs, return_as="generator")(delayed(_single)(compute, piece) for piece in pieces)
+    return pd.concat(tqdm(work, total=len(pieces), desc=name, unit=f"{chunk} studies", disable=None))
 
 
 def _single(compute, piece):

@@ -136,12 +136,13 @@ def test_means_leave_out_what_has_no_interval():
     assert list(found) == ["a"] and found["a"].value == pytest.approx(0.6) and found["a"].n == 2
 
 
-def test_rates_are_chosen_by_the_best_evaluation():
-    rows = pd.DataFrame({"arm": ["a"] * 6, "learning_rate": [1e-3] * 3 + [1e-2] * 3,
-                         "val_mean_dice": [0.2, np.nan, 0.5, 0.4, 0.6, 0.3]})
-    chosen, best = contrast.best_rates(rows)
-    assert chosen == {"a": 1e-2} and best.loc["a", 1e-3] == 0.5
-    assert contrast.late_gain(rows, {"a": 1e-3}) == {"a": pytest.approx(0.3)}
+def test_rates_are_chosen_by_their_validation_score():
+    rates = pd.DataFrame({"arm": ["a", "a", "b", "b"], "learning_rate": [1e-3, 1e-2] * 2,
+                          "validation": [0.5, 0.6, 0.4, 0.3]})
+    assert contrast.best_rates(rates) == {"a": 1e-2, "b": 1e-3}
+    assert contrast.best_rates(rates, maximise=False) == {"a": 1e-3, "b": 1e-2}
+    history = pd.DataFrame({"arm": ["a"] * 4, "val_mean_dice": [0.2, np.nan, 0.4, 0.5]})
+    assert contrast.late_gain(history) == {"a": pytest.approx(0.1)}
     assert contrast.key("CineMA, scratch") == "cinema_scratch"
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cinema import experiments, presets, shipping, train
-from cinema.experiments import fine_tuning, ingredients
+from cinema.experiments import fine_tuning, ingredients, labels, measures
 from cinema.models import weights
 from cinema.phantom.body import CODE, LABEL_OF, TISSUES
 from cinema.phantom.library import LIBRARY_VERSION, write_entry
@@ -103,6 +103,25 @@ def test_fine_tuning_in_miniature_and_again(shipped, monkeypatch):
     monkeypatch.setattr(train, "_train", None)  # finished: read, not repeated
     again = pd.read_csv(experiments.run("fine_tuning", "ci", out=shipped / "again", work=shipped))
     pd.testing.assert_frame_equal(again, table)
+
+
+def test_labels_in_miniature(shipped, monkeypatch):
+    monkeypatch.setattr(labels, "FOLDER", shipped)
+    tiny = labels.Recipe(labels=(1, 2), seeds=2, rates=(3e-3,), n_rate_labels=2, n_val=1, n_test=2, steps=1)
+    monkeypatch.setattr(labels, "RECIPES", {"ci": tiny})
+    table = pd.read_csv(experiments.run("labels", "ci", out=shipped / "out", work=shipped))
+    assert list(table) == ["arm", "labels", "seed", "cohort", "patient", *fine_tuning.DICE]
+    trained = table[table["arm"] != fine_tuning.NO_IMAGE]
+    assert list(trained["arm"].unique()) == list(labels.ARMS) and len(trained) == 3 * 2 * 2 * 2
+    assert set(table["patient"]) == {5, 6}  # two seeds of two, one for validation: nobody trained on is tested
+    assert list(pd.read_csv(shipped / "out" / "labels_rates.csv")["arm"]) == list(labels.ARMS)
+
+
+def test_measures_in_miniature(tmp_path, monkeypatch):
+    monkeypatch.setattr(measures, "RECIPES", {"ci": {"population": 1, "fairness": 2}})
+    table = pd.read_csv(experiments.run("measures", "ci", out=tmp_path / "out", work=tmp_path))
+    assert list(table["study"]) == ["virtual_population_00000", "virtual_fairness_00000", "virtual_fairness_00001"]
+    assert table["lv_ef_percent"].between(5, 90).all()
 
 
 def test_frozen_arms_keep_their_encoder_and_others_do_not(shipped):

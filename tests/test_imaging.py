@@ -48,6 +48,25 @@ def test_the_same_whatever_the_number_of_jobs(folder, monkeypatch):
     pd.testing.assert_frame_equal(first, imaging.measures(folder, jobs=2))
 
 
+def test_a_record_is_taken_where_it_is_right(folder, tmp_path, monkeypatch):
+    table, record = imaging.measures(folder), tmp_path / "measures.csv"
+    table.rename_axis("study").to_csv(record)
+    with monkeypatch.context() as patch:
+        patch.setattr(imaging, "measures", None)  # it would be called for people who are not on record
+        found = imaging.measures_on_record(folder, 2, n_again=2, record=record)
+    pd.testing.assert_frame_equal(found, table, check_names=False)
+    table.iloc[:-1].rename_axis("study").to_csv(record)
+    pd.testing.assert_frame_equal(imaging.measures_on_record(folder, record=record), table)
+    (table * 1.03).rename_axis("study").to_csv(record)
+    with pytest.raises(ValueError, match="experiment measures"):
+        imaging.measures_on_record(folder, n_again=2, record=record)
+
+
+def test_people_on_record_are_those_of_the_readers(folder):
+    again = imaging.measures_on_record(folder, n_again=3)
+    assert (again.index == imaging.measures(folder).index).all() and again["lv_edv_ml"].between(50, 500).all()
+
+
 def test_a_kept_table_is_read_until_studies_change(folder, tmp_path, monkeypatch):
     cohort.write("acdc", 3, 0, tmp_path)
     calls = []

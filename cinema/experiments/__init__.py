@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cinema.reader import FOLDER
 
-NAMES = ("ingredients", "fine_tuning")
+NAMES = ("ingredients", "fine_tuning", "labels", "measures")
 PROFILES = ("ci", "laptop")
 
 

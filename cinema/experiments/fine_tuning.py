@@ -17,7 +17,7 @@ from joblib import Parallel, delayed
 from torch import nn
 from tqdm import tqdm
 
-from cinema import compare, presets
+from cinema import compare, contrast, presets
 from cinema.loaders import StudyFrames
 from cinema.models import ConvViT
 from cinema.phantom import cohort
@@ -122,22 +122,27 @@ def arms(build, files, batch_size):
     return tuple(compare.Arm(name, build, standard, *start) for name, start in zip(ARMS, starts, strict=True))
 
 
-def trained(contenders, plan, training, tests, recipe, seed, jobs):
-    """(scores, rates): rates are swept, then every arm is trained with every number of labels and every seed."""
-    few = labelled(training, recipe.n_rate_labels, 0)
-    trials = [plan(arm, few, learning_rate=rate) for arm in contenders for rate in recipe.rates]
+def searched(contenders, plan, few, rates, jobs):
+    """How each rate served each arm on validation patients: rows task, arm, learning_rate, validation."""
+    trials = [plan(arm, few, learning_rate=rate) for arm in contenders for rate in rates]
     task = trials[0].task
     histories, _ = compare.train_all(trials, jobs)
-    score = "val_mean_dice" if task.maximise else "val_restored_mae"
-    best = histories.groupby(["arm", "learning_rate"], sort=False)[score]
-    best = best.max() if task.maximise else best.min()
-    chosen = {arm.name: (best[arm.name].idxmax if task.maximise else best[arm.name].idxmin)() for arm in contenders}
-    rates = best.rename("validation").reset_index().assign(task=task.name)
+    column = "val_mean_dice" if task.maximise else "val_restored_mae"
+    scores = histories.groupby(["arm", "learning_rate"], sort=False)[column]
+    best = scores.max() if task.maximise else scores.min()
+    rows = best.rename("validation").reset_index().assign(task=task.name)
+    return rows[["task", "arm", "learning_rate", "validation"]]
+
+
+def trained(contenders, plan, training, tests, recipe, seed, jobs):
+    """(scores, rates): rates are swept, then every arm is trained with every number of labels and every seed."""
+    rates = searched(contenders, plan, labelled(training, recipe.n_rate_labels, 0), recipe.rates, jobs)
+    chosen = contrast.best_rates(rates, maximise=rates["task"].iloc[0] != EF_TASK.name)
     wanted = [plan(arm, labelled(training, n, i), learning_rate=chosen[arm.name], seed=seed + i, tests=tests)
               for i in range(recipe.seeds) for n in recipe.labels for arm in contenders]
     done = Parallel(jobs, return_as="generator")(delayed(tested)(run) for run in wanted)
-    scores = pd.concat(tqdm(done, total=len(wanted), desc=task.name, unit="run", disable=None), ignore_index=True)
-    return scores, rates[["task", "arm", "learning_rate", "validation"]]
+    bar = tqdm(done, total=len(wanted), desc=wanted[0].task.name, unit="run", disable=None)
+    return pd.concat(bar, ignore_index=True), rates
 
 
 def labelled(training, n, i):
@@ -169,11 +174,12 @@ def guessed_ef(training, tests):
     return pd.DataFrame(rows).assign(arm=NO_IMAGE, n_train=len(training), seed=0)
 
 
-def per_patient(dice, ef):
-    """One row per arm, number of labels, seed and patient from the scores of both tasks."""
+def per_patient(dice, ef=None):
+    """One row per arm, number of labels, seed and patient from the scores of masks and, where given, of EF."""
     keys = ["arm", "n_train", "seed", "data", "study"]
-    wide = dice.pivot_table("dice", keys, "structure", sort=False)[list(STRUCTURES)].set_axis(DICE, axis=1)
-    error = ef.assign(ef_error=ef["predicted"] - ef["true"]).set_index(keys)["ef_error"]
-    table = wide.join(error).reset_index().rename(columns={"n_train": "labels", "data": "cohort"})
+    table = dice.pivot_table("dice", keys, "structure", sort=False)[list(STRUCTURES)].set_axis(DICE, axis=1)
+    if ef is not None:
+        table = table.join(ef.assign(ef_error=ef["predicted"] - ef["true"]).set_index(keys)["ef_error"])
+    table = table.reset_index().rename(columns={"n_train": "labels", "data": "cohort"})
     table["study"] = table["study"].str.split("_").str[-1].astype(int)
     return table.rename(columns={"study": "patient"})

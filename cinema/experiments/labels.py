@@ -1,0 +1,70 @@
+"""How much do fewer labels cost? The arms of notebook 03 with 4, 8, 16 and 32 labelled patients, three draws of each.
+
+Every arm first gets the learning rate that served it best on validation patients, with 32 labels. All people are other
+ones than those of the notebooks: the next seed's.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import partial
+
+import pandas as pd
+
+from cinema import compare, presets
+from cinema.experiments.fine_tuning import guessed_masks, per_patient, trained
+from cinema.phantom import cohort
+from cinema.reader import FOLDER
+from cinema.study import study_paths
+
+ARMS = ("CineMA, pretrained", "CineMA, scratch", "UNet")
+ROLE = "acdc"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How large the experiment is. Each seed draws other patients; rates are tried with seed 0; steps of 2 patients."""
+
+    labels: tuple = (4, 8, 16, 32)
+    seeds: int = 3
+    rates: tuple = (1e-3, 3e-3, 1e-2)
+    n_rate_labels: int = 32
+    n_val: int = 16
+    n_test: int = 40
+    steps: int = 200
+
+
+RECIPES = {"ci": Recipe((2, 4), 1, (3e-3,), 4, 2, 2, 3), "laptop": Recipe()}
+
+
+def contenders(pretrained, standard, **shape):
+    """name -> compare.Arm: CineMA's ConvUNetR from a pretrained encoder and from random numbers, and a UNet.
+
+    pretrained, standard: weights file of the encoder, file of presets.Standard. shape: of `presets.small_unet`.
+    """
+    cinema = partial(presets.small_convunetr, dec_chans=(8, 32, 64), **shape)
+    unet = partial(presets.small_unet, chans=(8, 16, 32, 64), **shape)
+    return {ARMS[0]: compare.Arm(ARMS[0], cinema, standard, pretrained, compare.FROM_PRETRAINING),
+            ARMS[1]: compare.Arm(ARMS[1], cinema, standard), ARMS[2]: compare.Arm(ARMS[2], unet, standard)}
+
+
+def run(profile, jobs, seed, work):
+    """Tables by file name.
+
+    labels: rows arm, labels, seed, cohort, patient; dice_rv, dice_myo, dice_lv, means of ED and ES. patient: index of
+    phantom.cohort.person(cohort, index, seed + 1). labels_rates: as fine_tuning_rates.
+    """
+    recipe = RECIPES[profile]
+    presets.shipped_cinema(FOLDER)  # refused early, with the remedy, where it does not exist
+    files = [FOLDER / name for name in (presets.SHIPPED, presets.SHIPPED_STANDARD)]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files) + cohort.source_hash().encode()).hexdigest()
+    folder = work / "experiments" / f"labels_seed{seed}_{digest[:16]}"
+    n_train = recipe.seeds * max(recipe.labels)
+    n = n_train + recipe.n_val + recipe.n_test
+    paths = study_paths(cohort.write(ROLE, n, seed + 1, folder / ROLE, jobs=jobs))
+    training, val = paths[:n_train], tuple(paths[n_train: n_train + recipe.n_val])
+    tests = {ROLE: paths[-recipe.n_test:]}
+    plan = partial(compare.Run, val=val, seed=seed, steps=recipe.steps, folder=str(folder / "masks"))
+    arms = contenders(*map(str, files)).values()
+    dice, rates = trained(arms, plan, training, tests, recipe, seed, jobs)
+    dice = pd.concat([dice, guessed_masks(training, tests)])
+    return {"labels": per_patient(dice), "labels_rates": rates}

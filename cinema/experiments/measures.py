@@ -1,0 +1,21 @@
+"""What the project's readers measure in the virtual people of notebooks 08 to 10: thousands, and 0.3 seconds each.
+
+The readers never change, and neither do people, who depend on role, index and seed alone. So they are read once;
+`imaging.measures_on_record` measures a sample of them again wherever the table is used.
+"""
+
+import pandas as pd
+
+from cinema import imaging
+from cinema.phantom import cohort
+
+RECIPES = {"ci": {"population": 4, "fairness": 2}, "laptop": {"population": 2000, "fairness": 1200}}
+
+
+def run(profile, jobs, seed, work):
+    """Tables by file name. measures: one row a person, study id and the columns of imaging.measures."""
+    parts = []
+    for role, n in RECIPES[profile].items():
+        folder = cohort.write(role, n, seed, work / "experiments" / f"measures_{role}_seed{seed}", jobs=jobs)
+        parts.append(imaging.measures(folder, jobs))
+    return {"measures": pd.concat(parts).rename_axis("study").reset_index()}
