@@ -42,15 +42,36 @@ def logistic(strength):
 
 
 def logistic_head(features, classes, train, val, n):
-    """(probabilities (patients, n), inverse penalty) of the head fitted on `train` with the least log loss on `val`."""
+    """(probabilities (patients, n), `logistic` fitted on `train` with the penalty of the least log loss on `val`)."""
     fits, losses = [], []
     for strength in STRENGTHS:
         fit, p = logistic(strength).fit(features[train], classes[train]), np.zeros((len(features), n))
         p[:, fit.classes_] = fit.predict_proba(features)
-        fits.append(p)
+        fits.append((p, fit))
         losses.append(-np.log(p[val][np.arange(val.sum()), classes[val]] + 1e-9).mean())
-    best = int(np.argmin(losses))
-    return fits[best], STRENGTHS[best]
+    return fits[int(np.argmin(losses))]
+
+
+def probed(n, fit):
+    """Classes(n) whose head starts as `fit`, a `logistic` of probes.study_features: probed first, then fine-tuned.
+
+    A class that the fit has not met starts with odds near zero. Source: Kumar 2022 (arXiv 2202.10054).
+    """
+    (_, scale), (_, regression) = fit.steps
+    weight, bias = regression.coef_, regression.intercept_
+    if len(weight) == 1:  # two classes: the log odds of the second
+        weight, bias = np.vstack([0 * weight, weight]), np.r_[0, bias]
+    model = Classes(n)
+    norm, head = model.pair_head
+    with torch.no_grad():
+        norm.running_mean.copy_(torch.from_numpy(scale.mean_))
+        norm.running_var.copy_(torch.from_numpy(scale.var_))
+        head.weight.zero_()
+        head.bias.fill_(-10.0)
+        weight = weight * np.sqrt(scale.var_ + norm.eps) / scale.scale_  # the norm's eps is undone
+        head.weight[regression.classes_] = torch.from_numpy(weight).float()
+        head.bias[regression.classes_] = torch.from_numpy(bias).float()
+    return model
 
 
 def exact(person):

@@ -47,9 +47,9 @@ def lacking(table, classes):
 
 
 def frozen(features, table, classes):
-    """Probabilities of a logistic head on frozen features, its penalty chosen on validation patients."""
+    """(probabilities, fit) of a logistic head on frozen features, its penalty chosen on validation patients."""
     x = features.loc[table["id"]].to_numpy()
-    return detection.logistic_head(x, table["number"].to_numpy(), at(table, "train"), at(table, "val"), len(classes))[0]
+    return detection.logistic_head(x, table["number"].to_numpy(), at(table, "train"), at(table, "val"), len(classes))
 
 
 def of_arm(scores, table, classes):

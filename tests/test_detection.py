@@ -1,10 +1,16 @@
 """What notebook 06 does with probabilities: shares, temperature, means of estimates."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+import torch
 
-from cinema import detection
+from cinema import compare, detection, imaging, presets
+from cinema.phantom import cohort
+from cinema.reader import FOLDER
 from cinema.stats import Estimate
+from cinema.study import study_paths
 
 
 def test_thinned_sets_have_the_share_and_one_size():
@@ -28,3 +34,16 @@ def test_mean_of_estimates():
     first, second = Estimate(0.8, 0.7, 0.9, 50), Estimate(0.6, 0.5, 0.7, 50)
     mean = detection.mean_of([first, second])
     assert mean.value == pytest.approx(0.7) and mean.upper == pytest.approx(0.7 + 0.1 / np.sqrt(2)) and mean.n == 100
+
+
+@pytest.mark.parametrize("classes", [[0, 1, 2] * 3, [0, 2] * 4 + [0], [1, 1, 2] * 3])
+def test_a_probed_network_starts_with_the_answers_of_its_probe(classes, tmp_path):
+    paths = study_paths(cohort.write("acdc", 9, 0, tmp_path))
+    x, classes = imaging.features_of(paths).to_numpy(), np.array(classes)
+    p, fit = detection.logistic_head(x, classes, np.arange(9) < 6, np.arange(9) >= 6, 3)
+    weights, standard = (str(FOLDER / name) for name in (presets.SHIPPED, presets.SHIPPED_STANDARD))
+    arm = compare.Arm("probed", partial(detection.probed, 3, fit), standard, weights)
+    model, data = arm.start(0).eval(), detection.pairs(paths, classes=("NOR", "MINF", "DCM", "HCM", "ARV"))
+    with torch.no_grad():
+        found = torch.stack([model({"sax": data[i]["image"]["sax"][None]})[0].softmax(0) for i in range(9)])
+    np.testing.assert_allclose(found, p, atol=2e-3)
