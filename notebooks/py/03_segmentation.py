@@ -55,6 +55,7 @@ from joblib import Parallel, delayed
 # %%
 from cinema import compare, contrast, patients, presets, results, stats
 from cinema.compare import Arm, Run
+from cinema.experiments import fine_tuning, labels
 from cinema.loaders import batches
 from cinema.phantom import cohort
 from cinema.phantom.roles import ROLES
@@ -94,8 +95,7 @@ mean_by, difference = partial(contrast.means, rng=rng, least=least), partial(con
 # except in the `ci` profile; images and masks are copied to the small grid of this page.
 
 # %%
-n_train, n_val, n_test, steps = (8, 4, 6, 24) if profile == "ci" else (32, 8, 20, 110)
-sizes, seeds = ((4, 8), 1) if profile == "ci" else ((4, 16, 32), 2)
+n_train, n_val, n_test, steps, seeds = (8, 4, 6, 24, 1) if profile == "ci" else (32, 8, 20, 200, 2)
 if data == "virtual":
     roles = {"acdc": n_train + n_val + n_test, "mnms": n_test, "mnms2": n_test}
     for role, n in roles.items():
@@ -113,8 +113,6 @@ paths = {part: rows["path"].tolist() for part, rows in people.groupby(["role", "
 training, validation = paths[home, "train"], paths[home, "val"]
 tests = {role: rows for (role, split), rows in paths.items() if split == "test"}
 n_train, n_val, n_test = len(training), len(validation), len(tests[home])
-if data != "virtual":
-    sizes = sorted({max(1, n_train // parts) for parts in (4, 2, 1)})
 assert not set(training) & set(validation) and not set(training + validation) & set(tests[home])
 Markdown("All patients of this page are virtual." if data == "virtual" else patients.words(people))
 
@@ -139,10 +137,10 @@ save(fig, "03_scanners")
 #
 # Three arms start from the same patients and do the same number of steps:
 #
-# - **CineMA, pretrained**: a small CineMA was pretrained on unlabelled virtual volunteers, for virtual patients by
-#   notebook 02, for real ones by `python3 -m cinema train cinema_small`, which takes longer and is shipped. Its encoder
-#   is copied into a ConvUNetR, the segmentation model of the paper: convolution stages, transformer, convolutional
-#   decoder. All of it is then trained, layers near the image more slowly.
+# - **CineMA, pretrained**: the project's small CineMA was pretrained on unlabelled virtual volunteers for 80 minutes
+#   (`python3 -m cinema train cinema_small`) and is shipped; for real patients it is the same one. Its encoder is copied
+#   into a ConvUNetR, the segmentation model of the paper: convolution stages, transformer, convolutional decoder. All
+#   of it is then trained, layers near the image more slowly.
 # - **CineMA, scratch**: the same network from random numbers. Its distance from the first arm is what pretraining gave.
 # - **UNet**: convolutions only, of similar compute, from random numbers.
 #
@@ -154,21 +152,23 @@ save(fig, "03_scanners")
 # often found there in the training masks. Since images are centred on the heart it is better than nothing, and no
 # trained network may fall below it.
 
+# %% [markdown] tags=["virtual"]
+# An earlier version of this page took the encoder that notebook 02 pretrains within minutes. It drew no better than
+# the UNet. It is still here, in the last section, as a control: what a brief pretraining gives. That the longer one
+# was put in its place *after* seeing that should be kept in mind with every difference below.
+
 # %%
-standard, pretrained = (str(work.parent / f"02_{name}.safetensors") for name in ("standard", "pretrained"))
+pretrained, standard = (str(FOLDER / name) for name in (presets.SHIPPED, presets.SHIPPED_STANDARD))
 if data != "virtual":  # their own mean image: that of virtual people would leave its shadow in every picture
-    standard, pretrained = str(work / "standard.safetensors"), str(FOLDER / presets.SHIPPED)
+    standard = str(work / "standard.safetensors")
     presets.save_standard(presets.standard_of(task.stacks(training)), standard)
-cinema = partial(presets.small_convunetr, dec_chans=(8, 32, 64), **task.shape)
-unet = partial(presets.small_unet, chans=(8, 16, 32, 64), **task.shape)
-names = ("CineMA, pretrained", "CineMA, scratch", "UNet")
-arms = {names[0]: Arm(names[0], cinema, standard, pretrained, compare.FROM_PRETRAINING),
-        names[1]: Arm(names[1], cinema, standard), names[2]: Arm(names[2], unet, standard)}
-Code(inspect.getsource(compare.train), language="python")
+arms = labels.contenders(pretrained, standard, **task.shape)
+names = tuple(arms)
+Code("\n\n".join(inspect.getsource(f) for f in (labels.contenders, compare.train)), language="python")
 
 # %% [markdown]
-# That is the whole of a training: build, train, score. Each runs in a process of its own on one thread, so that its
-# numbers depend neither on the number of cores nor on what runs beside it.
+# Those are the arms, and that is the whole of a training: build, train, score. Each runs in a process of its own on one
+# thread, so that its numbers depend neither on the number of cores nor on what runs beside it.
 #
 # What do the networks cost? Parameters say what must be stored; multiplications what must be computed for one heart.
 
@@ -186,42 +186,30 @@ cost.round(0).astype(int)
 # ## A learning rate for each arm
 #
 # *Is the comparison fair?* A rate that suits one network can cripple another, and tuning only one's own model is the
-# usual way to win. Every arm therefore gets the same candidates, trained to the end with all training patients, and
-# keeps the one with the highest mean Dice on the validation patients. Test patients play no part in it.
+# usual way to win. Every arm therefore gets the same candidates, trained to the end with as many patients as here, and
+# keeps the one with the highest mean Dice on validation patients. Test patients play no part in it.
 #
 # Dice is twice the overlap of two masks over their summed size: 1 for equal masks, 0 for disjoint ones.
 
+# %% [markdown] tags=["virtual"]
+# For virtual patients the search was done once, on other people of the same virtual hospital, of whom nobody appears
+# on this page: it is part of the experiment `labels` (`python3 -m cinema experiment labels`), whose tables are read
+# here and again further down.
+
 # %%
-rates = (3e-3,) if profile == "ci" else (2e-3, 6e-3)
 plan = partial(Run, val=tuple(validation), steps=steps, folder=str(work / "runs"), task=task.task, data=task.stacks)
-trials = [plan(arm, tuple(training), learning_rate=rate, seed=seed) for arm in arms.values() for rate in rates]
-histories, _ = compare.train_all(trials, n_jobs)
-chosen, best = contrast.best_rates(histories)
+if data == "virtual":
+    recorded, n_asked = Path("../data/experiments"), labels.RECIPES["laptop"].n_val
+    rates = pd.read_csv(recorded / "labels_rates.csv")
+else:
+    candidates, n_asked = (3e-3,) if profile == "ci" else (1e-3, 3e-3, 1e-2), n_val
+    rates = fine_tuning.searched(arms.values(), partial(plan, seed=seed), tuple(training), candidates, n_jobs)
+chosen = contrast.best_rates(rates)
 results.write_json(work / "chosen.json", chosen)  # notebook 04 uses these trainings
-best.round(3)
-
-# %%
-fig, axes = style.figure(columns=2, height=2.4, cols=3, sharey=True)
-for ax, (name, rows) in zip(axes, histories.groupby("arm", sort=False)):
-    by_rate = rows.dropna(subset="val_mean_dice").pivot(index="epoch", columns="learning_rate", values="val_mean_dice")
-    curves.losses(ax, by_rate.reset_index(), {rate: f"rate {rate:g}" for rate in rates}, x="epoch", ylabel="")
-    ax.set_title(name)
-axes[0].set_ylabel(f"Validation Dice ({n_val} patients)")
-save(fig, "03_learning_rates")
-
-# %%
-late = contrast.late_gain(histories, chosen)
-for name, gain in late.items():
-    results.record(f"03_late_gain_{contrast.key(name)}", gain, n=n_val)
-edge = [name for name, rate in chosen.items() if rate == rates[-1]]
-Markdown("*Reading.* Chosen: " + "; ".join(f"{name} {rate:g}" for name, rate in chosen.items()) +
-         f". For {len(edge)} of 3 arms this is the largest candidate, so a larger one might do better still. Between "
-         "the last two evaluations Dice rose by " +
-         ", ".join(f"{100 * gain:.1f} points ({name})" for name, gain in late.items()) +
-         ". The cosine schedule ends at a small rate, so curves flatten whether or not there is more to learn.")
+rates.pivot(index="arm", columns="learning_rate", values="validation").loc[list(arms)].round(3)
 
 # %% [markdown]
-# Two candidates are a coarse search, and the validation patients are few: a difference of a point between two rates
+# A few candidates are a coarse search, and validation patients are few: a difference of a point between two rates
 # says little. The search is wide enough to catch a rate that is badly wrong, which is what it is for.
 #
 # ## Same scanners: Dice and surface distance
@@ -237,10 +225,36 @@ Markdown("*Reading.* Chosen: " + "; ".join(f"{name} {rate:g}" for name, rate in 
 # %%
 wanted = [plan(arm, tuple(training), learning_rate=chosen[name], seed=seed + i, tests=tests)
           for name, arm in arms.items() for i in range(seeds)]
-_, scores = compare.train_all(wanted, n_jobs)
+histories, scores = compare.train_all(wanted, n_jobs)
 seen = scores[scores["data"] == home]
 lost = int(seen["hd95_mm"].isna().sum())
 floor = task.test(compare.Atlas(task.stacks(training), task.classes), {home: tests[home]})
+
+# %% [markdown]
+# First the trainings themselves. Left, what each rate reached on the validation patients of the search; right, Dice on
+# this page's validation patients during the training with the first seed.
+
+# %%
+first = histories[histories["seed"] == seed].dropna(subset="val_mean_dice")
+fig, (left, right) = style.figure(columns=2, height=2.4, cols=2, sharey=True)
+for ax, rows, x, n in ((left, rates, "learning_rate", n_asked), (right, first, "epoch", n_val)):
+    score = "validation" if ax is left else "val_mean_dice"
+    curves.losses(ax, rows.pivot(index=x, columns="arm", values=score).reset_index(), dict(zip(names, names)), x,
+                  f"Validation Dice (n = {n})")
+left.set(xscale="log", xlabel="Learning rate")
+right.get_legend().remove()
+save(fig, "03_learning_rates")
+
+# %%
+late = contrast.late_gain(first)
+for name, gain in late.items():
+    results.record(f"03_late_gain_{contrast.key(name)}", gain, n=n_val)
+edge = [name for name, rate in chosen.items() if rate in (rates["learning_rate"].min(), rates["learning_rate"].max())]
+Markdown("*Reading.* Chosen: " + "; ".join(f"{name} {rate:g}" for name, rate in chosen.items()) +
+         f". At the edge of the candidates, so that a rate beyond might do better still: {', '.join(edge) or 'none'}. "
+         "Between the last two evaluations Dice rose by " +
+         ", ".join(f"{100 * gain:.1f} points ({name})" for name, gain in late.items()) +
+         ". The cosine schedule ends at a small rate, so curves flatten whether or not there is more to learn.")
 
 # %%
 structures = contrast.per_patient(seen, ["dice", "hd95_mm"], by=("arm", "structure"))
@@ -377,20 +391,30 @@ Markdown("*Reading.* From the scanners trained on to the worse of the unseen coh
 #
 # *Is half enough (C8)?* Each arm is trained on fewer patients with the same number of steps, validation patients and
 # learning rate. Fewer patients also mean other patients; with few of them, which ones matters more than any interval
-# over test patients can say, so the smallest set is drawn twice. Half the labels and all of them are compared between
-# trainings with the same seed. The open dots are single trainings.
+# over test patients can say. The open dots are single trainings. Half the labels and all of them are compared between
+# trainings with the same seeds.
+
+# %% [markdown] tags=["virtual"]
+# For virtual patients this is the other half of the experiment `labels`: three arms, 4, 8, 16 and 32 patients, three
+# seeds, and other patients with each seed; 45 trainings with the search of rates, more than a page may take. Steps and
+# rates are those of this page; people are not, so that its points for 32 patients repeat what was found above.
 
 # %%
-draws = {size: 2 if size == sizes[0] and profile != "ci" else 1 for size in sizes[:-1]}  # the smallest vary most
-fewer = [plan(arm, tuple(training[i * size : (i + 1) * size]), learning_rate=chosen[name], seed=seed + i,
-              tests={home: tests[home]}) for name, arm in arms.items()
-         for size in draws for i in range(draws[size])]
-_, small = compare.train_all(fewer, n_jobs)
-labels = pd.concat([small, seen], ignore_index=True)
+if data == "virtual":
+    table = pd.read_csv(recorded / "labels.csv").rename(columns={"labels": "n_train", "patient": "study"})
+    table = table[table["arm"].isin(arms)].assign(dice=table[fine_tuning.DICE].mean(axis=1))
+    sizes = sorted(table["n_train"].unique())
+else:
+    sizes = sorted({max(1, n_train // parts) for parts in (4, 2, 1)})
+    draws = {size: 2 if size == sizes[0] and profile != "ci" else 1 for size in sizes[:-1]}  # the smallest vary most
+    fewer = [plan(arm, tuple(training[i * size : (i + 1) * size]), learning_rate=chosen[name], seed=seed + i,
+                  tests={home: tests[home]})
+             for name, arm in arms.items() for size in draws for i in range(draws[size])]
+    table = pd.concat([compare.train_all(fewer, n_jobs)[1], seen], ignore_index=True)
 
 # %%
 curve, dots = {}, {}
-for name, rows in labels.groupby("arm", sort=False):
+for name, rows in table.groupby("arm", sort=False):
     curve[name] = mean_by(contrast.per_patient(rows, ["dice"], by=("n_train",)), "dice", "n_train")
     dots[name] = list(rows.groupby(["n_train", "seed"])["dice"].mean().reset_index(level="seed", drop=True).items())
 fig, ax = style.figure(columns=1, height=2.8)
@@ -399,8 +423,9 @@ ax.legend()
 save(fig, "03_label_efficiency")
 
 # %%
-sized, alike = (contrast.per_patient(rows, ["dice"], by=("arm", "n_train"))
-                for rows in (labels, labels[labels["seed"] == seed]))
+of = table.groupby("n_train")["seed"].agg(set)
+alike = table[table["seed"].isin(of[sizes[-2]] & of[sizes[-1]])]
+sized, alike = (contrast.per_patient(rows, ["dice"], by=("arm", "n_train")) for rows in (table, alike))
 half = {name: difference(rows, sizes[-2], sizes[-1], by="n_train")
         for name, rows in alike.groupby("arm", sort=False)}
 few = difference(sized[sized["n_train"] == sizes[0]], names[0], names[1])
@@ -423,7 +448,8 @@ Markdown(f"*Reading.* With {sizes[-2]} instead of {sizes[-1]} patients mean Dice
 # labels flatten as they rise.
 
 # %% [markdown] tags=["virtual"]
-# The largest training set here is smaller than the smallest of the paper (ACDC, 100).
+# The largest training set here is smaller than the smallest of the paper (ACDC, 100). With 8, 32 and 128 patients, the
+# encoder frozen or not, notebook 02 goes on.
 
 # %% [markdown]
 # ## Best, median and worst
@@ -565,7 +591,7 @@ Markdown("*Reading.* The arm that loses most: " + "; ".join(f"{kind}, {name} ({l
 #
 # *Is a better score bought with compute?* Score beside multiplications per heart, and beside the seconds of one
 # training step (two hearts, forward and backward), measured with the arms taking turns on this machine. Pretraining is
-# not in the first arm's bill: notebook 02 paid it, once, for every task that starts from the same encoder.
+# not in the first arm's bill: it was paid once, 80 minutes of a core, for every task that starts from that encoder.
 
 # %%
 batch = next(iter(batches(task.stacks(training[:2]), [[0, 1]])))
@@ -591,7 +617,7 @@ save(fig, "03_compute")
 #
 # ## Why?
 #
-# Five explanations can be looked at here, some by a further training, all with the first seed.
+# Explanations that can be looked at here, some by a further training, all with the first seed.
 #
 # **A blind image branch?** ConvUNetR's decoder gets fine detail from a residual block on the raw image. It opens
 # with a layer norm over channels, and the image has one: subtracting its own mean leaves zero, whatever the image.
@@ -611,32 +637,43 @@ assert torch.equal(*path) == (task.channels == 1) and not torch.equal(block(firs
 # **Weights or recipe?** The pretrained arm differs from its twin in two ways: where it starts, and how it is trained
 # (a rate that falls from layer to layer, other weight decay, its own learning rate). To tell them apart, the twin is
 # trained by the pretrained arm's recipe, from random numbers.
+#
+# **How long a pretraining?** The shipped encoder saw 204,800 samples. For virtual patients the same arm also starts
+# from the encoder that notebook 02 pretrained within minutes (*brief*), by the same recipe and at the same rate.
 
 
 # %%
 def opened():
     """CineMA's segmentation network whose image branch sees the image."""
-    model = cinema()
+    model = arms[names[1]].build()
     model.dec_image_conv_block_dict["sax"].norm1 = torch.nn.Identity()
     return model
 
 
-extras = [(Arm("open branch", opened, standard), chosen[names[1]]),
-          (Arm("recipe only", cinema, standard, None, compare.FROM_PRETRAINING), chosen[names[0]])]
-_, extra = compare.train_all([plan(arm, tuple(training), learning_rate=rate, seed=seed, tests={home: tests[home]})
-                              for arm, rate in extras], n_jobs)
+variants = {"open branch": (replace(arms[names[1]], build=opened), chosen[names[1]]),
+            "recipe only": (replace(arms[names[0]], pretrained=None), chosen[names[0]])}
+if data == "virtual":
+    mean_image, short = (str(work.parent / f"02_{name}.safetensors") for name in ("standard", "pretrained"))
+    variants["brief"] = replace(arms[names[0]], pretrained=short, standard=mean_image), chosen[names[0]]
+_, extra = compare.train_all([plan(replace(arm, name=name), tuple(training), learning_rate=rate, seed=seed,
+                                   tests={home: tests[home]}) for name, (arm, rate) in variants.items()], n_jobs)
 
 # %%
 first_seed = contrast.per_patient(pd.concat([extra, seen[seen["seed"] == seed]]), ["dice"])
 compared = {"open_branch": ("open branch", names[1]), "weights": (names[0], "recipe only"),
-            "recipe": ("recipe only", names[1])}
-why = {words: difference(first_seed, a, b) for words, (a, b) in compared.items()}
+            "recipe": ("recipe only", names[1]), "longer": (names[0], "brief"), "brief": ("brief", "recipe only")}
+why = {words: difference(first_seed, a, b) for words, (a, b) in compared.items() if "brief" not in (a, b)
+       or "brief" in variants}
 for words, estimate in why.items():
     results.record(f"03_difference_{words}", *estimate, claim="C3")
-Markdown(f"*Reading.* Opening the branch changes mean Dice by {why['open_branch'].text(3)}: the opened one is "
-         f"{contrast.verdict(why['open_branch'])}. Pretrained weights, the recipe being equal, change it by "
-         f"{why['weights'].text(3)}: {contrast.verdict(why['weights'])}. The recipe alone, from random numbers, "
-         f"changes it by {why['recipe'].text(3)}: {contrast.verdict(why['recipe'])}. Each rests on one training.")
+
+# %%
+said = {"open_branch": "Opening the branch", "weights": "Pretrained weights, the recipe being equal,",
+        "recipe": "The recipe alone, from random numbers,", "longer": "Long instead of brief pretraining",
+        "brief": "Brief pretraining, the recipe being equal,"}
+Markdown("*Reading.* " + " ".join(
+    f"{said[words]} changes mean Dice by {estimate.text(3)}: {contrast.verdict(estimate)}."
+    for words, estimate in why.items()) + " Each rests on one training.")
 
 # %% [markdown]
 # **An unused transformer?** The decoder also receives the convolution stages, and may do without the tokens. In the
@@ -818,10 +855,9 @@ if data != "virtual" and theirs is not None:
 #
 # - **Scale.** Neither the published model nor its pretraining fits a laptop. What pretraining gives a small CineMA
 #   after minutes, be it much or nothing, is not what it gives the large one after days.
-# - **Training noise.** Two seeds per arm, like the two draws of the smallest training set, hint at the spread of a
-#   training and say nothing about its distribution. With so few steps one unlucky seed can pull an arm's mean down
-#   further than missing labels do: where a curve falls although labels are added, look at its open dots first.
-# - **Learning rates** were searched on a coarse grid with all patients and kept for smaller sets.
+# - **Training noise.** Two seeds per arm, and three in the label curve, hint at the spread of a training and say
+#   nothing about its distribution. Where a curve falls although labels are added, look at its open dots first.
+# - **Learning rates** were searched on a coarse grid with all labels and kept for fewer.
 # - **nnU-Net**, the strongest published rival, is missing.
 # - **Volumes and EF** follow in notebook 04. Even perfect masks do not give the true EF (notebook 01).
 

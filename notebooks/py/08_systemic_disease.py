@@ -70,7 +70,7 @@ n_jobs = torch.get_num_threads()
 results.begin("08_systemic_disease", out)
 save, rng = partial(style.save, out=out, seed=seed), np.random.default_rng(seed)
 work = Path(data_root) / "work" / profile
-n, n_shuffled, n_strata = (200, 20, 5) if profile == "ci" else (1000, 200, 20)
+n, n_shuffled, n_strata = (200, 20, 5) if profile == "ci" else (2000, 200, 20)
 NAMES = {"diabetes": "diabetes", "hypertension": "hypertension", "cancer": "cancer", "null_exposure": "null exposure"}
 
 # %% [markdown]
@@ -80,11 +80,15 @@ NAMES = {"diabetes": "diabetes", "hypertension": "hypertension", "cancer": "canc
 # this size would hold some dozens of them and settle nothing. Both are therefore *enriched* to about a third, by
 # raising the intercept of the planted log odds and nothing else. What that means for power and for predicted risks
 # comes at the end.
+#
+# Features are computed here. What the project's readers *measure* takes four times as long and never changes; it was
+# done once (`python3 -m cinema experiment measures`). Of its table the people of this page are read, twenty are
+# measured again, and the page stops if they differ.
 
 # %%
 folder = cohort.write("population", n, seed, work / f"cohort_population_seed{seed}", jobs=n_jobs)
 features = imaging.features(folder, n_jobs)
-measures = imaging.measures(folder, n_jobs)
+measures = imaging.measures_on_record(folder, n_jobs)
 measures = measures[[name for name in measures if not name.startswith("dice")]]  # Dice needs the true masks
 people = study_table(folder).set_index("id").loc[features.index]
 measures = measures.loc[people.index]

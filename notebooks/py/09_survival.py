@@ -71,7 +71,7 @@ results.begin("09_survival", out)
 save = partial(style.save, out=out, seed=seed)
 work, n_jobs = Path(data_root) / "work" / profile, torch.get_num_threads()
 # n as in 08: the cohort is shared, and a folder holds as many studies as were asked for last
-n, n_groups, n_redraws, band_years = (200, 3, 20, 5) if profile == "ci" else (1000, 5, 40, 2)
+n, n_groups, n_redraws, band_years = (200, 3, 20, 5) if profile == "ci" else (2000, 5, 40, 2)
 rng = np.random.default_rng(seed)
 record = partial(results.record, claim="C17")
 HORIZON = 4.0  # years; the median of the follow-up is a little longer
@@ -168,7 +168,8 @@ Markdown(f"*Reading.* Everything the heart says, added to age and sex, raises th
 # reading adds to the spread.
 
 # %%
-measures = imaging.measures(folder, jobs=n_jobs).loc[people.index].drop(columns=["dice_rv", "dice_myo", "dice_lv"])
+measures = imaging.measures_on_record(folder, n_jobs).loc[people.index].drop(
+    columns=["dice_rv", "dice_myo", "dice_lv"])
 ml = measures[["lv_edv_ml", "lv_esv_ml"]].mean(axis=1) + measures["lv_mass_g"] / MYOCARDIUM_DENSITY_G_PER_ML
 measures["lvgfi_percent"] = 100 * (measures["lv_edv_ml"] - measures["lv_esv_ml"]) / ml
 measures["mass_to_volume"] = measures["lv_mass_g"] / measures["lv_edv_ml"]
