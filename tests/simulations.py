@@ -98,6 +98,15 @@ def many_aucs(rng, sizes, auc):
     return diagnosis.macro_auc(true, score)
 
 
+def two_macro_aucs(rng, sizes, aucs):
+    true = np.repeat(range(len(sizes)), sizes)
+    shared = rng.normal(size=(len(true), len(sizes)))
+    both = [0.7 * shared + np.sqrt(1 - 0.7**2) * rng.normal(size=shared.shape) for _ in aucs]
+    for score, auc in zip(both, aucs):
+        score[np.arange(len(true)), true] += np.sqrt(2) * distributions.norm.ppf(auc)
+    return diagnosis.macro_auc_difference(true, *both)
+
+
 def risks(part, rng, n, intercept=0.0, slope=1.0):
     logit = rng.normal(-0.5, 1.0, n)
     true = rng.random(n) < special.expit(intercept + slope * logit)
@@ -131,6 +140,8 @@ def table():
     cases["MCC, 2 classes, n 150"] = partial(classes, n=150, n_classes=2, hit=0.85), 0.7
     cases["macro AUC, 5 x 30"] = partial(many_aucs, sizes=(30,) * 5, auc=0.85), 0.85
     cases["macro AUC, 60 40 30 10 10"] = partial(many_aucs, sizes=(60, 40, 30, 10, 10), auc=0.85), 0.85
+    cases["macro AUC 0.85 - 0.75, 60 40 30 10 10"] = partial(
+        two_macro_aucs, sizes=(60, 40, 30, 10, 10), aucs=(0.85, 0.75)), 0.85 - 0.75
     cases["calibration intercept, n 100"] = partial(risks, "intercept", n=100, intercept=0.5), 0.5
     cases["calibration slope, n 100"] = partial(risks, "slope", n=100, slope=0.7), 0.7
     cases["Brier, n 200"] = partial(risks, "brier", n=200), right_brier()

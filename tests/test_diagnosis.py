@@ -128,6 +128,22 @@ def test_macro_auc_of_two_classes_is_delongs():
     assert both == pytest.approx(diagnosis.auc(true, score))
 
 
+def test_macro_auc_difference_of_two_classes_is_delongs_and_narrower_than_of_strangers():
+    rng = np.random.default_rng(4)
+    true, (one, two) = scores(rng, 30, 50, (0.8, 0.7))
+    gap = diagnosis.macro_auc_difference(true, *(np.column_stack([-score, score]) for score in (one, two)))
+    assert gap == pytest.approx(diagnosis.auc_difference(true, one, two)[0])
+    true = rng.integers(0, 4, 150)
+    first = rng.normal(size=(150, 4)) + 2 * np.eye(4)[true]
+    second = first + 0.5 * rng.normal(size=first.shape)
+    gap = diagnosis.macro_auc_difference(true, first, second)
+    drawn = [rng.integers(0, 150, 150) for _ in range(400)]
+    again = [diagnosis.macro_auc(true[d], first[d]).value - diagnosis.macro_auc(true[d], second[d]).value for d in drawn]
+    assert gap.upper - gap.lower == pytest.approx(3.92 * np.std(again), rel=0.25)
+    strangers = stats.independent_difference(*(diagnosis.macro_auc(true, model) for model in (first, second)))
+    assert gap.upper - gap.lower < 0.7 * (strangers.upper - strangers.lower)
+
+
 def test_mcc_interval_agrees_with_plain_resampling():
     rng = np.random.default_rng(1)
     true = rng.integers(0, 3, 120)
