@@ -138,7 +138,8 @@ def test_macro_auc_difference_of_two_classes_is_delongs_and_narrower_than_of_str
     second = first + 0.5 * rng.normal(size=first.shape)
     gap = diagnosis.macro_auc_difference(true, first, second)
     drawn = [rng.integers(0, 150, 150) for _ in range(400)]
-    again = [diagnosis.macro_auc(true[d], first[d]).value - diagnosis.macro_auc(true[d], second[d]).value for d in drawn]
+    again = [diagnosis.macro_auc(true[d], first[d]).value - diagnosis.macro_auc(true[d], second[d]).value
+             for d in drawn]
     assert gap.upper - gap.lower == pytest.approx(3.92 * np.std(again), rel=0.25)
     strangers = stats.independent_difference(*(diagnosis.macro_auc(true, model) for model in (first, second)))
     assert gap.upper - gap.lower < 0.7 * (strangers.upper - strangers.lower)

@@ -192,8 +192,8 @@ heads = {role: frozen(role) for role in CLASSES}
 # Learning rates were not searched: on the first cohort the pretrained arm was tried with 0.0003 and 0.001, the scratch
 # arm with 0.001 and 0.004 (it fell apart with the larger), the ResNet with 0.003 only. Thirty-two steps of eight
 # patients are all that the time of this page allows for a network that costs so much; it has then seen each training
-# patient about twice. Published fine-tuning goes on for 800 epochs. The best of three evaluations on validation patients
-# is kept, by Matthews' correlation (MCC), as in the release.
+# patient about twice. Published fine-tuning goes on for 800 epochs. The best of three evaluations on validation
+# patients is kept, by Matthews' correlation (MCC), as in the release.
 
 
 # %% tags=["virtual"]
