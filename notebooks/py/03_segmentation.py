@@ -364,7 +364,7 @@ groups = {column: {name: contrast.means(rows, "dice", column, rng) for name, row
 fig, axes = style.figure(columns=2, height=2.8, cols=2, sharey=True)
 for ax, (column, estimates), words in zip(axes, groups.items(), ("Cohort", "Vendor, all cohorts")):
     comparisons.trends(ax, estimates, words, "Mean Dice" if column == "cohort" else "", joined=False)
-axes[0].legend()
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
 save(fig, "03_unseen_scanners")
 
 # %% tags=["virtual"] lacks="patients of hospitals that nobody trained on"
@@ -417,9 +417,9 @@ curve, dots = {}, {}
 for name, rows in table.groupby("arm", sort=False):
     curve[name] = mean_by(contrast.per_patient(rows, ["dice"], by=("n_train",)), "dice", "n_train")
     dots[name] = list(rows.groupby(["n_train", "seed"])["dice"].mean().reset_index(level="seed", drop=True).items())
-fig, ax = style.figure(columns=1, height=2.8)
+fig, ax = style.figure(columns=1, height=3.0)
 comparisons.trends(ax, curve, "Labelled patients", "Mean Dice", single=dots)
-ax.legend()
+ax.legend(loc="lower left", bbox_to_anchor=(0, 1.06), ncols=2)
 save(fig, "03_label_efficiency")
 
 # %%
@@ -668,12 +668,11 @@ for words, estimate in why.items():
     results.record(f"03_difference_{words}", *estimate, claim="C3")
 
 # %%
-said = {"open_branch": "Opening the branch", "weights": "Pretrained weights, the recipe being equal,",
-        "recipe": "The recipe alone, from random numbers,", "longer": "Long instead of brief pretraining",
-        "brief": "Brief pretraining, the recipe being equal,"}
-Markdown("*Reading.* " + " ".join(
-    f"{said[words]} changes mean Dice by {estimate.text(3)}: {contrast.verdict(estimate)}."
-    for words, estimate in why.items()) + " Each rests on one training.")
+said = {"open_branch": "the branch opened", "weights": "pretrained instead of random weights, the recipe being equal",
+        "recipe": "the recipe of fine-tuning alone, from random numbers", "longer": "long instead of brief pretraining",
+        "brief": "brief pretraining instead of random weights, the recipe being equal"}
+Markdown("*Reading.* Change of mean Dice, each from one training: " + "; ".join(
+    f"{said[words]}, {estimate.text(3)}, {contrast.verdict(estimate)}" for words, estimate in why.items()) + ".")
 
 # %% [markdown]
 # **An unused transformer?** The decoder also receives the convolution stages, and may do without the tokens. In the
