@@ -21,7 +21,7 @@
 # **Claims.** C3: CineMA segments ventricles and myocardium with a mean Dice of about 89 %. C8: half the labels are
 # enough. The published numbers are quoted further down with how far they can be trusted.
 #
-# **Time.** About two minutes in the `ci` profile and eight in the `laptop` profile on two cores, nearly all of it
+# **Time.** About two minutes in the `ci` profile and six in the `laptop` profile on two cores, nearly all of it
 # training. The published models (4000 epochs, three seeds, a GPU) belong to the profile `paper`, which asks for real
 # studies: with `--data acdc`, `mnms`, `mnms2`, `emidec` or `myops` this page is made of the patients of that set, on its
 # own split, and reads them with the published weights too, where those are at hand.

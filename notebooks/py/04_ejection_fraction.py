@@ -22,7 +22,7 @@
 # errors than a convolutional network's. C6: it stays so on data not trained on. C7: scan and rescan differ less.
 # C13: EF straight from images.
 #
-# **Time.** Less than a minute in the `ci` profile and four to five in the `laptop` profile on two cores. `paper` means
+# **Time.** Less than a minute in the `ci` profile and three to four in the `laptop` profile on two cores. `paper` means
 # the published models on real studies, and is refused for virtual ones. With `--data kaggle`, `rescan`, `acdc`, `mnms`
 # or `mnms2` the part "On patients" takes the place of the virtual cohorts.
 #

@@ -20,7 +20,7 @@
 #
 # **Claim.** C16: the model "detects changes in diabetes, hypertension, cancer". No published number was found.
 #
-# **Time.** See README's table; most of it renders and reads the cohort. `paper` needs the UK Biobank; it is refused
+# **Time.** See README's table; most of it renders the cohort. `paper` needs the UK Biobank; it is refused
 # below.
 #
 # A score that is above chance proves little here. People with diabetes are heavier, people with hypertension older,
