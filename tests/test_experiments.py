@@ -1,6 +1,8 @@
 """The experiments that notebooks read: in miniature, resumed, and arms that differ in what they say."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -115,6 +117,12 @@ def test_labels_in_miniature(shipped, monkeypatch):
     assert list(trained["arm"].unique()) == list(labels.ARMS) and len(trained) == 3 * 2 * 2 * 2
     assert set(table["patient"]) == {5, 6}  # two seeds of two, one for validation: nobody trained on is tested
     assert list(pd.read_csv(shipped / "out" / "labels_rates.csv")["arm"]) == list(labels.ARMS)
+
+
+def test_labels_are_trained_as_long_as_the_arms_of_notebook_03():
+    text = (Path(__file__).parents[1] / "notebooks" / "py" / "03_segmentation.py").read_text()
+    laptop = re.search(r"n_train, n_val, n_test, steps, seeds = .* else \((.+)\)", text)[1].split(", ")
+    assert int(laptop[3]) == labels.RECIPES["laptop"].steps and int(laptop[0]) == max(labels.RECIPES["laptop"].labels)
 
 
 def test_measures_in_miniature(tmp_path, monkeypatch):
