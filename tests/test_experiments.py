@@ -109,7 +109,7 @@ def test_fine_tuning_in_miniature_and_again(shipped, monkeypatch):
 
 def test_labels_in_miniature(shipped, monkeypatch):
     monkeypatch.setattr(labels, "FOLDER", shipped)
-    tiny = labels.Recipe(labels=(1, 2), seeds=2, rates=(3e-3,), n_rate_labels=2, n_val=1, n_test=2, steps=1)
+    tiny = fine_tuning.Recipe((1, 2), seeds=2, rates=(3e-3,), n_rate_labels=2, n_val=1, n_test=2, mask_steps=1)
     monkeypatch.setattr(labels, "RECIPES", {"ci": tiny})
     table = pd.read_csv(experiments.run("labels", "ci", out=shipped / "out", work=shipped))
     assert list(table) == ["arm", "labels", "seed", "cohort", "patient", *fine_tuning.DICE]
@@ -122,7 +122,8 @@ def test_labels_in_miniature(shipped, monkeypatch):
 def test_labels_are_trained_as_long_as_the_arms_of_notebook_03():
     text = (Path(__file__).parents[1] / "notebooks" / "py" / "03_segmentation.py").read_text()
     laptop = re.search(r"n_train, n_val, n_test, steps, seeds = .* else \((.+)\)", text)[1].split(", ")
-    assert int(laptop[3]) == labels.RECIPES["laptop"].steps and int(laptop[0]) == max(labels.RECIPES["laptop"].labels)
+    recipe = labels.RECIPES["laptop"]
+    assert (int(laptop[0]), int(laptop[3])) == (max(recipe.labels), recipe.mask_steps)
 
 
 def test_measures_in_miniature(tmp_path, monkeypatch):

@@ -1,39 +1,23 @@
 """How much do fewer labels cost? The arms of notebook 03 with 4, 8, 16 and 32 labelled patients, three draws of each.
 
-Every arm first gets the learning rate that served it best on validation patients, with 32 labels. All people are other
-ones than those of the notebooks: the next seed's.
+The recipe is that of fine_tuning, masks alone. Every arm first gets the learning rate that served it best on validation
+patients, with 32 labels. All people are other ones than those of the notebooks: the next seed's.
 """
 
 import hashlib
-from dataclasses import dataclass
 from functools import partial
 
 import pandas as pd
 
 from cinema import compare, presets
-from cinema.experiments.fine_tuning import guessed_masks, per_patient, trained
+from cinema.experiments.fine_tuning import Recipe, guessed_masks, per_patient, trained
 from cinema.phantom import cohort
 from cinema.reader import FOLDER
 from cinema.study import study_paths
 
 ARMS = ("CineMA, pretrained", "CineMA, scratch", "UNet")
 ROLE = "acdc"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How large the experiment is. Each seed draws other patients; rates are tried with seed 0; steps of 2 patients."""
-
-    labels: tuple = (4, 8, 16, 32)
-    seeds: int = 3
-    rates: tuple = (1e-3, 3e-3, 1e-2)
-    n_rate_labels: int = 32
-    n_val: int = 16
-    n_test: int = 40
-    steps: int = 200
-
-
-RECIPES = {"ci": Recipe((2, 4), 1, (3e-3,), 4, 2, 2, 3), "laptop": Recipe()}
+RECIPES = {"ci": Recipe((2, 4), 1, (3e-3,), 4, 2, 2, 3), "laptop": Recipe((4, 8, 16, 32), mask_steps=200)}
 
 
 def contenders(pretrained, standard, **shape):
@@ -63,7 +47,7 @@ def run(profile, jobs, seed, work):
     paths = study_paths(cohort.write(ROLE, n, seed + 1, folder / ROLE, jobs=jobs))
     training, val = paths[:n_train], tuple(paths[n_train: n_train + recipe.n_val])
     tests = {ROLE: paths[-recipe.n_test:]}
-    plan = partial(compare.Run, val=val, seed=seed, steps=recipe.steps, folder=str(folder / "masks"))
+    plan = partial(compare.Run, val=val, seed=seed, steps=recipe.mask_steps, folder=str(folder / "masks"))
     arms = contenders(*map(str, files)).values()
     dice, rates = trained(arms, plan, training, tests, recipe, seed, jobs)
     dice = pd.concat([dice, guessed_masks(training, tests)])

@@ -1,7 +1,7 @@
-"""What the project's readers measure in the virtual people of notebooks 08 to 10: thousands, and 0.3 seconds each.
+"""What the project's readers measure in the virtual people of notebooks 08 to 10, who are thousands.
 
-The readers never change, and neither do people, who depend on role, index and seed alone. So they are read once;
-`imaging.measures_on_record` measures a sample of them again wherever the table is used.
+Readers are shipped, and people depend on role, index and seed alone, so that numbers are the same at every run. They
+are made once; `imaging.measures_on_record` measures a sample again wherever the table is used.
 """
 
 import pandas as pd

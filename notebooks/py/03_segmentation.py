@@ -853,7 +853,7 @@ if data != "virtual" and theirs is not None:
 # ## What this page could not settle
 #
 # - **Scale.** Neither the published model nor its pretraining fits a laptop. What pretraining gives a small CineMA
-#   after minutes, be it much or nothing, is not what it gives the large one after days.
+#   after minutes or an hour, be it much or nothing, is not what it gives the large one after days.
 # - **Training noise.** Two seeds per arm, and three in the label curve, hint at the spread of a training and say
 #   nothing about its distribution. Where a curve falls although labels are added, look at its open dots first.
 # - **Learning rates** were searched on a coarse grid with all labels and kept for fewer.

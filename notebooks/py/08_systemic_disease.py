@@ -81,9 +81,9 @@ NAMES = {"diabetes": "diabetes", "hypertension": "hypertension", "cancer": "canc
 # raising the intercept of the planted log odds and nothing else. What that means for power and for predicted risks
 # comes at the end.
 #
-# Features are computed here. What the project's readers *measure* takes four times as long and never changes; it was
-# done once (`python3 -m cinema experiment measures`). Of its table the people of this page are read, twenty are
-# measured again, and the page stops if they differ.
+# Features are computed here. What the project's readers *measure* in these people takes longer and is the same at every
+# run; it was done once (`python3 -m cinema experiment measures`). Of its table the people of this page are read, twenty
+# are measured again, and the page stops if they differ.
 
 # %%
 folder = cohort.write("population", n, seed, work / f"cohort_population_seed{seed}", jobs=n_jobs)

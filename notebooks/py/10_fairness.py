@@ -99,7 +99,7 @@ pd.concat({name: people[name].value_counts(sort=False) for name in ATTRIBUTES}).
 # sensitivity of 90 % among the patients it was fitted with, from probabilities that were cross-fitted among these in
 # turn. Reusing the test patients for the threshold would hide exactly the error we are looking for.
 #
-# The readers' masks and measures take a third of a second a study and were made once, by `python3 -m cinema experiment
+# The readers' masks and measures are the same at every run and were made once, by `python3 -m cinema experiment
 # measures`. Its table is read here; twenty of these people are read again, and the page stops if they differ.
 
 # %%

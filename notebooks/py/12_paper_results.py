@@ -84,7 +84,8 @@ pd.set_option("display.max_colwidth", None, "display.max_rows", 100)
 # Where the claim is that two things are *equal* (half of the labels, landmarks "matched"), the interval must lie within
 # a margin instead. Margins are ours, in the units of what is compared: 0.02 of Dice for C8, and the millimetre that
 # notebook 05 names for C12. A wide interval around zero is no equality. Methods no better than one that learns nothing
-# decide nothing. Runs of the `ci` profile, whose trainings last seconds, decide nothing. The rule:
+# decide nothing; their difference is drawn below all the same. Runs of the `ci` profile, whose trainings last seconds,
+# decide nothing. The rule:
 
 # %%
 Code(inspect.getsource(ledger.verdict), language="python")
