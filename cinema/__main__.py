@@ -73,11 +73,12 @@ def missing_packages(version_of):
 
     version_of: name -> version, raising importlib.metadata.PackageNotFoundError.
     """
-    pinned = re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    pinned = re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
     pinned = {(name.replace("_", "-").lower(), version) for name, version in pinned}
     missing = []
+    wanted = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     # A line with a marker (;) is for some machines only, and nothing but a test needs it.
-    for name in re.findall(r"^([\w.-]+)[^;#\n]*(?:#.*)?$", (ROOT / "requirements.txt").read_text(), re.MULTILINE):
+    for name in re.findall(r"^([\w.-]+)[^;#\n]*(?:#.*)?$", wanted, re.MULTILINE):
         try:
             version = version_of(name).split("+")[0]  # 2.13.0+cpu is a build of 2.13.0
         except metadata.PackageNotFoundError:
@@ -89,12 +90,13 @@ def missing_packages(version_of):
 
 def wanted_key():
     """Hash of everything .venv depends on."""
-    parts = [(ROOT / name).read_text() for name in ("requirements.txt", "constraints.txt", "pyproject.toml")]
+    names = "requirements.txt", "constraints.txt", "pyproject.toml"
+    parts = [(ROOT / name).read_text(encoding="utf-8") for name in names]
     return hashlib.sha256("\0".join([str(ROOT), python_version(), *parts]).encode()).hexdigest()
 
 
 def read_key():
-    return KEY.read_text().strip() if KEY.exists() else None
+    return KEY.read_text(encoding="utf-8").strip() if KEY.exists() else None
 
 
 def python_version():
@@ -104,7 +106,8 @@ def python_version():
 def is_usable():
     """True if .venv was made completely, with the running version of Python."""
     made_with = VENV / "pyvenv.cfg"
-    version = re.search(r"^version\w* *= *(\d+\.\d+)", made_with.read_text() if made_with.exists() else "", re.MULTILINE)
+    text = made_with.read_text(encoding="utf-8") if made_with.exists() else ""
+    version = re.search(r"^version\w* *= *(\d+\.\d+)", text, re.MULTILINE)
     return PYTHON.exists() and read_key() != UNFINISHED and version and version[1] == python_version()
 
 
@@ -119,12 +122,12 @@ def set_up():
             fail(".venv is half made; run the same command with the Python outside it")
         shutil.rmtree(str(VENV), ignore_errors=True)
         VENV.mkdir(exist_ok=True)
-        KEY.write_text(UNFINISHED)
+        KEY.write_text(UNFINISHED, encoding="utf-8")
         run([sys.executable, "-m", "venv", str(VENV)], "no .venv (on Debian or Ubuntu, install python3-venv)")
     pip = [str(PYTHON), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
     run([*pip, "-r", "requirements.txt", "-c", "constraints.txt"], "packages not installed")
     run([*pip, "--no-deps", "--no-build-isolation", "-e", "."], "cinema itself not installed")
-    KEY.write_text(wanted_key())
+    KEY.write_text(wanted_key(), encoding="utf-8")
     say(f"environment ready after {time.monotonic() - start:.0f} s")
 
 
@@ -133,7 +136,7 @@ def run(command, trouble):
     lines = []
     environment = dict(os.environ, PYTHONUNBUFFERED="1")
     with subprocess.Popen(command, cwd=str(ROOT), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True, errors="replace") as process:
+                          encoding="utf-8", errors="replace") as process:
         try:
             for line in process.stdout:
                 lines.append(line.strip())

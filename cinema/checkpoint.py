@@ -52,7 +52,7 @@ def write_text(path, text):
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
         raise OSError(f"{path} could not be written ({error.strerror}); make room or choose another folder") from None
@@ -74,7 +74,7 @@ def read_run(out):
     """run.json, or {} where there is none. ValueError if it is damaged."""
     path = Path(out) / RUN
     try:
-        return json.loads(path.read_text()) if path.exists() else {}
+        return json.loads(path.read_bytes()) if path.exists() else {}
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is damaged ({error}); delete the folder and train again") from None
 
@@ -103,8 +103,8 @@ def check_same_run(out, what):
 def git_commit():
     """Commit of the package's repository, with + if tracked files differ from it; None outside a repository."""
     def git(*arguments):
-        return subprocess.run(["git", "-C", str(Path(__file__).parent), *arguments], capture_output=True, text=True,
-                              check=True, timeout=10).stdout.strip()
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, encoding="utf-8", check=True, timeout=10).stdout.strip()
 
     try:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")

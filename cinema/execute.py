@@ -79,7 +79,7 @@ class Executor:
                    "python", "--cwd", str(folder), "--progress-bar", "--parameters_yaml", json.dumps(self.parameters)]
         process = subprocess.Popen(
             command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", start_new_session=True)  # its own session: Ctrl-C is ours to deal with
+            encoding="utf-8", errors="replace", start_new_session=True)  # its own session: Ctrl-C is ours to deal with
         self.processes.add(process)
         log = []
         for line in process.stdout:  # the progress bar's carriage returns end lines too
@@ -97,12 +97,12 @@ class Executor:
 def claim(path):
     """Write our process number to `path`; ValueError if another process that is still alive has done so."""
     try:
-        holder = int(path.read_text())
+        holder = int(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         holder = None
     if holder is not None and psutil.pid_exists(holder):
         raise ValueError(f"process {holder} is running notebooks into {path.parent}; wait for it (or delete {path})")
-    path.write_text(str(os.getpid()))
+    path.write_text(str(os.getpid()), encoding="utf-8")
 
 
 def environment(jupyter, threads):
@@ -147,7 +147,7 @@ def write_page(notebook, page):
 
 def write_seconds(path, run, name, seconds):
     """Keep the seconds of a notebook in report/times.json: run -> notebook -> seconds."""
-    times = json.loads(path.read_text()) if path.exists() else {}
+    times = json.loads(path.read_bytes()) if path.exists() else {}
     times.setdefault(run, {})[name] = round(seconds, 1)
     write_json(path, times)
 

@@ -11,7 +11,7 @@ COLUMNS = ["key", "value", "tolerance", "profile"]
 
 def read_results(path):
     """Rows of a results.json; none if there is no such file."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return json.loads(path.read_bytes()) if path.exists() else []
 
 
 def read_expected(path):

@@ -74,7 +74,7 @@ def measures_on_record(folder, jobs=1, n_again=20, record=RECORD):
     paths = study_paths(folder)
     table = pd.read_csv(record, index_col="study")
     known = table.index.isin([path.stem for path in paths]).sum() == len(paths)
-    if not known or json.loads((Path(folder) / "manifest.json").read_text())["seed"] != 0:
+    if not known or json.loads((Path(folder) / "manifest.json").read_bytes())["seed"] != 0:
         return measures(folder, jobs)
     some = paths[:: max(1, len(paths) // n_again)][:n_again]
     again = _computed(some, partial(_measures, weights=FOLDER), jobs, max(1, len(some) // jobs))

@@ -54,7 +54,7 @@ def read_rows(out, profile, data="virtual"):
     """Rows of the notebooks' own records below `out`, in the form of figures/results.json."""
     paths = sorted((Path(out) / "results").glob("*.json"))
     return [{**row, "notebook": path.stem, "profile": profile, "data": data}
-            for path in paths for row in json.loads(path.read_text(encoding="utf-8"))]
+            for path in paths for row in json.loads(path.read_bytes())]
 
 
 def keys(line):

@@ -201,11 +201,11 @@ def _call(out, program, *arguments):
         raise ModuleNotFoundError('no nnU-Net: pip install -c constraints.txt -e ".[nnunet]"')
     command = [sys.executable, "-m", "cinema.nnunet_launch", program, *map(str, arguments)]
     log = Path(out) / "nnunet.log"
-    with open(log, "a") as stream:
+    with open(log, "a", encoding="utf-8") as stream:
         print(f"\n{program} {' '.join(map(str, arguments))}", file=stream, flush=True)
         code = subprocess.call(command, env=environment(out), stdout=stream, stderr=stream)
     if code:
-        last = [line for line in log.read_text().splitlines() if line.strip()][-1]
+        last = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()][-1]
         raise OSError(f"{program} ended with code {code}: {last.strip()}; see {log}")
 
 

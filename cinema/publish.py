@@ -40,7 +40,7 @@ def publish(setting, done, names, out):
             copy_figures(made, out, name)
         recorded = made / "results" / f"{name}.json"
         about = {"notebook": name, "profile": setting.profile, "data": setting.data, "seed": setting.seed}
-        rows += [{**row, **about} for row in (json.loads(recorded.read_text()) if recorded.exists() else [])]
+        rows += [{**row, **about} for row in (json.loads(recorded.read_bytes()) if recorded.exists() else [])]
     rows.sort(key=lambda row: row["notebook"])  # stable: within a notebook the order of recording
     owner = {}
     for row in rows:
@@ -80,7 +80,7 @@ def write_index(setting, titles, state, out):
     """
     report = setting.folder.parent
     path = report / "times.json"
-    seconds = (json.loads(path.read_text()) if path.exists() else {}).get(setting.folder.name, {})
+    seconds = (json.loads(path.read_bytes()) if path.exists() else {}).get(setting.folder.name, {})
     about = f"profile {setting.profile}, data {setting.data}, seed {setting.seed}"
     parts = [HEAD.format(about=html.escape(about))]
     for name, title in titles.items():

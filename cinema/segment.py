@@ -154,7 +154,7 @@ def write(folder, reading, labels, landmarks, metrics, own):
         step = None if times is None or len(times) < 2 else float(np.mean(np.diff(times)))
         write_nifti(mask, view.affine, folder / f"{name}.nii.gz", step, reading.headers.get(name))
     metrics["input"] = {"series": describe(reading).splitlines(), "notes": list(reading.notes)}
-    (folder / "metrics.json").write_text(json.dumps(_plain(metrics), indent=1, allow_nan=False) + "\n")
+    (folder / "metrics.json").write_text(json.dumps(_plain(metrics), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     (folder / "report.html").write_text(report_html(reading, labels, landmarks, metrics, own), encoding="utf-8")
 
 

@@ -85,7 +85,7 @@ def seconds_table(root):
     from cinema.run import read_notebooks
 
     path = root / "report" / "times.json"
-    times = json.loads(path.read_text()) if path.exists() else {}
+    times = json.loads(path.read_bytes()) if path.exists() else {}
     lines = ["| notebook | what it shows | ci, s | laptop, s |", "|---|---|---|---|"]
     for name, book in read_notebooks(root / "notebooks").items():
         seconds = [f"{times[run][name]:.0f}" if name in times.get(run, {}) else "" for run in ("ci", "laptop")]

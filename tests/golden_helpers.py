@@ -33,12 +33,12 @@ def assert_equal(ours, reference, what):
 def _case(folder):
     files = [load_file(folder / f"{name}.safetensors") for name in ("inputs", "outputs")
              if (folder / f"{name}.safetensors").exists()]
-    return json.loads((folder / "config.json").read_text()), *files
+    return json.loads((folder / "config.json").read_bytes()), *files
 
 
 def _model(folder):
     """The model of another golden case, with its weights."""
-    config = json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_bytes())
     model = getattr(models, config["model"])(**config["kwargs"])
     model.load_state_dict(load_file(folder / "weights.safetensors"))
     return model.eval()
@@ -85,7 +85,7 @@ def _mask_metrics(spec, logits, labels):
 
 def volumes_ef(folder):
     _, inputs, outputs = _case(folder)
-    ef = json.loads((folder / "ef.json").read_text())
+    ef = json.loads((folder / "ef.json").read_bytes())
     volumes = [metrics.volumes_ml(labels[0], ef["spacing_mm"], 4) for labels in inputs["labels"].numpy()]
     assert_equal(volumes, outputs["volumes_ml"], "volumes")
     for row in ef["volumes_ed_es"]:
@@ -117,7 +117,7 @@ class _Given(torch.nn.Module):
 
 def classification_regression(folder):
     _, inputs, outputs = _case(folder)
-    expected = json.loads((folder / "metrics.json").read_text())
+    expected = json.loads((folder / "metrics.json").read_bytes())
     for case in ("binary", "five", "one_label_only"):
         logits, labels = inputs[f"{case}.logits"], inputs[f"{case}.labels"]
         loss, _ = classification.loss(_Given(logits), {"image": None, "target": labels})
@@ -182,7 +182,7 @@ def _landmark_rows(rows, outputs, kind):
 
 
 def lr_groups(folder):
-    for case in json.loads((folder / "groups.json").read_text()).values():
+    for case in json.loads((folder / "groups.json").read_bytes()).values():
         model = getattr(models, case["model"])(**case["kwargs"])
         groups = parameter_groups(model, case["weight_decay"], case["layer_decay"])
         found = {id(p): group for group in groups for p in group["params"]}
@@ -194,7 +194,7 @@ def lr_groups(folder):
 
 
 def lr_schedule(folder):
-    schedule = json.loads((folder / "schedule.json").read_text())
+    schedule = json.loads((folder / "schedule.json").read_bytes())
     for case in schedule["learning_rate"]:
         for sample in case["samples"]:
             ours = learning_rate(sample["step"], case["lr"], case["min_lr"], case["warmup"], case["total"])
@@ -210,7 +210,7 @@ def lr_schedule(folder):
 
 def sliding_window(folder):
     _, inputs, outputs = _case(folder)
-    sliding = json.loads((folder / "sliding.json").read_text())
+    sliding = json.loads((folder / "sliding.json").read_bytes())
     for grid in sliding["grids"]:
         ours = windows.corners(grid["image"], grid["patch"], grid["overlap"])
         assert [list(corner) for corner in ours] == grid["starts"], grid

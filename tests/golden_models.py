@@ -44,7 +44,7 @@ def tensors(case, name):
 
 
 def config_of(case):
-    return json.loads((case / "config.json").read_text())
+    return json.loads((case / "config.json").read_bytes())
 
 
 def views(config, inputs, kind):
@@ -70,7 +70,7 @@ def model_case(case):
     if (case / "grads.safetensors").exists():
         check_gradients(model, config, outputs["loss"], tensors(case, "grads"))
     if (case / "train_steps.json").exists():
-        check_steps(loaded(case), config, inputs, json.loads((case / "train_steps.json").read_text()))
+        check_steps(loaded(case), config, inputs, json.loads((case / "train_steps.json").read_bytes()))
 
 
 def run_cinema(model, config, inputs):

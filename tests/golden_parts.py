@@ -18,7 +18,7 @@ from cinema.models.vit import Attention, rotate
 
 def transfer_case(case):
     """What is copied, repeated, dropped, left as initialised and frozen, and what the encoder then gives."""
-    config, mapping = config_of(case), json.loads((case / "mapping.json").read_text())
+    config, mapping = config_of(case), json.loads((case / "mapping.json").read_bytes())
     source = load_file(case.parent / config["source_weights"] / "weights.safetensors")
     model = build(config["model"], {**config["kwargs"], **config["defaults"]})
     before = {key: value.clone() for key, value in model.state_dict().items()}

@@ -123,7 +123,8 @@ def whole_training(root):
         home = root / f"database/training/patient{number:03d}"
         home.mkdir(parents=True)
         group = ("DCM", "HCM", "MINF", "NOR", "RV")[(number - 1) // 20]
-        (home / "Info.cfg").write_text(f"ED: 1\nES: 12\nGroup: {group}\nHeight: 170\nNbFrame: 30\nWeight: 70\n")
+        text = f"ED: 1\nES: 12\nGroup: {group}\nHeight: 170\nNbFrame: 30\nWeight: 70\n"
+        (home / "Info.cfg").write_text(text, encoding="utf-8")
         for name in ("4d", "frame01", "frame01_gt", "frame12", "frame12_gt"):
             (home / f"{home.name}_{name}.nii.gz").touch()
 
@@ -185,7 +186,7 @@ def test_a_real_patient(tmp_path):
     cine = np.stack([np.asarray(parts[name].dataobj) for name in ("ed", "es")], axis=-1)
     header.set_data_shape(cine.shape)
     nib.save(nib.Nifti1Image(cine, parts["ed"].affine, header), home / "patient110_4d.nii.gz")
-    (home / "Info.cfg").write_text("ED: 1\nES: 2\nGroup: NOR\nHeight: 170\nNbFrame: 2\nWeight: 70\n")
+    (home / "Info.cfg").write_text("ED: 1\nES: 2\nGroup: NOR\nHeight: 170\nNbFrame: 2\nWeight: 70\n", encoding="utf-8")
     (subject,), skipped = acdc.subjects(tmp_path)
     assert not skipped and subject.split == "test"
     study = acdc.read(subject)

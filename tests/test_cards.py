@@ -36,7 +36,7 @@ def test_data_readme_is_written_from_the_cards(tmp_path):
     copy.write_text(before, encoding="utf-8")
     cards.write_readme(copy)
     assert copy.read_text(encoding="utf-8") == before, "run python3 -m cinema notebooks --table"
-    copy.write_text("no markers")
+    copy.write_text("no markers", encoding="utf-8")
     with pytest.raises(ValueError, match="has no lines"):
         cards.write_readme(copy)
 
@@ -46,9 +46,9 @@ def test_data_readme_is_written_from_the_cards(tmp_path):
     ("differences: [{release: a}]", "it must have release and here"), ("notebook: [", "no readable YAML")])
 def test_a_wrong_card_is_refused_in_one_line(tmp_path, change, words):
     good = "name: X\nrole: r\nnotebook: '03'\nsource: s\nlicence: l\naccess: a\ntree: t\nsplit: s\n"
-    (tmp_path / "x.yaml").write_text(good)
+    (tmp_path / "x.yaml").write_text(good, encoding="utf-8")
     assert cards.card("x", tmp_path).notebooks == ("03",)
-    (tmp_path / "y.yaml").write_text(good + change)
+    (tmp_path / "y.yaml").write_text(good + change, encoding="utf-8")
     with pytest.raises(ValueError, match=words):
         cards.card("y", tmp_path)
     with pytest.raises(ValueError, match="choose one of x, y"):

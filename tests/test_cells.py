@@ -77,10 +77,10 @@ def real_run(tmp_path_factory):
     root = tmp_path_factory.mktemp("project")
     for folder in ("cinema", "notebooks", "figures", "data/acdc"):
         (root / folder).mkdir(parents=True)
-    (root / "constraints.txt").write_text("")
+    (root / "constraints.txt").write_text("", encoding="utf-8")
     (root / "figures" / "03_generic.png").write_bytes(b"of virtual hearts")
-    (root / "figures" / "results.json").write_text("[]\n")
-    (root / "data" / "acdc" / "prepared.json").write_text("{}")
+    (root / "figures" / "results.json").write_text("[]\n", encoding="utf-8")
+    (root / "data" / "acdc" / "prepared.json").write_text("{}", encoding="utf-8")
     planted = nbformat.v4.new_code_cell('raise RuntimeError("needs virtual hearts")', metadata=VIRTUAL)
     nbformat.write(page(nbformat.v4.new_code_cell(DRAW), planted), root / "notebooks" / "03_page.ipynb")
     early = nbformat.v4.new_notebook(cells=page().cells[:2], metadata={"cinema": {"needs": []}})
@@ -99,7 +99,7 @@ def test_a_real_run_leaves_figures_alone_and_keeps_its_own_in_report(real_run):
     made = root / "report" / "ci-acdc"
     assert (made / "03_page.ipynb").exists() and (made / "figures" / "03_generic.png").exists()
     assert not (made / "02_early.ipynb").exists()  # what notebooks need of each other is shipped
-    (row,) = json.loads((made / "figures" / "results.json").read_text())
+    (row,) = json.loads((made / "figures" / "results.json").read_bytes())
     assert (row["key"], row["cohort"], row["data"], row["profile"]) == ("03_n", "acdc", "acdc", "ci")
     about = Image.open(made / "figures" / "03_generic.png").text["Description"]
     assert prepared.stamp("acdc") in about and "virtual" not in about
@@ -109,7 +109,7 @@ def test_a_real_run_is_cached_until_its_dataset_changes(real_run, capsys):
     root, _ = real_run
     for change, words in ((None, "up to date"), ("{} ", "running")):
         if change:
-            (root / "data" / "acdc" / "prepared.json").write_text(change)
+            (root / "data" / "acdc" / "prepared.json").write_text(change, encoding="utf-8")
         assert run.reproduce(profile="ci", data="acdc", only=["03"], root=root) == 0
         assert capsys.readouterr().out.splitlines()[0].endswith(words)
 
@@ -119,7 +119,7 @@ def test_preparing_a_dataset_makes_no_virtual_page_out_of_date(real_run):
     virtual = run.check_setting(root, "ci", "virtual", None, 0)
     books = run.read_notebooks(root / "notebooks")
     before = run.keys(virtual, books)
-    (root / "data" / "acdc" / "other.json").write_text("{}")
+    (root / "data" / "acdc" / "other.json").write_text("{}", encoding="utf-8")
     assert run.keys(virtual, books) == before
 
 
@@ -142,7 +142,7 @@ def test_records_and_figures_are_of_the_dataset_until_the_next_page(tmp_path):
     results.begin("03_page", tmp_path, "acdc")
     results.record("03_few", 0.5, *stats.bca([0.4, 0.6], np.mean, np.random.default_rng(0), least=5)[1:])
     results.record("03_paper", 1.0, cohort="published")
-    rows = json.loads((tmp_path / "results" / "03_page.json").read_text())
+    rows = json.loads((tmp_path / "results" / "03_page.json").read_bytes())
     assert [(row["lower"], row["upper"], row["cohort"]) for row in rows] == [
         (None, None, "acdc"), (None, None, "published")]
     results.begin("03_page", tmp_path)
@@ -150,7 +150,7 @@ def test_records_and_figures_are_of_the_dataset_until_the_next_page(tmp_path):
     fig, _ = style.figure()
     style.save(fig, "03_x", tmp_path, 0)
     plt.close(fig)
-    assert json.loads((tmp_path / "results" / "03_page.json").read_text())[0]["cohort"] == "virtual"
+    assert json.loads((tmp_path / "results" / "03_page.json").read_bytes())[0]["cohort"] == "virtual"
     assert "data: virtual" in Image.open(tmp_path / "03_x.png").text["Description"]
 
 

@@ -117,5 +117,5 @@ def test_unknown_names_come_with_the_choices(arguments, words, capsys):
 
 
 def test_the_installed_script_is_this_command_line():
-    project = (Path(cli.__file__).parents[1] / "pyproject.toml").read_text()
+    project = (Path(cli.__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
     assert 'cinema = "cinema.cli:main"' in project

@@ -129,7 +129,7 @@ def test_write_resumes_grows_and_shrinks(tmp_path, few):
     again, fresh = load_study(study_paths(tmp_path)[1]), cohort.study(cohort.person("acdc", 1), grid=TINY)
     assert np.array_equal(again.views["sax"].image, fresh.views["sax"].image)
     cohort.write("acdc", 2, 0, tmp_path, grid=TINY)
-    assert len(content(tmp_path)) == 2 and json.loads((tmp_path / cohort.MANIFEST).read_text())["n"] == 2
+    assert len(content(tmp_path)) == 2 and json.loads((tmp_path / cohort.MANIFEST).read_bytes())["n"] == 2
 
 
 def test_write_is_the_same_in_parallel(tmp_path, few):
@@ -175,7 +175,7 @@ def test_write_leaves_unknown_studies_alone(tmp_path):
 
 def test_truth_file_states_what_was_planted(tmp_path, few):
     cohort.write("population", 1, 0, tmp_path, grid=TINY)
-    truth = json.loads((tmp_path / cohort.TRUTH).read_text())
+    truth = json.loads((tmp_path / cohort.TRUTH).read_bytes())
     assert truth["exposures"]["null_exposure"]["effect"] == {}
     assert truth["ceilings"]["exposures"]["null_exposure"]["heart_closed_form"] == 0.5
     assert truth["hazard_ratios"]["lvgfi"] == 0.85

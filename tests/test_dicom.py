@@ -1,6 +1,7 @@
 """DICOM in: views from geometry, quirks of exports, and what must be refused in one line."""
 
 import dataclasses
+import locale
 import shutil
 from pathlib import Path
 
@@ -218,6 +219,15 @@ def test_long_axis_views_alone(tmp_path):
         read_dicom(single)
 
 
+@pytest.fixture
+def same_locale():
+    """ITK's writer of compressed DICOM leaves the process in the C locale, where text is ASCII."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    locale.setlocale(locale.LC_ALL, before)
+
+
+@pytest.mark.usefixtures("same_locale")
 def test_rescaled_and_compressed_pixels(folder):
     expected = read_dicom(folder).study.views["lax_4c"].image
     for path in (folder / "b/0").iterdir():
@@ -290,7 +300,7 @@ def spoil_header(folder):
 
 
 def spoil_foreign(folder):
-    next((folder / "a/1").iterdir()).write_text("not an image")
+    next((folder / "a/1").iterdir()).write_text("not an image", encoding="utf-8")
 
 
 def spoil_patient(folder):
@@ -308,7 +318,7 @@ def spoil_cine(folder):
 
 def spoil_all(folder):
     shutil.rmtree(folder / "a"), shutil.rmtree(folder / "b")
-    (folder / "notes.txt").write_text("nothing here")
+    (folder / "notes.txt").write_text("nothing here", encoding="utf-8")
 
 
 def spoil_empty(folder):
@@ -338,7 +348,7 @@ def test_missing_folder(tmp_path):
 
 
 def test_bystanders_are_left_out(folder):
-    (folder / "LICENSE").write_text("text"), (folder / "a/1/.DS_Store").write_bytes(b"\0" * 200)
+    (folder / "LICENSE").write_text("text", encoding="utf-8"), (folder / "a/1/.DS_Store").write_bytes(b"\0" * 200)
     assert "2 files that are not DICOM left out" in read_dicom(folder).notes
 
 

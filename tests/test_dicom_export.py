@@ -60,6 +60,6 @@ def test_refusals(study, tmp_path):
             write_dicom(replace(study, views={"sax": spoiled}), tmp_path / "new", rng)
     assert not (tmp_path / "new").exists()
     (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "note").write_text("")
+    (tmp_path / "full" / "note").write_text("", encoding="utf-8")
     with pytest.raises(ValueError, match="not empty"):
         write_dicom(study, tmp_path / "full", rng)

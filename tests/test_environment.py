@@ -21,7 +21,7 @@ FILES = ("requirements.txt", "constraints.txt", "pyproject.toml")
 def packages(name):
     """Names at the head of the lines of a requirements file."""
     return {word.lower().replace("_", "-")
-            for word in re.findall(r"^[\w.-]+", (ROOT / name).read_text(), re.MULTILINE)}
+            for word in re.findall(r"^[\w.-]+", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)}
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def clone(tmp_path, monkeypatch):
         if command[2] == "venv":
             start.PYTHON.parent.mkdir(parents=True)
             start.PYTHON.touch()
-            (venv / "pyvenv.cfg").write_text(f"version = {start.python_version()}.7\n")
+            (venv / "pyvenv.cfg").write_text(f"version = {start.python_version()}.7\n", encoding="utf-8")
 
     for name, value in {**names, "run": run}.items():
         monkeypatch.setattr(start, name, value, raising=False)
@@ -57,7 +57,7 @@ def test_a_fresh_clone_gets_an_environment_and_then_none_again(clone):
 
 def test_changed_requirements_are_installed_into_the_same_environment(clone):
     clone.set_up()
-    (clone.ROOT / "requirements.txt").write_text("numpy\n")
+    (clone.ROOT / "requirements.txt").write_text("numpy\n", encoding="utf-8")
     clone.set_up()
     assert [command[2] for command in clone.ran[3:]] == ["pip", "pip"]
 
@@ -83,7 +83,7 @@ def test_a_half_made_environment_is_made_anew(clone, monkeypatch):
 
 def test_an_environment_of_another_python_is_made_anew(clone):
     clone.set_up()
-    (clone.VENV / "pyvenv.cfg").write_text("version = 3.9.1\n")
+    (clone.VENV / "pyvenv.cfg").write_text("version = 3.9.1\n", encoding="utf-8")
     clone.set_up()
     assert [command[2] for command in clone.ran[3:]] == ["venv", "pip", "pip"]
 
@@ -97,9 +97,10 @@ def test_an_environment_that_has_everything_is_used_as_it_is(clone, monkeypatch)
         return versions[name]
 
     (clone.ROOT / "requirements.txt").write_text(
-        "# why\nnumpy  # arrays; and more\ntorch>=2.6\nPyYAML\nscikit-survival; sys_platform == 'linux'  # a test's\n")
+        "# why\nnumpy  # arrays; and more\ntorch>=2.6\nPyYAML\nscikit-survival; sys_platform == 'linux'  # a test's\n",
+        encoding="utf-8")
     (clone.ROOT / "constraints.txt").write_text("numpy==2.0 ; python_version < '3.12'\nnumpy==2.1\ntorch==2.13.0\n"
-                                                "pyyaml==6.0\n")
+                                                "pyyaml==6.0\n", encoding="utf-8")
     assert clone.missing_packages(version_of) == ["PyYAML"]
     versions["PyYAML"] = "6.0"
     assert clone.missing_packages(version_of) == []
@@ -133,7 +134,7 @@ def test_a_failing_step_is_one_line_with_its_reason(output, words, capsys):
 
 @pytest.mark.parametrize("name", ["__main__.py", "__init__.py"])
 def test_set_up_needs_only_the_standard_library_and_parses_on_old_pythons(name):
-    tree = ast.parse((ROOT / "cinema" / name).read_text(), feature_version=(3, 8))
+    tree = ast.parse((ROOT / "cinema" / name).read_text(encoding="utf-8"), feature_version=(3, 8))
     top = {alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     top |= {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert top <= set(sys.stdlib_module_names) | {"cinema"}
@@ -145,16 +146,17 @@ def test_every_requirement_is_pinned_and_installed():
 
 
 def test_pins_keep_to_what_others_can_work_with():
-    pins = dict(re.findall(r"^([\w.-]+)==([\d.]+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    pins = dict(re.findall(r"^([\w.-]+)==([\d.]+)", constraints, re.MULTILINE))
     numbers = {name: tuple(int(part) for part in version.split(".")[:3]) for name, version in pins.items()}
     assert (1, 0, 15) <= numbers["timm"] < (1, 0, 23)  # nnU-Net
     assert numbers["pandas"] < (3,)                    # lifelines
     assert numbers["matplotlib"] < (3, 13)             # seaborn
-    assert not re.search(r"https?:|--\w*index|find-links", (ROOT / "constraints.txt").read_text())
+    assert not re.search(r"https?:|--\w*index|find-links", (ROOT / "constraints.txt").read_text(encoding="utf-8"))
 
 
 def test_conda_environment_leads_to_the_same_files():
-    content = yaml.safe_load((ROOT / "environment.yml").read_text())
+    content = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     pip = next(entry["pip"] for entry in content["dependencies"] if isinstance(entry, dict))
     assert {"-r requirements.txt", "-c constraints.txt"} <= set(pip)
     assert {"jupyterlab", "papermill", "torch", "timm", "matplotlib", "seaborn", "lifelines", "statsmodels"} <= packages(

@@ -120,7 +120,7 @@ def test_labels_in_miniature(shipped, monkeypatch):
 
 
 def test_labels_are_trained_as_long_as_the_arms_of_notebook_03():
-    text = (Path(__file__).parents[1] / "notebooks" / "py" / "03_segmentation.py").read_text()
+    text = (Path(__file__).parents[1] / "notebooks" / "py" / "03_segmentation.py").read_text(encoding="utf-8")
     laptop = re.search(r"n_train, n_val, n_test, steps, seeds = .* else \((.+)\)", text)[1].split(", ")
     recipe = labels.RECIPES["laptop"]
     assert (int(laptop[0]), int(laptop[3])) == (max(recipe.labels), recipe.mask_steps)

@@ -195,7 +195,7 @@ def go(root, out, task, name, model="scratch", **more):
     options = {"profile": "ci", "data_root": str(root), "like_release": False, "source": None, "seed": 0,
                "device": "cpu", "dry_run": False, "out": str(out), "proportion": 1.0, "max_samples": 0}
     assert finetune.command(task=task, name=name, model=model, **(options | more)) == 0
-    return json.loads((out / "summary.json").read_text()), pd.read_csv(out / "scores.csv")
+    return json.loads((out / "summary.json").read_bytes()), pd.read_csv(out / "scores.csv")
 
 
 @pytest.mark.parametrize("task, name, model, key", [

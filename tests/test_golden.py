@@ -47,12 +47,12 @@ def manifests(folder):
     packed = folder / "manifests.json.gz"
     if packed.exists():
         return json.loads(gzip.decompress(packed.read_bytes()))
-    return {path.stem: json.loads(path.read_text()) for path in sorted((folder / "manifests").glob("manifest_*.json"))}
+    return {path.stem: json.loads(path.read_bytes()) for path in sorted((folder / "manifests").glob("manifest_*.json"))}
 
 
 def handler_of(case):
     """The check of a case, or None."""
-    config = json.loads((case / "config.json").read_text())
+    config = json.loads((case / "config.json").read_bytes())
     if "source_weights" in config:
         return golden_parts.transfer_case
     return golden_models.model_case if config.get("model") in golden_models.RUN else HANDLERS.get(config["case"])

@@ -76,7 +76,7 @@ def test_a_folder_may_hold_some_of_the_published_models(tmp_path):
     folder = tmp_path / "finetuned/segmentation/mnms2_lax_4c"
     folder.mkdir(parents=True)
     save(tiny("lax_4c"), folder / "mnms2_lax_4c_0.safetensors")
-    (folder / "config.yaml").write_text("model: {}\n")
+    (folder / "config.yaml").write_text("model: {}\n", encoding="utf-8")
     readers = gridreader.readers_from_repository(tmp_path)
     assert list(readers) == ["lax_4c"] and readers["lax_4c"].marker is None
     labels, marks = readers["lax_4c"].predict_lax(disc((2, 2, 8), (80, 70, 1), (70, 60)), (2.0, 2, 8))

@@ -60,7 +60,7 @@ def test_volumes_are_the_tables_and_duplicates_count_by_their_mean(raw, found):
 
 def test_an_id_unlike_701_diastole_stops_the_run(raw, tmp_path):
     (tmp_path / "test" / "test").mkdir(parents=True)
-    (tmp_path / "solution.csv").write_text("Id,Volume\n701,3\n")
+    (tmp_path / "solution.csv").write_text("Id,Volume\n701,3\n", encoding="utf-8")
     with pytest.raises(ValueError, match="'701' is not like 701_Diastole"):
         kaggle.subjects(tmp_path)
 

@@ -60,7 +60,7 @@ def test_tables_of_other_order_split_patients_otherwise(tmp_path):
         for name in order:
             for kind in ("images", "masks"):
                 (tmp_path / view / kind / f"{name}_0.png").touch()
-        (tmp_path / f"{view}.csv").write_text("".join(f"c,{name}_0,{view},1,2,3\n" for name in order))
+        (tmp_path / f"{view}.csv").write_text("".join(f"c,{name}_0,{view},1,2,3\n" for name in order), encoding="utf-8")
     split = {subject.id: subject.split for subject in landmark.subjects(tmp_path)[0]}
     assert any((split[f"{p}_0_lax_2c"], split[f"{p}_0_lax_4c"]) == ("train", "test") for p in "abcdefghij")
 

@@ -75,6 +75,22 @@ def test_public_names_are_there_and_others_are_refused():
         cinema.nothing
 
 
+@pytest.mark.parametrize("folder", ["cinema", "tests", "notebooks/py"])
+def test_text_names_its_encoding(folder):
+    """Otherwise it is the machine's, or ASCII once a library has changed the process's locale."""
+    silent = []
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            named = {word.arg for word in getattr(node, "keywords", ())}
+            reads = called.endswith((".read_text", ".write_text")) and not called.startswith("checkpoint.")
+            opens = called == "open" and not re.search("'[rwa]b'", ast.unparse(node))
+            starts = called.startswith("subprocess.") and named & {"text", "universal_newlines"}
+            if (reads or opens or starts) and "encoding" not in named:
+                silent.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert not silent
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_is_readable_executed_and_in_step_with_its_twin(path):
     notebook = nbformat.read(path, 4)
@@ -110,7 +126,7 @@ def test_links_lead_somewhere(path):
 
 
 def test_no_file_names_a_folder_of_one_machine():
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, encoding="utf-8")
     if tracked.returncode:
         pytest.skip("not a git clone")
     machine = re.compile(r"""["'(= ]/(?:ro{2}t|hom[e]|wor[k]|tm[p])/""")

@@ -73,8 +73,8 @@ def test_the_deciding_number_is_also_shown():
     ("C1,t,s,a=k,k,above,,,because,y", "margin"), ("C1,t,s,a=k,,,,,,y", "margin")])
 def test_a_line_that_breaks_the_rules_is_refused(tmp_path, broken, words):
     (tmp_path / "data").mkdir()
-    head = (ROOT / "data" / "ledger.csv").read_text().splitlines()[0]
-    (tmp_path / "data" / "ledger.csv").write_text(f"{head}\n{broken}\n")
+    head = (ROOT / "data" / "ledger.csv").read_text(encoding="utf-8").splitlines()[0]
+    (tmp_path / "data" / "ledger.csv").write_text(f"{head}\n{broken}\n", encoding="utf-8")
     with pytest.raises(ValueError, match=words):
         ledger.read_ledger(tmp_path)
 
@@ -139,13 +139,13 @@ def test_write_readme_replaces_the_block_and_nothing_else(tmp_path):
         (tmp_path / "data").mkdir(exist_ok=True)
         (tmp_path / "data" / name).write_bytes((ROOT / "data" / name).read_bytes())
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{ledger.BEGIN}\nold\n{ledger.END}\nafter\n")
+    readme.write_text(f"before\n{ledger.BEGIN}\nold\n{ledger.END}\nafter\n", encoding="utf-8")
     ledger.write_readme(tmp_path)
     text = readme.read_text(encoding="utf-8")
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
     assert ledger.readme_block(text) == ledger.markdown([], root=tmp_path)
     assert len(ledger.markdown(ROWS).splitlines()) == 2 + len(ledger.read_ledger()) + 2
-    readme.write_text("nothing")
+    readme.write_text("nothing", encoding="utf-8")
     with pytest.raises(ValueError, match="add them"):
         ledger.write_readme(tmp_path)
 

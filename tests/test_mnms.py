@@ -100,7 +100,7 @@ def test_a_folder_or_table_that_is_not_there_is_named(tmp_path):
     (tmp_path / "OpenDataset").mkdir()
     with pytest.raises(FileNotFoundError, match="opendataset.csv is missing"):
         mnms.subjects(tmp_path)
-    (tmp_path / "OpenDataset" / mnms.TABLE).write_text(",External code,Vendor\n0,A,B\n")
+    (tmp_path / "OpenDataset" / mnms.TABLE).write_text(",External code,Vendor\n0,A,B\n", encoding="utf-8")
     with pytest.raises(ValueError, match="lacks the columns ED, ES, VendorName"):
         mnms.subjects(tmp_path)
 
@@ -115,7 +115,8 @@ def test_real_oblique_planes_with_a_made_mask(tmp_path):
     masks[60:100, 80:110, 3:9] = 1
     for name, array in (("R1_sa", cine), ("R1_sa_gt", masks)):
         nib.save(nib.Nifti1Image(array, ed.affine), home / f"{name}.nii.gz")
-    (tmp_path / "OpenDataset" / mnms.TABLE).write_text(f"{tree.HEAD}\n0,R1,GE,C,3,1,0,50,NOR,F,170,70\n")
+    table = tmp_path / "OpenDataset" / mnms.TABLE
+    table.write_text(f"{tree.HEAD}\n0,R1,GE,C,3,1,0,50,NOR,F,170,70\n", encoding="utf-8")
     (subject,), skipped = mnms.subjects(tmp_path)
     study = mnms.read(subject)
     assert not skipped and study.attributes["lv_edv_ml"] == pytest.approx(40 * 30 * 6 * 10 / 1000, rel=1e-5)

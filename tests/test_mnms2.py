@@ -49,7 +49,7 @@ def test_subjects_splits_and_attributes(subjects, facts):
 def test_a_table_of_360_rows_is_split_160_40_160_by_number(tmp_path):
     rows = [f"{number},NOR,SIEMENS,Avanto,1.5" for number in range(360, 0, -1)] + [",,,,", "12.5,NOR,,,"]
     (tmp_path / "MnM2").mkdir()
-    (tmp_path / "MnM2" / mnms2.TABLE).write_text("\n".join([tree.HEAD, *rows]) + "\n")
+    (tmp_path / "MnM2" / mnms2.TABLE).write_text("\n".join([tree.HEAD, *rows]) + "\n", encoding="utf-8")
     for number in range(1, 361):
         home = tmp_path / f"MnM2/dataset/{number:03d}"
         home.mkdir(parents=True)
@@ -123,7 +123,7 @@ def test_real_oblique_planes_with_a_made_mask(tmp_path):
             image = nib.Nifti1Image(real.get_fdata(dtype=np.float32), real.affine)  # no truncation to whole numbers
             nib.save(image, home / f"300_{short}_{phase.upper()}.nii.gz")
             nib.save(nib.Nifti1Image(mask, real.affine), home / f"300_{short}_{phase.upper()}_gt.nii.gz")
-    (tmp_path / "MnM2" / mnms2.TABLE).write_text(f"{tree.HEAD}\n300,TRI,SIEMENS,Avanto,1.5\n")
+    (tmp_path / "MnM2" / mnms2.TABLE).write_text(f"{tree.HEAD}\n300,TRI,SIEMENS,Avanto,1.5\n", encoding="utf-8")
     (subject,), skipped = mnms2.subjects(tmp_path)
     study = mnms2.read(subject)
     assert not skipped and subject.split == "test" and study.views["lax_4c"].spacing_mm == pytest.approx((1, 1, 1))

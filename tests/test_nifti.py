@@ -153,7 +153,7 @@ def test_bad_files_are_named_in_one_line(tmp_path):
     refused("no readable NIfTI", cut)
     cut.write_bytes(gzip.compress(gzip.decompress(good.read_bytes())[:4000]))
     refused("no readable NIfTI", cut)
-    cut.write_text("hello")
+    cut.write_text("hello", encoding="utf-8")
     refused("no readable NIfTI", cut)
     cut.unlink()
     refused("shape", store(image(40, 36, 5, 4, 2), tmp_path / "five.nii"))

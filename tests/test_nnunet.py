@@ -52,11 +52,11 @@ def test_export_has_the_layout_of_nnu_net(root, tmp_path):
     assert sorted(path.name for path in (folder / "imagesTr").iterdir()) == [f"{case}_0000.nii.gz" for case in train]
     assert sorted(path.name for path in (folder / "labelsTr").iterdir()) == [f"{case}.nii.gz" for case in train]
     assert sorted(path.name for path in (folder / "imagesTs").iterdir()) == ["p3_00_0000.nii.gz", "p3_02_0000.nii.gz"]
-    description = json.loads((folder / "dataset.json").read_text())
+    description = json.loads((folder / "dataset.json").read_bytes())
     assert description["labels"] == {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
     assert (description["numTraining"], description["file_ending"], description["channel_names"]) == (
         6, ".nii.gz", {"0": "cine"})
-    assert json.loads((folder / "splits_final.json").read_text()) == [{"train": train[:4], "val": train[4:]}]
+    assert json.loads((folder / "splits_final.json").read_bytes()) == [{"train": train[:4], "val": train[4:]}]
     cases = pd.read_csv(folder / "cases.csv", keep_default_na=False)
     assert cases.phase.tolist() == ["ED", "ES"] * 4 and cases.split.tolist() == sorted(SPLITS * 2, key=SPLITS.index)
 
@@ -77,7 +77,7 @@ def test_exported_images_lie_where_the_study_lies(root, tmp_path):
 def test_sequences_are_channels_and_labels_have_no_gaps(root, tmp_path):
     folder = exported(root, tmp_path, "myops")
     assert sorted(path.name for path in (folder / "imagesTs").iterdir()) == [f"p3_00_{k:04d}.nii.gz" for k in range(3)]
-    description = json.loads((folder / "dataset.json").read_text())
+    description = json.loads((folder / "dataset.json").read_bytes())
     assert description["channel_names"] == {"0": "bSSFP", "1": "LGE", "2": "T2"}
     assert sorted(description["labels"].values()) == list(range(6))
     numbers = np.asarray(nib.load(folder / "labelsTs" / "p3_00.nii.gz").dataobj)
@@ -163,5 +163,5 @@ def test_a_toy_run_goes_from_studies_to_scores(root, tmp_path, capsys):
     assert main(["nnunet", "all", *arguments]) == 0, capsys.readouterr().err
     scores = pd.read_csv(tmp_path / "scores" / "Dataset501_acdc" / "scores.csv")
     assert scores.structure.tolist() == ["RV", "MYO", "LV"] * 2 and np.isfinite(scores.volume_ml).all()
-    summary = json.loads((tmp_path / "scores" / "Dataset501_acdc" / "summary.json").read_text())
+    summary = json.loads((tmp_path / "scores" / "Dataset501_acdc" / "summary.json").read_bytes())
     assert summary["model"] == "nnunet" and summary["n_studies"] == 1 and summary["notice"]

@@ -68,7 +68,7 @@ def test_studies_manifest_and_summary(raw, tmp_path, capsys):
     assert sorted(os.listdir(tmp_path / "out")) == ["a.h5", "b.h5", "c.h5", "prepared.json"]
     study = load_study(tmp_path / "out" / "a.h5")
     assert study.attributes["split"] == "train" and study.attributes["dataset"] == "acdc"
-    text = (tmp_path / "out" / "prepared.json").read_text()
+    text = (tmp_path / "out" / "prepared.json").read_text(encoding="utf-8")
     assert str(tmp_path) not in text and json.loads(text)["counts"] == {"train": 2, "test": 1}
 
 
@@ -125,16 +125,18 @@ def test_ctrl_c_leaves_whole_studies_only_and_the_next_run_goes_on(raw, tmp_path
 def test_like_release_writes_folders_and_tables(raw, tmp_path):
     assert run(raw, tmp_path / "out", "--like-release") == 0
     assert nib.load(tmp_path / "out/train/a/a_x.nii.gz").shape == (4, 4, 2)
-    assert (tmp_path / "out/train_metadata.csv").read_text().split() == ["pid,n", "a,1", "b,1", "c,1"]  # by folder
+    table = (tmp_path / "out/train_metadata.csv").read_text(encoding="utf-8")
+    assert table.split() == ["pid,n", "a,1", "b,1", "c,1"]  # by folder
     assert not list((tmp_path / "out").rglob("*.part*"))
 
 
 def test_acdc_like_the_release_has_its_validation_patients_in_train(tmp_path):
     facts = acdc.build(tmp_path / "raw")
     assert run(tmp_path / "raw", tmp_path / "out", "--like-release") == 0
-    pids = {split: [line.split(",")[0] for line in (tmp_path / f"out/{split}_metadata.csv").read_text().split()[1:]]
-            for split in ("train", "test")}
-    assert sorted(pids["train"] + pids["test"]) == sorted(facts["ids"]) and not (tmp_path / "out/val_metadata.csv").exists()
+    tables = {split: (tmp_path / f"out/{split}_metadata.csv").read_text(encoding="utf-8") for split in ("train", "test")}
+    pids = {split: [line.split(",")[0] for line in table.split()[1:]] for split, table in tables.items()}
+    assert sorted(pids["train"] + pids["test"]) == sorted(facts["ids"])
+    assert not (tmp_path / "out/val_metadata.csv").exists()
     for split, names in pids.items():
         assert names == sorted(path.name for path in (tmp_path / "out" / split).iterdir())
 

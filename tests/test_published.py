@@ -70,7 +70,7 @@ def checkpoint(manifest, folder):
         n = int(np.prod(shape))
         state[key] = noise.repeat(n // len(noise) + 1)[:n].reshape(shape).clone()
     save_file(state, path)
-    path.with_name("config.yaml").write_text(yaml.safe_dump(config_of(manifest)))
+    path.with_name("config.yaml").write_text(yaml.safe_dump(config_of(manifest)), encoding="utf-8")
     return path
 
 
@@ -134,7 +134,7 @@ def own(tmp_path, name, seeds=(0,), change=lambda config: None):
         path = tmp_path / "source" / manifest["published"].replace("{0,1,2}", str(seed))
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(models[seed].state_dict(), path)
-        path.with_name("config.yaml").write_text(yaml.safe_dump(config))
+        path.with_name("config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     return config, models
 
 

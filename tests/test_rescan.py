@@ -80,7 +80,8 @@ def test_b1_and_b2_are_two_scans_here_and_one_in_the_release(tmp_path):
     for number in (1, 2, 3, 4, 5):
         builder.scan(tmp_path / f"pickle/test_retest_100/{number}", study, masks=False)
     (tmp_path / "pickle/test_retest_100/labels.csv").write_text(
-        "A,B1,B2,EDV_A,EDV_B1,EDV_B2,ESV_A,ESV_B1,ESV_B2\n1,2,3,150,160,140,60,70,50\n4,5,,120,110,,50,,\n")
+        "A,B1,B2,EDV_A,EDV_B1,EDV_B2,ESV_A,ESV_B1,ESV_B2\n1,2,3,150,160,140,60,70,50\n4,5,,120,110,,50,,\n",
+        encoding="utf-8")
     subjects, skipped = rescan.subjects(tmp_path)
     assert not skipped
     found = {one.id: one for one in subjects}
@@ -100,7 +101,7 @@ def test_b1_and_b2_are_two_scans_here_and_one_in_the_release(tmp_path):
 def test_a_bad_table_stops_the_run(lines, message, tmp_path):
     (tmp_path / "pickle/test_retest_100/1").mkdir(parents=True)
     if lines is not None:
-        (tmp_path / "pickle/test_retest_100/labels.csv").write_text(lines)
+        (tmp_path / "pickle/test_retest_100/labels.csv").write_text(lines, encoding="utf-8")
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         rescan.subjects(tmp_path)
     with pytest.raises(FileNotFoundError, match="name the folder that holds pickle"):
@@ -112,7 +113,7 @@ def test_rows_of_the_table_that_cannot_be_right_are_skipped(tmp_path):
     for number in (1, 2, 3):
         builder.scan(tmp_path / f"pickle/test_retest_100/{number}", study, masks=False)
     (tmp_path / "pickle/test_retest_100/labels.csv").write_text(
-        "A,B1,B2,EDV_A,EDV_B1,EDV_B2,ESV_A,ESV_B1,ESV_B2\n1,2,2,1,1,1,1,1,1\n3,,,big,,,1,,\n")
+        "A,B1,B2,EDV_A,EDV_B1,EDV_B2,ESV_A,ESV_B1,ESV_B2\n1,2,2,1,1,1,1,1,1\n3,,,big,,,1,,\n", encoding="utf-8")
     subjects, skipped = rescan.subjects(tmp_path)
     assert [one.id for one in subjects] == ["retest_00_A"]
     reasons = {one.id: one.reason for one in skipped}

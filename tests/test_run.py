@@ -35,8 +35,8 @@ def write_notebook(root, name, body=None, needs=(), parameters=PARAMETERS):
 
 def make_project(root):
     (root / "cinema").mkdir()
-    (root / "cinema" / "module.py").write_text("x = 1\n")
-    (root / "constraints.txt").write_text("numpy==1\n")
+    (root / "cinema" / "module.py").write_text("x = 1\n", encoding="utf-8")
+    (root / "constraints.txt").write_text("numpy==1\n", encoding="utf-8")
     write_notebook(root, "00_first")
     write_notebook(root, "01_second", needs=["00_first"])
     return root
@@ -56,14 +56,14 @@ def lines(capsys):
 
 def test_a_run_leaves_figures_numbers_executed_copies_and_an_index(project):
     assert (project / "figures" / "00_figure.png").read_bytes() == b"ci"
-    rows = json.loads((project / "figures" / "results.json").read_text())
+    rows = json.loads((project / "figures" / "results.json").read_bytes())
     assert [(row["key"], row["value"], row["notebook"], row["profile"]) for row in rows] == [
         ("00_seed", 0.5, "00_first", "ci"), ("01_seed", 0.5, "01_second", "ci")]
     for name in ("00_first.ipynb", "00_first.html", "01_second.ipynb", "01_second.html"):
         assert (project / "report" / "ci" / name).exists()
-    index = (project / "report" / "index.html").read_text()
+    index = (project / "report" / "index.html").read_text(encoding="utf-8")
     assert 'href="ci/01_second.html"' in index and 'src="../figures/00_figure.png"' in index
-    assert set(json.loads((project / "report" / "times.json").read_text())["ci"]) == {"00_first", "01_second"}
+    assert set(json.loads((project / "report" / "times.json").read_bytes())["ci"]) == {"00_first", "01_second"}
 
 
 def test_executed_copies_name_no_folder_of_this_machine(project):
@@ -107,7 +107,7 @@ def test_failure_shows_the_cell_stops_dependents_and_keeps_earlier_results(tmp_p
     assert "2 notebooks, 2 failed" in printed.splitlines()[-1]
     assert (root / "report" / "ci" / "00_first.partial.ipynb").exists()
     assert (root / "figures" / "00_figure.png").read_bytes() == b"earlier"
-    assert json.loads((root / "figures" / "results.json").read_text()) == earlier
+    assert json.loads((root / "figures" / "results.json").read_bytes()) == earlier
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")
@@ -121,11 +121,11 @@ def test_interrupt_ends_the_kernel_and_leaves_130(tmp_path):
             "run.reproduce = partial(run.reproduce, root=Path(sys.argv[1]));"
             "sys.exit(cli.main(['reproduce', '--profile', 'ci']))")
     process = subprocess.Popen([sys.executable, "-c", code, str(root)], cwd=ROOT, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+                               stderr=subprocess.PIPE, encoding="utf-8", env={**os.environ, "PYTHONPATH": str(ROOT)})
     deadline = time.monotonic() + 60
-    while not (mark.exists() and mark.read_text()) and time.monotonic() < deadline:
+    while not (mark.exists() and mark.read_text(encoding="utf-8")) and time.monotonic() < deadline:
         time.sleep(0.1)
-    kernel = int(mark.read_text())
+    kernel = int(mark.read_text(encoding="utf-8"))
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -148,13 +148,13 @@ def test_key_follows_everything_a_result_depends_on(tmp_path):
 
     before = current()
     assert current() == before
-    (root / "data" / "work" / "generated.csv").write_text("made by a notebook")
-    (root / "cinema" / "run.py").write_text("# how notebooks are run is not what they say")
+    (root / "data" / "work" / "generated.csv").write_text("made by a notebook", encoding="utf-8")
+    (root / "cinema" / "run.py").write_text("# how notebooks are run is not what they say", encoding="utf-8")
     assert current() == before
     assert current(seed=1)["00_first"] != before["00_first"]
     assert current(profile="laptop")["00_first"] != before["00_first"]
     for file in ("cinema/module.py", "constraints.txt", "data/table.csv"):
-        (root / file).write_text("changed")
+        (root / file).write_text("changed", encoding="utf-8")
         assert current()["00_first"] != before["00_first"]
         before = current()
     write_notebook(root, "01_second", "y = 2", needs=["00_first"])
@@ -217,22 +217,22 @@ def test_notebooks_get_this_python_and_their_share_of_threads(tmp_path, monkeypa
     assert {found[name] for name in execute.THREADS} == {"3"} and {found[name] for name in execute.ALONE} == {"1"}
     whole = execute.environment(tmp_path, run.count_cores())
     said = subprocess.run([sys.executable, "-c", "import torch; print(torch.get_num_threads())"], env=whole, check=True,
-                          capture_output=True, text=True).stdout
+                          capture_output=True, encoding="utf-8").stdout
     assert int(said) == run.count_cores()  # notebooks ask torch how many cores they were given
     assert "MPLBACKEND" not in found
-    kernel = json.loads((tmp_path / "kernels" / "python3" / "kernel.json").read_text())
+    kernel = json.loads((tmp_path / "kernels" / "python3" / "kernel.json").read_bytes())
     assert kernel["argv"][0] == sys.executable
 
 
 def test_two_runs_of_one_kind_do_not_mix(tmp_path):
     (tmp_path / "ci").mkdir()
     mark = tmp_path / "ci" / ".running"
-    mark.write_text(str(os.getppid()))
+    mark.write_text(str(os.getppid()), encoding="utf-8")
     with pytest.raises(ValueError, match=f"process {os.getppid()} is running notebooks"):
         execute.Executor(tmp_path / "ci", {}, 1).__enter__()
-    mark.write_text("999999999")  # its process is gone: it was killed
+    mark.write_text("999999999", encoding="utf-8")  # its process is gone: it was killed
     with execute.Executor(tmp_path / "ci", {}, 1):
-        assert mark.read_text() == str(os.getpid())
+        assert mark.read_text(encoding="utf-8") == str(os.getpid())
     assert not mark.exists()
 
 
@@ -265,7 +265,7 @@ def test_record_keeps_one_row_per_key_in_plain_json(tmp_path):
     results.record("03_dice", np.float32(0.5), lower=np.float64(0.25), upper=0.75, n=np.int64(12), claim="C3")
     results.record("03_dice", 0.625)
     results.record("03_holds", np.bool_(True))
-    rows = json.loads((tmp_path / "results" / "03_segmentation.json").read_text())
+    rows = json.loads((tmp_path / "results" / "03_segmentation.json").read_bytes())
     assert [(row["key"], row["value"]) for row in rows] == [("03_dice", 0.625), ("03_holds", True)]
     assert list(results.table().key) == ["03_dice", "03_holds"]
     with pytest.raises(ValueError, match="03_bad is nan; record a finite number"):
@@ -281,7 +281,7 @@ def rows_of(values, profile="ci", **changes):
 
 def test_expected_compares_within_tolerance_and_only_what_it_speaks_of(tmp_path):
     path = tmp_path / "expected.csv"
-    path.write_text("key,value,tolerance,profile\n00_a,1.0,0.1,ci\n00_b,5,0,ci\n00_c,3,0,laptop\n")
+    path.write_text("key,value,tolerance,profile\n00_a,1.0,0.1,ci\n00_b,5,0,ci\n00_c,3,0,laptop\n", encoding="utf-8")
     table = expected.read_expected(path)
     assert expected.differences(rows_of({"00_a": 1.05, "00_b": 5, "00_new": 9}), table) == []
     assert expected.missing(rows_of({"00_a": 1.05}), table, "ci") == ["00_b was not recorded (ci)"]
@@ -292,7 +292,7 @@ def test_expected_compares_within_tolerance_and_only_what_it_speaks_of(tmp_path)
 
 def test_expected_update_keeps_tolerances_and_other_profiles(tmp_path):
     path = tmp_path / "expected.csv"
-    path.write_text("key,value,tolerance,profile\n00_a,1.0,0.1,ci\n00_gone,1,0,ci\n00_c,3,0,laptop\n")
+    path.write_text("key,value,tolerance,profile\n00_a,1.0,0.1,ci\n00_gone,1,0,ci\n00_c,3,0,laptop\n", encoding="utf-8")
     rows = rows_of({"00_a": 1.3, "00_count": 7, "00_text": "yes"})
     rows += rows_of({"00_interval": 2.0}, lower=1.0, upper=4.0)
     table = expected.updated(rows, expected.read_expected(path))

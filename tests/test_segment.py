@@ -55,7 +55,7 @@ def test_every_file_is_there(results):
     out, metrics = results
     assert sorted(file.name for file in out.iterdir()) == sorted(segment.RESULTS)
     assert sorted(file.name for file in out.parent.iterdir()) == ["out"]
-    stored = json.loads((out / "metrics.json").read_text())
+    stored = json.loads((out / "metrics.json").read_bytes())
     assert set(stored) >= {"LVEDV", "LVESV", "LVEF", "RVEDV", "RVESV", "RVEF", "LVM", "ed_frame", "es_frame",
                            "lv_volumes", "rv_volumes", "MAPSE", "GLshortening", "landmarks"}
     assert stored["LVEF"] == pytest.approx(metrics["LVEF"], abs=1e-3)
@@ -101,14 +101,14 @@ def test_landmarks_and_long_axis_function(results, study):
 
 
 def test_the_report_stands_alone(results):
-    page = (results[0] / "report.html").read_text()
+    page = (results[0] / "report.html").read_text(encoding="utf-8")
     assert "http" not in page and not re.search(r'(src|href)="(?!data:)', page)
     assert page.count("data:image/webp") == 4 and page.count("data:image/png") == 2
     for words in ("Not for clinical use", "virtual hearts", "series 9", "LV ejection fraction", "4C", "MAPSE"):
         assert words in page
     words = re.sub(r"base64,[^\"]*", "", page)
     for secret in (writer.NAME, "Doe", writer.PATIENT_ID, writer.ACCESSION, "20240229"):
-        assert secret not in words and secret not in (results[0] / "metrics.json").read_text()
+        assert secret not in words and secret not in (results[0] / "metrics.json").read_text(encoding="utf-8")
 
 
 def test_command_line(study, tmp_path, monkeypatch, capsys):
@@ -125,7 +125,7 @@ def test_gaps_count_with_their_real_distance(study, results, tmp_path):
     metrics = segment.segment(folder, tmp_path / "out", readers=READERS)
     assert metrics["LVEDV"] == pytest.approx(results[1]["LVEDV"], rel=0.06)
     assert np.asarray(nib.load(tmp_path / "out/sax.nii.gz").dataobj)[:, :, 4].max() == 0
-    assert "missing" in (tmp_path / "out/report.html").read_text()
+    assert "missing" in (tmp_path / "out/report.html").read_text(encoding="utf-8")
 
 
 def nifti(folder, name="patient.nii.gz", frames=(0.0, 0.4)):
@@ -149,7 +149,7 @@ def test_nifti_and_stored_studies(tmp_path, results):
     assert metrics["LVEDV"] == pytest.approx(results[1]["LVEDV"], rel=0.06)
     assert (metrics["ed_frame"], metrics["es_frame"]) == (0, 1)
     np.testing.assert_array_equal(nib.load(tmp_path / "out/sax.nii.gz").affine, nib.load(path).affine)
-    assert "patient.nii" not in (tmp_path / "out/report.html").read_text()
+    assert "patient.nii" not in (tmp_path / "out/report.html").read_text(encoding="utf-8")
     from cinema.study import save_study
 
     stored = save_study(read_input(path).study, tmp_path / "store")
@@ -174,8 +174,8 @@ def earlier_results(out):
     """An earlier run's files and one of the user's own."""
     out.mkdir()
     for name in ("sax.nii.gz", "lax_2c.nii.gz", "metrics.json", "mine.txt"):
-        (out / name).write_text(f"earlier {name}")
-    return {file.name: file.read_text() for file in out.iterdir()}
+        (out / name).write_text(f"earlier {name}", encoding="utf-8")
+    return {file.name: file.read_text(encoding="utf-8") for file in out.iterdir()}
 
 
 class Interrupted(GreyReader):
@@ -188,7 +188,8 @@ def test_earlier_results_survive_failure_and_interruption(study, tmp_path, monke
     before = earlier_results(out)
 
     def untouched():
-        return {file.name: file.read_text() for file in out.iterdir()} == before and os.listdir(tmp_path) == ["out"]
+        now = {file.name: file.read_text(encoding="utf-8") for file in out.iterdir()}
+        return now == before and os.listdir(tmp_path) == ["out"]
 
     with pytest.raises(KeyboardInterrupt):
         segment.segment(study, out, readers=dict.fromkeys(VIEWS, Interrupted()))
@@ -205,7 +206,9 @@ def test_earlier_results_survive_failure_and_interruption(study, tmp_path, monke
         segment.segment(study, out, readers=READERS)
     assert untouched()
     new, moves = tmp_path / "new", []
-    new.mkdir(), (new / "sax.nii.gz").write_text("new"), (new / "metrics.json").write_text("new")
+    new.mkdir()
+    for name in ("sax.nii.gz", "metrics.json"):
+        (new / name).write_text("new", encoding="utf-8")
 
     def interrupted(source, target):  # as the second new file moves in
         moves.append(target)
@@ -216,7 +219,7 @@ def test_earlier_results_survive_failure_and_interruption(study, tmp_path, monke
     monkeypatch.setattr(segment.os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         segment._deliver(new, out)
-    assert {file.name: file.read_text() for file in out.iterdir()} == before
+    assert {file.name: file.read_text(encoding="utf-8") for file in out.iterdir()} == before
 
 
 def test_new_results_replace_all_of_the_earlier_ones(tmp_path):
@@ -224,11 +227,12 @@ def test_new_results_replace_all_of_the_earlier_ones(tmp_path):
     earlier_results(out)
     segment.segment(nifti(tmp_path / "in"), out, readers=READERS)
     assert sorted(file.name for file in out.iterdir()) == ["metrics.json", "mine.txt", "report.html", "sax.nii.gz"]
-    assert (out / "mine.txt").read_text() == "earlier mine.txt" and json.loads((out / "metrics.json").read_text())
+    assert (out / "mine.txt").read_text(encoding="utf-8") == "earlier mine.txt"
+    assert json.loads((out / "metrics.json").read_bytes())
 
 
 def test_out_that_cannot_be(tmp_path):
-    (tmp_path / "file").write_text("x")
+    (tmp_path / "file").write_text("x", encoding="utf-8")
     with pytest.raises(ValueError, match="is a file"):
         segment.segment(tmp_path, tmp_path / "file", readers=READERS)
     with pytest.raises(ValueError, match="cannot write"):

@@ -48,7 +48,8 @@ def bits(folder):
     """Everything a run leaves that must not depend on how it got there."""
     files = {name: weights.read(folder / f"{name}.safetensors") for name in ("last", "best")}
     tensors = {(name, key): value.numpy().tobytes() for name, state in files.items() for key, value in state.items()}
-    return tensors, weights.metadata_of(folder / "best.safetensors"), (folder / "metrics.csv").read_text()
+    history = (folder / "metrics.csv").read_text(encoding="utf-8")
+    return tensors, weights.metadata_of(folder / "best.safetensors"), history
 
 
 class InterruptAfter:
@@ -70,7 +71,7 @@ def test_a_run_learns_and_says_what_it_was(sets, tmp_path):
     assert torch.equal(torch.get_rng_state(), state)  # nobody else's random numbers were touched
     assert history.val_mean_dice.iloc[-1] > history.val_mean_dice.iloc[0] + 0.1
     assert list(history.epoch) == list(range(1, 21)) and history.loss.iloc[-1] < history.loss.iloc[0]
-    facts = json.loads((tmp_path / "out" / "run.json").read_text())
+    facts = json.loads((tmp_path / "out" / "run.json").read_bytes())
     assert facts["finished"] and facts["what"]["seed"] == 0 and facts["seconds"] >= 0 and facts["versions"]["torch"]
     assert facts["threads"] == torch.get_num_threads() and facts["what"]["learning_rate"] == 1e-2
     assert sorted(os.listdir(tmp_path / "out")) == ["best.safetensors", "last.safetensors", "metrics.csv", "run.json"]
@@ -283,7 +284,7 @@ def test_a_full_disk_gives_one_line_and_leaves_earlier_files(sets, tmp_path):
     (out / "best.safetensors").write_bytes(b"earlier")
     here = Path(__file__).parent
     command = [sys.executable, "-c", FULL_DISK, tmp_path, here, here.parent]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert done.returncode == 1 and "best.safetensors could not be written" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert (out / "best.safetensors").read_bytes() == b"earlier"

@@ -51,7 +51,7 @@ def test_every_published_file_loads_from_a_folder_of_that_layout(name, half, tmp
     file.parent.mkdir(parents=True)
     state = {key: value.half() if half else value for key, value in model.state_dict().items()}
     save_file(state, file)
-    file.with_name("config.yaml").write_text(yaml.safe_dump(config))
+    file.with_name("config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     if name == published.PRETRAINED:
         loaded = weights.from_pretrained(tmp_path)
     else:
@@ -123,7 +123,7 @@ def damaged(kind, path):
     elif kind == "empty":
         path.write_bytes(b"")
     elif kind == "text":
-        path.write_text("version https://git-lfs.github.com/spec/v1\n")
+        path.write_text("version https://git-lfs.github.com/spec/v1\n", encoding="utf-8")
     elif kind == "pickle":
         path.write_bytes(pickle.dumps({"model": state}))
     elif kind == "torch":
@@ -228,7 +228,7 @@ def test_old_configurations_name_one_view():
 
 def test_bad_yaml_is_named(tmp_path):
     for text, message in (("a: [1", "not readable YAML"), ("", "holds no fields")):
-        (tmp_path / "config.yaml").write_text(text)
+        (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
         with pytest.raises(ValueError, match=f"config.yaml .*{message}"):
             weights.read_config(tmp_path / "config.yaml")
 

@@ -124,7 +124,7 @@ def _filled(name, arguments, path):
 def read_config(path):
     """A release config.yaml as a dict; ValueError if it is none."""
     try:
-        config = yaml.safe_load(Path(path).read_text())
+        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not readable YAML ({' '.join(str(error).split())})") from None
     if not isinstance(config, dict):

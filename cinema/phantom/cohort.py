@@ -167,7 +167,7 @@ def _clear_stale(folder, wanted):
         if any(path.suffix == SUFFIX for path in files):
             raise ValueError(f"{folder} holds studies but no {MANIFEST}; name an empty folder")
         return
-    found = json.loads(manifest.read_text())
+    found = json.loads(manifest.read_bytes())
     if found["role"] != wanted["role"]:
         raise ValueError(f"{folder} holds the role {found['role']!r}, not {wanted['role']!r}; name another folder")
     changed = [key for key, value in wanted.items() if found.get(key) != value]
@@ -179,7 +179,7 @@ def _clear_stale(folder, wanted):
 
 def _write_json(path, content):
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(content, indent=1) + "\n")
+    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     os.replace(part, path)
 
 

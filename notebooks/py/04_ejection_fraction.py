@@ -159,7 +159,7 @@ masked, direct = ["CineMA, masks", "UNet, masks"], list(arms)
 
 # %% tags=["virtual"]
 lesson = work.parent / f"03_seed{seed}"  # what notebook 03 trained
-rate_of = json.loads((lesson / "chosen.json").read_text())
+rate_of = json.loads((lesson / "chosen.json").read_bytes())
 seeds = [seed] if small else [seed, seed + 1]
 mean_image, encoder = (str(work.parent / f"02_{name}.safetensors") for name in ("standard", "pretrained"))
 lent = {f"{name.split(',')[0]}, masks": arm for name, arm in labels.contenders(pretrained, standard).items()
@@ -567,7 +567,7 @@ fig.legend(loc="outside right upper")
 save(fig, "04_rescan_variation")
 
 # %% tags=["virtual"]
-many = json.loads((folders["rescan"] / cohort.TRUTH).read_text())["rescan_cv_percent"]["lv_ef_percent"]
+many = json.loads((folders["rescan"] / cohort.TRUTH).read_bytes())["rescan_cv_percent"]["lv_ef_percent"]
 results.record("04_cv_planted_in_thousands", many, n=cohort.N_CEILING // 2, unit="percent", claim="C7")
 less = [ejection.variation_difference(terms["CineMA, masks"], terms["UNet, masks"], rng)]
 results.record("04_cv_difference", *less[0], unit="percent", claim="C7")

@@ -147,7 +147,7 @@ scan = partial(detection.acquired, names=detection.PROTOCOL)
 vendors = np.unique(people["mnms"]["vendor"], return_inverse=True)[1]
 ceiling = {"sex": diagnosis.auc(male["mnms"], forest_scores(detection.visible, "sex")[:, 1]),
            "vendor": diagnosis.macro_auc(vendors, forest_scores(scan, "vendor"))}
-planted = {role: json.loads((work / f"cohort_{role}_seed{seed}" / "truth.json").read_text())["ceilings"]["regression"]
+planted = {role: json.loads((work / f"cohort_{role}_seed{seed}" / "truth.json").read_bytes())["ceilings"]["regression"]
            for role in ("acdc", "mnms")}
 bounds = {"age": planted["mnms"]["age_years"], "BMI": planted["acdc"]["bmi_kg_m2"]}
 for name, estimate in ceiling.items():

@@ -92,7 +92,7 @@ measures = imaging.measures_on_record(folder, n_jobs)
 measures = measures[[name for name in measures if not name.startswith("dice")]]  # Dice needs the true masks
 people = study_table(folder).set_index("id").loc[features.index]
 measures = measures.loc[people.index]
-ceilings = json.loads((folder / cohort.TRUTH).read_text())["ceilings"]
+ceilings = json.loads((folder / cohort.TRUTH).read_bytes())["ceilings"]
 covariates = np.column_stack([people["age_years"], people["sex"] == "M", people["bmi_kg_m2"]]).astype(float)
 true = {name: people[name].to_numpy(int) for name in NAMES}
 pd.DataFrame({words: {"true share": outcomes.EXPOSURES[name].prevalence, "share here": true[name].mean(),

@@ -142,7 +142,7 @@ Code(inspect.getsource(survival.c_index) + inspect.getsource(survival._pairs), l
 # %%
 truth = people["true_log_hazard"].to_numpy(), people["true_log_hazard_age_sex"].to_numpy()
 oracle = {"all": truth[0], "age_sex": truth[1], "imaging": truth[0] - truth[1]}
-planted = json.loads((folder / "truth.json").read_text())["ceilings"]["survival"]
+planted = json.loads((folder / "truth.json").read_bytes())["ceilings"]["survival"]
 ceiling = {name: survival.c_index(time, death, score) for name, score in oracle.items()}
 for name, estimate in ceiling.items():
     record(f"09_ceiling_{name}", *estimate[:3], n=n)

@@ -295,7 +295,7 @@ Markdown("*Reading.* Against White, after Holm over these " + f"{len(why)} compa
 # Now the truth file is opened.
 
 # %%
-planted = json.loads((folder / "truth.json").read_text())["quality_gap"]
+planted = json.loads((folder / "truth.json").read_bytes())["quality_gap"]
 gap = ROLES["fairness"].quality_gap
 PARTS = {"noise": ("snr", lambda a: a.snr / gap.snr_factor, lambda a: a.snr * gap.snr_factor),
          "blur": ("blur_mm", lambda a: a.blur_mm - gap.extra_blur_mm, lambda a: a.blur_mm + gap.extra_blur_mm),

@@ -31,7 +31,8 @@ TRAINED = {"acdc": "segmentation acdc", "mnms": "classification mnms", "mnms2": 
 def run(*words):
     """(exit code, seconds, output) of `python3 -m cinema ...`."""
     start = time.monotonic()
-    done = subprocess.run([sys.executable, "-m", "cinema", *map(str, words)], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "cinema", *map(str, words)], cwd=ROOT, capture_output=True, encoding="utf-8")
     return done.returncode, time.monotonic() - start, done.stdout + done.stderr
 
 
@@ -40,7 +41,7 @@ def trial(name, folder, all_notebooks):
     card, raw = cards.card(name), folder / "raw" / name
     importlib.import_module(f"rawtrees.{name}").build(raw)
     code, seconds, output = run("prepare", name, raw, "--out", folder / "data" / name)
-    counts = json.loads((folder / "data" / name / "prepared.json").read_text())["counts"] if code == 0 else {}
+    counts = json.loads((folder / "data" / name / "prepared.json").read_bytes())["counts"] if code == 0 else {}
     print(f"{name}: prepare exit {code}, {sum(counts.values())} studies, {seconds:.1f} s", flush=True)
     failed = [output] * (code != 0)
     if code == 0:

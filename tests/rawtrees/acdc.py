@@ -39,8 +39,8 @@ def build(folder, n=6, seed=0, faults=(), grid=None):
         spoil(home, fault, ed)
         if fault == "twice":
             patient(root / "training" / pid, found[0], k)
-    (root / "training" / "notes.txt").write_text("not a patient")
-    (root / "MANDATORY_CITATION.md").write_text("cite it")
+    (root / "training" / "notes.txt").write_text("not a patient", encoding="utf-8")
+    (root / "MANDATORY_CITATION.md").write_text("cite it", encoding="utf-8")
     return {"raw": folder, "ids": sorted(studies), "bad": bad, "studies": studies, "frames": frames}
 
 
@@ -62,7 +62,7 @@ def patient(home, study, k):
     group = {"ARV": "RV"}.get(who["disease"], who["disease"])
     lines = (f"ED: {ed + 1}", f"ES: {es + 1}", f"Group: {group}", f"Height: {who['height_cm']:.1f}",
              f"NbFrame: {FRAMES}", f"Weight: {who['weight_kg']:.1f}")
-    (home / "Info.cfg").write_text("\n".join(lines) + "\n")
+    (home / "Info.cfg").write_text("\n".join(lines) + "\n", encoding="utf-8")
     if k == 4:
         (home / f"._{home.name}_4d.nii.gz").write_bytes(b"\0" * 64)
     return ed + 1, es + 1
@@ -72,9 +72,9 @@ def spoil(home, fault, ed):
     frame = home / f"{home.name}_frame{ed:02d}.nii.gz"
     config = home / "Info.cfg"
     if fault in CONFIG_FAULTS:
-        before = config.read_text()
-        config.write_text(CONFIG_FAULTS[fault](before))
-        assert config.read_text() != before
+        before = config.read_text(encoding="utf-8")
+        config.write_text(CONFIG_FAULTS[fault](before), encoding="utf-8")
+        assert config.read_text(encoding="utf-8") != before
     elif fault == "no config":
         config.unlink()
     elif fault == "no cine":

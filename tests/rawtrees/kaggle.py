@@ -75,9 +75,9 @@ def series(folder, view, z, number):
 def tables(root, volumes):
     for split in ("train", "validate"):
         rows = [f"{number},{esv},{edv}" for number, (where, edv, esv) in sorted(volumes.items()) if where == split]
-        (root / f"{split}.csv").write_text("\n".join(["Id,Systole,Diastole", *rows]) + "\n")
+        (root / f"{split}.csv").write_text("\n".join(["Id,Systole,Diastole", *rows]) + "\n", encoding="utf-8")
     rows = ["Id,Volume"]
     for number, (where, edv, esv) in sorted(volumes.items()):
         if where == "test":
             rows += [f"{number}_Diastole,{edv}", f"{number}_Systole,{esv - 1}", f"{number}_Systole,{esv + 1}"]
-    (root / "solution.csv").write_text("\n".join(rows) + "\n")
+    (root / "solution.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")

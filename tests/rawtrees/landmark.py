@@ -30,7 +30,7 @@ def build(folder, n=6, seed=0, flaws=(), views=("lax_2c", "lax_4c")):
         _picture(folder, uid, "lax_2c", studies[0].views["lax_2c"], False, lines["lax_2c"], None, flaw)
         facts["flawed"][flaw] = f"{uid}_lax_2c"
     for view in views:
-        (folder / "raw" / f"{view}.csv").write_text("".join(lines[view]))
+        (folder / "raw" / f"{view}.csv").write_text("".join(lines[view]), encoding="utf-8")
     return facts
 
 

@@ -50,7 +50,7 @@ def build(folder, n=6, seed=0, faults=(), grid=None):
     (root / "Training/Unlabeled/U0L1B2").mkdir(parents=True)
     (root / "Testing/N0R0W0").mkdir(parents=True, exist_ok=True)
     (root / "Testing/.DS_Store").write_bytes(b"\0")
-    (root / TABLE).write_text("\n".join([HEAD, *rows]) + "\n")
+    (root / TABLE).write_text("\n".join([HEAD, *rows]) + "\n", encoding="utf-8")
     bad |= {"N0F1L3": "no files", "U0L1B2": "unlabelled", "N0R0W0": "no row"}
     return {"raw": folder, "ids": sorted(studies), "bad": bad, "studies": studies, "frames": frames}
 

@@ -41,7 +41,7 @@ def build(folder, n=6, seed=0, faults=(), grid=None):
     (root / "dataset/358").mkdir()
     rows += [f"359,{found[0].attributes['disease']},,Avanto,1.5", ",,,,", row(361, found[0]), row(357, found[0])]
     bad |= {"359": "incomplete", "361": "beyond", "358": "no row", "357": "no files"}
-    (root / "dataset_information.csv").write_text("\n".join([HEAD, *rows]) + "\n")
+    (root / "dataset_information.csv").write_text("\n".join([HEAD, *rows]) + "\n", encoding="utf-8")
     return {"raw": folder, "ids": sorted(studies), "bad": bad, "studies": studies}
 
 

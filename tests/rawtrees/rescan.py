@@ -144,4 +144,4 @@ def table(path, rows):
         cells = [numbers.get(c, "") for c in columns]
         cells += [volumes[c][k] if c in volumes else "" for k in (0, 1) for c in columns]
         lines.append(",".join(map(str, cells)))
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
