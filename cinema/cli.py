@@ -1,6 +1,7 @@
 """The command line: what there is to run, and how its errors read.
 
-A new command is one entry of COMMANDS. Its function takes the options by name; a whole number it returns is the exit code.
+A new command is one entry of COMMANDS. Its function takes the options by name;
+a whole number it returns is the exit code.
 """
 
 import argparse

@@ -96,7 +96,8 @@ def oracle(role, classes, indices, seed, n_others):
 
 
 def thinned(classes, share, rng):
-    """Indices of patients of whom a share is of class 0, drawn at random; of the same number for all shares up to 0.5."""
+    """Indices of patients of whom a share is of class 0, drawn at random;
+    of the same number for all shares up to 0.5."""
     well, sick = (rng.permutation(np.flatnonzero(chosen)) for chosen in (classes == 0, classes > 0))
     size = min(2 * len(well), len(sick))
     n = max(2, round(size * share))

@@ -93,21 +93,17 @@ def _root_mean(squares, axis=-1):
 
 
 def components(steps, rng):
-    """What share of the variance between scan and rescan each step adds: name -> stats.Estimate, in percent.
+    """What each step adds to the mean squared difference between scan and rescan: name -> stats.Estimate, unit squared.
 
     steps: name -> ((n,), (n,)), what the step adds to the measured value in scan and rescan: first the true values,
-    then errors. Shares are of the mean squared difference of the sums; "together" is what the steps' products add,
-    below zero where errors undo each other. The shares add up to 100.
+    then errors. "together" is what the steps' products add, below zero where errors undo each other; "measured" is the
+    sum of all, the mean squared difference of the measured values.
     """
     apart = {name: np.subtract(first, second) for name, (first, second) in steps.items()}
-    whole = sum(apart.values()) ** 2
     parts = {name: difference**2 for name, difference in apart.items()}
-    parts["together"] = whole - sum(parts.values())
-
-    def share(part, total, axis=-1):
-        return 100 * np.mean(part, axis=axis) / np.mean(total, axis=axis)
-
-    return {name: stats.bca((part, whole), share, rng) for name, part in parts.items()}
+    measured = sum(apart.values()) ** 2
+    parts |= {"together": measured - sum(parts.values()), "measured": measured}
+    return {name: stats.bca(part, np.mean, rng) for name, part in parts.items()}
 
 
 def shrunk(values, share, middle):

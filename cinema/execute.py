@@ -50,7 +50,8 @@ class Executor:
         """Run one notebook; True if it succeeded. Prints the failing cell otherwise and keeps the partial notebook."""
         try:
             return self.run(name, path)
-        except (OSError, ValueError) as error:  # a full disk, most likely; or a page that cannot be made for the dataset
+        except (OSError, ValueError) as error:
+            # a full disk, most likely; or a page that cannot be made for the dataset
             print(f"{name} failed: {error}", flush=True)
             return False
 

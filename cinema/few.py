@@ -23,7 +23,8 @@ def bare(value, n):
 
 
 def attempt(compute, value, n):
-    """compute(), or `value` without interval where patients are too few for it: below stats.FEW, or by its ValueError."""
+    """compute(), or `value` without interval where patients are too few for it:
+    below stats.FEW, or by its ValueError."""
     try:
         return compute() if n >= stats.FEW else bare(value, n)
     except ValueError:

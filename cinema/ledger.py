@@ -21,6 +21,8 @@ HEADS = {name: name for name in ("claim", "sentence", "published", "source", "tr
     "virtual": "ours, virtual patients", "real": "ours, real patients", "verdict": "verdict", "why": "why",
     "would_settle": "what would settle it"}  # how the columns of `table` are called on a page
 CNNS = ("CNN", "UNet", "ResNet")
+PUBLISHED_CNNS = ("published CNN", "published nnU-Net")
+MORE_IS_BETTER = ("mean Dice", "sensitivity", "specificity")  # in percent
 NEEDS = ("", "above", "below", "within")
 
 
@@ -159,6 +161,19 @@ def comparison(rows, root=ROOT):
             lines.append(about | {"who": f"ours, {words}", "n": row["n"]} | {
                 name: math.nan if row[name] is None else factor * row[name] for name in ("value", "lower", "upper")})
     return pd.DataFrame(lines, columns=["claim", "who", "value", "lower", "upper", "n", "quantity", "unit"])
+
+
+def relative(both):
+    """`comparison` as errors, over the error of the published CNN: the same columns, and 1 is that CNN.
+
+    Dice, sensitivity and specificity become what they lack to 100 %, so that less is better everywhere.
+    """
+    turned = both["quantity"].isin(MORE_IS_BETTER)
+    errors = both[["value", "lower", "upper"]].where(~turned, 100 - both[["value", "upper", "lower"]].to_numpy())
+    is_base = both["who"].isin(PUBLISHED_CNNS)
+    base = both["claim"].map(errors["value"][is_base].set_axis(both["claim"][is_base]))
+    lacks = both["quantity"].where(~turned, "100 % − " + both["quantity"])
+    return both.assign(quantity=lacks, **errors.div(base, axis=0))[base.notna()]
 
 
 def deciding(rows, root=ROOT):

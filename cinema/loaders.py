@@ -38,7 +38,8 @@ class StudyFrames(Dataset):
              are cropped at random when augmented and left as they are otherwise (see tasks.windows).
     augment: {"sax": Augment, "lax": Augment} or None.
     targets: one number per study (a class or a value), or None; gives `target`.
-    classes: {label of the store: class number} for `label`, as late_enhancement.classes; None leaves labels as they are.
+    classes: {label of the store: class number} for `label`, as late_enhancement.classes; None leaves
+             labels as they are.
     seed:    of every random draw; call set_epoch before each pass.
 
     An item: id, frame (-1 for several), phase ("ED", "ES", "ED+ES" or ""), image {view: (c, x, y[, z]) float32 in
@@ -147,8 +148,8 @@ def _all_if_labelled(path, groups):
     counts = {len(group.attrs.get("label_frames", ())) for group in groups}
     lengths = {group["image"].shape[3] for group in groups}
     if not counts <= {0, 1} or len(lengths) > 1:
-        raise ValueError(f"{path}: {max(counts)} masks, {sorted(lengths)} frames; as channels a study needs one mask and "
-                         "views of one length")
+        raise ValueError(f"{path}: {max(counts)} masks, {sorted(lengths)} frames; as channels a study needs one mask "
+                         "and views of one length")
     return [tuple(range(*lengths))] if counts == {1} else []
 
 

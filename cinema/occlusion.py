@@ -43,15 +43,22 @@ def disc(radius_mm, grid=SMALL_GRID):
     return np.hypot(x, y) <= radius_mm
 
 
-def windows(edge, grid=SMALL_GRID):
-    """Square (x, y) masks of `edge` pixels that tile the image: (rows, columns, x, y) boolean."""
+def windows(edge, step, grid=SMALL_GRID):
+    """Square (x, y) masks of `edge` pixels, moved across the image by `step` pixels: (windows, x, y) boolean."""
     nx, ny = grid["sax"][0][:2]
-    if nx % edge or ny % edge:
-        raise ValueError(f"windows of {edge} pixels do not tile {nx} x {ny}; choose a divisor of both")
-    masks = np.zeros((nx // edge, ny // edge, nx, ny), bool)
-    for i, j in np.ndindex(masks.shape[:2]):
-        masks[i, j, i * edge: (i + 1) * edge, j * edge: (j + 1) * edge] = True
+    if (nx - edge) % step or (ny - edge) % step or step > edge:
+        raise ValueError(f"windows of {edge} pixels in steps of {step} do not cover {nx} x {ny}; choose a divisor of "
+                         f"{nx - edge} and {ny - edge} that is at most {edge}")
+    corners = [(i, j) for i in range(0, nx - edge + 1, step) for j in range(0, ny - edge + 1, step)]
+    masks = np.zeros((len(corners), nx, ny), bool)
+    for mask, (i, j) in zip(masks, corners, strict=True):
+        mask[i: i + edge, j: j + edge] = True
     return masks
+
+
+def spread(values, masks):
+    """(x, y) map of (windows,) values: at every pixel the mean over the windows that cover it."""
+    return np.tensordot(values, masks, axes=1) / masks.sum(axis=0)
 
 
 def heart_share(paths, mask):
@@ -65,16 +72,17 @@ def heart_share(paths, mask):
 
 def features(paths, masks, jobs=1):
     """Frozen features of the shipped encoder with each of some masks hidden: (masks, studies, d)."""
-    pieces = [(mask, paths[i: i + CHUNK]) for mask in masks for i in range(0, len(paths), CHUNK)]
-    rows = Parallel(jobs)(delayed(_features)(list(part), mask) for mask, part in pieces)
-    return np.concatenate(rows).reshape(len(masks), len(paths), -1)
+    pieces = [list(paths[i: i + CHUNK]) for i in range(0, len(paths), CHUNK)]
+    return np.concatenate(Parallel(jobs)(delayed(_features)(part, masks) for part in pieces), axis=1)
 
 
-def _features(paths, mask):
+def _features(paths, masks):
+    """(masks, studies, d); the studies are read once."""
     with one_thread():
         model, standard = presets.shipped_cinema(FOLDER)
-        plain = presets.Standardised(StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID), standard)
-        return probes.study_features(model, Hidden(plain, mask))
+        dataset = presets.Standardised(StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID), standard)
+        plain = [dataset[index] for index in range(len(dataset))]
+        return np.stack([probes.study_features(model, Hidden(plain, mask)) for mask in masks])
 
 
 def statistics(paths):

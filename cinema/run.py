@@ -57,7 +57,8 @@ class Setting:
         return self.root / "report" / "-".join([self.profile, *changes])
 
     def parameters(self):
-        """The five values a notebook gets; paths seen from notebooks/, so that no machine's folders are written down."""
+        """The five values a notebook gets; paths seen from notebooks/,
+        so that no machine's folders are written down."""
         places = {"data_root": self.data_root, "out": self.folder / "figures"}
         for name, place in places.items():
             inside = place.is_relative_to(self.root)
@@ -119,8 +120,9 @@ def check_setting(root, profile, data, data_root, seed):
         if data not in DATASETS:
             raise ValueError(f"data {data!r} is unknown; choose from {', '.join(['virtual', *DATASETS])}")
         if not (data_root / data / "prepared.json").is_file():
-            raise FileNotFoundError(f"{data_root / data} holds no prepared.json; `python3 -m cinema prepare {data} RAW` "
-                                    f"makes it from the raw folder (--data-root names the folder that holds {data})")
+            raise FileNotFoundError(f"{data_root / data} holds no prepared.json; "
+                                    f"`python3 -m cinema prepare {data} RAW` makes it from the raw folder "
+                                    f"(--data-root names the folder that holds {data})")
     return Setting(root, profile, data, data_root, seed)
 
 

@@ -120,19 +120,20 @@ def measured(reading, labels, landmarks):
         metrics |= measure.sax_metrics(labels["sax"], *known, coverage)
         gone = np.any(whole != labels["sax"], axis=(0, 1)).sum(axis=0).max()
         reasons = ["the long axis shows the mitral valve, and the LV ends there"] * int(np.isfinite(distance).any())
-        reasons += [f"up to {gone} basal short-axis slice(s) a frame do not count as LV: behind the valve, or less than "
-                    "half a ring of muscle"] * int(gone > 0)
+        reasons += [f"up to {gone} basal short-axis slice(s) a frame do not count as LV: behind the valve, or less "
+                    "than half a ring of muscle"] * int(gone > 0)
         if reasons:
             plain = measure.sax_metrics(whole, *known)
             metrics["all_slices"] = {name: plain[name] for name in ("LVEDV", "LVESV", "LVEF", "LVM")}
-            notes.append("; ".join(reasons) + ". all_slices in metrics.json has the numbers of all slices, simply summed")
+            notes.append("; ".join(reasons) +
+                         ". all_slices in metrics.json has the numbers of all slices, simply summed")
         places = positions[np.isfinite(positions)]
         if len(places) < 2:
             notes.append("one short-axis slice makes no volume: volumes are 0")
         elif (apart := float(np.median(np.abs(np.diff(places))))) > FAR_APART_MM:
             cure = "; ending the LV at the valve takes most of that away" * int(np.isfinite(distance).any())
-            notes.append(f"slices are {apart:.1f} mm apart (8 to 10 mm is usual): where they happen to lie moves summed "
-                         f"volumes, and EF by several points{cure} (notebook 11 measures it)")
+            notes.append(f"slices are {apart:.1f} mm apart (8 to 10 mm is usual): where they happen to lie moves "
+                         f"summed volumes, and EF by several points{cure} (notebook 11 measures it)")
     elif labels:
         name = next(iter(labels))
         area = np.sum(labels[name] == LABELS["LV"], axis=(0, 1, 2))
@@ -154,7 +155,8 @@ def write(folder, reading, labels, landmarks, metrics, own):
         step = None if times is None or len(times) < 2 else float(np.mean(np.diff(times)))
         write_nifti(mask, view.affine, folder / f"{name}.nii.gz", step, reading.headers.get(name))
     metrics["input"] = {"series": describe(reading).splitlines(), "notes": list(reading.notes)}
-    (folder / "metrics.json").write_text(json.dumps(_plain(metrics), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    text = json.dumps(_plain(metrics), indent=1, allow_nan=False)
+    (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
     (folder / "report.html").write_text(report_html(reading, labels, landmarks, metrics, own), encoding="utf-8")
 
 

@@ -52,7 +52,8 @@ class View:
         if self.landmarks is not None and self.landmarks.shape != (self.n_frames, 3, 2):
             raise ValueError(f"landmarks have shape {self.landmarks.shape}; they must be ({self.n_frames}, 3, 2)")
         if self.frame_times_ms is not None and len(self.frame_times_ms) != self.n_frames:
-            raise ValueError(f"{len(self.frame_times_ms)} frame times for {self.n_frames} frames; the counts must agree")
+            raise ValueError(f"{len(self.frame_times_ms)} frame times for {self.n_frames} frames; "
+                             "the counts must agree")
 
     def _check_labels(self):
         expected = (*self.image.shape[:3], len(self.label_frames))

@@ -1,4 +1,5 @@
-"""For maintainers: notebooks/*.ipynb from their jupytext twins and from executed copies, and the tables of the READMEs."""
+"""For maintainers: notebooks/*.ipynb from their jupytext twins and from executed copies,
+and the tables of the READMEs."""
 
 import json
 from pathlib import Path

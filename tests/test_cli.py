@@ -56,7 +56,8 @@ def test_a_mistyped_command_is_one_line_and_code_2(arguments, words, capsys):
 @pytest.mark.parametrize("error, words", [
     (ValueError("view 'diagonal' is unknown;\n choose from sax, lax_2c"), "view 'diagonal' is unknown; choose from"),
     (FileNotFoundError("no DICOM in folder"), "no DICOM in folder"),
-    (OSError(errno.ENOSPC, "No space left on device", "masks.nii.gz"), "free some space and give the same command again"),
+    (OSError(errno.ENOSPC, "No space left on device", "masks.nii.gz"),
+     "free some space and give the same command again"),
     (ModuleNotFoundError("No module named 'h5py'"), "install requirements.txt there"),
 ])
 def test_an_error_is_one_line_and_code_2(error, words, monkeypatch, capsys):

@@ -29,7 +29,8 @@ def test_auc_is_scikit_learns_with_and_without_ties(study):
 
 
 def test_delong_by_hand():
-    """Cases 1 and 3, controls 0 and 2: parts 1/2 and 1 for cases, 1 and 1/2 for controls, so variance 1/8 + 1/8 halved."""
+    """Cases 1 and 3, controls 0 and 2: parts 1/2 and 1 for cases, 1 and 1/2 for controls,
+    so variance 1/8 + 1/8 halved."""
     values, parts = diagnosis._areas(np.array([True, True, False, False]), np.array([[1.0, 3.0, 0.0, 2.0]]))
     assert values == pytest.approx([0.75])
     groups = np.array([True, True, False, False]), np.array([False, False, True, True])
@@ -101,7 +102,8 @@ def test_thresholds_do_what_they_promise(study):
 
 
 def test_sensitivity_and_specificity_by_hand():
-    true, positive = np.repeat([1, 0], [10, 30]), np.concatenate([np.repeat([1, 0], [9, 1]), np.repeat([1, 0], [6, 24])])
+    true = np.repeat([1, 0], [10, 30])
+    positive = np.concatenate([np.repeat([1, 0], [9, 1]), np.repeat([1, 0], [6, 24])])
     assert diagnosis.sensitivity(true, positive) == stats.proportion(9, 10)
     assert diagnosis.specificity(true, positive) == stats.proportion(24, 30)
     assert diagnosis.sensitivity([1, 1], [True, False]).value == 0.5  # a group without controls

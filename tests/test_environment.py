@@ -159,8 +159,8 @@ def test_conda_environment_leads_to_the_same_files():
     content = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     pip = next(entry["pip"] for entry in content["dependencies"] if isinstance(entry, dict))
     assert {"-r requirements.txt", "-c constraints.txt"} <= set(pip)
-    assert {"jupyterlab", "papermill", "torch", "timm", "matplotlib", "seaborn", "lifelines", "statsmodels"} <= packages(
-        "requirements.txt")
+    wanted = {"jupyterlab", "papermill", "torch", "timm", "matplotlib", "seaborn", "lifelines", "statsmodels"}
+    assert wanted <= packages("requirements.txt")
 
 
 def test_the_wheel_holds_every_file_of_the_package(tmp_path):

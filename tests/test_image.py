@@ -59,7 +59,8 @@ def test_same_seed_same_bits_other_seed_other_noise():
 
 
 def test_noise_is_rician_at_the_stated_ratio():
-    """In air the magnitude of complex noise of deviation s has mean s sqrt(pi / 2); s is QUIET_NOISE of that in blood."""
+    """In air the magnitude of complex noise of deviation s has mean s sqrt(pi / 2);
+    s is QUIET_NOISE of that in blood."""
     grid = {"sax": ((160, 160, 3), (3.0, 3.0, 12.0))}
     scan = acquire(HEART, Acquisition(snr=20, breath_shift_mm=0), [0.0], grid=grid, views=("sax",))["sax"]
     air = scan.image[:12, :12, 0, 0]
@@ -91,8 +92,8 @@ def test_samples_spread_evenly_over_the_voxel():
 
 def test_thin_slices_lose_less_to_partial_volume():
     """A voxel's samples differ at edges; thicker slices have more mixed voxels, so a softer image."""
-    soft = {t: acquire(HEART, Acquisition(slice_thickness_mm=t, breath_shift_mm=0, snr=1e6), [0.0], views=("sax",))["sax"]
-            for t in (2.0, 16.0)}
+    scans = {t: Acquisition(slice_thickness_mm=t, breath_shift_mm=0, snr=1e6) for t in (2.0, 16.0)}
+    soft = {t: acquire(HEART, scan, [0.0], views=("sax",))["sax"] for t, scan in scans.items()}
     sharpness = {t: np.abs(np.diff(v.image[..., 0], axis=0)).max(axis=(0, 1)).mean() for t, v in soft.items()}
     assert sharpness[2.0] > sharpness[16.0]
 

@@ -28,7 +28,8 @@ def test_features_are_those_of_the_shipped_encoder(folder):
 
 def test_views_that_are_missing_are_left_out(tmp_path):
     cohort.write("acdc", 2, 0, tmp_path)
-    assert imaging.features(tmp_path).shape == (2, 2 * 3 * 128)  # class token, mean and deviation of one view, ED and ES
+    # class token, mean and deviation of one view, ED and ES
+    assert imaging.features(tmp_path).shape == (2, 2 * 3 * 128)
     assert "mapse_mm" not in imaging.measures(tmp_path)
 
 

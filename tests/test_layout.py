@@ -75,6 +75,12 @@ def test_public_names_are_there_and_others_are_refused():
         cinema.nothing
 
 
+def test_lines_are_at_most_120_characters():
+    files = [*MODULES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "notebooks" / "py").glob("*.py")]
+    assert not [f"{path.relative_to(ROOT)}:{number}" for path in files
+                for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if len(line) > 120]
+
+
 @pytest.mark.parametrize("folder", ["cinema", "tests", "notebooks/py"])
 def test_text_names_its_encoding(folder):
     """Otherwise it is the machine's, or ASCII once a library has changed the process's locale."""

@@ -106,6 +106,17 @@ def test_shares_are_held_against_percent():
     assert both.loc["ours, CineMA", "value"] == pytest.approx(80) and both.loc["published CineMA", "value"] > 80
 
 
+def test_errors_are_relative_to_the_published_cnn():
+    keys = {entry["claim"]: entry["ours"] for entry in ledger.read_ledger()}
+    rows = [row(keys["C3"]["CineMA"], 0.8, 0.7, 0.9), row(keys["C4"]["CineMA"], 3.0, 2.0, 4.0)]
+    found = ledger.relative(ledger.comparison(rows)).set_index(["claim", "who"])[["value", "lower", "upper"]]
+    assert found.loc[("C3", "ours, CineMA")].tolist() == pytest.approx([20 / 10.76, 10 / 10.76, 30 / 10.76])
+    assert found.loc[("C4", "ours, CineMA")].tolist() == pytest.approx([3 / 3.63, 2 / 3.63, 4 / 3.63])
+    assert found.loc[("C9", "published CineMA"), "value"] == pytest.approx((100 - 60.06) / (100 - 31.55))
+    references = found["value"][found.index.get_level_values("who").isin(ledger.PUBLISHED_CNNS)]
+    assert len(references) == found.index.get_level_values("claim").nunique() and (references == 1).all()
+
+
 def test_numbers_are_written_as_people_do():
     assert ledger.number(row("k", -0.0104, -0.0213, 0.0015)) == "−0.010 (−0.021 to 0.002, n = 20)"
     assert ledger.number(row("k", 15_000_000, None, None, n=None, unit="images")) == "15,000,000 images"

@@ -31,11 +31,22 @@ def test_disc_lies_in_the_middle_and_has_its_area():
     assert mask.sum() * dx * dy == pytest.approx(np.pi * 40.0**2, rel=0.03)
 
 
-def test_windows_tile_the_image_once():
-    masks = occlusion.windows(16)
-    assert masks.shape[:2] == (4, 4) and (masks.sum(axis=(0, 1)) == 1).all()
-    with pytest.raises(ValueError, match="do not tile"):
-        occlusion.windows(10)
+def test_windows_cover_the_image_evenly():
+    apart, sliding = occlusion.windows(16, 16), occlusion.windows(16, 8)
+    assert len(apart) == 16 and (apart.sum(axis=0) == 1).all()
+    assert len(sliding) == 49 and (sliding.sum(axis=(1, 2)) == 256).all()
+    assert (sliding.sum(axis=0)[8:-8, 8:-8] == 4).all() and sliding.sum(axis=0)[0, 0] == 1
+    for step in (10, 24):  # leaves an edge out, leaves gaps
+        with pytest.raises(ValueError, match="do not cover"):
+            occlusion.windows(16, step)
+
+
+def test_a_map_shows_each_pixel_the_mean_of_its_windows():
+    masks = occlusion.windows(32, 16)
+    where = np.array([mask[20, 40] for mask in masks])
+    shown = occlusion.spread(np.where(where, 3.0, 1.0), masks)
+    assert shown[20, 40] == 3 and shown[63, 0] == 1 and shown.max() == 3
+    assert np.allclose(occlusion.spread(np.full(len(masks), 0.7), masks), 0.7)
 
 
 def test_spectrum_tells_blur_from_noise():

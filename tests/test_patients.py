@@ -22,7 +22,8 @@ def write(folder, splits, labelled=None, frames=2):
     labels[24:40, 24:40, 1:7] = LABELS["LV"]
     for number, split in enumerate(splits):
         has = labelled is None or labelled[number]
-        view = View(labels * 50 + np.uint8(number), AFFINE, labels if has else None, tuple(range(frames)) if has else ())
+        view = View(labels * 50 + np.uint8(number), AFFINE, labels if has else None,
+                    tuple(range(frames)) if has else ())
         about = {"split": split, "dataset": "acdc", "disease": "NOR"}
         save_study(Study(f"p{number:02d}", "acdc", {"sax": view}, about, ed_frame=0, es_frame=1), folder / "acdc")
 

@@ -46,9 +46,9 @@ def test_mask_ratio_is_checked():
 
 
 def test_painted_patches_go_where_they_were_hidden():
-    model = CineMA({"sax": (16, 16, 4), "lax_4c": (16, 16)}, dict.fromkeys(VIEWS, 1), {"sax": (2, 2, 1), "lax_4c": (2, 2)},
-                   {"sax": (2, 2, 2), "lax_4c": (2, 2)}, [4], 1, enc_embed_dim=32, enc_depth=1, enc_n_heads=2,
-                   dec_embed_dim=16, dec_depth=1, dec_n_heads=2)
+    model = CineMA({"sax": (16, 16, 4), "lax_4c": (16, 16)}, dict.fromkeys(VIEWS, 1),
+                   {"sax": (2, 2, 1), "lax_4c": (2, 2)}, {"sax": (2, 2, 2), "lax_4c": (2, 2)}, [4], 1,
+                   enc_embed_dim=32, enc_depth=1, enc_n_heads=2, dec_embed_dim=16, dec_depth=1, dec_n_heads=2)
     images = {"sax": torch.rand(2, 1, 16, 16, 4), "lax_4c": torch.rand(2, 1, 16, 16)}
     _, predictions, masks, _ = model(images, 0.5, generator=torch.Generator().manual_seed(0))
     hidden = pretraining.hidden_voxels(model, masks)

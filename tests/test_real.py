@@ -1,4 +1,5 @@
-"""What notebooks 04 to 07 do with patients: few of them, some without reference, pairs with repeats, classes nobody has."""
+"""What notebooks 04 to 07 do with patients: few of them, some without reference,
+pairs with repeats, classes nobody has."""
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,8 @@ def test_ed_and_es_where_named_else_the_extremes_of_the_cycle(tmp_path, ends, ef
 
 def test_agreement_leaves_out_who_lacks_a_number_and_averages_seeds_per_patient():
     known = pd.DataFrame({"LV": [50.0, 60.0, np.nan], "RV": np.nan}, index=["a", "b", "c"])
-    rows = pd.DataFrame({"study": ["a", "a", "b", "c"], "seed": [0, 1, 0, 0], "LV": [52.0, 56.0, 57.0, 10.0], "RV": 1.0})
+    rows = pd.DataFrame({"study": ["a", "a", "b", "c"], "seed": [0, 1, 0, 0],
+                         "LV": [52.0, 56.0, 57.0, 10.0], "RV": 1.0})
     fit = real_ef.agreement(rows, known, "LV", rng())
     assert fit.mae.value == 3.5 and fit.bias.value == 0.5 and fit.mae.n == 2  # (54 - 50) and (57 - 60)
     assert fit.limits is None and np.isnan(fit.mae.lower)
@@ -198,5 +200,6 @@ def test_the_mean_position_and_a_patient_counted_once(tmp_path):
 def test_the_rate_that_came_nearest_on_validation_pictures_is_kept_for_each_arm():
     history = pd.DataFrame({"arm": ["a", "a", "b", "b"], "learning_rate": [1.0, 2.0, 1.0, 2.0],
                             "val_mean_distance_mm": [3.0, 2.0, 4.0, 5.0]})
-    scores = pd.DataFrame({"arm": ["a", "a", "b", "b"], "learning_rate": [1.0, 2.0, 1.0, 2.0], "distance_mm": [9, 1, 2, 9]})
+    scores = pd.DataFrame({"arm": ["a", "a", "b", "b"], "learning_rate": [1.0, 2.0, 1.0, 2.0],
+                           "distance_mm": [9, 1, 2, 9]})
     assert list(real_landmarks.chosen(history, scores)["distance_mm"]) == [1, 2]

@@ -1,4 +1,5 @@
-"""Studies on the published grid: what lies at a place in the patient lies there afterwards, whatever the axes' directions."""
+"""Studies on the published grid: what lies at a place in the patient lies there afterwards,
+whatever the axes' directions."""
 
 from dataclasses import replace
 

@@ -105,7 +105,8 @@ def markdown(found):
     lines = [f"### {found.name}", "", f"`{found.key}`: {found.role}. Notebooks {', '.join(found.notebooks)}.", "",
              f"- Source: {found.source}. Terms: {found.licence}.", f"- Access: {found.access.strip()}.",
              f"- Split: {found.split.strip()}" + f" ({counts})" * bool(counts) + "."]
-    lines += ["- Labels: " + ", ".join(f"{raw} {name}" for raw, name in found.labels.items()) + "."] * bool(found.labels)
+    labels = ", ".join(f"{raw} {name}" for raw, name in found.labels.items())
+    lines += [f"- Labels: {labels}."] * bool(found.labels)
     lines += [f"- Classes of {key}: {', '.join(map(str, values))}." for key, values in found.classes.items()]
     lines += [f"- Fields for {purpose}: {text.strip()}." for purpose, text in found.fields.items()]
     lines += [f"- The release: {pair['release'].strip()}. Here: {pair['here'].strip()}." for pair in found.differences]

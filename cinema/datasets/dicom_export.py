@@ -89,7 +89,8 @@ def _about(study):
 def _uids(name, number, frame):
     study, series, image = (generate_uid(entropy_srcs=["cinema", name, *map(str, part)])
                             for part in ((), (number,), (number, frame)))
-    return {"StudyInstanceUID": study, "FrameOfReferenceUID": study, "SeriesInstanceUID": series, "SOPInstanceUID": image}
+    return {"StudyInstanceUID": study, "FrameOfReferenceUID": study,
+            "SeriesInstanceUID": series, "SOPInstanceUID": image}
 
 
 def _place(view, z):

@@ -1,7 +1,7 @@
 """`python3 -m cinema prepare NAME RAW`: a raw folder -> studies on the published grid, resumable, never half written.
 
-OUT/<id>.h5 and OUT/prepared.json; with --like-release OUT/<folder>/<name>.nii.gz and the release's tables. What cannot be
-used is skipped with its reason; the raw folder is only read. `info NAME` prints a dataset's card.
+OUT/<id>.h5 and OUT/prepared.json; with --like-release OUT/<folder>/<name>.nii.gz and the release's tables. What cannot
+be used is skipped with its reason; the raw folder is only read. `info NAME` prints a dataset's card.
 """
 
 import csv
@@ -39,7 +39,8 @@ def command(name, raw, out=None, jobs=1, like_release=False):
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(f"{error}; expected tree: python3 -m cinema info {name}") from None
     if not subjects and not skipped:
-        raise FileNotFoundError(f"{raw} holds nothing of {card(name).name}; expected tree: python3 -m cinema info {name}")
+        raise FileNotFoundError(f"{raw} holds nothing of {card(name).name}; "
+                                f"expected tree: python3 -m cinema info {name}")
     subjects, twice = _unique(subjects)
     out.mkdir(parents=True, exist_ok=True)
     done, failed = _all(name, subjects, out, jobs, like_release)
@@ -51,8 +52,8 @@ def command(name, raw, out=None, jobs=1, like_release=False):
         print(f"skipped {one.id}: {one.reason}")
     others = sorted({path.stem for path in out.glob(f"*{SUFFIX}")} - set(done))
     if others:
-        print(f"{len(others)} studies in {out} are of an earlier run ({others[0]} ..) and not in this one; they count as "
-              "well, unless you delete them")
+        print(f"{len(others)} studies in {out} are of an earlier run ({others[0]} ..) and not in this one; they count "
+              "as well, unless you delete them")
     print(summary(name, subjects, done, skipped, out))
     return 0 if done else 2
 
@@ -75,7 +76,8 @@ def check_folders(raw, out):
 
 
 def _unique(subjects):
-    """(subjects whose id occurs once, Skipped for the others); ids that differ in case only are one file on some disks."""
+    """(subjects whose id occurs once, Skipped for the others);
+    ids that differ in case only are one file on some disks."""
     count = Counter(subject.id.lower() for subject in subjects)
     twice = sorted({subject.id for subject in subjects if count[subject.id.lower()] > 1})
     kept = [subject for subject in subjects if count[subject.id.lower()] == 1]
@@ -148,7 +150,8 @@ def _mark(name, subject):
     files = [(Path(path).name, (stat := os.stat(path)).st_size, stat.st_mtime_ns) for path in subject.files]
     adapter = adapter_of(name)
     what = [VERSION, getattr(adapter, "VERSION", 0), getattr(adapter, "GRID", None), subject.split, files,
-            sorted(subject.attributes.items()), [(key, _named(value)) for key, value in sorted(subject.details.items())]]
+            sorted(subject.attributes.items()),
+            [(key, _named(value)) for key, value in sorted(subject.details.items())]]
     return hashlib.sha256(repr(what).encode()).hexdigest()[:16]
 
 
@@ -222,7 +225,8 @@ def text_of(found):
     """A card as text for the terminal."""
     lines = [f"{found.name}: {found.role}", f"source   {found.source}", f"licence  {found.licence}",
              f"access   {found.access}", f"views    {', '.join(found.views)}", f"holds    {', '.join(found.has)}",
-             f"notebook {', '.join(found.notebooks)}", "raw folder:", *(f"  {line}" for line in found.tree.splitlines()),
+             f"notebook {', '.join(found.notebooks)}", "raw folder:",
+             *(f"  {line}" for line in found.tree.splitlines()),
              f"split    {found.split.strip()}"]
     if found.counts:
         lines.append("counts   " + ", ".join(f"{split} {n}" for split, n in found.counts.items()))

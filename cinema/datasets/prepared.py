@@ -71,8 +71,8 @@ def _view(view, size, spacing):
 def notice(name):
     """One Markdown line for the top of a page: the dataset and its terms."""
     found = card(name)
-    return (f"*Data: {found.name} ({found.licence}). These are real patients: keep pages and figures within the terms of "
-            f"{found.source}.*")
+    return (f"*Data: {found.name} ({found.licence}). These are real patients: keep pages and figures within the terms "
+            f"of {found.source}.*")
 
 
 def stamp(name):

@@ -2,7 +2,8 @@
 
 Short axis 1 x 1 x 10 mm and at most 192 x 192 pixels, long axis 1 x 1 mm and at most 256 x 256, cut around the heart;
 grey values from percentiles to uint8. The release does the same with a grid that moves where axes run against the
-world's (cinema.datasets.letter); here the new grid has the old one's directions and middle, so pixels stay where they are.
+world's (cinema.datasets.letter); here the new grid has the old one's directions and middle,
+so pixels stay where they are.
 """
 
 from dataclasses import replace
@@ -16,7 +17,8 @@ from cinema.terms import LABELS, PUBLISHED_GRID
 
 PERCENTILES = (0.95, 99.5)  # of the release
 TIE, AROUND_MM = 1e-3, 3.0  # weight and width of what decides between labels of equal share
-MANY = 2_000_000  # voxels beyond which every second column and row tell the percentiles as well (and four times as fast)
+# voxels beyond which every second column and row tell the percentiles as well (and four times as fast)
+MANY = 2_000_000
 
 
 def standardised(study, grid=PUBLISHED_GRID):
@@ -28,7 +30,8 @@ def standardised(study, grid=PUBLISHED_GRID):
     itself.
     grid: view -> (size, spacing_mm), the published one unless a dataset has its own.
     Slices 10 mm apart sample a heart anew: volumes of the new masks are not those of the old ones (spheres of LV size,
-    centred: 1 % less from 8 mm slices, 14 % from 9, 11 % from 12). Reference volumes are attributes, from the raw masks.
+    centred: 1 % less from 8 mm slices, 14 % from 9, 11 % from 12). Reference volumes are attributes,
+    from the raw masks.
     """
     apart = "sequences" in study.attributes  # frames that are no cine
     meeting = _meeting(study.views)

@@ -51,7 +51,8 @@ class Attention(nn.Module):
 
 
 def attend(q, k, v):
-    """Scaled dot-product attention; on a CPU in float32, for its backward pass in bfloat16 takes three times as long."""
+    """Scaled dot-product attention; on a CPU in float32,
+    for its backward pass in bfloat16 takes three times as long."""
     if q.is_cpu and torch.is_autocast_enabled("cpu"):
         with torch.autocast("cpu", enabled=False):
             return F.scaled_dot_product_attention(q.float(), k.float(), v.float())

@@ -99,7 +99,9 @@ def _share(rim):
     level = LEVELS[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         along = np.clip(np.where(rim == 0, 0.0, level / rim), 0, 1) ** 2
-    return np.where(rim < 0, np.where(level >= 0, 1.0, 1 - along), np.where(level < 0, 0.0, np.where(level < rim, along, 1.0)))
+    above = np.where(level >= 0, 1.0, 1 - along)
+    below = np.where(level < 0, 0.0, np.where(level < rim, along, 1.0))
+    return np.where(rim < 0, above, below)
 
 
 @lru_cache(maxsize=256)
@@ -164,7 +166,8 @@ def _rv_shape(heart, rng):
     outflow = _smooth((angle - rng.uniform(15, 30)) / 40)
     climb = rng.uniform(0.22, 0.38)
     for order in (1, 2, 3):  # no two free walls are alike
-        wave = order * np.deg2rad(angle) * rng.uniform(1.2, 2.0) + level * rng.uniform(-4, 4) + rng.uniform(0, 2 * np.pi)
+        turn = order * np.deg2rad(angle) * rng.uniform(1.2, 2.0)
+        wave = turn + level * rng.uniform(-4, 4) + rng.uniform(0, 2 * np.pi)
         height = height * (1 + rng.uniform(0, 0.24 / order) * np.sin(wave))
     height = height * np.where(level < 0, 1 - 0.6 * _smooth(-level / climb), 1)
     return height, outflow, climb

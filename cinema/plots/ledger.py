@@ -7,22 +7,34 @@ from cinema.plots.style import GREY, SERIES
 SHADES = {"agrees": "#d9ecd9", "differs": "#f6d9d0", "fixed": "#d9ecd9", "option": "#eeeeee"}  # of cells, by first word
 
 
-def beside(ax, rows, title):
-    """Published and own values of one claim, a row each, with 95 % intervals where there are any.
+def beside(ax, rows, topics):
+    """Published and own errors of both methods, a group of four marks a claim, with 95 % intervals where there are any.
 
-    rows: columns who, value, lower, upper, n, quantity, unit. Published: filled; own: open, of virtual patients.
+    rows: of cinema.ledger.relative. topics: claim -> words. Published: filled; own: open, of virtual patients.
     """
-    for y, row in enumerate(rows.itertuples()):
-        colour, _, marker = SERIES[0 if "CineMA" in row.who else 1]
-        fill = colour if row.who.startswith("published") else "white"
-        if np.isfinite(row.lower):
-            ax.plot([row.lower, row.upper], [y, y], color=colour, lw=1.2)
-        ax.plot(row.value, y, marker, color=colour, mfc=fill, ms=4.5)
-    counts = [f" (n {int(n)})" if np.isfinite(n) else "" for n in rows["n"].astype(float)]
-    ax.set_yticks(range(len(rows)), [f"{who}{count}" for who, count in zip(rows["who"], counts, strict=True)])
-    quantity, unit = rows[["quantity", "unit"]].iloc[0]
-    ax.set(xlabel=f"{quantity[0].upper()}{quantity[1:]}\n({unit})", ylim=(len(rows) - 0.5, -0.5))
-    ax.set_title(title, fontsize=7, loc="left")
+    claims, drawn = list(dict.fromkeys(rows["claim"])), set()
+    for row in rows.itertuples():
+        place, published = "CineMA" not in row.who, row.who.startswith("published")
+        colour, _, marker = SERIES[place]
+        y = claims.index(row.claim) + (-0.27, -0.09, 0.09, 0.27)[2 * (not published) + place]
+        words = f"{'published' if published else 'ours, virtual'}: {'CNN' if place else 'CineMA'}"
+        ax.plot([row.lower, row.upper], [y, y], color=colour, lw=1.2)
+        ax.plot(row.value, y, marker, color=colour, mfc=colour if published else "white", ms=4.5,
+                label=None if words in drawn else words)
+        drawn.add(words)
+    about = [f"{claim} {topics[claim]}\n{of['quantity'].iloc[0]}, n = {_counts(of['n'])}"
+             for claim, of in rows.groupby("claim", sort=False)]
+    ax.axvline(1, color=GREY, ls=":", lw=0.8, zorder=0)
+    ax.set_yticks(range(len(claims)), about)
+    ax.set_xscale("log")
+    ax.set_xticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"])
+    ax.minorticks_off()
+    ax.set(xlabel="Error / error of the published CNN (left is better)", ylim=(len(claims) - 0.5, -0.5))
+
+
+def _counts(n):
+    """Numbers of our patients, as words."""
+    return " or ".join(dict.fromkeys(f"{count:.0f}" for count in n.dropna()))
 
 
 def decisive(ax, rows):

@@ -13,7 +13,8 @@ def learning(ax, histories, reference, held="val_loss", x="samples"):
         ax.plot(table[x], table[held], color=colour, marker=marker, ms=3, label=words)
     words, value = reference
     ax.axhline(value, color=GREY, ls=":", lw=1)
-    ax.annotate(words, (0.98, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=7, color=GREY)
+    ax.annotate(words, (0.98, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=7,
+                color=GREY)
     ax.set(xlabel="Frames seen", ylabel="Error of hidden patches", ylim=(0, None))
     ax.legend(title="solid: held out, dashed: training", title_fontsize=7)
 

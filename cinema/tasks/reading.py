@@ -39,7 +39,8 @@ def normalised(image):
 
 
 class DressedSlices(Dataset):
-    """Slices of a library as items: image {kind: (g, n, n)}, label {kind: (g, n, n)} and, long axis, heat {kind: (2, n, n)}.
+    """Slices of a library as items: image {kind: (g, n, n)}, label {kind: (g, n, n)} and,
+    long axis, heat {kind: (2, n, n)}.
 
     A short-axis item is GROUP slices of one stack in order, from either end, under one look; distances, breath-hold
     shifts between them and which are missing differ from visit to visit. A long-axis item is one plane (g = 1), the

@@ -106,8 +106,9 @@ pd.DataFrame(table).map("{:,.4g}".format)
 # %%
 ratio_seen = table["published"]["frames seen"] / table["here"]["frames seen"]
 results.record("02_c1_frames_ratio", ratio_seen, unit="times", claim="C1")
-Markdown(f"*Reading.* One frame a study and epoch over {paper.epochs} epochs makes {table['published']['frames seen']:,.0f} "
-         f"frames, {ratio_seen:,.0f} times what is seen here. Whatever this page finds is the beginning of a curve.")
+Markdown(f"*Reading.* One frame a study and epoch over {paper.epochs} epochs makes "
+         f"{table['published']['frames seen']:,.0f} frames, {ratio_seen:,.0f} times what is seen here. Whatever this "
+         "page finds is the beginning of a curve.")
 
 # %% [markdown]
 # ## Hearts without labels, and a picture to beat
@@ -282,8 +283,8 @@ for view, estimate in share.items():
 
 # %%
 Markdown("*Reading.* Of the mean image's error, the network leaves " + "; ".join(
-    f"{VIEW_NAMES.get(view, 'over all views')} {estimate.text()}" for view, estimate in share.items()) + ". A value of 1 "
-    "would mean that it knows nothing of a heart that the cohort's mean does not know.")
+    f"{VIEW_NAMES.get(view, 'over all views')} {estimate.text()}" for view, estimate in share.items()) + ". A value of "
+    "1 would mean that it knows nothing of a heart that the cohort's mean does not know.")
 
 # %% [markdown]
 # Learning is asserted, and the weights are kept for notebook 03, with the mean image that has to be subtracted from
@@ -354,8 +355,8 @@ for view, estimate in cost.items():
 
 # %%
 Markdown("*Reading.* Views of a stranger raise the error by " + "; ".join(
-    f"{VIEW_NAMES[view]} {estimate.text(3)}" for view, estimate in cost.items()) + ". Zero inside an interval means that "
-    "no use of the other views can be seen in that view.")
+    f"{VIEW_NAMES[view]} {estimate.text(3)}" for view, estimate in cost.items()) + ". Zero inside an interval means "
+    "that no use of the other views can be seen in that view.")
 
 # %% [markdown] tags=["virtual"] lacks="patients whose function and disease are known"
 # ## What do features know?
@@ -376,7 +377,8 @@ Code(inspect.getsource(probes.study_features), language="python")
 cohort.write("acdc", n_patients, seed, folders["patients"], jobs=n_jobs)
 truth = study_table(folders["patients"])
 patients = presets.Standardised(StudyFrames(truth["path"], ("sax",), "ed_es", SMALL_GRID), standard)
-quantities = {"EF": ("true_lv_ef_percent", "EF points"), "EDV": ("true_lv_edv_ml", "ml"), "mass": ("true_lv_mass_g", "g")}
+quantities = {"EF": ("true_lv_ef_percent", "EF points"), "EDV": ("true_lv_edv_ml", "ml"),
+              "mass": ("true_lv_mass_g", "g")}
 truth.groupby("disease")[[column for column, _ in quantities.values()]].mean().round(0)
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
@@ -415,7 +417,8 @@ for key, estimates in known.items():
 fig, axes = style.figure(columns=2, height=3.4, rows=2, cols=2, sharey=True)
 labels = {key: f"{key}: mean |error| ({unit})" for key, (_, unit) in quantities.items()}
 for ax, key in zip(axes.flat, known):
-    pictures.knowledge(ax, known[key], labels.get(key, "disease: share of patients put in the right class of 5"), guess[key])
+    label = labels.get(key, "disease: share of patients put in the right class of 5")
+    pictures.knowledge(ax, known[key], label, guess[key])
 axes[0, 0].set_title(f"n = {n_patients} patients; bars: 95 % CI; dotted: guessing", fontsize=7, loc="left")
 save(fig, "02_probes")
 
@@ -442,7 +445,8 @@ for key in known:
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
 fig, ax = style.figure(columns=2, height=3.2)
-comparisons.differences(ax, gains, "Error with pretrained minus error with random weights, as a share of guessing's error")
+comparisons.differences(ax, gains, "Error with pretrained minus error with random weights, "
+                        "as a share of guessing's error")
 save(fig, "02_pretraining_gain")
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
@@ -451,7 +455,8 @@ def verdict(estimate):
 
 
 Markdown("*Reading.* Against random weights, pretraining with three quarters hidden is " + "; ".join(
-    f"for {key} **{verdict(gains[f'{key}, 75% hidden'][0])}** ({gains[f'{key}, 75% hidden'][0].text()})" for key in known)
+    f"for {key} **{verdict(gains[f'{key}, 75% hidden'][0])}** ({gains[f'{key}, 75% hidden'][0].text()})"
+    for key in known)
     + ". After correction for twelve comparisons (thin bars): " + ", ".join(
     f"{verdict(gains[f'{key}, 75% hidden'][1])} for {key}" for key in known) + ".")
 
@@ -479,8 +484,9 @@ ready = (recorded / "fine_tuning.csv").exists() and (FOLDER / presets.SHIPPED).e
 Markdown("" if ready else "The shipped encoder or the table of its fine-tuning is not there: this section is left out.")
 
 # %% [markdown]
-# **Painting.** The held-out people of this page are not dressed ones: they were imaged by the full model of one scanner,
-# or by a real one. Both networks are measured against the same mean image, that of this page's volunteers, in the same grey values.
+# **Painting.** The held-out people of this page are not dressed ones: they were imaged by the full model of one
+# scanner, or by a real one. Both networks are measured against the same mean image, that of this page's volunteers, in
+# the same grey values.
 
 # %%
 if ready:
@@ -492,8 +498,8 @@ if ready:
     left = stats.bca(painted.mean(axis=1), np.mean, rng, least=least)
     results.record("02_error_shipped", *left, unit="of the mean image's error", claim="C1")
     hours = made["seconds"] / 3600
-    display(Markdown(f"*Reading.* After {made['samples']:,} samples of {made['people']:,} people ({hours:.1f} hours) it "
-                     f"leaves {left.text()} of the mean image's error, this page's training {share['all'].text()}."))
+    display(Markdown(f"*Reading.* After {made['samples']:,} samples of {made['people']:,} people ({hours:.1f} hours) "
+                     f"it leaves {left.text()} of the mean image's error, this page's training {share['all'].text()}."))
 
 # %% [markdown] tags=["virtual"] lacks="patients whose function and disease are known"
 # **Frozen features.** The same probes on the same patients as above, with the shipped encoder beside the random draws
@@ -606,8 +612,8 @@ if ready:
 #
 # - C1 is a count. That 15 million images make better features than a few thousand is plausible, and not shown here.
 # - Each arm was trained once. The intervals are over patients and hold for these weights; another seed moves them.
-# - Virtual hearts, and studies cut out around the heart, are centred and planned alike, which makes the mean image strong and the game easier than it is on
-#   patients. Real pretraining data vary more, and are more.
+# - Virtual hearts, and studies cut out around the heart, are centred and planned alike, which makes the mean image
+#   strong and the game easier than it is on patients. Real pretraining data vary more, and are more.
 # - A linear probe on pooled tokens is not fine-tuning. Notebook 03 starts from these weights and trains all of them.
 #
 # ## Exercises
@@ -618,9 +624,9 @@ if ready:
 #    columns vary by less than 0.1 (standard deviation) from token to token, and how many with `period=32`? *(Check: 90
 #    and 28. Most of the published table says nothing on so small a grid.)*
 # 3. In `probes.study_features`, replace the mean over all SAX tokens by one over the middle four by four of each slice
-#    pair, slice pairs kept apart (`x.unflatten(1, (8, 8, 4))[:, 2:6, 2:6].mean((1, 2)).flatten(1)`). Does the pretrained
-#    or the random encoder gain more? *(Check: both gain, mass above all. Where one looks matters as much as what the
-#    encoder learnt.)*
+#    pair, slice pairs kept apart (`x.unflatten(1, (8, 8, 4))[:, 2:6, 2:6].mean((1, 2)).flatten(1)`). Does the
+#    pretrained or the random encoder gain more? *(Check: both gain, mass above all. Where one looks matters as much as
+#    what the encoder learnt.)*
 #
 # ## Recorded numbers
 

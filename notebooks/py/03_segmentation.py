@@ -23,8 +23,8 @@
 #
 # **Time.** About two minutes in the `ci` profile and six in the `laptop` profile on two cores, nearly all of it
 # training. The published models (4000 epochs, three seeds, a GPU) belong to the profile `paper`, which asks for real
-# studies: with `--data acdc`, `mnms`, `mnms2`, `emidec` or `myops` this page is made of the patients of that set, on its
-# own split, and reads them with the published weights too, where those are at hand.
+# studies: with `--data acdc`, `mnms`, `mnms2`, `emidec` or `myops` this page is made of the patients of that set, on
+# its own split, and reads them with the published weights too, where those are at hand.
 
 # %% [markdown] tags=["virtual"]
 # All patients on this page are *virtual*: masks, volumes and scanners are known exactly. The networks are a hundredth
@@ -373,7 +373,8 @@ for name, by_cohort in groups["cohort"].items():
     estimates = dict(zip(tests, by_cohort.values(), strict=True))
     for role, estimate in estimates.items():
         results.record(f"03_dice_{role}_{contrast.key(name)}", *estimate, claim="C3")
-    drops[name] = min(estimate.value for role, estimate in estimates.items() if role != "acdc") - estimates["acdc"].value
+    worse = min(estimate.value for role, estimate in estimates.items() if role != "acdc")
+    drops[name] = worse - estimates["acdc"].value
 abroad = contrast.difference(tested[tested["data"] != "acdc"], names[0], names[2], rng)
 results.record("03_difference_cinema_unet_unseen", *abroad, claim="C3")
 Markdown("*Reading.* From the scanners trained on to the worse of the unseen cohorts, mean Dice changes by " +
@@ -483,9 +484,9 @@ save(fig, "03_cases")
 about = people.set_index("id").reindex(columns=["disease", "scanner"]).fillna("unknown")
 case = {word: f"{about.loc[study, 'disease']} on {about.loc[study, 'scanner']}" for word, study in cases.items()}
 Markdown("*Reading.* " + "; ".join(f"{word}: {text}" for word, text in case.items()) + ". The number at the left is "
-         "the patient's mean Dice over arms, structures, phases and seeds. Where the right ventricle is drawn, look first "
-         "at its corners at the septum, where outlines part, then at the wall of the left one: a pixel is 2.5 mm, a "
-         "third of a normal wall, so half a pixel too much all round is a large share of a thin structure.")
+         "the patient's mean Dice over arms, structures, phases and seeds. Where the right ventricle is drawn, look "
+         "first at its corners at the septum, where outlines part, then at the wall of the left one: a pixel is "
+         "2.5 mm, a third of a normal wall, so half a pixel too much all round is a large share of a thin structure.")
 
 # %% [markdown]
 # ## From base to apex
@@ -518,8 +519,8 @@ for part, estimate in dips.items():
     results.record(f"03_lv_middle_minus_{part}", *estimate)
 Markdown("*Reading.* For the left ventricle, all arms together, middle slices score higher than " + (" and than ".join(
     f"the {part} by {estimate.text(3)}" for part, estimate in dips.items()) or "the ends by nothing that so few slices "
-    "could tell") + ". At both ends a slice holds the ventricle only in part, the true outline ends between two slices, "
-    "and few pixels are left to share.")
+    "could tell") + ". At both ends a slice holds the ventricle only in part, the true outline ends between two "
+    "slices, and few pixels are left to share.")
 
 # %% [markdown]
 # The clinic knows both ends as the places where experts disagree.
@@ -789,14 +790,14 @@ Markdown("The largest fall among three structures and two phases, a hint and no 
 # %% [markdown] tags=["virtual"]
 # An ingredient that costs nothing here is not useless. The test scanners are virtual as well: contrast follows the same
 # physics as in the arm with one scanner's signals, and trabeculae come from the same generator as those of training.
-# What counts in the end is a patient. One labelled patient of ACDC was at hand (patient110; CC BY-NC-SA 4.0; n = 1), and
-# the sixteen small networks read it through `segment` (`tests/bench/arms_on_real.py`). Mean Dice over structures and
-# phases, both seeds: all ingredients 0.67; no warp 0.72, plain look 0.70, trabeculae not in the cavity 0.68, no
+# What counts in the end is a patient. One labelled patient of ACDC was at hand (patient110; CC BY-NC-SA 4.0; n = 1),
+# and the sixteen small networks read it through `segment` (`tests/bench/arms_on_real.py`). Mean Dice over structures
+# and phases, both seeds: all ingredients 0.67; no warp 0.72, plain look 0.70, trabeculae not in the cavity 0.68, no
 # trabeculae 0.67, no surroundings 0.52, **one scanner's signals 0.48**; not turned 0.77, since this patient is stored
-# upright. Drawing the signals of tissues at random, which is not shown to help on virtual scanners, is missed as much as
-# the surroundings on this real picture. Seeds differ by up to 0.16, and one patient decides nothing; but it warns of
-# judging realism by virtual tests alone. Trained for longer and larger, with everything in, the shipped reader reaches 0.91 on this patient; the
-# table is in `MODEL_CARD.md`.
+# upright. Drawing the signals of tissues at random, which is not shown to help on virtual scanners, is missed as much
+# as the surroundings on this real picture. Seeds differ by up to 0.16, and one patient decides nothing; but it warns of
+# judging realism by virtual tests alone. Trained for longer and larger, with everything in, the shipped reader reaches
+# 0.91 on this patient; the table is in `MODEL_CARD.md`.
 
 # %% [markdown]
 # ## The published numbers
@@ -831,8 +832,8 @@ Markdown(f"*Reading.* CineMA {published['CineMA']:.2f} %, nnU-Net {published['nn
 
 # %%
 if data == "virtual":
-    display(Markdown("Published weights are for patients. `python3 -m cinema reproduce --only 03 --data acdc` shows here "
-                     "their Dice and HD95 for each structure, three seeds, beside the arms above."))
+    display(Markdown("Published weights are for patients. `python3 -m cinema reproduce --only 03 --data acdc` shows "
+                     "here their Dice and HD95 for each structure, three seeds, beside the arms above."))
 else:
     theirs, said = task.published(people[people["split"] == "test"], data_root)
     display(Markdown(said))

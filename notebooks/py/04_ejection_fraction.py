@@ -582,39 +582,40 @@ Markdown(f"*Reading.* True hearts vary by {planted.text(1, ' %')}, and by {many:
 # %% [markdown] tags=["virtual"]
 # ### Heart, slices or reading?
 #
-# *How much of the variance between two scans is physiology?* Each measured EF is the true one of that day, plus what
-# the slices add, plus what the reading adds. The mean squared difference of pairs is split into these steps. "Together"
-# is what their products add; it is near zero where errors have nothing to do with each other, and below zero where a
-# network's error undoes that of the slices: it draws a plausible ventricle where the exact mask has an unlucky end.
-# Only a virtual cohort
-# can be split this way, since only there are both the true heart and its exact masks known for each visit. With real
-# pairs one sees the sum, and has to guess the parts.
+# *How much of the difference between two scans is physiology?* Each measured EF is the true one of that day, plus what
+# the slices add, plus what the reading adds. The mean squared difference of pairs is split into these steps, in squared
+# EF points: heart, slices, reading and together add up to measured. "Together" is what their products add; it is near
+# zero where errors have nothing to do with each other, and below zero where a network's error undoes that of the
+# slices: it draws a plausible ventricle where the exact mask has an unlucky end. Then the reading alone can exceed what
+# is measured. Only a virtual cohort can be split this way, since only there are both the true heart and its exact masks
+# known for each visit. With real pairs one sees the sum, and has to guess the parts.
 #
 # An error that is the same at both visits, such as always drawing the base one slice too high, cancels in the
-# difference. It appears in no share here and in no CV anywhere, and is still an error.
+# difference. It appears in no part here and in no CV anywhere, and is still an error.
 
 # %% tags=["virtual"]
-shares = {}
+parts = {}
 for name in ("own reader, masks", *masked):
     rows = kept[name, seed]
     steps = {"heart": [true.loc[ids, "LV"].to_numpy() for ids in (scan, rescan)]}
     steps["slices"] = [(exact.loc[ids, "LV"] - true.loc[ids, "LV"]).to_numpy() for ids in (scan, rescan)]
     steps["reading"] = [rows.loc[ids, "LV reading"].to_numpy() for ids in (scan, rescan)]
-    shares[name] = ejection.components(steps, rng)
-    for step, estimate in shares[name].items():
-        results.record(f"04_rescan_share_{step}_{short[name]}", *estimate, unit="percent", claim="C7")
+    parts[name] = ejection.components(steps, rng)
+    for step, estimate in parts[name].items():
+        results.record(f"04_rescan_part_{step}_{short[name]}", *estimate, unit="points2", claim="C7")
 
 # %% tags=["virtual"]
-fig, ax = style.figure(columns=2, height=2.2)
-agreement.methods(ax, shares, "Share of the variance between scan and rescan (%)")
+fig, ax = style.figure(columns=2, height=2.4)
+agreement.methods(ax, parts, "Mean squared difference of LVEF between scan and rescan (points²)")
+ax.axvline(0, color=style.GREY, lw=0.6, ls=":", zorder=0)
 fig.legend(loc="outside right upper")
 save(fig, "04_rescan_components")
 
 # %% tags=["virtual"]
-assert all(abs(sum(e.value for e in row.values()) - 100) < 1e-6 for row in shares.values())
-Markdown("*Reading.* " + " ".join(f"{name}: " + ", ".join(
-    f"{step} {e.value:.0f} % ({e.lower:.0f} to {e.upper:.0f})" for step, e in row.items()) + "."
-    for name, row in shares.items()) + f" n = {len(scan)} pairs; even the CV of the true hearts is only "
+assert all(abs(sum(e.value for e in row.values()) - 2 * row["measured"].value) < 1e-6 for row in parts.values())
+Markdown("*Reading.* In squared EF points. " + " ".join(f"{name}: " + ", ".join(
+    f"{step} {e.value:.0f} ({e.lower:.0f} to {e.upper:.0f})" for step, e in row.items()) + "."
+    for name, row in parts.items()) + f" n = {len(scan)} pairs; even the CV of the true hearts is only "
     f"known to lie between {planted.lower:.1f} and {planted.upper:.1f} %.")
 
 # %% [markdown] tags=["virtual"]
@@ -836,7 +837,8 @@ pd.DataFrame({claim: {"published CineMA": printed[claim, "CineMA"], "published C
 #   expert who draws differently from another. C4 to C7 are about patients, and so none of them is settled here.
 # - **Size.** Neither network is as large or as long trained as the published ones, and nnU-Net is absent.
 # - **Who ends higher.** So few steps and patients suit a network that starts from pretraining; the UNet starts from
-#   nothing. Learning rates were searched coarsely; where the largest candidate was chosen, a larger one might do better.
+#   nothing. Learning rates were searched coarsely; where the largest candidate was chosen, a larger one
+#   might do better.
 # - **The choice of arms.** CineMA was first compared with its brief pretraining only, and no difference to the UNet was
 #   seen; the shipped encoder was put beside it afterwards. Both are shown, but the order of looking was this one.
 # - **Training luck.** Two seeds per arm show that it exists; they do not measure it.

@@ -62,7 +62,7 @@ from cinema.reader import FOLDER
 from cinema.study import load_study, study_paths, study_table
 from cinema.tasks import published, regression
 from cinema.tasks.classification import TASK
-from cinema.terms import SMALL_GRID
+from cinema.terms import LABELS, SMALL_GRID
 
 warnings.filterwarnings("ignore", "The least populated class")  # a vendor of four patients, in the ci profile
 
@@ -310,22 +310,22 @@ Markdown(f"*Reading.* The disc of {radius_mm:.0f} mm holds {100 * np.mean(list(h
 # ### What the probe leans on
 #
 # Now the latter: probes fitted on one part of the patients; others are tested, and a square window of the image is
-# hidden at a time, in all slices and both phases. The map shows how far the answer moves, on average over
-# patients, in standard deviations of the answers. It shows use, not knowledge: a window may matter because its absence
-# looks odd.
-# Under the colours lies the mean image of the first patients, base to the fourth slice, for orientation: the bright
-# disc in the middle is the left ventricle, the crescent beside it the right one; the chest wall lies toward an edge.
+# hidden at a time, in all slices and both phases. The window moves by half its edge, and every pixel of the map shows
+# the mean over the windows that cover it: how far the answer moves, on average over patients, in standard deviations of
+# the answers. It shows use, not knowledge: a window may matter because its absence looks odd. A bright pixel means a
+# bright neighbourhood, not a bright spot; nothing finer than the window can be told apart.
+#
+# The outlines are for orientation: what a voxel is in most of these patients, at end-diastole in the fourth slice.
 #
 # Whether a map is flat or peaked depends on the probe as well. A ridge regression on hundreds of features spreads its
 # trust over all of them, so that no single window can move the answer far; a trained network could be more brittle.
 
 # %% tags=["virtual"]
 edge, n_shown = (32, 6) if profile == "ci" else (16, 40)
-tiles = occlusion.windows(edge)
-flat = tiles.reshape(-1, *tiles.shape[2:])
+tiles = occlusion.windows(edge, edge // 2)
 answers = {"sex": ("mnms", male["mnms"]), "age": ("mnms", age), "BMI": ("acdc", bmi),
            "vendor GE": ("mnms", (people["mnms"]["vendor"] == "GE").to_numpy(int))}
-hidden = {role: occlusion.features(paths[role][:n_shown], flat, n_jobs) for role in paths}
+hidden = {role: occlusion.features(paths[role][:n_shown], tiles, n_jobs) for role in paths}
 
 
 # %% tags=["virtual"]
@@ -343,25 +343,27 @@ for name, rows in moved.items():
     results.record(f"07_leaning_{name.lower().replace(' ', '_')}", *stats.bca(rows[top[name]], np.mean, rng), unit="SD")
 
 # %% tags=["virtual"]
-fig, axes = style.figure(columns=2, height=2.3, cols=4)
-limit = max(rows.mean(axis=1).max() for rows in moved.values())
-mean_image = np.mean([load_study(p, ["sax"], [0]).views["sax"].image[:, :, 3, 0] for p in paths["mnms"][:40]], axis=0)
-for ax, (name, rows) in zip(axes, moved.items()):
-    images.show(ax, mean_image / mean_image.max())
-    grid = rows.mean(axis=1).reshape(tiles.shape[:2])
-    shown = ax.imshow(grid.T, cmap="magma", vmin=0, vmax=limit, alpha=0.6, extent=(-0.5, 63.5, 63.5, -0.5))
-    ax.set_title(f"{name}\nn = {n_shown}", fontsize=7)
-fig.colorbar(shown, ax=axes, shrink=0.7, label="Mean change of answer (SD)")
+maps = {name: occlusion.spread(rows.mean(axis=1), tiles) for name, rows in moved.items()}
+fig, axes = style.figure(columns=2, height=2.1, cols=4)
+for ax, (name, (role, _)) in zip(axes, answers.items()):
+    slices = np.array([load_study(p, ["sax"]).views["sax"].label_at(0)[:, :, 3] for p in paths[role][:n_shown]])
+    usual = np.argmax([(slices == value).mean(axis=0) for value in LABELS.values()], axis=0)
+    shown = ax.imshow(maps[name].T, cmap="magma", vmin=0, vmax=max(grid.max() for grid in maps.values()))
+    images.outlines(ax, usual, width=0.8)
+    ax.set(xticks=[], yticks=[])
+    ax.set_title(f"{name}, n = {n_shown}", fontsize=7)
+fig.colorbar(shown, ax=axes, shrink=0.8, label="Mean change of\nanswer (SD)")
+images.structure_legend(fig)
 save(fig, "07_occlusion")
 
 # %% tags=["virtual"]
-outside = [not (mask & occlusion.disc(30.0)).any() for mask in flat]
-share = {name: rows.mean(axis=1)[outside].sum() / rows.mean(axis=1).sum() for name, rows in moved.items()}
+outside = ~occlusion.disc(radius_mm)
+share = {name: grid[outside].sum() / grid.sum() for name, grid in maps.items()}
 for name, value in share.items():
     results.record(f"07_leaning_outside_{name.lower().replace(' ', '_')}", value, n=n_shown)
-Markdown(f"*Reading.* Share of all movement that falls to windows which do not touch the inner 30 mm "
-         f"({sum(outside)} of {len(flat)} windows): " + ", ".join(f"{k} {100 * v:.0f} %" for k, v in share.items()) +
-         ". Strongest single window: " + "; ".join(
+Markdown(f"*Reading.* Share of the map's sum that lies outside the inner {radius_mm:.0f} mm "
+         f"({100 * outside.mean():.0f} % of the image): " +
+         ", ".join(f"{k} {100 * v:.0f} %" for k, v in share.items()) + ". Strongest single window: " + "; ".join(
              f"{name} {stats.bca(rows[top[name]], np.mean, rng).text(2, ' SD')}" for name, rows in moved.items()) + ".")
 
 # %% [markdown] tags=["virtual"]

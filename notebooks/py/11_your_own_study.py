@@ -223,8 +223,8 @@ Markdown(f"*Reading.* {text}")
 # eight rotations and mirrors of a square, averages, keeps one piece per structure, and writes all files together at the
 # end. The short-axis network sees each slice between its neighbours: whether a bright round thing is ventricle or
 # atrium is easier to say when one knows what lies below. Where the long axis shows the mitral valve, the left ventricle
-# ends there, frame by frame: of the most basal slice as much counts as lies below the valve. A slice counts at all if at
-# least half of its cavity is bordered by muscle, a common rule among readers. The masks below are read back from
+# ends there, frame by frame: of the most basal slice as much counts as lies below the valve. A slice counts at all if
+# at least half of its cavity is bordered by muscle, a common rule among readers. The masks below are read back from
 # those files, as you would.
 
 # %%
@@ -526,10 +526,10 @@ for part, estimate in gain.items():
     results.record(f"11_people_ef_valve_gain_{part}", *estimate, unit="points")
 worst = by_person["network", "LVEF"].abs().max()
 Markdown(f"*Reading.* The ejection fraction is off by {ef['network'].text(1, ' points')} on average and by {worst:.0f} "
-         f"points in the worst case; with exact masks and the exact valve by {ef['exact'].text(1, ' points')}. Ending the "
-         f"ventricle at the valve instead of with a whole slice changes the error by {gain['network'].text(1, ' points')} "
-         f"for the network and by {gain['exact'].text(1, ' points')} for exact masks: below zero it helps, an interval "
-         "across zero leaves it open.")
+         f"points in the worst case; with exact masks and the exact valve by {ef['exact'].text(1, ' points')}. Ending "
+         "the ventricle at the valve instead of with a whole slice changes the error by "
+         f"{gain['network'].text(1, ' points')} for the network and by {gain['exact'].text(1, ' points')} for exact "
+         "masks: below zero it helps, an interval across zero leaves it open.")
 
 # %% [markdown]
 # The mass panel shows what a mean hides: thin walls are read too thick and thick ones too thin, if the dots fall from
@@ -589,7 +589,8 @@ Markdown(f"*Reading.* {told.attributes['disease']}, {scanner}, at {('ED', 'ES')[
 
 # %%
 def thinned(labels, positions, spacing, n, frames, distance=None):
-    """Numbers from every n-th slice, once for each of the n possible first slices; distance: of the slices to the valve."""
+    """Numbers from every n-th slice, once for each of the n possible first slices;
+    distance: of the slices to the valve."""
     parts = [slice(start, None, n) for start in range(n)]
     share = [1.0 if distance is None else measure.valve_coverage(distance[part], positions[part]) for part in parts]
     return [measure.sax_metrics(labels[:, :, part], spacing, positions[part], *frames, counts)
@@ -637,10 +638,10 @@ Markdown(f"*Reading.* In this study EDV depends on where the first slice lies by
 # %% [markdown]
 # Each dot on the left is a protocol that could have been: same distance, another place of the first slice. Their mean
 # hardly moves, since every slice belongs to exactly one of them; it is the luck that grows, and in an examination
-# nobody knows which dot they got. What lies between two slices no short-axis network can give back. The long axis can, as
-# the panel on the right shows: where slices lie far apart, most of the luck lies at the base, and one look at the valve
-# takes most of it away. These are exact masks and exact landmarks. What a network's landmarks gain at 10 mm the section
-# above measured; at larger distances it was not measured.
+# nobody knows which dot they got. What lies between two slices no short-axis network can give back. The long axis can,
+# as the panel on the right shows: where slices lie far apart, most of the luck lies at the base, and one look at the
+# valve takes most of it away. These are exact masks and exact landmarks. What a network's landmarks gain at 10 mm the
+# section above measured; at larger distances it was not measured.
 
 # %% [markdown]
 # ## The report

@@ -3,8 +3,8 @@
     python3 tests/bench/arms_on_real.py ingredients|fine_tuning FOLDER [--labels 128]
 
 FOLDER: NIfTI frames with their masks beside them (ed.nii.gz, ed_gt.nii.gz, es.nii.gz, es_gt.nii.gz). The networks are
-those the experiment left in data/work/laptop; no real image was trained on. One folder is one patient: it proves nothing
-about others. Nothing but Dice is printed.
+those the experiment left in data/work/laptop; no real image was trained on. One folder is one patient: it proves
+nothing about others. Nothing but Dice is printed.
 """
 
 import argparse

@@ -1,5 +1,5 @@
-"""Each public dataset from raw files to its notebook: a generated raw tree, `prepare`, a few steps of `finetune` with its
-scores, and the main notebook of its card.
+"""Each public dataset from raw files to its notebook: a generated raw tree, `prepare`, a few steps of `finetune` with
+its scores, and the main notebook of its card.
 
     python tests/bench/real_data.py [NAME ..] [--all-notebooks] [--keep DIR]
 
@@ -23,9 +23,10 @@ from cinema.datasets import cards  # noqa: E402
 
 
 # Kaggle's is for evaluation only: it is read by what was trained on ACDC.
-TRAINED = {"acdc": "segmentation acdc", "mnms": "classification mnms", "mnms2": "regression mnms2", "ukb": "pretraining ukb",
-           "rescan": "segmentation rescan", "landmark": "landmark_heatmap lax_2c", "emidec": "segmentation emidec",
-           "myops": "segmentation myops", "kaggle": "segmentation kaggle --from {runs}/acdc/best.safetensors"}
+TRAINED = {"acdc": "segmentation acdc", "mnms": "classification mnms", "mnms2": "regression mnms2",
+           "ukb": "pretraining ukb", "rescan": "segmentation rescan", "landmark": "landmark_heatmap lax_2c",
+           "emidec": "segmentation emidec", "myops": "segmentation myops",
+           "kaggle": "segmentation kaggle --from {runs}/acdc/best.safetensors"}
 
 
 def run(*words):

@@ -2,9 +2,10 @@
 
     python3 tests/bench/stack_ends.py [--n 24] [--n-read 30]
 
-First, exact masks and exact landmarks: error of EF, EDV and mass when all slices are summed, when open rings do not count
-(what `segment` does without a long axis), when the LV ends at the valve, and with both (with one). Then the shipped
-short-axis reader on cohorts it was not made with: Dice and volume of the RV with and without the rule that it tapers.
+First, exact masks and exact landmarks: error of EF, EDV and mass when all slices are summed, when open rings do not
+count (what `segment` does without a long axis), when the LV ends at the valve, and with both (with one). Then the
+shipped short-axis reader on cohorts it was not made with: Dice and volume of the RV with and without the rule
+that it tapers.
 """
 
 import argparse
@@ -32,14 +33,16 @@ def exact_errors(n):
         for index in range(n):
             study = cohort.study(cohort.person("fairness", 300 + index), grid=grid)
             sax, lax = study.views["sax"], {name: study.views[name] for name in LAX_VIEWS}
-            marks, planes = ({name: getattr(view, what) for name, view in lax.items()} for what in ("landmarks", "affine"))
+            marks, planes = ({name: getattr(view, what) for name, view in lax.items()}
+                             for what in ("landmarks", "affine"))
             distance = measure.valve_distance_mm(sax.labels, sax.affine, marks, planes)
             both, _, coverage = measure.lv_extent(sax.labels, sax.affine, positions, marks, planes)
             rules = {"summed": (sax.labels, 1.0), "half rings": (measure.closed_rings(sax.labels), 1.0),
                      "valve": (sax.labels, measure.valve_coverage(distance, positions)), "both": (both, coverage)}
             for rule, (labels, share) in rules.items():
                 found = measure.sax_metrics(labels, sax.spacing_mm, positions, 0, 1, share)
-                rows.append({"mm": step, "rule": rule, **{key: abs(found[key] - study.truth[TRUTH[key]]) for key in TRUTH}})
+                errors = {key: abs(found[key] - study.truth[TRUTH[key]]) for key in TRUTH}
+                rows.append({"mm": step, "rule": rule, **errors})
     return pd.DataFrame(rows).groupby(["mm", "rule"], sort=False).mean().round(2)
 
 
