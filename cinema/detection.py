@@ -53,24 +53,18 @@ def logistic_head(features, classes, train, val, n):
 
 
 def probed(n, fit):
-    """Classes(n) whose head starts as `fit`, a `logistic` of probes.study_features: probed first, then fine-tuned.
+    """Classes(n) whose head starts as `fit`, a `logistic` of probes.study_features.
 
-    A class that the fit has not met starts with odds near zero. Source: Kumar 2022 (arXiv 2202.10054).
+    A class that the fit has not met starts with odds near zero.
     """
     (_, scale), (_, regression) = fit.steps
     weight, bias = regression.coef_, regression.intercept_
     if len(weight) == 1:  # two classes: the log odds of the second
         weight, bias = np.vstack([0 * weight, weight]), np.r_[0, bias]
+    all_weights, all_biases = np.zeros((n, len(scale.mean_))), np.full(n, -10.0)
+    all_weights[regression.classes_], all_biases[regression.classes_] = weight, bias
     model = Classes(n)
-    norm, head = model.pair_head
-    with torch.no_grad():
-        norm.running_mean.copy_(torch.from_numpy(scale.mean_))
-        norm.running_var.copy_(torch.from_numpy(scale.var_))
-        head.weight.zero_()
-        head.bias.fill_(-10.0)
-        weight = weight * np.sqrt(scale.var_ + norm.eps) / scale.scale_  # the norm's eps is undone
-        head.weight[regression.classes_] = torch.from_numpy(weight).float()
-        head.bias[regression.classes_] = torch.from_numpy(bias).float()
+    model.start_head(scale, all_weights, all_biases)
     return model
 
 

@@ -57,7 +57,7 @@ def windows(edge, step, grid=SMALL_GRID):
 
 
 def spread(values, masks):
-    """(x, y) map of (windows,) values: at every pixel the mean over the windows that cover it."""
+    """(..., x, y) maps of (..., windows) values: at every pixel the mean over the windows that cover it."""
     return np.tensordot(values, masks, axes=1) / masks.sum(axis=0)
 
 

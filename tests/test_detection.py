@@ -1,4 +1,4 @@
-"""What notebook 06 does with probabilities: shares, temperature, means of estimates."""
+"""What notebook 06 does with probabilities: shares, temperature, means of estimates; heads that start as a probe."""
 
 from functools import partial
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from cinema import compare, detection, imaging, presets
+from cinema import compare, detection, imaging, presets, probes
+from cinema.experiments import fine_tuning
 from cinema.phantom import cohort
 from cinema.reader import FOLDER
 from cinema.stats import Estimate
@@ -34,6 +35,18 @@ def test_mean_of_estimates():
     first, second = Estimate(0.8, 0.7, 0.9, 50), Estimate(0.6, 0.5, 0.7, 50)
     mean = detection.mean_of([first, second])
     assert mean.value == pytest.approx(0.7) and mean.upper == pytest.approx(0.7 + 0.1 / np.sqrt(2)) and mean.n == 100
+
+
+def test_a_probed_regression_starts_with_the_answers_of_its_ridge(tmp_path):
+    paths = study_paths(cohort.write("acdc", 9, 0, tmp_path))
+    x, ef = imaging.features_of(paths).to_numpy(), np.linspace(25, 65, 9)
+    fit = probes.ridge().fit(x[:6], (ef[:6] - fine_tuning.EF_MEAN) / fine_tuning.EF_STD)
+    weights, standard = (str(FOLDER / name) for name in (presets.SHIPPED, presets.SHIPPED_STANDARD))
+    arm = compare.Arm("probed", partial(fine_tuning.probed, fit), standard, weights)
+    model, data = arm.start(0).eval(), fine_tuning.pairs(paths)
+    with torch.no_grad():
+        found = [model({"sax": data[i]["image"]["sax"][None]}).item() for i in range(9)]
+    np.testing.assert_allclose(found, fit.predict(x), atol=2e-3)
 
 
 @pytest.mark.parametrize("classes", [[0, 1, 2] * 3, [0, 2] * 4 + [0], [1, 1, 2] * 3])

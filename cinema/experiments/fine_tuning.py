@@ -27,7 +27,8 @@ from cinema.tasks import regression
 from cinema.terms import SMALL_GRID, STRUCTURES
 
 EF = "lv_ef_percent"
-EF_TASK = regression.task(mean=50.0, std=15.0)  # of a mixed clinic, whoever is trained on
+EF_MEAN, EF_STD = 50.0, 15.0  # of a mixed clinic, whoever is trained on
+EF_TASK = regression.task(mean=EF_MEAN, std=EF_STD)
 DICE = [f"dice_{structure.lower()}" for structure in STRUCTURES]
 ARMS = ("pretrained", "scratch", "frozen pretrained", "frozen random")
 NO_IMAGE = "no image"  # the most frequent label of each voxel, and the mean EF, of all training patients
@@ -67,6 +68,19 @@ class TwoFrames(ConvViT):
         width = 2 * encoder["enc_embed_dim"] * (1 + 2 * len(encoder["image_size_dict"]))
         self.pair_head = nn.Sequential(nn.BatchNorm1d(width, affine=False), nn.Linear(width, 1))
 
+    def start_head(self, scale, weight, bias):
+        """Let the head answer as a linear fit of probes.study_features: probed first, then fine-tuned.
+
+        scale: the features' fitted StandardScaler. weight, bias: (outputs, d) and (outputs,), of scaled features.
+        Source: Kumar 2022 (arXiv 2202.10054).
+        """
+        norm, head = self.pair_head
+        with torch.no_grad():
+            norm.running_mean.copy_(torch.from_numpy(scale.mean_))
+            norm.running_var.copy_(torch.from_numpy(scale.var_))
+            head.weight.copy_(torch.from_numpy(weight * np.sqrt(scale.var_ + norm.eps) / scale.scale_))  # eps is undone
+            head.bias.copy_(torch.from_numpy(bias))
+
     def forward(self, image_dict):
         """view -> (b, 2, x, y[, z]); returns (b, 1)."""
         frames = {view: image.flatten(0, 1)[:, None] for view, image in image_dict.items()}
@@ -78,6 +92,14 @@ class TwoFrames(ConvViT):
 def two_frames():
     """TwoFrames of the short-axis stack."""
     return TwoFrames(**presets.small_encoder(("sax",)))
+
+
+def probed(fit):
+    """two_frames whose head starts as `fit`, a probes.ridge of the EF as EF_TASK scales it on study_features."""
+    (_, scale), (_, regression) = fit.steps
+    model = two_frames()
+    model.start_head(scale, regression.coef_[None], np.array([regression.intercept_]))
+    return model
 
 
 def pairs(paths, augment=None, seed=0):

@@ -22,7 +22,7 @@
 # errors than a convolutional network's. C6: it stays so on data not trained on. C7: scan and rescan differ less.
 # C13: EF straight from images.
 #
-# **Time.** Less than a minute in the `ci` profile and three to four in the `laptop` profile on two cores. `paper` means
+# **Time.** Less than a minute in the `ci` profile and four to five in the `laptop` profile on two cores. `paper` means
 # the published models on real studies, and is refused for virtual ones. With `--data kaggle`, `rescan`, `acdc`, `mnms`
 # or `mnms2` the part "On patients" takes the place of the virtual cohorts.
 #
@@ -57,7 +57,7 @@ from joblib import Parallel, delayed
 warnings.filterwarnings("ignore", message="IProgress not found")  # a library's wish for a widget we do not use
 
 # %%
-from cinema import compare, contrast, diagnosis, ejection, few, imaging, presets, real_ef, results, stats
+from cinema import compare, contrast, diagnosis, ejection, few, imaging, presets, probes, real_ef, results, stats
 from cinema.compare import Arm, Run
 from cinema.datasets import prepared
 from cinema.experiments import fine_tuning, labels
@@ -138,21 +138,27 @@ Code(inspect.getsource(ejection.from_masks), language="python")
 # %% [markdown] tags=["virtual"]
 # **Direct.** A network is shown both frames and told one number. Nobody draws a mask, and nothing says where the heart
 # is; the network must find out from the numbers alone. *CineMA* encodes each frame as in pretraining and reads the EF
-# from the features of both; once from pretrained weights, once from random ones (*scratch*). A small *ResNet* in 3D
-# sees the frames as two channels, as the published baseline does.
+# from the features of both. Its head starts as the ridge regression on features of the untrained, *frozen* encoder,
+# which is shown as well; then everything is trained. So it is in notebook 06, and for the same reason: a random head
+# can first pull the encoder about and undo what pretraining gave (Kumar 2022, arXiv 2202.10054). *Scratch* is the same
+# network from random numbers, head included. A small *ResNet* in 3D sees the frames as two channels, as the published
+# baseline does.
 #
-# **Learning rates.** For CineMA's direct arms they are those chosen in the experiment `fine_tuning` (same networks,
-# other patients for validation, three candidates). The ResNet chooses among two here, on validation patients. Direct
-# arms are trained on the same patients for the same number of steps. A step is not a second: a step of the direct
-# CineMA takes many times as long as one of the ResNet, so equal steps favour CineMA where steps are scarce. The ResNet
-# is trained twice, with two seeds, the two slow direct arms once.
+# **Learning rates.** CineMA takes that of notebook 06, scratch the one chosen in the experiment `fine_tuning` (same
+# network, other patients for validation, three candidates), the ResNet chooses among two here, on validation patients.
+# Direct arms are trained on the same patients for the same number of steps. A step is not a second: a step of the
+# direct CineMA takes many times as long as one of the ResNet, so equal steps favour CineMA where steps are scarce.
+# CineMA and the ResNet are trained twice, with two seeds, scratch once.
 
 # %% tags=["virtual"]
 pretrained, standard = (str(FOLDER / name) for name in (presets.SHIPPED, presets.SHIPPED_STANDARD))
-large = replace(compare.FROM_SCRATCH, batch_size=8)
+large, warm = (replace(c, batch_size=8) for c in (compare.FROM_SCRATCH, compare.FROM_PRETRAINING))
+features = imaging.features_of([path for part in (training, *tests.values()) for path in part], n_jobs)
+learnt = true.loc[features.index[:n_train], "LV"]
+fit = probes.ridge().fit(features[:n_train].to_numpy(), (learnt - fine_tuning.EF_MEAN) / fine_tuning.EF_STD)
+frozen = fit.predict(features[n_train:].to_numpy()) * fine_tuning.EF_STD + fine_tuning.EF_MEAN
 resnet = partial(ResNet3d, 10, 2, 1, (8, 16, 32, 64))
-arms = {"CineMA, direct": Arm("CineMA, direct", fine_tuning.two_frames, standard, pretrained,
-                              replace(compare.FROM_PRETRAINING, batch_size=8)),
+arms = {"CineMA, direct": Arm("CineMA, direct", partial(fine_tuning.probed, fit), standard, pretrained, warm),
         "scratch, direct": Arm("scratch, direct", fine_tuning.two_frames, standard, None, large),
         "ResNet, direct": Arm("ResNet, direct", resnet, standard, None, large)}
 masked, direct = ["CineMA, masks", "UNet, masks"], list(arms)
@@ -173,8 +179,7 @@ pd.Series(rate_of, name="learning rate").to_frame()
 # %% tags=["virtual"]
 tried = {key: rows.set_index("learning_rate")["validation"] for key, rows in pd.read_csv(
     "../data/experiments/fine_tuning_rates.csv").query("task == 'regression'").groupby("arm")}
-rates = {"CineMA, direct": (tried["pretrained"].idxmin(),), "scratch, direct": (tried["scratch"].idxmin(),),
-         "ResNet, direct": (3e-3, 1e-2)}
+rates = {"CineMA, direct": (1e-3,), "scratch, direct": (tried["scratch"].idxmin(),), "ResNet, direct": (3e-3, 1e-2)}
 ef_run = partial(Run, train=training, val=val, steps=6 if small else 45, folder=str(work / "direct"), tests=tests,
                  task=fine_tuning.EF_TASK, data=fine_tuning.pairs)
 trials = [ef_run(arms[name], learning_rate=rate, seed=seed) for name in arms for rate in rates[name][: len(seeds)]]
@@ -184,7 +189,7 @@ history, first = compare.train_all(trials, n_jobs)
 best = history.groupby(["arm", "learning_rate"], sort=False)["val_restored_mae"].min()
 chosen = {name: best[name].idxmin() for name in arms}
 wanted = [ef_run(arms[name], learning_rate=chosen[name], seed=s) for s in seeds for name in arms
-          if s == seed or name == "ResNet, direct"]
+          if s == seed or name != "scratch, direct"]
 _, straight = compare.train_all([run for run in wanted if run.seed != seed], n_jobs) if len(seeds) > 1 else (None, None)
 used = first["learning_rate"] == first["arm"].map(chosen)
 straight = pd.concat([first[used], straight]).rename(columns={"predicted": "LV"})
@@ -216,6 +221,7 @@ rows = [next(done).assign(arm=arm, seed=s, data=role) for (arm, s, role), parts 
 everyone = pd.DataFrame([{"study": path.stem, "data": role} for role, files in tests.items() for path in files])
 mean = true.loc[[path.stem for path in training]].mean()
 table = pd.concat([*rows, straight[["arm", "seed", "data", "study", "LV"]],
+                   everyone.assign(arm="frozen, direct", seed=seed, LV=frozen),
                    everyone.assign(arm="guess", seed=seed, **mean)], ignore_index=True)
 exact = table[table["arm"] == "exact masks"].set_index("study")[list(ejection.SIDES)]
 for side in ejection.SIDES:
@@ -251,9 +257,9 @@ measures = [f"{side} {what}" for side in ejection.SIDES for what in ("error", "r
 size = contrast.per_patient(table.assign(**table[measures].abs()), measures, by=("arm", "data"))
 at_home = size[size["data"] == "acdc"]
 mae = {what: contrast.means(at_home, what, "arm", rng) for what in measures}
-shown = {f"{side}EF": {name: mae[f"{side} error"][name] for name in [*order[:1], "brief, masks", *order[1:],
-                                                                     "exact masks", "guess"]
-                       if name in mae[f"{side} error"]} for side in ejection.SIDES}
+listed = ["CineMA, masks", "brief, masks", *order[1:4], "frozen, direct", *order[4:], "exact masks", "guess"]
+shown = {f"{side}EF": {name: mae[f"{side} error"][name] for name in listed if name in mae[f"{side} error"]}
+         for side in ejection.SIDES}
 fig, ax = style.figure(columns=2, height=2.9)
 agreement.methods(ax, shown, "Mean absolute error (EF points)")
 fig.legend(loc="outside right upper")
@@ -262,11 +268,11 @@ save(fig, "04_mae")
 # %% tags=["virtual"]
 short = {"CineMA, masks": "cinema", "brief, masks": "brief", "UNet, masks": "unet", "own reader, masks": "reader",
          "exact masks": "exact", "guess": "guess", "CineMA, direct": "cinema", "scratch, direct": "scratch",
-         "ResNet, direct": "resnet"}
+         "ResNet, direct": "resnet", "frozen, direct": "frozen"}
 for side, row in shown.items():
     for name, estimate in row.items():
-        key, claim = (f"04_{side.lower()}_mae", "C4" if side == "LVEF" else "C5") if name not in direct else (
-            "04_regression_mae", "C13")
+        key, claim = ("04_regression_mae", "C13") if name.endswith("direct") else (
+            f"04_{side.lower()}_mae", "C4" if side == "LVEF" else "C5")
         results.record(f"{key}_{short[name]}", *estimate, unit="EF points", claim=claim)
 both_seeds = table[table["data"] == "acdc"].assign(error=lambda t: t["LV error"].abs()).pivot_table(
     "error", "arm", "seed", sort=False)
@@ -300,6 +306,7 @@ for key, (claim, *_) in named.items():
 
 # %% tags=["virtual"]
 start = compared(at_home, "CineMA, direct", "scratch, direct")
+tuned = compared(at_home, "CineMA, direct", "frozen, direct")
 brief = compared(at_home, "brief, masks", "UNet, masks")
 fig, ax = style.figure(columns=2, height=1.6)
 comparisons.differences(ax, {named[key][1]: pair for key, pair in gaps.items()}, "Difference of |error| (EF points)")
@@ -315,7 +322,8 @@ def in_words(estimate):
 Markdown("*Reading.* " + " ".join(f"{named[key][1]}: {pair[0].text(1, ' points')}, the error of CineMA is "
                                   f"{in_words(pair[1])}." for key, pair in gaps.items()) +
          f" With brief pretraining, CineMA minus UNet: {brief[0].text(1, ' points')}, {in_words(brief[0])}. Pretrained "
-         f"minus scratch, both direct: {start[0].text(1, ' points')}, {in_words(start[0])}. A guess is "
+         f"minus scratch, both direct: {start[0].text(1, ' points')}, {in_words(start[0])}; fine-tuned minus frozen: "
+         f"{tuned[0].text(1, ' points')}, {in_words(tuned[0])}. A guess is "
          f"off by {mae['LV error']['guess'].text(1, ' points')} (LV) and exact masks by "
          f"{mae['LV error']['exact masks'].text(1)}. Means no smaller than that of the guess: " +
          (", ".join(f"{name} ({side})" for side, row in shown.items() for name in row
@@ -324,6 +332,7 @@ Markdown("*Reading.* " + " ".join(f"{named[key][1]}: {pair[0].text(1, ' points')
 # %% tags=["virtual"]
 results.record("04_lvef_mae_difference_brief", *brief[0], unit="EF points", claim="C4")
 results.record("04_regression_pretraining_difference", *start[0], unit="EF points", claim="C13")
+results.record("04_regression_tuning_difference", *tuned[0], unit="EF points", claim="C13")
 assert mae["LV error"]["exact masks"].value < mae["LV error"]["guess"].value
 
 # %% [markdown] tags=["virtual"]
@@ -653,9 +662,10 @@ results.record("04_rescan_mae_cinema", *accuracy["CineMA, masks"], unit="EF poin
 assert path[-1][0] < 1e-9
 Markdown(f"*Reading.* Pulled halfway to the mean, CineMA's CV falls from {path[0][0]:.1f} to {half[0]:.1f} %, while "
          f"its error goes from {path[0][1]:.1f} to {half[1]:.1f} points. The guess repeats perfectly and is off by "
-         f"{accuracy['guess'].text(1, ' points')}. A direct regressor that shrinks by nature gets part of this for "
-         f"nothing: {cv['CineMA, direct'].text(1, ' %')} for CineMA, direct. A method that follows the heart cannot go "
-         f"below the {planted.value:.1f} % of the true hearts except by chance or by not following it.")
+         f"{accuracy['guess'].text(1, ' points')}. A network that has learnt little says nearly the same of everyone "
+         f"and gets this for nothing: {cv['scratch, direct'].text(1, ' %')} for scratch, direct. A method that follows "
+         f"the heart cannot go below the {planted.value:.1f} % of the true hearts except by chance or by "
+         "not following it.")
 
 # %% [markdown] tags=["virtual"]
 # So C7 should be read with the error beside it. The CV published for another machine (a line in the figure of
@@ -842,7 +852,10 @@ pd.DataFrame({claim: {"published CineMA": printed[claim, "CineMA"], "published C
 # - **The choice of arms.** CineMA was first compared with its brief pretraining only, and no difference to the UNet was
 #   seen; the shipped encoder was put beside it afterwards. Both are shown, but the order of looking was this one.
 # - **Training luck.** Two seeds per arm show that it exists; they do not measure it.
-# - **Direct regression** was given a minute. That it trails masks here says nothing about days of training.
+# - **The start of the head** was chosen after looking, too. An earlier version of this page gave the direct CineMA a
+#   random head, as the release does, and it was clearly behind the ResNet when its steps were used up. The frozen
+#   encoder's regression and the start from it came afterwards; the rate was taken from notebook 06 unseen.
+# - **Direct regression** was given a minute. How it compares with masks here says nothing about days of training.
 # - **RV by regression** was not tried.
 # - **True change.** Repeatability was tested on hearts that hardly change; sensitivity to treatment was not.
 #

@@ -357,13 +357,15 @@ images.structure_legend(fig)
 save(fig, "07_occlusion")
 
 # %% tags=["virtual"]
-outside = ~occlusion.disc(radius_mm)
-share = {name: grid[outside].sum() / grid.sum() for name, grid in maps.items()}
-for name, value in share.items():
-    results.record(f"07_leaning_outside_{name.lower().replace(' ', '_')}", value, n=n_shown)
+outside, share = ~occlusion.disc(radius_mm), {}
+for name, rows in moved.items():
+    each = occlusion.spread(rows.T, tiles)  # a map a patient
+    parts = each[:, outside].sum(axis=1), each.sum(axis=(1, 2))
+    share[name] = stats.bca(parts, lambda part, whole, axis=-1: part.sum(axis) / whole.sum(axis), rng)
+    results.record(f"07_leaning_outside_{name.lower().replace(' ', '_')}", *share[name])
 Markdown(f"*Reading.* Share of the map's sum that lies outside the inner {radius_mm:.0f} mm "
          f"({100 * outside.mean():.0f} % of the image): " +
-         ", ".join(f"{k} {100 * v:.0f} %" for k, v in share.items()) + ". Strongest single window: " + "; ".join(
+         ", ".join(f"{k} {e.text(2)}" for k, e in share.items()) + ". Strongest single window: " + "; ".join(
              f"{name} {stats.bca(rows[top[name]], np.mean, rng).text(2, ' SD')}" for name, rows in moved.items()) + ".")
 
 # %% [markdown] tags=["virtual"]
