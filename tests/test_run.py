@@ -292,12 +292,14 @@ def test_expected_compares_within_tolerance_and_only_what_it_speaks_of(tmp_path)
 
 def test_expected_update_keeps_tolerances_and_other_profiles(tmp_path):
     path = tmp_path / "expected.csv"
-    path.write_text("key,value,tolerance,profile\n00_a,1.0,0.1,ci\n00_gone,1,0,ci\n00_c,3,0,laptop\n", encoding="utf-8")
+    path.write_text("key,value,tolerance,profile\n00_a,1.0,0.1,ci\n00_gone,1,0,ci\n00_c,3,0,laptop\n"
+                    "00_d,0.04987734596443249,0.1,laptop\n", encoding="utf-8")
     rows = rows_of({"00_a": 1.3, "00_count": 7, "00_text": "yes"})
     rows += rows_of({"00_interval": 2.0}, lower=1.0, upper=4.0)
     table = expected.updated(rows, expected.read_expected(path))
     assert table.values.tolist() == [
-        ["00_a", 1.3, 0.1, "ci"], ["00_interval", 2.0, 1.5, "ci"], ["00_c", 3, 0, "laptop"]]
+        ["00_a", 1.3, 0.1, "ci"], ["00_interval", 2.0, 1.5, "ci"], ["00_c", 3, 0, "laptop"],
+        ["00_d", 0.04987734596443249, 0.1, "laptop"]]  # to the last digit
     laptop = expected.updated(rows_of({"00_count": 7}, "laptop"), table)
     assert ["00_count", 7, 0.0, "laptop"] in laptop.values.tolist()
 
