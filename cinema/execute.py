@@ -75,9 +75,14 @@ class Executor:
         return True
 
     def papermill(self, path, partial, folder):
-        """(exit code, lines it printed) of papermill run in `folder`; on a terminal its cell count is shown."""
+        """(exit code, lines it printed) of papermill run in `folder`; on a terminal its cell count is shown.
+
+        The partial notebook is saved every half minute and at the end, also of a failure, but not around each cell:
+        that takes two seconds of a notebook with dozens of figures.
+        """
         command = [sys.executable, "-m", "papermill", str(path), str(partial), "--kernel", "python3", "--language",
-                   "python", "--cwd", str(folder), "--progress-bar", "--parameters_yaml", json.dumps(self.parameters)]
+                   "python", "--cwd", str(folder), "--progress-bar", "--no-request-save-on-cell-execute",
+                   "--parameters_yaml", json.dumps(self.parameters)]
         process = subprocess.Popen(
             command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             encoding="utf-8", errors="replace", start_new_session=True)  # its own session: Ctrl-C is ours to deal with
