@@ -59,6 +59,12 @@ def mean_of_rows(rng, n):
     return stats.bca((sums, counts), lambda s, c, axis=-1: s.sum(axis) / c.sum(axis), rng, N_RESAMPLES)
 
 
+def mean_square(rng, n, tails=None):
+    """Of differences of standard deviation 4, or of 4 times a t distribution of `tails` degrees of freedom."""
+    difference = rng.normal(0, 4, n) if tails is None else 4 * rng.standard_t(tails, n)
+    return stats.bca(difference**2, np.mean, rng, N_RESAMPLES)
+
+
 def repeatability(rng, n):
     true = rng.normal(60, 6, n)
     first, second = true * (1 + 0.05 * rng.normal(size=(2, n)))
@@ -127,6 +133,7 @@ def table():
     cases |= {f"rows of {n} patients": (partial(mean_of_rows, n=n), 0.0) for n in (15, 30)}
     limits = {"bias": 1.5, "lower_limit": 1.5 - 4 * 1.959964, "upper_limit": 1.5 + 4 * 1.959964}
     cases |= {f"Bland-Altman {part}, n 60": (partial(agreement, part, n=60), truth) for part, truth in limits.items()}
+    cases["mean square of 110 differences"] = partial(mean_square, n=110), 16.0
     cases["CV of 110 pairs"] = partial(repeatability, n=110), true_variation()
     cases |= {f"Welch, n {n1} and {n2}": (partial(two_means, n1=n1, n2=n2), 1.0) for n1, n2 in ((20, 60), (60, 20))}
     for sizes in ((100, 100), (60, 240)):

@@ -601,6 +601,9 @@ Markdown(f"*Reading.* True hearts vary by {planted.text(1, ' %')}, and by {many:
 #
 # An error that is the same at both visits, such as always drawing the base one slice too high, cancels in the
 # difference. It appears in no part here and in no CV anywhere, and is still an error.
+#
+# A mean of squares hangs on its few largest members. Where differences have heavy tails, intervals like these hold the
+# truth less often than they say, and then lie too low (`tests/test_validity.py` simulates it).
 
 # %% tags=["virtual"]
 parts = {}
