@@ -858,6 +858,7 @@ pd.DataFrame({claim: {"published CineMA": printed[claim, "CineMA"], "published C
 # - **The start of the head** was chosen after looking, too. An earlier version of this page gave the direct CineMA a
 #   random head, as the release does, and it was clearly behind the ResNet when its steps were used up. The frozen
 #   encoder's regression and the start from it came afterwards; the rate was taken from notebook 06 unseen.
+#   Pretrained minus scratch is therefore the gain of pretraining and of this start together.
 # - **Direct regression** was given a minute. How it compares with masks here says nothing about days of training.
 # - **RV by regression** was not tried.
 # - **True change.** Repeatability was tested on hearts that hardly change; sensitivity to treatment was not.

@@ -315,7 +315,8 @@ Markdown(f"*Reading.* The disc of {radius_mm:.0f} mm holds {100 * np.mean(list(h
 # the answers. It shows use, not knowledge: a window may matter because its absence looks odd. A bright pixel means a
 # bright neighbourhood, not a bright spot; nothing finer than the window can be told apart.
 #
-# The outlines are for orientation: what a voxel is in most of these patients, at end-diastole in the fourth slice.
+# The outlines are for orientation: what a voxel is in most of these patients, at end-diastole in the fourth slice. A
+# share of the map that equals a share of the area means that the probe leans on that part no more than on the rest.
 #
 # Whether a map is flat or peaked depends on the probe as well. A ridge regression on hundreds of features spreads its
 # trust over all of them, so that no single window can move the answer far; a trained network could be more brittle.

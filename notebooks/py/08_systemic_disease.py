@@ -88,7 +88,7 @@ NAMES = {"diabetes": "diabetes", "hypertension": "hypertension", "cancer": "canc
 # %%
 folder = cohort.write("population", n, seed, work / f"cohort_population_seed{seed}", jobs=n_jobs)
 features = imaging.features(folder, n_jobs)
-measures = imaging.measures_on_record(folder, n_jobs, 8 if profile == "ci" else 20)
+measures = imaging.measures_on_record(folder, n_jobs)
 measures = measures[[name for name in measures if not name.startswith("dice")]]  # Dice needs the true masks
 people = study_table(folder).set_index("id").loc[features.index]
 measures = measures.loc[people.index]

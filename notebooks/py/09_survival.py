@@ -168,7 +168,7 @@ Markdown(f"*Reading.* Everything the heart says, added to age and sex, raises th
 # reading adds to the spread.
 
 # %%
-measures = imaging.measures_on_record(folder, n_jobs, 8 if profile == "ci" else 20).loc[people.index].drop(
+measures = imaging.measures_on_record(folder, n_jobs).loc[people.index].drop(
     columns=["dice_rv", "dice_myo", "dice_lv"])
 ml = measures[["lv_edv_ml", "lv_esv_ml"]].mean(axis=1) + measures["lv_mass_g"] / MYOCARDIUM_DENSITY_G_PER_ML
 measures["lvgfi_percent"] = 100 * (measures["lv_edv_ml"] - measures["lv_esv_ml"]) / ml

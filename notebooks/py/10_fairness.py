@@ -103,7 +103,7 @@ pd.concat({name: people[name].value_counts(sort=False) for name in ATTRIBUTES}).
 # measures`. Its table is read here; twenty of these people are read again, and the page stops if they differ.
 
 # %%
-measured = imaging.measures_on_record(folder, n_jobs, 8 if profile == "ci" else 20).loc[people.index]
+measured = imaging.measures_on_record(folder, n_jobs).loc[people.index]
 people = people.join(measured)
 people["ef_error"] = (people["lv_ef_percent"] - people["true_lv_ef_percent"]).abs()
 people["mass_error"] = (people["lv_mass_g"] - people["true_lv_mass_g"]).abs()
