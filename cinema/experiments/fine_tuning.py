@@ -96,9 +96,9 @@ def two_frames():
 
 def probed(fit):
     """two_frames whose head starts as `fit`, a probes.ridge of the EF as EF_TASK scales it on study_features."""
-    (_, scale), (_, regression) = fit.steps
+    (_, scale), (_, ridge) = fit.steps
     model = two_frames()
-    model.start_head(scale, regression.coef_[None], np.array([regression.intercept_]))
+    model.start_head(scale, ridge.coef_[None], np.array([ridge.intercept_]))
     return model
 
 
