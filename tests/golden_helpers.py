@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from cinema import metrics, models
-from cinema.evaluate import ef_table
-from cinema.recipe import learning_rate, parameter_groups
-from cinema.tasks import classification, landmarks, regression, segmentation, windows
-from cinema.transforms import crop_to, min_max, pad_end
+from cinema import models
+from cinema.data.transforms import crop_to, min_max, pad_end
+from cinema.stats import metrics
+from cinema.training import classification, landmarks, regression, segmentation, windows
+from cinema.training.evaluate import ef_table
+from cinema.training.recipe import learning_rate, parameter_groups
 
 
 def assert_equal(ours, reference, what):

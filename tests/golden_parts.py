@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from cinema.models.config import build
 from cinema.models.mae import reconstruction_loss
 from cinema.models.patches import patchify, position_table, random_mask, resize_table, unpatchify, upsample_mask
-from cinema.models.warm_start import transfer
 from cinema.models.vit import Attention, rotate
+from cinema.models.weights import transfer
 
 
 def transfer_case(case):

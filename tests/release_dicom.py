@@ -4,7 +4,6 @@ from io import BytesIO
 
 import numpy as np
 import pydicom
-
 from release_numpy import resample, to_uint8
 
 SIZES = {"sax": (192, 192)}  # others 256

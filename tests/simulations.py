@@ -11,7 +11,8 @@ import numpy as np
 from scipy import special
 from scipy import stats as distributions
 
-from cinema import diagnosis, ejection, stats
+from cinema.analysis import ejection
+from cinema.stats import classification, estimates
 
 N_STUDIES = 1000
 N_RESAMPLES = 500
@@ -45,24 +46,24 @@ def scores(rng, n_cases, n_controls, aucs, shared=0.6):
 
 
 def paired_gap(rng, n):
-    return stats.paired_difference(*pair(rng, n, 1.0), rng, N_RESAMPLES)
+    return estimates.paired_difference(*pair(rng, n, 1.0), rng, N_RESAMPLES)
 
 
 def absolute_error(rng, n):
-    return stats.bca(np.abs(rng.normal(0, 4, n)), np.mean, rng, N_RESAMPLES)
+    return estimates.bca(np.abs(rng.normal(0, 4, n)), np.mean, rng, N_RESAMPLES)
 
 
 def mean_of_rows(rng, n):
     """What stats.by_patient gives for the mean of all rows, computed from sums and counts so that it is fast."""
     counts = rng.integers(4, 13, n)
     sums = counts * rng.normal(size=n) + np.sqrt(counts) * 0.5 * rng.normal(size=n)
-    return stats.bca((sums, counts), lambda s, c, axis=-1: s.sum(axis) / c.sum(axis), rng, N_RESAMPLES)
+    return estimates.bca((sums, counts), lambda s, c, axis=-1: s.sum(axis) / c.sum(axis), rng, N_RESAMPLES)
 
 
 def mean_square(rng, n, tails=None):
     """Of differences of standard deviation 4, or of 4 times a t distribution of `tails` degrees of freedom."""
     difference = rng.normal(0, 4, n) if tails is None else 4 * rng.standard_t(tails, n)
-    return stats.bca(difference**2, np.mean, rng, N_RESAMPLES)
+    return estimates.bca(difference**2, np.mean, rng, N_RESAMPLES)
 
 
 def repeatability(rng, n):
@@ -73,35 +74,35 @@ def repeatability(rng, n):
 
 def agreement(part, rng, n):
     reference = rng.normal(60, 8, n)
-    return getattr(stats.bland_altman(reference + rng.normal(1.5, 4.0, n), reference), part)
+    return getattr(estimates.bland_altman(reference + rng.normal(1.5, 4.0, n), reference), part)
 
 
 def two_means(rng, n1, n2):
-    return stats.mean_difference(rng.normal(1.0, 1.0, n1), rng.normal(0.0, 3.0, n2))
+    return estimates.mean_difference(rng.normal(1.0, 1.0, n1), rng.normal(0.0, 3.0, n2))
 
 
 def one_auc(rng, n_cases, n_controls, auc):
     true, (score,) = scores(rng, n_cases, n_controls, [auc])
-    return diagnosis.auc(true, score)
+    return classification.auc(true, score)
 
 
 def two_aucs(rng, n_cases, n_controls, aucs):
     true, both = scores(rng, n_cases, n_controls, aucs)
-    return diagnosis.auc_difference(true, *both)
+    return classification.auc_difference(true, *both)
 
 
 def classes(rng, n, n_classes, hit):
     """MCC of n patients, whose class is guessed right with chance `hit`, else any other."""
     true = rng.integers(0, n_classes, n)
     wrong = (true + rng.integers(1, n_classes, n)) % n_classes
-    return diagnosis.mcc(true, np.where(rng.random(n) < hit, true, wrong), rng, N_RESAMPLES)
+    return classification.mcc(true, np.where(rng.random(n) < hit, true, wrong), rng, N_RESAMPLES)
 
 
 def many_aucs(rng, sizes, auc):
     true = np.repeat(range(len(sizes)), sizes)
     score = rng.normal(size=(len(true), len(sizes)))
     score[np.arange(len(true)), true] += np.sqrt(2) * distributions.norm.ppf(auc)
-    return diagnosis.macro_auc(true, score)
+    return classification.macro_auc(true, score)
 
 
 def two_macro_aucs(rng, sizes, aucs):
@@ -110,13 +111,13 @@ def two_macro_aucs(rng, sizes, aucs):
     both = [0.7 * shared + np.sqrt(1 - 0.7**2) * rng.normal(size=shared.shape) for _ in aucs]
     for score, auc in zip(both, aucs):
         score[np.arange(len(true)), true] += np.sqrt(2) * distributions.norm.ppf(auc)
-    return diagnosis.macro_auc_difference(true, *both)
+    return classification.macro_auc_difference(true, *both)
 
 
 def risks(part, rng, n, intercept=0.0, slope=1.0):
     logit = rng.normal(-0.5, 1.0, n)
     true = rng.random(n) < special.expit(intercept + slope * logit)
-    return diagnosis.calibration(true, special.expit(logit), rng, N_RESAMPLES if part == "brier" else 10)[part]
+    return classification.calibration(true, special.expit(logit), rng, N_RESAMPLES if part == "brier" else 10)[part]
 
 
 def right_brier():
@@ -165,19 +166,19 @@ def true_variation():
 
 def permuted(rng):
     first, second = rng.exponential(size=20), rng.exponential(size=30)
-    return stats.permutation_p(first, second, rng, n=199)
+    return estimates.permutation_p(first, second, rng, n=199)
 
 
 def permuted_pairs(rng):
-    return stats.paired_permutation_p(*pair(rng, 25), rng, n=199)
+    return estimates.paired_permutation_p(*pair(rng, 25), rng, n=199)
 
 
 def holm_of_eight(rng):
-    return stats.holm(rng.random(8)).min()
+    return estimates.holm(rng.random(8)).min()
 
 
 def holm_of_correlated(rng):
-    return stats.holm(distributions.norm.sf(np.sqrt(0.3) * rng.normal() + np.sqrt(0.7) * rng.normal(size=8))).min()
+    return estimates.holm(distributions.norm.sf(np.sqrt(0.3) * rng.normal() + np.sqrt(0.7) * rng.normal(size=8))).min()
 
 
 def excludes(interval, truth):
@@ -191,7 +192,7 @@ def excludes(interval, truth):
 
 @cache
 def wilson_ends(n):
-    return np.array([stats.proportion(k, n)[1:3] for k in range(n + 1)])
+    return np.array([estimates.proportion(k, n)[1:3] for k in range(n + 1)])
 
 
 def wilson(n, p):
@@ -210,5 +211,5 @@ NULLS = {
     "Welch, n 20 and 60": excludes(partial(two_means, n1=20, n2=60), 1.0),
     "paired difference, n 40": excludes(partial(paired_gap, n=40), 1.0),
     "Holm, 8 independent": holm_of_eight,
-    "Benjamini-Hochberg, 8 independent, none true": lambda rng: stats.benjamini_hochberg(rng.random(8)).min(),
+    "Benjamini-Hochberg, 8 independent, none true": lambda rng: estimates.benjamini_hochberg(rng.random(8)).min(),
 }

@@ -7,14 +7,13 @@ import subprocess
 import sys
 import zipfile
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 import yaml
+from places import ROOT
 
-from cinema import __main__ as start
+from cinema import __main__
 
-ROOT = Path(__file__).resolve().parent.parent
 FILES = ("requirements.txt", "constraints.txt", "pyproject.toml")
 
 
@@ -33,16 +32,16 @@ def clone(tmp_path, monkeypatch):
     names = {"ROOT": tmp_path, "VENV": venv, "KEY": venv / "cinema-key", "PYTHON": venv / "bin" / "python", "ran": []}
 
     def run(command, trouble):
-        start.ran.append([str(word) for word in command])
+        __main__.ran.append([str(word) for word in command])
         if command[2] == "venv":
-            start.PYTHON.parent.mkdir(parents=True)
-            start.PYTHON.touch()
-            (venv / "pyvenv.cfg").write_text(f"version = {start.python_version()}.7\n", encoding="utf-8")
+            __main__.PYTHON.parent.mkdir(parents=True)
+            __main__.PYTHON.touch()
+            (venv / "pyvenv.cfg").write_text(f"version = {__main__.python_version()}.7\n", encoding="utf-8")
 
     for name, value in {**names, "run": run}.items():
-        monkeypatch.setattr(start, name, value, raising=False)
+        monkeypatch.setattr(__main__, name, value, raising=False)
     monkeypatch.delenv("CINEMA_NO_VENV", raising=False)
-    return start
+    return __main__
 
 
 def test_a_fresh_clone_gets_an_environment_and_then_none_again(clone):
@@ -115,7 +114,7 @@ def test_an_environment_that_has_everything_is_used_as_it_is(clone, monkeypatch)
 def test_an_old_python_is_told_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(sys, "version_info", (3, 10, 4))
     with pytest.raises(SystemExit) as end:
-        start.main()
+        __main__.main()
     errors = capsys.readouterr().err
     assert end.value.code == 2 and "this is Python 3.10; cinema needs 3.11 or newer" in errors
     assert len(errors.splitlines()) == 1
@@ -127,7 +126,7 @@ def test_an_old_python_is_told_in_one_line(monkeypatch, capsys):
 ])
 def test_a_failing_step_is_one_line_with_its_reason(output, words, capsys):
     with pytest.raises(SystemExit) as end:
-        start.run([sys.executable, "-c", f"print({output!r}); raise SystemExit(1)"], "no luck")
+        __main__.run([sys.executable, "-c", f"print({output!r}); raise SystemExit(1)"], "no luck")
     errors = capsys.readouterr().err
     assert end.value.code == 2 and words in errors and len(errors.splitlines()) == 1
 
@@ -142,7 +141,7 @@ def test_set_up_needs_only_the_standard_library_and_parses_on_old_pythons(name):
 
 def test_every_requirement_is_pinned_and_installed():
     assert packages("requirements.txt") <= packages("constraints.txt")
-    assert not start.missing_packages(metadata.version)
+    assert not __main__.missing_packages(metadata.version)
 
 
 def test_pins_keep_to_what_others_can_work_with():

@@ -1,10 +1,14 @@
 """Small random studies and models for tests of loaders, tasks and training."""
 
+import gzip
+import json
+
 import numpy as np
 import torch
+from places import KEPT
 from torch import nn
 
-from cinema.study import Study, View, save_study
+from cinema.data.study import Study, View, save_study
 
 torch.set_num_threads(1)  # these tensors are too small to share
 GRID = {"sax": ((16, 16, 4), (2.5, 2.5, 10.0)), **{v: ((16, 16), (2.5, 2.5)) for v in ("lax_2c", "lax_3c", "lax_4c")}}
@@ -71,3 +75,19 @@ class Denoiser(nn.Module):
             hidden = torch.rand(image.shape) < ratio
             metrics[f"{name}_mse_loss"] = ((image - self.level[name])[hidden] ** 2).mean()
         return torch.stack(list(metrics.values())).mean(), None, None, metrics
+
+
+MANIFESTS = json.loads(gzip.decompress((KEPT / "manifests.json.gz").read_bytes()))
+RELEASED = {m["published"]: m for m in MANIFESTS.values() if m["published"]}
+
+
+def small_config(manifest):
+    """A manifest's configuration with the fields of a model that takes milliseconds."""
+    config = json.loads(json.dumps({key: manifest[key] for key in ("model", "data")}))
+    for view, size in (("sax", [32, 32, 2]), ("lax", [32, 32])):
+        config["data"].get(view, {})["patch_size"] = size
+    for section in (config["model"], config["model"].get("convvit", {}), config["model"].get("convunetr", {})):
+        section.update({k: v for k, v in (("size", "tiny"), ("enc_conv_chans", [2, 3])) if k in section})
+    if "convunetr" in config["model"]:
+        config["model"]["convunetr"]["dec_chans"] = [2, 2, 3, 4, 5]
+    return {**config, "grad_ckpt": True}

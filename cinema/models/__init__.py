@@ -10,9 +10,9 @@ MODELS = {
     "UNet": "unet",
     "ResNet2d": "resnet",
     "ResNet3d": "resnet",
-    "Reader": "reader",
+    "Reader": "unet",
 }
-FUNCTIONS = {"from_pretrained": "weights", "from_finetuned": "weights", "transfer": "warm_start"}
+FUNCTIONS = {"from_pretrained": "weights", "from_finetuned": "weights", "transfer": "weights"}
 
 __all__ = ["MODELS", *MODELS, *FUNCTIONS]
 

@@ -8,9 +8,9 @@ from dataclasses import asdict
 
 import numpy as np
 
-from cinema.metrics import coefficient_of_variation_percent
 from cinema.phantom import outcomes, people
 from cinema.phantom.roles import RESCAN_SD
+from cinema.stats.metrics import coefficient_of_variation_percent
 
 
 def oracle_scores(person, heart):

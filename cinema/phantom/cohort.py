@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cinema.data.study import SUFFIX, Study, save_study
 from cinema.phantom import ceilings, diseases, image, outcomes, people, shape
 from cinema.phantom.roles import ROLES, acquisition, rescanned
-from cinema.study import SUFFIX, Study, save_study
 from cinema.terms import SMALL_GRID
 
 MANIFEST, TRUTH = "manifest.json", "truth.json"

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from cinema.data.study import View
 from cinema.phantom.body import CODE, LABEL_OF, TISSUES, noise
 from cinema.phantom.shape import annulus_mm, surfaces
 from cinema.phantom.tissue import points, pose, tissue_at
-from cinema.study import View
 from cinema.terms import LAX_VIEWS, SMALL_GRID, VIEWS, check_view
 
 # Angle of each long-axis plane about the LV axis (0 = mid septum, 90 = anterior wall).

@@ -21,7 +21,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from cinema.phantom.heart import Heart, Infarct  # noqa: F401 - a shape is made from these; import them from either
 from cinema.terms import MYOCARDIUM_DENSITY_G_PER_ML
 
 LEVELS = np.linspace(-0.5, 1.3, 181, dtype=np.float32)  # zeta

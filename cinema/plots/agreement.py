@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from cinema import stats
 from cinema.plots.style import GREY, SERIES
+from cinema.stats import estimates
 
 
 def bland_altman(ax, truth, measured, quantity="LVEF", unit="points"):
@@ -12,7 +12,7 @@ def bland_altman(ax, truth, measured, quantity="LVEF", unit="points"):
     Over truth rather than over the mean of both: a reference without error of its own belongs on the axis.
     """
     truth, measured = np.asarray(truth, float), np.asarray(measured, float)
-    result = stats.bland_altman(measured, truth)
+    result = estimates.bland_altman(measured, truth)
     for estimate, line in zip(result, ("-", "--", "--"), strict=True):
         ax.axhspan(estimate.lower, estimate.upper, color=GREY, alpha=0.15, lw=0)
         ax.axhline(estimate.value, color=GREY, ls=line, lw=1)
@@ -87,3 +87,14 @@ def trade_off(ax, points, path, xlabel, ylabel):
 
 def _corner(ax, words):
     ax.set_title(words, fontsize=7, loc="left")
+
+
+def bland_altman_with_reference(ax, true, found):
+    """plots.agreement.bland_altman with the reference on the axis, or the reason why there is none."""
+    if len(true) < estimates.FEW:
+        ax.text(0.5, 0.5, f"n = {len(true)},\ntoo small for limits", ha="center", va="center", transform=ax.transAxes)
+        ax.set_axis_off()
+        return
+    bland_altman(ax, true, found)
+    ax.set(xlabel="Reference LVEF (%)", ylabel="Measured − reference")
+    ax.set_title("points; bias, 95 % limits, CI", fontsize=6, loc="left")

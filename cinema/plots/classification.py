@@ -3,8 +3,8 @@
 import numpy as np
 from sklearn.metrics import confusion_matrix, roc_curve
 
-from cinema import diagnosis
 from cinema.plots.style import GREY, SERIES
+from cinema.stats import classification
 
 LINES = (*SERIES, (GREY, (0, (6, 1, 1, 1, 1, 1)), "v"), ("#999933", (0, (2, 2)), "P"))  # for more than four
 
@@ -18,7 +18,7 @@ def roc(ax, true, scores):
     ax.plot([0, 1], [0, 1], color=GREY, lw=0.6)
     for (name, score), (colour, line, _) in zip(scores.items(), LINES, strict=False):
         false_rate, true_rate, _ = roc_curve(true, score, drop_intermediate=False)
-        area = diagnosis.auc(true, score)
+        area = classification.auc(true, score)
         words = f"{name}: {area.value:.2f} ({area.lower:.2f}–{area.upper:.2f})"
         ax.plot(false_rate, true_rate, color=colour, ls=line, label=words)
     ax.set(xlabel="1 − specificity", ylabel="Sensitivity", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")

@@ -44,15 +44,16 @@ from IPython.display import HTML, Code, Markdown
 warnings.filterwarnings("ignore", message="IProgress not found")  # a library's wish for a widget we do not use
 
 # %%
-from cinema import evaluate, results, stats, train
-from cinema.loaders import StudyFrames
+from cinema import results
+from cinema.data.loaders import StudyFrames
+from cinema.data.study import save_study
 from cinema.models import UNet
 from cinema.models.patches import random_mask
 from cinema.phantom import cohort
-from cinema.plots import curves, distributions, images, masking, style
-from cinema.study import save_study
-from cinema.tasks import segmentation
-from cinema.terms import LAX_VIEWS, SMALL_GRID, STRUCTURES, VIEW_NAMES, VIEWS
+from cinema.plots import curves, distributions, images, style
+from cinema.stats import estimates
+from cinema.terms import LAX_VIEWS, SMALL_GRID, STRUCTURES, VIEWS, VIEW_NAMES
+from cinema.training import evaluate, loop, segmentation
 
 # %% [markdown]
 # The record below keeps every number that the text quotes; at the end it is printed, and a test compares it with
@@ -97,7 +98,7 @@ for column, view in zip(axes.T, VIEWS):
         images.labelled(ax, heart.views[view], frame, title=VIEW_NAMES[view] if ax is column[0] else "")
         if view in LAX_VIEWS:
             images.landmarks(ax, heart.views[view].landmarks[frame])
-masking.name_rows(axes[:, 0], ("ED", "ES"))
+images.name_rows(axes[:, 0], ("ED", "ES"))
 images.structure_legend(fig)
 save(fig, "00_four_views")
 
@@ -158,9 +159,9 @@ for view in VIEWS:
 fig, axes = style.figure(columns=2, height=5.2, rows=3, cols=4)
 for column, view in zip(axes.T, VIEWS):
     picture = heart.views[view].image[:, :, middle if view == "sax" else 0, heart.ed_frame]
-    masking.game(column, picture / np.percentile(picture, 99), hidden[view])
+    images.game(column, picture / np.percentile(picture, 99), hidden[view])
     column[0].set_title(VIEW_NAMES[view])
-masking.name_rows(axes[:, 0], ("image", "given", "to be painted"))
+images.name_rows(axes[:, 0], ("image", "given", "to be painted"))
 save(fig, "00_masking")
 
 # %%
@@ -196,9 +197,9 @@ pd.Series([somebody.attributes["disease"] for somebody in people]).value_counts(
 # %%
 torch.manual_seed(seed)
 model = UNet(3, 1, 4, chans=(8, 16, 32), patch_size=(2, 2, 1), scale_factor=(2, 2, 1), n_blocks=1)
-config = train.TrainConfig(learning_rate=3e-3, batch_size=2, seed=seed)
-config = train.in_steps(config, len(train_set), n_steps, warmup_steps=n_steps // 12)
-history = train.fit(model, segmentation.TASK, train_set, None, config, f"{folder.name}/run")
+config = loop.TrainConfig(learning_rate=3e-3, batch_size=2, seed=seed)
+config = loop.in_steps(config, len(train_set), n_steps, warmup_steps=n_steps // 12)
+history = loop.fit(model, segmentation.TASK, train_set, None, config, f"{folder.name}/run")
 scores = evaluate.table(model, test_set, segmentation.TASK)
 
 # %% [markdown]
@@ -208,7 +209,7 @@ scores = evaluate.table(model, test_set, segmentation.TASK)
 # %%
 per_person = scores.groupby(["study", "structure"], as_index=False)["dice"].mean().assign(model="UNet")
 rng = np.random.default_rng(seed)
-dice = {(structure, "UNet"): stats.bca(per_person.loc[per_person.structure == structure, "dice"], np.mean, rng)
+dice = {(structure, "UNet"): estimates.bca(per_person.loc[per_person.structure == structure, "dice"], np.mean, rng)
         for structure in STRUCTURES}
 for (structure, _), estimate in dice.items():
     results.record(f"00_dice_{structure.lower()}", *estimate)
@@ -222,7 +223,7 @@ save(fig, "00_training")
 
 # %%
 efs = evaluate.ef_table(scores).set_index("study")
-error = stats.bca(efs.ef_error_percent, np.mean, rng)
+error = estimates.bca(efs.ef_error_percent, np.mean, rng)
 results.record("00_ef_mae", *error, unit="EF points")
 Markdown("*Reading.* Mean Dice on unseen people is " + "; ".join(
     f"{structure} {estimate.text()}" for (structure, _), estimate in dice.items()) +
@@ -239,7 +240,7 @@ found = evaluate.segment_volume(model, view.image, "sax", SMALL_GRID["sax"][0])
 fig, axes = style.figure(columns=2, height=2.0, rows=2, cols=view.image.shape[2])
 images.stack(axes[0], view, case.es_frame, found[..., case.es_frame])
 images.stack(axes[1], view, case.es_frame, view.label_at(case.es_frame))
-masking.name_rows(axes[:, 0], ("network", "truth"))
+images.name_rows(axes[:, 0], ("network", "truth"))
 images.structure_legend(fig)
 save(fig, "00_prediction")
 

@@ -39,15 +39,18 @@ import pandas as pd
 from IPython.display import Code, Markdown
 
 # %%
-from cinema import realism, results, segment, stats
-from cinema.datasets import dicom_export, read_input, views
-from cinema.datasets.dicom import read_dicom
-from cinema.metrics import ejection_fraction_percent, volume_ml
-from cinema.phantom import cohort, shape
+from cinema import results
+from cinema.data import views
+from cinema.data.dicom import read_dicom
+from cinema.data.inputs import read_input
+from cinema.inference import segment
+from cinema.phantom import cohort, dicom_export, realism, shape
 from cinema.phantom.image import place
 from cinema.phantom.roles import ROLES
-from cinema.plots import agreement, distributions, images, masking, style
-from cinema.terms import LABELS, LAX_VIEWS, SMALL_GRID, VIEW_NAMES, VIEWS
+from cinema.plots import agreement, distributions, images, style
+from cinema.stats import estimates
+from cinema.stats.metrics import ejection_fraction_percent, volume_ml
+from cinema.terms import LABELS, LAX_VIEWS, SMALL_GRID, VIEWS, VIEW_NAMES
 
 # %%
 results.begin("01_data", out)
@@ -77,7 +80,7 @@ sax = study.views["sax"]
 fig, axes = style.figure(columns=2, height=2.0, rows=2, cols=sax.image.shape[2])
 images.stack(axes[0], sax, study.ed_frame, sax.label_at(study.ed_frame))
 images.stack(axes[1], sax, study.es_frame, sax.label_at(study.es_frame))
-masking.name_rows(axes[:, 0], ("ED", "ES"))
+images.name_rows(axes[:, 0], ("ED", "ES"))
 images.structure_legend(fig)
 save(fig, "01_study_anatomy")
 
@@ -164,7 +167,7 @@ def recognised(person):
 right, doubtful = np.array([recognised(cohort.person("training", index, seed)) for index in range(n_geometry)]).T
 
 # %%
-share, silent = stats.proportion(right.sum(), n_geometry), int((~right & ~doubtful).sum())
+share, silent = estimates.proportion(right.sum(), n_geometry), int((~right & ~doubtful).sum())
 results.record("01_views_recognised", *share)
 results.record("01_views_wrong_without_a_note", silent, n=n_geometry)
 Markdown(f"*Reading.* All three planes are named rightly in {share.text()} of people. Of the {int((~right).sum())} "
@@ -263,7 +266,7 @@ save(fig, "01_reference_ranges")
 shift = {}
 for (name, sex), row in reference.iterrows():
     values = people.loc[people.sex == sex, name].to_numpy()
-    shift[name, sex] = stats.bca((values - row["mean"]) / row["sd"], np.mean, rng)
+    shift[name, sex] = estimates.bca((values - row["mean"]) / row["sd"], np.mean, rng)
     results.record(f"01_shift_{name}_{sex}", *shift[name, sex], unit="SD")
 worst = max(shift, key=lambda key: abs(shift[key].value))
 
@@ -300,7 +303,7 @@ patients = [cohort.person("acdc", index, seed) for index in range(n_floor)]
 true_ef = np.array([ejection_fraction_percent(p.heart.lv_edv_ml, p.heart.lv_esv_ml) for p in patients])
 measured = pd.DataFrame({name: [mask_ef(p, *stack) for p in patients] for name, stack in stacks.items()})
 errors = measured.sub(true_ef, axis=0).abs().rename_axis(columns="stack", index="study")
-floor = {(name, "perfect masks"): stats.bca(errors[name], np.mean, rng) for name in stacks}
+floor = {(name, "perfect masks"): estimates.bca(errors[name], np.mean, rng) for name in stacks}
 
 # %%
 fig, (left, right) = style.figure(columns=2, height=2.7, cols=2, width_ratios=(1.1, 1))
@@ -312,7 +315,7 @@ right.set_ylim(0, None)
 save(fig, "01_ef_floor")
 
 # %%
-gain = stats.paired_difference(errors["8 × 12 mm"], errors["13 × 12 mm"], rng)
+gain = estimates.paired_difference(errors["8 × 12 mm"], errors["13 × 12 mm"], rng)
 for (name, _), estimate in floor.items():
     key = "01_ef_floor_" + name.replace(" × ", "x").replace(" ", "_")
     results.record(key, *estimate, unit="EF points", claim="C4")
@@ -369,7 +372,7 @@ if real_folder.exists():
     beside["virtual"] = cohort.study(cohort.person("population", 1, seed), grid=grid).views
     shown = [name for name in VIEWS if name in beside["real"]]
     fig, axes = style.figure(columns=2, height=3.7, rows=2, cols=len(shown), squeeze=False)
-    masking.name_rows(axes[:, 0], beside)
+    images.name_rows(axes[:, 0], beside)
     for held, row in zip(beside.values(), axes):
         for name, ax in zip(shown, row):
             view, ed = held[name], held[name].label_frames[0]

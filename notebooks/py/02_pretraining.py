@@ -51,19 +51,23 @@ from IPython.display import Code, Markdown, display
 from joblib import Parallel, delayed
 
 # %%
-from cinema import contrast, presets, probes, recipe, results, stats, train
-from cinema.loaders import StudyFrames
+from cinema import results
+from cinema.analysis.features import predicted_class, predicted_number, study_features
+from cinema.analysis.patients import unlabelled, work_folder
+from cinema.data.loaders import StudyFrames
+from cinema.data.study import study_paths, study_table
+from cinema.files import WEIGHTS
 from cinema.models import CineMA, weights
 from cinema.models.patches import patchify, select
-from cinema.patients import unlabelled, work_folder
+from cinema.models.small import SHIPPED, n_parameters, published_cinema, shipped_cinema, small_cinema
+from cinema.models.standard import Standardised, restored, save_standard, standard_of, standardised
 from cinema.phantom import cohort
-from cinema.plots import comparisons, images, masking, style
-from cinema.plots import pretraining as pictures
-from cinema.reader import FOLDER
-from cinema.study import study_paths, study_table
-from cinema.tasks import pretraining
-from cinema.tasks.task import evaluated
-from cinema.terms import SMALL_GRID, VIEW_NAMES, VIEWS
+from cinema.plots import forest, images, style
+from cinema.stats import estimates as estimates_module
+from cinema.stats.estimates import FEW, bca, difference, means, paired_difference, record_key
+from cinema.terms import SMALL_GRID, VIEWS, VIEW_NAMES
+from cinema.training import loop, pretraining, recipe
+from cinema.training.task import evaluated
 
 # %%
 if profile == "paper" and data == "virtual":
@@ -72,7 +76,7 @@ if profile == "paper" and data == "virtual":
 results.begin("02_pretraining", out, data)
 save, rng = partial(style.save, out=out, seed=seed), np.random.default_rng(seed)
 work = work_folder(data_root, profile, data)
-least = None if data == "virtual" else stats.FEW  # real people: no interval below
+least = None if data == "virtual" else FEW  # real people: no interval below
 n_jobs = torch.get_num_threads()  # the cores this notebook was given: one training on each
 
 # %% [markdown]
@@ -87,14 +91,14 @@ if data != "virtual":
     paths = unlabelled(data, data_root, work, n_people, n_held, n_jobs)
     n_people, n_held = map(len, paths)
 with torch.device("meta"):
-    published, small = presets.published_cinema(), presets.small_cinema()
-paper, ours = recipe.PAPER["pretraining"], presets.PRETRAINING
+    published, small = published_cinema(), small_cinema()
+paper, ours = recipe.PAPER["pretraining"], pretraining.PRETRAINING
 claim = pd.read_csv("../data/paper_results.csv").query("claim == 'C1'").set_index("quantity")["value"]
 
 # %%
 def plan(model, studies, frames_seen, config):
     tokens = sum(down.pos_embed.shape[1] for down in model.enc_down_dict.values())
-    return {"studies": studies, "frames seen": frames_seen, "million parameters": presets.n_parameters(model) / 1e6,
+    return {"studies": studies, "frames seen": frames_seen, "million parameters": n_parameters(model) / 1e6,
             "tokens a heart": tokens, "batch": config.batch_size, "peak learning rate": config.learning_rate}
 
 
@@ -137,9 +141,9 @@ Markdown(f"{n_people} studies to learn from, {n_held} held out.")
 # input and in the target alike. An error of 1 is then that of guessing the mean image, whatever the view.
 
 # %%
-standard = presets.standard_of(volunteers)
-train_set, held_set = (presets.Standardised(data_set, standard) for data_set in (volunteers, held_out))
-Code(inspect.getsource(presets.standardised), language="python")
+standard = standard_of(volunteers)
+train_set, held_set = (Standardised(data_set, standard) for data_set in (volunteers, held_out))
+Code(inspect.getsource(standardised), language="python")
 
 # %%
 def picture(voxels, view):
@@ -154,7 +158,7 @@ for column, view in zip(axes.T, VIEWS):
     column[0].set_title(VIEW_NAMES[view])
     images.show(column[0], picture(standard.mean[view][None], view), limits=(0, 0.8))
     images.show(column[1], picture(example[view], view), limits=(-3, 3))
-masking.name_rows(axes[:, 0], ("mean image", "one heart, standardised"))
+images.name_rows(axes[:, 0], ("mean image", "one heart, standardised"))
 save(fig, "02_mean_image")
 
 # %% [markdown]
@@ -170,22 +174,22 @@ save(fig, "02_mean_image")
 
 # %%
 torch.manual_seed(seed)
-model = presets.small_cinema()
+model = small_cinema()
 masks = {ratio: model.random_masks(example, ratio, torch.Generator().manual_seed(seed)) for ratio in (0.5, 0.75, 0.9)}
 counts = pd.DataFrame({VIEW_NAMES[view]: {"voxels": image.numel(), "tokens": masks[0.75][view].numel(), **{
     f"visible at {ratio}": int((~masks[ratio][view]).sum()) for ratio in masks}} for view, image in example.items()})
 counts.assign(all=counts.sum(axis=1))
 
 # %%
-grey = presets.restored(example, standard)
+grey = restored(example, standard)
 fig, axes = style.figure(columns=2, height=5.2, rows=3, cols=4)
 for row, chosen in zip(axes, masks.values()):
     hidden = pretraining.hidden_voxels(model, chosen)
     for ax, view in zip(row, VIEWS):
-        masking.given(ax, picture(grey[view], view), picture(hidden[view], view))
+        images.given(ax, picture(grey[view], view), picture(hidden[view], view))
 for ax, view in zip(axes[0], VIEWS):
     ax.set_title(VIEW_NAMES[view])
-masking.name_rows(axes[:, 0], [f"{ratio:.0%} hidden" for ratio in masks])
+images.name_rows(axes[:, 0], [f"{ratio:.0%} hidden" for ratio in masks])
 save(fig, "02_masking")
 
 # %% [markdown]
@@ -239,21 +243,21 @@ pd.DataFrame({"cls": {"encoded, visible": tuple(latent["cls"].shape)}, **rows}).
 # %%
 folder = tempfile.TemporaryDirectory()
 config = replace(ours, seed=seed)
-config = train.in_steps(config, len(train_set), steps, warmup_steps=min(presets.WARMUP_STEPS, steps // 3))
+config = loop.in_steps(config, len(train_set), steps, warmup_steps=min(pretraining.WARMUP_STEPS, steps // 3))
 
 
 def pretrain(ratio):
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    model, task = presets.small_cinema(), pretraining.task(ratio)
-    history = train.fit(model, task, train_set, held_set, config, f"{folder.name}/{ratio}")
+    model, task = small_cinema(), pretraining.task(ratio)
+    history = loop.fit(model, task, train_set, held_set, config, f"{folder.name}/{ratio}")
     return history.assign(samples=(history["epoch"] * len(train_set)).clip(upper=steps * config.batch_size))
 
 
 # %%
 ratios = (0.5, 0.75, 0.9)
 histories = dict(zip(ratios, Parallel(n_jobs)(delayed(pretrain)(ratio) for ratio in ratios)))
-trained = {ratio: weights.load(presets.small_cinema(), f"{folder.name}/{ratio}/last.safetensors") for ratio in ratios}
+trained = {ratio: weights.load(small_cinema(), f"{folder.name}/{ratio}/last.safetensors") for ratio in ratios}
 histories[0.75].filter(regex="samples|^loss|val").round(3)
 
 # %% [markdown]
@@ -264,7 +268,7 @@ histories[0.75].filter(regex="samples|^loss|val").round(3)
 held = [item["image"] for item in (held_set[index] for index in range(len(held_set)))]
 mean_error = np.array([[float(images_of[view].square().mean()) for view in VIEWS] for images_of in held])
 fig, ax = style.figure(height=2.6)
-pictures.learning(ax, {f"{ratio:.0%} hidden": histories[ratio] for ratio in ratios},
+forest.learning(ax, {f"{ratio:.0%} hidden": histories[ratio] for ratio in ratios},
                   ("mean image", mean_error.mean()))
 save(fig, "02_loss_curves")
 
@@ -276,8 +280,8 @@ save(fig, "02_loss_curves")
 model, task = trained[0.75], pretraining.task(0.75)
 errors = evaluated(model, held_set, task, seed=seed).pivot(index="study", columns="view", values="mse")
 relative = errors[list(VIEWS)] / mean_error
-share = {view: stats.bca(relative[view], np.mean, rng, least=least) for view in VIEWS}
-share["all"] = stats.bca(relative.mean(axis=1), np.mean, rng, least=least)
+share = {view: bca(relative[view], np.mean, rng, least=least) for view in VIEWS}
+share["all"] = bca(relative.mean(axis=1), np.mean, rng, least=least)
 for view, estimate in share.items():
     results.record(f"02_error_{view}", *estimate, unit="of the mean image's error", claim="C1")
 
@@ -295,7 +299,7 @@ assert histories[0.75]["loss"].iloc[-1] < histories[0.75]["loss"].iloc[0]
 about = {"virtual": data == "virtual", "profile": profile, "seed": seed, "frames": steps * config.batch_size,
          "mask_ratio": 0.75, "error_of_mean_image": share["all"].value, "standard": "02_standard.safetensors"}
 weights.save(model, work / "02_pretrained.safetensors", about)
-presets.save_standard(standard, work / about["standard"]).name
+save_standard(standard, work / about["standard"]).name
 
 # %% [markdown]
 # ## Reconstructions
@@ -308,17 +312,17 @@ example = {view: image[None] for view, image in held_set[1]["image"].items()}
 with torch.inference_mode():
     _, painted, hiding, _ = model(example, 0.75, generator=torch.Generator().manual_seed(seed))
 hidden = pretraining.hidden_voxels(model, hiding)
-filled = presets.restored(pretraining.filled_in(model, example, painted, hiding), standard)
-grey = presets.restored(example, standard)
+filled = restored(pretraining.filled_in(model, example, painted, hiding), standard)
+grey = restored(example, standard)
 
 # %%
 fig, axes = style.figure(columns=2, height=6.8, rows=4, cols=4)
 for column, view in zip(axes.T, VIEWS):
     column[0].set_title(VIEW_NAMES[view])
     image, absent = picture(grey[view], view), picture(hidden[view], view)
-    masking.reconstruction(column[:3], image, absent, picture(filled[view], view))
+    images.reconstruction(column[:3], image, absent, picture(filled[view], view))
     images.show(column[3], np.where(absent, picture(standard.mean[view][None], view), image))
-masking.name_rows(axes[:, 0], ("image", "given", "painted", "mean image"))
+images.name_rows(axes[:, 0], ("image", "given", "painted", "mean image"))
 save(fig, "02_reconstructions")
 
 # %% [markdown]
@@ -348,7 +352,7 @@ def painting_error(context, target):
 
 # %%
 strangers = {view: image.roll(1, dims=0) for view, image in batch.items()}
-cost = {view: stats.paired_difference(painting_error(strangers, view), painting_error(batch, view), rng, least=least)
+cost = {view: paired_difference(painting_error(strangers, view), painting_error(batch, view), rng, least=least)
         for view in VIEWS}
 for view, estimate in cost.items():
     results.record(f"02_stranger_{view}", *estimate, unit="squared deviations", claim="C1")
@@ -371,12 +375,12 @@ Markdown("*Reading.* Views of a stranger raise the error by " + "; ".join(
 # keep much of an image, and a probe can read it. A probe that beats guessing proves nothing unless it beats that.
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
-Code(inspect.getsource(probes.study_features), language="python")
+Code(inspect.getsource(study_features), language="python")
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
 cohort.write("acdc", n_patients, seed, folders["patients"], jobs=n_jobs)
 truth = study_table(folders["patients"])
-patients = presets.Standardised(StudyFrames(truth["path"], ("sax",), "ed_es", SMALL_GRID), standard)
+patients = Standardised(StudyFrames(truth["path"], ("sax",), "ed_es", SMALL_GRID), standard)
 quantities = {"EF": ("true_lv_ef_percent", "EF points"), "EDV": ("true_lv_edv_ml", "ml"),
               "mass": ("true_lv_mass_g", "g")}
 truth.groupby("disease")[[column for column, _ in quantities.values()]].mean().round(0)
@@ -386,11 +390,11 @@ def knowledge_of(name, ratio, draw, patients=patients):
     """Errors of the probes per patient: EF, EDV, mass (absolute) and disease (1 where the class is right)."""
     torch.set_num_threads(1)
     torch.manual_seed(seed + 1000 + draw)
-    encoder = trained[ratio] if ratio else presets.small_cinema()
-    features = probes.study_features(encoder, patients)
-    columns = {key: np.abs(probes.predicted_number(features, truth[column], seed) - truth[column])
+    encoder = trained[ratio] if ratio else small_cinema()
+    features = study_features(encoder, patients)
+    columns = {key: np.abs(predicted_number(features, truth[column], seed) - truth[column])
                for key, (column, _) in quantities.items()}
-    right = probes.predicted_class(features, truth["disease"], seed) == truth["disease"]
+    right = predicted_class(features, truth["disease"], seed) == truth["disease"]
     return pd.DataFrame({"encoder": name, "study": truth["id"], **columns, "disease": right.astype(float)})
 
 
@@ -407,7 +411,7 @@ names = list(dict.fromkeys(name for name, *_ in encoders))
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
 guess = {key: float(np.abs(truth[column] - truth[column].mean()).mean()) for key, (column, _) in quantities.items()}
 guess["disease"] = float(truth["disease"].value_counts(normalize=True).max())
-known = {key: {name: stats.bca(per_patient.loc[name, key], np.mean, rng) for name in names} for key in guess}
+known = {key: {name: bca(per_patient.loc[name, key], np.mean, rng) for name in names} for key in guess}
 for key, estimates in known.items():
     results.record(f"02_{key.lower()}_guess", guess[key], n=n_patients)
     for name, estimate in estimates.items():
@@ -418,7 +422,7 @@ fig, axes = style.figure(columns=2, height=3.4, rows=2, cols=2, sharey=True)
 labels = {key: f"{key}: mean |error| ({unit})" for key, (_, unit) in quantities.items()}
 for ax, key in zip(axes.flat, known):
     label = labels.get(key, "disease: share of patients put in the right class of 5")
-    pictures.knowledge(ax, known[key], label, guess[key])
+    forest.knowledge(ax, known[key], label, guess[key])
 axes[0, 0].set_title(f"n = {n_patients} patients; bars: 95 % CI; dotted: guessing", fontsize=7, loc="left")
 save(fig, "02_probes")
 
@@ -438,14 +442,14 @@ def scaled(name, key):
     return (1 - values) / (1 - guess[key]) if key == "disease" else values / guess[key]
 
 
-gains = {f"{key}, {name}": [stats.paired_difference(scaled(name, key), scaled("random weights", key), rng, level=level)
+gains = {f"{key}, {name}": [paired_difference(scaled(name, key), scaled("random weights", key), rng, level=level)
                             for level in (0.95, 1 - 0.05 / 12)] for key in known for name in names[1:]}
 for key in known:
     results.record(f"02_{key.lower()}_gain", *gains[f"{key}, 75% hidden"][0], unit="of guessing's error", claim="C1")
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
 fig, ax = style.figure(columns=2, height=3.2)
-comparisons.differences(ax, gains, "Error with pretrained minus error with random weights, "
+forest.differences(ax, gains, "Error with pretrained minus error with random weights, "
                         "as a share of guessing's error")
 save(fig, "02_pretraining_gain")
 
@@ -475,12 +479,12 @@ Markdown("*Reading.* Against random weights, pretraining with three quarters hid
 # *Is the beginning of the curve the reason?* The project ships a CineMA of the size of this page that was trained for
 # longer: `python3 -m cinema train cinema_small` renders virtual people once and dresses them anew at every visit, with
 # other tissue signals, pose, shading and noise. The weights lie in `data/weights` with the mean image and the deviation
-# they need; `cinema.presets.shipped_cinema()` gives both. Three questions are asked of it: does it paint better, do its
+# they need; `cinema.models.small.shipped_cinema()` gives both. Three questions are asked of it: does it paint better, do its
 # frozen features know more, and is it a better start for training on few labels?
 
 # %%
 recorded = Path("../data/experiments")
-ready = (recorded / "fine_tuning.csv").exists() and (FOLDER / presets.SHIPPED).exists()
+ready = (recorded / "fine_tuning.csv").exists() and (WEIGHTS / SHIPPED).exists()
 Markdown("" if ready else "The shipped encoder or the table of its fine-tuning is not there: this section is left out.")
 
 # %% [markdown]
@@ -490,12 +494,12 @@ Markdown("" if ready else "The shipped encoder or the table of its fine-tuning i
 
 # %%
 if ready:
-    shipped, its_standard = presets.shipped_cinema()
-    made = weights.metadata_of(FOLDER / presets.SHIPPED)
-    painted = evaluated(shipped, presets.Standardised(held_out, its_standard), pretraining.task(0.75), seed=seed)
+    shipped, its_standard = shipped_cinema()
+    made = weights.metadata_of(WEIGHTS / SHIPPED)
+    painted = evaluated(shipped, Standardised(held_out, its_standard), pretraining.task(0.75), seed=seed)
     unit = [float(its_standard.deviation[view] / standard.deviation[view]) ** 2 for view in VIEWS]
     painted = painted.pivot(index="study", columns="view", values="mse")[list(VIEWS)] * unit / mean_error
-    left = stats.bca(painted.mean(axis=1), np.mean, rng, least=least)
+    left = bca(painted.mean(axis=1), np.mean, rng, least=least)
     results.record("02_error_shipped", *left, unit="of the mean image's error", claim="C1")
     hours = made["seconds"] / 3600
     display(Markdown(f"*Reading.* After {made['samples']:,} samples of {made['people']:,} people ({hours:.1f} hours) "
@@ -508,20 +512,20 @@ if ready:
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
 if ready:
     trained["shipped"], names = shipped, ("random weights", "75% hidden", "shipped")
-    its_patients = presets.Standardised(patients.dataset, its_standard)
+    its_patients = Standardised(patients.dataset, its_standard)
     its_scores = knowledge_of("shipped", "shipped", 0, its_patients)
     per_patient = pd.concat([per_patient, its_scores.groupby(["encoder", "study"]).mean()])
-    known = {key: {name: stats.bca(per_patient.loc[name, key], np.mean, rng) for name in names} for key in guess}
+    known = {key: {name: bca(per_patient.loc[name, key], np.mean, rng) for name in names} for key in guess}
     fig, axes = style.figure(columns=2, height=3.0, rows=2, cols=2, sharey=True)
     for ax, key in zip(axes.flat, known):
-        pictures.knowledge(ax, known[key], labels.get(key, "disease: share put in the right class of 5"), guess[key])
+        forest.knowledge(ax, known[key], labels.get(key, "disease: share put in the right class of 5"), guess[key])
         results.record(f"02_{key.lower()}_shipped", *known[key]["shipped"], claim="C1")
     axes[0, 0].set_title(f"n = {n_patients} patients; bars: 95 % CI; dotted: guessing", fontsize=7, loc="left")
     save(fig, "02_shipped_probes")
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
 if ready:
-    better = {(key, name): stats.paired_difference(scaled("shipped", key), scaled(name, key), rng)
+    better = {(key, name): paired_difference(scaled("shipped", key), scaled(name, key), rng)
               for key in known for name in names[:2]}
     for key in known:
         results.record(f"02_{key.lower()}_shipped_gain", *better[key, names[0]], unit="of guessing's error", claim="C1")
@@ -561,12 +565,12 @@ if ready:
     fig, axes = style.figure(columns=2, height=4.6, rows=2, cols=2, sharex=True, sharey="row")
     for ax, (value, where) in zip(axes.flat, product(("dice", "ef"), blind.index)):
         rows = dict(iter(tuned[tuned["cohort"] == where].groupby("arm", sort=False)))
-        points = {arm: contrast.means(contrast.per_patient(part, [value], by=("labels",)), value, "labels", rng)
+        points = {arm: means(estimates_module.per_patient(part, [value], by=("labels",)), value, "labels", rng)
                   for arm, part in rows.items()}
         single = {arm: list(part.groupby(["labels", "seed"])[value].mean().droplevel("seed").items())
                   for arm, part in rows.items()}
         words = {"dice": "Dice", "ef": "EF error (points)"}[value]
-        comparisons.trends(ax, points, f"Labelled patients ({where})", words, single)
+        forest.trends(ax, points, f"Labelled patients ({where})", words, single)
         ax.axhline(blind.loc[where, value], color=style.GREY, ls=":", lw=0.8)
     handles = axes[0, 0].get_legend_handles_labels()
     fig.legend(*handles, loc="outside upper left", ncols=4, title="dotted: no image; open: one seed", title_fontsize=7)
@@ -580,23 +584,23 @@ if ready:
 if ready:
     couples = (("pretrained", "scratch"), ("frozen pretrained", "frozen random"))
     versus = [(*couple, n) for couple in couples for n in sorted(tuned["labels"].unique())]
-    mean = contrast.per_patient(tuned.assign(ef=-tuned["ef"]), ["dice", "ef"], by=("arm", "labels"))
+    mean = estimates_module.per_patient(tuned.assign(ef=-tuned["ef"]), ["dice", "ef"], by=("arm", "labels"))
     levels = (0.95, 1 - 0.05 / len(versus))
-    gained = {(value, *row): [contrast.difference(mean[mean["labels"] == row[2]], *row[:2], rng, value, level=level)
+    gained = {(value, *row): [difference(mean[mean["labels"] == row[2]], *row[:2], rng, value, level=level)
                               for level in levels] for value in ("dice", "ef") for row in versus}
     fig, axes = style.figure(columns=2, height=2.6, cols=2, sharey=True)
     for ax, value, words in zip(axes, ("dice", "ef"), ("Gain of Dice", "EF error saved (points)")):
         rows = {f"{a} − {b}, {n} labels".replace("− frozen ", "− "): gained[value, a, b, n] for a, b, n in versus}
-        comparisons.differences(ax, rows, words)
+        forest.differences(ax, rows, words)
     axes[1].set_title("", loc="left")
     save(fig, "02_fine_tuning_gain")
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
 if ready:
     for (value, a, b, n), (estimate, _) in gained.items():
-        results.record(f"02_gain_{value}_{contrast.key(a)}_{n}_labels", *estimate, claim="C8")
+        results.record(f"02_gain_{value}_{record_key(a)}_{n}_labels", *estimate, claim="C8")
     display(Markdown("*Reading.* " + " ".join(f"**{words}.** " + "; ".join(
-        f"{a} against {b}, {n} labels: {contrast.verdict(gained[value, a, b, n][1])} "
+        f"{a} against {b}, {n} labels: {estimates_module.verdict(gained[value, a, b, n][1])} "
         f"({gained[value, a, b, n][0].text(3 if value == 'dice' else 1)})" for a, b, n in versus) + "."
         for value, words in (("dice", "Masks, Dice"), ("ef", "EF, points of error saved"))) + " The words go by the "
         "intervals corrected for the rows of a panel. \"Not shown to differ\" means just that: at this size and with "

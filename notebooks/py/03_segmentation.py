@@ -53,16 +53,33 @@ from IPython.display import Code, Markdown, display
 from joblib import Parallel, delayed
 
 # %%
-from cinema import compare, contrast, patients, presets, results, stats
-from cinema.compare import Arm, Run
-from cinema.experiments import fine_tuning, labels
-from cinema.loaders import batches
+from cinema import results
+from cinema.analysis import patients
+from cinema.data.loaders import batches
+from cinema.data.study import save_study, study_table
+from cinema.files import WEIGHTS
+from cinema.models import small
+from cinema.models.standard import save_standard, standard_of
 from cinema.phantom import cohort
 from cinema.phantom.roles import ROLES
-from cinema.plots import comparisons, curves, distributions, images, masking, style
-from cinema.reader import FOLDER
-from cinema.study import save_study, study_table
+from cinema.plots import curves, distributions, forest, images, style
+from cinema.stats import estimates as estimates_module
+from cinema.stats.estimates import FEW, best_rates, late_gain, paired_difference, per_patient, record_key, verdict
 from cinema.terms import SMALL_GRID
+from cinema.training.arms import (
+    Arm,
+    Atlas,
+    DICE,
+    Run,
+    contenders,
+    model_of,
+    multiply_accumulates,
+    searched,
+    step_seconds,
+    train,
+    train_all,
+)
+from experiments import labels
 
 # %%
 if profile == "paper" and data == "virtual":
@@ -74,8 +91,8 @@ results.begin("03_segmentation", out, data)
 save, rng = partial(style.save, out=out, seed=seed), np.random.default_rng(seed)
 work = patients.work_folder(data_root, profile, data) / f"03_seed{seed}"
 shutil.rmtree(work, ignore_errors=True)
-least = None if data == "virtual" else stats.FEW  # real patients: no interval below
-mean_by, difference = partial(contrast.means, rng=rng, least=least), partial(contrast.difference, rng=rng, least=least)
+least = None if data == "virtual" else FEW  # real patients: no interval below
+mean_by, difference = partial(estimates_module.means, rng=rng, least=least), partial(estimates_module.difference, rng=rng, least=least)
 
 # %% [markdown]
 # ## Patients and scanners
@@ -103,7 +120,7 @@ if data == "virtual":
     people = pd.concat([study_table(work / role).assign(role=role) for role in roles], ignore_index=True)
     people["split"] = ["train"] * n_train + ["val"] * n_val + ["test"] * 3 * n_test
 else:
-    people = patients.dealt(data, data_root, work, profile, n_jobs)
+    people = patients.split_studies(data, data_root, work, profile, n_jobs)
 kind = patients.kinds(people)
 pd.crosstab([people["role"], people["split"]], people[kind])
 
@@ -114,7 +131,7 @@ training, validation = paths[home, "train"], paths[home, "val"]
 tests = {role: rows for (role, split), rows in paths.items() if split == "test"}
 n_train, n_val, n_test = len(training), len(validation), len(tests[home])
 assert not set(training) & set(validation) and not set(training + validation) & set(tests[home])
-Markdown("All patients of this page are virtual." if data == "virtual" else patients.words(people))
+Markdown("All patients of this page are virtual." if data == "virtual" else patients.describe_split(people))
 
 # %% [markdown]
 # One patient of each kind, the middle slice with the outlines that count as truth. Contrast between blood and muscle
@@ -158,13 +175,13 @@ save(fig, "03_scanners")
 # was put in its place *after* seeing that should be kept in mind with every difference below.
 
 # %%
-pretrained, standard = (str(FOLDER / name) for name in (presets.SHIPPED, presets.SHIPPED_STANDARD))
+pretrained, standard = (str(WEIGHTS / name) for name in (small.SHIPPED, small.SHIPPED_STANDARD))
 if data != "virtual":  # their own mean image: that of virtual people would leave its shadow in every picture
     standard = str(work / "standard.safetensors")
-    presets.save_standard(presets.standard_of(task.stacks(training)), standard)
-arms = labels.contenders(pretrained, standard, **task.shape)
+    save_standard(standard_of(task.stacks(training)), standard)
+arms = contenders(pretrained, standard, **task.shape)
 names = tuple(arms)
-Code("\n\n".join(inspect.getsource(f) for f in (labels.contenders, compare.train)), language="python")
+Code("\n\n".join(inspect.getsource(f) for f in (contenders, train)), language="python")
 
 # %% [markdown]
 # Those are the arms, and that is the whole of a training: build, train, score. Each runs in a process of its own on one
@@ -175,7 +192,7 @@ Code("\n\n".join(inspect.getsource(f) for f in (labels.contenders, compare.train
 # %%
 one_heart = {"sax": torch.rand(1, task.channels, *SMALL_GRID["sax"][0])}
 cost = pd.DataFrame({name: {"parameters": sum(p.numel() for p in arm.build().parameters()),
-                            "million MACs": compare.multiply_accumulates(arm.build().eval(), one_heart)}
+                            "million MACs": multiply_accumulates(arm.build().eval(), one_heart)}
                      for name, arm in arms.items()}).T
 for name, words in (("CineMA, scratch", "cinema"), ("UNet", "unet")):
     results.record(f"03_parameters_{words}", int(cost.loc[name, "parameters"]), n=1)
@@ -203,8 +220,8 @@ if data == "virtual":
     rates = pd.read_csv(recorded / "labels_rates.csv")
 else:
     candidates, n_asked = (3e-3,) if profile == "ci" else (1e-3, 3e-3, 1e-2), n_val
-    rates = fine_tuning.searched(arms.values(), partial(plan, seed=seed), tuple(training), candidates, n_jobs)
-chosen = contrast.best_rates(rates)
+    rates = searched(arms.values(), partial(plan, seed=seed), tuple(training), candidates, n_jobs)
+chosen = best_rates(rates)
 results.write_json(work / "chosen.json", chosen)  # notebook 04 uses these trainings
 rates.pivot(index="arm", columns="learning_rate", values="validation").loc[list(arms)].round(3)
 
@@ -225,10 +242,10 @@ rates.pivot(index="arm", columns="learning_rate", values="validation").loc[list(
 # %%
 wanted = [plan(arm, tuple(training), learning_rate=chosen[name], seed=seed + i, tests=tests)
           for name, arm in arms.items() for i in range(seeds)]
-histories, scores = compare.train_all(wanted, n_jobs)
+histories, scores = train_all(wanted, n_jobs)
 seen = scores[scores["data"] == home]
 lost = int(seen["hd95_mm"].isna().sum())
-floor = task.test(compare.Atlas(task.stacks(training), task.classes), {home: tests[home]})
+floor = task.test(Atlas(task.stacks(training), task.classes), {home: tests[home]})
 
 # %% [markdown]
 # First the trainings themselves. Left, what each rate reached on the validation patients of the search; right, Dice on
@@ -246,9 +263,9 @@ right.get_legend().remove()
 save(fig, "03_learning_rates")
 
 # %%
-late = contrast.late_gain(first)
+late = late_gain(first)
 for name, gain in late.items():
-    results.record(f"03_late_gain_{contrast.key(name)}", gain, n=n_val)
+    results.record(f"03_late_gain_{record_key(name)}", gain, n=n_val)
 edge = [name for name, rate in chosen.items() if rate in (rates["learning_rate"].min(), rates["learning_rate"].max())]
 Markdown("*Reading.* Chosen: " + "; ".join(f"{name} {rate:g}" for name, rate in chosen.items()) +
          f". At the edge of the candidates, so that a rate beyond might do better still: {', '.join(edge) or 'none'}. "
@@ -257,12 +274,12 @@ Markdown("*Reading.* Chosen: " + "; ".join(f"{name} {rate:g}" for name, rate in 
          ". The cosine schedule ends at a small rate, so curves flatten whether or not there is more to learn.")
 
 # %%
-structures = contrast.per_patient(seen, ["dice", "hd95_mm"], by=("arm", "structure"))
+structures = per_patient(seen, ["dice", "hd95_mm"], by=("arm", "structure"))
 dice, hd95 = (mean_by(structures, value, ["structure", "arm"]) for value in ("dice", "hd95_mm"))
 drawn = [structure for structure in task.structures if (structure, names[0]) in dice]
 for unit, what, estimates in (("", "dice", dice), ("mm", "hd95", hd95)):
     for (structure, name), estimate in estimates.items():
-        results.record(f"03_{what}_{structure.lower()}_{contrast.key(name)}", *estimate, unit=unit, claim="C3")
+        results.record(f"03_{what}_{structure.lower()}_{record_key(name)}", *estimate, unit=unit, claim="C3")
 
 # %%
 fig, (left, right) = style.figure(columns=2, height=2.9, cols=2)
@@ -272,13 +289,13 @@ right.get_legend().remove()
 save(fig, "03_dice_hd95")
 
 # %%
-overall = contrast.per_patient(seen, ["dice", "hd95_mm"])
+overall = per_patient(seen, ["dice", "hd95_mm"])
 means = mean_by(overall, "dice", "arm")
 by_seed = seen.groupby(["arm", "seed"], sort=False)["dice"].mean().unstack()
 floor_dice = float(floor["dice"].mean())
 results.record("03_dice_atlas", floor_dice, n=n_test)
 for name, estimate in means.items():
-    results.record(f"03_dice_{contrast.key(name)}", *estimate, claim="C3")
+    results.record(f"03_dice_{record_key(name)}", *estimate, claim="C3")
 by_seed.assign(spread=by_seed.max(axis=1) - by_seed.min(axis=1)).round(3)
 
 # %%
@@ -311,7 +328,7 @@ rows = {f"{a} − {b}, {what}".replace("CineMA, ", ""): [
     difference(table, a, b, level=level) for level in (0.95, 1 - 0.05 / (3 * len(groups)))]
     for a, b in pairs for what, table in groups.items()}
 fig, ax = style.figure(columns=2, height=3.2 * len(rows) / 12)
-comparisons.differences(ax, rows, "Difference of Dice, same scanners")
+forest.differences(ax, rows, "Difference of Dice, same scanners")
 save(fig, "03_paired_differences")
 
 # %%
@@ -320,9 +337,9 @@ results.record("03_difference_pretraining", *gain, claim="C3")
 results.record("03_difference_cinema_unet", *versus, claim="C3")
 results.record("03_difference_scratch_unet", *plain, claim="C3")
 Markdown(f"*Reading.* Pretrained CineMA minus UNet, the comparison named in advance: {versus.text(3)}. CineMA is "
-         f"{contrast.verdict(versus)}. What pretraining gave, pretrained minus scratch: {gain.text(3)}; the pretrained "
-         f"one is {contrast.verdict(gain)}. CineMA from scratch minus UNet: {plain.text(3)}; CineMA is "
-         f"{contrast.verdict(plain)}.")
+         f"{verdict(versus)}. What pretraining gave, pretrained minus scratch: {gain.text(3)}; the pretrained "
+         f"one is {verdict(gain)}. CineMA from scratch minus UNet: {plain.text(3)}; CineMA is "
+         f"{verdict(plain)}.")
 
 # %% [markdown]
 # The intervals hold the trained networks fixed. If a difference changes its sign from one seed to the next, another
@@ -352,18 +369,18 @@ assert np.isclose(versus.value, means[names[0]].value - means["UNet"].value)
 
 # %% tags=["virtual"] lacks="patients of hospitals that nobody trained on"
 vendor = people.set_index("id")["vendor"]
-tested = contrast.per_patient(scores, ["dice"], by=("arm", "data"))
+tested = per_patient(scores, ["dice"], by=("arm", "data"))
 tested["vendor"] = tested["study"].map(vendor)
 tested["cohort"] = tested["data"].map(lambda role: f"{ROLES[role].imitates}-like\n(n = {n_test})")
 vendors = tested["vendor"].value_counts() // len(arms)
 tested["vendor"] = tested["vendor"].map({name: f"{name}\n(n = {n})" for name, n in vendors.items() if n > 2})
-groups = {column: {name: contrast.means(rows, "dice", column, rng) for name, rows in tested.groupby("arm", sort=False)}
+groups = {column: {name: estimates_module.means(rows, "dice", column, rng) for name, rows in tested.groupby("arm", sort=False)}
           for column in ("cohort", "vendor")}
 
 # %% tags=["virtual"] lacks="patients of hospitals that nobody trained on"
 fig, axes = style.figure(columns=2, height=2.8, cols=2, sharey=True)
 for ax, (column, estimates), words in zip(axes, groups.items(), ("Cohort", "Vendor, all cohorts")):
-    comparisons.trends(ax, estimates, words, "Mean Dice" if column == "cohort" else "", joined=False)
+    forest.trends(ax, estimates, words, "Mean Dice" if column == "cohort" else "", joined=False)
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
 save(fig, "03_unseen_scanners")
 
@@ -372,14 +389,14 @@ drops = {}
 for name, by_cohort in groups["cohort"].items():
     estimates = dict(zip(tests, by_cohort.values(), strict=True))
     for role, estimate in estimates.items():
-        results.record(f"03_dice_{role}_{contrast.key(name)}", *estimate, claim="C3")
+        results.record(f"03_dice_{role}_{record_key(name)}", *estimate, claim="C3")
     worse = min(estimate.value for role, estimate in estimates.items() if role != "acdc")
     drops[name] = worse - estimates["acdc"].value
-abroad = contrast.difference(tested[tested["data"] != "acdc"], names[0], names[2], rng)
+abroad = estimates_module.difference(tested[tested["data"] != "acdc"], names[0], names[2], rng)
 results.record("03_difference_cinema_unet_unseen", *abroad, claim="C3")
 Markdown("*Reading.* From the scanners trained on to the worse of the unseen cohorts, mean Dice changes by " +
          "; ".join(f"{100 * drop:+.1f} points ({name})" for name, drop in drops.items()) +
-         f". On the unseen cohorts, pretrained CineMA minus UNet is {abroad.text(3)}: {contrast.verdict(abroad)}. "
+         f". On the unseen cohorts, pretrained CineMA minus UNet is {abroad.text(3)}: {verdict(abroad)}. "
          "Groups of patients by vendor are small (fewer than three are not shown); read intervals before order.")
 
 # %% [markdown] tags=["virtual"] lacks="patients of hospitals that nobody trained on"
@@ -403,7 +420,7 @@ Markdown("*Reading.* From the scanners trained on to the worse of the unseen coh
 # %%
 if data == "virtual":
     table = pd.read_csv(recorded / "labels.csv").rename(columns={"labels": "n_train", "patient": "study"})
-    table = table[table["arm"].isin(arms)].assign(dice=table[fine_tuning.DICE].mean(axis=1))
+    table = table[table["arm"].isin(arms)].assign(dice=table[DICE].mean(axis=1))
     sizes = sorted(table["n_train"].unique())
 else:
     sizes = sorted({max(1, n_train // parts) for parts in (4, 2, 1)})
@@ -411,35 +428,35 @@ else:
     fewer = [plan(arm, tuple(training[i * size : (i + 1) * size]), learning_rate=chosen[name], seed=seed + i,
                   tests={home: tests[home]})
              for name, arm in arms.items() for size in draws for i in range(draws[size])]
-    table = pd.concat([compare.train_all(fewer, n_jobs)[1], seen], ignore_index=True)
+    table = pd.concat([train_all(fewer, n_jobs)[1], seen], ignore_index=True)
 
 # %%
 curve, dots = {}, {}
 for name, rows in table.groupby("arm", sort=False):
-    curve[name] = mean_by(contrast.per_patient(rows, ["dice"], by=("n_train",)), "dice", "n_train")
+    curve[name] = mean_by(per_patient(rows, ["dice"], by=("n_train",)), "dice", "n_train")
     dots[name] = list(rows.groupby(["n_train", "seed"])["dice"].mean().reset_index(level="seed", drop=True).items())
 fig, ax = style.figure(columns=1, height=3.0)
-comparisons.trends(ax, curve, "Labelled patients", "Mean Dice", single=dots)
+forest.trends(ax, curve, "Labelled patients", "Mean Dice", single=dots)
 ax.legend(loc="lower left", bbox_to_anchor=(0, 1.06), ncols=2)
 save(fig, "03_label_efficiency")
 
 # %%
 of = table.groupby("n_train")["seed"].agg(set)
 alike = table[table["seed"].isin(of[sizes[-2]] & of[sizes[-1]])]
-sized, alike = (contrast.per_patient(rows, ["dice"], by=("arm", "n_train")) for rows in (table, alike))
+sized, alike = (per_patient(rows, ["dice"], by=("arm", "n_train")) for rows in (table, alike))
 half = {name: difference(rows, sizes[-2], sizes[-1], by="n_train")
         for name, rows in alike.groupby("arm", sort=False)}
 few = difference(sized[sized["n_train"] == sizes[0]], names[0], names[1])
 for name, estimate in half.items():
-    results.record(f"03_halving_{contrast.key(name)}", *estimate, claim="C8")
+    results.record(f"03_halving_{record_key(name)}", *estimate, claim="C8")
     for size, value in curve[name].items():
-        results.record(f"03_dice_n{size}_{contrast.key(name)}", *value, claim="C8")
+        results.record(f"03_dice_n{size}_{record_key(name)}", *value, claim="C8")
 results.record("03_difference_pretraining_few", *few, claim="C8")
 
 # %%
 Markdown(f"*Reading.* With {sizes[-2]} instead of {sizes[-1]} patients mean Dice changes by " +
          "; ".join(f"{estimate.text(3)} ({name})" for name, estimate in half.items()) +
-         f". With {sizes[0]} patients, pretrained minus scratch is {few.text(3)}: {contrast.verdict(few)}. The paper "
+         f". With {sizes[0]} patients, pretrained minus scratch is {few.text(3)}: {verdict(few)}. The paper "
          "says in words that half the labels give comparable performance; the number behind it was not found, so there "
          "is nothing to compare these differences with.")
 
@@ -465,7 +482,7 @@ ranked = overall.groupby("study")["dice"].mean().sort_values(ascending=False)
 cases = {word: ranked.index[place] for word, place in (("best", 0), ("median", len(ranked) // 2), ("worst", -1))}
 path_of = people.set_index("id")["path"]
 studies = {study: task.read(path_of[study]) for study in ranked.index}
-models = {run.arm.name: compare.model_of(run) for run in wanted if run.seed == seed}
+models = {run.arm.name: model_of(run) for run in wanted if run.seed == seed}
 found = {(name, study): task.draw(model, view) for name, model in models.items() for study, view in studies.items()}
 
 # %%
@@ -476,7 +493,7 @@ for row, study in zip(axes, cases.values()):
     for ax, name in zip(row, ("truth", *arms)):
         images.panel(ax, view, es, z, title=name)
         images.outlines(ax, (view.labels if name == "truth" else found[name, study])[..., z, es])
-masking.name_rows(axes[:, 0], [f"{word}: {ranked[study]:.2f}" for word, study in cases.items()])
+images.name_rows(axes[:, 0], [f"{word}: {ranked[study]:.2f}" for word, study in cases.items()])
 images.structure_legend(fig, task.structures[::-1])
 save(fig, "03_cases")
 
@@ -512,9 +529,9 @@ lv = sliced[sliced["structure"] == "LV"].copy()
 lv["end"] = np.where(lv["slice"] == 0, "base", np.where(lv["slice"].between(2, 3), "middle", "other"))
 last = lv["slice"] == lv.groupby("study")["slice"].transform("max")
 lv.loc[last, "end"] = "apex"
-ends = contrast.per_patient(lv, ["dice"], by=("arm", "end")).pivot(index=["arm", "study"], columns="end", values="dice")
+ends = per_patient(lv, ["dice"], by=("arm", "end")).pivot(index=["arm", "study"], columns="end", values="dice")
 both = {part: ends.reindex(columns=["middle", part]).groupby("study").mean().dropna() for part in ("base", "apex")}
-dips = {part: stats.paired_difference(*rows.T.to_numpy(), rng, least=least) for part, rows in both.items() if len(rows)}
+dips = {part: paired_difference(*rows.T.to_numpy(), rng, least=least) for part, rows in both.items() if len(rows)}
 for part, estimate in dips.items():
     results.record(f"03_lv_middle_minus_{part}", *estimate)
 Markdown("*Reading.* For the left ventricle, all arms together, middle slices score higher than " + (" and than ".join(
@@ -554,17 +571,17 @@ def rescan(index, folder, snr=1, shift=None, misgating=0.0, phases=("ED", "ES"))
 
 
 # %% tags=["virtual"] lacks="virtual patients, whose scans can be repeated with one thing changed"
-todo = {f"{kind}: {name}": [delayed(rescan)(n_train + n_val + i, work / contrast.key(f"{kind} {name}"), **change)
+todo = {f"{kind}: {name}": [delayed(rescan)(n_train + n_val + i, work / record_key(f"{kind} {name}"), **change)
                             for i in range(n_robust)]
         for kind, changes in conditions.items() for name, change in changes.items()}
 harder = {name: Parallel(n_jobs)(tasks) for name, tasks in todo.items()}
-_, hard = compare.train_all([replace(run, tests=harder) for run in wanted if run.seed == seed], n_jobs)
+_, hard = train_all([replace(run, tests=harder) for run in wanted if run.seed == seed], n_jobs)
 hard[["kind", "condition"]] = hard["data"].str.split(": ", expand=True)
 
 # %% tags=["virtual"] lacks="virtual patients, whose scans can be repeated with one thing changed"
 fig, axes = style.figure(columns=2, height=2.6, cols=3, sharey=True)
 for ax, (kind, rows) in zip(axes, hard.groupby("kind", sort=False)):
-    comparisons.trends(ax, {name: contrast.means(contrast.per_patient(part, ["dice"], by=("condition",)), "dice",
+    forest.trends(ax, {name: estimates_module.means(per_patient(part, ["dice"], by=("condition",)), "dice",
                                                  "condition", rng) for name, part in rows.groupby("arm", sort=False)},
                        kind.capitalize(), "Mean Dice" if ax is axes[0] else "")
 axes[0].legend()
@@ -572,11 +589,11 @@ save(fig, "03_robustness")
 
 # %% tags=["virtual"] lacks="virtual patients, whose scans can be repeated with one thing changed"
 loss = {}
-per = contrast.per_patient(hard, ["dice"], by=("arm", "kind", "condition"))
+per = per_patient(hard, ["dice"], by=("arm", "kind", "condition"))
 for (kind, name), rows in per.groupby(["kind", "arm"], sort=False):
     order = list(conditions[kind])
-    loss[kind, name] = contrast.difference(rows, order[0], order[-1], rng, by="condition")
-    results.record(f"03_loss_{contrast.key(kind)}_{contrast.key(name)}", *loss[kind, name])
+    loss[kind, name] = estimates_module.difference(rows, order[0], order[-1], rng, by="condition")
+    results.record(f"03_loss_{record_key(kind)}_{record_key(name)}", *loss[kind, name])
 pd.DataFrame([(kind, name, estimate.text(3)) for (kind, name), estimate in loss.items()],
              columns=["made worse by", "arm", "loss of Dice, from mildest to worst"])
 
@@ -596,7 +613,7 @@ Markdown("*Reading.* The arm that loses most: " + "; ".join(f"{kind}, {name} ({l
 
 # %%
 batch = next(iter(batches(task.stacks(training[:2]), [[0, 1]])))
-step = compare.step_seconds({name: arm.start(seed) for name, arm in arms.items()}, batch)
+step = step_seconds({name: arm.start(seed) for name, arm in arms.items()}, batch)
 cost["step, ms"] = pd.Series(step) * 1000
 cost["training, s"] = {name: np.median([run.seconds for run in wanted if run.arm.name == name]) for name in arms}
 cost["mean Dice"] = {name: estimate.value for name, estimate in means.items()}
@@ -605,7 +622,7 @@ cost.round({"parameters": 0, "million MACs": 0, "step, ms": 0, "training, s": 0,
 # %%
 fig, axes = style.figure(columns=2, height=2.5, cols=2, sharey=True)
 for ax, column, words in zip(axes, ("million MACs", "step, ms"), ("Million MACs per heart", "Training step (ms)")):
-    comparisons.scatter(ax, {name: (cost.loc[name, column], means[name]) for name in arms}, words,
+    forest.scatter(ax, {name: (cost.loc[name, column], means[name]) for name in arms}, words,
                         "Mean Dice" if ax is axes[0] else "")
 axes[0].legend()
 save(fig, "03_compute")
@@ -656,11 +673,11 @@ variants = {"open branch": (replace(arms[names[1]], build=opened), chosen[names[
 if data == "virtual":
     mean_image, short = (str(work.parent / f"02_{name}.safetensors") for name in ("standard", "pretrained"))
     variants["brief"] = replace(arms[names[0]], pretrained=short, standard=mean_image), chosen[names[0]]
-_, extra = compare.train_all([plan(replace(arm, name=name), tuple(training), learning_rate=rate, seed=seed,
+_, extra = train_all([plan(replace(arm, name=name), tuple(training), learning_rate=rate, seed=seed,
                                    tests={home: tests[home]}) for name, (arm, rate) in variants.items()], n_jobs)
 
 # %%
-first_seed = contrast.per_patient(pd.concat([extra, seen[seen["seed"] == seed]]), ["dice"])
+first_seed = per_patient(pd.concat([extra, seen[seen["seed"] == seed]]), ["dice"])
 compared = {"open_branch": ("open branch", names[1]), "weights": (names[0], "recipe only"),
             "recipe": ("recipe only", names[1]), "longer": (names[0], "brief"), "brief": ("brief", "recipe only")}
 why = {words: difference(first_seed, a, b) for words, (a, b) in compared.items() if "brief" not in (a, b)
@@ -673,7 +690,7 @@ said = {"open_branch": "the branch opened", "weights": "pretrained instead of ra
         "recipe": "the recipe of fine-tuning alone, from random numbers", "longer": "long instead of brief pretraining",
         "brief": "brief pretraining instead of random weights, the recipe being equal"}
 Markdown("*Reading.* Change of mean Dice, each from one training: " + "; ".join(
-    f"{said[words]}, {estimate.text(3)}, {contrast.verdict(estimate)}" for words, estimate in why.items()) + ".")
+    f"{said[words]}, {estimate.text(3)}, {verdict(estimate)}" for words, estimate in why.items()) + ".")
 
 # %% [markdown]
 # **An unused transformer?** The decoder also receives the convolution stages, and may do without the tokens. In the
@@ -687,13 +704,13 @@ for name in names[:2]:
     hook = models[name].encoder.register_forward_hook(lambda _, given, x: x.mean(1, keepdim=True).expand_as(x))
     blurred.append(task.test(models[name], {home: tests[home]}).assign(arm=f"{name}, mean token"))
     hook.remove()
-leaning = contrast.per_patient(pd.concat([*blurred, seen[seen["seed"] == seed]]), ["dice"])
+leaning = per_patient(pd.concat([*blurred, seen[seen["seed"] == seed]]), ["dice"])
 use = {name: difference(leaning, name, f"{name}, mean token") for name in names[:2]}
 for name, estimate in use.items():
-    results.record(f"03_use_of_tokens_{contrast.key(name)}", *estimate, claim="C3")
+    results.record(f"03_use_of_tokens_{record_key(name)}", *estimate, claim="C3")
 
 # %%
-encoder = presets.small_encoder(("sax",))
+encoder = small.small_encoder(("sax",))
 patch = np.multiply(encoder["enc_patch_size_dict"]["sax"], encoder["enc_scale_factor_dict"]["sax"])
 n_tokens, edge_mm = int(np.prod(np.array(SMALL_GRID["sax"][0]) // patch)), patch * SMALL_GRID["sax"][1]
 results.record("03_tokens", n_tokens, n=1)
@@ -752,19 +769,19 @@ absolute.assign(n=n_read, seeds=len(read_seeds)).round(3)
 # is not settled by an interval over patients.
 
 # %% tags=["virtual"]
-both = contrast.per_patient(read, ["dice"], by=("arm", "stored"))
+both = per_patient(read, ["dice"], by=("arm", "stored"))
 without = [name for name in both["arm"].unique() if name != "all"]
-lacking = {way: {name: [contrast.difference(rows, name, "all", rng, level=level)
+lacking = {way: {name: [estimates_module.difference(rows, name, "all", rng, level=level)
                         for level in (0.95, 1 - 0.05 / len(without))] for name in without}
            for way, rows in both.groupby("stored", sort=False)}
 for way, name in product(ways, without):
-    results.record(f"03_without_{contrast.key(name)}_{contrast.key(way)}", *lacking[way][name][0])
+    results.record(f"03_without_{record_key(name)}_{record_key(way)}", *lacking[way][name][0])
 
 # %% tags=["virtual"]
 once = read.groupby(["stored", "arm", "seed"])["dice"].mean()
 fig, axes = style.figure(columns=2, height=2.9, cols=2, sharex=True, sharey=True)
 for ax, way in zip(axes, ways):
-    comparisons.differences(ax, lacking[way], f"Dice without it minus Dice with all, {way}")
+    forest.differences(ax, lacking[way], f"Dice without it minus Dice with all, {way}")
     for y, name in enumerate(without):
         ax.plot(once[way, name] - once[way, "all"], [y + 0.25] * len(read_seeds), "|", color=style.GREY, ms=5)
 save(fig, "03_ingredients")
@@ -772,7 +789,7 @@ save(fig, "03_ingredients")
 # %% tags=["virtual"]
 signs = ("worse", "better", "not shown to differ")
 words = {way: {sign: [f"{name} ({rows[name][0].value:+.3f})" for name in sorted(rows, key=lambda k: rows[k][0].value)
-                      if contrast.verdict(rows[name][1]) == sign] for sign in signs} for way, rows in lacking.items()}
+                      if verdict(rows[name][1]) == sign] for sign in signs} for way, rows in lacking.items()}
 top = {way: both[(both["stored"] == way) & (both["arm"] == "all")]["dice"].mean() for way in ways}
 Markdown(f"*Reading*, n = {n_read} patients, {len(read_seeds)} seeds. " + " ".join(
     f"**{way.capitalize()}**, mean Dice with all ingredients {top[way]:.3f}. " + " ".join(
@@ -840,10 +857,10 @@ else:
 
 # %%
 if data != "virtual" and theirs is not None:
-    per = contrast.per_patient(theirs.assign(arm="published"), ["dice", "hd95_mm"], by=("arm", "structure"))
+    per = per_patient(theirs.assign(arm="published"), ["dice", "hd95_mm"], by=("arm", "structure"))
     for (unit, value), structure in product((("", "dice"), ("mm", "hd95_mm")), task.structures):
         for _, estimate in mean_by(per[per["structure"] == structure], value, "arm").items():
-            results.record(f"03_published_{value}_{contrast.key(structure)}", *estimate, unit=unit, claim="C3")
+            results.record(f"03_published_{value}_{record_key(structure)}", *estimate, unit=unit, claim="C3")
     both_sizes = pd.concat([per, structures], ignore_index=True)
     fig, ax = style.figure(columns=2, height=2.9)
     distributions.scores(ax, both_sizes, mean_by(both_sizes, "dice", ["structure", "arm"]), series="arm")

@@ -57,20 +57,24 @@ from joblib import Parallel, delayed
 warnings.filterwarnings("ignore", message="IProgress not found")  # a library's wish for a widget we do not use
 
 # %%
-from cinema import compare, contrast, diagnosis, ejection, few, imaging, presets, probes, real_ef, results, stats
-from cinema.compare import Arm, Run
-from cinema.datasets import prepared
-from cinema.experiments import fine_tuning, labels
-from cinema.metrics import ef_band
-from cinema.models import ResNet3d
-from cinema.patients import work_folder
+from cinema import results
+from cinema.analysis import ejection
+from cinema.analysis.features import features_of, ridge
+from cinema.analysis.patients import work_folder
+from cinema.data.public import prepared
+from cinema.data.study import save_study, study_paths, study_table
+from cinema.files import WEIGHTS
+from cinema.inference import published
+from cinema.models import ResNet3d, finetuned, two_frames
+from cinema.models.small import SHIPPED, SHIPPED_STANDARD
 from cinema.phantom import cohort
 from cinema.phantom.roles import ROLES, acquisition
-from cinema.plots import agreement, comparisons, style
-from cinema.reader import FOLDER
-from cinema.study import save_study, study_paths, study_table
-from cinema.tasks import published
+from cinema.plots import agreement, forest, style
+from cinema.stats import classification, estimates
+from cinema.stats.metrics import ef_band
 from cinema.terms import LAX_VIEWS, SMALL_GRID
+from cinema.training import regression
+from cinema.training.arms import ARMS, Arm, FROM_PRETRAINING, FROM_SCRATCH, Run, contenders, model_of, test, train_all
 
 # %%
 if profile == "paper" and data == "virtual":
@@ -151,15 +155,15 @@ Code(inspect.getsource(ejection.from_masks), language="python")
 # CineMA and the ResNet are trained twice, with two seeds, scratch once.
 
 # %% tags=["virtual"]
-pretrained, standard = (str(FOLDER / name) for name in (presets.SHIPPED, presets.SHIPPED_STANDARD))
-large, warm = (replace(c, batch_size=8) for c in (compare.FROM_SCRATCH, compare.FROM_PRETRAINING))
-features = imaging.features_of([path for part in (training, *tests.values()) for path in part], n_jobs)
+pretrained, standard = (str(WEIGHTS / name) for name in (SHIPPED, SHIPPED_STANDARD))
+large, warm = (replace(c, batch_size=8) for c in (FROM_SCRATCH, FROM_PRETRAINING))
+features = features_of([path for part in (training, *tests.values()) for path in part], n_jobs)
 learnt = true.loc[features.index[:n_train], "LV"]
-fit = probes.ridge().fit(features[:n_train].to_numpy(), (learnt - fine_tuning.EF_MEAN) / fine_tuning.EF_STD)
-frozen = fit.predict(features[n_train:].to_numpy()) * fine_tuning.EF_STD + fine_tuning.EF_MEAN
+fit = ridge().fit(features[:n_train].to_numpy(), (learnt - regression.EF_MEAN) / regression.EF_STD)
+frozen = fit.predict(features[n_train:].to_numpy()) * regression.EF_STD + regression.EF_MEAN
 resnet = partial(ResNet3d, 10, 2, 1, (8, 16, 32, 64))
-arms = {"CineMA, direct": Arm("CineMA, direct", partial(fine_tuning.probed, fit), standard, pretrained, warm),
-        "scratch, direct": Arm("scratch, direct", fine_tuning.two_frames, standard, None, large),
+arms = {"CineMA, direct": Arm("CineMA, direct", partial(two_frames.probed, fit), standard, pretrained, warm),
+        "scratch, direct": Arm("scratch, direct", two_frames.two_frames, standard, None, large),
         "ResNet, direct": Arm("ResNet, direct", resnet, standard, None, large)}
 masked, direct = ["CineMA, masks", "UNet, masks"], list(arms)
 
@@ -168,10 +172,10 @@ lesson = work.parent / f"03_seed{seed}"  # what notebook 03 trained
 rate_of = json.loads((lesson / "chosen.json").read_bytes())
 seeds = [seed] if small else [seed, seed + 1]
 mean_image, encoder = (str(work.parent / f"02_{name}.safetensors") for name in ("standard", "pretrained"))
-lent = {f"{name.split(',')[0]}, masks": arm for name, arm in labels.contenders(pretrained, standard).items()
-        if name in (labels.ARMS[0], labels.ARMS[2])}
+lent = {f"{name.split(',')[0]}, masks": arm for name, arm in contenders(pretrained, standard).items()
+        if name in (ARMS[0], ARMS[2])}
 brief = replace(lent["CineMA, masks"], name="brief", pretrained=encoder, standard=mean_image)
-taught, rate_of["brief"] = training[: 8 if small else 32], rate_of[labels.ARMS[0]]
+taught, rate_of["brief"] = training[: 8 if small else 32], rate_of[ARMS[0]]
 drawers = {(name, s): Run(arm, taught, val, rate_of[arm.name], 0, s, str(lesson / "runs"))
            for name, arm in (lent | {"brief, masks": brief}).items() for s in (seeds[:1] if arm is brief else seeds)}
 pd.Series(rate_of, name="learning rate").to_frame()
@@ -181,16 +185,16 @@ tried = {key: rows.set_index("learning_rate")["validation"] for key, rows in pd.
     "../data/experiments/fine_tuning_rates.csv").query("task == 'regression'").groupby("arm")}
 rates = {"CineMA, direct": (1e-3,), "scratch, direct": (tried["scratch"].idxmin(),), "ResNet, direct": (3e-3, 1e-2)}
 ef_run = partial(Run, train=training, val=val, steps=6 if small else 45, folder=str(work / "direct"), tests=tests,
-                 task=fine_tuning.EF_TASK, data=fine_tuning.pairs)
+                 task=regression.EF_TASK, data=regression.pairs)
 trials = [ef_run(arms[name], learning_rate=rate, seed=seed) for name in arms for rate in rates[name][: len(seeds)]]
-history, first = compare.train_all(trials, n_jobs)
+history, first = train_all(trials, n_jobs)
 
 # %% tags=["virtual"]
 best = history.groupby(["arm", "learning_rate"], sort=False)["val_restored_mae"].min()
 chosen = {name: best[name].idxmin() for name in arms}
 wanted = [ef_run(arms[name], learning_rate=chosen[name], seed=s) for s in seeds for name in arms
           if s == seed or name != "scratch, direct"]
-_, straight = compare.train_all([run for run in wanted if run.seed != seed], n_jobs) if len(seeds) > 1 else (None, None)
+_, straight = train_all([run for run in wanted if run.seed != seed], n_jobs) if len(seeds) > 1 else (None, None)
 used = first["learning_rate"] == first["arm"].map(chosen)
 straight = pd.concat([first[used], straight]).rename(columns={"predicted": "LV"})
 best.to_frame("validation error (points)").assign(
@@ -254,9 +258,9 @@ save(fig, "04_scatter")
 
 # %% tags=["virtual"]
 measures = [f"{side} {what}" for side in ejection.SIDES for what in ("error", "reading")]
-size = contrast.per_patient(table.assign(**table[measures].abs()), measures, by=("arm", "data"))
+size = estimates.per_patient(table.assign(**table[measures].abs()), measures, by=("arm", "data"))
 at_home = size[size["data"] == "acdc"]
-mae = {what: contrast.means(at_home, what, "arm", rng) for what in measures}
+mae = {what: estimates.means(at_home, what, "arm", rng) for what in measures}
 listed = ["CineMA, masks", "brief, masks", *order[1:4], "frozen, direct", *order[4:], "exact masks", "guess"]
 shown = {f"{side}EF": {name: mae[f"{side} error"][name] for name in listed if name in mae[f"{side} error"]}
          for side in ejection.SIDES}
@@ -293,8 +297,8 @@ both_seeds.round(2)
 # %% tags=["virtual"]
 def compared(rows, first, second, what="LV error"):
     """Paired difference of absolute errors, with its interval and with one corrected for three comparisons."""
-    return [contrast.difference(rows, first, second, rng, value=what, level=level)
-            for level in (stats.LEVEL, stats.corrected(stats.LEVEL, 3))]
+    return [estimates.difference(rows, first, second, rng, value=what, level=level)
+            for level in (estimates.LEVEL, estimates.corrected(estimates.LEVEL, 3))]
 
 
 named = {"04_lvef_mae_difference": ("C4", "CineMA − UNet, LV by masks", "CineMA, masks", "UNet, masks", "LV error"),
@@ -309,7 +313,7 @@ start = compared(at_home, "CineMA, direct", "scratch, direct")
 tuned = compared(at_home, "CineMA, direct", "frozen, direct")
 brief = compared(at_home, "brief, masks", "UNet, masks")
 fig, ax = style.figure(columns=2, height=1.6)
-comparisons.differences(ax, {named[key][1]: pair for key, pair in gaps.items()}, "Difference of |error| (EF points)")
+forest.differences(ax, {named[key][1]: pair for key, pair in gaps.items()}, "Difference of |error| (EF points)")
 save(fig, "04_differences")
 
 
@@ -355,9 +359,9 @@ for name, side in product([*order, "exact masks"], ejection.SIDES):
     if name in direct and side == "RV":
         continue
     truth = true.loc[one[name].index, side]
-    bounds[name, side] = stats.bland_altman(one[name][side], truth)
+    bounds[name, side] = estimates.bland_altman(one[name][side], truth)
     slopes[name, side] = float(np.polyfit(truth, one[name][side] - truth, 1)[0])
-    key = f"04_{side.lower()}ef_{contrast.key(name)}"
+    key = f"04_{side.lower()}ef_{estimates.record_key(name)}"
     for part, estimate in zip(("bias", "lower_limit", "upper_limit"), bounds[name, side]):
         claim = "C13" if name in direct else claim_of[side]
         results.record(f"{key}_{part}", *estimate, unit="EF points", claim=claim)
@@ -368,7 +372,7 @@ pd.DataFrame({key: {part: e.text(1) for part, e in bound._asdict().items()} | {"
 widest = max(order, key=lambda name: bounds[name, "LV"].upper_limit.value - bounds[name, "LV"].lower_limit.value)
 pulled = min(order, key=lambda name: slopes[name, "LV"])
 for name in order:
-    results.record(f"04_lvef_{contrast.key(name)}_slope", slopes[name, "LV"], n=n_test, unit="points per point")
+    results.record(f"04_lvef_{estimates.record_key(name)}_slope", slopes[name, "LV"], n=n_test, unit="points per point")
 Markdown(f"*Reading.* The widest limits are those of {widest}. A slope of −1 would be a method that says the same of "
          f"everyone; the steepest is that of {pulled} with {slopes[pulled, 'LV']:+.2f} points per point. Regression "
          "that is unsure answers with the middle: sick hearts are read too well, good ones too ill. Limits say nothing "
@@ -386,11 +390,11 @@ true_band = ef_band(true.loc[one["guess"].index, "LV"])
 called = {}
 for name in [*order, "exact masks", "guess"]:
     band = ef_band(one[name].loc[one["guess"].index, "LV"])
-    right = stats.proportion(int((band == true_band).sum()), n_test)
-    match = diagnosis.mcc(true_band, band, rng)
+    right = estimates.proportion(int((band == true_band).sum()), n_test)
+    match = classification.mcc(true_band, band, rng)
     called[name] = {"accuracy": right.text(2), "MCC": match.text(2), "band": band}
     for what, estimate in (("accuracy", right), ("mcc", match)):
-        results.record(f"04_band_{what}_{contrast.key(name)}", *estimate, claim="C13" if name in direct else "C4")
+        results.record(f"04_band_{what}_{estimates.record_key(name)}", *estimate, claim="C13" if name in direct else "C4")
 pd.DataFrame(called).T[["accuracy", "MCC"]]
 
 # %% tags=["virtual"]
@@ -426,7 +430,7 @@ part_words = []
 for name, side in product(["CineMA, masks", "UNet, masks", "own reader, masks"], ejection.SIDES):
     wide = at_home[at_home["arm"] == name].set_index("study")
     floor = at_home[at_home["arm"] == "exact masks"].set_index("study").loc[wide.index, f"{side} error"]
-    excess = stats.paired_difference(wide[f"{side} error"], floor, rng)
+    excess = estimates.paired_difference(wide[f"{side} error"], floor, rng)
     key = f"04_{side.lower()}ef_{short[name]}"
     results.record(f"{key}_reading", *mae[f"{side} reading"][name], unit="EF points", claim=claim_of[side])
     results.record(f"{key}_above_floor", *excess, unit="EF points", claim=claim_of[side])
@@ -444,11 +448,11 @@ Markdown("*Reading.* Mean error above that of exact masks, in EF points: " + "; 
 
 # %% tags=["virtual"]
 away = size[size["data"] != "rescan"]
-by_cohort = {name: {f"{names[role]}\n(n = {len(rows)})": stats.bca(rows["LV error"], np.mean, rng)
+by_cohort = {name: {f"{names[role]}\n(n = {len(rows)})": estimates.bca(rows["LV error"], np.mean, rng)
                     for role, rows in away[away["arm"] == name].groupby("data", sort=False)}
              for name in ("CineMA, masks", "UNet, masks", "CineMA, direct", "guess")}
 fig, ax = style.figure(columns=1, height=3.3)
-comparisons.trends(ax, by_cohort, "", "Mean |LVEF error| (points)", joined=False)
+forest.trends(ax, by_cohort, "", "Mean |LVEF error| (points)", joined=False)
 ax.set_ylim(0)
 ax.legend(loc="lower left", bbox_to_anchor=(0, 1.05), ncols=2)
 save(fig, "04_unseen_cohorts")
@@ -457,8 +461,8 @@ save(fig, "04_unseen_cohorts")
 change = {}
 for name, role in product([*masked, *direct, "guess"], ("mnms", "kaggle")):
     here, there = (away.loc[(away["arm"] == name) & (away["data"] == r), "LV error"] for r in ("acdc", role))
-    change[name, role] = stats.mean_difference(there, here)
-    results.record(f"04_change_{role}_{contrast.key(name)}", *change[name, role], unit="EF points", claim="C6")
+    change[name, role] = estimates.mean_difference(there, here)
+    results.record(f"04_change_{role}_{estimates.record_key(name)}", *change[name, role], unit="EF points", claim="C6")
 pd.DataFrame({name: {names[role]: change[name, role].text(1) for role in ("mnms", "kaggle")}
               for name in [*masked, *direct, "guess"]}).T
 
@@ -470,13 +474,13 @@ pd.DataFrame({name: {names[role]: change[name, role].text(1) for role in ("mnms"
 
 # %% tags=["virtual"]
 unseen = away[away["data"].isin(["mnms", "kaggle"])]
-abroad = contrast.means(unseen, "LV error", "arm", rng)
+abroad = estimates.means(unseen, "LV error", "arm", rng)
 gap = compared(unseen, "CineMA, masks", "UNet, masks")
 for name in [*masked, "guess"]:
     results.record(f"04_unseen_lvef_mae_{short[name]}", *abroad[name], unit="EF points", claim="C6")
 results.record("04_unseen_lvef_mae_difference", *gap[0], unit="EF points", claim="C6")
 others = people.loc[unseen["study"], "vendor"].to_numpy()
-by_vendor = {vendor: contrast.difference(rows, "CineMA, masks", "UNet, masks", rng, value="LV error")
+by_vendor = {vendor: estimates.difference(rows, "CineMA, masks", "UNet, masks", rng, value="LV error")
              for vendor, rows in unseen.groupby(others) if rows["study"].nunique() > 2}
 pd.Series({name: e.text(1) for name, e in by_vendor.items()}).to_frame("CineMA − UNet, |error| by vendor")
 
@@ -503,7 +507,7 @@ moved = Parallel(n_jobs)(delayed(elsewhere)(i, work / "elsewhere") for i in rang
 shift = {}
 moving = {key: run for key, run in drawers.items() if key[0] in masked}
 again = Parallel(n_jobs)(delayed(ejection.by_network)(run, moved) for run in moving.values())
-straight_again = Parallel(n_jobs)(delayed(compare.test)(compare.model_of(run), {"moved": moved}, run.task, run.data)
+straight_again = Parallel(n_jobs)(delayed(test)(model_of(run), {"moved": moved}, run.task, run.data)
                                   for run in wanted)
 
 # %% tags=["virtual"]
@@ -515,13 +519,13 @@ moved_table["LV error"] = (moved_table["LV"] - moved_table["study"].map(true["LV
 moved_size = moved_table.groupby(["arm", "study"])["LV error"].mean()
 for name in [*masked, *direct]:
     before = at_home[at_home["arm"] == name].set_index("study")["LV error"].loc[moved_size[name].index]
-    shift[name] = [stats.paired_difference(moved_size[name], before, rng, level=level)
-                   for level in (stats.LEVEL, stats.corrected(stats.LEVEL, 5))]
-    results.record(f"04_other_scanner_{contrast.key(name)}", *shift[name][0], unit="EF points", claim="C6")
+    shift[name] = [estimates.paired_difference(moved_size[name], before, rng, level=level)
+                   for level in (estimates.LEVEL, estimates.corrected(estimates.LEVEL, 5))]
+    results.record(f"04_other_scanner_{estimates.record_key(name)}", *shift[name][0], unit="EF points", claim="C6")
 
 # %% tags=["virtual"]
 fig, ax = style.figure(columns=2, height=1.9)
-comparisons.differences(ax, shift, "|LVEF error|: other vendor minus own scanner (points)")
+forest.differences(ax, shift, "|LVEF error|: other vendor minus own scanner (points)")
 save(fig, "04_same_hearts_elsewhere")
 
 # %% tags=["virtual"]
@@ -639,7 +643,7 @@ Markdown("*Reading.* In squared EF points. " + " ".join(f"{name}: " + ", ".join(
 
 # %% tags=["virtual"]
 path, middle = [], mean["LV"]
-accuracy = {name: stats.bca(rows.groupby("study")["LV error"].apply(lambda e: e.abs().mean()), np.mean, rng)
+accuracy = {name: estimates.bca(rows.groupby("study")["LV error"].apply(lambda e: e.abs().mean()), np.mean, rng)
             for name, rows in twice.groupby("arm", sort=False)}
 values = kept["CineMA, masks", seed]["LV"]
 for share in np.linspace(1, 0, 11):
@@ -702,11 +706,11 @@ if data == "virtual":
 else:
     patients = prepared.studies(data, data_root)
     most = {"ci": 12, "laptop": 60 if data in ("kaggle", "rescan") else 400}.get(profile, len(patients))
-    seen, known = real_ef.some(patients, most), real_ef.reference(patients)
+    seen, known = ejection.every_nth_patient(patients, most), ejection.reference(patients)
     learns = patients.loc[patients["split"].isin(["train", "val"]), "id"]
     tested = patients.loc[patients["split"] == "test"].set_index("id")["path"]
     turns, tries = (8, (0, 1, 2)) if profile == "paper" else (1, (0,))
-    said = [real_ef.by_reader(seen["path"], n_jobs, turns)]
+    said = [ejection.by_own_reader(seen["path"], n_jobs, turns)]
 
 # %% [markdown]
 # A page has to end some time: with the `laptop` profile at most as many patients are read as an hour or so allows,
@@ -716,20 +720,20 @@ else:
 # %%
 if data != "virtual" and {"ed_frame", "es_frame"} <= set(patients) and patients["ed_frame"].notna().all():
     small_ones = prepared.on_grid(patients, {"sax": SMALL_GRID["sax"]}, work / "small", n_jobs)
-    x = imaging.features_of(small_ones["path"], n_jobs)
-    said.append(real_ef.direct(x, known, learns, tested.index))
+    x = features_of(small_ones["path"], n_jobs)
+    said.append(ejection.direct(x, known, learns, tested.index))
 
 # %%
 if data != "virtual":
-    source, device = published.source(data_root), "cuda" if torch.cuda.is_available() else "cpu"
-    asked = (tested if f"{data}_sax" in real_ef.published_names(data) else seen["path"]).tolist()
-    for name in real_ef.published_names(data):
+    source, device = finetuned.source(data_root), "cuda" if torch.cuda.is_available() else "cpu"
+    asked = (tested if f"{data}_sax" in ejection.published_names(data) else seen["path"]).tolist()
+    for name in ejection.published_names(data):
         if source is None:
-            display(Markdown(published.missing("segmentation", name)))
+            display(Markdown(finetuned.missing("segmentation", name)))
         else:
-            said.append(real_ef.by_published(asked, name, source, tries, device))
+            said.append(ejection.by_published(asked, name, source, tries, device))
     if source and f"{data}_sax" in published.PUBLISHED["regression_ef"]:
-        said.append(real_ef.published_direct(asked, f"{data}_sax", source, tries, device))
+        said.append(ejection.published_direct(asked, f"{data}_sax", source, tries, device))
 
 # %% [markdown]
 # ### How far from the reference
@@ -739,26 +743,26 @@ if data != "virtual":
 
 # %%
 if data != "virtual":
-    told = pd.concat([*said, real_ef.guess(known, learns, tested.index)], ignore_index=True)
-    fits = {(arm, side): real_ef.agreement(rows, known, side, rng)
+    told = pd.concat([*said, ejection.guess(known, learns, tested.index)], ignore_index=True)
+    fits = {(arm, side): ejection.agreement(rows, known, side, rng)
             for arm, rows in told.groupby("arm", sort=False) for side in ejection.SIDES}
     fits = {key: fit for key, fit in fits.items() if fit}
     for (arm, side), fit in fits.items():
         for what in ("mae", "bias", "band_accuracy", "band_mcc"):
-            key, unit = f"04_patients_{side.lower()}ef_{what}_{contrast.key(arm)}", "EF points" * ("band" not in what)
-            few.record(key, getattr(fit, what), unit=unit, claim=real_ef.claim_of(data, arm, side))
-    display(real_ef.in_words(fits))
+            key, unit = f"04_patients_{side.lower()}ef_{what}_{estimates.record_key(arm)}", "EF points" * ("band" not in what)
+            results.record_estimate(key, getattr(fit, what), unit=unit, claim=ejection.claim_of(data, arm, side))
+    display(ejection.in_words(fits))
 
 # %%
 if data != "virtual":
-    drawn = [(arm, real_ef.beside(told[told["arm"] == arm], known)) for arm, side in fits if side == "LV"]
-    drawn = [(arm, *pair) for arm, pair in drawn if arm != real_ef.GUESS and len(pair[0])]
+    drawn = [(arm, ejection.paired_with_reference(told[told["arm"] == arm], known)) for arm, side in fits if side == "LV"]
+    drawn = [(arm, *pair) for arm, pair in drawn if arm != ejection.GUESS and len(pair[0])]
     fig, axes = style.figure(columns=2, height=4.6, rows=2, cols=len(drawn), squeeze=False)
     for (upper, lower), (arm, true_ef, found_ef) in zip(axes.T, drawn):
         agreement.scatter(upper, true_ef, found_ef, "LVEF")
         upper.set_title(f"{arm}\nn = {len(true_ef)}; dashed: identity", fontsize=7, loc="left")
         upper.set_xlabel("Reference LVEF (%)")
-        real_ef.bland_altman(lower, true_ef, found_ef)
+        agreement.bland_altman_with_reference(lower, true_ef, found_ef)
     save(fig, "04_patients_agreement")
 
 # %% [markdown]
@@ -774,7 +778,7 @@ if data != "virtual":
     fig.legend(loc="outside right upper")
     save(fig, "04_patients_mae")
     display(Markdown("*Reading.* LVEF against the reference: " + "; ".join(
-        f"{arm} off by {few.text(fit.mae, 1, ' points')}, bias {few.text(fit.bias, 1)}"
+        f"{arm} off by {estimates.text(fit.mae, 1, ' points')}, bias {estimates.text(fit.bias, 1)}"
         for (arm, side), fit in fits.items() if side == "LV") + ". What is off is the sum of two readings: the "
         "reference has an error of its own, and habits of its own where the base and the papillary muscles are drawn."))
 
@@ -787,16 +791,16 @@ if data != "virtual":
 
 # %%
 if data == "rescan":
-    pairs = real_ef.scans(seen)
+    pairs = ejection.scans(seen)
     ways = {"the set's own reading": known.reset_index().assign(seed=0)} | {
-        arm: rows for arm, rows in told.groupby("arm", sort=False) if arm != real_ef.GUESS}
-    cv = {way: real_ef.repeatability(rows, pairs, rng) for way, rows in ways.items()}
+        arm: rows for arm, rows in told.groupby("arm", sort=False) if arm != ejection.GUESS}
+    cv = {way: ejection.repeatability(rows, pairs, rng) for way, rows in ways.items()}
     cv = {way: one for way, one in cv.items() if one.n}
     for way, one in cv.items():
-        few.record(f"04_patients_cv_{contrast.key(way)}", one, unit="percent", claim="C7")
+        results.record_estimate(f"04_patients_cv_{estimates.record_key(way)}", one, unit="percent", claim="C7")
     fig, axes = style.figure(columns=2, height=2.6, cols=len(cv), sharey=True, squeeze=False)
     for ax, way in zip(axes.flat, cv):
-        agreement.rescans(ax, *real_ef.both(pairs, ways[way].groupby("study")["LV"].mean()))
+        agreement.rescans(ax, *ejection.scan_means(pairs, ways[way].groupby("study")["LV"].mean()))
         ax.set_title(f"{way}\n{ax.get_title(loc='left')}", fontsize=7, loc="left")
     save(fig, "04_patients_pairs")
 
@@ -809,7 +813,7 @@ if data == "rescan":
         f"published, {name}: {value:g} %": value for name, value in yard["value"].items()})
     fig.legend(loc="outside right upper")
     save(fig, "04_patients_variation")
-    display(Markdown("*Reading.* " + "; ".join(f"{way}: {few.text(one, 1, ' %')}" for way, one in cv.items()) +
+    display(Markdown("*Reading.* " + "; ".join(f"{way}: {estimates.text(one, 1, ' %')}" for way, one in cv.items()) +
                      ". A smaller value is worth something only with the error beside it, as the path to the mean "
                      "shows on virtual hearts: who says the same of everybody repeats perfectly."))
 

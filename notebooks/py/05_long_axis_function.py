@@ -57,20 +57,23 @@ from joblib import Parallel, delayed
 from torch import nn
 
 # %%
-from cinema import compare, contrast, few, long_axis, presets, real_landmarks, results, stats
-from cinema.compare import Arm, Run
-from cinema.datasets import prepared
-from cinema.loaders import StudyFrames
-from cinema.models import ResNet2d
-from cinema.patients import work_folder
+from cinema import results
+from cinema.analysis import long_axis
+from cinema.analysis.patients import work_folder
+from cinema.data.loaders import StudyFrames
+from cinema.data.public import prepared
+from cinema.data.study import load_study, study_table
+from cinema.data.transforms import min_max
+from cinema.files import WEIGHTS
+from cinema.inference import published as published_module
+from cinema.inference.reader import OwnReader, peak
+from cinema.models import ResNet2d, finetuned, small
 from cinema.phantom import cohort, shape
-from cinema.plots import agreement, comparisons, curves, distributions, images, masking, style
-from cinema.plots import landmarks as drawing
-from cinema.reader import FOLDER, OwnReader, peak
-from cinema.study import load_study, study_table
-from cinema.tasks import landmarks, published
+from cinema.plots import agreement, curves, distributions, forest, images, style
+from cinema.stats import estimates
 from cinema.terms import SMALL_GRID, VIEW_NAMES
-from cinema.transforms import min_max
+from cinema.training import landmarks
+from cinema.training.arms import Arm, FROM_PRETRAINING, FROM_SCRATCH, Run, model_of, multiply_accumulates, train_all
 
 # %%
 if profile == "paper" and data == "virtual":
@@ -155,16 +158,16 @@ def first_answer(build):
     return model
 
 
-standard, start = (str(FOLDER / name) for name in (presets.SHIPPED_STANDARD, presets.SHIPPED))
-scratch, tuned = (replace(one, batch_size=4) for one in (compare.FROM_SCRATCH, compare.FROM_PRETRAINING))
+standard, start = (str(WEIGHTS / name) for name in (small.SHIPPED_STANDARD, small.SHIPPED))
+scratch, tuned = (replace(one, batch_size=4) for one in (FROM_SCRATCH, FROM_PRETRAINING))
 
 
 # %%
 def contenders(view):
     """The four arms of one view, by name."""
-    unetr = partial(presets.small_convunetr, (view,), out_chans=3, dec_chans=(8, 32, 64))
-    vit = partial(presets.small_convvit, (view,), n_frames=1, out_chans=6)
-    rows = {"heatmap pretrained": (unetr, start), "heatmap UNet": (partial(presets.small_unet, view, 3), None),
+    unetr = partial(small.small_convunetr, (view,), out_chans=3, dec_chans=(8, 32, 64))
+    vit = partial(small.small_convvit, (view,), n_frames=1, out_chans=6)
+    rows = {"heatmap pretrained": (unetr, start), "heatmap UNet": (partial(small.small_unet, view, 3), None),
             "coordinates pretrained": (vit, start),
             "coordinates ResNet": (partial(ResNet2d, 18, 1, 6, (8, 16, 32, 64)), None)}
     return {name: Arm(name, partial(first_answer, build), standard, given, tuned if given else scratch)
@@ -188,8 +191,8 @@ def plan(name, view, rate, number):
 
 
 picture = {"lax_4c": torch.zeros(1, 1, 64, 64)}
-cost = pd.DataFrame({name: {"parameters": presets.n_parameters(arm.build()),
-                            "million MACs": compare.multiply_accumulates(arm.build().eval(), picture)}
+cost = pd.DataFrame({name: {"parameters": small.n_parameters(arm.build()),
+                            "million MACs": multiply_accumulates(arm.build().eval(), picture)}
                      for name, arm in arms["lax_4c"].items()}).T
 cost.round(0).astype(int)
 
@@ -198,7 +201,7 @@ cost.round(0).astype(int)
 # the same candidates, in the four-chamber view. The test patients have no part in it.
 
 # %% tags=["virtual"]
-histories, _ = compare.train_all([plan(name, "lax_4c", rate, seed) for name in NAMES for rate in rates], n_jobs)
+histories, _ = train_all([plan(name, "lax_4c", rate, seed) for name in NAMES for rate in rates], n_jobs)
 reached = histories.groupby(["arm", "learning_rate"], sort=False)["val_mean_distance_mm"].min().unstack()
 chosen = reached.idxmin(axis=1).to_dict()
 fig, axes = style.figure(columns=2, height=2.4, cols=4, sharey=True)
@@ -216,7 +219,7 @@ for name, rate in chosen.items():
     rows = histories[(histories["arm"] == name) & (histories["learning_rate"] == rate)].set_index("epoch")
     curve = rows["val_mean_distance_mm"].dropna()
     late[name] = curve.iloc[-1] - curve[curve.index <= 0.7 * curve.index[-1]].iloc[-1]
-    results.record(f"05_late_change_{contrast.key(name)}", late[name], n=n_val, unit="mm")
+    results.record(f"05_late_change_{estimates.record_key(name)}", late[name], n=n_val, unit="mm")
 
 # %% tags=["virtual"]
 edge = [name for name, rate in chosen.items() if rate == rates[-1]]
@@ -237,8 +240,8 @@ Markdown("*Reading.* Chosen: " + "; ".join(f"{name} {rate:g} ({reached.loc[name,
 # nor its scanners. It says what is possible at this resolution, and is no contender.
 
 # %% tags=["virtual"]
-_, scores = compare.train_all([plan(name, view, chosen[name], seed) for name in NAMES for view in PLANES], n_jobs)
-_, again = compare.train_all([plan(name, "lax_4c", chosen[name], seed + 1) for name in NAMES], n_jobs)
+_, scores = train_all([plan(name, view, chosen[name], seed) for name in NAMES for view in PLANES], n_jobs)
+_, again = train_all([plan(name, "lax_4c", chosen[name], seed + 1) for name in NAMES], n_jobs)
 spacing = np.array(SMALL_GRID["lax_4c"][1])
 
 
@@ -283,18 +286,18 @@ scores = pd.concat([scores, pd.DataFrame(rows)], ignore_index=True)
 # recorded. The four arms must say which hinge is which.
 
 # %% tags=["virtual"]
-points = contrast.per_patient(scores, ["distance_mm"], by=("arm", "landmark"))
+points = estimates.per_patient(scores, ["distance_mm"], by=("arm", "landmark"))
 points["landmark"] = points["landmark"].str.replace("_", " ")
-distance = contrast.means(points, "distance_mm", ["landmark", "arm"], rng)
-whole = contrast.per_patient(scores, ["distance_mm"])
-overall = contrast.means(whole, "distance_mm", "arm", rng)
-by_view = contrast.means(contrast.per_patient(scores, ["distance_mm"], by=("arm", "view")), "distance_mm",
+distance = estimates.means(points, "distance_mm", ["landmark", "arm"], rng)
+whole = estimates.per_patient(scores, ["distance_mm"])
+overall = estimates.means(whole, "distance_mm", "arm", rng)
+by_view = estimates.means(estimates.per_patient(scores, ["distance_mm"], by=("arm", "view")), "distance_mm",
                          ["arm", "view"], rng)
 results.record("05_distance_floor", *overall["mean position"], unit="mm", claim="C12")
 for name, estimate in overall.items():
-    results.record(f"05_distance_{contrast.key(name)}", *estimate, unit="mm", claim="C12")
+    results.record(f"05_distance_{estimates.record_key(name)}", *estimate, unit="mm", claim="C12")
 for (place, name), estimate in distance.items():
-    results.record(f"05_distance_{contrast.key(place)}_{contrast.key(name)}", *estimate, unit="mm", claim="C12")
+    results.record(f"05_distance_{estimates.record_key(place)}_{estimates.record_key(name)}", *estimate, unit="mm", claim="C12")
 
 # %% tags=["virtual"]
 fig, axes = style.figure(columns=2, height=3.2, cols=2, sharey=True)
@@ -341,20 +344,20 @@ Markdown("*Reading.* Mean distance of all points: " + "; ".join(f"{k} {v.text(1,
 MARGIN_MM = 1.0
 pairs = [("heatmap pretrained", "heatmap UNet"), ("coordinates pretrained", "coordinates ResNet"),
          ("heatmap pretrained", "coordinates pretrained"), ("heatmap UNet", "reader")]
-gaps = {f"{a} − {b}": [contrast.difference(whole, a, b, rng, "distance_mm", level=level)
+gaps = {f"{a} − {b}": [estimates.difference(whole, a, b, rng, "distance_mm", level=level)
                        for level in (0.95, 1 - 0.05 / len(pairs))] for a, b in pairs}
 fig, ax = style.figure(columns=2, height=2.4)
-comparisons.differences(ax, gaps, "Difference of distance (mm); below zero the first is nearer. Shaded: the margin")
+forest.differences(ax, gaps, "Difference of distance (mm); below zero the first is nearer. Shaded: the margin")
 ax.axvspan(-MARGIN_MM, MARGIN_MM, color=style.GREY, alpha=0.12, lw=0)
 save(fig, "05_differences")
 
 # %% tags=["virtual"]
 named = {words: gaps[words][0] for words in list(gaps)[:2]}
 for words, (estimate, _) in gaps.items():
-    results.record(f"05_difference_{contrast.key(words)}", *estimate, unit="mm", claim="C12")
-superior = {words: contrast.difference(whole, *pair, rng, "distance_mm", level=0.975)
+    results.record(f"05_difference_{estimates.record_key(words)}", *estimate, unit="mm", claim="C12")
+superior = {words: estimates.difference(whole, *pair, rng, "distance_mm", level=0.975)
             for words, pair in zip(named, pairs)}
-learnt = {name: contrast.difference(whole, name, "mean position", rng, "distance_mm", level=1 - 0.05 / len(NAMES)).upper
+learnt = {name: estimates.difference(whole, name, "mean position", rng, "distance_mm", level=1 - 0.05 / len(NAMES)).upper
           < 0 for name in NAMES}
 short = [name for name in NAMES if late[name] < -MARGIN_MM]
 verdicts = {words: long_axis.verdict(e, MARGIN_MM) if learnt[a] and learnt[b] else "no verdict, for want of learning"
@@ -393,7 +396,7 @@ paper[["claim", "statement", "quantity", "system", "source", "trust", "note"]]
 # the worst: both views at ED and ES.
 
 # %% tags=["virtual"]
-first = {(name, view): compare.model_of(plan(name, view, chosen[name], seed)) for name in NAMES for view in PLANES}
+first = {(name, view): model_of(plan(name, view, chosen[name], seed)) for name in NAMES for view in PLANES}
 
 
 @torch.inference_mode()
@@ -416,8 +419,8 @@ for row, study in zip(axes, cases.values()):
     for ax, (view, phase) in zip(row, product(PLANES, ("ED", "ES"))):
         picture, frame = content.views[view], content.ed_frame if phase == "ED" else content.es_frame
         found = {name: points_of(name, view, picture.image)[1, frame] for name in shown}
-        drawing.marked(ax, picture, frame, picture.landmarks[frame], found, f"{VIEW_NAMES[view]}, {phase}")
-masking.name_rows(axes[:, 0], [f"{word}: {ranked[study]:.1f} mm" for word, study in cases.items()])
+        images.marked(ax, picture, frame, picture.landmarks[frame], found, f"{VIEW_NAMES[view]}, {phase}")
+images.name_rows(axes[:, 0], [f"{word}: {ranked[study]:.1f} mm" for word, study in cases.items()])
 fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=3)
 save(fig, "05_cases")
 
@@ -457,7 +460,7 @@ slips = {way: (read - true.numpy()).reshape(-1, 2) for way, read in ways.items()
 # %% tags=["virtual"]
 fig, axes = style.figure(columns=2, height=2.6, cols=3, sharex=True, sharey=True)
 for ax, (way, slip) in zip(axes, slips.items()):
-    drawing.offsets(ax, slip * spacing, way)
+    images.offsets(ax, slip * spacing, way)
 axes[-1].legend(loc="lower left")
 save(fig, "05_reading_a_heatmap")
 
@@ -510,9 +513,9 @@ for view, found in zip(PLANES, answers[len(todo):]):
 away = {(name, how): np.mean([np.linalg.norm(points[name, view] - exact[view], axis=-1).mean((1, 2))
                               for view in PLANES], axis=0)
         for how, points in (("cut", cut), ("fine", fine)) for name in read[:2]}
-saved = {name: stats.paired_difference(away[name, "cut"], away[name, "fine"], rng) for name in read[:2]}
+saved = {name: estimates.paired_difference(away[name, "cut"], away[name, "fine"], rng) for name in read[:2]}
 for name, estimate in saved.items():
-    results.record(f"05_cut_minus_fine_{contrast.key(name)}", *estimate, unit="mm")
+    results.record(f"05_cut_minus_fine_{estimates.record_key(name)}", *estimate, unit="mm")
 Markdown("*Reading.* Cutting adds to the distance from the exact points " + "; ".join(
     f"{estimate.text(2, ' mm')} ({name})" for name, estimate in saved.items()) + ".")
 
@@ -535,10 +538,10 @@ swaps = {name: np.mean([apart(long_axis.swapped(fine[name, view]), view) < apart
 once = exact["lax_4c"].copy()
 shortest = long_axis.extreme_frames(once)[1]
 once[np.arange(n_cine), shortest] = long_axis.swapped(once[np.arange(n_cine), shortest])
-jump = stats.bca(long_axis.extremes(once).mapse_mm - long_axis.extremes(exact["lax_4c"]).mapse_mm, np.mean, rng)
+jump = estimates.bca(long_axis.extremes(once).mapse_mm - long_axis.extremes(exact["lax_4c"]).mapse_mm, np.mean, rng)
 results.record("05_swapped_once_mapse", *jump, unit="mm")
 for name, share in swaps.items():
-    results.record(f"05_frames_swapped_{contrast.key(name)}", 100 * share, n=n_cine, unit="percent")
+    results.record(f"05_frames_swapped_{estimates.record_key(name)}", 100 * share, n=n_cine, unit="percent")
 Markdown(f"*Reading.* One exchange, in the shortest frame, adds {jump.text(0, ' mm')} to MAPSE. Frames in which the "
          "hinges would lie nearer the truth in the other order: " +
          ", ".join(f"{name} {share:.1%}" for name, share in swaps.items()) + ".")
@@ -570,7 +573,7 @@ columns = ("reader", "heatmap pretrained", "heatmap UNet")
 fig, axes = style.figure(columns=2, height=4.4, rows=2, cols=len(columns), sharex="row")
 for row, (key, (words, unit)) in zip(axes, UNITS.items()):
     for ax, name in zip(row, columns):
-        agreement.bland_altman(ax, TRUE[key], getattr(published[name], key), words, unit)
+        agreement.bland_altman(ax, TRUE[key], getattr(published_module[name], key), words, unit)
         ax.set_title(f"{name}, n = {n_cine} people" if key == "mapse_mm" else "", fontsize=7, loc="left")
         ax.set_ylabel(ax.get_ylabel() if ax is row[0] else "")
 save(fig, "05_bland_altman")
@@ -578,21 +581,21 @@ save(fig, "05_bland_altman")
 # %% tags=["virtual"]
 summary = {}
 for name, (key, (words, unit)) in product(sources, UNITS.items()):
-    error = getattr(published[name], key) - TRUE[key]
-    bias, size = stats.bca(error, np.mean, rng), stats.bca(np.abs(error), np.mean, rng)
+    error = getattr(published_module[name], key) - TRUE[key]
+    bias, size = estimates.bca(error, np.mean, rng), estimates.bca(np.abs(error), np.mean, rng)
     for what, estimate in (("bias", bias), ("mae", size)):
-        results.record(f"05_{words.lower()}_{what}_{contrast.key(name)}", *estimate, unit=unit, claim="C12")
+        results.record(f"05_{words.lower()}_{what}_{estimates.record_key(name)}", *estimate, unit=unit, claim="C12")
         summary[name, f"{words} ({unit}), {what}"] = estimate.text(1)
 pd.Series(summary).unstack().loc[list(sources)]
 
 # %% tags=["virtual"]
-errors = {name: np.abs(published[name].shortening_percent - TRUE["shortening_percent"]) for name in sources}
-travel = {name: np.abs(published[name].mapse_mm - TRUE["mapse_mm"]) for name in sources}
+errors = {name: np.abs(published_module[name].shortening_percent - TRUE["shortening_percent"]) for name in sources}
+travel = {name: np.abs(published_module[name].mapse_mm - TRUE["mapse_mm"]) for name in sources}
 for way, other in (("heatmap", "UNet"), ("coordinates", "ResNet")):
     for words, values, unit in (("mapse", travel, "mm"), ("shortening", errors, "points")):
-        gap = stats.paired_difference(values[f"{way} pretrained"], values[f"{way} {other}"], rng)
+        gap = estimates.paired_difference(values[f"{way} pretrained"], values[f"{way} {other}"], rng)
         results.record(f"05_{words}_error_difference_{way}", *gap, unit=unit, claim="C12")
-high = {key: [name for name in sources if stats.bland_altman(getattr(published[name], key), TRUE[key]).bias.lower > 0]
+high = {key: [name for name in sources if estimates.bland_altman(getattr(published_module[name], key), TRUE[key]).bias.lower > 0]
         for key in UNITS}
 Markdown("*Reading.* Too high, with an interval above zero: " + "; ".join(
     f"{UNITS[key][0]} from {', '.join(names) or 'none'}" for key, names in high.items()) +
@@ -643,8 +646,8 @@ by_draw = {name: [np.ptp(curve + sd * rng.standard_normal((2000, 25)), axis=1).m
 counts = np.array([8, 12, 20, 25, 30, 50])
 by_count = {f"noise {sd:g} mm": [added(length_curve(n), sd) for n in counts] for sd in (1.0, 2.0)}
 fig, (left, right) = style.figure(columns=2, height=2.7, cols=2)
-drawing.formula(left, noise, by_formula, by_draw, "Noise of the length (mm, SD)", "Bias of the change of length (mm)")
-drawing.formula(right, counts, by_count, {}, "Frames in a cycle", "Bias of the change of length (mm)")
+images.formula(left, noise, by_formula, by_draw, "Noise of the length (mm, SD)", "Bias of the change of length (mm)")
+images.formula(right, counts, by_count, {}, "Frames in a cycle", "Bias of the change of length (mm)")
 for ax in (left, right):
     ax.legend()
 save(fig, "05_bias_of_extremes")
@@ -685,8 +688,8 @@ for name, source in list(sources.items())[1:]:
     rows[name] = dict(zip(("offset_mm", "jitter_mm", "neighbours"), parts)) | {
         "length_sd_mm": rest.std(), "expected": told,
         "observed": float((np.ptp(found, axis=1) - np.ptp(true, axis=1)).mean())}
-    results.record(f"05_jitter_{contrast.key(name)}", rows[name]["jitter_mm"], n=n_cine, unit="mm")
-    results.record(f"05_error_correlation_{contrast.key(name)}", rows[name]["neighbours"], n=n_cine)
+    results.record(f"05_jitter_{estimates.record_key(name)}", rows[name]["jitter_mm"], n=n_cine, unit="mm")
+    results.record(f"05_error_correlation_{estimates.record_key(name)}", rows[name]["neighbours"], n=n_cine)
 steady = pd.DataFrame(rows).T
 steady.round(2)
 
@@ -694,7 +697,7 @@ steady.round(2)
 over = [name for name in steady.index if steady.loc[name, "expected"] > steady.loc[name, "observed"]]
 example = {name: long_axis.lengths_mm(sources[name]["lax_4c"][middle]) for name in ("heatmap pretrained", "reader")}
 fig, ax = style.figure()
-drawing.lengths(ax, np.arange(n_frames) / n_frames, long_axis.lengths_mm(exact["lax_4c"][middle]), example)
+images.lengths(ax, np.arange(n_frames) / n_frames, long_axis.lengths_mm(exact["lax_4c"][middle]), example)
 ax.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
 save(fig, "05_length_curve")
 
@@ -758,7 +761,7 @@ for words, alike in (("independent", 0.0), ("alike in neighbours", 0.7)):
         noisy = [of({view: points + long_axis.noise_mm(points.shape, planted_mm, alike, rng)
                      for view, points in exact.items()}) - of(exact) for _ in range(draws)]
         planted[words, rule] = np.array(noisy)  # (draw, quantity, person)
-off = {key: {words: {rule: stats.bca(planted[words, rule][:, k].mean(0), np.mean, rng) for rule in RULES}
+off = {key: {words: {rule: estimates.bca(planted[words, rule][:, k].mean(0), np.mean, rng) for rule in RULES}
              for words in ("independent", "alike in neighbours")} for k, key in enumerate(UNITS)}
 scatter = {key: {words: {rule: float(np.sqrt(planted[words, rule][:, k].var(0, ddof=1).mean())) for rule in RULES}
                  for words in ("independent", "alike in neighbours")} for k, key in enumerate(UNITS)}
@@ -766,14 +769,14 @@ scatter = {key: {words: {rule: float(np.sqrt(planted[words, rule][:, k].var(0, d
 # %% tags=["virtual"]
 fig, axes = style.figure(columns=2, height=4.6, rows=2, cols=2, sharey=True)
 for row, (key, (words, unit)) in zip(axes, UNITS.items()):
-    drawing.rules(row[0], off[key], f"Bias of {words} ({unit})")
-    drawing.spread(row[1], scatter[key], f"Scatter of {words} from noise alone ({unit}, SD)")
+    images.rules(row[0], off[key], f"Bias of {words} ({unit})")
+    images.spread(row[1], scatter[key], f"Scatter of {words} from noise alone ({unit}, SD)")
 axes[0, 1].legend(title=f"{planted_mm} mm of noise", title_fontsize=7)
 save(fig, "05_corrections_planted")
 
 # %% tags=["virtual"]
 for key, words, rule in product(UNITS, ("independent", "alike in neighbours"), RULES):
-    name = f"{UNITS[key][0].lower()}_{contrast.key(words)}_{contrast.key(rule)}"
+    name = f"{UNITS[key][0].lower()}_{estimates.record_key(words)}_{estimates.record_key(rule)}"
     results.record(f"05_planted_bias_{name}", *off[key][words][rule], unit=UNITS[key][1])
     results.record(f"05_planted_scatter_{name}", scatter[key][words][rule], n=n_cine, unit=UNITS[key][1])
 left = {key: min(list(RULES)[1:], key=lambda rule: abs(off[key]["independent"][rule].value)) for key in UNITS}
@@ -816,7 +819,7 @@ told = ("exact landmarks", "heatmap UNet", "heatmap pretrained", "reader")
 sharp = {name: exact if name == told[0] else {view: fine[name, view] for view in PLANES} for name in told}
 errors = {(name, rule): of(sharp[name]) for name in told for rule, of in RULES.items()}
 errors = {key: {what: getattr(value, what) - TRUE[what] for what in UNITS} for key, value in errors.items()}
-bias = {key: {name: {rule: stats.bca(errors[name, rule][key], np.mean, rng) for rule in RULES} for name in told}
+bias = {key: {name: {rule: estimates.bca(errors[name, rule][key], np.mean, rng) for rule in RULES} for name in told}
         for key in UNITS}
 width = {key: {name: {rule: float(errors[name, rule][key].std(ddof=1)) for rule in RULES} for name in told}
          for key in UNITS}
@@ -825,8 +828,8 @@ width = {key: {name: {rule: float(errors[name, rule][key].std(ddof=1)) for rule 
 fig, axes = style.figure(columns=2, height=4.6, rows=2, cols=2, sharey=True)
 for row, (key, (words, unit)) in zip(axes, UNITS.items()):
     some, wide = ({name: of[key][name] for name in (told[0], "reader")} for of in (bias, width))
-    drawing.rules(row[0], some, f"Bias of {words} ({unit})")
-    drawing.spread(row[1], wide, f"SD of the error of {words} over people ({unit})")
+    images.rules(row[0], some, f"Bias of {words} ({unit})")
+    images.spread(row[1], wide, f"SD of the error of {words} over people ({unit})")
 axes[0, 1].legend(loc="upper left", bbox_to_anchor=(0, 1.2), ncols=2)
 save(fig, "05_corrections_networks")
 
@@ -834,10 +837,10 @@ save(fig, "05_corrections_networks")
 gain = {}
 for key, name, rule in product(UNITS, told, RULES):
     words, unit = UNITS[key]
-    results.record(f"05_rule_{contrast.key(f'{words} {name} {rule}')}", *bias[key][name][rule], unit=unit)
+    results.record(f"05_rule_{estimates.record_key(f'{words} {name} {rule}')}", *bias[key][name][rule], unit=unit)
     if name != told[0] and rule != "published":
         sizes = [np.abs(errors[name, one][key]) for one in (rule, "published")]
-        gain[f"{words}, {name}", rule] = stats.paired_difference(*sizes, rng, level=1 - 0.05 / (6 * (len(RULES) - 1)))
+        gain[f"{words}, {name}", rule] = estimates.paired_difference(*sizes, rng, level=1 - 0.05 / (6 * (len(RULES) - 1)))
 verdicts = pd.Series({key: f"{e.text(2)[:-1]}".replace("95 %", "corrected") + ")" for key, e in gain.items()}).unstack()
 helped = [f"{rule} ({what})" for (what, rule), e in gain.items() if e.upper < 0]
 harmed = [f"{rule} ({what})" for (what, rule), e in gain.items() if e.lower > 0]
@@ -875,13 +878,13 @@ def finer(index, size, pixel_mm):
 # %% tags=["virtual"]
 sharper = {words: np.array(Parallel(n_jobs)(delayed(finer)(i, *how) for i in range(n_fine)))
            for words, how in SIZES.items()}
-at = {words: stats.bca(values, np.mean, rng) for words, values in sharper.items()}
-better = stats.paired_difference(sharper["1.25 mm"], sharper["2.5 mm"], rng)
+at = {words: estimates.bca(values, np.mean, rng) for words, values in sharper.items()}
+better = estimates.paired_difference(sharper["1.25 mm"], sharper["2.5 mm"], rng)
 for words, estimate in at.items():
-    results.record(f"05_reader_distance_at_{contrast.key(words)}", *estimate, unit="mm")
+    results.record(f"05_reader_distance_at_{estimates.record_key(words)}", *estimate, unit="mm")
 results.record("05_reader_distance_fine_minus_coarse", *better, unit="mm")
 fig, ax = style.figure(height=2.2)
-comparisons.trends(ax, {"reader": at}, "Pixel", "Distance (mm)")
+forest.trends(ax, {"reader": at}, "Pixel", "Distance (mm)")
 ax.plot(np.arange(3) + 0.1, np.array(list(sharper.values())), color=style.GREY, lw=0.3, alpha=0.5)
 save(fig, "05_resolution")
 
@@ -915,8 +918,8 @@ if data == "virtual":
                      "and the published networks: `python3 -m cinema reproduce --only 05 --data landmark`."))
 else:
     everyone = prepared.studies(data, data_root)
-    marked_in = {view: real_landmarks.of_view(everyone, view) for view in PLANES}
-    whole_of = {view: prepared.on_grid(rows, real_landmarks.whole_picture(view), runs / f"pictures_{view}", n_jobs)
+    marked_in = {view: long_axis.of_view(everyone, view) for view in PLANES}
+    whole_of = {view: prepared.on_grid(rows, long_axis.whole_picture(view), runs / f"pictures_{view}", n_jobs)
                 for view, rows in marked_in.items()}
     display(pd.DataFrame({VIEW_NAMES[view]: rows["split"].value_counts() for view, rows in marked_in.items()}))
 
@@ -924,21 +927,21 @@ else:
 if data != "virtual":
     longer = {"heatmap": 20, "coordinates": 20} if profile == "ci" else {"heatmap": 600, "coordinates": 1200}
     both_rates = (5e-3,) if profile == "ci" else (2e-3, 5e-3)
-    plans = {view: [real_landmarks.plan(arm, view, whole_of[view], rate, longer[name.split()[0]], seed, runs / view)
+    plans = {view: [long_axis.plan(arm, view, whole_of[view], rate, longer[name.split()[0]], seed, runs / view)
                     for name, arm in arms[view].items() for rate in both_rates] for view in PLANES}
-    trained = {view: compare.train_all(plans[view], n_jobs) for view in PLANES}
-    scores = [real_landmarks.chosen(*trained[view]) for view in PLANES]
-    scores += [real_landmarks.mean_position(whole_of[view], view) for view in PLANES]
+    trained = {view: train_all(plans[view], n_jobs) for view in PLANES}
+    scores = [long_axis.chosen(*trained[view]) for view in PLANES]
+    scores += [long_axis.mean_position(whole_of[view], view) for view in PLANES]
 
 # %%
 if data != "virtual":
-    source, device = published.source(data_root), "cuda" if torch.cuda.is_available() else "cpu"
+    source, device = finetuned.source(data_root), "cuda" if torch.cuda.is_available() else "cpu"
     for view in PLANES:
         if source is None:
-            display(Markdown(published.missing("landmark_heatmap", view)))
+            display(Markdown(finetuned.missing("landmark_heatmap", view)))
         else:
             tries = (0, 1, 2) if profile == "paper" else (0,)
-            scores.append(real_landmarks.by_published(marked_in[view], view, source, tries, device))
+            scores.append(long_axis.by_published(marked_in[view], view, source, tries, device))
     scores = pd.concat(scores, ignore_index=True)
     whose = dict(zip(everyone["id"], everyone.get("patient", everyone["id"])))
 
@@ -950,22 +953,22 @@ if data != "virtual":
 
 # %%
 if data != "virtual":
-    people_of = real_landmarks.per_patient(scores, whose, ("arm", "view"))
-    by_view = real_landmarks.distances(people_of, ("view", "arm"), rng)
+    people_of = long_axis.per_patient(scores, whose, ("arm", "view"))
+    by_view = long_axis.distances(people_of, ("view", "arm"), rng)
     for (view, name), estimate in by_view.items():
-        few.record(f"05_patients_distance_{view}_{contrast.key(name)}", estimate, unit="pixels", claim="C12")
-    wide = pd.Series({key: few.text(estimate, 1) for key, estimate in by_view.items()}).unstack(0)
+        results.record_estimate(f"05_patients_distance_{view}_{estimates.record_key(name)}", estimate, unit="pixels", claim="C12")
+    wide = pd.Series({key: estimates.text(estimate, 1) for key, estimate in by_view.items()}).unstack(0)
     display(wide.rename(columns=VIEW_NAMES))
 
 # %%
 if data != "virtual":
-    points = real_landmarks.per_patient(scores, whose, ("arm", "view", "landmark"))
+    points = long_axis.per_patient(scores, whose, ("arm", "view", "landmark"))
     fig, axes = style.figure(columns=2, height=3.4, cols=2, sharey=True)
     for ax, view in zip(axes, PLANES):
         some = points[(points["view"] == view) & points["arm"].isin(NAMES)].replace("_", " ", regex=True)
-        distributions.scores(ax, some, real_landmarks.distances(some, ("landmark", "arm"), rng), "distance_mm",
+        distributions.scores(ax, some, long_axis.distances(some, ("landmark", "arm"), rng), "distance_mm",
                              "landmark", "arm", f"Distance, {VIEW_NAMES[view]} (pixels of 256)")
-        ax.axhline(by_view[view, real_landmarks.MIDDLE].value, color=style.GREY, ls=":", label="mean position")
+        ax.axhline(by_view[view, long_axis.MIDDLE].value, color=style.GREY, ls=":", label="mean position")
         ax.set(yscale="log")
         ax.legend(fontsize=5.5, loc="lower left", bbox_to_anchor=(0, 1))
     save(fig, "05_patients_distance")
@@ -979,7 +982,7 @@ if data != "virtual":
         for ax, who, word in zip(row, order[[0, -1]], ("nearest", "furthest")):
             one = next(s for s in whole_of[view]["id"] if whose[s] == who)
             picture = load_study(whole_of[view].set_index("id").loc[one, "path"]).views[view]
-            drawing.marked(ax, picture, 0, picture.landmarks[0], real_landmarks.found_in(
+            images.marked(ax, picture, 0, picture.landmarks[0], long_axis.found_in(
                 scores[scores["view"] == view], one, NAMES[:2]), f"{VIEW_NAMES[view]}, {word}")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=3)
     save(fig, "05_patients_cases")
@@ -993,13 +996,13 @@ if data != "virtual":
     gaps = {}
     for way, other in product(("heatmap", "coordinates"), PLANES):
         pair, rows = [name for name in NAMES if name.startswith(way)], people_of[people_of["view"] == other]
-        gaps[f"{pair[0]} − {pair[1]}, {VIEW_NAMES[other]}"] = real_landmarks.difference(rows, *pair, rng)
-        few.record(f"05_patients_difference_{way}_{other}", gaps[f"{pair[0]} − {pair[1]}, {VIEW_NAMES[other]}"],
+        gaps[f"{pair[0]} − {pair[1]}, {VIEW_NAMES[other]}"] = long_axis.difference(rows, *pair, rng)
+        results.record_estimate(f"05_patients_difference_{way}_{other}", gaps[f"{pair[0]} − {pair[1]}, {VIEW_NAMES[other]}"],
                    unit="pixels", claim="C12")
     far = [f"{name} in {VIEW_NAMES[view]}" for (view, name), e in by_view.items()
-           if name != real_landmarks.MIDDLE and e.value >= by_view[view, real_landmarks.MIDDLE].value]
+           if name != long_axis.MIDDLE and e.value >= by_view[view, long_axis.MIDDLE].value]
     display(Markdown("*Reading.* Pretrained minus convolutional, below zero the pretrained one is nearer: " + "; ".join(
-        f"{words}: {few.text(e, 1, ' pixels')}" for words, e in gaps.items()) + ". On average no nearer than the mean "
+        f"{words}: {estimates.text(e, 1, ' pixels')}" for words, e in gaps.items()) + ". On average no nearer than the mean "
         f"position, and so not to be compared: {', '.join(far) or 'none'}."))
 
 # %% [markdown]

@@ -50,19 +50,34 @@ from IPython.display import Code, Markdown, display
 from joblib import Parallel, delayed
 
 # %%
-from cinema import compare, contrast, detection, diagnosis, few, imaging, presets, real_disease, results, stats
-from cinema.datasets import cards, prepared
-from cinema.models import ResNet3d
-from cinema.patients import work_folder
+from cinema import results
+from cinema.analysis import disease, features
+from cinema.analysis.patients import work_folder
+from cinema.data.public import cards, prepared
+from cinema.data.study import load_study, save_study, study_table
+from cinema.files import WEIGHTS
+from cinema.models import ResNet3d, finetuned, two_frames
+from cinema.models.small import SHIPPED, SHIPPED_STANDARD
 from cinema.phantom import cohort
-from cinema.plots import classification, comparisons, images, style
+from cinema.plots import classification, forest, images, style
+from cinema.stats import estimates
+from cinema.stats.classification import (
+    auc,
+    auc_difference,
+    calibration,
+    calibration_table,
+    macro_auc,
+    macro_auc_difference,
+    mcc,
+    sensitivity,
+    specificity,
+    threshold_for_sensitivity,
+)
+from cinema.terms import SMALL_GRID
+from cinema.training.arms import Arm, FROM_PRETRAINING, FROM_SCRATCH, Run, train_all
+from cinema.training.classification import TASK, class_numbers, pairs
 
 # %%
-from cinema.reader import FOLDER
-from cinema.study import load_study, save_study, study_table
-from cinema.tasks import published
-from cinema.tasks.classification import TASK, class_numbers
-from cinema.terms import SMALL_GRID
 
 if profile == "paper" and data == "virtual":
     raise ValueError(f"profile {profile!r} with data {data!r}: the published classifiers are for real studies; name "
@@ -156,18 +171,18 @@ save(fig, "06_classes")
 ARMS = ("CineMA, pretrained", "CineMA, scratch", "ResNet", "frozen features")
 KEYS = dict(zip(ARMS, ("cinema", "scratch", "resnet", "frozen"))) | {"oracle": "oracle"}
 steps, resnet_steps = (2, 4) if profile == "ci" else (32, 160)
-weights, standard = (str(FOLDER / name) for name in (presets.SHIPPED, presets.SHIPPED_STANDARD))
-fresh, warm = (replace(c, batch_size=8) for c in (compare.FROM_SCRATCH, compare.FROM_PRETRAINING))
-Code(inspect.getsource(detection.Classes) + "\n\n" + inspect.getsource(detection.probed), language="python")
+weights, standard = (str(WEIGHTS / name) for name in (SHIPPED, SHIPPED_STANDARD))
+fresh, warm = (replace(c, batch_size=8) for c in (FROM_SCRATCH, FROM_PRETRAINING))
+Code(inspect.getsource(two_frames.Classes) + "\n\n" + inspect.getsource(disease.probed), language="python")
 
 
 # %%
 def arms(n, fit):
     """Arm, learning rate and steps of the trained contenders for n classes; fit: of the head on frozen features."""
     resnet = partial(ResNet3d, 10, 2, n, (16, 32, 64, 128))
-    return ((compare.Arm(ARMS[0], partial(detection.probed, n, fit), standard, weights, warm), 1e-3, steps),
-            (compare.Arm(ARMS[1], partial(detection.Classes, n), standard, None, fresh), 1e-3, steps),
-            (compare.Arm(ARMS[2], resnet, standard, None, fresh), 3e-3, resnet_steps))
+    return ((Arm(ARMS[0], partial(disease.probed, n, fit), standard, weights, warm), 1e-3, steps),
+            (Arm(ARMS[1], partial(two_frames.Classes, n), standard, None, fresh), 1e-3, steps),
+            (Arm(ARMS[2], resnet, standard, None, fresh), 3e-3, resnet_steps))
 
 
 # %% [markdown] tags=["virtual"]
@@ -180,9 +195,9 @@ def frozen(role):
     """Probabilities of the logistic head on frozen features, its fit, the features; as patients[role]."""
     table = patients[role]
     folders = (work / f"cohort_{role}_seed{seed}", own / f"normal_{role}")
-    x = pd.concat([imaging.features(folder, n_jobs, ("sax",)) for folder in folders]).loc[table["id"]].to_numpy()
+    x = pd.concat([features.features(folder, n_jobs, ("sax",)) for folder in folders]).loc[table["id"]].to_numpy()
     train, val = ((table["split"] == name).to_numpy() for name in ("train", "val"))
-    return *detection.logistic_head(x, true[role], train, val, len(CLASSES[role])), x
+    return *disease.logistic_head(x, true[role], train, val, len(CLASSES[role])), x
 
 
 true = {role: np.array(class_numbers(t["disease"], CLASSES[role])) for role, t in patients.items()}
@@ -201,8 +216,8 @@ heads = {role: frozen(role) for role in CLASSES}
 def runs(role):
     """Every training of one cohort: arms and seeds. Two seeds on ACDC's role, one on the others."""
     of = patients[role].groupby("split")["path"].apply(tuple)
-    plan = partial(compare.Run, train=of["train"], val=of["val"], folder=str(own / role), task=TASK,
-                   data=partial(detection.pairs, classes=CLASSES[role]),
+    plan = partial(Run, train=of["train"], val=of["val"], folder=str(own / role), task=TASK,
+                   data=partial(pairs, classes=CLASSES[role]),
                    tests={"val": of["val"], "test": of["test"], "normal": of["normal"]})
     return [plan(arm, learning_rate=rate, steps=n, seed=seed + i)
             for arm, rate, n in arms(len(CLASSES[role]), heads[role][1])
@@ -211,14 +226,14 @@ def runs(role):
 
 trained = {}
 for role in CLASSES:
-    _, scores = compare.train_all(runs(role), n_jobs)
+    _, scores = train_all(runs(role), n_jobs)
     trained[role] = scores.rename(columns={"data": "split"})
 
 # %% [markdown] tags=["virtual"]
 # The oracle never meets a patient of the cohort while it is fitted. Its questions are these:
 
 # %% tags=["virtual"]
-Code(inspect.getsource(detection.exact), language="python")
+Code(inspect.getsource(disease.exact_features), language="python")
 
 
 # %% tags=["virtual"]
@@ -228,7 +243,7 @@ for role, table in patients.items():
     mean = trained[role].groupby(["arm", "study"])[columns].mean()
     answers[role] = {arm: mean.loc[arm].reindex(table["id"]).to_numpy() for arm in ARMS[:3]}
     numbers = table["id"].str.split("_").str[-1].astype(int)
-    known = detection.oracle(role, CLASSES[role], numbers, seed, n_simulated)
+    known = disease.oracle(role, CLASSES[role], numbers, seed, n_simulated)
     answers[role] |= {ARMS[3]: heads[role][0], "oracle": known}
 held = {role: table["split"].isin(["test", "normal"]).to_numpy() for role, table in patients.items()}
 ill = {role: (table["disease"] != "NOR").to_numpy(int) for role, table in patients.items()}
@@ -258,11 +273,11 @@ areas = {}
 for role in CLASSES:
     sick = ill[role][held[role]]
     for arm, p in answers[role].items():
-        areas[role, arm] = diagnosis.auc(sick, 1 - p[held[role], 0])
+        areas[role, arm] = auc(sick, 1 - p[held[role], 0])
         results.record(f"06_auc_{role}_{KEYS[arm]}", *areas[role, arm], claim="C9")
 once = trained["acdc"].query("split != 'val'").merge(
     patients["acdc"][["id", "disease"]], left_on="study", right_on="id")
-single = {arm: [diagnosis.auc((t["disease"] != "NOR").astype(int), 1 - t["p_0"]).value for _, t in rows.groupby("seed")]
+single = {arm: [auc((t["disease"] != "NOR").astype(int), 1 - t["p_0"]).value for _, t in rows.groupby("seed")]
           for arm, rows in once.groupby("arm", sort=False)}
 spread = max(max(values) - min(values) for values in single.values())
 results.record("06_auc_spread_over_seeds_acdc", spread, n=int(held["acdc"].sum()))
@@ -277,12 +292,12 @@ for role in CLASSES:
     sick, one = ill[role][held[role]], 1 - answers[role][ARMS[0]][held[role], 0]
     for arm in ARMS[1:]:
         other, words = 1 - answers[role][arm][held[role], 0], f"pretrained − {arm}, {NAMES[role]}"
-        nominal, p_values[words] = diagnosis.auc_difference(sick, one, other)
-        rows[words] = (nominal, diagnosis.auc_difference(sick, one, other, level=1 - 0.05 / 9)[0])
+        nominal, p_values[words] = auc_difference(sick, one, other)
+        rows[words] = (nominal, auc_difference(sick, one, other, level=1 - 0.05 / 9)[0])
         results.record(f"06_auc_difference_{KEYS[arm]}_{role}", *nominal, claim="C9")
-adjusted = dict(zip(rows, stats.holm(list(p_values.values()))))
+adjusted = dict(zip(rows, estimates.holm(list(p_values.values()))))
 fig, ax = style.figure(columns=2, height=2.9)
-comparisons.differences(ax, rows, "Difference of AUC, any disease")
+forest.differences(ax, rows, "Difference of AUC, any disease")
 ax.set_title("thick: 95 % CI (DeLong), thin: corrected for 9", fontsize=7, loc="left")
 save(fig, "06_auc_differences")
 
@@ -307,7 +322,7 @@ Markdown("*Reading.* Differences of AUC that survive Holm's correction: " + (lis
 calls, reached = {}, []
 for role, (arm, p) in ((role, pair) for role in CLASSES for pair in answers[role].items()):
     val = (patients[role]["split"] == "val").to_numpy()
-    limit = diagnosis.threshold_for_sensitivity(ill[role][val], 1 - p[val, 0], 0.9)
+    limit = threshold_for_sensitivity(ill[role][val], 1 - p[val, 0], 0.9)
     calls[role, arm, "argmax"] = (p.argmax(1) != 0)[held[role]].astype(int)
     calls[role, arm, "chosen"] = (1 - p[held[role], 0] >= limit).astype(int)
 truth = np.concatenate([ill[role][held[role]] for role in CLASSES])
@@ -317,7 +332,7 @@ together = {(arm, rule): np.concatenate([calls[role, arm, rule] for role in CLAS
 # %% tags=["virtual"]
 points = {arm: {} for arm in ARMS}
 for (arm, rule), called in together.items():
-    for what, of in (("sensitivity", diagnosis.sensitivity), ("specificity", diagnosis.specificity)):
+    for what, of in (("sensitivity", sensitivity), ("specificity", specificity)):
         estimate = of(truth, called)
         results.record(f"06_{what}_{rule}_{KEYS[arm]}", *estimate, claim="C9" if what == "specificity" else "C10")
         if rule == "argmax" and arm in ARMS:
@@ -327,7 +342,7 @@ for (arm, rule), called in together.items():
 
 # %% tags=["virtual"]
 fig, ax = style.figure(columns=2, height=2.8)
-comparisons.trends(ax, points, "", "Share called right", joined=False)
+forest.trends(ax, points, "", "Share called right", joined=False)
 ax.set_title(f"three cohorts together, n = {truth.sum()} ill and {(1 - truth).sum()} healthy; 95 % CI (Wilson)",
              fontsize=7, loc="left")
 ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.06), ncols=4)
@@ -338,7 +353,7 @@ save(fig, "06_thresholds")
 gaps = {}
 for what, chosen in (("sensitivity", truth == 1), ("specificity", truth == 0)):
     right = {arm: (together[arm, "argmax"] == truth)[chosen].astype(float) for arm in ARMS}
-    gaps[what] = stats.paired_difference(right[ARMS[0]], right[ARMS[2]], rng)
+    gaps[what] = estimates.paired_difference(right[ARMS[0]], right[ARMS[2]], rng)
     results.record(f"06_{what}_difference", *gaps[what], claim="C9" if what == "specificity" else "C10")
 paper = pd.read_csv("../data/paper_results.csv").query("claim in ['C9', 'C10']")
 table = paper[["claim", "quantity", "system", "value", "lower", "upper", "unit", "source"]]
@@ -375,18 +390,18 @@ for level in levels:
     for role in CLASSES:
         _, head, x = heads[role]
         train = np.flatnonzero(patients[role]["split"] == "train")
-        kept = train[detection.thinned(true[role][train], level, rng)]
-        fit = detection.logistic(head[-1].C).fit(x[kept], true[role][kept] > 0)
+        kept = train[disease.thinned(true[role][train], level, rng)]
+        fit = disease.logistic(head[-1].C).fit(x[kept], true[role][kept] > 0)
         scores.append(fit.predict_proba(x[held[role]])[:, 1])
     scores, words = np.concatenate(scores), f"{100 * level:.0f} %"
     called = (scores > 0.5).astype(int)
-    by_share["sensitivity"][words] = diagnosis.sensitivity(truth, called)
-    by_share["specificity"][words] = diagnosis.specificity(truth, called)
-    by_share["AUC"][words] = diagnosis.auc(truth, scores)
+    by_share["sensitivity"][words] = sensitivity(truth, called)
+    by_share["specificity"][words] = specificity(truth, called)
+    by_share["AUC"][words] = auc(truth, scores)
 
 # %% tags=["virtual"]
 fig, ax = style.figure(columns=1, height=2.6)
-comparisons.trends(ax, by_share, "Healthy share of the training set", "Sensitivity, specificity, AUC")
+forest.trends(ax, by_share, "Healthy share of the training set", "Sensitivity, specificity, AUC")
 ax.set_title(f"n = {truth.sum()} ill, {(1 - truth).sum()} healthy; 95 % CI", fontsize=7, loc="left")
 ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.08), ncols=3)
 ax.set_ylim(0, 1.02)
@@ -429,22 +444,22 @@ for role, arm in ((role, arm) for role in CLASSES for arm in answers[role]):
     p, t = answers[role][arm][drawn[role]], true[role][drawn[role]]
     kept = [k for k in range(len(CLASSES[role])) if (t == k).sum() > 1]
     fine = np.isin(t, kept)
-    types[role, arm] = {"accuracy": stats.proportion(int((p.argmax(1) == t).sum()), len(t)),
-                        "MCC": diagnosis.mcc(t, p.argmax(1), rng),
-                        "macro AUC": diagnosis.macro_auc(np.searchsorted(kept, t[fine]), p[fine][:, kept])}
+    types[role, arm] = {"accuracy": estimates.proportion(int((p.argmax(1) == t).sum()), len(t)),
+                        "MCC": mcc(t, p.argmax(1), rng),
+                        "macro AUC": macro_auc(np.searchsorted(kept, t[fine]), p[fine][:, kept])}
     if arm == ARMS[0]:
         rival = answers[role][ARMS[2]][drawn[role]]
-        paired.append(diagnosis.macro_auc_difference(
+        paired.append(macro_auc_difference(
             np.searchsorted(kept, t[fine]), p[fine][:, kept], rival[fine][:, kept]))
 
 # %% tags=["virtual"]
 for (role, arm), row in types.items():
     for what, estimate in row.items():
         results.record(f"06_{what.replace(' ', '_').lower()}_{role}_{KEYS[arm]}", *estimate, claim="C11")
-macro = {arm: detection.mean_of([types[role, arm]["macro AUC"] for role in CLASSES]) for arm in answers["acdc"]}
+macro = {arm: disease.mean_of([types[role, arm]["macro AUC"] for role in CLASSES]) for arm in answers["acdc"]}
 for arm, estimate in macro.items():
     results.record(f"06_macro_auc_{KEYS[arm]}", *estimate, claim="C11")
-gap = detection.mean_of(paired)
+gap = disease.mean_of(paired)
 results.record("06_macro_auc_difference", *gap, claim="C11")
 pd.DataFrame({(NAMES[r], arm): {w: e.text(2) for w, e in row.items()} for (r, arm), row in types.items()}).T
 
@@ -466,25 +481,25 @@ Markdown("*Reading.* Macro AUC (one class against all others, mean over classes 
 
 
 # %% tags=["virtual"]
-Code(inspect.getsource(detection.tempered) + inspect.getsource(detection.fitted_temperature), language="python")
+Code(inspect.getsource(disease.with_temperature) + inspect.getsource(disease.fitted_temperature), language="python")
 
 # %% tags=["virtual"]
 after, temperatures = {}, {}
 for role in CLASSES:
     p, val = answers[role][ARMS[0]], (patients[role]["split"] == "val").to_numpy()
-    temperatures[role] = detection.fitted_temperature(p[val], true[role][val])
-    after[role] = detection.tempered(p, temperatures[role])
+    temperatures[role] = disease.fitted_temperature(p[val], true[role][val])
+    after[role] = disease.with_temperature(p, temperatures[role])
     results.record(f"06_temperature_{role}", temperatures[role], n=int(val.sum()))
 y = np.concatenate([ill[role][drawn[role]] for role in CLASSES])
 risk = {"before": np.concatenate([1 - answers[role][ARMS[0]][drawn[role], 0] for role in CLASSES]),
         "after": np.concatenate([1 - after[role][drawn[role], 0] for role in CLASSES])}
 fig, ax = style.figure(columns=1, height=3.2)
 n_bins = 3 if profile == "ci" else 6
-classification.calibration(ax, {name: diagnosis.calibration_table(y, p, n_bins) for name, p in risk.items()})
+classification.calibration(ax, {name: calibration_table(y, p, n_bins) for name, p in risk.items()})
 save(fig, "06_calibration")
 
 # %% tags=["virtual"]
-quality = {name: diagnosis.calibration(y, p, rng) for name, p in risk.items()}
+quality = {name: calibration(y, p, rng) for name, p in risk.items()}
 for (name, row), what in ((item, what) for item in quality.items() for what in ("intercept", "slope", "brier")):
     if np.isfinite(row[what].value):
         results.record(f"06_calibration_{what}_{name}", *row[what])
@@ -515,9 +530,9 @@ if data == "virtual":
                      "for instance `python3 -m cinema reproduce --only 06 --data acdc`."))
 else:
     everyone = prepared.studies(data, data_root)
-    names = real_disease.classes_of(everyone, cards.card(data).classes.get("disease", ()))
-    people = real_disease.patients_of(everyone, names)
-    lacking = real_disease.lacking(people, names)
+    names = disease.classes_of(everyone, cards.card(data).classes.get("disease", ()))
+    people = disease.patients_of(everyone, names)
+    lacking = disease.lacking(people, names)
     display(Markdown(f"{len(everyone) - len(people)} of {len(everyone)} studies are of other classes or of none. "
                      + lacking))
     display(pd.crosstab(people["disease"], people["split"]))
@@ -525,25 +540,25 @@ else:
 # %%
 if data != "virtual" and not lacking:
     small = prepared.on_grid(people, {"sax": SMALL_GRID["sax"]}, own / "small", n_jobs)
-    x = imaging.features_of(small["path"], n_jobs)
+    x = features.features_of(small["path"], n_jobs)
     of = small.groupby("split")["path"].apply(tuple)
-    plan = partial(compare.Run, train=of["train"], val=of["val"], seed=seed, folder=str(own / "runs"), task=TASK,
-                   data=partial(detection.pairs, classes=names), tests={"val": of["val"], "test": of["test"]})
-    at_rest, fit = real_disease.frozen(x, people, names)
+    plan = partial(Run, train=of["train"], val=of["val"], seed=seed, folder=str(own / "runs"), task=TASK,
+                   data=partial(pairs, classes=names), tests={"val": of["val"], "test": of["test"]})
+    at_rest, fit = disease.frozen(x, people, names)
     todo = [plan(arm, learning_rate=rate, steps=n) for arm, rate, n in arms(len(names), fit)]
-    _, scores = compare.train_all(todo, n_jobs)
-    replies = {arm: real_disease.of_arm(rows, people, names) for arm, rows in scores.groupby("arm", sort=False)}
+    _, scores = train_all(todo, n_jobs)
+    replies = {arm: disease.of_arm(rows, people, names) for arm, rows in scores.groupby("arm", sort=False)}
     replies["frozen features"] = at_rest
 
 # %%
 if data != "virtual" and not lacking:
-    source, device = published.source(data_root), "cuda" if torch.cuda.is_available() else "cpu"
+    source, device = finetuned.source(data_root), "cuda" if torch.cuda.is_available() else "cpu"
     if source is None:
-        display(Markdown(published.missing("classification_cvd", f"{data}_sax")))
+        display(Markdown(finetuned.missing("classification_cvd", f"{data}_sax")))
     else:
         tries = (0, 1, 2) if profile == "paper" else (0,)
-        replies["published"] = real_disease.by_published(people, names, data, source, tries, device)
-    sick, test = (people["number"] > 0).to_numpy(int), real_disease.at(people, "test")
+        replies["published"] = disease.by_published(people, names, data, source, tries, device)
+    sick, test = (people["number"] > 0).to_numpy(int), disease.in_split(people, "test")
     n_ill, n_well = int(sick[test].sum()), int((1 - sick[test]).sum())
     few_words = "" if min(n_ill, n_well) > 1 else (
         f"{n_ill} ill and {n_well} healthy test patients: a ROC curve, its area and a calibration need two of each.")
@@ -558,12 +573,12 @@ if data != "virtual" and not lacking:
 
 # %%
 if data != "virtual" and not lacking:
-    found = {arm: real_disease.detected(p, people, rng) for arm, p in replies.items()}
+    found = {arm: disease.detected(p, people, rng) for arm, p in replies.items()}
     for arm, one in found.items():
         for what in ("auc", "sensitivity", "specificity", "chosen_sensitivity", "chosen_specificity", "mcc"):
-            few.record(f"06_patients_{what}_{contrast.key(arm)}", getattr(one, what),
+            results.record_estimate(f"06_patients_{what}_{estimates.record_key(arm)}", getattr(one, what),
                        claim="C10" if "sensitivity" in what else "C9")
-    display(real_disease.text_table({arm: {word.replace("_", ", "): e for word, e in one._asdict().items()
+    display(disease.text_table({arm: {word.replace("_", ", "): e for word, e in one._asdict().items()
                                            if word != "threshold"} for arm, one in found.items()}))
 
 # %%
@@ -571,7 +586,7 @@ if data != "virtual" and not lacking and not few_words:
     fig, (left, right) = style.figure(columns=2, height=3.6, cols=2)
     classification.roc(left, sick[test], {arm: 1 - p[test, 0] for arm, p in replies.items()})
     bins = min(5, max(2, int(test.sum()) // 10))
-    classification.calibration(right, {arm: diagnosis.calibration_table(sick[test], 1 - replies[arm][test, 0], bins)
+    classification.calibration(right, {arm: calibration_table(sick[test], 1 - replies[arm][test, 0], bins)
                                        for arm in ("frozen features", "published") if arm in replies})
     left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), fontsize=6)
     save(fig, "06_patients_roc")
@@ -582,14 +597,14 @@ if data != "virtual" and not lacking and not few_words:
 
 # %%
 if data != "virtual" and not lacking and not few_words:
-    apart = real_disease.differences(replies, "frozen features", people)
-    adjusted = dict(zip(apart, stats.holm([p for _, p in apart.values()])))
+    apart = disease.differences(replies, "frozen features", people)
+    adjusted = dict(zip(apart, estimates.holm([p for _, p in apart.values()])))
     for arm, (gap, _) in apart.items():
-        few.record(f"06_patients_auc_frozen_minus_{contrast.key(arm)}", gap, claim="C9")
-    quality = diagnosis.calibration(sick[test], 1 - replies["frozen features"][test, 0], rng)
+        results.record_estimate(f"06_patients_auc_frozen_minus_{estimates.record_key(arm)}", gap, claim="C9")
+    quality = calibration(sick[test], 1 - replies["frozen features"][test, 0], rng)
     display(Markdown("*Reading.* Frozen features minus: " + "; ".join(
         f"{arm} {gap.text(2)}, corrected p {adjusted[arm]:.2f}" for arm, (gap, _) in apart.items()) +
-        f". The frozen head's Brier score is {few.text(quality['brier'], 3)}, its slope {few.text(quality['slope'])}. "
+        f". The frozen head's Brier score is {estimates.text(quality['brier'], 3)}, its slope {estimates.text(quality['slope'])}. "
         f"All of it rests on {n_well} healthy and {n_ill} ill test patients."))
 
 # %% [markdown]
@@ -607,10 +622,10 @@ if data != "virtual" and not lacking:
         ax.tick_params(labelsize=4.5)
         ax.set_ylabel("True class" if ax is axes[0, 0] else "")
     save(fig, "06_patients_confusion")
-    kinds = {arm: real_disease.types(p, people, rng) for arm, p in replies.items()}
+    kinds = {arm: disease.types(p, people, rng) for arm, p in replies.items()}
     for arm, what in ((arm, what) for arm in kinds for what in kinds[arm]):
-        few.record(f"06_patients_types_{contrast.key(what)}_{contrast.key(arm)}", kinds[arm][what], claim="C11")
-    display(real_disease.text_table(kinds))
+        results.record_estimate(f"06_patients_types_{estimates.record_key(what)}_{estimates.record_key(arm)}", kinds[arm][what], claim="C11")
+    display(disease.text_table(kinds))
 
 # %% [markdown]
 # Published numbers and independent re-tests stand in `data/paper_results.csv`. A set as small as ACDC has ten healthy

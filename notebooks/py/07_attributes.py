@@ -51,18 +51,22 @@ import torch
 from IPython.display import Code, Markdown, display
 
 # %%
-from cinema import compare, contrast, detection, diagnosis, few, imaging, occlusion, presets, probes, real_attributes
-from cinema import results, stats
-from cinema.datasets import prepared
-from cinema.models import ResNet3d
-from cinema.patients import work_folder
+from cinema import results
+from cinema.analysis import attributes, disease, features as features_module
+from cinema.analysis.features import features_of, predicted_number, ridge
+from cinema.analysis.patients import work_folder
+from cinema.data.public import prepared
+from cinema.data.study import load_study, study_paths, study_table
+from cinema.files import WEIGHTS
+from cinema.models import ResNet3d, finetuned
+from cinema.models.small import SHIPPED_STANDARD
 from cinema.phantom import cohort
-from cinema.plots import agreement, classification, comparisons, images, style
-from cinema.reader import FOLDER
-from cinema.study import load_study, study_paths, study_table
-from cinema.tasks import published, regression
-from cinema.tasks.classification import TASK
+from cinema.plots import agreement, classification, forest, images, style
+from cinema.stats import estimates
+from cinema.stats.classification import auc, auc_difference, macro_auc
 from cinema.terms import LABELS, SMALL_GRID
+from cinema.training import arms, regression
+from cinema.training.classification import TASK, numbered, pairs
 
 warnings.filterwarnings("ignore", "The least populated class")  # a vendor of four patients, in the ci profile
 
@@ -90,11 +94,11 @@ shutil.rmtree(own, ignore_errors=True)
 
 # %% tags=["virtual"]
 people = {role: study_table(work / f"cohort_{role}_seed{seed}") for role in ("acdc", "mnms", "mnms2")}
-x = {role: imaging.features(work / f"cohort_{role}_seed{seed}", n_jobs, ("sax",)).loc[table["id"]].to_numpy()
+x = {role: features_module.features(work / f"cohort_{role}_seed{seed}", n_jobs, ("sax",)).loc[table["id"]].to_numpy()
      for role, table in people.items()}
 male = {role: (table["sex"] == "M").to_numpy(int) for role, table in people.items()}
 age, bmi = people["mnms"]["age_years"].to_numpy(), people["acdc"]["bmi_kg_m2"].to_numpy()
-Code(inspect.getsource(probes.predicted_number), language="python")
+Code(inspect.getsource(predicted_number), language="python")
 
 # %% [markdown] tags=["virtual"]
 # A class with more than two values is read by one probe a class, each answering yes or no; the scores are compared
@@ -105,19 +109,19 @@ Code(inspect.getsource(probes.predicted_number), language="python")
 def vendor_auc(features, role):
     """Macro AUC of the vendor from features of a cohort."""
     vendors = people[role]["vendor"].to_numpy()
-    scores = detection.one_against_rest(features, vendors, seed)
-    return diagnosis.macro_auc(np.unique(vendors, return_inverse=True)[1], scores)
+    scores = disease.one_against_rest(features, vendors, seed)
+    return macro_auc(np.unique(vendors, return_inverse=True)[1], scores)
 
 
 def error(predicted, true):
     """Mean absolute error with its bootstrap interval."""
-    return stats.bca(np.abs(predicted - true), np.mean, rng)
+    return estimates.bca(np.abs(predicted - true), np.mean, rng)
 
 
 # %% tags=["virtual"]
-sex_score = probes.predicted_number(x["mnms"], male["mnms"], seed)
-read = {"age": probes.predicted_number(x["mnms"], age, seed), "BMI": probes.predicted_number(x["acdc"], bmi, seed)}
-found = {"sex": diagnosis.auc(male["mnms"], sex_score), "vendor": vendor_auc(x["mnms"], "mnms"),
+sex_score = predicted_number(x["mnms"], male["mnms"], seed)
+read = {"age": predicted_number(x["mnms"], age, seed), "BMI": predicted_number(x["acdc"], bmi, seed)}
+found = {"sex": auc(male["mnms"], sex_score), "vendor": vendor_auc(x["mnms"], "mnms"),
          "vendor, M&Ms-2": vendor_auc(x["mnms2"], "mnms2"), "age": error(read["age"], age),
          "BMI": error(read["BMI"], bmi)}
 for name, estimate in found.items():
@@ -138,15 +142,15 @@ for name, estimate in found.items():
 n_others = 300 if profile == "ci" else 2000
 others = [cohort.person("mnms", i, seed + 7) for i in range(n_others)]
 these = [cohort.person("mnms", i, seed) for i in range(len(people["mnms"]))]
-forest_scores = partial(detection.by_forest, others=others, people=these, seed=seed)
-Code(inspect.getsource(detection.visible) + inspect.getsource(detection.by_forest), language="python")
+forest_scores = partial(disease.by_forest, others=others, people=these, seed=seed)
+Code(inspect.getsource(disease.image_features) + inspect.getsource(disease.by_forest), language="python")
 
 
 # %% tags=["virtual"]
-scan = partial(detection.acquired, names=detection.PROTOCOL)
+scan = partial(disease.acquired, names=disease.PROTOCOL)
 vendors = np.unique(people["mnms"]["vendor"], return_inverse=True)[1]
-ceiling = {"sex": diagnosis.auc(male["mnms"], forest_scores(detection.visible, "sex")[:, 1]),
-           "vendor": diagnosis.macro_auc(vendors, forest_scores(scan, "vendor"))}
+ceiling = {"sex": auc(male["mnms"], forest_scores(disease.image_features, "sex")[:, 1]),
+           "vendor": macro_auc(vendors, forest_scores(scan, "vendor"))}
 planted = {role: json.loads((work / f"cohort_{role}_seed{seed}" / "truth.json").read_bytes())["ceilings"]["regression"]
            for role in ("acdc", "mnms")}
 bounds = {"age": planted["mnms"]["age_years"], "BMI": planted["acdc"]["bmi_kg_m2"]}
@@ -158,7 +162,7 @@ for name, bound in bounds.items():
 # %% tags=["virtual"]
 true = {"age": age, "BMI": bmi}
 guess = {name: error(np.full(len(values), values.mean()), values) for name, values in true.items()}
-saved = {name: stats.paired_difference(np.abs(read[name] - v), np.abs(v.mean() - v), rng) for name, v in true.items()}
+saved = {name: estimates.paired_difference(np.abs(read[name] - v), np.abs(v.mean() - v), rng) for name, v in true.items()}
 for name in true:
     results.record(f"07_{name.lower()}_mae_of_mean", *guess[name], claim="C15")
     results.record(f"07_{name.lower()}_mae_frozen_minus_mean", *saved[name], claim="C15")
@@ -168,10 +172,10 @@ for ax, (name, unit) in zip(axes, (("age", "years"), ("BMI", "kg/m²"))):
 save(fig, "07_age_bmi")
 
 # %% tags=["virtual"]
-vendor_read = detection.one_against_rest(x["mnms"], people["mnms"]["vendor"], seed).argmax(1)
+vendor_read = disease.one_against_rest(x["mnms"], people["mnms"]["vendor"], seed).argmax(1)
 fig, (left, right) = style.figure(columns=2, height=3.0, cols=2)
 classification.roc(left, male["mnms"], {"frozen features": sex_score, "exact heart and body":
-                                        forest_scores(detection.visible, "sex")[:, 1]})
+                                        forest_scores(disease.image_features, "sex")[:, 1]})
 names = list(np.unique(people["mnms"]["vendor"]))
 classification.confusion(right, vendors, vendor_read, names)
 save(fig, "07_sex_vendor")
@@ -182,7 +186,7 @@ majority = {"sex": max(male["mnms"].mean(), 1 - male["mnms"].mean()),
 right = {"sex": np.mean((sex_score > 0.5) == male["mnms"]),
          "vendor": np.mean(vendor_read == vendors)}
 for name in right:
-    share = stats.proportion(round(right[name] * len(age)), len(age))
+    share = estimates.proportion(round(right[name] * len(age)), len(age))
     results.record(f"07_{name}_accuracy_frozen", *share, claim="C14")
     results.record(f"07_{name}_accuracy_majority", majority[name], n=len(age), claim="C14")
 Markdown("*Reading.* " + " ".join(
@@ -210,26 +214,26 @@ Markdown("*Reading.* " + " ".join(
 table = people["mnms"]
 split = cohort.split(table, (("train", 0.55), ("val", 0.15), ("test", 0.3)), seed=seed).to_numpy()
 of = {name: tuple(table["path"][split == name]) for name in ("train", "val", "test")}
-standard = str(FOLDER / presets.SHIPPED_STANDARD)
-config = replace(compare.FROM_SCRATCH, batch_size=8)
-plan = partial(compare.Run, train=of["train"], val=of["val"], tests={"test": of["test"]}, folder=str(own), seed=seed,
+standard = str(WEIGHTS / SHIPPED_STANDARD)
+config = replace(arms.FROM_SCRATCH, batch_size=8)
+plan = partial(arms.Run, train=of["train"], val=of["val"], tests={"test": of["test"]}, folder=str(own), seed=seed,
                learning_rate=3e-3, steps=4 if profile == "ci" else 160)
-tasks = {"sex": (2, TASK, partial(detection.pairs, classes=("F", "M"), attribute="sex")),
-         "age": (1, regression.task(float(age.mean()), float(age.std())), detection.numbered)}
-runs = [plan(compare.Arm(f"ResNet {name}", partial(ResNet3d, 10, 2, n, (16, 32, 64, 128)), standard, None, config),
+tasks = {"sex": (2, TASK, partial(pairs, classes=("F", "M"), attribute="sex")),
+         "age": (1, regression.task(float(age.mean()), float(age.std())), numbered)}
+runs = [plan(arms.Arm(f"ResNet {name}", partial(ResNet3d, 10, 2, n, (16, 32, 64, 128)), standard, None, config),
              task=task, data=loader) for name, (n, task, loader) in tasks.items()]
 
 # %% tags=["virtual"]
-_, scores = compare.train_all(runs, n_jobs)
+_, scores = arms.train_all(runs, n_jobs)
 test = split == "test"
 by_arm = {name: rows.set_index("study").loc[table["id"][test]] for name, rows in scores.groupby("arm")}
 sex_of = {"cinema": sex_score[test], "resnet": by_arm["ResNet sex"]["p_1"].to_numpy()}
 age_of = {"cinema": read["age"][test], "resnet": by_arm["ResNet age"]["predicted"].to_numpy()}
 for arm in sex_of:
-    results.record(f"07_sex_auc_{arm}", *diagnosis.auc(male["mnms"][test], sex_of[arm]), claim="C14")
+    results.record(f"07_sex_auc_{arm}", *auc(male["mnms"][test], sex_of[arm]), claim="C14")
     results.record(f"07_age_mae_{arm}", *error(age_of[arm], age[test]), unit="years", claim="C15")
-sex_gap, _ = diagnosis.auc_difference(male["mnms"][test], sex_of["cinema"], sex_of["resnet"])
-age_gap = stats.paired_difference(*(np.abs(age_of[arm] - age[test]) for arm in ("cinema", "resnet")), rng)
+sex_gap, _ = auc_difference(male["mnms"][test], sex_of["cinema"], sex_of["resnet"])
+age_gap = estimates.paired_difference(*(np.abs(age_of[arm] - age[test]) for arm in ("cinema", "resnet")), rng)
 results.record("07_sex_auc_difference", *sex_gap, claim="C14")
 results.record("07_age_mae_difference", *age_gap, unit="years", claim="C15")
 Markdown(f"*Reading.* Frozen CineMA minus ResNet, same test patients: AUC of sex {sex_gap.text(2)}, error of age "
@@ -245,9 +249,9 @@ Markdown(f"*Reading.* Frozen CineMA minus ResNet, same test patients: AUC of sex
 # %% tags=["virtual"]
 n_shuffles = 4 if profile == "ci" else 20
 orders = [rng.permutation(len(age)) for _ in range(n_shuffles)]
-chance = np.array([diagnosis.auc(male["mnms"][o], probes.predicted_number(x["mnms"], male["mnms"][o], seed)).value
+chance = np.array([auc(male["mnms"][o], predicted_number(x["mnms"], male["mnms"][o], seed)).value
                    for o in orders])
-lost = np.array([np.abs(probes.predicted_number(x["mnms"], age[o], seed) - age[o]).mean() for o in orders])
+lost = np.array([np.abs(predicted_number(x["mnms"], age[o], seed) - age[o]).mean() for o in orders])
 results.record("07_shuffled_sex_auc", chance.mean(), float(chance.min()), float(chance.max()), n=len(age))
 results.record("07_shuffled_age_mae", lost.mean(), float(lost.min()), float(lost.max()), n=len(age), unit="years")
 Markdown(f"*Reading.* {n_shuffles} shuffles: AUC {chance.mean():.2f} on average ({chance.min():.2f} to "
@@ -267,10 +271,10 @@ Markdown(f"*Reading.* {n_shuffles} shuffles: AUC {chance.mean():.2f} on average 
 
 # %% tags=["virtual"]
 radius_mm = 50.0
-inner = occlusion.disc(radius_mm)
+inner = attributes.disc(radius_mm)
 paths = {role: study_paths(work / f"cohort_{role}_seed{seed}") for role in ("acdc", "mnms")}
-held = {role: occlusion.heart_share(paths[role][:30], inner) for role in paths}
-masked = {role: dict(zip(("heart only", "around only"), occlusion.features(paths[role], [~inner, inner], n_jobs)))
+held = {role: attributes.heart_share(paths[role][:30], inner) for role in paths}
+masked = {role: dict(zip(("heart only", "around only"), attributes.features(paths[role], [~inner, inner], n_jobs)))
           for role in paths}
 parts = {"whole image": x, **{name: {role: masked[role][name] for role in paths} for name in masked["mnms"]}}
 assert min(held.values()) > 0.75  # else "around only" would still show a good part of the heart
@@ -279,11 +283,11 @@ results.record("07_heart_share_in_disc", float(np.mean(list(held.values()))), n=
 # %% tags=["virtual"]
 where, by_region = {"sex": {}, "vendor": {}}, {"age": {}, "BMI": {}}
 for name, features in parts.items():
-    where["sex"][name] = diagnosis.auc(male["mnms"], probes.predicted_number(features["mnms"], male["mnms"], seed))
+    where["sex"][name] = auc(male["mnms"], predicted_number(features["mnms"], male["mnms"], seed))
     where["vendor"][name] = vendor_auc(features["mnms"], "mnms")
     for what, role in (("age", "mnms"), ("BMI", "acdc")):
-        estimate = error(probes.predicted_number(features[role], true[what], seed), true[what])
-        by_region[what][name] = stats.Estimate(*(v / guess[what].value for v in estimate[:3]), estimate.n)
+        estimate = error(predicted_number(features[role], true[what], seed), true[what])
+        by_region[what][name] = estimates.Estimate(*(v / guess[what].value for v in estimate[:3]), estimate.n)
 for what, row in (where | by_region).items():
     for name, estimate in row.items():
         key = f"07_{what.lower()}_{name.replace(' ', '_')}"
@@ -291,8 +295,8 @@ for what, row in (where | by_region).items():
 
 # %% tags=["virtual"]
 fig, (left, right) = style.figure(columns=2, height=2.7, cols=2)
-comparisons.trends(left, where, "Part of the image", "AUC", joined=False)
-comparisons.trends(right, by_region, "Part of the image", "Error relative to guessing the mean", joined=False)
+forest.trends(left, where, "Part of the image", "AUC", joined=False)
+forest.trends(right, by_region, "Part of the image", "Error relative to guessing the mean", joined=False)
 for ax, level in ((left, 0.5), (right, 1.0)):
     ax.axhline(level, color=style.GREY, lw=0.6, ls=":")
     ax.legend(loc="best")
@@ -323,16 +327,16 @@ Markdown(f"*Reading.* The disc of {radius_mm:.0f} mm holds {100 * np.mean(list(h
 
 # %% tags=["virtual"]
 edge, n_shown = (32, 6) if profile == "ci" else (16, 40)
-tiles = occlusion.windows(edge, edge // 2)
+tiles = attributes.windows(edge, edge // 2)
 answers = {"sex": ("mnms", male["mnms"]), "age": ("mnms", age), "BMI": ("acdc", bmi),
            "vendor GE": ("mnms", (people["mnms"]["vendor"] == "GE").to_numpy(int))}
-hidden = {role: occlusion.features(paths[role][:n_shown], tiles, n_jobs) for role in paths}
+hidden = {role: attributes.features(paths[role][:n_shown], tiles, n_jobs) for role in paths}
 
 
 # %% tags=["virtual"]
 def leaning(role, values):
     """(windows, patients): how far each answer moves when a window is hidden, in SD of the answers."""
-    probe = probes.ridge().fit(x[role][n_shown:], values[n_shown:])
+    probe = ridge().fit(x[role][n_shown:], values[n_shown:])
     plain = probe.predict(x[role][:n_shown])
     spread = probe.predict(x[role]).std()
     return np.stack([np.abs(probe.predict(features) - plain) / spread for features in hidden[role]])
@@ -341,10 +345,10 @@ def leaning(role, values):
 moved = {name: leaning(role, values) for name, (role, values) in answers.items()}
 top = {name: int(rows.mean(axis=1).argmax()) for name, rows in moved.items()}
 for name, rows in moved.items():
-    results.record(f"07_leaning_{name.lower().replace(' ', '_')}", *stats.bca(rows[top[name]], np.mean, rng), unit="SD")
+    results.record(f"07_leaning_{name.lower().replace(' ', '_')}", *estimates.bca(rows[top[name]], np.mean, rng), unit="SD")
 
 # %% tags=["virtual"]
-maps = {name: occlusion.spread(rows.mean(axis=1), tiles) for name, rows in moved.items()}
+maps = {name: attributes.spread(rows.mean(axis=1), tiles) for name, rows in moved.items()}
 fig, axes = style.figure(columns=2, height=2.1, cols=4)
 for ax, (name, (role, _)) in zip(axes, answers.items()):
     slices = np.array([load_study(p, ["sax"]).views["sax"].label_at(0)[:, :, 3] for p in paths[role][:n_shown]])
@@ -358,16 +362,16 @@ images.structure_legend(fig)
 save(fig, "07_occlusion")
 
 # %% tags=["virtual"]
-outside, share = ~occlusion.disc(radius_mm), {}
+outside, share = ~attributes.disc(radius_mm), {}
 for name, rows in moved.items():
-    each = occlusion.spread(rows.T, tiles)  # a map a patient
+    each = attributes.spread(rows.T, tiles)  # a map a patient
     parts = each[:, outside].sum(axis=1), each.sum(axis=(1, 2))
-    share[name] = stats.bca(parts, lambda part, whole, axis=-1: part.sum(axis) / whole.sum(axis), rng)
+    share[name] = estimates.bca(parts, lambda part, whole, axis=-1: part.sum(axis) / whole.sum(axis), rng)
     results.record(f"07_leaning_outside_{name.lower().replace(' ', '_')}", *share[name])
 Markdown(f"*Reading.* Share of the map's sum that lies outside the inner {radius_mm:.0f} mm "
          f"({100 * outside.mean():.0f} % of the image): " +
          ", ".join(f"{k} {e.text(2)}" for k, e in share.items()) + ". Strongest single window: " + "; ".join(
-             f"{name} {stats.bca(rows[top[name]], np.mean, rng).text(2, ' SD')}" for name, rows in moved.items()) + ".")
+             f"{name} {estimates.bca(rows[top[name]], np.mean, rng).text(2, ' SD')}" for name, rows in moved.items()) + ".")
 
 # %% [markdown] tags=["virtual"]
 # ## Which cue gives the scanner away?
@@ -378,19 +382,19 @@ Markdown(f"*Reading.* Share of the map's sum that lies outside the inner {radius
 # filters). On the other side stands the exact protocol, one quantity at a time.
 
 # %% tags=["virtual"]
-plain = occlusion.statistics(paths["mnms"])
+plain = attributes.statistics(paths["mnms"])
 kinds = ("histogram", "noise", "spectrum")
 cues = {kind: vendor_auc(plain.filter(regex=f"^{kind}").to_numpy(), "mnms") for kind in kinds}
 cues |= {"all three": vendor_auc(plain.to_numpy(), "mnms"), "frozen features": found["vendor"]}
-exact = {name: diagnosis.macro_auc(vendors, forest_scores(partial(scan, names=(name,)), "vendor"))
-         for name in detection.PROTOCOL} | {"whole protocol": ceiling["vendor"]}
+exact = {name: macro_auc(vendors, forest_scores(partial(scan, names=(name,)), "vendor"))
+         for name in disease.PROTOCOL} | {"whole protocol": ceiling["vendor"]}
 for name, estimate in (cues | {f"exact {key}": value for key, value in exact.items()}).items():
     results.record(f"07_vendor_cue_{name.replace(' ', '_')}", *estimate, claim="C14")
 
 # %% tags=["virtual"]
 fig, axes = style.figure(columns=2, height=2.9, cols=2, sharey=True)
 for ax, row, words in zip(axes, (cues, exact), ("Read from the image", "Known exactly")):
-    comparisons.trends(ax, {"vendor": row}, words, "Macro AUC of the vendor", joined=False)
+    forest.trends(ax, {"vendor": row}, words, "Macro AUC of the vendor", joined=False)
     ax.axhline(0.5, color=style.GREY, lw=0.6, ls=":")
     ax.set_title(f"n = {len(vendors)}; 95 % CI (DeLong)", fontsize=7, loc="left")
     ax.tick_params(axis="x", rotation=30)
@@ -422,34 +426,34 @@ if data == "virtual":
 else:
     everyone = prepared.studies(data, data_root)
     small = prepared.on_grid(everyone, {"sax": SMALL_GRID["sax"]}, own / "small", n_jobs)
-    features = imaging.features_of(small["path"], n_jobs).loc[small["id"]].to_numpy()
-    told = {name: real_attributes.known(small, name) for name in real_attributes.ATTRIBUTES}
+    features = features_of(small["path"], n_jobs).loc[small["id"]].to_numpy()
+    told = {name: attributes.known(small, name) for name in attributes.ATTRIBUTES}
     readable = [name for name, one in told.items() if not one.lacks]
     display(Markdown("; ".join(f"{name}: {one.lacks or f'{len(one.values)} patients'}"
                                for name, one in told.items()) + "."))
 
 # %%
 if data != "virtual":
-    answers = {name: real_attributes.read(features, told[name], name, seed) for name in readable}
-    reached = {name: {"frozen features": real_attributes.quality(answers[name], told[name], name, rng),
-                      real_attributes.FLOOR: real_attributes.floor(told[name], name, rng)} for name in readable}
-    source, device = published.source(data_root), "cuda" if torch.cuda.is_available() else "cpu"
+    answers = {name: attributes.read(features, told[name], name, seed) for name in readable}
+    reached = {name: {"frozen features": attributes.quality(answers[name], told[name], name, rng),
+                      attributes.FLOOR: attributes.floor(told[name], name, rng)} for name in readable}
+    source, device = finetuned.source(data_root), "cuda" if torch.cuda.is_available() else "cpu"
     tries = (0, 1, 2) if profile == "paper" else (0,)
-    for name, task in real_attributes.TASKS.items():
-        if source is None and real_attributes.offered(name, data):
-            display(Markdown(published.missing(task, f"{data}_sax")))
-        elif real_attributes.offered(name, data):
-            reached.setdefault(name, {})["published, test patients"] = real_attributes.by_published(
+    for name, task in attributes.TASKS.items():
+        if source is None and attributes.offered(name, data):
+            display(Markdown(finetuned.missing(task, f"{data}_sax")))
+        elif attributes.offered(name, data):
+            reached.setdefault(name, {})["published, test patients"] = attributes.by_published(
                 everyone, data, name, source, tries, rng, device)
 
 # %%
 if data != "virtual":
     for name, row in reached.items():
-        what, unit = ("mae", real_attributes.UNITS[name]) if name in real_attributes.UNITS else ("auc", "")
+        what, unit = ("mae", attributes.UNITS[name]) if name in attributes.UNITS else ("auc", "")
         for arm, estimate in row.items():
-            few.record(f"07_patients_{name.lower()}_{what}_{contrast.key(arm)}", estimate, unit=unit,
+            results.record_estimate(f"07_patients_{name.lower()}_{what}_{estimates.record_key(arm)}", estimate, unit=unit,
                        claim="C15" if unit else "C14")
-    words = real_attributes.in_words(reached)
+    words = attributes.in_words(reached)
     display(words if len(words) else Markdown("No attribute can be read in this set."))
 
 # %% [markdown]
@@ -464,8 +468,8 @@ if data != "virtual" and readable:
     fig, axes = style.figure(columns=2, height=2.7 * high, rows=high, cols=wide, squeeze=False)
     for ax, name in zip(axes.flat, readable):
         values = told[name].values
-        if name in real_attributes.UNITS:
-            agreement.scatter(ax, values, answers[name], name, real_attributes.UNITS[name])
+        if name in attributes.UNITS:
+            agreement.scatter(ax, values, answers[name], name, attributes.UNITS[name])
             continue
         labels, numbers = np.unique(values, return_inverse=True)
         classification.confusion(ax, numbers, answers[name].argmax(1), [label.split()[0] for label in labels])
@@ -480,25 +484,25 @@ if data != "virtual" and readable:
 
 # %%
 if data != "virtual" and readable:
-    round_heart = occlusion.disc(50.0)
-    hidden = dict(zip(("heart only", "around only"), occlusion.features(
+    round_heart = attributes.disc(50.0)
+    hidden = dict(zip(("heart only", "around only"), attributes.features(
         small["path"].tolist(), [~round_heart, round_heart], n_jobs)))
     by_part = {name: {"whole image": reached[name]["frozen features"]} | {
-        part: real_attributes.quality(real_attributes.read(seen, told[name], name, seed), told[name], name, rng)
+        part: attributes.quality(attributes.read(seen, told[name], name, seed), told[name], name, rng)
         for part, seen in hidden.items()} for name in readable}
     for name, row in by_part.items():
         for part, estimate in row.items():
-            unit = real_attributes.UNITS.get(name, "")
-            few.record(f"07_patients_{name.lower()}_{contrast.key(part)}", estimate, unit=unit,
+            unit = attributes.UNITS.get(name, "")
+            results.record_estimate(f"07_patients_{name.lower()}_{estimates.record_key(part)}", estimate, unit=unit,
                        claim="C15" if unit else "C14")
 
 # %%
 if data != "virtual" and readable:
     fig, axes = style.figure(columns=2, height=2.6, cols=len(readable), squeeze=False)
     for ax, name in zip(axes.flat, readable):
-        unit = real_attributes.UNITS.get(name)
-        comparisons.trends(ax, {name: by_part[name]}, "", f"Mean |error| ({unit})" if unit else "AUC", joined=False)
-        ax.axhline(reached[name][real_attributes.FLOOR].value, color=style.GREY, lw=0.6, ls=":")
+        unit = attributes.UNITS.get(name)
+        forest.trends(ax, {name: by_part[name]}, "", f"Mean |error| ({unit})" if unit else "AUC", joined=False)
+        ax.axhline(reached[name][attributes.FLOOR].value, color=style.GREY, lw=0.6, ls=":")
         ax.set_title(f"{name}, n = {len(told[name].values)}; dotted: no image", fontsize=6, loc="left")
         ax.tick_params(axis="x", rotation=25)
     save(fig, "07_patients_regions")
@@ -506,7 +510,7 @@ if data != "virtual" and readable:
 # %%
 if data != "virtual" and readable:
     display(Markdown("*Reading.* " + " ".join(f"{name}: " + ", ".join(
-        f"{part} {few.text(e, 2)}" for part, e in row.items()) + "." for name, row in by_part.items()) +
+        f"{part} {estimates.text(e, 2)}" for part, e in row.items()) + "." for name, row in by_part.items()) +
         " Of a scanner, what lies around the heart may tell as much as the heart: other fields of view, other chests "
         "in another country, other ways to cut the picture. A probe does not say which."))
 

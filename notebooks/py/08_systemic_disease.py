@@ -56,11 +56,14 @@ from sklearn.linear_model import RidgeCV
 warnings.filterwarnings("ignore", message="IProgress not found")  # a library's wish for a widget we do not use
 
 # %%
-from cinema import diagnosis, exposures, imaging, probes, results, stats
+from cinema import results
+from cinema.analysis import features as features_module, systemic
+from cinema.analysis.features import PENALTIES, measures_on_record
+from cinema.data.study import study_table
 from cinema.phantom import cohort, outcomes
-from cinema.plots import comparisons, style, survival
-from cinema.plots import exposures as drawing
-from cinema.study import study_table
+from cinema.plots import distributions, forest, style, survival
+from cinema.stats import classification
+from cinema.stats.estimates import bca, corrected, holm, proportion
 
 # %%
 if profile == "paper" or data != "virtual":
@@ -87,8 +90,8 @@ NAMES = {"diabetes": "diabetes", "hypertension": "hypertension", "cancer": "canc
 
 # %%
 folder = cohort.write("population", n, seed, work / f"cohort_population_seed{seed}", jobs=n_jobs)
-features = imaging.features(folder, n_jobs)
-measures = imaging.measures_on_record(folder, n_jobs)
+features = features_module.features(folder, n_jobs)
+measures = measures_on_record(folder, n_jobs)
 measures = measures[[name for name in measures if not name.startswith("dice")]]  # Dice needs the true masks
 people = study_table(folder).set_index("id").loc[features.index]
 measures = measures.loc[people.index]
@@ -109,8 +112,8 @@ everything = hearts | dict(zip(("age", "men", "BMI"), covariates.T))
 fig, axes = style.figure(columns=2, height=3.0, cols=4, sharey=True, sharex=True)
 adjusted = {}
 for ax, (name, words) in zip(axes, NAMES.items()):
-    raw = {what: exposures.difference_sd(true[name], values) for what, values in everything.items()}
-    adjusted[name] = {what: exposures.difference_sd(true[name], values, covariates) for what, values in hearts.items()}
+    raw = {what: systemic.difference_sd(true[name], values) for what, values in everything.items()}
+    adjusted[name] = {what: systemic.difference_sd(true[name], values, covariates) for what, values in hearts.items()}
     survival.forest(ax, {"as they are": raw, "at equal age, sex, BMI": adjusted[name]}, "Cases − controls (SD)", 0)
     ax.set_title(f"{words}, n = {n}", fontsize=7, loc="left")
 axes[0].set_xticks([-0.5, 0, 0.5])
@@ -157,7 +160,7 @@ table.round(3)
 # deviations, principal components and the penalty come from training rows alone.
 
 # %%
-Code("\n\n".join(inspect.getsource(f) for f in (exposures._part, exposures.scores)), language="python")
+Code("\n\n".join(inspect.getsource(f) for f in (systemic._design_matrix, systemic.scores)), language="python")
 
 # %% [markdown]
 # There are two ways to go through the folds, and the difference is easily overlooked. *Cross-fitted*: each fold is
@@ -170,11 +173,11 @@ Code("\n\n".join(inspect.getsource(f) for f in (exposures._part, exposures.score
 COV, MEAS, FEAT = "age, sex, BMI", "measures", "features"
 SOURCES = {COV: (covariates, None), MEAS: (None, measures), FEAT: (None, features),
            f"{MEAS} + {COV}": (covariates, measures), f"{FEAT} + {COV}": (covariates, features)}
-fold = exposures.folds(n, rng)
-WAYS = {"cross": exposures.cross_parts, "forward": exposures.forward_parts}
+fold = systemic.folds(n, rng)
+WAYS = {"cross": systemic.cross_parts, "forward": systemic.forward_parts}
 parts = {(way, source): make(fold, *SOURCES[source]) for (way, make), source in product(WAYS.items(), SOURCES)}
 keys = [(way, source, name) for (way, source), name in product(parts, NAMES)]
-found = Parallel(n_jobs)(delayed(exposures.scores)(true[name], parts[way, source]) for way, source, name in keys)
+found = Parallel(n_jobs)(delayed(systemic.scores)(true[name], parts[way, source]) for way, source, name in keys)
 scored = dict(zip(keys, found))
 
 # %%
@@ -182,7 +185,7 @@ SHORT = {COV: "covariates", MEAS: "measures", FEAT: "features", f"{MEAS} + {COV}
          f"{FEAT} + {COV}": "features_covariates"}
 auc = {}
 for source, name in product(SOURCES, NAMES):
-    auc[source, name] = diagnosis.auc(true[name], scored["cross", source, name].score)
+    auc[source, name] = classification.auc(true[name], scored["cross", source, name].score)
     results.record(f"08_auc_{SHORT[source]}_{name}", *auc[source, name], claim="C16")
 
 # %%
@@ -203,7 +206,7 @@ lost = {}
 for name in list(NAMES)[:3]:
     oracle = people[f"true_covariate_score_{name}"] + people[f"true_heart_score_{name}"]
     ours = scored["cross", f"{FEAT} + {COV}", name].score
-    lost[name], _ = diagnosis.auc_difference(true[name], ours, oracle.to_numpy())
+    lost[name], _ = classification.auc_difference(true[name], ours, oracle.to_numpy())
     results.record(f"08_auc_minus_oracle_{name}", *lost[name], claim="C16")
 Markdown("*Reading.* Features and covariates together: " + "; ".join(
     f"{NAMES[name]} {auc[f'{FEAT} + {COV}', name].text()}" for name in NAMES) + ". Minus the AUC of the oracle's score "
@@ -223,22 +226,22 @@ Markdown("*Reading.* Features and covariates together: " + "; ".join(
 # null.
 
 # %%
-tests, bars, log_odds, level = [], {}, {}, stats.corrected(0.95, 8)
+tests, bars, log_odds, level = [], {}, {}, corrected(0.95, 8)
 for source, name in product((MEAS, FEAT), NAMES):
     y, alone, joint = true[name], scored["forward", COV, name].score, scored["forward", f"{source} + {COV}", name]
     both, image = joint.score, joint.wide
     known = np.isfinite(both)
-    gain, p_gain = diagnosis.auc_difference(y[known], both[known], alone[known])
-    wide, _ = diagnosis.auc_difference(y[known], both[known], alone[known], level)
-    odds, p_odds = exposures.added(y, image, covariates)
-    pair = odds, exposures.added(y, image, covariates, level)[0]
+    gain, p_gain = classification.auc_difference(y[known], both[known], alone[known])
+    wide, _ = classification.auc_difference(y[known], both[known], alone[known], level)
+    odds, p_odds = systemic.added(y, image, covariates)
+    pair = odds, systemic.added(y, image, covariates, level)[0]
     bars[f"{NAMES[name]}, {source}"] = gain, wide
     log_odds[f"{NAMES[name]}, {source}"] = [e._replace(**dict(zip(e._fields, np.log(e[:3])))) for e in pair]
     tests.append((name, source, gain, p_gain, odds, p_odds))
 
 # %%
 tests = pd.DataFrame(tests, columns=["exposure", "source", "gain", "p_gain", "odds", "p_odds"])
-tests["holm_gain"], tests["holm_odds"] = stats.holm(tests["p_gain"]), stats.holm(tests["p_odds"])
+tests["holm_gain"], tests["holm_odds"] = holm(tests["p_gain"]), holm(tests["p_odds"])
 for row in tests.itertuples():
     results.record(f"08_gain_{row.source}_{row.exposure}", *row.gain, claim="C16")
     results.record(f"08_odds_ratio_{row.source}_{row.exposure}", *row.odds, unit="per SD", claim="C16")
@@ -247,8 +250,8 @@ for row in tests.itertuples():
 
 # %%
 fig, axes = style.figure(columns=2, height=2.8, cols=2, sharey=True)
-comparisons.differences(axes[0], bars, "AUC with image − AUC of age, sex, BMI alone")
-comparisons.differences(axes[1], log_odds, "Log odds ratio per SD of the image's part")
+forest.differences(axes[0], bars, "AUC with image − AUC of age, sex, BMI alone")
+forest.differences(axes[1], log_odds, "Log odds ratio per SD of the image's part")
 save(fig, "08_added")
 
 # %%
@@ -287,9 +290,9 @@ def read(column):
     """A number read off the features by ridge regression on the other folds' people, as correlation with the truth."""
     y, found = people[column].to_numpy(float), np.zeros(n)
     for part in parts["cross", FEAT]:
-        model = RidgeCV(probes.PENALTIES).fit(part.train_columns, y[part.train])
+        model = RidgeCV(PENALTIES).fit(part.train_columns, y[part.train])
         found[part.test] = model.predict(part.test_columns)
-    return stats.bca((y, found), correlation, rng, 500)
+    return bca((y, found), correlation, rng, 500)
 
 
 def correlation(a, b, axis=-1):
@@ -308,8 +311,8 @@ ax.set_title(f"read off the features, n = {n}", fontsize=7, loc="left")
 save(fig, "08_leak")
 
 # %%
-sex = diagnosis.auc((people["sex"] == "M").to_numpy(int),
-                    exposures.scores(people["sex"] == "M", parts["cross", FEAT]).score)
+sex = classification.auc((people["sex"] == "M").to_numpy(int),
+                    systemic.scores(people["sex"] == "M", parts["cross", FEAT]).score)
 results.record("08_features_know_sex", *sex, unit="AUC", claim="C16")
 pairs = {name: [scored["cross", source, name].score for source in (FEAT, COV)] for name in NAMES}
 shared = ", ".join(f"{NAMES[name]} {spearmanr(*pair)[0]:.2f}" for name, pair in pairs.items())
@@ -330,10 +333,10 @@ ROUTES = ("unadjusted", "within strata", "matched")
 left, balance = {}, {}
 for name in NAMES:
     score = scored["cross", FEAT, name].score
-    pairs = np.concatenate(exposures.matched(true[name], people["sex"], covariates[:, [0, 2]], rng))
-    within = exposures.auc_within(true[name], score, exposures.strata(scored["cross", COV, name].score, n_strata))
-    left[NAMES[name]] = dict(zip(ROUTES, (auc[FEAT, name], within, diagnosis.auc(true[name][pairs], score[pairs]))))
-    balance[NAMES[name]] = {w: exposures.difference_sd(true[name][pairs], covariates[pairs, i]).value
+    pairs = np.concatenate(systemic.matched(true[name], people["sex"], covariates[:, [0, 2]], rng))
+    within = systemic.auc_within(true[name], score, systemic.strata(scored["cross", COV, name].score, n_strata))
+    left[NAMES[name]] = dict(zip(ROUTES, (auc[FEAT, name], within, classification.auc(true[name][pairs], score[pairs]))))
+    balance[NAMES[name]] = {w: systemic.difference_sd(true[name][pairs], covariates[pairs, i]).value
                             for w, i in (("age", 0), ("BMI", 2))} | {"pairs": len(pairs) // 2}
     for route, estimate in left[NAMES[name]].items():
         results.record(f"08_features_{route.replace(' ', '_')}_{name}", *estimate, claim="C16")
@@ -374,17 +377,17 @@ Markdown("*Reading.* " + "; ".join(map(route_words, NAMES)) + ". The first numbe
 # %%
 leading = {way: make(fold, None, features, n_components=20) for way, make in WAYS.items()}
 labels = [rng.permutation(true["diabetes"]) for _ in range(n_shuffled)]
-again = Parallel(n_jobs)(delayed(exposures.scores)(y, leading[way]) for way in WAYS for y in labels)
+again = Parallel(n_jobs)(delayed(systemic.scores)(y, leading[way]) for way in WAYS for y in labels)
 chance = {"cross": [], "forward": []}
 for (way, y), scores in zip(product(WAYS, labels), again):
     known = np.isfinite(scores.score)
-    chance[way].append(diagnosis.auc(y[known], scores.score[known]))
+    chance[way].append(classification.auc(y[known], scores.score[known]))
 fig, ax = style.figure(height=3.0)
-drawing.shuffled(ax, {f"{way}-fitted": estimates for way, estimates in chance.items()})
+distributions.shuffled(ax, {f"{way}-fitted": estimates for way, estimates in chance.items()})
 save(fig, "08_shuffled")
 
 # %%
-flagged = {way: stats.proportion(sum(not e.lower <= 0.5 <= e.upper for e in rows), n_shuffled)
+flagged = {way: proportion(sum(not e.lower <= 0.5 <= e.upper for e in rows), n_shuffled)
            for way, rows in chance.items()}
 for way, share in flagged.items():
     results.record(f"08_shuffled_flagged_{way}", *share[:3], n=n_shuffled, unit="share of shuffles")
@@ -410,18 +413,18 @@ published = int(paper["studies"])
 for name in list(NAMES)[:3]:
     best = ceilings["exposures"][name]["heart_closed_form"]
     share, rare = true[name].mean(), outcomes.EXPOSURES[name].prevalence
-    power = lambda n, p: diagnosis.power_of_auc(best, max(n * p, 2), max(n * (1 - p), 2))
+    power = lambda n, p: classification.power_of_auc(best, max(n * p, 2), max(n * (1 - p), 2))
     curves |= {(NAMES[name], line): [power(size, p) for size in sizes] for line, p in (("-", share), ("--", rare))}
     rows[NAMES[name]] = {"here": power(n, share), "true share": power(n, rare),
                          f"true share, n = {published}": power(published, rare),
-                         "smallest AUC found here": diagnosis.detectable_auc(true[name].sum(), n - true[name].sum())}
+                         "smallest AUC found here": classification.detectable_auc(true[name].sum(), n - true[name].sum())}
     results.record(f"08_power_{name}", rows[NAMES[name]]["here"], n=n, claim="C16")
     results.record(f"08_power_true_share_{name}", rows[NAMES[name]]["true share"], n=n, claim="C16")
     results.record(f"08_detectable_auc_{name}", rows[NAMES[name]]["smallest AUC found here"], n=n, claim="C16")
 
 # %%
 fig, ax = style.figure(height=3.0)
-drawing.power(ax, sizes, curves, {f"here, n = {n}": n, f"the paper's studies, {published}": published})
+distributions.power(ax, sizes, curves, {f"here, n = {n}": n, f"the paper's studies, {published}": published})
 save(fig, "08_power")
 pd.DataFrame(rows).T.round(3)
 
@@ -438,7 +441,7 @@ pd.DataFrame(rows).T.round(3)
 # repairs it: the intercept of the log odds moves by the difference of the two shares' log odds.
 
 # %%
-Code(inspect.getsource(exposures.at_prevalence), language="python")
+Code(inspect.getsource(systemic.at_prevalence), language="python")
 
 # %%
 tables, large = {"as trained": {}, "corrected": {}}, {}
@@ -446,17 +449,17 @@ for name in ("diabetes", "cancer"):
     y, risk, rare = true[name], scored["cross", f"{FEAT} + {COV}", name].risk, outcomes.EXPOSURES[name].prevalence
     cases = rng.permutation(np.flatnonzero(y == 1))[: max(2, round((y == 0).sum() * rare / (1 - rare)))]
     kept = np.concatenate([np.flatnonzero(y == 0), cases])
-    repaired = exposures.at_prevalence(risk[kept], y.mean(), y[kept].mean())
+    repaired = systemic.at_prevalence(risk[kept], y.mean(), y[kept].mean())
     for way, p in (("as trained", risk[kept]), ("corrected", repaired)):
-        tables[way][NAMES[name]] = diagnosis.calibration_table(y[kept], p, 2 if profile == "ci" else 5)
-        large[name, way] = diagnosis.calibration(y[kept], p, rng, 200)["intercept"]
+        tables[way][NAMES[name]] = classification.calibration_table(y[kept], p, 2 if profile == "ci" else 5)
+        large[name, way] = classification.calibration(y[kept], p, rng, 200)["intercept"]
         key = f"08_calibration_{way.replace(' ', '_')}_{name}"
         results.record(key, *large[name, way], unit="log odds", claim="C16")
 
 # %%
 fig, axes = style.figure(columns=2, height=2.8, cols=2)
 for ax, (way, rows) in zip(axes, tables.items()):
-    drawing.risks(ax, rows, f"{way}; 95 % CI, cases thinned to their true share")
+    distributions.risks(ax, rows, f"{way}; 95 % CI, cases thinned to their true share")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
 save(fig, "08_calibration")
 

@@ -56,11 +56,27 @@ from IPython.display import Code, Markdown
 # %%
 warnings.filterwarnings("ignore", message="IProgress not found")  # a library's wish for a widget we do not use
 
-from cinema import cox, imaging, results, stats, survival
+from cinema import results
+from cinema.analysis import cox, features as features_module
+from cinema.analysis.features import measures_on_record
+from cinema.analysis.survival import (
+    _pairs,
+    auc_at,
+    c_index,
+    c_index_difference,
+    calibration,
+    calibration_table,
+    detectable_hazard_ratio,
+    events_needed,
+    kaplan_meier,
+    log_rank,
+    power_of_hazard_ratio,
+    proportional_hazards,
+)
+from cinema.data.study import study_table
 from cinema.phantom import cohort, outcomes
-from cinema.plots import style
-from cinema.plots import survival as plots
-from cinema.study import study_table
+from cinema.plots import style, survival
+from cinema.stats import estimates
 from cinema.terms import MYOCARDIUM_DENSITY_G_PER_ML
 
 # %%
@@ -91,21 +107,21 @@ people = study_table(folder).set_index("id")
 time, death = people["followup_years"].to_numpy(), people["death"].to_numpy(bool)
 record("09_deaths", int(death.sum()), n=n)
 grid, marks = np.arange(0, 6.01, 0.1), range(7)
-everyone, watched = (survival.kaplan_meier(time, what, grid) for what in (death, ~death))
+everyone, watched = (kaplan_meier(time, what, grid) for what in (death, ~death))
 followed = float(watched.loc[watched["survival"] <= 0.5, "time"].iloc[0])
 record("09_followup_median_years", followed, n=n, unit="years")
 
 # %%
 fig, axes = style.figure(columns=2, height=2.7, cols=2)
-plots.follow_up(axes[0], time, death)
-plots.kaplan_meier(axes[1], {"everyone (95 % CI)": everyone}, marks)
+survival.follow_up(axes[0], time, death)
+survival.kaplan_meier(axes[1], {"everyone (95 % CI)": everyone}, marks)
 axes[1].set(ylim=(0, 1.02))
 axes[1].legend(loc="lower left")
 save(fig, "09_follow_up")
 
 # %%
 dead_by = 1 - everyone.iloc[int(10 * HORIZON)]
-risk = stats.Estimate(dead_by["survival"], dead_by["upper"], dead_by["lower"], n)
+risk = estimates.Estimate(dead_by["survival"], dead_by["upper"], dead_by["lower"], n)
 record("09_risk_at_horizon", *risk[:3], n=n)
 simple = np.mean(death & (time <= HORIZON))
 Markdown(f"*Reading.* {death.sum()} of {n} virtual people died. Half were watched for {followed:.1f} years or longer "
@@ -137,13 +153,13 @@ Markdown(", ".join(f"{name} {ratio:g}" for name, ratio in outcomes.HAZARD_RATIOS
 # twice: from other people of the same kind, in the cohort's `truth.json`, and from the people here.
 
 # %%
-Code(inspect.getsource(survival.c_index) + inspect.getsource(survival._pairs), language="python")
+Code(inspect.getsource(c_index) + inspect.getsource(_pairs), language="python")
 
 # %%
 truth = people["true_log_hazard"].to_numpy(), people["true_log_hazard_age_sex"].to_numpy()
 oracle = {"all": truth[0], "age_sex": truth[1], "imaging": truth[0] - truth[1]}
 planted = json.loads((folder / "truth.json").read_bytes())["ceilings"]["survival"]
-ceiling = {name: survival.c_index(time, death, score) for name, score in oracle.items()}
+ceiling = {name: c_index(time, death, score) for name, score in oracle.items()}
 for name, estimate in ceiling.items():
     record(f"09_ceiling_{name}", *estimate[:3], n=n)
     record(f"09_ceiling_{name}_truth_file", planted[name]["c_index"], n=cohort.N_CEILING)
@@ -152,7 +168,7 @@ table = pd.DataFrame({"these people": {name: e.text(3) for name, e in ceiling.it
 table
 
 # %%
-head_room = survival.c_index_difference(time, death, oracle["all"], oracle["age_sex"])
+head_room = c_index_difference(time, death, oracle["all"], oracle["age_sex"])
 record("09_ceiling_gain_over_age_sex", *head_room[:3], n=n)
 alone = planted["imaging"]
 Markdown(f"*Reading.* Everything the heart says, added to age and sex, raises the C-index by {head_room.text(3)}. That "
@@ -168,7 +184,7 @@ Markdown(f"*Reading.* Everything the heart says, added to age and sex, raises th
 # reading adds to the spread.
 
 # %%
-measures = imaging.measures_on_record(folder, n_jobs).loc[people.index].drop(
+measures = measures_on_record(folder, n_jobs).loc[people.index].drop(
     columns=["dice_rv", "dice_myo", "dice_lv"])
 ml = measures[["lv_edv_ml", "lv_esv_ml"]].mean(axis=1) + measures["lv_mass_g"] / MYOCARDIUM_DENSITY_G_PER_ML
 measures["lvgfi_percent"] = 100 * (measures["lv_edv_ml"] - measures["lv_esv_ml"]) / ml
@@ -212,7 +228,7 @@ for series, key in (("true measures", "true"), ("read from images", "read")):
 fig, ax = style.figure(columns=2, height=2.9)
 label = f"Hazard ratio per SD (95 % CI, n = {n}, {death.sum()} deaths)"
 spoken = {series: {CALLED.get(name, name): e for name, e in row.items()} for series, row in ratios.items()}
-plots.forest(ax, spoken, label, 1.0, {CALLED.get(k, k): v for k, v in known.items()}, "planted", log=True)
+survival.forest(ax, spoken, label, 1.0, {CALLED.get(k, k): v for k, v in known.items()}, "planted", log=True)
 ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
 save(fig, "09_hazard_ratios")
 
@@ -233,7 +249,7 @@ Markdown(f"*Reading.* With the true measures {inside} of {len(known)} intervals 
 # columns it is corrected by Holm's method.
 
 # %%
-proportional = survival.proportional_hazards(time, death, models["read from images"])
+proportional = proportional_hazards(time, death, models["read from images"])
 record("09_proportional_smallest_p_holm", float(proportional["p_holm"].min()), n=n)
 flagged = list(proportional.loc[proportional["p_holm"] < 0.05, "column"])
 proportional.set_index("column").round(3)
@@ -256,7 +272,7 @@ Markdown(f"*Reading.* {loud if flagged else quiet}")
 Code(inspect.getsource(cox.cross_fitted) + inspect.getsource(cox._fitted), language="python")
 
 # %%
-features = imaging.features(folder, jobs=n_jobs).loc[people.index].to_numpy(float)
+features = features_module.features(folder, jobs=n_jobs).loc[people.index].to_numpy(float)
 covariates = models["true measures"][["age", "male"]].to_numpy(float)
 function = measures[["shortening_percent", "lvgfi_percent", "mass_to_volume"]].to_numpy(float)
 columns = {"age and sex": (covariates, None), "measures": (None, measures.to_numpy(float)),
@@ -274,10 +290,10 @@ found = {name: cox.cross_fitted(time, death, plain, wide, rng=np.random.default_
 # differences are widened (Bonferroni), so that 95 % holds for all three together.
 
 # %%
-c = {name: survival.c_index(time, death, scores.score) for name, scores in found.items()}
+c = {name: c_index(time, death, scores.score) for name, scores in found.items()}
 added = ("age, sex, measures", "age, sex, features", "all together")
-level = stats.corrected(0.95, len(added))
-gain = {name: survival.c_index_difference(time, death, found[name].score, found["age and sex"].score, level)
+level = estimates.corrected(0.95, len(added))
+gain = {name: c_index_difference(time, death, found[name].score, found["age and sex"].score, level)
         for name in added}
 for name, estimate in c.items():
     record(f"09_c_{name.replace(',', '').replace(' ', '_')}", *estimate[:3], n=n)
@@ -288,8 +304,8 @@ assert all(np.array_equal(scores.fold, found["age and sex"].fold) for scores in 
 # %%
 fig, axes = style.figure(columns=2, height=2.9, cols=2, width_ratios=(1.25, 1), sharey=False)
 rows = c | {"truth: age and sex": ceiling["age_sex"], "truth: ceiling": ceiling["all"]}
-plots.forest(axes[0], rows, f"C-index (95 % CI, n = {n})", 0.5)
-plots.forest(axes[1], gain | {"truth: ceiling": head_room}, "C minus C of age and sex (95 % CI)", 0.0)
+survival.forest(axes[0], rows, f"C-index (95 % CI, n = {n})", 0.5)
+survival.forest(axes[1], gain | {"truth: ceiling": head_room}, "C minus C of age and sex (95 % CI)", 0.0)
 save(fig, "09_c_index")
 
 # %%
@@ -337,12 +353,12 @@ share = float(of_age_sex.var() / score.var())
 parts = {"image score": score, "… its part from age and sex": of_age_sex, "… the rest": score - of_age_sex,
          "measures": forward["measures"].score[later], "age": known_age_sex[:, 0],
          "truth: imaging": oracle["imaging"][later]}
-everywhere = {name: survival.c_index(t, d, values) for name, values in parts.items()}
-within = {name: survival.c_index(t, d, values, band) for name, values in parts.items()}
+everywhere = {name: c_index(t, d, values) for name, values in parts.items()}
+within = {name: c_index(t, d, values, band) for name, values in parts.items()}
 
 # %%
 fig, ax = style.figure(columns=2, height=3.0)
-plots.forest(ax, {"all pairs": everywhere, "pairs of the same sex and age band": within},
+survival.forest(ax, {"all pairs": everywhere, "pairs of the same sex and age band": within},
              f"C-index (95 % CI, n = {n_later})", 0.5)
 ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
 save(fig, "09_age_and_sex")
@@ -376,7 +392,7 @@ Markdown(f"*Reading.* Age and sex explain {share:.0%} of the variance of the ima
 # %%
 adds = {name: cox.added_value(t, d, known_age_sex, forward[name].score[later])
         for name in ("image features", "measures")}
-p_holm = dict(zip(adds, stats.holm([added.p for added in adds.values()]), strict=True))
+p_holm = dict(zip(adds, estimates.holm([added.p for added in adds.values()]), strict=True))
 adds["truth: imaging"] = cox.added_value(t, d, known_age_sex, oracle["imaging"][later])
 for (name, added), key in zip(adds.items(), ("image", "measures", "truth_imaging"), strict=True):
     record(f"09_added_hr_{key}", *added.hazard_ratio[:3], n=n_later)
@@ -403,14 +419,14 @@ Markdown(f"*Reading.* Beyond age and sex, added value is "
 # %%
 thirds = {name: {called: found[name].third == k for k, called in enumerate(("low", "middle", "high"))}
           for name in ("image features", "age, sex, features")}
-curves = {name: {f"{called} (n = {mine.sum()})": survival.kaplan_meier(time[mine], death[mine], grid)
+curves = {name: {f"{called} (n = {mine.sum()})": kaplan_meier(time[mine], death[mine], grid)
                  for called, mine in groups.items()} for name, groups in thirds.items()}
-p = {name: survival.log_rank(t, d, forward[name].third[later]) for name in curves}
+p = {name: log_rank(t, d, forward[name].third[later]) for name in curves}
 
 # %%
 fig, axes = style.figure(columns=2, height=3.1, cols=2, sharey=True)
 for ax, (name, groups) in zip(axes, curves.items(), strict=True):
-    plots.kaplan_meier(ax, groups, marks)
+    survival.kaplan_meier(ax, groups, marks)
     words = f"p = {p[name]:.3f}" if p[name] >= 0.001 else "p < 0.001"
     ax.set(title=f"{name}: log-rank {words}", ylim=(0, 1.02))
     ax.legend(loc="lower left", title="predicted risk (95 % CI)", title_fontsize=7)
@@ -440,8 +456,8 @@ Markdown(f"*Reading.* Dead by {HORIZON:.0f} years, low against high third: {told
 
 # %%
 shown = ("age and sex", "image features", "age, sex, features")
-groups = {name: survival.calibration_table(time, death, found[name].risk, HORIZON, n_groups) for name in shown}
-summary = {name: survival.calibration(time, death, found[name].risk, HORIZON) for name in shown}
+groups = {name: calibration_table(time, death, found[name].risk, HORIZON, n_groups) for name in shown}
+summary = {name: calibration(time, death, found[name].risk, HORIZON) for name in shown}
 for name in shown:
     for what, estimate in summary[name].items():
         record(f"09_calibration_{what}_{name.replace(',', '').replace(' ', '_')}", *estimate[:3], n=n)
@@ -449,7 +465,7 @@ for name in shown:
 # %%
 fig, axes = style.figure(columns=2, height=2.9, cols=len(shown), sharex=True, sharey=True)
 for ax, name in zip(axes, shown, strict=True):
-    plots.calibration(ax, {name: groups[name]}, HORIZON)
+    survival.calibration(ax, {name: groups[name]}, HORIZON)
 top = 100 * max(table["upper"].max() for table in groups.values()) + 2
 axes[0].set(xlim=(0, top), ylim=(0, top))
 for ax in axes[1:]:
@@ -472,18 +488,18 @@ Markdown(f"*Reading.* With age, sex and features the slope is {whole['slope'].te
 # weighted by the inverse of the chance of still being watched.
 
 # %%
-Code(inspect.getsource(survival.auc_at), language="python")
+Code(inspect.getsource(auc_at), language="python")
 
 # %%
 years = (2.0, 3.0, 4.0, 5.0, 6.0)
 judged = {name: found[name].score for name in ("age and sex", "image features", "age, sex, features")}
 judged["truth: ceiling"] = oracle["all"]
-aucs = {name: {t: survival.auc_at(time, death, values, t) for t in years} for name, values in judged.items()}
+aucs = {name: {t: auc_at(time, death, values, t) for t in years} for name, values in judged.items()}
 for name, row in aucs.items():
     key = name.replace(",", "").replace(": ", "_").replace(" ", "_")
     record(f"09_auc_{HORIZON:.0f}y_{key}", *row[HORIZON][:3], n=n)
 fig, ax = style.figure(columns=2, height=2.8)
-plots.auc_over_time(ax, aucs)
+survival.auc_over_time(ax, aucs)
 save(fig, "09_auc_over_time")
 
 # %%
@@ -513,7 +529,7 @@ drawn = {share: [[outcomes.survive(redraw, h, share) for h in oracle["all"]] for
          for share in (outcomes.DEATH_SHARE, 0.25)}
 dead = {share: float(np.mean([[row["death"] for row in rows] for rows in lists])) for share, lists in drawn.items()}
 spare = {name: left_over(models["true measures"], name) for name in ("low_shortening", "lvgfi", "lavi")}
-needed = {name: survival.events_needed(outcomes.HAZARD_RATIOS[name], variance) for name, variance in spare.items()}
+needed = {name: events_needed(outcomes.HAZARD_RATIOS[name], variance) for name, variance in spare.items()}
 
 # %%
 for name, events in needed.items():
@@ -526,10 +542,10 @@ pd.DataFrame({"hazard ratio": {name: outcomes.HAZARD_RATIOS[name] for name in ne
 
 # %%
 patients = np.geomspace(100, 100_000, 60)
-detectable = {f"{share:.1%} die": [survival.detectable_hazard_ratio(share * m) for m in patients]
+detectable = {f"{share:.1%} die": [detectable_hazard_ratio(share * m) for m in patients]
               for share in dead.values()}
 fig, ax = style.figure(columns=2, height=2.8)
-plots.detectable(ax, patients, detectable, {CALLED[name]: outcomes.HAZARD_RATIOS[name] for name in needed}, n)
+survival.detectable(ax, patients, detectable, {CALLED[name]: outcomes.HAZARD_RATIOS[name] for name in needed}, n)
 save(fig, "09_deaths_needed")
 
 # %% [markdown]
@@ -543,12 +559,12 @@ for share, lists in drawn.items():
     fates = [pd.DataFrame(rows)[["followup_years", "death"]].to_numpy().T for rows in lists]
     fates = [(t.astype(float), d.astype(bool)) for t, d in fates]
     hits = [cox.added_value(t, d, covariates, oracle["imaging"]).p < 0.05 for t, d in fates if d.sum() >= 10]
-    power[share] = stats.proportion(sum(hits), len(fates))
-    counted[share] = survival.c_index(*max(fates, key=lambda fate: fate[1].sum()), oracle["all"])
+    power[share] = estimates.proportion(sum(hits), len(fates))
+    counted[share] = c_index(*max(fates, key=lambda fate: fate[1].sum()), oracle["all"])
     key = "real" if share == outcomes.DEATH_SHARE else "enriched"
     record(f"09_power_oracle_{key}", *power[share][:3], n=len(fates))
 log_ratio = oracle["imaging"].std() * math.sqrt(left_over(pd.DataFrame(covariates).assign(x=oracle["imaging"]), "x"))
-expected = {share: survival.power_of_hazard_ratio(math.exp(log_ratio), max(dead[share] * n, 1)) for share in dead}
+expected = {share: power_of_hazard_ratio(math.exp(log_ratio), max(dead[share] * n, 1)) for share in dead}
 
 # %%
 real, rich = outcomes.DEATH_SHARE, 0.25

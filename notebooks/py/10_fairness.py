@@ -49,13 +49,16 @@ from IPython.display import Code, Markdown
 from joblib import Parallel, delayed
 
 # %%
-from cinema import diagnosis, fairness, imaging, mitigation, results, stats
+from cinema import results
+from cinema.analysis import fairness, features as features_module, mitigation
+from cinema.analysis.features import measures, measures_on_record
+from cinema.data.study import load_study, save_study, study_table
 from cinema.phantom import cohort
 from cinema.phantom.people import UK_BIOBANK
 from cinema.phantom.roles import ROLES
-from cinema.plots import classification, distributions, images, style
-from cinema.plots import fairness as plots
-from cinema.study import load_study, save_study, study_table
+from cinema.plots import classification, distributions, forest, images, style
+from cinema.stats import estimates
+from cinema.stats.classification import auc, calibration, calibration_table
 
 # %%
 if profile == "paper" or data != "virtual":
@@ -103,11 +106,11 @@ pd.concat({name: people[name].value_counts(sort=False) for name in ATTRIBUTES}).
 # measures`. Its table is read here; twenty of these people are read again, and the page stops if they differ.
 
 # %%
-measured = imaging.measures_on_record(folder, n_jobs).loc[people.index]
+measured = measures_on_record(folder, n_jobs).loc[people.index]
 people = people.join(measured)
 people["ef_error"] = (people["lv_ef_percent"] - people["true_lv_ef_percent"]).abs()
 people["mass_error"] = (people["lv_mass_g"] - people["true_lv_mass_g"]).abs()
-features = imaging.features(folder, jobs=n_jobs).loc[people.index].to_numpy()
+features = features_module.features(folder, jobs=n_jobs).loc[people.index].to_numpy()
 ill = (people["disease"] != "NOR").to_numpy()
 told = mitigation.detect(features, ill, seed=seed)
 limit = mitigation.thresholds(told, ill, sensitivity=0.9)
@@ -142,7 +145,7 @@ for row in groups[groups["metric"].isin(["dice_myo", "ef_error", "sensitivity"])
     results.record(f"10_{row.metric}_{row.attribute}_{row.group}".replace(" ", "_"), *row[4:8], claim="C18")
 fig, axes = style.figure(columns=2, height=3.6, cols=4, width_ratios=(1, 1, 1, 1))
 for ax, metric in zip(axes, ("dice_myo", "ef_error", "sensitivity", "specificity")):
-    plots.groups(ax, groups[groups["metric"] == metric], overall[metric], METRICS[metric], named=ax is axes[0])
+    forest.groups(ax, groups[groups["metric"] == metric], overall[metric], METRICS[metric], named=ax is axes[0])
 save(fig, "10_groups")
 
 # %%
@@ -182,7 +185,7 @@ for kind, number in counts.items():
     results.record(f"10_gaps_{kind}", number, n=n_people, unit=f"of {len(family)}", claim="C18")
 height = 1.3 + 0.22 * len(family[["attribute", "group"]].drop_duplicates())
 fig, ax = style.figure(columns=2, height=height)
-plots.family(ax, family, METRICS, BETTER)
+forest.family(ax, family, METRICS, BETTER)
 save(fig, "10_family")
 
 # %%
@@ -209,7 +212,7 @@ ethnic = family[family["attribute"] == "ethnicity"]
 shown = [metric for metric in ("dice_myo", "ef_error", "sensitivity") if metric in set(ethnic["metric"])]
 fig, axes = style.figure(columns=2, height=2.3, cols=len(shown), squeeze=False)
 for ax, metric in zip(axes[0], shown):
-    plots.gaps(ax, ethnic[ethnic["metric"] == metric], f"Gap of {METRICS[metric]}")
+    forest.gaps(ax, ethnic[ethnic["metric"] == metric], f"Gap of {METRICS[metric]}")
 fig.suptitle("thick: 95 % CI; thin: whole family; grey: smallest gap found 8 times in 10; orange: flagged (Holm)",
              fontsize=7, x=0.01, ha="left")
 save(fig, "10_ethnic_gaps")
@@ -269,7 +272,7 @@ why = fairness.gaps(people, ["ethnicity"], [*TRUTH, "ill", *PIXELS], rng, REFERE
 fig, axes = style.figure(columns=2, height=2.6, cols=2)
 for ax, (metric, label) in zip(axes, {"snr": "Signal to noise", "sharpness": "Sharpness (1/mm)"}.items()):
     rows = fairness.by_group(people, ["ethnicity"], [metric], rng)
-    strips = {(r.group, "mean"): stats.Estimate(*r[4:8]) for r in rows.itertuples()}
+    strips = {(r.group, "mean"): estimates.Estimate(*r[4:8]) for r in rows.itertuples()}
     distributions.scores(ax, people.assign(mean="mean"), strips, metric, "ethnicity", "mean", label)
     ax.set_xticks(range(len(rows)), [f"{r.group}\n(n = {r.n})" for r in rows.itertuples()])
     ax.legend_.remove()
@@ -316,7 +319,7 @@ def scan_again(number, parts, into):
 def again(ids, parts, into):
     """Errors of people scanned again, in the columns of `people`."""
     Parallel(n_jobs)(delayed(scan_again)(int(name[-5:]), parts, into) for name in ids)
-    return errors(imaging.measures(own / into, jobs=n_jobs))
+    return errors(measures(own / into, jobs=n_jobs))
 
 
 # %%
@@ -334,12 +337,12 @@ swapped = {group: again(ids, PARTS, f"all_{group}") for group, ids in some.items
 fig, axes = style.figure(columns=2, height=2.5, cols=4)
 for ax, (group, metric) in zip(axes, [(g, m) for m in ("dice_myo", "ef_error") for g in some]):
     ticks = ("as scanned", "worse scan") if group == "White" else ("as scanned", "usual scan")
-    plots.pairs(ax, people.loc[some[group], metric], swapped[group][metric], ticks, METRICS[metric])
+    forest.pairs(ax, people.loc[some[group], metric], swapped[group][metric], ticks, METRICS[metric])
     ax.set_xlabel(group)
 save(fig, "10_same_hearts")
 
 # %%
-effects = {(group, metric): stats.paired_difference(swapped[group].loc[ids, metric], people.loc[ids, metric], rng)
+effects = {(group, metric): estimates.paired_difference(swapped[group].loc[ids, metric], people.loc[ids, metric], rng)
            for group, ids in some.items() for metric in ("ef_error", "dice_myo")}
 for (group, metric), estimate in effects.items():
     results.record(f"10_same_hearts_{group}_{metric}", *estimate, claim="C18")
@@ -356,7 +359,7 @@ Markdown(f"*Reading.* The truth file names {planted['attribute']} = {planted['va
 # %%
 few = some[gap.value][:n_parts]
 steps = {part: again(few, [part], f"without_{part}") for part in PARTS}
-relief = {f"without its {part}": stats.paired_difference(table.loc[few, "ef_error"], people.loc[few, "ef_error"], rng)
+relief = {f"without its {part}": estimates.paired_difference(table.loc[few, "ef_error"], people.loc[few, "ef_error"], rng)
           for part, table in steps.items()}
 for part, estimate in zip(PARTS, relief.values()):
     results.record(f"10_without_{part}_ef_error", *estimate, unit="points")
@@ -395,9 +398,9 @@ mixes = {name: fairness.gaps(dealt, ["clinic"], ["mass_error"], rng, strata=stra
 # %%
 fig, axes = style.figure(columns=2, height=1.9, cols=2)
 for ax, rows, label in zip(axes, (sexes, mixes), ("Dice MYO, women − men", "Mass error (g), clinic A − B")):
-    lines = {f"{name}\n(p = {row['p']:.2g})": {"gap, 95 % CI": stats.Estimate(
+    lines = {f"{name}\n(p = {row['p']:.2g})": {"gap, 95 % CI": estimates.Estimate(
         row["gap"], row["lower"], row["upper"], row["n"] + row["n_against"])} for name, row in rows.items()}
-    plots.several(ax, lines, label)
+    forest.several(ax, lines, label)
 save(fig, "10_case_mix")
 
 # %%
@@ -445,18 +448,18 @@ by_sex = {"women": people["sex"] == "F", "men": people["sex"] == "M"}
 n_bins = 3 if profile == "ci" else 5
 fig, axes = style.figure(columns=2, height=3.1, cols=2)
 for ax, sides in zip(axes, (by_sex, parts)):
-    classification.calibration(ax, {name: diagnosis.calibration_table(ill[use], told.probability[use], n_bins)
+    classification.calibration(ax, {name: calibration_table(ill[use], told.probability[use], n_bins)
                                     for name, use in sides.items()})
 save(fig, "10_calibration")
 
 # %%
 rows = {}
 for name, use in (by_sex | parts).items():
-    for what, estimate in diagnosis.calibration(ill[use], told.probability[use], rng).items():
+    for what, estimate in calibration(ill[use], told.probability[use], rng).items():
         if np.isfinite(estimate).all():
             rows[name, what] = estimate.text(2)
             results.record(f"10_calibration_{what}_{name}".replace(" ", "_"), *estimate, claim="C18")
-    rows[name, "AUC"] = diagnosis.auc(ill[use], told.probability[use]).text(3)
+    rows[name, "AUC"] = auc(ill[use], told.probability[use]).text(3)
 pd.Series(rows).unstack()
 
 # %% [markdown]
@@ -493,7 +496,7 @@ Markdown("*Reading.* Mean risk told to the healthy: " + "; ".join(
 # of women and men, where detection has the larger gap.
 
 # %%
-Code(inspect.getsource(mitigation.denoised) + inspect.getsource(mitigation.second_reading), language="python")
+Code(inspect.getsource(mitigation.denoised) + inspect.getsource(mitigation.corrected_by_quality), language="python")
 
 
 # %%
@@ -506,10 +509,10 @@ def denoise(path):
 
 both = [name for ids in some.values() for name in ids]
 Parallel(n_jobs)(delayed(denoise)(people.loc[name, "path"]) for name in both)
-clean = errors(imaging.measures(own / "denoised", jobs=n_jobs))
+clean = errors(measures(own / "denoised", jobs=n_jobs))
 known = people[[*measured.columns.drop(["dice_rv", "dice_myo", "dice_lv"]), *PIXELS]]
 true_ef = people["true_lv_ef_percent"]
-told_twice = mitigation.second_reading(known.fillna(known.median()), "lv_ef_percent", true_ef, seed)
+told_twice = mitigation.corrected_by_quality(known.fillna(known.median()), "lv_ef_percent", true_ef, seed)
 people["ef_error_twice"] = np.abs(told_twice - true_ef)
 
 # %% [markdown]
@@ -525,7 +528,7 @@ for name, (difference, ids) in change.items():
     member = (people.loc[ids, "ethnicity"] == gap.value).to_numpy()
     usual_too = member | (people.loc[ids, "ethnicity"] == "White").to_numpy()
     sides = {gap.value: member, "White": usual_too & ~member}
-    lines[name] = {group: stats.bca(difference[use], np.mean, rng) for group, use in sides.items()}
+    lines[name] = {group: estimates.bca(difference[use], np.mean, rng) for group, use in sides.items()}
     gap_change[name] = fairness.gap(difference[usual_too], member[usual_too])
     for group, estimate in lines[name].items():
         results.record(f"10_{name}_ef_error_{group}".replace(" ", "_"), *estimate, unit="points", claim="C18")
@@ -540,14 +543,14 @@ choices = {"one threshold": told.probability >= limit,
 rates = {}
 for name, positive in choices.items():
     for side, use in by_sex.items():
-        rates[name, side] = {"Sensitivity": stats.proportion(positive[ill & use].sum(), (ill & use).sum()),
-                             "Specificity": stats.proportion((~positive)[~ill & use].sum(), (~ill & use).sum())}
+        rates[name, side] = {"Sensitivity": estimates.proportion(positive[ill & use].sum(), (ill & use).sum()),
+                             "Specificity": estimates.proportion((~positive)[~ill & use].sum(), (~ill & use).sum())}
 
 # %%
 fig, axes = style.figure(columns=2, height=2.4, cols=3, width_ratios=(1.2, 1, 1))
-plots.several(axes[0], lines, "Change of the EF error (points)")
+forest.several(axes[0], lines, "Change of the EF error (points)")
 for ax, what in zip(axes[1:], ("Sensitivity", "Specificity")):
-    plots.several(ax, {name: {side: rates[name, side][what] for side in by_sex} for name in choices}, what, zero=False)
+    forest.several(ax, {name: {side: rates[name, side][what] for side in by_sex} for name in choices}, what, zero=False)
 axes[2].set_yticklabels([])
 axes[2].legend_.remove()
 save(fig, "10_mitigation")
@@ -585,7 +588,7 @@ Markdown("*Reading.* Detection, women minus men. " + " ".join(
 # %%
 limit_snr = float(np.quantile(people.loc[people["ethnicity"] == "White", "snr"], 0.05))
 refused = (people["snr"] < limit_snr).to_numpy()
-share = {name: stats.proportion(refused[use].sum(), use.sum()) for name, use in parts.items()}
+share = {name: estimates.proportion(refused[use].sum(), use.sum()) for name, use in parts.items()}
 for name, estimate in share.items():
     results.record(f"10_refused_{name}".replace(" ", "_"), *estimate, claim="C18")
 left = {name: int((use & ~refused).sum()) for name, use in parts.items()}
@@ -612,7 +615,7 @@ sizes = np.unique(np.round(np.geomspace(400, 40000, 25)).astype(int))
 def smallest(n, part, tests):
     """Smallest gap of the EF error found with power 0.8 in n patients, `part` of them in the group."""
     members = max(round(n * part), 2)
-    return stats.detectable_mean_gap(sd, members, n - members, fairness.ALPHA / tests)
+    return estimates.detectable_mean_gap(sd, members, n - members, fairness.ALPHA / tests)
 
 
 who_shares = {f"Black, {100 * share_black:.1f} %": share_black, "women and men": 0.5}
@@ -624,7 +627,7 @@ published = pd.read_csv(Path(cohort.__file__).parents[2] / "data" / "paper_resul
 published = published.set_index("quantity")["value"]
 not_trained_on = int(published["studies"] - published["studies in the training split"])
 fig, ax = style.figure(columns=2, height=3.0)
-plots.curves(ax, sizes, {name: [smallest(n, *how) for n in sizes] for name, how in names.items()},
+forest.curves(ax, sizes, {name: [smallest(n, *how) for n in sizes] for name, how in names.items()},
              "Patients in the whole test set", "Smallest gap of EF error\nfound 8 times in 10 (points)",
              {f"this cohort, {n_people}": n_people,
               f"UK Biobank not pretrained on, {not_trained_on}": not_trained_on})

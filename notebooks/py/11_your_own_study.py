@@ -58,19 +58,20 @@ from scipy.stats import linregress, t as student
 # %%
 warnings.filterwarnings("ignore", message="IProgress not found")  # a library's wish for a widget we do not use
 
-from cinema import measure, metrics, results, stats
-from cinema.datasets import DATASETS, read_input
-from cinema.datasets.dicom_export import write_dicom
-from cinema.datasets.views import ANGLES_DEG, axis_of_stack
+from cinema import results
+from cinema.data.inputs import DATASETS, read_input
+from cinema.data.study import save_study
+from cinema.data.views import ANGLES_DEG, axis_of_stack
+from cinema.inference import measures
+from cinema.inference.reader import OwnReader, PIXEL_MM, SIZE
+from cinema.inference.segment import measured, read_views, segment
 from cinema.phantom import cohort, image
-from cinema.plots import agreement, distributions, examination, images, masking, report, style
+from cinema.phantom.dicom_export import write_dicom
+from cinema.plots import agreement, cine, distributions, images, style
+from cinema.stats import estimates, metrics
+from cinema.terms import LAX_VIEWS, VIEWS, VIEW_NAMES
 
 # %%
-from cinema.reader import OwnReader
-from cinema.segment import measured, read_views, segment
-from cinema.study import save_study
-from cinema.tasks.reading import PIXEL_MM, SIZE
-from cinema.terms import LAX_VIEWS, VIEW_NAMES, VIEWS
 
 # %% [markdown]
 # `own` is your study if you named one (names of public data sets mean many patients; this page is about one). What the
@@ -202,7 +203,7 @@ true_centres = {name: np.argwhere(view.labels > 0)[:, :2].mean(axis=0)
 fig, axes = style.figure(columns=2, height=2.1, cols=len(found), squeeze=False)
 for ax, (name, view) in zip(axes[0], found.items()):
     width_mm = PIXEL_MM * SIZE["sax" if name == "sax" else "lax"]
-    examination.search(ax, view, centres[name], width_mm, true_centres.get(name), title=VIEW_NAMES[name])
+    cine.search(ax, view, centres[name], width_mm, true_centres.get(name), title=VIEW_NAMES[name])
 fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
 save(fig, "11_heart_found", cohort=called)
 
@@ -240,8 +241,8 @@ seen = [z for z in base_to_apex if masks["sax"][:, :, z][..., [ed, es]].any()]
 n_rows = -(-len(seen) // 6)  # for each of ED and ES
 fig, axes = style.figure(columns=2, height=0.3 + 2.2 * n_rows, rows=2 * n_rows, cols=-(-len(seen) // n_rows))
 for rows, frame in zip((axes[:n_rows], axes[n_rows:]), (ed, es)):
-    examination.slices(rows, sax.image[..., frame], masks["sax"][..., frame], sax.spacing_mm, seen)
-masking.name_rows(axes[::n_rows, 0], ("ED", "ES"))
+    cine.slices(rows, sax.image[..., frame], masks["sax"][..., frame], sax.spacing_mm, seen)
+images.name_rows(axes[::n_rows, 0], ("ED", "ES"))
 images.structure_legend(fig)
 save(fig, "11_sax_masks", cohort=called)
 
@@ -257,9 +258,9 @@ at = {name: [round(frame / sax.n_frames * found[name].n_frames) for frame in (ed
 if marks:
     fig, axes = style.figure(columns=2, height=4.4, rows=2, cols=len(marks), squeeze=False)
     for column, name in zip(axes.T, marks):
-        report.still(column, found[name].image, masks[name], found[name].spacing_mm, at[name],
+        cine.still(column, found[name].image, masks[name], found[name].spacing_mm, at[name],
                      (VIEW_NAMES[name], ""), marks[name])
-    masking.name_rows(axes[:, 0], ("ED", "ES"))
+    images.name_rows(axes[:, 0], ("ED", "ES"))
     images.structure_legend(fig)
     save(fig, "11_lax_masks", cohort=called)
 
@@ -268,7 +269,7 @@ if marks:
 
 # %%
 middle = {name: view.image.shape[2] // 2 for name, view in found.items() if view.n_frames == sax.n_frames}
-cut = {name: report.window(masks[name], found[name].spacing_mm) for name in middle}
+cut = {name: cine.window(masks[name], found[name].spacing_mm) for name in middle}
 films, outlines = ({VIEW_NAMES[name]: stack[name][cut[name]][:, :, z] for name, z in middle.items()}
                    for stack in ({name: view.image for name, view in found.items()}, masks))
 HTML(style.cine(films, outlines, height=170))
@@ -303,8 +304,8 @@ true_curves = {"LV": truth["lv_volume_ml"], "RV": truth["rv_volume_ml"]} if stud
 # %%
 fig, ax = style.figure()
 curves = {side: found_numbers[f"{side.lower()}_volumes"] for side in ("LV", "RV")}
-examination.against_truth(ax, times, curves, true_curves, "Volume (ml)", unit)
-examination.mark_frames(ax, {"ED": times[ed], "ES": times[es]})
+cine.against_truth(ax, times, curves, true_curves, "Volume (ml)", unit)
+cine.mark_frames(ax, {"ED": times[ed], "ES": times[es]})
 ax.set_ylim(0)
 save(fig, "11_volume_curve", cohort=called)
 
@@ -325,12 +326,12 @@ numbers = pd.DataFrame({"unit": {name: unit for name, (_, unit) in NAMES.items()
 def exactly(study, positions):
     """Exact masks of what counts as left ventricle, distance to the exact valve, and the share of each slice."""
     marks, planes = ({name: getattr(study.views[name], what) for name in LAX_VIEWS} for what in ("landmarks", "affine"))
-    return measure.lv_extent(study.views["sax"].labels, study.views["sax"].affine, positions, marks, planes)
+    return measures.lv_extent(study.views["sax"].labels, study.views["sax"].affine, positions, marks, planes)
 
 
 if study:
     exact_masks, _, counts = exactly(study, reading.sax_positions_mm[order["sax"]])
-    exact = measure.sax_metrics(exact_masks, sax.spacing_mm, reading.sax_positions_mm[order["sax"]], coverage=counts)
+    exact = measures.sax_metrics(exact_masks, sax.spacing_mm, reading.sax_positions_mm[order["sax"]], coverage=counts)
     exact_masks = exact_masks[:, :, order["sax"]]
     numbers["exact masks"] = {name: exact[name] for name in NAMES}
     numbers["true"] = {name: truth[key] for name, (key, _) in NAMES.items()}
@@ -369,7 +370,7 @@ if marks:
     fig, ax = style.figure()
     part = np.arange(sax.n_frames) / sax.n_frames
     alike = {name: length for name, length in lengths.items() if len(length) == len(part)}
-    examination.against_truth(ax, part, alike, None, "Length of the LV (mm)", "Part of the cycle")
+    cine.against_truth(ax, part, alike, None, "Length of the LV (mm)", "Part of the cycle")
     if study:
         ax.plot(part, truth["lv_length_mm"], color=style.GREY, lw=0.8, label="heart, true")
         ax.legend()
@@ -382,7 +383,7 @@ if marks:
 
 # %%
 spacings = {name: found[name].spacing_mm for name in marks}
-in_plane = measure.lax_metrics(true_marks, spacings)
+in_plane = measures.lax_metrics(true_marks, spacings)
 function = pd.DataFrame({f"{what}, {VIEW_NAMES[name]}": {"measured": found_numbers[what][name]} | (
     {"exact landmarks": in_plane[what][name], "heart": truth[key]} if study else {})
     for what, key in (("MAPSE", "mapse_mm"), ("GLshortening", "shortening_percent")) for name in marks}).T
@@ -417,7 +418,7 @@ length_of = partial(metrics.lv_lengths_mm, spacing_mm=(pixel_mm, pixel_mm))
 # %%
 def shortening(noisy):
     """Mean shortening over (draws, 25, 3, 2) landmarks by three rules, in percent."""
-    raw, smooth = length_of(noisy), length_of(np.moveaxis(measure.smooth(np.moveaxis(noisy, 1, 0)), 0, 1))
+    raw, smooth = length_of(noisy), length_of(np.moveaxis(measures.smooth(np.moveaxis(noisy, 1, 0)), 0, 1))
     return {"largest − smallest": np.mean(1 - raw.min(1) / raw.max(1)) * 100,
             "the same, smoothed over time": np.mean(1 - smooth.min(1) / smooth.max(1)) * 100,
             "ED − ES frame": np.mean(1 - raw[:, still_es] / raw[:, 0]) * 100}
@@ -429,11 +430,11 @@ bias = pd.DataFrame(drawn, index=noise_mm) - drawn[0]["largest − smallest"]
 
 # %%
 fig, ax = style.figure()
-examination.against_truth(ax, noise_mm, bias.to_dict("list"), None, "Bias of shortening (points)",
+cine.against_truth(ax, noise_mm, bias.to_dict("list"), None, "Bias of shortening (points)",
                           "Noise of each coordinate (mm, SD)")
 ax.axhline(0, color=style.GREY, lw=0.5)
 if study:
-    examination.mark_frames(ax, {"this reader": jitter})
+    cine.mark_frames(ax, {"this reader": jitter})
 save(fig, "11_bias_of_extremes")
 
 # %%
@@ -460,7 +461,7 @@ Markdown(f"*Reading.* With noise of 2 mm in each coordinate the extremes add "
 coarse = ((128, 128), (2.0, 2.0))
 people_grid = {"sax": ((*coarse[0], 11), (*coarse[1], 10.0)), **dict.fromkeys(LAX_VIEWS, coarse)}
 LV = ("LVEDV", "LVESV", "LVEF", "LVM")
-Code(inspect.getsource(measure.lv_extent) + inspect.getsource(measure.valve_coverage), language="python")
+Code(inspect.getsource(measures.lv_extent) + inspect.getsource(measures.valve_coverage), language="python")
 
 # %%
 def read_one(index):
@@ -472,7 +473,7 @@ def read_one(index):
     values, labels, _ = measured(one, labels, landmarks)
     values |= {what: np.mean(list(values[what].values())) for what in ("MAPSE", "GLshortening")}
     stack, (masks_of, _, counts) = one.study.views["sax"], exactly(one.study, one.sax_positions_mm)
-    exact, plain = (measure.sax_metrics(masks, stack.spacing_mm, one.sax_positions_mm, 0, 1, share)
+    exact, plain = (measures.sax_metrics(masks, stack.spacing_mm, one.sax_positions_mm, 0, 1, share)
                     for masks, share in ((masks_of, counts), (stack.labels, 1.0)))
     summed = {name: values[name] for name in LV} | values.get("all_slices", {})
     return {"network": values, "network, summed": summed, "exact": exact, "exact, summed": plain, "of": one,
@@ -508,19 +509,19 @@ save(fig, "11_people")
 # %%
 summary = {}
 for (which, name), values in by_person.items():
-    size = stats.bca(values.abs(), np.mean, rng)
+    size = estimates.bca(values.abs(), np.mean, rng)
     results.record(f"11_people_{ways[which]}{name.lower()}_mae", *size, unit=ALL[name][1])
     summary[name, f"mean |error|, {which}"] = size.text(1)
     if which == "network":
-        bias = stats.bca(values, np.mean, rng)
+        bias = estimates.bca(values, np.mean, rng)
         results.record(f"11_people_{name.lower()}_bias", *bias, unit=ALL[name][1])
         summary[name, "bias"] = bias.text(1)
 columns = ["bias", *[f"mean |error|, {which}" for which in ways]]
 pd.Series(summary).unstack().loc[list(ALL), columns].fillna("")
 
 # %%
-ef = {which: stats.bca(by_person[which, "LVEF"].abs(), np.mean, rng) for which in ways}
-gain = {part: stats.paired_difference(by_person[part, "LVEF"].abs(), by_person[f"{part}, summed", "LVEF"].abs(), rng)
+ef = {which: estimates.bca(by_person[which, "LVEF"].abs(), np.mean, rng) for which in ways}
+gain = {part: estimates.paired_difference(by_person[part, "LVEF"].abs(), by_person[f"{part}, summed", "LVEF"].abs(), rng)
         for part in ("network", "exact")}
 for part, estimate in gain.items():
     results.record(f"11_people_ef_valve_gain_{part}", *estimate, unit="points")
@@ -541,7 +542,7 @@ for name in ("LVEDV", "LVM"):
     true = [one["of"].study.truth[NAMES[name][0]] for one in people]
     fit = linregress(true, by_person["network", name])
     reach = student.ppf(0.975, len(people) - 2) * fit.stderr
-    slopes[name] = stats.Estimate(*(100 * np.array([fit.slope, fit.slope - reach, fit.slope + reach])), len(people))
+    slopes[name] = estimates.Estimate(*(100 * np.array([fit.slope, fit.slope - reach, fit.slope + reach])), len(people))
     results.record(f"11_people_{name.lower()}_slope", *slopes[name], unit="per 100")
 Markdown(f"*Reading.* For each 100 g of true mass the error changes by {slopes['LVM'].text(1, ' g')}; for each 100 ml "
          f"of true EDV by {slopes['LVEDV'].text(1, ' ml')}. An interval below zero means that the reader draws "
@@ -563,8 +564,8 @@ shown = [z for z in range(both.shape[2]) if both[:, :, z, frame].any()]
 # %%
 fig, axes = style.figure(columns=2, height=1.6, rows=2, cols=len(shown))
 for row, labels in zip(axes, (drawn_by, stack.labels)):
-    examination.slices(row, stack.image[..., frame], labels[..., frame], stack.spacing_mm, shown, both, width=0.7)
-masking.name_rows(axes[:, 0], ("measured", "exact"))
+    cine.slices(row, stack.image[..., frame], labels[..., frame], stack.spacing_mm, shown, both, width=0.7)
+images.name_rows(axes[:, 0], ("measured", "exact"))
 save(fig, "11_worst_case")
 
 # %%
@@ -592,8 +593,8 @@ def thinned(labels, positions, spacing, n, frames, distance=None):
     """Numbers from every n-th slice, once for each of the n possible first slices;
     distance: of the slices to the valve."""
     parts = [slice(start, None, n) for start in range(n)]
-    share = [1.0 if distance is None else measure.valve_coverage(distance[part], positions[part]) for part in parts]
-    return [measure.sax_metrics(labels[:, :, part], spacing, positions[part], *frames, counts)
+    share = [1.0 if distance is None else measures.valve_coverage(distance[part], positions[part]) for part in parts]
+    return [measures.sax_metrics(labels[:, :, part], spacing, positions[part], *frames, counts)
             for part, counts in zip(parts, share)]
 
 
@@ -613,12 +614,12 @@ for one, n in product(people, (1, 2, 3)):
         alone.append({"distance": f"{10 * n} mm", "slices": how,
                       "error": np.mean([abs(row["LVEF"] - true_ef) for row in rows])})
 alone = pd.DataFrame(alone)
-of_slices = {group: stats.bca(rows["error"], np.mean, rng) for group, rows in alone.groupby(["distance", "slices"])}
+of_slices = {group: estimates.bca(rows["error"], np.mean, rng) for group, rows in alone.groupby(["distance", "slices"])}
 
 # %%
 fig, axes = style.figure(columns=2, height=2.8, cols=3)
 for ax, name, label in zip(axes, ("LVEDV", "LVEF"), ("This study: LV EDV (ml)", "This study: LVEF (%)")):
-    examination.by_distance(ax, spread, name, label, truth[NAMES[name][0]] if study else None)
+    cine.by_distance(ax, spread, name, label, truth[NAMES[name][0]] if study else None)
 distributions.scores(axes[2], alone, of_slices, "error", "distance", "slices", "People: |LVEF error| (points)")
 axes[2].set_xlabel("Distance between slices")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=3)

@@ -48,14 +48,18 @@ from IPython.display import Code, Markdown
 from joblib import Parallel, delayed
 
 # %%
-from cinema import compare, contrast, ledger, oddities, presets, results, stats
-from cinema.compare import Arm, Run
-from cinema.expected import read_results
+from cinema import results
+from cinema.analysis import errata
+from cinema.data.study import study_paths, study_table
+from cinema.models import small
 from cinema.phantom import cohort
-from cinema.plots import comparisons, style
-from cinema.plots import ledger as draw
-from cinema.recipe import PAPER
-from cinema.study import study_paths, study_table
+from cinema.plots import forest, style
+from cinema.results import read_results
+from cinema.runner import ledger
+from cinema.stats import estimates
+from cinema.training import arms
+from cinema.training.arms import Arm, Run
+from cinema.training.recipe import PAPER
 
 # %%
 if profile == "paper" or data != "virtual":
@@ -106,7 +110,7 @@ stored = [row for path in sorted(Path("../report").glob("*/figures/results.json"
           if row["data"] != "virtual" and row["profile"] != "ci"]  # what a reader has recorded on patients
 rows = ledger.read_rows(out, profile) + stored
 whole = ledger.table(rows)
-draw.shaded(whole.drop(columns="topic").rename(columns=ledger.HEADS))
+forest.shaded(whole.drop(columns="topic").rename(columns=ledger.HEADS))
 
 # %% [markdown]
 # The same in one sentence, and how much of it rests on printed numbers:
@@ -114,7 +118,7 @@ draw.shaded(whole.drop(columns="topic").rename(columns=ledger.HEADS))
 # %%
 counts = {word: int((whole["verdict"] == word).sum()) for word in (ledger.AGREES, ledger.DIFFERS, ledger.OPEN)}
 for word, count in counts.items():
-    results.record(f"12_claims_{contrast.key(word.split(' ')[0])}", count, n=len(whole), unit="claims")
+    results.record(f"12_claims_{estimates.record_key(word.split(' ')[0])}", count, n=len(whole), unit="claims")
 printed = int((whole["published"] != "number not found").sum())
 results.record("12_claims_with_a_printed_number", printed, n=len(whole), unit="claims")
 on_patients = int((whole["real"] != "-").sum())
@@ -137,7 +141,7 @@ Markdown(f"*Reading.* Of {len(whole)} claims " + ", ".join(f"**{word}: {n}**" fo
 both = ledger.comparison(rows)
 topics = whole.set_index("claim")["topic"]
 fig, ax = style.figure(columns=2, height=3.8)
-draw.beside(ax, ledger.relative(both), topics)
+forest.beside(ax, ledger.relative(both), topics)
 fig.legend(loc="outside right upper")
 save(fig, "12_published_and_ours", cohort="published and virtual")
 
@@ -149,7 +153,7 @@ save(fig, "12_published_and_ours", cohort="published and virtual")
 # %%
 decided = ledger.deciding(rows)
 fig, ax = style.figure(columns=2, height=0.9 + 0.22 * len(decided))
-draw.decisive(ax, decided)
+forest.decisive(ax, decided)
 save(fig, "12_deciding_differences")
 
 # %%
@@ -231,11 +235,11 @@ Markdown(f"*Reading.* Under the same decoder CineMA's frozen features lead those
 # How few, is counted here:
 
 # %%
-Code(inspect.getsource(oddities.draw_numbers), language="python")
+Code(inspect.getsource(errata.draw_numbers), language="python")
 
 # %%
 frames, batch, workers, epochs = 180, PAPER["segmentation"].micro_batch_size, 4, PAPER["segmentation"].epochs
-draws = int(oddities.draw_numbers(frames, batch, workers).max()) + 1
+draws = int(errata.draw_numbers(frames, batch, workers).max()) + 1
 results.record("12_draws_released", draws, n=frames, unit="draws", cohort="published")
 results.record("12_new_draws_released", draws / (frames * epochs), n=frames, cohort="published")
 results.record("12_frames_seen_released", 1 / 50, cohort="published")
@@ -258,28 +262,28 @@ acdc, mnms2 = ([str(p) for p in study_paths(work / f"cohort_{role}_seed{seed}")]
                for role, n in (("acdc", 40), ("mnms2", 200)))
 train, val, test = acdc[:n_train], acdc[n_train : n_train + n_val], acdc[-n_test:]
 shutil.rmtree(work / f"12_seed{seed}", ignore_errors=True)
-network = partial(presets.small_convunetr, dec_chans=(8, 32, 64))
-standard, start = (str(presets.FOLDER / name) for name in (presets.SHIPPED_STANDARD, presets.SHIPPED))
-loaders = {"as here": compare.stacks, "x only": oddities.x_only, "repeated draws": oddities.repeated}
+network = partial(small.small_convunetr, dec_chans=(8, 32, 64))
+standard, start = (str(small.FOLDER / name) for name in (small.SHIPPED_STANDARD, small.SHIPPED))
+loaders = {"as here": arms.stacks, "x only": errata.x_only, "repeated draws": errata.repeated}
 assert not set(train) & set(test) and not set(val) & set(train + test)
 
 # %%
-runs = [Run(Arm(name, network, standard, start, compare.FROM_PRETRAINING), tuple(train), tuple(val), 4e-3, steps,
+runs = [Run(Arm(name, network, standard, start, arms.FROM_PRETRAINING), tuple(train), tuple(val), 4e-3, steps,
             seed + i, str(work / f"12_seed{seed}"), data=loader)
         for i, (name, loader) in product(range(seeds), loaders.items())]
-compare.train_all(runs, n_jobs)
+arms.train_all(runs, n_jobs)
 sizes = {"as is": (1.0, 1.0), "larger": (1.2, 1.2), "wider in y": (1.0, 1.2)}
-read = pd.concat(Parallel(n_jobs)(delayed(oddities.scores)(
+read = pd.concat(Parallel(n_jobs)(delayed(errata.scores)(
     run, {"as is": sizes["as is"]} if run.arm.name == "repeated draws" else sizes, test) for run in runs))
-patients = contrast.per_patient(read, ["dice"], by=("arm", "size"))
+patients = estimates.per_patient(read, ["dice"], by=("arm", "size"))
 patients.pivot_table("dice", "arm", "size", sort=False).round(3)
 
 # %%
 asked = [("x only", size) for size in sizes] + [("repeated draws", "as is")]
-gaps = {f"{arm}, {size}": [contrast.difference(patients[patients["size"] == size], arm, "as here", rng, level=level)
-                           for level in (0.95, stats.corrected(0.95, len(asked)))] for arm, size in asked}
+gaps = {f"{arm}, {size}": [estimates.difference(patients[patients["size"] == size], arm, "as here", rng, level=level)
+                           for level in (0.95, estimates.corrected(0.95, len(asked)))] for arm, size in asked}
 for (arm, size), (gap, _) in zip(asked, gaps.values()):
-    words = f"x_only_{contrast.key(size)}" if arm == "x only" else "repeated_draws"
+    words = f"x_only_{estimates.record_key(size)}" if arm == "x only" else "repeated_draws"
     results.record(f"12_{words}", *gap, unit="Dice")
 
 # %% [markdown]
@@ -289,18 +293,18 @@ for (arm, size), (gap, _) in zip(asked, gaps.values()):
 # %%
 once = read.groupby(["size", "arm", "seed"])["dice"].mean()
 fig, ax = style.figure(columns=2, height=2.2)
-comparisons.differences(ax, gaps, "Dice with the oddity minus Dice as here")
+forest.differences(ax, gaps, "Dice with the oddity minus Dice as here")
 seen = {name: once[size, arm] - once[size, "as here"] for name, (arm, size) in zip(gaps, asked)}
 for y, single in enumerate(seen.values()):
     ax.plot(single, [y + 0.25] * seeds, "|", color=style.GREY, ms=5)
 save(fig, "12_trained_oddities")
 steady = sum(len(set(np.sign(single))) == 1 for single in seen.values())
-told = {name: contrast.verdict(gaps[name][1]) if len(set(np.sign(single))) == 1 else "not settled, seeds disagree"
+told = {name: estimates.verdict(gaps[name][1]) if len(set(np.sign(single))) == 1 else "not settled, seeds disagree"
         for name, single in seen.items()}
 results.record("12_trained_that_keep_their_sign", steady, n=len(asked), unit="of 4")
 
 # %%
-few = int(oddities.draw_numbers(2 * n_train, 2, 4).max()) + 1
+few = int(errata.draw_numbers(2 * n_train, 2, 4).max()) + 1
 Markdown(f"*Reading.* {2 * steps} visits shared {few} draws in the arm with repetition. Compared with the training as "
          "here, the network is " + "; ".join(
     f"with {name} **{told[name]}** ({gap.value:+.3f}; seeds {seen[name].min():+.3f} to {seen[name].max():+.3f})"
@@ -322,14 +326,14 @@ Markdown(f"*Reading.* {2 * steps} visits shared {few} draws in the arm with repe
 # epoch does not fill are thrown away. *Decay*: from scratch, weights shrink by the optimiser's default.
 
 # %%
-contrasts = stats.bca(oddities.blood_contrast(acdc), np.mean, rng)
-for words, sd in (("released", oddities.NOISE / 2), ("meant", oddities.NOISE / 2 * oddities.GREYS)):
+contrasts = estimates.bca(errata.blood_contrast(acdc), np.mean, rng)
+for words, sd in (("released", errata.NOISE / 2), ("meant", errata.NOISE / 2 * errata.GREYS)):
     results.record(f"12_contrast_to_noise_{words}", *(x / sd for x in contrasts[:3]), n=contrasts.n, unit="times")
-lost = {name: oddities.left_out(n, PAPER["segmentation"]) / n for name, n in
+lost = {name: errata.left_out(n, PAPER["segmentation"]) / n for name, n in
         (("ACDC", 180), ("M&Ms", 350), ("M&Ms-2", 320))}
 for name, share in lost.items():
-    results.record(f"12_left_out_share_{contrast.key(name)}", share, cohort="published")
-shrunk = {words: oddities.shrinkage(decay, 180, PAPER["segmentation"]) for words, decay in
+    results.record(f"12_left_out_share_{estimates.record_key(name)}", share, cohort="published")
+shrunk = {words: errata.shrinkage(decay, 180, PAPER["segmentation"]) for words, decay in
           (("scratch", 0.01), ("pretrained", 0.05))}
 for words, factor in shrunk.items():
     results.record(f"12_shrinkage_{words}", factor, unit="times", cohort="published")
@@ -337,7 +341,7 @@ for words, factor in shrunk.items():
 # %%
 rounding = 1 / math.sqrt(12)  # SD of rounding to whole grey levels
 Markdown(f"*Reading.* Blood and muscle differ by {contrasts.text(0, ' grey levels')} in virtual patients. The largest "
-         f"noise added is {oddities.NOISE} grey levels, less than the {rounding:.2f} that rounding to bytes has left "
+         f"noise added is {errata.NOISE} grey levels, less than the {rounding:.2f} that rounding to bytes has left "
          "behind: the augmentation is not there. Of an epoch's frames " + ", ".join(
              f"{100 * share:.0f} % ({name})" for name, share in lost.items()) + " change nothing; since the order is "
          "drawn anew no frame is lost for good, so this is a shorter training rather than a smaller one. "
@@ -357,23 +361,23 @@ Markdown(f"*Reading.* Blood and muscle differ by {contrasts.text(0, ' grey level
 
 # %%
 n_draws = 100 if profile == "ci" else 400
-errors, coarse = (oddities.soft_argmax_errors(np.random.default_rng(seed), n_draws, dtype=kind)
+errors, coarse = (errata.soft_argmax_errors(np.random.default_rng(seed), n_draws, dtype=kind)
                   for kind in (torch.float32, torch.bfloat16))
 distances = [np.linalg.norm(error, axis=1) for error in (errors, coarse)]
-shift = stats.bca(errors.mean(axis=1), np.mean, rng)
-rest, halves = stats.bca(distances[0], np.mean, rng), stats.paired_difference(*distances[::-1], rng)
+shift = estimates.bca(errors.mean(axis=1), np.mean, rng)
+rest, halves = estimates.bca(distances[0], np.mean, rng), estimates.paired_difference(*distances[::-1], rng)
 for words, estimate in (("shift", shift), ("distance", rest)):
     results.record(f"12_soft_argmax_{words}", *estimate, unit="pixels")
 results.record("12_bf16_minus_float32", *halves, unit="pixels")
 
 # %%
-uneven = {sd: oddities.windowed_heatmaps(np.random.default_rng(seed), n_draws // 2, sd) for sd in (0, 1, 2, 3, 4, 5)}
-lines = {name: {sd: stats.bca(found[name][0], np.mean, rng) for sd, found in uneven.items()}
+uneven = {sd: errata.windowed_heatmaps(np.random.default_rng(seed), n_draws // 2, sd) for sd in (0, 1, 2, 3, 4, 5)}
+lines = {name: {sd: estimates.bca(found[name][0], np.mean, rng) for sd, found in uneven.items()}
          for name in ("sigmoid", "softmax")}
-worse = stats.paired_difference(uneven[3]["softmax"][0], uneven[3]["sigmoid"][0], rng)
+worse = estimates.paired_difference(uneven[3]["softmax"][0], uneven[3]["sigmoid"][0], rng)
 results.record("12_softmax_minus_sigmoid", *worse, unit="pixels")
 fig, ax = style.figure(columns=1, height=2.6)
-comparisons.trends(ax, lines, "SD of background logits", "Distance from the landmark (pixels)")
+forest.trends(ax, lines, "SD of background logits", "Distance from the landmark (pixels)")
 ax.legend()
 save(fig, "12_softmax_windows", cohort="simulated heatmaps")
 
@@ -398,21 +402,21 @@ Markdown(f"*Reading.* n counts simulated heatmaps. Cut coordinates are shifted b
 # %%
 wrong = {rule: {} for rule in ("last", "nearest", "largest")}
 for structure in ("LV", "MYO"):
-    for rule, misses in oddities.wrong_components(mnms2, np.random.default_rng(seed), structure).items():
+    for rule, misses in errata.wrong_components(mnms2, np.random.default_rng(seed), structure).items():
         wrong[rule][structure] = misses
-kept = {rule: stats.proportion(int(parts["LV"].sum()), len(parts["LV"])) for rule, parts in wrong.items()}
+kept = {rule: estimates.proportion(int(parts["LV"].sum()), len(parts["LV"])) for rule, parts in wrong.items()}
 for rule, estimate in kept.items():
     results.record(f"12_wrong_component_{rule}", *estimate)
 results.record("12_wrong_component_last_myo", float(wrong["last"]["MYO"].mean()), n=len(mnms2))
 fig, ax = style.figure(columns=1, height=1.7)
-draw.shares(ax, kept, "Share of masks that keep the false piece (95 % CI)")
+forest.shares(ax, kept, "Share of masks that keep the false piece (95 % CI)")
 save(fig, "12_last_component")
 
 # %%
-padded = stats.bca(oddities.padding_ml(compare.model_of(runs[0]), test, 2), np.mean, rng)
+padded = estimates.bca(errata.padding_ml(arms.model_of(runs[0]), test, 2), np.mean, rng)
 results.record("12_padded_volume_ml", *padded, unit="ml")
-results.record("12_border_window_pixels", oddities.window_pixels(0, 5, 192, clamped=False), unit="pixels")
-assert oddities.window_pixels(0, 5, 192, clamped=True) == 7 and kept["largest"].value <= kept["last"].value
+results.record("12_border_window_pixels", errata.window_pixels(0, 5, 192, clamped=False), unit="pixels")
+assert errata.window_pixels(0, 5, 192, clamped=True) == 7 and kept["largest"].value <= kept["last"].value
 Markdown(f"*Reading.* The last piece is the false one in {kept['last'].text(2)} of masks, the nearest in "
          f"{kept['nearest'].text(2)}, the largest in {kept['largest'].text(2)}: the rule as meant is no cure, size is. "
          f"A muscle is more often missed than a cavity ({wrong['last']['MYO'].mean():.2f}). In two empty slices the "
@@ -427,22 +431,22 @@ Markdown(f"*Reading.* The last piece is the false one in {kept['last'].text(2)} 
 
 # %%
 tables = {role: study_table(work / f"cohort_{role}_seed{seed}") for role in ("acdc", "mnms2")}
-z = {role: (table["true_lv_ef_percent"].to_numpy() - oddities.EF_CONSTANTS[role][0]) / oddities.EF_CONSTANTS[role][1]
+z = {role: (table["true_lv_ef_percent"].to_numpy() - errata.EF_CONSTANTS[role][0]) / errata.EF_CONSTANTS[role][1]
      for role, table in tables.items()}
-ef = {role: stats.bca(values, np.mean, rng) for role, values in z.items()}
+ef = {role: estimates.bca(values, np.mean, rng) for role, values in z.items()}
 for role, estimate in ef.items():
     results.record(f"12_ef_z_{role}", *estimate, unit="SD")
-tiling, joint = (stats.bca(f(acdc[:20]), np.mean, rng) for f in (oddities.tiling_change, oddities.joint_range))
+tiling, joint = (estimates.bca(f(acdc[:20]), np.mean, rng) for f in (errata.tiling_change, errata.joint_range))
 for words, estimate in (("tiling_change", tiling), ("joint_range", joint)):
     results.record(f"12_{words}", *estimate)
 
 # %%
-unused, all_parameters = oddities.idle_parameters()
+unused, all_parameters = errata.idle_parameters()
 closed = {"idle_parameter_share": unused / all_parameters, "class_token_weight": 1 / 2,
           "decoder_eps_change": (1e-5 - 1e-6) / 2, "unbiased_excess": math.sqrt(256 / 255) - 1,
-          "misplaced_published": oddities.misplaced_share((12, 12, 16)),
-          "misplaced_unequal": oddities.misplaced_share((12, 16)),
-          "drop_path_ratio": oddities.dropped(0.1, 12, ramp=False) / oddities.dropped(0.1, 12, ramp=True),
+          "misplaced_published": errata.misplaced_share((12, 12, 16)),
+          "misplaced_unequal": errata.misplaced_share((12, 16)),
+          "drop_path_ratio": errata.expected_dropped_branches(0.1, 12, ramp=False) / errata.expected_dropped_branches(0.1, 12, ramp=True),
           "origin_shift_mm": 10.0 - 8.0, "truncation_grey": -0.5}
 for words, value in closed.items():
     results.record(f"12_{words}", value, cohort="published")
@@ -465,7 +469,7 @@ Markdown(f"*Reading.* In units of the released constants, virtual ACDC patients 
 
 # %%
 odd = ledger.oddities(ledger.read_rows(out, profile))
-draw.shaded(odd.drop(columns="id"), "here", "odd")
+forest.shaded(odd.drop(columns="id"), "here", "odd")
 
 # %%
 fixed, measured = int((odd["here"] == "fixed").sum()), int((odd["effect"] != "").sum())

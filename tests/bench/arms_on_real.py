@@ -15,17 +15,18 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from cinema import presets, segment
-from cinema.checkpoint import BEST, LAST
-from cinema.experiments import fine_tuning, ingredients
-from cinema.gridreader import GridReader
-from cinema.metrics import dice
-from cinema.models import weights
-from cinema.models.reader import Reader
-from cinema.reader import FOLDER
+from cinema.files import WEIGHTS
+from cinema.inference import segment
+from cinema.inference.grid import GridReader
+from cinema.models import small, weights
+from cinema.models.standard import standardising
+from cinema.models.unet import Reader
+from cinema.stats.metrics import dice
 from cinema.terms import LABELS, SMALL_GRID, STRUCTURES
+from cinema.training.checkpoint import BEST, LAST
+from experiments import fine_tuning, ingredients
 
-WORK = FOLDER.parent / "work/laptop/experiments"
+WORK = WEIGHTS.parent / "work/laptop/experiments"
 
 
 def overlap(folder, reader):
@@ -43,12 +44,12 @@ def overlap(folder, reader):
 
 def fine_tuned(labels):
     """(arm, seed, reader) of every finished training with so many labels."""
-    recipe, (_, standard) = fine_tuning.RECIPES["laptop"], presets.shipped_cinema()
+    recipe, (_, standard) = fine_tuning.RECIPES["laptop"], small.shipped_cinema()
     for scores in sorted(WORK.glob("fine_tuning_*/masks/*/scores.csv")):
         row = pd.read_csv(scores).iloc[0]
         if row["n_train"] == labels:
-            model = weights.load(presets.small_convunetr(dec_chans=recipe.dec_chans), scores.with_name(BEST))
-            model = presets.standardising(model.eval(), standard)
+            model = weights.load(small.small_convunetr(dec_chans=recipe.dec_chans), scores.with_name(BEST))
+            model = standardising(model.eval(), standard)
             yield row["arm"], row["seed"], GridReader("sax", model, None, *SMALL_GRID["sax"])
 
 

@@ -25,11 +25,12 @@ from threadpoolctl import threadpool_limits
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from cinema.datasets import ukb  # noqa: E402
-from cinema.datasets.standard import standardised  # noqa: E402
-from cinema.study import save_study  # noqa: E402
-from cinema.terms import LAX_VIEWS, PUBLISHED_GRID  # noqa: E402
 from rawtrees import ukb as builder  # noqa: E402
+
+from cinema.data.public import ukb
+from cinema.data.public.published_grid import standardised
+from cinema.data.study import save_study
+from cinema.terms import LAX_VIEWS, PUBLISHED_GRID  # noqa: E402
 
 SIZE, SPACING_MM = (208, 187), 1.8269
 

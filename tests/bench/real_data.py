@@ -19,8 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from cinema.datasets import cards  # noqa: E402
-
+from cinema.data.public import cards  # noqa: E402
 
 # Kaggle's is for evaluation only: it is read by what was trained on ACDC.
 TRAINED = {"acdc": "segmentation acdc", "mnms": "classification mnms", "mnms2": "regression mnms2",

@@ -4,7 +4,7 @@
 
 REAL: anything that `segment` reads (DICOM folder, NIfTI folder or file). Masks lying beside NIfTI images (ed_gt.nii.gz)
 are used; otherwise the project's own reader draws them: --keep holds its numbers fixed while the generator changes.
-Measured is the middle slice (cinema.realism). Nothing of a real image is printed but these numbers, and subjects are
+Measured is the middle slice (cinema.phantom.realism). Nothing of a real image is printed but these numbers, and subjects are
 only counted.
 """
 
@@ -18,14 +18,14 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from cinema import measure, realism, segment
-from cinema.datasets import read_input
-from cinema.datasets.nifti import nifti_files
-from cinema.phantom import cohort
-from cinema.phantom.library import LIBRARY_VERSION
-from cinema.study import View
-from cinema.tasks import reading
+from cinema.data.inputs import read_input
+from cinema.data.nifti import nifti_files
+from cinema.data.study import View
+from cinema.inference import measures, reader, segment
+from cinema.phantom import cohort, realism
 from cinema.terms import LABELS
+from experiments.own_weights import slices
+from experiments.own_weights.library import LIBRARY_VERSION
 
 ROLES = ("acdc", "mnms", "mnms2")
 GRID = {"sax": ((144, 144, 9), (1.5, 1.5, 10.0)), "lax_4c": ((16, 16), (10.0, 10.0))}
@@ -40,8 +40,8 @@ def real_view(path, readers):
     view = study.views["sax"]
     if masks is None:
         found, *_ = segment.read_views(replace(study, views={"sax": view}), readers, exam.sax_positions_mm)
-        volumes = measure.volumes_ml(found["sax"], view.spacing_mm, exam.sax_positions_mm, "LV")
-        frames = measure.extreme_frames(volumes, study.ed_frame, study.es_frame)
+        volumes = measures.volumes_ml(found["sax"], view.spacing_mm, exam.sax_positions_mm, "LV")
+        frames = measures.extreme_frames(volumes, study.ed_frame, study.es_frame)
         masks = found["sax"][..., list(frames)]
     else:
         frames = (study.ed_frame, study.es_frame)
@@ -66,8 +66,8 @@ def cohort_views(n):
 def training_views(folder, n):
     """Slices near the middle of n library hearts as the readers' training dresses them: one at ED, one at ES."""
     kept = {}
-    with mock.patch.object(reading, "normalised", np.asarray):  # grey values keep their zero
-        data = reading.DressedSlices(folder, "sax", n, visits=VISITS, seed=5)
+    with mock.patch.object(reader, "normalised", np.asarray):  # grey values keep their zero
+        data = slices.DressedSlices(folder, "sax", n, visits=VISITS, seed=5)
         for index in range(len(data)):
             heart = index // VISITS
             if len(kept.get(heart, {})) == 2:
@@ -78,7 +78,7 @@ def training_views(folder, n):
                 if phase and phase not in kept.setdefault(heart, {}) and is_middle(label, phase):
                     kept[heart][phase] = image, label
     both = {heart: [pair[phase] for phase in ("ED", "ES")] for heart, pair in kept.items() if len(pair) == 2}
-    affine, views = np.diag([reading.PIXEL_MM, reading.PIXEL_MM, 10.0, 1.0]), {}
+    affine, views = np.diag([reader.PIXEL_MM, reader.PIXEL_MM, 10.0, 1.0]), {}
     for heart, pair in both.items():
         image, label = (np.stack(parts, axis=-1)[:, :, None] for parts in zip(*pair))
         views[heart] = View(image, affine, label.astype(np.uint8), (0, 1))
@@ -88,7 +88,7 @@ def training_views(folder, n):
 def is_middle(label, phase):
     """Whether a slice shows all structures, an LV of some size, and a wall that closes around it."""
     lv, myo, rv = (label == LABELS[name] for name in ("LV", "MYO", "RV"))
-    area = {"LV": lv.sum() * reading.PIXEL_MM**2, "RV": rv.sum() * reading.PIXEL_MM**2}
+    area = {"LV": lv.sum() * reader.PIXEL_MM**2, "RV": rv.sum() * reader.PIXEL_MM**2}
     rim = ndimage.binary_dilation(lv) & ~lv
     return area["LV"] > LEAST_MM2[phase] and area["RV"] > LEAST_MM2["ES"] and myo[rim].mean() > 0.97
 

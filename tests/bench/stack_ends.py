@@ -14,9 +14,9 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 
-from cinema import measure, reader
-from cinema.metrics import dice
+from cinema.inference import measures, reader
 from cinema.phantom import cohort
+from cinema.stats.metrics import dice
 from cinema.terms import LABELS, LAX_VIEWS, SMALL_GRID
 
 ROLES = ("mnms", "mnms2", "fairness")
@@ -35,12 +35,12 @@ def exact_errors(n):
             sax, lax = study.views["sax"], {name: study.views[name] for name in LAX_VIEWS}
             marks, planes = ({name: getattr(view, what) for name, view in lax.items()}
                              for what in ("landmarks", "affine"))
-            distance = measure.valve_distance_mm(sax.labels, sax.affine, marks, planes)
-            both, _, coverage = measure.lv_extent(sax.labels, sax.affine, positions, marks, planes)
-            rules = {"summed": (sax.labels, 1.0), "half rings": (measure.closed_rings(sax.labels), 1.0),
-                     "valve": (sax.labels, measure.valve_coverage(distance, positions)), "both": (both, coverage)}
+            distance = measures.valve_distance_mm(sax.labels, sax.affine, marks, planes)
+            both, _, coverage = measures.lv_extent(sax.labels, sax.affine, positions, marks, planes)
+            rules = {"summed": (sax.labels, 1.0), "half rings": (measures.without_open_slices(sax.labels), 1.0),
+                     "valve": (sax.labels, measures.valve_coverage(distance, positions)), "both": (both, coverage)}
             for rule, (labels, share) in rules.items():
-                found = measure.sax_metrics(labels, sax.spacing_mm, positions, 0, 1, share)
+                found = measures.sax_metrics(labels, sax.spacing_mm, positions, 0, 1, share)
                 errors = {key: abs(found[key] - study.truth[TRUTH[key]]) for key in TRUTH}
                 rows.append({"mm": step, "rule": rule, **errors})
     return pd.DataFrame(rows).groupby(["mm", "rule"], sort=False).mean().round(2)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cinema.datasets.mnms import TABLE
+from cinema.data.public.mnms import TABLE
 from rawtrees import pairs
 from rawtrees.hearts import hearts
 

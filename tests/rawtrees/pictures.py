@@ -4,10 +4,9 @@ from io import BytesIO
 
 import numpy as np
 import pydicom
+from dicom_writer import dataset
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-
-from dicom_writer import dataset
 
 SCALE = 9  # 8 bits of the phantom to the scanner's 12
 RR_MS = 900.0

@@ -1,0 +1,213 @@
+"""What the images of a cohort say, one row a study: frozen features of the shipped encoder, measures of the readers.
+
+For cohorts of thousands. A table is computed once and kept in the cohort's folder; when studies or weights change it is
+made anew. Nothing here has seen a label of the cohort.
+"""
+
+import hashlib
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from tqdm import tqdm
+
+from cinema.data.inputs import read_input
+from cinema.data.loaders import StudyFrames
+from cinema.data.study import load_study, study_paths
+from cinema.files import WEIGHTS
+from cinema.inference.reader import OwnReader
+from cinema.inference.segment import measured, read_views
+from cinema.models import small
+from cinema.models.standard import Standardised
+from cinema.stats.metrics import dice, lv_lengths_mm
+from cinema.terms import LABELS, SMALL_GRID, STRUCTURES, VIEWS
+from cinema.training.task import one_thread
+
+CHUNK = 25  # studies a piece of work
+RECORD = WEIGHTS.parent / "experiments" / "measures.csv"  # of `python3 -m cinema experiment measures`
+MEASURED_VIEWS = ("sax", "lax_2c", "lax_4c")  # as in the Landmark data set; two long axes tell where the valve lies
+WINDOW = {"sax": 96, "lax": 112}  # 144 and 168 mm
+MEASURES = {"LVEDV": "lv_edv_ml", "LVESV": "lv_esv_ml", "LVEF": "lv_ef_percent", "LVM": "lv_mass_g",
+            "RVEDV": "rv_edv_ml", "RVESV": "rv_esv_ml", "RVEF": "rv_ef_percent"}
+
+
+def features(folder, jobs=1, views=VIEWS, weights=WEIGHTS):
+    """Frozen features of presets.shipped_cinema for every study of a folder: DataFrame, index study id.
+
+    The class token and, per view, mean and standard deviation over tokens, of ED and ES side by side (probes.
+    study_features). folder: studies of two frames on SMALL_GRID. Views that a cohort lacks are left out.
+    """
+    paths = study_paths(folder)
+    present = load_study(paths[0]).views
+    views = tuple(view for view in views if view in present)
+    names = [small.SHIPPED, small.SHIPPED_STANDARD]
+    return _kept(folder, f"features_{'_'.join(views)}", paths, [Path(weights) / name for name in names],
+                 partial(_features, views=views, weights=weights), jobs)
+
+
+def features_of(paths, jobs=1, views=("sax",), weights=WEIGHTS):
+    """`features` of the studies at `paths`, wherever they lie; not kept."""
+    return _computed([Path(path) for path in paths], partial(_features, views=views, weights=weights), jobs)
+
+
+def measures(folder, jobs=1, weights=WEIGHTS):
+    """What the project's own readers measure in every study of a folder: DataFrame, index study id.
+
+    Columns: lv_edv_ml, lv_esv_ml, lv_ef_percent, lv_mass_g, rv_edv_ml, rv_esv_ml, rv_ef_percent; where 2C or 4C exist
+    mapse_mm, shortening_percent and lv_length_mm (ED), means over these; where masks exist dice_rv, dice_myo, dice_lv,
+    means over the labelled frames. Not a number where the reader found no heart. Made for speed: images must be cut
+    around the heart, as the cohorts' are, and are read in one pose, not eight.
+    """
+    paths = study_paths(folder)
+    names = [f"reader_{kind}.safetensors" for kind in ("sax", "lax")]
+    return _kept(folder, "measures", paths, [Path(weights) / name for name in names],
+                 partial(_measures, weights=weights), jobs)
+
+
+def measures_on_record(folder, jobs=1, n_again=20, record=RECORD):
+    """`measures` of a cohort, read from `record` where that holds all of its people; otherwise measured.
+
+    n_again people, spread evenly, are measured all the same: of their numbers nine in ten must be those of the record
+    within 1 %. Otherwise ValueError with the remedy: people, scanners or readers are no longer those of the record.
+    """
+    paths = study_paths(folder)
+    table = pd.read_csv(record, index_col="study")
+    known = table.index.isin([path.stem for path in paths]).sum() == len(paths)
+    if not known or json.loads((Path(folder) / "manifest.json").read_bytes())["seed"] != 0:
+        return measures(folder, jobs)
+    some = paths[:: max(1, len(paths) // n_again)][:n_again]
+    again = _computed(some, partial(_measures, weights=WEIGHTS), jobs, max(1, len(some) // jobs))
+    kept = table.loc[again.index, again.columns]
+    near = np.isclose(again, kept, rtol=0.01, atol=0.01, equal_nan=True).mean()
+    if near < 0.9:
+        raise ValueError(f"{near:.0%} of the numbers measured again are those of {Path(record).name}: people, scanners "
+                         "or readers have changed; run python3 -m cinema experiment measures --jobs 2")
+    return table.loc[[path.stem for path in paths], again.columns]
+
+
+def _kept(folder, name, paths, weights, compute, jobs):
+    """The table `name` of a folder, computed in pieces by `compute` unless it is there and of the same origin."""
+    target = Path(folder) / f"{name}.npz"
+    facts = [(path.name, path.stat().st_size) for path in paths]
+    manifest = Path(folder) / "manifest.json"
+    origin = hashlib.sha256(repr(facts).encode() + (manifest.read_bytes() if manifest.exists() else b"")
+                            + b"".join(path.read_bytes() for path in weights)).hexdigest()
+    if target.exists():
+        with np.load(target) as kept:
+            if str(kept["origin"]) == origin:
+                return pd.DataFrame(kept["values"], index=kept["study"], columns=kept["columns"])
+    table = _computed(paths, compute, jobs, name=name)
+    temporary = target.with_suffix(".part.npz")
+    np.savez(temporary, origin=origin, values=table.to_numpy(), study=table.index.to_numpy(str),
+             columns=table.columns.to_numpy(str))
+    temporary.replace(target)
+    return table
+
+
+def _computed(paths, compute, jobs, chunk=CHUNK, name="studies"):
+    """The tables of pieces of `chunk` studies, one below the other."""
+    pieces = [paths[i: i + chunk] for i in range(0, len(paths), chunk)]
+    work = Parallel(jobs, return_as="generator")(delayed(_single)(compute, piece) for piece in pieces)
+    return pd.concat(tqdm(work, total=len(pieces), desc=name, unit=f"{chunk} studies", disable=None))
+
+
+def _single(compute, piece):
+    with one_thread():
+        return compute(piece)
+
+
+def _features(paths, views, weights):
+    model, standard = small.shipped_cinema(weights)
+    data = Standardised(StudyFrames(paths, views, "ed_es", SMALL_GRID), standard)
+    rows = study_features(model, data)
+    return pd.DataFrame(rows, index=[path.stem for path in paths], columns=[str(i) for i in range(rows.shape[1])])
+
+
+def _measures(paths, weights):
+    readers = dict.fromkeys(MEASURED_VIEWS, OwnReader(weights, turns=1, size=WINDOW, search=False))
+    return pd.DataFrame([_measured(read_input(path), readers) for path in paths], index=[path.stem for path in paths])
+
+
+def _measured(reading, readers):
+    """One row of `measures`."""
+    study, sax = reading.study, reading.study.views["sax"]
+    labels, landmarks, _ = read_views(study, readers, reading.sax_positions_mm)
+    row = dict.fromkeys(MEASURES.values(), np.nan)
+    try:
+        numbers, labels, _ = measured(reading, labels, landmarks)
+    except ValueError:  # no left ventricle found
+        numbers = {}
+    row |= {column: float(numbers[name]) for name, column in MEASURES.items() if numbers.get(name) is not None}
+    seen = [view for view in MEASURED_VIEWS if view in landmarks]
+    if seen:
+        lengths = [lv_lengths_mm(landmarks[view][study.ed_frame], study.views[view].spacing_mm) for view in seen]
+        row |= {"mapse_mm": _mean(numbers.get("MAPSE", {}), seen), "lv_length_mm": float(np.mean(lengths)),
+                "shortening_percent": _mean(numbers.get("GLshortening", {}), seen)}
+    for structure in STRUCTURES if sax.labels is not None else ():
+        overlaps = [dice(labels["sax"][..., frame] == LABELS[structure], sax.label_at(frame) == LABELS[structure])
+                    for frame in sax.label_frames]
+        row[f"dice_{structure.lower()}"] = float(np.mean(overlaps))
+    return row
+
+
+def _mean(values, views):
+    return float(np.mean([values.get(view, np.nan) for view in views]))
+
+
+PENALTIES = np.logspace(-1, 5, 13)
+N_FOLDS = 5
+
+
+def study_features(model, dataset):
+    """What the encoder of a CineMA or ConvViT makes of each study: (studies, d) array.
+
+    dataset: one item a study, image view -> (frames, x, y[, z]), as loaders.StudyFrames with frames="ed_es".
+    Every frame goes through the encoder unmasked and by itself. Kept are the class token and, per view, mean and
+    standard deviation over tokens; frames are put side by side.
+    """
+    was_training = model.training
+    model.eval()
+    rows = []
+    with torch.inference_mode():
+        for index in range(len(dataset)):
+            frames = {view: image[:, None] for view, image in dataset[index]["image"].items()}
+            cls, *views = model.feature_forward(frames).values()
+            parts = [cls[:, 0]] + [pooled for x in views for pooled in (x.mean(dim=1), x.std(dim=1))]
+            rows.append(torch.cat(parts, dim=1).flatten())
+    model.train(was_training)
+    return torch.stack(rows).numpy()
+
+
+def ridge():
+    """Ridge regression on standardised features, the penalty chosen from PENALTIES by leave-one-out error."""
+    return make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
+
+
+def predicted_number(features, values, seed=0):
+    """Each patient's number by ridge regression on the others: (n,) array.
+
+    N_FOLDS folds of patients; the penalty is chosen within the other folds (`ridge`).
+    Two values (a class as 0 and 1) are dealt to the folds in equal shares: patients of a fold with many cases would
+    else be scored by a probe that saw few, which draws the AUC of pure noise below 0.5 (to 0.42 with 80 patients).
+    """
+    folds = StratifiedKFold if len(np.unique(values)) == 2 else KFold
+    return cross_val_predict(ridge(), features, values, cv=folds(N_FOLDS, shuffle=True, random_state=seed))
+
+
+def predicted_class(features, classes, seed=0):
+    """Each patient's class by multinomial logistic regression on the others: (n,) array.
+
+    As `predicted_number`, with folds of equal class shares; the penalty is chosen by accuracy in inner folds.
+    """
+    logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    inner, outer = (StratifiedKFold(k, shuffle=True, random_state=seed) for k in (3, N_FOLDS))
+    probe = GridSearchCV(logistic, {"logisticregression__C": 1 / PENALTIES[::2]}, cv=inner)
+    return cross_val_predict(probe, features, classes, cv=outer)

@@ -1,0 +1,47 @@
+"""Examinations that come from outside: a DICOM folder, NIfTI files, a stored study; the public datasets."""
+
+from pathlib import Path
+
+# Name as given to --data and to prepare -> module of its adapter (see raw.py); its card is data/cards/NAME.yaml.
+DATASETS = {name: f"cinema.data.public.{name}" for name in (
+    "acdc", "mnms", "mnms2", "kaggle", "rescan", "landmark", "emidec", "myops", "ukb")}
+
+
+def read_input(path, view=None):
+    """reading.Reading of whatever `path` holds: DICOM, NIfTI, or one study of the store (.h5).
+
+    view: what an input of one plane (or one stack) shows, where it does not tell by itself.
+    Raises FileNotFoundError or ValueError in one line.
+    """
+    from cinema.data.dicom import read_dicom
+    from cinema.data.nifti import SUFFIXES, nifti_files, read_nifti
+
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; name a DICOM folder or a NIfTI file")
+    if path.is_file() and path.suffix == ".h5":
+        return _read_stored(path, view)
+    if path.is_file():
+        return read_nifti(path, view) if path.name.lower().endswith(SUFFIXES) else read_dicom(path, view)
+    # DICOM goes first: results of an earlier run may lie beside the scanner's files.
+    is_nifti = nifti_files(path) and not any(_has_dicom_mark(file) for file in path.rglob("*") if file.is_file())
+    return read_nifti(path, view) if is_nifti else read_dicom(path, view)
+
+
+def _has_dicom_mark(file):
+    with open(file, "rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
+
+
+def _read_stored(path, view):
+    import numpy as np
+
+    from cinema.data.reading import Reading
+    from cinema.data.study import load_study
+
+    study = load_study(path, None if view is None else [view])
+    table = [{"series": number, "view": name, "slices": held.image.shape[2], "frames": held.n_frames,
+              "reason": "stored so"} for number, (name, held) in enumerate(study.views.items(), start=1)]
+    sax = study.views.get("sax")
+    positions = None if sax is None else np.arange(sax.image.shape[2]) * sax.spacing_mm[2]
+    return Reading(study, table, (), {}, positions)

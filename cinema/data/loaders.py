@@ -1,0 +1,194 @@
+"""Studies on disk to items a model can be trained on.
+
+Every random draw of an item comes from default_rng((seed, epoch, index)): workers and epochs differ, runs repeat,
+and the number of workers changes nothing. (Loaders that let workers inherit a generator give every worker, and
+every epoch, the same augmentations.)
+"""
+
+import hashlib
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from cinema.data.labels import translated
+from cinema.data.study import load_study
+from cinema.data.transforms import augmented, min_max, pad_end
+from cinema.terms import PUBLISHED_GRID, check_view
+
+FRAMES = ("labelled", "landmarks", "random", "ed_es", "channels", "all")
+SPACING_TOLERANCE = 0.02  # relative, in-plane
+ORDER = 1 << 32  # stands in for an index in the seed of an epoch's order; no data set is that long
+
+
+class StudyFrames(Dataset):
+    """Frames of studies as items.
+
+    paths:   study files.
+    views:   names; the order is the order of the image dictionary, which is the models' token order.
+    frames:  "labelled"  one item per frame whose mask every view has; gives `label`.
+             "landmarks" one item per frame with landmarks in every view; gives `points`.
+             "random"    one item per study, the frame drawn anew each epoch.
+             "ed_es"     one item per study, ED and ES as two channels.
+             "channels"  one item per study with a mask, all frames as channels (the sequences of MyoPS); gives `label`.
+             "all"       one item per frame.
+    grid:    view -> (size, spacing_mm), as terms.PUBLISHED_GRID. Smaller images are padded at the end. Larger ones
+             are cropped at random when augmented and left as they are otherwise (see tasks.windows).
+    augment: {"sax": Augment, "lax": Augment} or None.
+    targets: one number per study (a class or a value), or None; gives `target`.
+    classes: {label of the store: class number} for `label`, as late_enhancement.classes; None leaves
+             labels as they are.
+    seed:    of every random draw; call set_epoch before each pass.
+
+    An item: id, frame (-1 for several), phase ("ED", "ES", "ED+ES" or ""), image {view: (c, x, y[, z]) float32 in
+    [0, 1]}, size {view: extent before padding}, spacing_mm {view: (2 or 3,)}, and by kind label {view: (x, y[, z])
+    int64}, points {view: (3, 2) pixels}, target. Long-axis views are planes (no z).
+    Raises ValueError at construction for what a study lacks, FileNotFoundError for a missing file.
+    """
+
+    def __init__(self, paths, views, frames="labelled", grid=None, augment=None, targets=None, seed=0,
+                 classes=None):
+        if frames not in FRAMES:
+            raise ValueError(f"frames={frames!r}; choose one of {', '.join(FRAMES)}")
+        self.paths, self.views = [str(path) for path in paths], tuple(check_view(view) for view in views)
+        self.frames, self.augment, self.seed, self.classes = frames, augment, seed, classes
+        self.grid = {view: (grid or PUBLISHED_GRID)[view] for view in self.views}
+        self.targets = None if targets is None else np.asarray(targets).tolist()
+        if self.targets is not None and len(self.targets) != len(self.paths):
+            raise ValueError(f"{len(self.targets)} targets for {len(self.paths)} studies; give one per study, in order")
+        self.items = [(i, frame) for i, path in enumerate(self.paths) for frame in _choices(path, self.views, frames)]
+        if not self.items:
+            raise ValueError(f"no {frames} frames of {', '.join(self.views)} in {len(self.paths)} studies")
+        if frames == "channels" and len({len(frame) for _, frame in self.items}) > 1:
+            raise ValueError(f"{len(self.paths)} studies with unequal numbers of frames; as channels they must agree")
+        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # workers that stay alive see it change
+
+    def set_epoch(self, epoch):
+        self._epoch[0] = epoch
+
+    def describe(self):
+        """One line that tells this data set from another: sizes, and a digest of names, targets and settings."""
+        facts = [[Path(path).name for path in self.paths], self.grid, self.augment, self.seed, self.targets]
+        facts += [] if self.classes is None else [self.classes]
+        digest = hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
+        return f"{len(self)} {self.frames} items of {', '.join(self.views)} in {len(self.paths)} studies ({digest})"
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, index):
+        which, frame = self.items[index]
+        rng = np.random.default_rng((self.seed, int(self._epoch[0]), index))
+        if self.frames == "random":
+            frame = (int(rng.integers(frame[0])),)
+        study = load_study(self.paths[which], self.views, list(frame))
+        item = {"id": study.id, "frame": -1 if len(frame) > 1 else frame[0], "phase": _phase(study, self.frames),
+                "image": {}, "size": {}, "spacing_mm": {}}
+        for view in self.views:
+            for key, value in self._view(study.views[view], view, rng).items():
+                item.setdefault(key, {})[view] = value
+        if self.targets is not None:
+            item["target"] = self.targets[which]
+        return item
+
+    def _view(self, view, name, rng):
+        size, spacing = self.grid[name]
+        _check_spacing(view, spacing, name)
+        image = np.moveaxis(np.asarray(view.image, np.float32), -1, 0)
+        labels = view.labels[..., 0].astype(np.int64) if self.frames in ("labelled", "channels") else None
+        if labels is not None and self.classes is not None:
+            labels = translated(labels, self.classes, name).astype(np.int64)
+        points = view.landmarks[0] if self.frames == "landmarks" else None
+        if len(size) == 2:
+            image, labels = image[..., 0], None if labels is None else labels[..., 0]
+        extent = image.shape[1:]
+        spacing = np.asarray(view.spacing_mm[: len(size)])
+        if self.augment is None:
+            image = pad_end(min_max(image), size)
+            labels = None if labels is None else pad_end(labels, size)
+        else:
+            augment = self.augment["sax" if name == "sax" else "lax"]
+            image, labels, points = augmented(image, labels, points, size, spacing, augment, rng)
+        out = {"image": torch.from_numpy(np.ascontiguousarray(image)), "size": torch.tensor(extent),
+               "spacing_mm": torch.from_numpy(spacing)}
+        if labels is not None:
+            out["label"] = torch.from_numpy(np.ascontiguousarray(labels))
+        if points is not None:
+            out["points"] = torch.from_numpy(np.asarray(points, np.float32))
+        return out
+
+
+def _choices(path, views, frames):
+    """The frame tuples a study offers, read without its pixels. For "random": ((number of frames,),)."""
+    study = load_study(path, views, frames=[0])  # a missing, damaged or incomplete file ends here, in one line
+    with h5py.File(path) as file:
+        groups = [file[f"views/{view}"] for view in views]
+        n = min(group["image"].shape[3] for group in groups)  # views of unequal length: only frames all of them have
+        if frames == "random":
+            return [(n,)]
+        if frames == "all":
+            return [(frame,) for frame in range(n)]
+        if frames == "ed_es":
+            if not {"ed_frame", "es_frame"} <= set(file.attrs):
+                raise ValueError(f"{path}: study {study.id} has no ED and ES frame; name them before using it in pairs")
+            return [(int(file.attrs["ed_frame"]), int(file.attrs["es_frame"]))]
+        if frames == "channels":
+            return _all_if_labelled(path, groups)
+        if frames == "labelled":
+            sets = [set(np.asarray(group.attrs.get("label_frames", ()), int).tolist()) for group in groups]
+        else:
+            sets = [_with_landmarks(group) for group in groups]
+        return [(frame,) for frame in sorted(set.intersection(*sets))]
+
+
+def _all_if_labelled(path, groups):
+    """[all frames] of a study with one mask a view; [] if it has none."""
+    counts = {len(group.attrs.get("label_frames", ())) for group in groups}
+    lengths = {group["image"].shape[3] for group in groups}
+    if not counts <= {0, 1} or len(lengths) > 1:
+        raise ValueError(f"{path}: {max(counts)} masks, {sorted(lengths)} frames; as channels a study needs one mask "
+                         "and views of one length")
+    return [tuple(range(*lengths))] if counts == {1} else []
+
+
+def _with_landmarks(group):
+    points = group["landmarks"][()] if "landmarks" in group else np.empty((0, 3, 2))
+    return set(np.flatnonzero(np.isfinite(points).all((1, 2))).tolist())
+
+
+def _phase(study, frames):
+    if frames == "ed_es":
+        return "ED+ES"
+    return "ED" if study.ed_frame == 0 else "ES" if study.es_frame == 0 else ""
+
+
+def _check_spacing(view, spacing_mm, name):
+    found = view.spacing_mm
+    if any(abs(have / want - 1) > SPACING_TOLERANCE for have, want in zip(found[:2], spacing_mm[:2], strict=True)):
+        raise ValueError(f"{name} has pixels of {found[0]:.3g} x {found[1]:.3g} mm and the grid asks for "
+                         f"{spacing_mm[0]:.3g} x {spacing_mm[1]:.3g}; resample the study first (cinema.data.geometry)")
+
+
+def epoch_order(n_items, seed, epoch):
+    """The order in which an epoch visits n_items."""
+    return np.random.default_rng((seed, epoch, ORDER)).permutation(n_items)
+
+
+def batches(dataset, groups, num_workers=0, pin_memory=False):
+    """DataLoader giving one batch per list of indices in `groups`.
+
+    `groups` is read when an iteration starts: change it in place, and call dataset.set_epoch, between epochs.
+    Workers stay alive over epochs, which matters where starting one means importing everything again.
+    """
+    return DataLoader(dataset, batch_sampler=groups, num_workers=num_workers, worker_init_fn=_quiet_worker,
+                      persistent_workers=num_workers > 0, pin_memory=pin_memory)
+
+
+def _quiet_worker(worker):
+    """Leave Ctrl-C to the main process, and give each worker one thread."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)

@@ -1,0 +1,124 @@
+"""What is known of a public dataset beside its files: data/cards/NAME.yaml, one card each.
+
+README, `python3 -m cinema info NAME`, prepare and the notebooks read the same card, so that a licence, a label map or a
+count stands in one place.
+"""
+
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from pathlib import Path
+
+import yaml
+
+from cinema.terms import LABELS, TISSUE_LABELS, VIEWS
+
+CARDS = Path(__file__).resolve().parents[3] / "data" / "cards"
+SPLITS = ("train", "val", "test")
+BEGIN, END = "<!-- cards -->", "<!-- /cards -->"  # what stands between them in data/README.md is written from the cards
+
+
+@dataclass(frozen=True)
+class Card:
+    """One dataset.
+
+    key:         its name on the command line and of its folder, such as "acdc".
+    name, role:  as the paper calls it; what it is used for.
+    notebook:    number of the notebook that it is mainly for. notebooks: all that can run on it.
+    has:         what it holds, in words (masks, volumes, classes, vendor, age ..). views: of terms.VIEWS.
+    source, licence, access: address; terms as far as known; how to get it.
+    tree:        the raw folder as delivered. split: the published rule in words.
+    labels:      value in its mask files -> name in terms.LABELS or TISSUE_LABELS.
+    classes:     attribute -> list of its classes, in the published order.
+    counts:      split -> published number of studies.
+    differences: what the authors' release does and what is done here instead: {"release": .., "here": ..}.
+    fields:      UK Biobank: purpose -> fields to request.
+    notes:       anything else a reader should know.
+    """
+
+    key: str
+    name: str
+    role: str
+    notebook: str
+    source: str
+    licence: str
+    access: str
+    tree: str
+    split: str
+    notebooks: tuple = ()
+    has: tuple = ()
+    views: tuple = ()
+    labels: dict = field(default_factory=dict)
+    classes: dict = field(default_factory=dict)
+    counts: dict = field(default_factory=dict)
+    differences: tuple = ()
+    fields: dict = field(default_factory=dict)
+    notes: tuple = ()
+
+
+def names(folder=CARDS):
+    """Keys of all datasets that have a card, sorted."""
+    return tuple(sorted(path.stem for path in Path(folder).glob("*.yaml")))
+
+
+@lru_cache(maxsize=None)
+def card(name, folder=CARDS):
+    """The Card of a dataset; ValueError for an unknown name, a missing, unknown or ill-formed entry."""
+    path = Path(folder) / f"{name}.yaml"
+    if not path.is_file():
+        raise ValueError(f"unknown dataset {name!r}; choose one of {', '.join(names(folder))}")
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path.name} is no readable YAML ({' '.join(str(error).split())})") from None
+    known = {entry.name for entry in fields(Card)} - {"key"}
+    unknown = set(entries) - known
+    lacking = {"name", "role", "notebook", "source", "licence", "access", "tree", "split"} - set(entries)
+    if unknown or lacking:
+        raise ValueError(f"{path.name}: unknown entries {sorted(unknown)}, missing entries {sorted(lacking)}")
+    for key in ("notebooks", "has", "views", "differences", "notes"):
+        value = entries.get(key) or ()
+        entries[key] = (value,) if isinstance(value, (str, dict)) else tuple(value)
+    for key in ("labels", "classes", "counts", "fields"):
+        entries[key] = entries.get(key) or {}
+    entries["notebook"] = str(entries["notebook"])
+    entries["notebooks"] = tuple(str(number) for number in entries["notebooks"]) or (entries["notebook"],)
+    found = Card(key=name, **entries)
+    _check(found, path.name)
+    return found
+
+
+def _check(found, file):
+    strange = {
+        "labels": set(found.labels.values()) - set(LABELS | TISSUE_LABELS), "views": set(found.views) - set(VIEWS),
+        "counts": set(found.counts) - set(SPLITS) - {"all"}, "notebook": {found.notebook} - set(found.notebooks)}
+    for entry, values in strange.items():
+        if values:
+            raise ValueError(f"{file}: {entry} holds {sorted(values)}, which is not known; see Card in cards.py")
+    for difference in found.differences:
+        if set(difference) != {"release", "here"}:
+            raise ValueError(f"{file}: a difference has the keys {sorted(difference)}; it must have release and here")
+
+
+def markdown(found):
+    """A card as a section of data/README.md."""
+    counts = ", ".join(f"{split} {n}" for split, n in found.counts.items())
+    lines = [f"### {found.name}", "", f"`{found.key}`: {found.role}. Notebooks {', '.join(found.notebooks)}.", "",
+             f"- Source: {found.source}. Terms: {found.licence}.", f"- Access: {found.access.strip()}.",
+             f"- Split: {found.split.strip()}" + f" ({counts})" * bool(counts) + "."]
+    labels = ", ".join(f"{raw} {name}" for raw, name in found.labels.items())
+    lines += [f"- Labels: {labels}."] * bool(found.labels)
+    lines += [f"- Classes of {key}: {', '.join(map(str, values))}." for key, values in found.classes.items()]
+    lines += [f"- Fields for {purpose}: {text.strip()}." for purpose, text in found.fields.items()]
+    lines += [f"- The release: {pair['release'].strip()}. Here: {pair['here'].strip()}." for pair in found.differences]
+    lines += [f"- {note.strip()}" for note in found.notes]
+    return "\n".join([*lines, "", "```", found.tree.rstrip(), "```"])
+
+
+def write_readme(path=CARDS.parent / "README.md"):
+    """Put all cards between the markers of data/README.md. ValueError if they are absent."""
+    text = path.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise ValueError(f"{path.name} has no lines {BEGIN} and {END}; add them where the datasets should stand")
+    before, after = text.split(BEGIN, 1)[0], text.split(END, 1)[1]
+    block = "\n\n".join(markdown(card(name)) for name in names())
+    path.write_text(f"{before}{BEGIN}\n{block}\n{END}{after}", encoding="utf-8")

@@ -1,0 +1,161 @@
+"""EMIDEC: late enhancement after infarction, 100 labelled cases. Source, licence, differences: data/cards/emidec.yaml.
+
+RAW/emidec-dataset-1.0.1/ holds "Case XNNN.txt" and Case_XNNN/{Images,Contours}/Case_XNNN.nii.gz; X is N (normal) or P
+(pathological). RAW may also be that folder itself.
+"""
+
+import re
+import unicodedata
+import warnings
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from cinema.data import labels as labels_module
+from cinema.data.labels import label_map, volume
+from cinema.data.public import letter
+from cinema.data.public.cards import card
+from cinema.data.public.common import Release, Skipped, Subject
+from cinema.data.study import Study, View
+
+NAME = "emidec"
+FOLDER = "emidec-dataset-1.0.1"
+SPACING, MUSCLE = (1.458, 1.458, 10.0), 2  # of the release; it crops around the muscle
+GRID = {"sax": ((192, 192, 16), SPACING)}  # the published model's; terms.PUBLISHED_GRID for every other dataset
+CASE = re.compile(r"Case[ _]([NP])(\d+)(.*)")
+# Column of the release's table -> how a key of the text files may begin, without accents, blanks and signs.
+KEYS = {
+    "sex": ("sex",), "age": ("age",), "tobacco": ("tobac", "tabac"), "overweight": ("overweight", "surpoids"),
+    "arterial_hypertension": ("arterialhypertension", "hypertension", "hta"), "diabetes": ("diabet",),
+    "family_history": ("family", "familial", "antecedentsfamil"), "ecg": ("ecg",), "troponin": ("troponin",),
+    "killip_max": ("killip",), "ef": ("fevg", "lvef", "ejectionfraction"), "ntprobnp": ("ntprobnp", "ntprobpn"),
+}
+TOBACCO = {"1": "yes", "2": "no", "3": "former", "y": "yes", "n": "no", "f": "former"}
+SEX = {"m": "M", "f": "F", "h": "M"}  # h: homme
+YES_NO = {"y": True, "o": True, "n": False, "1": True, "0": False}
+
+
+def subjects(raw):
+    """Cases with image, contour and text; the published split over all cases that the folder names."""
+    root = Path(raw) / FOLDER if (Path(raw) / FOLDER).is_dir() else Path(raw)
+    names = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
+    cases, skipped = {}, []
+    for name in names:
+        match = CASE.fullmatch(name.removesuffix(".txt"))
+        if match is None:
+            continue
+        case = f"Case_{match[1]}{match[2]}"
+        if match[3] or name not in (case, case.replace("_", " ") + ".txt"):
+            skipped.append(Skipped(name, f"looks like another copy of {case}; remove or rename one of them"))
+        else:
+            cases.setdefault((match[1], int(match[2])), set()).add(case)
+    if not cases:
+        raise FileNotFoundError(f"{raw} holds no {FOLDER}/Case_XNNN; name the folder that holds {FOLDER}")
+    split, found = splits(sorted(cases)), []
+    for key, spellings in sorted(cases.items(), key=lambda item: (item[0][1], item[0][0])):
+        case = min(spellings)
+        paths = (root / case / "Images" / f"{case}.nii.gz", root / case / "Contours" / f"{case}.nii.gz",
+                 root / f"{case.replace('_', ' ')}.txt")
+        lacking = [path.relative_to(root) for path in paths if not path.is_file()]
+        if len(spellings) > 1:
+            skipped.append(Skipped(case, f"numbered twice: {', '.join(sorted(spellings))}; remove one of them"))
+        elif lacking:
+            skipped.append(Skipped(case, f"{lacking[0]} is missing; unpack the archive again"))
+        else:
+            said = text(paths[2])
+            found.append(Subject(case, split[key], paths, _attributes(said, key[0]), {"text": said}))
+    return found, skipped
+
+
+def splits(keys):
+    """{(letter, number): split}: per letter, sorted by number and shuffled by default_rng(0); a fifth each at the end
+    for val and test."""
+    split = {}
+    for letter_ in "NP":
+        ordered = sorted(key for key in keys if key[0] == letter_)
+        np.random.default_rng(0).shuffle(ordered)
+        n, part = len(ordered), int(0.2 * len(ordered))
+        names = ["train"] * (n - 2 * part) + ["val"] * part + ["test"] * part
+        split |= dict(zip(map(tuple, ordered), names, strict=True))
+    return split
+
+
+def text(path):
+    """{column: value as written} of a case's "key : value" lines; unknown keys are left out."""
+    raw = Path(path).read_bytes()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a backslash before any other letter stays one
+        try:
+            content = raw.decode("unicode_escape")
+        except UnicodeDecodeError:  # a lone backslash at the end, or a broken escape
+            content = raw.decode("latin-1")
+    said = {}
+    for line in content.splitlines():
+        key, _, value = line.partition(":")
+        key = unicodedata.normalize("NFKD", key).lower()
+        key = "".join(mark for mark in key if mark.isascii() and mark.isalnum())
+        column = next((name for name, starts in KEYS.items() if key.startswith(starts)), None)
+        if column and value.strip():
+            said.setdefault(column, value.strip())
+    return said
+
+
+def _attributes(said, kind):
+    """What the text says, by the names of the virtual cohort; what it does not say, or not clearly, is left out."""
+    first = {column: value[0].lower() for column, value in said.items()}
+    known = {
+        "sex": SEX.get(first.get("sex")), "age_years": _number(said.get("age")),
+        "tobacco": TOBACCO.get(first.get("tobacco")), "overweight": YES_NO.get(first.get("overweight")),
+        "hypertension": YES_NO.get(first.get("arterial_hypertension")), "diabetes": YES_NO.get(first.get("diabetes")),
+        "killip_max": _number(said.get("killip_max")), "lv_ef_percent": _number(said.get("ef")), "disease": kind}
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _number(value):
+    try:
+        return float(str(value).replace(",", "."))
+    except ValueError:
+        return None
+
+
+def read(subject):
+    """The Study of a case: one frame, its mask with scar and no-reflow."""
+    image, mask, _ = subject.files
+    pixels, affine = volume(image)
+    if pixels.ndim != 3:
+        raise ValueError(f"{image.name} has shape {pixels.shape}; it must be one volume (x, y, z)")
+    labels = labels_module.labels(mask, label_map(card(NAME)), (pixels, affine))
+    if labels.shape != pixels.shape or not labels.any():
+        raise ValueError(f"Contours/{mask.name} of shape {labels.shape} holds no label; it must outline the heart")
+    view = View(pixels[..., None], affine, labels[..., None], (0,))
+    return Study(subject.id, NAME, {"sax": view}, subject.attributes)
+
+
+def release(subject):
+    """The release's arrays and row; val and test go to the folder train as well, as the release has it."""
+    read(subject)  # refuses what cannot be used
+    image, label = (letter.read(path) for path in subject.files[:2])
+    spacing = image.GetSpacing()
+    image, label = letter.resampled(image, SPACING), letter.resampled(label, SPACING, label=True)
+    values = letter.to_array(label)
+    said = subject.details["text"]
+    row = {"pid": subject.id} | {column: _written(said.get(column), column) for column in KEYS}
+    row |= {"pathology": subject.attributes["disease"]}
+    row |= dict(zip(("orig_spacing_x", "orig_spacing_y", "orig_spacing_z"), spacing, strict=True))
+    row |= {"n_slices": image.GetSize()[2]} | {f"cls_{k}_proportion": float((values == k).mean()) for k in (1, 2, 3, 4)}
+    cuts = letter.label_crop(label, MUSCLE)
+    images = {subject.id: letter.to_uint8(letter.cropped(image, *cuts)),
+              f"{subject.id}_gt": sitk.Cast(letter.cropped(label, *cuts), sitk.sitkUInt8)}
+    tables = {"all_metadata": row, f"{subject.split}_metadata": row}
+    return Release(f"train/{subject.id}", images, row, tables)
+
+
+def _written(value, column):
+    """A table entry: a number where it is one, tobacco by its code (1 yes, 2 no, 3 former)."""
+    if value is not None and column == "tobacco" and value[0].lower() in TOBACCO:
+        return {"yes": 1, "no": 2, "former": 3}[TOBACCO[value[0].lower()]]
+    number = _number(value)
+    if number is None:
+        return value
+    return int(number) if number.is_integer() else number

@@ -1,0 +1,145 @@
+"""Kaggle Data Science Bowl 2 (2015): cine of 2C, 4C and SAX, with the volumes that readers measured, for evaluation.
+
+Source, licence and tree: data/cards/kaggle.yaml; what the release does, and `release` repeats: data.md sections 5, 10.
+"""
+
+import re
+from pathlib import Path
+
+from cinema.data import labels, stack
+from cinema.data.headers import attributes as known_of
+from cinema.data.pictures import picture
+from cinema.data.public.common import Release, Skipped, Subject
+from cinema.data.public.slices_letter import processed
+from cinema.data.study import Study
+from cinema.stats.metrics import ejection_fraction_percent
+
+SPLITS = {"train": "train", "validate": "val", "test": "test"}
+VIEWS = {"2ch": "lax_2c", "4ch": "lax_4c", "sax": "sax"}
+BLACK = 761  # all its images are empty
+FOLDER = re.compile(r"(2ch|4ch|sax)_(\d+)")
+
+
+def subjects(raw):
+    """(subjects, skipped) of train, validate and test, each with its measured volumes."""
+    raw, good, skipped, seen = Path(raw), [], [], {}
+    root = raw / "second-annual-data-science-bowl"
+    root = root if root.is_dir() else raw
+    present = [name for name in SPLITS if (root / name).is_dir()]
+    if not present:
+        raise ValueError(f"{raw} holds none of train/, validate/ and test/; name the folder that holds them, or "
+                         "second-annual-data-science-bowl/")
+    for name in present:
+        volumes = _volumes(root, name)
+        folder = root / name / name if (root / name / name).is_dir() else root / name
+        for home in sorted((path for path in folder.iterdir() if path.name.isdigit()), key=lambda path: int(path.name)):
+            number, found = int(home.name), _folders(home)
+            reason = None
+            if number == BLACK:
+                reason = "its images are all black; the release leaves it out as well"
+            elif number in seen:
+                reason = f"{home.relative_to(raw)} is there again; {seen[number].relative_to(raw)} is read"
+            elif number not in volumes:
+                reason = f"{name}'s table has no volumes for it"
+            elif not (found["sax"] and (found["lax_2c"] or found["lax_4c"])):
+                reason = f"{home.relative_to(raw)}/study lacks sax_* or both 2ch_* and 4ch_*; unpack it again"
+            if reason:
+                skipped.append(Skipped(home.name, reason))
+                continue
+            seen[number] = home
+            paths = [file for folders in found.values() for part in folders for file in _files(part)]
+            good.append(Subject(home.name, SPLITS[name], tuple(paths), volumes[number], {"folders": found}))
+        skipped += [Skipped(str(number), f"no folder below {name}/; unpack it again")
+                    for number in sorted(set(volumes) - set(seen) - {BLACK}) if not (folder / str(number)).is_dir()]
+    return good, skipped
+
+
+def _volumes(root, name):
+    """Subject number -> lv_edv_ml, lv_esv_ml, lv_ef_percent. Test has one line for each volume, some of them twice."""
+    if name == "test":
+        path = root / "solution.csv"
+        table = labels.table(path, ["Id", "Volume"])
+        ids = table["Id"].astype(str).str.extract(r"^(\d+)_(Systole|Diastole)$")
+        strange = table["Id"][ids.isna().any(axis=1)]
+        if len(strange):
+            raise ValueError(f"{path.name}: Id '{strange.iloc[0]}' is not like 701_Diastole; fetch the file again")
+        table = table.assign(Id=ids[0], part=ids[1]).pivot_table("Volume", "Id", "part", aggfunc="mean")
+        table = table.reindex(columns=["Systole", "Diastole"]).dropna().reset_index()
+    else:
+        table = labels.table(root / f"{name}.csv", ["Id", "Systole", "Diastole"]).groupby("Id", as_index=False).mean()
+    return {int(row.Id): {"lv_edv_ml": float(row.Diastole), "lv_esv_ml": float(row.Systole),
+                          "lv_ef_percent": ejection_fraction_percent(row.Diastole, row.Systole)}
+            for row in table.itertuples() if row.Diastole > 0}
+
+
+def _folders(home):
+    """View -> its folders below HOME/study, sorted by number."""
+    found = {view: [] for view in VIEWS.values()}
+    for path in (home / "study").glob("*_*"):
+        match = FOLDER.fullmatch(path.name)
+        if match and path.is_dir():
+            found[VIEWS[match[1]]].append((int(match[2]), path))
+    return {view: [path for _, path in sorted(paths)] for view, paths in found.items()}
+
+
+def _files(folder):
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() == ".dcm")
+
+
+def read(subject):
+    """The cine of a study: SAX and 2C or 4C or both, with what the first header says of person and scanner."""
+    views, notes = {}, []
+    for view in ("sax", "lax_2c", "lax_4c"):
+        found = []
+        for rank, folder in enumerate(subject.details["folders"][view]):
+            more, why = stack.planes(_pictures(folder, notes), folder.name, rank)
+            found, _ = found + more, notes.extend(why)
+        if view == "sax" or found:
+            views[view], more = stack.short_axis(found) if view == "sax" else stack.long_axis(found)
+            notes += more
+        else:
+            notes.append(f"no usable {view[-2:].upper()} view")
+    if len(views) == 1:
+        raise ValueError(f"{subject.id} has no usable long-axis view; unpack it again")
+    said = {"notes": "; ".join(notes)} if notes else {}
+    return Study(subject.id, "kaggle", views, _about(subject) | subject.attributes | said)
+
+
+def _pictures(folder, notes=None):
+    """Pictures of a folder by file name; files without a usable header are left out, and named in notes."""
+    found, damaged = [], 0
+    for path in _files(folder):
+        try:
+            found.append(picture(path.name, path.read_bytes()))
+        except ValueError:
+            damaged += 1
+    if damaged and notes is not None:
+        notes.append(f"{damaged} files of {folder.name} are damaged")
+    return found
+
+
+def _about(subject):
+    import pydicom
+
+    for path in subject.files:
+        try:
+            return known_of([pydicom.dcmread(path, stop_before_pixels=True)])
+        except Exception:  # damaged: the next one says the same
+            continue
+    return {}
+
+
+def release(subject):
+    """The three processed videos of a study and its row, to the letter; ValueError where the release fails."""
+    folders = subject.details["folders"]
+    if not (folders["lax_2c"] and folders["lax_4c"]):
+        raise ValueError(f"{subject.id} lacks 2C or 4C: the release fails here, the default reads it")
+    raw, images = processed({view: [_pictures(folder) for folder in (paths if view == "sax" else paths[:1])]
+                             for view, paths in folders.items()})
+    row = {"pid": int(subject.id), "n_slices": images["sax"].GetSize()[2],
+           "n_frames": min(image.GetSize()[3] for image in images.values())}
+    row |= {f"original_sax_spacing_{axis}": edge for axis, edge in zip("xyz", raw["sax"].GetSpacing(), strict=False)}
+    row |= {"systole_volume": subject.attributes["lv_esv_ml"], "diastole_volume": subject.attributes["lv_edv_ml"],
+            "ef": subject.attributes["lv_ef_percent"]}
+    images = {f"{subject.id}_{view}_t": image for view, image in images.items()}
+    return Release(f"{subject.split}/{subject.id}", images, row)

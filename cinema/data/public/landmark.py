@@ -1,0 +1,148 @@
+"""Landmark (Xue 2021): long-axis pictures with valve hinges and apex. Source and differences: data/cards/landmark.yaml.
+
+RAW/raw/ holds {lax_2c,lax_4c}.csv without a header (cohort, uid, view, landmark number, x, y) and
+VIEW/{images,masks}/UID.png, grey; mask values 85, 170 and 255 are landmarks 1, 2 (hinges) and 3 (apex). RAW may also be
+that folder itself. The tables' coordinates are not used: the masks say the same.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from cinema.data import labels
+from cinema.data.public.common import Release, Skipped, Subject
+from cinema.data.study import Study, View
+
+NAME = "landmark"
+VIEWS = ("lax_2c", "lax_4c")
+COLUMNS = ["cohort_name", "uid", "view", "landmark_number", "x", "y"]
+MARKS = (85, 170, 255)
+SCALE = 0.25
+CLOCKWISE = {"lax_2c": True, "lax_4c": False}  # how hinge, hinge, apex turn; pictures that do not are mirrored
+
+
+def subjects(raw):
+    """One subject per picture that a table names; both tables are split by patient, each for itself."""
+    root = Path(raw) / "raw" if (Path(raw) / "raw").is_dir() else Path(raw)
+    tables = [view for view in VIEWS if (root / f"{view}.csv").is_file()]
+    if not tables:
+        raise FileNotFoundError(f"{raw} holds no raw/lax_2c.csv or raw/lax_4c.csv; name the folder that holds raw")
+    found, skipped = [], []
+    for view in tables:
+        table = labels.table(root / f"{view}.csv", COLUMNS, header=None, names=COLUMNS, dtype=str)
+        rows = table[["cohort_name", "uid", "view"]].drop_duplicates()
+        split = splits(rows.uid)
+        for uid, of_uid in rows.groupby("uid", sort=False):
+            name, patient = f"{re.sub('[^A-Za-z0-9_-]', '-', uid)}_{view}", uid.split("_")[0]
+            paths = tuple(root / view / kind / f"{uid}.png" for kind in ("images", "masks"))
+            lacking = [path for path in paths if not path.is_file()]
+            if len(of_uid) > 1:
+                skipped.append(Skipped(name, f"{uid} is in {view}.csv for {len(of_uid)} cohorts or views; keep one"))
+            elif lacking:
+                skipped.append(Skipped(name, f"{view}/{lacking[0].parent.name}/{uid}.png is missing; copy it again"))
+            else:
+                cohort = of_uid.cohort_name.iloc[0]
+                found.append(Subject(name, split[uid], paths, {"patient": patient, "site": str(cohort)},
+                                     {"uid": uid, "view": view, "named": of_uid.iloc[0].to_dict()}))
+        extra = {path.stem for path in (root / view / "images").glob("*.png")} - set(rows.uid)
+        skipped += [Skipped(f"{uid}_{view}", f"{view}.csv has no row for {uid}.png; it is left out")
+                    for uid in sorted(extra)]
+    return found, skipped
+
+
+def splits(uids):
+    """{uid: split} by patient (uid up to the first "_"): in order of appearance, shuffled by default_rng(0); a fifth
+    each at the end for val and test."""
+    patients = list(dict.fromkeys(uid.split("_")[0] for uid in uids))
+    np.random.default_rng(0).shuffle(patients)
+    n, part = len(patients), int(0.2 * len(patients))
+    names = ["train"] * (n - 2 * part) + ["val"] * part + ["test"] * part
+    of = dict(zip(patients, names, strict=True))
+    return {uid: of[uid.split("_")[0]] for uid in uids}
+
+
+def read(subject):
+    """The Study of a picture, mirrored where the release mirrors. Landmarks are the middles of their marks.
+
+    Pixels count as SCALE mm, so that the published grid's are 1; their true size is not known.
+    """
+    image, mask, view = *_pictures(subject), subject.details["view"]
+    points = landmarks(mask)
+    if clockwise(points) != CLOCKWISE[view]:
+        image, points[:, 1] = image[:, ::-1], image.shape[1] - 1 - points[:, 1]
+    affine = np.diag([SCALE, SCALE, 1.0, 1.0])
+    held = View(np.ascontiguousarray(image)[..., None, None], affine, landmarks=points[None].astype(np.float32))
+    return Study(subject.id, NAME, {view: held}, subject.attributes)
+
+
+def _pictures(subject):
+    """Image and mask as (x, y) uint8 arrays; ValueError if one is unreadable or they do not fit each other."""
+    image, mask = (_grey(path) for path in subject.files)
+    name = subject.files[1].name
+    if mask.shape != image.shape:
+        raise ValueError(f"masks/{name} has {mask.shape} pixels, its image {image.shape}; they must be the same")
+    strange = sorted(set(np.unique(mask).tolist()) - {0, *MARKS})
+    if strange:
+        raise ValueError(f"masks/{name} holds the value {strange[0]}; allowed are 0, 85, 170, 255")
+    lacking = [str(number) for number, value in enumerate(MARKS, start=1) if not (mask == value).any()]
+    if lacking:
+        raise ValueError(f"masks/{name} has no landmark {', '.join(lacking)}; three must be marked")
+    return image, mask
+
+
+def _grey(path):
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            mode, array = picture.mode, np.asarray(picture)
+    except (OSError, ValueError, SyntaxError) as error:
+        reason = " ".join(str(error).replace(str(path.parent), "").split())[:100]
+        raise ValueError(f"{path.parent.name}/{path.name} is no readable PNG ({reason}); copy it again") from None
+    if mode != "L":
+        raise ValueError(f"{path.parent.name}/{path.name} is a picture of mode {mode}; it must be 8-bit grey")
+    return array.T
+
+
+def landmarks(mask):
+    """(3, 2) mean pixel position (x, y) of each mark of an (x, y) mask."""
+    return np.array([np.argwhere(mask == value).mean(0) for value in MARKS])
+
+
+def clockwise(points):
+    """Whether three points turn clockwise by the sign the release computes (on a screen, where y points down, the other
+    way round)."""
+    (x1, y1), (x2, y2), (x3, y3) = points.tolist()
+    return (y2 - y1) * (x3 - x2) - (x2 - x1) * (y3 - y2) > 0
+
+
+def rescaled(image, scale=SCALE):
+    """An (x, y) uint8 image made smaller, float64 in 0..1: blurred against aliasing, then linear.
+
+    Source: scikit-image's documented rescale(.., anti_aliasing=True): Gaussian of sigma (factor - 1) / 2 per axis,
+    pixel edges aligned, mirrored about the centres of border pixels.
+    """
+    image = image / 255.0
+    size = np.maximum(np.round(scale * np.array(image.shape)), 1)
+    factors = np.array(image.shape) / size
+    smooth = ndimage.gaussian_filter(image, np.maximum(0, (factors - 1) / 2), mode="mirror")
+    return ndimage.zoom(smooth, 1 / factors, order=1, mode="mirror", grid_mode=True)
+
+
+def release(subject):
+    """The release's picture (rows, columns) and row: a quarter of the size, coordinates cut to whole pixels twice."""
+    image, mask = _pictures(subject)
+    small = rescaled(image)
+    points = landmarks(mask).astype(int)
+    if clockwise(points) != CLOCKWISE[subject.details["view"]]:
+        small, points = small[:, ::-1], landmarks(mask[:, ::-1]).astype(int)
+    points = (SCALE * points).astype(int)
+    uid, view = subject.details["uid"], subject.details["view"]
+    pixels = np.clip(small * 255, 0, 255).astype(np.uint8)
+    named = subject.details["named"]
+    row = named | {f"{axis}{k + 1}": int(points[k, i]) for k in range(3) for i, axis in enumerate("xy")}
+    with_pid = row | {"pid": uid.split("_")[0]}
+    tables = {view: row, f"{view}_{subject.split}": with_pid}
+    return Release(f"{view}/images", {f"{uid}.png": np.ascontiguousarray(pixels.T)}, with_pid, tables)

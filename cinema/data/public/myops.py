@@ -1,0 +1,101 @@
+"""MyoPS 2020: cine, late enhancement and T2 of 45 patients on one grid. Source, licence, differences: cards/myops.yaml.
+
+RAW holds train25/myops_training_ID_{C0,DE,T2}.nii.gz, train25_myops_gd/myops_training_ID_gd.nii.gz, and
+test20/myops_test_ID_{C0,DE,T2}.nii.gz (some copies say myops_training_ there, too), which has no masks.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cinema.data import labels as labels_module
+from cinema.data.labels import check_grid, label_map, volume
+from cinema.data.late_enhancement import MYOPS_GREY
+from cinema.data.public import letter
+from cinema.data.public.cards import card
+from cinema.data.public.common import Release, Skipped, Subject
+from cinema.data.study import Study, View
+
+NAME = "myops"
+SEQUENCES = ("C0", "DE", "T2")
+FILE = re.compile(r"myops_(training|test)_(\d+)_(C0|DE|T2|gd)\.nii\.gz")
+FOLDERS = {"train25": "train", "train25_myops_gd": "train", "test20": "test"}
+SIZE, N_VAL = 192, 5
+CODES = {int(grey): number for number, grey in enumerate(MYOPS_GREY) if grey}
+
+
+def subjects(raw):
+    """Patients with all sequences (and in training a mask). Validation is drawn from all training numbers."""
+    raw, cases = Path(raw), {}
+    for folder, part in FOLDERS.items():
+        for path in sorted((raw / folder).glob("*.nii.gz")):
+            match = FILE.fullmatch(path.name)
+            if match and (part == "test" or match[1] == "training") and (match[3] == "gd") == folder.endswith("gd"):
+                cases.setdefault((part, match[2]), {}).setdefault(match[3], []).append(path)
+    if not cases:
+        raise FileNotFoundError(f"{raw} holds no train25/myops_training_ID_C0.nii.gz or test20; name their folder")
+    validation = drawn(sorted(number for part, number in cases if part == "train"))
+    found, skipped = [], []
+    for (part, number), paths in sorted(cases.items(), key=lambda item: (item[0][1], item[0][0])):
+        wanted = SEQUENCES + ("gd",) * (part == "train")
+        lacking = [name for name in wanted if name not in paths]
+        twice = [name for name in wanted if len(paths.get(name, ())) > 1]
+        other = {"train": "test", "test": "train"}[part]
+        if (other, number) in cases:
+            skipped.append(Skipped(f"{number}-{part}", f"patient {number} is in training and test; remove one of them"))
+        elif lacking:
+            skipped.append(Skipped(number, f"{lacking[0]} of {number} is missing in {part}; download it again"))
+        elif twice:
+            skipped.append(Skipped(number, f"{twice[0]} of {number} is there twice: "
+                                           f"{', '.join(path.name for path in paths[twice[0]])}; remove one of them"))
+        else:
+            split = "val" if part == "train" and number in validation else part
+            found.append(Subject(number, split, tuple(paths[name][0] for name in wanted), {"sequences": "C0,DE,T2"}))
+    return found, skipped
+
+
+def drawn(numbers):
+    """The validation patients: pandas' sample(n=5, random_state=0); of fewer than ten patients, a fifth."""
+    n = N_VAL if len(numbers) >= 2 * N_VAL else len(numbers) // 5 or min(len(numbers) - 1, 1)
+    return set(pd.Series(numbers, dtype=object).sample(n=max(n, 0), random_state=0))
+
+
+def read(subject):
+    """The Study of a patient: the three sequences as frames, the mask (training) at the first of them."""
+    volumes = [volume(path) for path in subject.files[:3]]
+    for path, (pixels, affine) in zip(subject.files, volumes, strict=False):
+        if pixels.ndim != 3:
+            raise ValueError(f"{path.name} has shape {pixels.shape}; it must be one volume (x, y, z)")
+        check_grid(pixels, affine, volumes[0], path.name)
+    affine, masks = volumes[0][1], {}
+    if len(subject.files) > 3:
+        mask = subject.files[3]
+        labels = labels_module.labels(mask, label_map(card(NAME)), volumes[0])
+        if labels.ndim != 3 or not labels.any():
+            raise ValueError(f"{mask.name} of shape {labels.shape} holds no label; it must outline the heart")
+        masks = {"labels": labels[..., None], "label_frames": (0,)}
+    image = np.stack([pixels for pixels, _ in volumes], -1)
+    return Study(subject.id, NAME, {"sax": View(image, affine, **masks)}, subject.attributes)
+
+
+def release(subject):
+    """The release's arrays and row: nothing resampled, the middle 192 x 192 pixels. ValueError for smaller images."""
+    read(subject)  # refuses what cannot be used
+    images = [letter.read(path) for path in subject.files]
+    size = images[0].GetSize()
+    if min(size[:2]) < SIZE:
+        raise ValueError(f"the images have {size[0]} x {size[1]} pixels; the release cannot crop fewer than {SIZE}")
+    lower = [(n - SIZE) // 2 for n in size[:2]]
+    upper = [n - SIZE - cut for n, cut in zip(size, lower, strict=False)]
+    images = [letter.cropped(image, lower, upper) for image in images]
+    named = {f"{subject.id}_{name.lower()}": letter.to_uint8(image)
+             for name, image in zip(SEQUENCES, images, strict=False)}
+    if len(images) > 3:
+        named[f"{subject.id}_gt"] = letter.translated(images[3], CODES)
+    row = {"pid": subject.id} | dict(zip(("orig_spacing_x", "orig_spacing_y", "orig_spacing_z"),
+                                         images[0].GetSpacing(), strict=True))
+    row |= {"n_slices": size[2], "crop_lower_x": lower[0], "crop_lower_y": lower[1], "crop_upper_x": upper[0],
+            "crop_upper_y": upper[1]}
+    return Release(f"{'test' if subject.split == 'test' else 'train'}/{subject.id}", named, row)

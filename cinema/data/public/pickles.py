@@ -1,0 +1,281 @@
+"""One scan of Rescan as its pickles hold it: pixels, masks and where they lie, checked.
+
+A geometry is (position, row, column, step, spacing): centre of the first voxel, unit vectors along x and y, step from
+slice to slice (all LPS, mm), and voxel edges (x, y, z) with z by SliceSpacing. Source: data.md section 6.
+"""
+
+import io
+import math
+import pickle
+import pickletools
+import re
+from pathlib import Path
+
+import numpy as np
+
+from cinema.data.labels import label_map, translated
+from cinema.data.public.cards import card
+
+EVEN = 0.02  # relative: steps between slices, right angles, unit lengths
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def sax(path):
+    """(pixels (x, y, z, t), geometry) of SAX.pickle, slices from the last in the file to the first."""
+    content = _content(path, ("image_voxels", "SliceSpacing"))
+    pixels = _pixels(content["image_voxels"], "image_voxels", 4, path)
+    positions = _numbers(content, "ImagePositionPatient", (len(pixels), 3), path)[::-1]
+    row, column, spacing = _orientation(content, path)
+    between = float(_numbers(content, "SliceSpacing", (), path))
+    if not between > 0:
+        raise ValueError(f"{path}: SliceSpacing is {between} mm; it must be positive")
+    steps = np.diff(positions, axis=0)
+    step = steps.mean(axis=0) if len(steps) else np.cross(row, column) * between
+    length = np.linalg.norm(step)
+    if length == 0 or np.abs(steps - step).max(initial=0) > EVEN * length:
+        raise ValueError(f"{path}: the slices are not evenly spaced; mixed spacing has no grid")
+    if abs(step @ np.cross(row, column)) < 0.5 * length:
+        raise ValueError(f"{path}: the slices are not stacked across their plane; positions or orientation are wrong")
+    return pixels[::-1].transpose(3, 2, 0, 1), (positions[0], row, column, step, (*spacing, between))
+
+
+def lax(path, between):
+    """The same of one plane; between: SliceSpacing of SAX, which stands for the thickness of the plane."""
+    content = _content(path, ("image_voxels",))
+    pixels = _pixels(content["image_voxels"], "image_voxels", 3, path)
+    position = np.ravel(_numbers(content, "ImagePositionPatient", None, path))
+    if position.shape != (3,):
+        raise ValueError(f"{path}: ImagePositionPatient has {position.size} numbers; a plane has 3")
+    row, column, spacing = _orientation(content, path)
+    geometry = (position, row, column, np.cross(row, column) * between, (*spacing, between))
+    return pixels.transpose(2, 1, 0)[:, :, None], geometry
+
+
+def masks(path, shape):
+    """(x, y, z, t) labels of terms.LABELS on the grid of SAX."""
+    labels = _pixels(_content(path, ("image_segmentation",))["image_segmentation"], "image_segmentation", 4, path)
+    labels = labels[::-1].transpose(3, 2, 0, 1)
+    if labels.shape != shape:
+        raise ValueError(f"{path} has shape {labels.shape}, its image {shape} (x, y, z, t); they must agree")
+    return translated(labels, label_map(card("rescan")), str(path))
+
+
+def _content(path, keys):
+    content = read(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a {type(content).__name__}; it must be a dictionary")
+    lacking = [key for key in keys if key not in content]
+    if lacking:
+        raise ValueError(f"{path} lacks {', '.join(lacking)}; it has {', '.join(map(repr, content))[:200]}")
+    return content
+
+
+def _pixels(array, key, n_dims, path):
+    if not isinstance(array, np.ndarray) or array.ndim != n_dims or array.size == 0 or array.dtype.kind not in "biuf":
+        raise ValueError(f"{path}: {key} must be an array of {n_dims} axes and numbers, "
+                         f"({'z, ' * (n_dims - 3)}t, y, x)")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError(f"{path}: {key} holds values that are not numbers (NaN or infinity)")
+    return array.astype({"b": np.uint8}.get(array.dtype.kind, array.dtype.newbyteorder("=")), copy=False)
+
+
+def _numbers(content, key, shape, path):
+    """float64 array of an entry; ValueError unless it is finite and of this shape (None: any)."""
+    try:
+        values = np.asarray(content[key], float)
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{path}: {key} is missing or holds no numbers") from None
+    if (shape is not None and values.shape != shape) or not np.isfinite(values).all():
+        raise ValueError(f"{path}: {key} has shape {values.shape}; it must be {shape}, all of it finite")
+    return values
+
+
+def _orientation(content, path):
+    """Unit vectors along x and y in LPS, and the spacing (x, y) in mm."""
+    row, column = _numbers(content, "ImageOrientationPatient", (6,), path).reshape(2, 3)
+    spacing = _numbers(content, "PixelSpacing", (2,), path)
+    if min(spacing) <= 0 or abs(row @ column) > EVEN or max(abs(np.linalg.norm(v) - 1) for v in (row, column)) > EVEN:
+        raise ValueError(f"{path}: ImageOrientationPatient must be two unit vectors at right angles, and PixelSpacing "
+                         "positive")
+    return row, column, (float(spacing[1]), float(spacing[0]))  # DICOM: between rows, which is y, comes first
+
+
+def ras(geometry):
+    """RAS+ affine of a geometry, slices where their positions are."""
+    position, row, column, step, spacing = geometry
+    affine = np.eye(4)
+    affine[:3] = np.stack([row * spacing[0], column * spacing[1], step, position], axis=1)
+    return LPS_TO_RAS @ affine
+
+
+MAX_BYTES = 2 << 30  # a stack of 20 slices and 50 frames of doubles has a third of this
+MAX_DEPTH = 32
+PLAIN = (str, bytes, int, float, bool, type(None))
+_MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
+NUMPY = {"ndarray": ("numpy",), "dtype": ("numpy",), "_reconstruct": _MULTIARRAY, "scalar": _MULTIARRAY,
+         "_frombuffer": ("numpy.core.numeric", "numpy._core.numeric")}
+TEXT = {"encode": ("_codecs",), "bytes": ("builtins", "__builtin__")}  # how old protocols write bytes
+NAMES = NUMPY | TEXT
+NUMBERS = re.compile(r"[<>|=]?(b1|\?|[iu][1248]|f[248]|[SU]\d{1,6})")
+OUTSIDE = {"EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "NEXT_BUFFER"}
+
+
+class Refused(ValueError):
+    """What a file asked for and does not get."""
+
+
+def read(path, max_bytes=MAX_BYTES):
+    """The value in a pickle: dict, list, tuple, str, bytes, int, float, bool, None, arrays and scalars of NumPy.
+
+    Arrays hold booleans, integers, floats or text of fixed length, and are read-only. Raises FileNotFoundError, or
+    ValueError in one line: larger than max_bytes, damaged, or asking for anything else, which is named.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; unpack the data set again")
+    size = path.stat().st_size
+    if size > max_bytes:
+        raise ValueError(f"{path} has {size} bytes; at most {max_bytes} are read")
+    try:
+        data = path.read_bytes()
+        _check_steps(data)
+        return _plain(_Reader(data).load(), {}, 0)
+    except Refused as error:
+        raise ValueError(f"{path} {_printable(error)}; only arrays and plain values are read: convert it if you trust "
+                         "it") from None
+    except Exception as error:  # a damaged pickle fails in many ways, none of which gets beyond this line
+        raise ValueError(f"{path} is not a whole pickle ({_printable(error)}); unpack the data set again") from None
+
+
+def _printable(error):
+    """One line of what an error says: names in a file may hold anything."""
+    text = "".join(mark if mark.isprintable() else "?" for mark in str(error)[:200])
+    return text or type(error).__name__
+
+
+def _check_steps(data):
+    """Refuse steps that reach outside, and places in the reader's memory that no file of this length needs."""
+    for step, argument, _ in pickletools.genops(data):
+        if step.name in OUTSIDE:
+            raise Refused(f"asks for {step.name.lower()} {'' if argument is None else argument}".rstrip())
+        if step.name in ("PUT", "LONG_BINPUT") and argument > len(data):
+            raise Refused(f"asks for place {argument} in memory")
+
+
+class _Made:
+    """What a stand-in was called with, and the state it was given. It is data: nothing calls it."""
+
+    __slots__ = ("arguments", "kind", "state")
+
+    def __init__(self, kind, arguments):
+        self.kind, self.arguments, self.state = kind, arguments, None
+
+    def __setstate__(self, state):
+        self.state = state
+
+
+class _StandIn:
+    """In place of one of NAMES. Calling it keeps the arguments; nothing can be set on it."""
+
+    __slots__ = ("kind",)
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def __call__(self, *arguments):
+        return _Made(self.kind, arguments)
+
+    def __setstate__(self, state):
+        raise Refused(f"changes {self.kind}")
+
+
+class _Reader(pickle.Unpickler):
+    def __init__(self, data):
+        super().__init__(io.BytesIO(data), encoding="latin1")  # Python 2 wrote the bytes of arrays as text
+
+    def find_class(self, module, name):
+        if module not in NAMES.get(name, ()):
+            raise Refused(f"asks for {module}.{name}")
+        return _StandIn(name)
+
+
+def _plain(value, known, depth):
+    """`value` with everything made by stand-ins turned into arrays; Refused for anything but plain types."""
+    if type(value) in PLAIN:
+        return value
+    if depth > MAX_DEPTH:
+        raise Refused(f"nests deeper than {MAX_DEPTH}")
+    if id(value) not in known:
+        known[id(value)] = None  # inside itself
+        known[id(value)] = _container(value, known, depth + 1)
+    if known[id(value)] is None:
+        raise Refused("holds something that contains itself")
+    return known[id(value)]
+
+
+def _container(value, known, depth):
+    if type(value) in (list, tuple):
+        return type(value)(_plain(each, known, depth) for each in value)
+    if type(value) is dict:
+        if not all(type(key) in PLAIN for key in value):
+            raise Refused("has a dict whose keys are no plain values")
+        return {key: _plain(each, known, depth) for key, each in value.items()}
+    if type(value) is _Made:
+        return _array(value) if value.kind in NUMPY else _bytes(value)
+    raise Refused(f"holds a {getattr(value, 'kind', type(value).__name__)}")
+
+
+def _bytes(made):
+    """bytes(), or text that stands for bytes: encode("..", "latin1")."""
+    arguments = made.arguments
+    if made.state is None and made.kind == "bytes" and arguments in ((), ([],)):
+        return b""
+    if made.state is not None or made.kind != "encode" or arguments[1:] not in (("latin1",), ("latin-1",)):
+        raise Refused(f"calls {made.kind} in an unusual way")
+    return _raw(arguments[0])
+
+
+def _raw(value):
+    if type(value) is _Made and value.kind in TEXT:
+        return _bytes(value)
+    if type(value) in (bytes, bytearray):
+        return bytes(value)
+    if type(value) is str:
+        return value.encode("latin1")
+    raise Refused(f"fills an array from a {type(value).__name__}, as arrays of objects do")
+
+
+def _array(made):
+    """The array or scalar of what NumPy's reduce wrote: _reconstruct and a state, _frombuffer, or scalar."""
+    arguments, state = made.arguments, made.state
+    if made.kind == "_reconstruct" and type(state) is tuple and len(state) in (4, 5):
+        shape, dtype, fortran, content = state[-4:]
+        return _filled(content, dtype, shape, "F" if fortran else "C")
+    if made.kind == "_frombuffer" and state is None and len(arguments) == 4 and arguments[3] in ("C", "F"):
+        return _filled(*arguments)
+    if made.kind == "scalar" and state is None and len(arguments) == 2:
+        return _filled(arguments[1], arguments[0], (), "C")[()]
+    raise Refused(f"calls {made.kind} in an unusual way")
+
+
+def _filled(content, dtype, shape, order):
+    dtype, content = _dtype(dtype), _raw(content)
+    if type(shape) is not tuple or not all(type(n) is int and n >= 0 for n in shape) or len(shape) > MAX_DEPTH:
+        raise Refused(f"has an array of shape {str(shape)[:40]}")
+    if dtype.itemsize == 0 or math.prod(shape) * dtype.itemsize != len(content):
+        raise Refused(f"has an array of {dtype} and shape {shape} with {len(content)} bytes")
+    return np.frombuffer(content, dtype).reshape(shape, order=order)
+
+
+def _dtype(made):
+    """A number type by its code and byte order; whatever else its state holds must be as for plain numbers."""
+    code = made.arguments[0] if type(made) is _Made and made.kind == "dtype" and made.arguments else None
+    if type(code) is not str or not NUMBERS.fullmatch(code):
+        raise Refused(f"has an array of dtype {str(code)[:20]}")
+    if made.state is None:
+        return np.dtype(code)
+    state = made.state
+    if type(state) is not tuple or len(state) < 5 or state[1] not in ("<", ">", "|", "=") or any(
+            part is not None for part in state[2:5]):
+        raise Refused(f"has an array of dtype {code} with fields")
+    return np.dtype(code.lstrip("<>|=")).newbyteorder(state[1])

@@ -1,0 +1,238 @@
+"""`python3 -m cinema prepare NAME RAW`: a raw folder -> studies on the published grid, resumable, never half written.
+
+OUT/<id>.h5 and OUT/prepared.json; with --like-release OUT/<folder>/<name>.nii.gz and the release's tables. What cannot
+be used is skipped with its reason; the raw folder is only read. `info NAME` prints a dataset's card.
+"""
+
+import csv
+import hashlib
+import json
+import os
+import uuid
+from collections import Counter
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+import h5py
+from threadpoolctl import threadpool_limits
+
+from cinema.data.inputs import DATASETS
+from cinema.data.public.cards import SPLITS, card
+from cinema.data.public.common import Skipped
+from cinema.data.public.published_grid import standardised
+from cinema.data.study import SUFFIX, save_study
+from cinema.terms import PUBLISHED_GRID
+
+VERSION = 1  # raised when studies have to be prepared anew; an adapter may have a VERSION of its own
+MANIFEST = "prepared.json"
+DATA = Path(__file__).resolve().parents[3] / "data"
+
+
+def command(name, raw, out=None, jobs=1, like_release=False):
+    """Exit code 0 if at least one subject is ready, else 2. ValueError, OSError for a wrong name or folder."""
+    adapter = adapter_of(name)
+    out = Path(out) if out else DATA / (f"{name}_release" if like_release else name)
+    raw = check_folders(Path(raw), out)
+    try:
+        subjects, skipped = adapter.subjects(raw)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(f"{error}; expected tree: python3 -m cinema info {name}") from None
+    if not subjects and not skipped:
+        raise FileNotFoundError(f"{raw} holds nothing of {card(name).name}; "
+                                f"expected tree: python3 -m cinema info {name}")
+    subjects, twice = _unique(subjects)
+    out.mkdir(parents=True, exist_ok=True)
+    done, failed = _all(name, subjects, out, jobs, like_release)
+    skipped = [*skipped, *twice, *failed]
+    if like_release:
+        _tables(done, out)
+    _record(name, subjects, done, skipped, out)
+    for one in skipped:
+        print(f"skipped {one.id}: {one.reason}")
+    others = sorted({path.stem for path in out.glob(f"*{SUFFIX}")} - set(done))
+    if others:
+        print(f"{len(others)} studies in {out} are of an earlier run ({others[0]} ..) and not in this one; they count "
+              "as well, unless you delete them")
+    print(summary(name, subjects, done, skipped, out))
+    return 0 if done else 2
+
+
+def adapter_of(name):
+    """The module of a dataset; ValueError naming the choices."""
+    if name not in DATASETS:
+        raise ValueError(f"unknown dataset {name!r}; choose one of {', '.join(DATASETS)}")
+    return import_module(DATASETS[name])
+
+
+def check_folders(raw, out):
+    """The resolved raw folder; ValueError where output and raw folder are the same or lie in one another."""
+    if not raw.is_dir():
+        raise FileNotFoundError(f"{raw} is not a folder; name the raw folder of the dataset")
+    raw, out = raw.resolve(), out.resolve()
+    if raw == out or raw in out.parents or out in raw.parents:
+        raise ValueError(f"{out} and the raw folder {raw} lie in one another; give --out another folder")
+    return raw
+
+
+def _unique(subjects):
+    """(subjects whose id occurs once, Skipped for the others);
+    ids that differ in case only are one file on some disks."""
+    count = Counter(subject.id.lower() for subject in subjects)
+    twice = sorted({subject.id for subject in subjects if count[subject.id.lower()] > 1})
+    kept = [subject for subject in subjects if count[subject.id.lower()] == 1]
+    return kept, [Skipped(name, "found more than once; keep one copy in the raw folder") for name in twice]
+
+
+def _all(name, subjects, out, jobs, like_release):
+    """({id: Release without images, or None}, Skipped of those that failed), in the order of `subjects`."""
+    from joblib import Parallel, delayed
+    from tqdm import tqdm
+
+    one = _release if like_release else _study
+    results = Parallel(n_jobs=jobs, return_as="generator")(delayed(one)(name, subject, out) for subject in subjects)
+    done, failed = {}, []
+    for subject, (release, reason) in zip(subjects, tqdm(results, total=len(subjects), desc=name, disable=None),
+                                          strict=True):
+        if reason is None:
+            done[subject.id] = (subject, release)
+        else:
+            failed.append(Skipped(subject.id, reason))
+    return done, failed
+
+
+def _study(name, subject, out):
+    """(None, reason or None): write OUT/<id>.h5 unless it is there from the same raw files."""
+    path = out / f"{subject.id}{SUFFIX}"
+    try:
+        mark = _mark(name, subject)
+        if _marked(path) == mark:
+            return None, None
+        adapter = adapter_of(name)
+        with threadpool_limits(1):  # the matrices are small: threads of one product wait for each other
+            study = standardised(adapter.read(subject), getattr(adapter, "GRID", PUBLISHED_GRID))
+        attributes = {**study.attributes, "split": subject.split, "dataset": name, "prepared_from": mark}
+        save_study(replace(study, attributes=attributes), out)
+    except (ValueError, OSError, KeyError, IndexError, RuntimeError) as error:
+        return None, _one_line(error)
+    return None, None
+
+
+def _release(name, subject, out):
+    """(Release without its images, reason or None): write the release's arrays of one subject."""
+    import SimpleITK as sitk
+    from PIL import Image
+
+    try:
+        release = adapter_of(name).release(subject)
+        folder = out / release.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, image in release.images.items():
+            is_png = file.endswith(".png")
+            path = folder / (file if is_png else f"{file}.nii.gz")
+            part = folder / f".{uuid.uuid4().hex}.part{'.png' if is_png else '.nii.gz'}"
+            try:
+                Image.fromarray(image).save(part) if is_png else sitk.WriteImage(image, str(part))
+                os.replace(part, path)
+            finally:
+                part.unlink(missing_ok=True)
+    except (ValueError, OSError, KeyError, IndexError, RuntimeError) as error:
+        return None, _one_line(error)
+    return replace(release, images={}), None
+
+
+def _one_line(error):
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _mark(name, subject):
+    """Hash of names, sizes and times of a subject's raw files, what tables and file names say of it, and versions."""
+    files = [(Path(path).name, (stat := os.stat(path)).st_size, stat.st_mtime_ns) for path in subject.files]
+    adapter = adapter_of(name)
+    what = [VERSION, getattr(adapter, "VERSION", 0), getattr(adapter, "GRID", None), subject.split, files,
+            sorted(subject.attributes.items()),
+            [(key, _named(value)) for key, value in sorted(subject.details.items())]]
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:16]
+
+
+def _named(value):
+    """A detail of a subject with paths by their last part: the same wherever the raw folder lies."""
+    if isinstance(value, Path):
+        return value.name
+    if isinstance(value, dict):
+        return [(_named(key), _named(entry)) for key, entry in value.items()]
+    return [_named(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+
+def _marked(path):
+    """The mark of a prepared study, None if there is none or it cannot be read."""
+    try:
+        with h5py.File(path) as file:
+            return file["attributes"].attrs.get("prepared_from")
+    except (OSError, KeyError):
+        return None
+
+
+def _tables(done, out):
+    """The release's metadata tables: one row a subject, sorted by pid, a table for each of its folders."""
+    tables = {}
+    for subject, release in done.values():
+        part = release.folder.split("/")[0] if "/" in release.folder else subject.split or "all"
+        for table, row in (release.tables or {f"{part}_metadata": release.row}).items():
+            tables.setdefault(table, []).append(row)
+    for table, rows in tables.items():
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        part = out / f".{table}.{uuid.uuid4().hex}.part"
+        with open(part, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(sorted(rows, key=lambda row: str(row.get("pid", ""))))
+        os.replace(part, out / f"{table}.csv")
+
+
+def _record(name, subjects, done, skipped, out):
+    content = {"dataset": name, "version": VERSION, "licence": card(name).licence,
+               "counts": dict(Counter(subject.split for subject, _ in done.values())),
+               "skipped": {one.id: one.reason for one in skipped}}
+    part = out / f".{MANIFEST}.{uuid.uuid4().hex}.part"
+    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, out / MANIFEST)
+
+
+def summary(name, subjects, done, skipped, out):
+    """One line: ready and skipped, and per split the number beside the published one."""
+    counts, published = Counter(subject.split for subject, _ in done.values()), card(name).counts
+    parts = []
+    for split in (*SPLITS, ""):
+        if split in counts or split in published:
+            beside = f" of {published[split]} published" if split in published else ""
+            parts.append(f"{split or 'no split'} {counts.get(split, 0)}{beside}")
+    return f"{card(name).name}: {len(done)} ready, {len(skipped)} skipped ({', '.join(parts)}) in {out}"
+
+
+def info(name=None):
+    """Print a dataset's card; without a name the nine datasets."""
+    if name is None:
+        for key in DATASETS:
+            print(f"{key:9} {card(key).name}: {card(key).role}")
+        return
+    if name not in DATASETS:
+        raise ValueError(f"unknown dataset {name!r}; choose one of {', '.join(DATASETS)}")
+    print(text_of(card(name)))
+
+
+def text_of(found):
+    """A card as text for the terminal."""
+    lines = [f"{found.name}: {found.role}", f"source   {found.source}", f"licence  {found.licence}",
+             f"access   {found.access}", f"views    {', '.join(found.views)}", f"holds    {', '.join(found.has)}",
+             f"notebook {', '.join(found.notebooks)}", "raw folder:",
+             *(f"  {line}" for line in found.tree.splitlines()),
+             f"split    {found.split.strip()}"]
+    if found.counts:
+        lines.append("counts   " + ", ".join(f"{split} {n}" for split, n in found.counts.items()))
+    lines += ["labels   " + ", ".join(f"{raw} {name}" for raw, name in found.labels.items())] * bool(found.labels)
+    lines += [f"classes  {key}: {', '.join(map(str, names))}" for key, names in found.classes.items()]
+    lines += [f"fields   {purpose}: {text}" for purpose, text in found.fields.items()]
+    for difference in found.differences:
+        lines += [f"release: {difference['release'].strip()}", f"   here: {difference['here'].strip()}"]
+    return "\n".join([*lines, *(f"note: {note.strip()}" for note in found.notes)])

@@ -1,0 +1,130 @@
+"""Prepared studies of a public dataset, for notebooks and training."""
+
+import hashlib
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from cinema.data.geometry import resample_axis
+from cinema.data.public.cards import card
+from cinema.data.study import SUFFIX, View, load_study, save_study, study_table
+
+
+def studies(name, data_root):
+    """DataFrame of study.study_table with the column split; FileNotFoundError names the prepare command."""
+    card(name)  # refuses an unknown name
+    folder = Path(data_root) / name
+    if not any(folder.glob(f"*{SUFFIX}")):
+        raise FileNotFoundError(f"{folder} holds no prepared studies of {card(name).name}; "
+                                f"run python3 -m cinema prepare {name} RAW --out {folder}")
+    table = study_table(folder)
+    return table if "split" in table else table.assign(split="")
+
+
+def on_grid(table, grid, folder, jobs=1):
+    """The table with paths of copies on a grid (view -> (size, spacing), as terms.SMALL_GRID), cut about the middle.
+
+    Views that the grid lacks are left out. Copies are kept in `folder` and made anew when the study or grid changes.
+    """
+    from joblib import Parallel, delayed
+
+    paths = Parallel(n_jobs=jobs)(delayed(_copy)(path, grid, Path(folder)) for path in table["path"])
+    return table.assign(path=paths)
+
+
+def _copy(path, grid, folder):
+    stat = os.stat(path)
+    shape = sorted((view, tuple(size), tuple(spacing)) for view, (size, spacing) in grid.items())
+    mark = hashlib.sha256(repr([stat.st_size, stat.st_mtime_ns, shape]).encode()).hexdigest()[:12]
+    target = folder / mark / Path(path).name
+    if not target.exists():
+        study = load_study(path)
+        views = {name: _view(view, *grid[name]) for name, view in study.views.items() if name in grid}
+        save_study(replace(study, views=views), target.parent)
+    return str(target)
+
+
+def _view(view, size, spacing):
+    size, spacing = (*size, 1)[:3], (*spacing, view.spacing_mm[2])[:3]
+    step = np.array(spacing) / view.spacing_mm
+    first = (np.array(view.image.shape[:3]) - 1) / 2 - (np.array(size) - 1) / 2 * step
+    image, labels = view.image, view.labels
+    for axis in range(3):
+        where = first[axis] + np.arange(size[axis]) * step[axis]
+        image = resample_axis(image, axis, where, step[axis] if axis < 2 else 1.0)
+        if labels is not None:
+            index = np.floor(where + 0.5).astype(int)
+            inside = (index >= 0) & (index < labels.shape[axis])
+            labels = np.take(labels, np.clip(index, 0, labels.shape[axis] - 1), axis)
+            labels *= inside.reshape([-1 if k == axis else 1 for k in range(4)]).astype(np.uint8)
+    if view.image.dtype == np.uint8:
+        image = np.clip(image + 0.5, 0, 255).astype(np.uint8)
+    affine = np.array(view.affine, float)
+    affine[:3, 3] += affine[:3, :3] @ first
+    affine[:3, :3] *= step
+    landmarks = None if view.landmarks is None else ((view.landmarks - first[:2]) / step[:2]).astype(np.float32)
+    return View(image, affine, labels, view.label_frames, landmarks, view.frame_times_ms)
+
+
+def notice(name):
+    """One Markdown line for the top of a page: the dataset and its terms."""
+    found = card(name)
+    return (f"*Data: {found.name} ({found.licence}). These are real patients: keep pages and figures within the terms "
+            f"of {found.source}.*")
+
+
+def stamp(name):
+    """Short text for figures: "ACDC (CC BY-NC-SA 4.0)"; terms longer than a few words are left to the page."""
+    found = card(name)
+    return f"{found.name} ({found.licence})" if len(found.licence) <= 30 else f"{found.name} (see licence)"
+
+
+MAX_SEED = 0  # the release's random state of max_n_samples, whatever the run's seed
+
+
+def for_training(table, n):
+    """At most n training rows, as data.max_n_samples chooses them: by share, random state 0."""
+    return table if n >= len(table) else table.sample(frac=n / len(table), random_state=MAX_SEED)
+
+
+def for_evaluation(table, n):
+    """At most n validation or test rows, as data.max_n_samples chooses them: by number, random state 0."""
+    return table if n >= len(table) else table.sample(n=n, random_state=MAX_SEED)
+
+
+def share(table, proportion, seed):
+    """int(proportion * rows) of the training rows, as data.proportion chooses them with the run's seed.
+
+    ValueError if that leaves none.
+    """
+    if not 0 < proportion <= 1 or int(proportion * len(table)) == 0:
+        raise ValueError(f"proportion is {proportion} of {len(table)} studies; it must lie in (0, 1] and leave "
+                         "at least one")
+    return table if proportion == 1 else table.sample(n=int(proportion * len(table)), random_state=seed)
+
+
+def usable(table, views, needed=None, column=None, classes=()):
+    """(rows that have the views, what is needed in them, and a target if one is asked for; how many have not).
+
+    table:  with a column path. needed: "labels" or "landmarks" of every view, or None.
+    column: attribute that is the target; classes: its admissible values, any if empty.
+    ValueError if nothing is left.
+    """
+    kept = table[[_has(path, views, needed or "image") for path in table.path]]
+    if column is not None:
+        if column not in kept:
+            raise ValueError(f"no study has the attribute {column}; this task needs it: prepare the data set again")
+        target = kept[column]
+        kept = kept[target.isin(classes) if classes else target.notna()]
+    if kept.empty:
+        wanted = [*views, *filter(None, (needed, column))]
+        raise ValueError(f"none of {len(table)} studies has {', '.join(wanted)}; was the right data set prepared?")
+    return kept, len(table) - len(kept)
+
+
+def _has(path, views, part):
+    with h5py.File(path) as file:
+        return all(f"views/{view}/{part}" in file for view in views)

@@ -1,0 +1,184 @@
+"""UK Biobank: cine of fields 20208 (long axis) and 20209 (short axis), read from the zip archives as delivered.
+
+Source, fields to request and terms: data/cards/ukb.yaml. A participant's visit is one study, EID_INSTANCE; the eid is
+the number that your application knows the participant by, nothing else of the person is kept. What the release does,
+and `release` repeats: data.md section 10.
+"""
+
+import csv
+import io
+import re
+from collections import Counter
+from pathlib import Path, PurePosixPath
+
+from cinema.data.pictures import picture
+from cinema.data.public.archive import opened
+from cinema.data.public.common import Release, Skipped, Subject
+from cinema.data.public.slices_letter import processed
+from cinema.data.stack import long_axis, planes, short_axis
+from cinema.data.study import Study
+
+NAME = re.compile(r"(\d+)_(20208|20209)_(\d+)_(\d+)(\.zip)?", re.IGNORECASE)
+FIELDS = {"20208": "long axis", "20209": "short axis"}
+LAX = re.compile(r"CINE_segmented_LAX_([234])Ch\w*")
+SAX = re.compile(r"CINE_segmented_SAX_b(\d+)\w*")
+RESULTS = re.compile(r"Inline_?VF", re.IGNORECASE)  # the scanner's own drawings, not images
+DATE = re.compile(r"\b([A-Z][a-z]{2}) (\d{1,2}), (\d{4})\b")
+
+
+def subjects(raw):
+    """(subjects, skipped): one for each participant and visit of which both fields are there."""
+    raw, found, skipped = Path(raw), {}, []
+    for path in _deliveries(raw):
+        eid, field, instance, array, _ = NAME.fullmatch(path.name).groups()
+        found.setdefault((int(eid), int(instance)), {}).setdefault(field, []).append((int(array), path))
+    good = []
+    for (eid, instance), fields in sorted(found.items()):
+        name = f"{eid}_{instance}"
+        lacking = [field for field in FIELDS if field not in fields]
+        if lacking:
+            skipped.append(Skipped(name, f"field {lacking[0]} ({FIELDS[lacking[0]]}) is missing; fetch it as well"))
+            continue
+        chosen = {}
+        for field, copies in fields.items():
+            last = max(array for array, _ in copies)
+            same = [path for array, path in copies if array == last]  # an array is a repeat of the visit's scan
+            chosen[field] = same[0]
+            skipped += [Skipped(name, f"{path.relative_to(raw)} is there again; {same[0].relative_to(raw)} is read: "
+                                      "remove one of them") for path in same[1:]]
+        files = [file for path in chosen.values() for file in _files(path)]
+        good.append(Subject(name, "", tuple(files), {"visit": instance}, {
+            "lax": chosen["20208"], "sax": chosen["20209"]}))
+    if not good and not skipped:
+        raise ValueError(f"{raw} holds no archive named EID_20208_2_0.zip or EID_20209_2_0.zip, nor folders so named")
+    return good, skipped
+
+
+def _deliveries(folder):
+    """Archives and unpacked folders of the two fields below a folder, by name; archives before folders."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} does not exist; name the folder of the archives")
+    archives, folders, deeper = [], [], []
+    for path in sorted(folder.iterdir()):
+        if not NAME.fullmatch(path.name):
+            deeper += [path] if path.is_dir() and not path.name.startswith(".") else []
+        elif path.is_dir():
+            folders.append(path)
+        elif path.suffix.lower() == ".zip":
+            archives.append(path)
+    return archives + folders + [found for path in deeper for found in _deliveries(path)]
+
+
+def _files(path):
+    return [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+
+
+def read(subject):
+    """The cine of a visit: SAX and as many of 2C, 3C and 4C as there are, at least one of them."""
+    notes, views = [], {}
+    lax = _by_view(_series(subject.details["lax"], notes), LAX)
+    sax = _by_view(_series(subject.details["sax"], notes), SAX)
+    stack, more = short_axis(_planes([item for found in sax.values() for item in found], notes))
+    notes += more
+    for number in (2, 3, 4):
+        found = _planes(lax.get(number, ()), notes)
+        if found:
+            views[f"lax_{number}c"], more = long_axis(found)
+            notes += more
+        else:
+            notes.append(f"no usable {number}C view")
+    if not views:
+        raise ValueError(f"{subject.details['lax'].name} has no usable CINE_segmented_LAX series; fetch it again")
+    said = {"notes": "; ".join(notes)} if notes else {}
+    return Study(subject.id, "ukb", {"sax": stack} | views, subject.attributes | said)
+
+
+def _planes(series, notes):
+    """Planes of [(name, pictures)] in order; what is set aside is said in notes."""
+    found = []
+    for rank, (name, pictures) in enumerate(series):
+        more, why = planes(pictures, name, rank)
+        found, _ = found + more, notes.extend(why)
+    return found
+
+
+def _by_view(series, pattern):
+    """Number in the series' name (chambers or slice) -> [(name, pictures)], names sorted."""
+    views = {}
+    for name in sorted(series):
+        match = pattern.fullmatch(name)
+        if match:
+            views.setdefault(int(match[1]), []).append((name, series[name]))
+    return {number: views[number] for number in sorted(views)}
+
+
+def _series(path, notes):
+    """Series description -> Pictures of one delivery, by file name; only cine of the two fields is read."""
+    with opened(path) as (names, read_file):
+        listed = manifest(path, names, read_file)
+        wanted = {name: text for name, text in listed.items() if LAX.fullmatch(text) or SAX.fullmatch(text)}
+        at = _places(path, names)
+        absent = [name for name in wanted if name not in at]
+        if absent:
+            notes.append(f"{len(absent)} of the {len(wanted)} cine files of the manifest are not there")
+        series, damaged = {}, 0
+        for name in sorted(set(wanted) & set(at)):
+            data = read_file(at[name])
+            try:
+                series.setdefault(wanted[name], []).append(picture(name, data))
+            except ValueError:
+                damaged += 1
+    if damaged:
+        notes.append(f"{damaged} cine files are damaged")
+    return series
+
+
+def _places(path, names):
+    """Plain file name -> name in the archive; ValueError if two files share one."""
+    plain = [PurePosixPath(name).name for name in names]
+    twice = [name for name, count in Counter(plain).items() if count > 1]
+    if twice:
+        raise ValueError(f"{path.name} holds {twice[0]} in two folders; unpack or fetch it again")
+    return dict(zip(plain, names, strict=True))
+
+
+def manifest(path, names, read_file):
+    """File name -> series description, as the delivery's manifest.csv (at times manifest.cvs) has it.
+
+    Its dates, such as Aug 30, 2015, hold a comma that no quotes protect. The scanner's own results (InlineVF) are left
+    out.
+    """
+    here = [name for name in names if re.fullmatch(r"manifest\.(csv|cvs)", PurePosixPath(name).name, re.IGNORECASE)]
+    if len(here) != 1:
+        raise ValueError(f"{path.name} holds {len(here)} manifests (manifest.csv or .cvs), not one; fetch it again")
+    text = DATE.sub(r"\2-\1-\3", read_file(here[0]).decode("utf-8", errors="replace"))
+    rows = list(csv.reader(io.StringIO(text)))
+    head = [name.strip().lower() for name in rows[0]] if rows else []
+    try:
+        file_at = head.index("filename")
+        series_at = next(head.index(name) for name in ("series discription", "series description") if name in head)
+    except (ValueError, StopIteration):
+        raise ValueError(f"{path.name}: {here[0]} lacks the column 'filename' or 'series discription'; fetch it "
+                         "again") from None
+    uneven = [number for number, row in enumerate(rows, start=1) if row and len(row) != len(head)]
+    if uneven:
+        raise ValueError(f"{path.name}: line {uneven[0]} of {here[0]} has another number of columns than its head; "
+                         "fetch it again")
+    pairs = {row[file_at].strip(): row[series_at].strip() for row in rows[1:] if row}
+    return {name: text for name, text in pairs.items() if not RESULTS.search(text)}
+
+
+def release(subject):
+    """The four processed videos of a visit, to the letter; ValueError where the release fails."""
+    lax = _by_view(_series(subject.details["lax"], []), LAX)
+    sax = _by_view(_series(subject.details["sax"], []), SAX)
+    series = {f"lax_{number}c": [dict(lax.get(number, ())).get(f"CINE_segmented_LAX_{number}Ch")]
+              for number in (2, 3, 4)}
+    odd = [name for found in sax.values() for name, _ in found if not re.fullmatch(r"CINE_segmented_SAX_b\d+", name)]
+    series["sax"] = [pictures for found in sax.values() for _, pictures in found]
+    lacking = [view for view, folders in series.items() if not folders or None in folders]
+    if odd or lacking:
+        what = f"series {odd[0]}, whose name has a suffix" if odd else f"no view {lacking[0]}"
+        raise ValueError(f"{subject.id} has {what}: the release fails here, the default reads it")
+    _, images = processed(series)
+    return Release(subject.id, {f"{subject.id}_{view}": image for view, image in images.items()}, {"pid": subject.id})

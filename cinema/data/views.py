@@ -1,0 +1,176 @@
+"""Which view is it? Told from where the planes lie in the body, never from what a series is called.
+
+The long axis of the left ventricle points from base to apex: to the left, forward, mostly downward. Short-axis
+slices are a stack of parallel planes across it. Long-axis views contain it and differ by their angle about it,
+counted in a short-axis picture with the RV on the left, from the lateral wall over the anterior wall:
+4C runs from the acute margin of the RV to the lateral wall (about 10 degrees), 2C from the inferior to the anterior
+wall (70), 3C from the inferolateral to the anteroseptal wall (130). Planes beside the axis belong to the RV.
+Sources: plane definitions of paper_facts.md 4b; angles from the 60 degrees between neighbouring views given there.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations, permutations
+
+import numpy as np
+
+from cinema.data.geometry import normal
+from cinema.terms import LAX_VIEWS, VIEW_NAMES
+
+TYPICAL_AXIS = np.array([-0.65, 0.66, -0.38])  # RAS, base to apex; real hearts lie up to 50 degrees off
+MAX_OFF_TYPICAL_DEG = 60.0
+RIGHT = np.array([1.0, 0.0, 0.0])
+ANGLES_DEG = {"lax_4c": 10.0, "lax_2c": 70.0, "lax_3c": 130.0}
+
+# Standard deviations that weigh the evidence; a hypothesis costs the sum of squared standardised deviations.
+HEART_ROTATION_DEG = 15.0  # of all views together about the axis, between people
+VIEW_ANGLE_DEG = 12.0  # of one view beyond that, between operators
+TILT_DEG = 8.0  # between a plane and the axis it should contain
+OFF_AXIS_MM = 8.0  # between planes that should share one line
+SEPTUM_TO_LV_MM = 15.0  # both ventricles move: the centre of motion lies near the septum, the LV to its left
+OFF_HEART_MM = 20.0  # between the line and the point so found
+ABSENT_COST = 7.0  # of leaving a view out: about what a plane 20 degrees or 20 mm amiss costs
+AMBIGUOUS_COST = 3.0  # runner-up closer than this: named in a note
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """lax: view -> index of the plane taken. reasons: index -> why a plane was not. notes: what stayed open."""
+
+    lax: dict
+    reasons: dict
+    notes: tuple
+
+
+def parallel(first, second, degrees=3.0):
+    """Whether two unit normals span less than `degrees`, whichever way they point."""
+    return abs(float(first @ second)) > np.cos(np.radians(degrees))
+
+
+def axis_of_stack(affine):
+    """Base-to-apex unit vector of a short-axis stack, or None if it lies across no plausible heart axis."""
+    across = normal(affine)
+    across = across * np.sign(across @ TYPICAL_AXIS or 1.0)
+    return across if _plausible(across) else None
+
+
+def _plausible(axis):
+    cosine = axis @ TYPICAL_AXIS / np.linalg.norm(TYPICAL_AXIS)
+    return cosine > np.cos(np.radians(MAX_OFF_TYPICAL_DEG))
+
+
+def choose_stack(stacks, others):
+    """Index of the short-axis stack among groups of parallel planes, or None.
+
+    stacks: list of (affine, number of slices). others: affines of the planes in no group.
+    The one that most other planes stand across wins, then the one with more slices, then the later one.
+    """
+    def rank(index):
+        across = normal(stacks[index][0])
+        rest = [affine for i, (affine, _) in enumerate(stacks) if i != index] + list(others)
+        return sum(abs(across @ normal(affine)) < np.sin(np.radians(20)) for affine in rest), stacks[index][1], index
+
+    plausible = [index for index, (affine, _) in enumerate(stacks) if axis_of_stack(affine) is not None]
+    return max(plausible, key=rank, default=None)
+
+
+def assign(affines, axis=None, heart=None):
+    """Tell 2C, 3C and 4C apart among single planes.
+
+    affines: list of (4, 4), one per plane. axis: base-to-apex unit vector from the short-axis stack;
+    None finds the line that two of the planes share. heart: the centre of what moves, in mm, or None.
+    Every way of naming the planes is weighed; the cheapest wins.
+    """
+    axes = [axis] if axis is not None else _shared_lines(affines)
+    hypotheses = [(*hypothesis, axis) for axis in axes for hypothesis in _hypotheses(affines, axis, heart)]
+    if not hypotheses:
+        return Assignment({}, dict.fromkeys(range(len(affines)), "no second plane to tell the long axis from"), ())
+    cost, lax, point, axis = min(hypotheses, key=lambda hypothesis: hypothesis[0])
+    notes = []
+    for view, index in lax.items():
+        rivals = [other for other in hypotheses if other[0] < cost + AMBIGUOUS_COST and other[1].get(view) != index]
+        called = {VIEW_NAMES[name] for _, names, *_ in rivals for name, i in names.items() if i == index}
+        if called:
+            notes.append((index, f"taken for {VIEW_NAMES[view]}; its angle would nearly as well suit "
+                                 f"{' or '.join(sorted(called))}"))
+    reasons = {index: _reason(affine, axis, point) for index, affine in enumerate(affines) if index not in lax.values()}
+    return Assignment(lax, reasons, tuple(notes))
+
+
+def _shared_lines(affines):
+    lines = []
+    for first, second in combinations(affines, 2):
+        line = np.cross(normal(first), normal(second))
+        if np.linalg.norm(line) > np.sin(np.radians(30)):
+            line = line / np.linalg.norm(line)
+            line = line * np.sign(line @ TYPICAL_AXIS or 1.0)
+            if _plausible(line):
+                lines.append(line)
+    return lines
+
+
+def _frame(axis):
+    """Two unit vectors across the axis: towards the lateral wall (away from the right) and towards the anterior."""
+    lateral = -(RIGHT - axis * (RIGHT @ axis))
+    lateral /= np.linalg.norm(lateral)
+    return lateral, np.cross(axis, lateral)  # RAS: (forward, down) x left points forward and up
+
+
+def angle_about(axis, affine):
+    """Angle of a plane about the axis in degrees, 0 <= angle < 180; see the module's head."""
+    lateral, anterior = _frame(axis)
+    line = np.cross(normal(affine), axis)
+    return float(np.degrees(np.arctan2(line @ anterior, line @ lateral)) % 180)
+
+
+def _traces(affines, axis):
+    """Lines in which planes cut the plane across the axis: unit normals (n, 2), offsets (n,), tilts in degrees (n,)."""
+    basis = np.stack(_frame(axis))
+    across = np.stack([normal(affine) for affine in affines])
+    lines = across @ basis.T
+    length = np.linalg.norm(lines, axis=1)
+    length = np.where(length > 1e-6, length, 1e-6)  # a plane square to the axis: its tilt rules it out
+    middles = np.stack([np.asarray(affine, float)[:3, 3] for affine in affines])
+    # A tilted plane's trace wanders along the axis; it is judged at the depth of the coordinate origin.
+    return lines / length[:, None], np.sum(across * middles, axis=1) / length, np.degrees(np.arcsin(
+        np.clip(np.abs(across @ axis), 0, 1)))
+
+
+def _hypotheses(affines, axis, heart):
+    """(cost, view -> index, point) for every way of naming up to three planes; point lies on the common line."""
+    origin = np.mean([affine[:3, 3] for affine in affines], axis=0)
+    if heart is not None:
+        origin = np.asarray(heart, float) + SEPTUM_TO_LV_MM * _frame(axis)[0]
+    shifted = [np.block([[affine[:3, :3], (affine[:3, 3] - origin)[:, None]], [0, 0, 0, 1]]) for affine in affines]
+    normals, offsets, tilts = _traces(shifted, axis)
+    angles = np.array([angle_about(axis, affine) for affine in affines])
+    basis = np.stack(_frame(axis))
+    for count in range(min(3, len(affines)), 0, -1):
+        for views in combinations(LAX_VIEWS, count):
+            for chosen in permutations(range(len(affines)), count):
+                chosen = list(chosen)
+                off_angle = (angles[chosen] - [ANGLES_DEG[view] for view in views] + 90) % 180 - 90
+                rotation = off_angle.sum() / (count + (VIEW_ANGLE_DEG / HEART_ROTATION_DEG) ** 2)
+                point, off_line = _common_line(normals[chosen], offsets[chosen], heart is not None)
+                cost = (np.sum((off_angle - rotation) ** 2) / VIEW_ANGLE_DEG**2 + rotation**2 / HEART_ROTATION_DEG**2
+                        + np.sum(tilts[chosen] ** 2) / TILT_DEG**2 + off_line + ABSENT_COST * (3 - count))
+                yield cost, dict(zip(views, chosen, strict=True)), origin + point @ basis
+
+
+def _common_line(normals, offsets, near_heart):
+    """Point (2,) closest to all lines, and what its distances cost; `near_heart` draws it to the origin."""
+    pull = (OFF_AXIS_MM / OFF_HEART_MM) ** 2 if near_heart else 1e-9
+    point = np.linalg.solve(normals.T @ normals + pull * np.eye(2), normals.T @ offsets)
+    cost = np.sum((normals @ point - offsets) ** 2) + (pull * point @ point if near_heart else 0.0)
+    return point, cost / OFF_AXIS_MM**2
+
+
+def _reason(affine, axis, point):
+    across = normal(affine)
+    tilt = np.degrees(np.arcsin(min(1.0, abs(across @ axis))))
+    distance = abs(across @ (affine[:3, 3] - point))
+    if tilt > 60:
+        return f"lies across the long axis but outside the short-axis stack ({90 - tilt:.0f} degrees off)"
+    if distance < 2 * OFF_AXIS_MM and tilt < 2 * TILT_DEG:
+        return f"along the LV axis at {angle_about(axis, affine):.0f} degrees; other planes suit 2C, 3C and 4C better"
+    kind = "outflow tract of the RV" if abs(across @ RIGHT) > 0.9 else "long axis of the RV or another oblique plane"
+    return f"passes {distance:.0f} mm beside the LV axis, {tilt:.0f} degrees tilted to it: {kind}"

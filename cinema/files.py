@@ -1,0 +1,3 @@
+from pathlib import Path
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "data" / "weights"

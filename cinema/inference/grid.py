@@ -1,0 +1,119 @@
+"""Reading a cine with models that want a fixed grid: the published ones, and own ones of the same kind.
+
+The image is brought to the model's spacing, cut around the heart (found by its motion, since there is no label
+to cut around), scaled by its percentiles, read frame by frame, and the labels are brought back.
+Source: data.md section 1 (resampling, intensity); the release cuts around labels or where views cross.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from cinema.data.geometry import labels_from_grid, moving_centre, points_from_grid, resample_axis, to_grid
+from cinema.models.config import views_of
+from cinema.models.published import fetch, finetuned_file
+from cinema.models.weights import from_finetuned, read_config
+from cinema.terms import LABELS, PUBLISHED_GRID, SMALL_GRID, VIEWS
+from cinema.training.evaluate import locate_landmarks, segment_volume
+
+PUBLISHED_FILES = {  # view -> (task, name) of its segmenter, of its landmark model
+    "sax": (("segmentation", "acdc_sax"), None),
+    "lax_2c": (None, ("landmark_heatmap", "lax_2c")),
+    "lax_4c": (("segmentation", "mnms2_lax_4c"), ("landmark_heatmap", "lax_4c")),
+}
+ONE_MODEL = re.compile(r"(..+):([a-z_]+)/([\w.-]+)(?::(\d+))?")  # SOURCE:task/name or SOURCE:task/name:seed
+LOW_PERCENT, HIGH_PERCENT = 0.95, 99.5
+
+
+class GridReader:
+    """One view's models. segmenter and marker: either may be None; size, spacing: of the grid they want."""
+
+    def __init__(self, view, segmenter, marker, size, spacing, device="cpu"):
+        self.view, self.segmenter, self.marker, self.device = view, segmenter, marker, device
+        self.size, self.spacing = tuple(size), tuple(spacing)
+
+    def predict_sax(self, image, spacing_mm):
+        """(x, y, z, t) image -> (x, y, z, t) uint8 labels on the same grid."""
+        step, count = self.spacing[2] / spacing_mm[2], image.shape[2]
+        n_slices = max(1, int(np.round(count / step)))
+        places = 0.5 * (step - 1) + np.arange(n_slices) * step  # the stack's ends stay where they are
+        window, centre = self._window(resample_axis(image, 2, np.clip(places, 0, count - 1)), spacing_mm)
+        labels = segment_volume(self.segmenter, window, "sax", self.size, self.device)
+        nearest = np.clip(np.round((np.arange(count) - places[0]) / step), 0, n_slices - 1).astype(int)
+        return labels_from_grid(labels[:, :, nearest], image.shape[:2], spacing_mm, centre, self.spacing[0])
+
+    def predict_lax(self, image, spacing_mm):
+        """(x, y, 1, t) image -> labels of the same shape or None, (t, 3, 2) landmarks in its pixels or None."""
+        window, centre = self._window(image, spacing_mm)
+        labels = marks = None
+        if self.segmenter is not None:
+            labels = segment_volume(self.segmenter, window, self.view, self.size, self.device)
+            labels = labels_from_grid(labels, image.shape[:2], spacing_mm, centre, self.spacing[0])
+        if self.marker is not None:
+            marks = locate_landmarks(self.marker, window, self.view, self.size, self.device)
+            marks = points_from_grid(marks, spacing_mm, centre, self.spacing[0], self.size[0])
+        return labels, marks
+
+    def _window(self, image, spacing_mm):
+        centre = moving_centre(image, spacing_mm)
+        window = to_grid(image, spacing_mm, centre, self.spacing[0], self.size[0])
+        for t in range(window.shape[-1]):
+            low, high = np.percentile(window[..., t], (LOW_PERCENT, HIGH_PERCENT))
+            window[..., t] = np.clip(window[..., t], low, high)
+        return window, centre
+
+
+def readers_from_file(path, device="cpu"):
+    """view -> GridReader of one weights file: of its segmenter or landmark model, for the views it was made for."""
+    model = from_finetuned(path).to(device)
+    config = Path(path).with_name("config.yaml")
+    sizes = model.arguments.get("image_size_dict")
+    views = list(sizes) if sizes else views_of(read_config(config), config) if config.is_file() else []
+    if not views:
+        raise ValueError(f"{path} does not say which view it reads; put its config.yaml beside it")
+    outputs = model.arguments.get("out_chans")
+    if outputs not in (len(LABELS), 3) or type(model).__name__ not in ("ConvUNetR", "UNet"):
+        raise ValueError(f"{path} holds a {type(model).__name__} of {outputs} outputs; segmenting needs a segmentation "
+                         f"({len(LABELS)}) or landmark heatmap (3) model")
+    parts = (model, None) if outputs == len(LABELS) else (None, model)
+    return {view: GridReader(view, *parts, *_grid(view, sizes), device) for view in views if view in VIEWS}
+
+
+def readers_from_repository(source, device="cpu"):
+    """view -> GridReader of the published models in a folder or repository; a folder may hold some of them only.
+
+    source: may name one of its models, as in FOLDER:segmentation/acdc_sax, of seed 0 unless :1 or :2 follows.
+    """
+    one = ONE_MODEL.fullmatch(str(source))
+    if one and not Path(source).exists():
+        source, task, name, seed = one.groups(default="0")
+        if task not in ("segmentation", "landmark_heatmap"):
+            raise ValueError(f"--weights names a model for {task}; segmenting needs segmentation/NAME or "
+                             f"landmark_heatmap/NAME")
+        file = finetuned_file(task, name, int(seed), any_name=Path(source).is_dir())
+        return readers_from_file(fetch(source, file), device)
+    readers, errors = {}, []
+    for view, parts in PUBLISHED_FILES.items():
+        models = []
+        for part in parts:
+            try:
+                models.append(None if part is None else from_finetuned(source, *part).to(device))
+            except FileNotFoundError as error:
+                models.append(None)
+                errors.append(error)
+        if view == "sax" and models[0] is None:
+            continue
+        if any(model is not None for model in models):
+            sizes = next(model for model in models if model is not None).arguments.get("image_size_dict")
+            readers[view] = GridReader(view, *models, *_grid(view, sizes), device)
+    if not readers:
+        raise errors[0]
+    return readers
+
+
+def _grid(view, sizes):
+    """Size and spacing the model of a view was made for: a known grid of that size, else the published spacing."""
+    size = tuple(sizes[view]) if sizes else PUBLISHED_GRID[view][0]
+    spacing = SMALL_GRID[view][1] if size == SMALL_GRID[view][0] else PUBLISHED_GRID[view][1]
+    return size, spacing

@@ -1,0 +1,168 @@
+"""From masks and landmarks of one study to its numbers."""
+
+import numpy as np
+from scipy import ndimage
+
+from cinema.data.geometry import MIN_RING_SHARE, normal, ring_share, to_world
+from cinema.data.reading import slice_widths_mm
+from cinema.stats.metrics import ejection_fraction_percent, lv_lengths_mm, mapse_mm, shortening_percent
+from cinema.terms import LABELS, MYOCARDIUM_DENSITY_G_PER_ML
+
+SMOOTH_FRAMES = 1.0  # standard deviation of the smoothing of curves over time
+MIN_SMOOTHED = 8  # frames; fewer are not a curve
+MAX_COVERAGE = 1.5  # of the most basal slice: what lies further up should have been a slice of its own
+MAX_VALVE_TILT_DEG = 40.0
+
+
+def smooth(curve):
+    """A curve (t, ...) smoothed over time; short ones are left alone."""
+    curve = np.asarray(curve, float)
+    if len(curve) < MIN_SMOOTHED:
+        return curve
+    return ndimage.gaussian_filter1d(curve, SMOOTH_FRAMES, axis=0, mode="nearest")
+
+
+def volumes_ml(labels, spacing_mm, positions_mm, structure, coverage=1.0):
+    """(t,) volumes of a structure in an (x, y, z, t) label map by disc summation with real slice distances.
+
+    coverage: (z, t) share of a slice's distance that counts (`valve_coverage`); may exceed 1.
+    """
+    area_mm2 = np.sum(labels == LABELS[structure], axis=(0, 1)) * spacing_mm[0] * spacing_mm[1]
+    return slice_widths_mm(positions_mm) @ (area_mm2 * coverage) / 1000.0  # 1 ml = 1000 mm^3
+
+
+def extreme_frames(lv_volumes, ed_frame=None, es_frame=None):
+    """(ED, ES): frames of the largest and the smallest smoothed LV volume, unless known."""
+    curve = smooth(lv_volumes)
+    return (int(np.argmax(curve)) if ed_frame is None else ed_frame,
+            int(np.argmin(curve)) if es_frame is None else es_frame)
+
+
+def sax_metrics(labels, spacing_mm, positions_mm, ed_frame=None, es_frame=None, coverage=1.0):
+    """Volumes (ml), ejection fractions (percent), LV mass (g) and ED/ES frames of short-axis labels.
+
+    coverage: of the slices by the LV and its wall (`valve_coverage`). A study of one frame has no ES: what needs it
+    is None.
+    """
+    lv, myo = (volumes_ml(labels, spacing_mm, positions_mm, name, coverage) for name in ("LV", "MYO"))
+    rv = volumes_ml(labels, spacing_mm, positions_mm, "RV")
+    ed, es = extreme_frames(lv, ed_frame, es_frame)
+    if labels.shape[3] == 1:
+        ed, es = (None, 0) if es_frame is not None else (0, None)
+
+    def at(curve, frame):
+        return None if frame is None else float(curve[frame])
+
+    values = {"LVEDV": at(lv, ed), "LVESV": at(lv, es), "RVEDV": at(rv, ed), "RVESV": at(rv, es)}
+    for side in ("LV", "RV"):
+        edv, esv = values[f"{side}EDV"], values[f"{side}ESV"]
+        values[f"{side}EF"] = None if None in (edv, esv) or edv == 0 else float(ejection_fraction_percent(edv, esv))
+    mass = None if ed is None else MYOCARDIUM_DENSITY_G_PER_ML * float(myo[ed])
+    names = ("LVEDV", "LVESV", "LVEF", "RVEDV", "RVESV", "RVEF")
+    return {**{name: values[name] for name in names}, "LVM": mass, "ed_frame": ed, "es_frame": es,
+            "lv_volumes": lv.tolist(), "rv_volumes": rv.tolist()}
+
+
+def lax_metrics(landmarks, spacings_mm):
+    """MAPSE (mm), long-axis shortening (percent) and landmarks per view; views of one frame have landmarks only."""
+    moving = {view: marks for view, marks in landmarks.items() if np.ptp(lv_lengths_mm(marks, spacings_mm[view])) > 0}
+    return {
+        "MAPSE": {view: mapse_mm(marks, spacings_mm[view]) for view, marks in moving.items()},
+        "GLshortening": {view: shortening_percent(lv_lengths_mm(marks, spacings_mm[view]))
+                         for view, marks in moving.items()},
+        "landmarks": {view: np.round(marks, 2).tolist() for view, marks in landmarks.items()},
+    }
+
+
+def valve_distance_mm(labels, affine, landmarks, affines):
+    """(z, t) distance along the stack from the mitral valve to the middle of the LV in each slice, positive toward the
+    apex; NaN where a slice has no LV or the valve is not known.
+
+    labels: (x, y, z, t) short axis; landmarks: view -> (t', 3, 2) pixels of hinge, hinge, apex; affines: view -> of
+    those images. The valve plane is fitted to the hinges of all views at the same part of the cycle. It is not known
+    where fewer than two views show it, or where it is tilted more than a valve is.
+    """
+    distance = np.full(labels.shape[2:], np.nan)
+    if len(landmarks) < 2:
+        return distance
+    index = np.stack(np.meshgrid(*map(np.arange, labels.shape[:2]), indexing="ij"), axis=-1)
+    for t in range(labels.shape[3]):
+        hinges, apices = [], []
+        for view, marks in landmarks.items():
+            mark = marks[round(t / labels.shape[3] * len(marks)) % len(marks)]
+            points = to_world(affines[view], np.c_[mark, np.zeros(3)])
+            hinges += list(points[:2])
+            apices.append(points[2])
+        middle = np.mean(hinges, axis=0)
+        across = np.linalg.svd(np.array(hinges) - middle)[2][2]
+        across = across * np.sign(across @ (np.mean(apices, axis=0) - middle) or 1.0)  # towards the apex
+        upright = abs(across @ normal(affine))
+        if upright < np.cos(np.radians(MAX_VALVE_TILT_DEG)):
+            continue
+        for z in range(labels.shape[2]):
+            lv = labels[:, :, z, t] == LABELS["LV"]
+            if lv.any():
+                centre = to_world(affine, [*index[lv].mean(axis=0), z])
+                distance[z, t] = across @ (centre - middle) / upright
+    return distance
+
+
+def valve_coverage(distance_mm, positions_mm):
+    """(z, t) share of each slice's distance that lies on the ventricle's side of the valve.
+
+    A slice stands for half the distance to its neighbours. Where the valve cuts through that, only what lies below
+    counts; the most basal slice stands for all up to the valve, as far as MAX_COVERAGE. 0: the slice is atrium.
+    distance_mm: (z, t), of `valve_distance_mm`; where it is NaN, coverage is 1.
+    """
+    widths = np.maximum(slice_widths_mm(positions_mm), 1e-6)[:, None]
+    reach = distance_mm / widths + 0.5
+    covered = np.clip(reach, 0, 1)
+    for t in range(distance_mm.shape[1]):
+        below = np.flatnonzero(reach[:, t] > 0)  # NaN is not
+        if len(below):
+            top = below[np.argmin(distance_mm[below, t])]
+            covered[top, t] = min(reach[top, t], MAX_COVERAGE)
+    return np.where(np.isnan(distance_mm), 1.0, covered)
+
+
+def open_rings(labels):
+    """(z, t) booleans: slices at either end of an (x, y, z, t) stack whose LV is bordered by too little muscle.
+
+    The usual rule of readers (geometry.MIN_RING_SHARE). It looks inward from both ends until a slice counts.
+    """
+    is_open = np.zeros(labels.shape[2:], bool)
+    for t in range(labels.shape[3]):
+        for slices in (range(labels.shape[2]), reversed(range(labels.shape[2]))):
+            for z in slices:
+                plane = labels[:, :, z, t]
+                has_lv = (plane == LABELS["LV"]).any()
+                if has_lv and ring_share(plane) >= MIN_RING_SHARE:
+                    break
+                is_open[z, t] = has_lv
+    return is_open
+
+
+def lv_extent(labels, affine, positions_mm, landmarks, affines):
+    """(labels, distance_mm, coverage): short-axis labels without slices that are no left ventricle, and what of the
+    others counts.
+
+    Open rings go first (`open_rings`). Where the long axis shows the valve, the ventricle then ends there
+    (`valve_distance_mm`, `valve_coverage`), so that the slice below an open ring makes up for it.
+    """
+    closed = without_open_slices(labels)
+    distance_mm = valve_distance_mm(closed, affine, landmarks, affines)
+    coverage = valve_coverage(distance_mm, positions_mm)
+    return without_atrium(closed, coverage == 0), distance_mm, coverage
+
+
+def without_open_slices(labels):
+    """Short-axis labels without the left ventricle of open slices (`open_rings`)."""
+    return without_atrium(labels, open_rings(labels))
+
+
+def without_atrium(labels, beyond):
+    """Short-axis labels with LV and MYO cleared where `beyond` (z, t) says that the slice is no ventricle."""
+    cleared = labels.copy()
+    left = np.isin(labels, [LABELS["LV"], LABELS["MYO"]])
+    cleared[left & beyond[None, None]] = LABELS["background"]
+    return cleared

@@ -1,0 +1,215 @@
+"""One examination in, masks, numbers and a report out: `python3 -m cinema segment INPUT --out OUT`."""
+
+import json
+import os
+import shutil
+import uuid
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from cinema.data.geometry import tidy_labels
+from cinema.data.inputs import read_input
+from cinema.data.nifti import write_nifti
+from cinema.data.reading import describe
+from cinema.inference import measures
+from cinema.terms import LABELS, VIEW_NAMES, VIEWS
+
+FAR_APART_MM = 12.0
+RESULTS = (*[f"{view}.nii.gz" for view in VIEWS], "metrics.json", "report.html")
+
+
+def segment(input, out, weights=None, view=None, device="cpu", readers=None):
+    """Masks, volumes and a report of one examination; returns what metrics.json holds.
+
+    input:   DICOM folder, NIfTI file or folder, or a stored study (.h5).
+    out:     folder for RESULTS; they appear together at the end, or not at all.
+    weights: file, folder or repository, or one model of the latter two (SOURCE:segmentation/acdc_sax, :1 for seed 1);
+             None takes the project's own small weights.
+    view:    what an input of one plane shows, where it does not tell.
+    readers: view -> object with predict_sax(image, spacing_mm) -> labels and predict_lax(image, spacing_mm) ->
+             (labels, landmarks), instead of weights; either of the latter may be None.
+    Raises FileNotFoundError or ValueError in one line.
+    """
+    out = Path(out)
+    with staged(out) as folder:
+        reading = read_input(input, view)
+        labels, landmarks, notes = read_views(reading.study, readers or open_readers(weights, device),
+                                              reading.sax_positions_mm)
+        reading = replace(reading, notes=(*reading.notes, *notes))
+        metrics, labels, notes = measured(reading, labels, landmarks)
+        reading = replace(reading, notes=(*reading.notes, *notes))
+        write(folder, reading, labels, landmarks, metrics, own=weights is None)
+    return metrics
+
+
+def command(**options):
+    """`segment` for the command line: prints the views and the numbers. Exit code 0."""
+    metrics = segment(**options)
+    print("\n".join(metrics["input"]["series"]))
+    print("\n".join(f"note: {note}" for note in metrics["input"]["notes"]))
+    units = {"LVEF": "%", "RVEF": "%", "LVM": "g"}
+    print("  ".join(f"{name} {metrics[name]:.1f} {units.get(name, 'ml')}" for name in
+                    ("LVEDV", "LVESV", "LVEF", "RVEDV", "RVESV", "RVEF", "LVM") if metrics[name] is not None))
+    for name, unit in (("MAPSE", "mm"), ("GLshortening", "%")):
+        if metrics[name]:
+            print(f"{name} " + "  ".join(f"{VIEW_NAMES[v]} {value:.1f} {unit}" for v, value in metrics[name].items()))
+    print(f"written: {options['out']} (not for clinical use)")
+    return 0
+
+
+def open_readers(weights, device="cpu"):
+    """view -> reader: the project's own, or of a weights file, a folder of them, or a Hugging Face repository."""
+    from cinema.files import WEIGHTS
+    from cinema.inference.reader import OwnReader
+
+    path = WEIGHTS if weights is None else Path(weights)
+    if weights is None or (path.is_dir() and any(path.glob("reader_*.safetensors"))):
+        return dict.fromkeys(VIEWS, OwnReader(path, device))
+    from cinema.inference import grid
+
+    if path.is_file():
+        return grid.readers_from_file(path, device)
+    return grid.readers_from_repository(weights, device)
+
+
+def read_views(study, readers, sax_positions_mm=None):
+    """(labels, landmarks, notes): tidy (x, y, z, t) uint8 labels and (t, 3, 2) landmarks per view that has them.
+
+    Slices without an image are not shown to the reader and stay empty. Landmarks are smoothed over time.
+    """
+    labels, landmarks, notes = {}, {}, []
+    for name, view in study.views.items():
+        if name not in readers:
+            notes.append(f"these weights do not read the {VIEW_NAMES[name]} view")
+            continue
+        if name == "sax":
+            known = np.isfinite(sax_positions_mm)
+            labels[name] = np.zeros(view.image.shape, np.uint8)
+            labels[name][:, :, known] = _tidy(readers[name].predict_sax(view.image[:, :, known], view.spacing_mm))
+        else:
+            found, marks = readers[name].predict_lax(view.image, view.spacing_mm)
+            if marks is not None:
+                landmarks[name] = measures.smooth(marks)
+            if found is not None:
+                labels[name] = _tidy(found)
+    if not labels and not landmarks:
+        raise ValueError(f"these weights read {', '.join(VIEW_NAMES[name] for name in readers)}; the input has "
+                         f"{', '.join(VIEW_NAMES[name] for name in study.views)}: choose other weights")
+    return labels, landmarks, notes
+
+
+def _tidy(labels):
+    return np.stack([tidy_labels(labels[..., t]) for t in range(labels.shape[3])], axis=-1)
+
+
+def measured(reading, labels, landmarks):
+    """(metrics, labels, notes). The LV ends at the mitral valve where the long axis shows it, elsewhere with the first
+    slice that has at least half a ring of muscle; slices further back lose their LV."""
+    study, notes = reading.study, []
+    metrics = dict.fromkeys(("LVEDV", "LVESV", "LVEF", "RVEDV", "RVESV", "RVEF", "LVM", "ed_frame", "es_frame"))
+    metrics |= {"lv_volumes": [], "rv_volumes": []}
+    views = study.views
+    if "sax" in labels:
+        sax, whole = views["sax"], labels["sax"]
+        affines, positions = {view: views[view].affine for view in landmarks}, reading.sax_positions_mm
+        labels = dict(labels)
+        labels["sax"], distance, coverage = measures.lv_extent(whole, sax.affine, positions, landmarks, affines)
+        known = (sax.spacing_mm, positions, study.ed_frame, study.es_frame)
+        metrics |= measures.sax_metrics(labels["sax"], *known, coverage)
+        gone = np.any(whole != labels["sax"], axis=(0, 1)).sum(axis=0).max()
+        reasons = ["the long axis shows the mitral valve, and the LV ends there"] * int(np.isfinite(distance).any())
+        reasons += [f"up to {gone} basal short-axis slice(s) a frame do not count as LV: behind the valve, or less "
+                    "than half a ring of muscle"] * int(gone > 0)
+        if reasons:
+            plain = measures.sax_metrics(whole, *known)
+            metrics["all_slices"] = {name: plain[name] for name in ("LVEDV", "LVESV", "LVEF", "LVM")}
+            notes.append("; ".join(reasons) +
+                         ". all_slices in metrics.json has the numbers of all slices, simply summed")
+        places = positions[np.isfinite(positions)]
+        if len(places) < 2:
+            notes.append("one short-axis slice makes no volume: volumes are 0")
+        elif (apart := float(np.median(np.abs(np.diff(places))))) > FAR_APART_MM:
+            cure = "; ending the LV at the valve takes most of that away" * int(np.isfinite(distance).any())
+            notes.append(f"slices are {apart:.1f} mm apart (8 to 10 mm is usual): where they happen to lie moves "
+                         f"summed volumes, and EF by several points{cure} (notebook 11 measures it)")
+    elif labels:
+        name = next(iter(labels))
+        area = np.sum(labels[name] == LABELS["LV"], axis=(0, 1, 2))
+        metrics["ed_frame"], metrics["es_frame"] = measures.extreme_frames(area, study.ed_frame, study.es_frame)
+        notes.append(f"no short axis: no volumes; ED and ES are the extremes of the LV area in {VIEW_NAMES[name]}")
+    if labels and not any(np.any(mask == LABELS["LV"]) for mask in labels.values()):
+        raise ValueError("no left ventricle was found in any view; is this a cine of the heart, and the view right?")
+    metrics |= measures.lax_metrics(landmarks, {name: views[name].spacing_mm for name in landmarks})
+    return metrics, labels, notes
+
+
+def write(folder, reading, labels, landmarks, metrics, own):
+    """RESULTS into `folder`."""
+    from cinema.inference.report import report_html
+
+    for name, mask in labels.items():
+        view = reading.study.views[name]
+        times = view.frame_times_ms
+        step = None if times is None or len(times) < 2 else float(np.mean(np.diff(times)))
+        write_nifti(mask, view.affine, folder / f"{name}.nii.gz", step, reading.headers.get(name))
+    metrics["input"] = {"series": describe(reading).splitlines(), "notes": list(reading.notes)}
+    text = json.dumps(_plain(metrics), indent=1, allow_nan=False)
+    (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "report.html").write_text(report_html(reading, labels, landmarks, metrics, own), encoding="utf-8")
+
+
+def _plain(value):
+    """Numbers rounded to 3 decimals, NaN as null: what JSON can hold."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, (float, np.floating)):
+        return round(float(value), 3) if np.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value
+
+
+@contextmanager
+def staged(out):
+    """A folder beside `out` whose files move into `out` when the block ends well, and vanish when it does not.
+
+    Results of an earlier run in `out` are replaced together; if that is interrupted, they are put back.
+    Other files in `out` are left alone. ValueError if `out` cannot be written.
+    """
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out} is a file; name a folder")
+    folder = out.parent / f".{out.name}.{uuid.uuid4().hex}.part"
+    try:
+        try:
+            folder.mkdir(parents=True)
+            yield folder
+            _deliver(folder, out)
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) and not error.errno:
+                raise  # an input of ours that does not exist, already in words
+            raise ValueError(f"cannot write {out}: {error.strerror or error}; free space or choose another --out") \
+                from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _deliver(folder, out):
+    """Move the results over those of an earlier run; put the earlier ones back if anything stops it."""
+    out.mkdir(exist_ok=True)
+    earlier = folder / "earlier"
+    earlier.mkdir()
+    try:
+        for name in RESULTS:
+            if (out / name).exists():
+                os.replace(out / name, earlier / name)
+        for name in RESULTS:
+            if (folder / name).exists():
+                os.replace(folder / name, out / name)
+    except BaseException:
+        for name in RESULTS:
+            if (earlier / name).exists():
+                os.replace(earlier / name, out / name)
+        raise

@@ -1,0 +1,90 @@
+"""The small models of the notebooks, which learn in minutes on a laptop, and how their images are standardised.
+
+They have the published architecture at the size of terms.SMALL_GRID: one convolution stage instead of two, tokens of
+8 x 8 x 2 voxels (8 x 8 in long-axis planes), a narrow transformer. Three things differ from the published recipe,
+because with it minutes of pretraining never beat the cohort's mean image: images are standardised by that mean image,
+position tables are short in period and scaled (models.patches.position_table), the learning rate is 2e-3.
+"""
+
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from cinema.files import WEIGHTS
+from cinema.models import CineMA, ConvUNetR, ConvViT, UNet, weights
+from cinema.models.standard import load_standard
+from cinema.models.vit import SIZES
+from cinema.terms import PUBLISHED_GRID, SMALL_GRID, VIEWS
+
+SHIPPED, SHIPPED_STANDARD = "cinema_small.safetensors", "cinema_small_standard.safetensors"
+
+
+def _per_view(views, sax, lax):
+    return {view: sax if view == "sax" else lax for view in views}
+
+
+def small_encoder(views=VIEWS, in_chans=1):
+    """Arguments that CineMA, ConvViT and ConvUNetR share, so that the weights of one fit the others."""
+    return dict(
+        image_size_dict={view: SMALL_GRID[view][0] for view in views},
+        in_chans_dict=dict.fromkeys(views, in_chans),
+        enc_patch_size_dict=_per_view(views, (4, 4, 2), (4, 4)),
+        enc_scale_factor_dict=_per_view(views, (2, 2, 1), (2, 2)),
+        enc_conv_chans=(32,), enc_conv_n_blocks=1, enc_embed_dim=128, enc_depth=4, enc_n_heads=4,
+        pos_period=32.0, pos_scaled=True)
+
+
+def small_cinema(views=VIEWS):
+    """The masked autoencoder, 1.3 million parameters."""
+    return CineMA(**small_encoder(views), dec_embed_dim=96, dec_depth=2, dec_n_heads=4)
+
+
+def small_convvit(views=("sax",), n_frames=2, out_chans=1, drop_path=0.0):
+    """The same encoder with linear heads, for classification and regression."""
+    return ConvViT(**small_encoder(views), n_frames=n_frames, out_chans=out_chans, drop_path=drop_path)
+
+
+def small_convunetr(views=("sax",), out_chans=4, dec_chans=(16, 32, 64), dropout=0.0, in_chans=1):
+    """The same encoder with a convolutional decoder, for segmentation and heatmaps."""
+    return ConvUNetR(
+        **small_encoder(views, in_chans), out_chans=out_chans, dec_chans=dec_chans, dropout=dropout,
+        dec_patch_size_dict=_per_view(views, (2, 2, 2), (2, 2)),
+        dec_scale_factor_dict=_per_view(views, (2, 2, 1), (2, 2)))
+
+
+def small_unet(view="sax", out_chans=4, chans=(12, 24, 48), dropout=0.0, in_chans=1):
+    """The convolutional baseline of one view; its compute is that of small_convunetr within a tenth (`gigaflops`)."""
+    factor = (2, 2, 1)[: len(SMALL_GRID[view][0])]
+    return UNet(len(factor), in_chans, out_chans, chans, dropout, patch_size=factor, scale_factor=factor, n_blocks=1)
+
+
+def published_cinema():
+    """The model as published (ViT-B, full-size views). Under torch.device("meta") it costs no memory."""
+    return CineMA(
+        {view: PUBLISHED_GRID[view][0] for view in VIEWS}, dict.fromkeys(VIEWS, 1),
+        _per_view(VIEWS, (4, 4, 1), (4, 4)), _per_view(VIEWS, (2, 2, 1), (2, 2)), (64, 128), 2, **SIZES["base"])
+
+
+def shipped_cinema(folder=WEIGHTS):
+    """(small_cinema with the project's own weights, in evaluation mode, and the Standard it must be given).
+
+    FileNotFoundError naming the command that makes them, if they are not there.
+    """
+    paths = [Path(folder) / name for name in (SHIPPED, SHIPPED_STANDARD)]
+    for path in paths:
+        if not path.exists():
+            raise FileNotFoundError(f"{path} does not exist; python3 -m cinema train cinema_small makes it")
+    return weights.restore(paths[0]), load_standard(paths[1])
+
+
+def n_parameters(model):
+    """How many numbers training can change."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def gigaflops(model, images):
+    """Floating-point operations (multiplications and additions, in 10^9) of one forward pass per item of the batch."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(images)
+    return counter.get_total_flops() / len(next(iter(images.values()))) / 1e9

@@ -1,0 +1,183 @@
+"""Executes one notebook: papermill in a process of its own, the page made from it, and what to say when it fails."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import nbformat
+import psutil
+
+from cinema.results import write_json
+from cinema.runner.for_data import VIRTUAL, write_for_data
+
+# The first two are torch's (of MKL it takes the number of threads). numpy's matrices are small here: a second thread
+# costs more than it gives (three times as long, measured on the probes of notebook 08), and the last digit would depend
+# on the cores.
+THREADS, ALONE = ("OMP_NUM_THREADS", "MKL_NUM_THREADS"), ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+class Executor:
+    """Runs notebooks into `folder` with the given parameters; leaving the `with` block ends all it has started.
+
+    threads: computing threads of each notebook.
+    """
+
+    def __init__(self, folder, parameters, threads):
+        self.folder, self.parameters, self.threads = folder, parameters, threads
+        self.processes, self.lock = set(), threading.Lock()
+
+    def __enter__(self):
+        (self.folder / "figures" / "results").mkdir(parents=True, exist_ok=True)
+        claim(self.folder / ".running")
+        self.environment = environment(self.folder / ".jupyter", self.threads)
+        self.handlers = {number: signal.signal(number, interrupt) for number in ending_signals()}
+        return self
+
+    def __exit__(self, *_):
+        for process in list(self.processes):
+            end_family(process.pid)
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+        (self.folder / ".running").unlink(missing_ok=True)
+
+    def execute(self, name, path):
+        """Run one notebook; True if it succeeded. Prints the failing cell otherwise and keeps the partial notebook."""
+        try:
+            return self.run(name, path)
+        except (OSError, ValueError) as error:
+            # a full disk, most likely; or a page that cannot be made for the dataset
+            print(f"{name} failed: {error}", flush=True)
+            return False
+
+    def run(self, name, path):
+        start = time.monotonic()
+        partial = self.folder / f"{name}.partial.ipynb"
+        finished = self.folder / f"{name}.ipynb"
+        clear(self.folder / "figures", name)
+        partial.unlink(missing_ok=True)
+        source = path
+        if self.parameters.get("data", VIRTUAL) != VIRTUAL:
+            source = write_for_data(path, self.parameters["data"], self.folder)
+        code, log = self.papermill(source, partial, path.parent)
+        if code != 0:
+            print(describe_failure(name, partial, log), flush=True)
+            return False
+        write_page(partial, finished.with_suffix(".html"))
+        os.replace(partial, finished)
+        with self.lock:
+            write_seconds(self.folder.parent / "times.json", self.folder.name, name, time.monotonic() - start)
+        return True
+
+    def papermill(self, path, partial, folder):
+        """(exit code, lines it printed) of papermill run in `folder`; on a terminal its cell count is shown.
+
+        The partial notebook is saved every half minute and at the end, also of a failure, but not around each cell:
+        that takes two seconds of a notebook with dozens of figures.
+        """
+        command = [sys.executable, "-m", "papermill", str(path), str(partial), "--kernel", "python3", "--language",
+                   "python", "--cwd", str(folder), "--progress-bar", "--no-request-save-on-cell-execute",
+                   "--parameters_yaml", json.dumps(self.parameters)]
+        process = subprocess.Popen(
+            command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            encoding="utf-8", errors="replace", start_new_session=True)  # its own session: Ctrl-C is ours to deal with
+        self.processes.add(process)
+        log = []
+        for line in process.stdout:  # the progress bar's carriage returns end lines too
+            if match := re.search(r"Executing:.* (\d+)/(\d+) \[", line):
+                if sys.stdout.isatty():
+                    print(f"\033[K  {partial.name.split('.')[0]}: cell {match[1]} of {match[2]}", end="\r", flush=True)
+            else:
+                log.append(line.rstrip())
+        code = process.wait()
+        print("\033[K" * sys.stdout.isatty(), end="")
+        self.processes.discard(process)
+        return code, log
+
+
+def claim(path):
+    """Write our process number to `path`; ValueError if another process that is still alive has done so."""
+    try:
+        holder = int(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        holder = None
+    if holder is not None and psutil.pid_exists(holder):
+        raise ValueError(f"process {holder} is running notebooks into {path.parent}; wait for it (or delete {path})")
+    path.write_text(str(os.getpid()), encoding="utf-8")
+
+
+def environment(jupyter, threads):
+    """Environment of a notebook: this Python as kernel, this package, this many threads; nothing of the user's own."""
+    kernel = jupyter / "kernels" / "python3"
+    kernel.mkdir(parents=True, exist_ok=True)
+    start = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    write_json(kernel / "kernel.json", {"argv": start, "display_name": "Python 3", "language": "python"})
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    ours = {"JUPYTER_PATH": str(jupyter), "IPYTHONDIR": str(jupyter / "ipython"), "PYTHONPATH": package,
+            "PYTHONHASHSEED": "0", "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads starve each other on a busy machine
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1", **dict.fromkeys(THREADS, str(threads)), **dict.fromkeys(ALONE, "1")}
+    return {**{name: value for name, value in os.environ.items() if name != "MPLBACKEND"}, **ours}
+
+
+def clear(figures, name):
+    """Remove what an earlier run of this notebook left in its figures folder."""
+    for path in [*figures.glob(f"{name[:2]}_*"), figures / "results" / f"{name}.json"]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def describe_failure(name, partial, log):
+    """The failing cell and its traceback; the end of papermill's log where no cell failed."""
+    cells = nbformat.read(partial, 4).cells if partial.exists() else []
+    for cell in cells:
+        for output in cell.get("outputs", ()):
+            if output.output_type == "error":
+                trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(output.traceback))
+                return f"{name} failed in this cell:\n\n{cell.source}\n\n{trace}\n\nPartial notebook: {partial}"
+    if any("DeadKernelError" in line for line in log):
+        return f"{name} failed: its kernel died, most often for want of memory. Partial notebook: {partial}"
+    return f"{name} failed outside its cells:\n" + "\n".join(log[-12:])
+
+
+def write_page(notebook, page):
+    """The executed notebook as a web page."""
+    from nbconvert import HTMLExporter  # takes a second to import, and only runs that execute something need it
+
+    html, _ = HTMLExporter().from_notebook_node(nbformat.read(notebook, 4))
+    page.write_text(html, encoding="utf-8")
+
+
+def write_seconds(path, run, name, seconds):
+    """Keep the seconds of a notebook in report/times.json: run -> notebook -> seconds."""
+    times = json.loads(path.read_bytes()) if path.exists() else {}
+    times.setdefault(run, {})[name] = round(seconds, 1)
+    write_json(path, times)
+
+
+def end_family(number):
+    """End a process and all its descendants: the kernel and its workers sit in other groups."""
+    try:
+        parent = psutil.Process(number)
+        family = [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    for process in family:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            pass
+    psutil.wait_procs(family, timeout=5)
+
+
+def ending_signals():
+    """Signals that ask to end, beside Ctrl-C; none outside the main thread, where Python takes no handlers."""
+    found = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    return found if threading.current_thread() is threading.main_thread() else []
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt

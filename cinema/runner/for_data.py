@@ -1,0 +1,73 @@
+"""What a notebook becomes on real patients: what only virtual ones have is left out, with its reason in its place."""
+
+import re
+from pathlib import Path
+
+import nbformat
+
+VIRTUAL = "virtual"  # the tag of cells that need the virtual cohort, and its name as `data`
+BEGINS = re.compile(r"results\.begin\([^)]*\bdata\b")
+FIGURE = re.compile(r"""save\(fig, f?["'](\w+)["']""")
+HEADING = re.compile(r"^#{2,4} +(.+?)\s*$", re.MULTILINE)
+
+
+def for_data(notebook, data, number):
+    """The notebook with the cells that hold for dataset `data`, as a new NotebookNode.
+
+    The dataset's notice stands below the title. Each run of cells tagged `virtual` becomes one line: which headings and
+    figures are left out and what they need (a cell's metadata `lacks`; by default the virtual cohort). A run of prose
+    without a heading goes silently. Of a notebook that the dataset's card does not name, title and parameters stay,
+    and a line names those that have something to say.
+    number: of the notebook, "03". ValueError if its numbers and figures would be called virtual.
+    """
+    from cinema.data.public import cards, prepared
+
+    card, page = cards.card(data), notebook.copy()
+    opening, rest = notebook.cells[:1], notebook.cells[1:]
+    if number not in card.notebooks:
+        rest = [cell for cell in rest if "parameters" in cell.metadata.get("tags", ())]
+        others = ", ".join(card.notebooks)
+        rest.append(_markdown(f"*This page has nothing to say about {card.name}. Notebooks that have: {others}.*"))
+    elif not any(BEGINS.search(cell.source) for cell in rest if cell.cell_type == "code"):
+        raise ValueError(f"notebook {number} has no results.begin(.., out, data); what it shows of {card.name} would "
+                         "be called virtual")
+    page.cells = [*opening, _markdown(prepared.notice(data)), *_without_virtual(rest, card.name)]
+    for index, cell in enumerate(page.cells):
+        cell["id"] = f"cell-{index:02d}"
+    return page
+
+
+def write_for_data(path, data, folder):
+    """Write the notebook `path` as it is for `data` into `folder`; gives the new file."""
+    path = Path(path)
+    target = Path(folder) / f".{path.stem}.source.ipynb"
+    nbformat.write(for_data(nbformat.read(path, 4), data, path.stem.split("_")[0]), target)
+    return target
+
+
+def _without_virtual(cells, name):
+    kept, run = [], []
+    for cell in [*cells, None]:
+        if cell is not None and VIRTUAL in cell.metadata.get("tags", ()):
+            run.append(cell)
+            continue
+        line = _left_out(run, name)
+        kept += [_markdown(line)] * bool(line) + [cell] * (cell is not None)
+        run = []
+    return kept
+
+
+def _left_out(run, name):
+    """The line that stands for a run of cells; empty where nothing is missed."""
+    text = "\n".join(cell.source for cell in run if cell.cell_type == "markdown")
+    code = "\n".join(cell.source for cell in run if cell.cell_type == "code")
+    headings, figures = HEADING.findall(text), FIGURE.findall(code)
+    if not headings and not code:
+        return ""
+    what = [f"“{heading}”" for heading in headings] + [f"figure {figure}" for figure in figures]
+    needs = list(dict.fromkeys(cell.metadata.get("lacks", "the virtual cohort") for cell in run))
+    return f"*Left out for {name}: {', '.join(what) or 'a step of this section'}. It needs {' and '.join(needs)}.*"
+
+
+def _markdown(text):
+    return nbformat.v4.new_markdown_cell(text)

@@ -1,0 +1,279 @@
+"""The ledger: what the paper claims, what it printed, what was found here, and what follows from it. No torch.
+
+data/ledger.csv says for each claim which recorded numbers are shown, which one decides and what it would have to be;
+data/paper_results.csv holds the published numbers. Verdicts are computed from recorded values and intervals.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import pandas as pd
+
+from cinema.results import read_results
+
+ROOT = Path(__file__).resolve().parents[2]
+BEGIN, END = "<!-- ledger -->", "<!-- /ledger -->"
+AGREES, DIFFERS, OPEN = "agrees in direction", "differs in direction", "cannot be settled on virtual data"
+RETEST = "re-test"  # stands for the claim of published rows that others found with the released weights
+SHORT = ("claim", "published", "virtual", "verdict")
+HEADS = {name: name for name in ("claim", "sentence", "published", "source", "trust")} | {
+    "virtual": "ours, virtual patients", "real": "ours, real patients", "verdict": "verdict", "why": "why",
+    "would_settle": "what would settle it"}  # how the columns of `table` are called on a page
+CNNS = ("CNN", "UNet", "ResNet")
+PUBLISHED_CNNS = ("published CNN", "published nnU-Net")
+MORE_IS_BETTER = ("mean Dice", "sensitivity", "specificity")  # in percent
+NEEDS = ("", "above", "below", "within")
+
+
+def read_ledger(root=ROOT):
+    """data/ledger.csv as a list of dicts, one a claim.
+
+    ours:    "words=key; words=key", the recorded numbers that are shown.
+    decides: key of a paired difference of methods, or "" where virtual data settle nothing.
+    needs:   what its whole 95 % interval must be for the claim to hold: "above" or "below" zero, or "within" -+ margin.
+    floor:   what a method scores that learns nothing, a number or a key, or "": CineMA and the CNN must both be better.
+    because: where nothing decides, why.
+    Raises ValueError for a line that breaks these rules.
+    """
+    lines = pd.read_csv(root / "data" / "ledger.csv", dtype=str).fillna("").to_dict("records")
+    for line in lines:
+        if line["needs"] not in NEEDS or bool(line["needs"]) != bool(line["decides"]):
+            raise ValueError(f"{line['claim']}: decides {line['decides']!r}, needs {line['needs']!r}; "
+                             "give both or none")
+        if (line["needs"] == "within") != bool(line["margin"]) or bool(line["decides"]) == bool(line["because"]):
+            raise ValueError(f"{line['claim']}: a margin goes with 'within', and a reason with no deciding number")
+        line["ours"] = dict(part.strip().rsplit("=", 1) for part in line["ours"].split(";"))
+    return lines
+
+
+def read_paper(root=ROOT):
+    """data/paper_results.csv: claim, quantity, system, value, lower, upper, unit, dataset, source, trust, note."""
+    return pd.read_csv(root / "data" / "paper_results.csv")
+
+
+def read_rows(out, profile, data="virtual"):
+    """Rows of the notebooks' own records below `out`, in the form of figures/results.json."""
+    paths = sorted((Path(out) / "results").glob("*.json"))
+    return [{**row, "notebook": path.stem, "profile": profile, "data": data}
+            for path in paths for row in json.loads(path.read_bytes())]
+
+
+def keys(line):
+    """Recorded numbers that a line of the ledger uses."""
+    return [*line["ours"].values(), *(key for key in (line["decides"], line["floor"]) if "_" in key)]
+
+
+def is_real(row):
+    """Whether a row was found on patients, be it that the run or the number itself had a data set."""
+    return row["data"] != "virtual" or row["cohort"] not in ("virtual", "published")
+
+
+def verdict(line, found):
+    """(AGREES, DIFFERS or OPEN; the reason), from the recorded rows by key.
+
+    Virtual data can show the direction of a difference between methods, never the size of an error on patients.
+    Trainings of the ci profile last seconds and decide nothing; nor do methods that are no better than `floor`.
+    """
+    if not line["decides"]:
+        return OPEN, line["because"]
+    row, floor = found.get(line["decides"]), _floor(line, found)
+    if row is None:
+        return OPEN, "not run"
+    if row["lower"] is None or row["upper"] is None:
+        return OPEN, "no interval was recorded"
+    if row["profile"] == "ci":
+        return OPEN, "trained for seconds only (ci profile)"
+    idle = [words for words, key in line["ours"].items() if floor is not None and key in found and
+            words.split(", ")[-1] in ("CineMA", *CNNS) and
+            (found[key]["value"] - floor) * (-1 if line["needs"] == "below" else 1) <= 0]
+    if idle:
+        return OPEN, f"{' and '.join(idle)} no better than what learns nothing"
+    lower, upper, limit = row["lower"], row["upper"], float(line["margin"] or 0)
+    if line["needs"] == "within":
+        if -limit < lower and upper < limit:
+            return AGREES, f"the interval lies within ±{line['margin']}"
+        outside = lower > limit or upper < -limit
+        return (DIFFERS, f"the interval lies beyond ±{line['margin']}") if outside else (
+            OPEN, f"the interval reaches past ±{line['margin']} and back")
+    sign = 1 if line["needs"] == "above" else -1
+    if sign * lower > 0 and sign * upper > 0:
+        return AGREES, "the interval of the difference excludes zero"
+    if sign * lower < 0 and sign * upper < 0:
+        return DIFFERS, "the interval of the difference excludes zero, on the other side"
+    return OPEN, "the interval of the difference includes zero"
+
+
+def table(rows, root=ROOT):
+    """The whole ledger: claim, topic, sentence, published, source, trust, virtual, real, verdict, why, would_settle.
+
+    rows: of figures/results.json or `read_rows`. Numbers of the laptop profile go before those of others.
+    """
+    virtual = {row["key"]: row for row in sorted(rows, key=lambda row: row["profile"] == "laptop") if not is_real(row)}
+    real, paper, lines = [row for row in rows if is_real(row)], read_paper(root), []
+    for line in read_ledger(root):
+        printed = paper[paper["claim"] == line["claim"]]
+        on_patients = [f"{row['key']} {number(row)}, {row['data'] if row['data'] != 'virtual' else row['cohort']}"
+                       for row in real if row["key"] in keys(line)]
+        ours = [f"{words} {number(virtual[key])}" for words, key in line["ours"].items() if key in virtual]
+        word, why = verdict(line, virtual)
+        lines.append({name: line[name] for name in ("claim", "topic", "sentence")} | {
+            "published": published(printed), "source": _listed(printed["source"]), "trust": _listed(printed["trust"]),
+            "virtual": "; ".join(ours) or "not run", "real": "; ".join(on_patients) or "-",
+            "verdict": word, "why": why, "would_settle": line["would_settle"]})
+    return pd.DataFrame(lines)
+
+
+def ledger_keys(root=ROOT):
+    """Every recorded number that the ledger asks for, once each."""
+    return list(dict.fromkeys(key for line in read_ledger(root) for key in keys(line)))
+
+
+def oddity_keys(root=ROOT):
+    """Every recorded number that the list of oddities asks for."""
+    return [key for key in pd.read_csv(root / "data" / "oddities.csv", dtype=str).fillna("")["key"] if key]
+
+
+def unknown(rows, wanted):
+    """The keys among `wanted` that `rows` lack, as one line; "" if there are none."""
+    found = {row["key"] for row in rows}
+    lacking = [key for key in wanted if key not in found]
+    return f"{len(lacking)} numbers are not recorded: {', '.join(lacking)}." if lacking else ""
+
+
+def comparison(rows, root=ROOT):
+    """Claims with a printed number of CineMA beside ours: claim, who, value, lower, upper, n, quantity, unit.
+
+    who: "published CineMA", "published CNN", "ours, CineMA" ..; the unit is the paper's; shares of 1 become percent.
+    """
+    found, paper, lines = {row["key"]: row for row in rows if not is_real(row)}, read_paper(root), []
+    for line in read_ledger(root):
+        printed = paper[(paper["claim"] == line["claim"]) & paper["system"].notna()].dropna(subset="value")
+        ours = {words: found[key] for words, key in line["ours"].items() if key in found and words in ("CineMA", *CNNS)}
+        if not line["decides"] or printed.empty:
+            continue
+        unit, quantity = printed[["unit", "quantity"]].iloc[0]
+        about = {"claim": line["claim"], "quantity": quantity, "unit": unit}
+        lines += [about | {"who": f"published {row['system']}"} |
+                  {name: row[name] for name in ("value", "lower", "upper")} for row in printed.to_dict("records")]
+        for words, row in ours.items():
+            factor = 100 if unit == "percent" and row["unit"] == "" else 1
+            lines.append(about | {"who": f"ours, {words}", "n": row["n"]} | {
+                name: math.nan if row[name] is None else factor * row[name] for name in ("value", "lower", "upper")})
+    return pd.DataFrame(lines, columns=["claim", "who", "value", "lower", "upper", "n", "quantity", "unit"])
+
+
+def relative(both):
+    """`comparison` as errors, over the error of the published CNN: the same columns, and 1 is that CNN.
+
+    Dice, sensitivity and specificity become what they lack to 100 %, so that less is better everywhere.
+    """
+    turned = both["quantity"].isin(MORE_IS_BETTER)
+    errors = both[["value", "lower", "upper"]].where(~turned, 100 - both[["value", "upper", "lower"]].to_numpy())
+    is_base = both["who"].isin(PUBLISHED_CNNS)
+    base = both["claim"].map(errors["value"][is_base].set_axis(both["claim"][is_base]))
+    lacks = both["quantity"].where(~turned, "100 % − " + both["quantity"])
+    return both.assign(quantity=lacks, **errors.div(base, axis=0))[base.notna()]
+
+
+def deciding(rows, root=ROOT):
+    """The deciding difference of each claim that has one: claim, topic, needs, margin, value, lower, upper, n, unit.
+
+    Differences that a claim needs below zero are turned, so that what favours it is positive everywhere.
+    """
+    found, lines = {row["key"]: row for row in rows if not is_real(row)}, []
+    for line in read_ledger(root):
+        row = found.get(line["decides"])
+        if row and row["lower"] is not None:
+            ends = [-row["upper"], -row["lower"]] if line["needs"] == "below" else [row["lower"], row["upper"]]
+            value = -row["value"] if line["needs"] == "below" else row["value"]
+            lines.append({name: line[name] for name in ("claim", "topic", "needs")} | {
+                "margin": float(line["margin"] or "nan"), "value": value, "lower": ends[0], "upper": ends[1],
+                "n": row["n"], "unit": row["unit"]})
+    return pd.DataFrame(lines, columns=["claim", "topic", "needs", "margin", "value", "lower", "upper", "n", "unit"])
+
+
+def oddities(rows, root=ROOT):
+    """data/oddities.csv with what was measured: id, where, what, here, measured, effect ("" where nothing was)."""
+    found = {row["key"]: row for row in rows}
+    listed = pd.read_csv(root / "data" / "oddities.csv", dtype=str).fillna("")
+    effect = [number(found[key]) if key in found else "not run" if key else "" for key in listed["key"]]
+    return listed.drop(columns="key").assign(effect=effect)
+
+
+def number(row):
+    """A recorded row in words: value, 95 % interval, unit, n."""
+    if isinstance(row["value"], str):
+        return row["value"]
+    inner = [f"{_short(row['lower'])} to {_short(row['upper'])}"] if row["lower"] is not None else []
+    inner += [f"n = {row['n']}"] if row["n"] is not None else []
+    unit = f" {row['unit']}" if row.get("unit") else ""
+    if not inner and 0 < abs(row["value"]) < 0.001:
+        return f"{row['value']:.1e}{unit}"
+    return f"{_short(row['value'])}{unit}" + (f" ({', '.join(inner)})" if inner else "")
+
+
+def published(printed):
+    """Published rows of one claim in words; "number not found" where none has a value."""
+    words = []
+    for (quantity, unit), rows in printed.dropna(subset="value").groupby(["quantity", "unit"], sort=False):
+        parts = []
+        for row in rows.to_dict("records"):
+            interval = "" if math.isnan(row["lower"]) else f" ({row['lower']:g} to {row['upper']:g})"
+            system = f"{row['system']} " if isinstance(row["system"], str) else ""
+            parts.append(f"{system}{row['value']:,.10g}{interval}")  # as printed
+        words.append(f"{quantity}: {', '.join(parts)}" + ("" if unit in quantity else f" {unit}"))
+    return "; ".join(words) or "number not found"
+
+
+def markdown(rows, short=True, root=ROOT):
+    """The ledger as a Markdown table; short: claim, published, ours on virtual data, verdict, as README has it."""
+    whole = table(rows, root)
+    whole["claim"] = whole["claim"] + " " + whole.pop("sentence")
+    columns = [name for name in HEADS if name in whole and (name in SHORT or not short)]
+    lines = ["| " + " | ".join(HEADS[name] for name in columns) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(str(cell).replace("|", "/") for cell in line) + " |"
+              for line in whole[columns].itertuples(index=False)]
+    counts = whole["verdict"].value_counts()
+    said = ", ".join(f"{word}: {counts.get(word, 0)}" for word in (AGREES, DIFFERS, OPEN))
+    return "\n".join(lines) + f"\n\nOf {len(whole)} claims, {said}. Intervals are 95 %; published ones as printed."
+
+
+def readme_block(text):
+    """What README holds between the ledger's markers, or None without them."""
+    if BEGIN not in text or END not in text:
+        return None
+    return text.split(BEGIN, 1)[1].split(END, 1)[0].strip()
+
+
+def write_readme(root=ROOT):
+    """Put the short ledger of figures/results.json between README's markers. ValueError if they are absent."""
+    path = root / "README.md"
+    text = path.read_text(encoding="utf-8")
+    if readme_block(text) is None:
+        raise ValueError(f"{path.name} has no lines {BEGIN} and {END}; add them where the ledger should stand")
+    before, after = text.split(BEGIN, 1)[0], text.split(END, 1)[1]
+    block = markdown(read_results(root / "figures" / "results.json"), root=root)
+    path.write_text(f"{before}{BEGIN}\n{block}\n{END}{after}", encoding="utf-8")
+
+
+def _floor(line, found):
+    """What a method scores that learns nothing, or None if that is not known."""
+    if "_" in line["floor"]:
+        return found[line["floor"]]["value"] if line["floor"] in found else None
+    return float(line["floor"]) if line["floor"] else None
+
+
+def _listed(column):
+    return "; ".join(dict.fromkeys(column.dropna()))
+
+
+def _short(value):
+    """A number as people write it: whole numbers whole, others with about three significant digits."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if float(value).is_integer():
+        return f"{int(value):,}"
+    digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
+    text = f"{value:,.{digits}f}"
+    return text.replace("-", "−") if float(text.replace(",", "")) else text.lstrip("-")

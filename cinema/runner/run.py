@@ -1,0 +1,250 @@
+"""Runs the notebooks: which, in what order, with which parameters, and what of it still holds. No torch.
+
+notebooks/NN_name.ipynb is executed by papermill as report/<run>/NN_name.ipynb; its figures and numbers go to
+report/<run>/figures, and from there to figures/ once it has succeeded, so that a failure leaves what was there.
+Pages, figures and numbers of real patients stay in report/<run>.
+A notebook is run again when its key changes: code, parameters, package, data, versions, and the keys of what it needs.
+"""
+
+import ast
+import hashlib
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import nbformat
+from doit.cmd_base import ModuleTaskLoader
+from doit.doit_cmd import DoitMain
+from doit.exceptions import TaskError
+from doit.reporter import ZeroReporter
+from doit.tools import config_changed
+
+from cinema import results
+from cinema.runner import publish
+from cinema.runner.execute import Executor
+
+ROOT = Path(__file__).resolve().parents[2]
+PROFILES = ("ci", "laptop", "paper")
+PARAMETERS = {"profile", "data", "data_root", "seed", "out"}
+NOT_IN_KEY = {"__main__.py", "cli.py", "run.py", "execute.py", "publish.py", "expected.py", "upkeep.py"}
+IN_KEY = {"experiments", "weights"}  # folders of data/ that notebooks read; prepared datasets lie beside them
+
+
+@dataclass(frozen=True)
+class Notebook:
+    name: str     # 02_pretraining
+    path: Path
+    title: str    # its first heading
+    code: str     # all code cells
+    needs: tuple  # names of earlier notebooks whose results it reads: metadata.cinema.needs
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one run is made with; `folder` is its place in report/."""
+
+    root: Path
+    profile: str
+    data: str
+    data_root: Path
+    seed: int
+
+    @property
+    def folder(self):
+        changes = [self.data] * (self.data != "virtual") + [f"seed{self.seed}"] * (self.seed != 0)
+        return self.root / "report" / "-".join([self.profile, *changes])
+
+    def parameters(self):
+        """The five values a notebook gets; paths seen from notebooks/,
+        so that no machine's folders are written down."""
+        places = {"data_root": self.data_root, "out": self.folder / "figures"}
+        for name, place in places.items():
+            inside = place.is_relative_to(self.root)
+            places[name] = Path(os.path.relpath(place, self.root / "notebooks") if inside else place).as_posix()
+        return {"profile": self.profile, "data": self.data, "seed": self.seed, **places}
+
+
+def reproduce(profile="laptop", data="virtual", data_root=None, only=None, first=None, force=False, jobs=None, seed=0,
+              out=None, root=ROOT):
+    """Run what is out of date, write `out` (figures/) and report/; returns 0, or 1 if a notebook or a number failed.
+
+    data: "virtual", or a prepared dataset: data_root/<data>. Its figures and numbers stay in report/, or go to `out`.
+    only: names or numbers of notebooks; what they need is run where it is out of date. first: that one and all later.
+    jobs: how many at once (default half the cores); the cores are divided among them.
+    """
+    setting = check_setting(root, profile, data, data_root, seed)
+    out = publish.place(setting, out)
+    books = read_notebooks(root / "notebooks")
+    if data != "virtual":  # the shipped weights stand in for what notebooks make for each other
+        books = {name: replace(book, needs=()) for name, book in books.items()}
+    named = choose(books, only, first)
+    chosen = with_needs(books, named)
+    cores = count_cores()
+    # Of all notebooks, not the chosen ones: threads, and with them last digits, must not depend on --only.
+    jobs = min(max(1, cores // 2) if jobs is None else jobs, len(books))
+    if jobs < 1:
+        raise ValueError(f"--jobs {jobs}; at least one notebook must run at a time")
+    start, state = time.monotonic(), {}
+    with Executor(setting.folder, setting.parameters(), threads=max(1, cores // jobs)) as executor:
+        try:
+            run_graph(setting, {name: books[name] for name in chosen}, named if force else (), jobs, executor, state)
+        finally:  # after Ctrl-C too: what has succeeded is kept
+            done = [name for name in chosen if state.get(name) in ("ran", "up to date")]
+            publish.publish(setting, done, list(books), out)
+            publish.write_index(setting, {name: book.title for name, book in books.items()}, state, out)
+    rows = [row for row in results.read_results(out / "results.json") if row["notebook"] in done]
+    table = results.read_expected(root / "figures" / "expected.csv")
+    off = results.differences(rows, table)
+    if len(done) == len(books) and (data, seed) == ("virtual", 0):
+        off += results.missing(rows, table, profile)
+    print(*off, sep="\n", end="\n" if off else "")
+    print(f"{len(chosen)} notebooks, {len(chosen) - len(done)} failed, {publish.count_figures(out, done)} figures, "
+          f"{len(rows)} results, {time.monotonic() - start:.0f} s (profile {profile}, {cores} cores)")
+    return 1 if off or len(done) < len(chosen) else 0
+
+
+def count_cores():
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_setting(root, profile, data, data_root, seed):
+    if profile not in PROFILES:
+        raise ValueError(f"profile {profile!r} is unknown; choose from {', '.join(PROFILES)}")
+    data_root = (Path(data_root) if data_root else root / "data").resolve()
+    if data != "virtual":
+        from cinema.data.inputs import DATASETS
+
+        if data not in DATASETS:
+            raise ValueError(f"data {data!r} is unknown; choose from {', '.join(['virtual', *DATASETS])}")
+        if not (data_root / data / "prepared.json").is_file():
+            raise FileNotFoundError(f"{data_root / data} holds no prepared.json; "
+                                    f"`python3 -m cinema prepare {data} RAW` makes it from the raw folder "
+                                    f"(--data-root names the folder that holds {data})")
+    return Setting(root, profile, data, data_root, seed)
+
+
+def read_notebooks(folder):
+    """name -> Notebook for every NN_*.ipynb, in order; ValueError where one breaks the rules of CONTRIBUTING.md."""
+    books = {}
+    for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
+        content = nbformat.read(path, 4)
+        cells = [cell for cell in content.cells if cell.cell_type == "code"]
+        parameters = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", ())]
+        found = {target.id for node in ast.parse("\n".join(parameters)).body if isinstance(node, ast.Assign)
+                 for target in node.targets}
+        if len(parameters) != 1 or found != PARAMETERS:
+            raise ValueError(f"{path.name} has {len(parameters)} parameters cells with {sorted(found)}; "
+                             f"it must have one, with {sorted(PARAMETERS)}")
+        needs = tuple(content.metadata.get("cinema", {}).get("needs", ()))
+        for need in needs:
+            if need not in books:
+                raise ValueError(f"{path.name} needs {need!r}; it can only need an earlier notebook: {list(books)}")
+        code = "\n\n".join(cell.source for cell in cells)
+        books[path.stem] = Notebook(path.stem, path, title(content) or path.stem, code, needs)
+    if not books:
+        raise FileNotFoundError(f"no notebooks in {folder}; run this in a clone of the repository")
+    return books
+
+
+def title(content):
+    """The first heading of a notebook; empty if it has none."""
+    lines = [line for cell in content.cells if cell.cell_type == "markdown" for line in cell.source.splitlines()]
+    return next((line.lstrip("# ") for line in lines if line.startswith("# ")), "")
+
+
+def choose(books, only, first):
+    """Names meant by --only and --from, in order."""
+    for word in [*(only or ()), *([first] if first else ())]:
+        if not any(word in (name, name.split("_")[0]) for name in books):
+            raise ValueError(f"notebook {word!r} is unknown; choose from {', '.join(books)}")
+    return [name for name in books if (not only or {name, name.split("_")[0]} & set(only))
+            and (not first or name.split("_")[0] >= first.split("_")[0])]
+
+
+def with_needs(books, chosen):
+    """`chosen` and everything they need, in order."""
+    wanted = set(chosen)
+    for name in reversed(books):  # needs are always earlier
+        if name in wanted:
+            wanted |= set(books[name].needs)
+    return [name for name in books if name in wanted]
+
+
+def keys(setting, books):
+    """name -> hash of everything the notebook's result depends on."""
+    shared = hashlib.sha256(json.dumps([setting.parameters(), sys.version_info[:2]]).encode())
+    files = [path for path in sorted((setting.root / "cinema").rglob("*")) if path.name not in NOT_IN_KEY]
+    files += [setting.root / "constraints.txt"]
+    data = setting.root / "data"
+    files += [path for path in sorted(data.rglob("*.*")) if path.suffix in (".csv", ".json", ".safetensors")
+              and (path.parent == data or path.relative_to(data).parts[0] in IN_KEY)]
+    if setting.data != "virtual":
+        files += [data / "cards" / f"{setting.data}.yaml"]
+    for path in files:
+        if path.is_file() and path.suffix != ".pyc":
+            shared.update(path.name.encode() + path.read_bytes())
+    if setting.data != "virtual":  # too large to read: names, sizes and times stand for the content
+        for path in sorted((setting.data_root / setting.data).rglob("*")):
+            shared.update(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}".encode())
+    found = {}
+    for name, book in books.items():
+        parts = [shared.hexdigest(), book.code, *(found[need] for need in book.needs)]
+        found[name] = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    return found
+
+
+def run_graph(setting, books, forced, jobs, executor, state):
+    """Run what is out of date in order of needs, `jobs` at once; fills state: name -> what became of it."""
+    key = keys(setting, books)
+
+    def tasks():
+        for name, book in books.items():
+            yield {
+                "basename": name,
+                "actions": [(executor.execute, (name, book.path))],
+                "task_dep": list(book.needs),
+                "uptodate": [name not in forced, config_changed(key[name])],
+                "targets": [str(setting.folder / f"{name}.ipynb")],
+                "io": {"capture": False},  # doit's capture swaps sys.stdout, which threads would share
+            }
+
+    configuration = {
+        "backend": "json", "dep_file": str(setting.folder / ".doit.json"), "continue": True,
+        "num_process": jobs if jobs > 1 else 0, "par_type": "thread", "reporter": Lines(books, state),
+    }
+    loader = ModuleTaskLoader({"task_notebooks": tasks, "DOIT_CONFIG": configuration})
+    DoitMain(loader, config_filenames=()).run(["run", *books])
+
+
+class Lines(ZeroReporter):
+    """doit's reporter: one line as a notebook starts and one as it ends."""
+
+    def __init__(self, books, state):
+        self.books, self.state, self.begun = list(books), state, {}
+
+    def line(self, task, text):
+        print(f"[{self.books.index(task.name) + 1}/{len(self.books)}] {task.name:<24} {text}", flush=True)
+
+    def execute_task(self, task):
+        self.begun[task.name] = time.monotonic()
+        self.line(task, "running")
+
+    def add_success(self, task):
+        self.state[task.name] = "ran"
+        self.line(task, f"{time.monotonic() - self.begun[task.name]:.0f} s")
+
+    def skip_uptodate(self, task):
+        self.state[task.name] = "up to date"
+        self.line(task, "up to date")
+
+    def add_failure(self, task, fail):
+        failed = task.name in self.begun
+        self.state[task.name] = "failed" if failed else "not run"
+        needs = [need for need in task.task_dep if self.state.get(need) in ("failed", "not run")]
+        self.line(task, "failed" if failed else f"not run: {', '.join(needs)} did not succeed")
+        if isinstance(fail, TaskError):  # our own fault; what a notebook does wrong is printed by the executor
+            print(fail.get_msg())

@@ -1,0 +1,245 @@
+"""Contenders trained on the same patients and scored on the same patients: a process each, one thread each.
+
+With one thread a run gives the same numbers whatever the number of cores and whatever runs beside it.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from joblib import Parallel, delayed
+from torch import nn
+from tqdm import tqdm
+
+from cinema.data.loaders import StudyFrames
+from cinema.data.transforms import SEGMENTATION, varied
+from cinema.models import small, transfer, weights
+from cinema.models.standard import load_standard, standardising
+from cinema.stats import estimates
+from cinema.stats.metrics import dice
+from cinema.terms import LABELS, SMALL_GRID, STRUCTURES
+from cinema.training import evaluate
+from cinema.training.checkpoint import BEST, read_run
+from cinema.training.loop import TrainConfig, fit, in_steps
+from cinema.training.regression import EF_TASK
+from cinema.training.segmentation import TASK
+from cinema.training.task import Task, one_thread, private_seeds
+
+# As the release: AdamW's own decay on everything from scratch; from pretraining, layers near the image move less.
+FROM_SCRATCH = TrainConfig(weight_decay=0.01, decay_everything=True, batch_size=2, drop_remainder=True)
+FROM_PRETRAINING = replace(FROM_SCRATCH, weight_decay=0.05, decay_everything=False, layer_decay=0.75)
+# A few hundred steps do not suffice to learn the heart in every pose, as 4000 published epochs do.
+MILD = varied(SEGMENTATION, rotation_deg=30.0, translation_mm=10.0, hole_mm=0.0)
+EVALUATIONS = 3  # in the course of a run
+ENCODER = ("enc_", "encoder.")  # how the names of what pretraining gives begin
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A contender.
+
+    build:      function without arguments; gives the model with random weights.
+    standard:   file of presets.Standard: how images are standardised. The same for all arms of a comparison.
+    pretrained: CineMA's weights file to start the encoder from, or None.
+    frozen:     the encoder stays as it starts, be it pretrained or random; only decoder or head are trained.
+    config:     how it is trained, except length, learning rate and seed.
+    """
+
+    name: str
+    build: Callable
+    standard: str
+    pretrained: str | None = None
+    config: TrainConfig = FROM_SCRATCH
+    frozen: bool = False
+
+    def start(self, seed):
+        """The model before training; the seed draws its random weights."""
+        with private_seeds("cpu"):
+            torch.manual_seed(seed)
+            model = self.build()
+        if self.pretrained is not None:
+            transfer(weights.read(self.pretrained), model)
+        for name, parameter in model.named_parameters():
+            if self.frozen and name.startswith(ENCODER):
+                parameter.requires_grad_(False)
+        return standardising(model, load_standard(self.standard))
+
+
+def stacks(paths, augment=None, seed=0):
+    """ED and ES short-axis stacks of studies with their masks."""
+    return StudyFrames(paths, ("sax",), "labelled", SMALL_GRID, augment, seed=seed)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of one arm.
+
+    train, val: study files; val chooses among evaluations. tests: name -> study files, scored at the end.
+    seed:       of random weights, order and augmentation.
+    folder:     where runs are kept, one folder each; a finished one is read, not repeated.
+    task, data: what is learnt, and the data set that shows it: (study files, augment, seed) -> loaders.StudyFrames.
+    """
+
+    arm: Arm
+    train: tuple
+    val: tuple
+    learning_rate: float
+    steps: int
+    seed: int
+    folder: str
+    tests: dict = field(default_factory=dict)
+    task: Task = TASK
+    data: Callable = stacks
+
+    @property
+    def out(self):
+        name = f"{self.arm.name}_{len(self.train)}_patients_rate_{self.learning_rate:g}_seed_{self.seed}"
+        return Path(self.folder) / name.replace(", ", "_").replace(" ", "_")
+
+    @property
+    def seconds(self):
+        """How long the training took, without the tests; it shared the machine with others."""
+        return read_run(self.out)["seconds"]
+
+
+def train(run):
+    """Train and test one run on one thread: (history, scores), tables that say which run it was."""
+    with one_thread():
+        model, train_set = run.arm.start(run.seed), run.data(run.train, MILD, run.seed)
+        config = replace(run.arm.config, learning_rate=run.learning_rate, seed=run.seed)
+        config = in_steps(config, len(train_set), run.steps, run.steps // 10, max(1, run.steps // EVALUATIONS))
+        history = fit(model, run.task, train_set, run.data(run.val), config, run.out)
+        scores = test(model, run.tests, run.task, run.data)
+    about = {"arm": run.arm.name, "n_train": len(run.train), "learning_rate": run.learning_rate, "seed": run.seed}
+    return history.assign(**about), scores.assign(**about)
+
+
+def test(model, tests, task=TASK, data=stacks):
+    """Scores of every study of every test set: columns of evaluate.table, and `data`."""
+    tables = [evaluate.table(model, data(paths), task).assign(data=name) for name, paths in tests.items()]
+    return pd.concat([pd.DataFrame(), *tables], ignore_index=True)
+
+
+def train_all(runs, n_jobs):
+    """`train` for every run, n_jobs processes at once; the two tables of all of them."""
+    from joblib import Parallel, delayed
+
+    with warnings.catch_warnings():  # a worker that was idle too long is replaced, and joblib warns of it
+        warnings.filterwarnings("ignore", "A worker stopped")
+        results = Parallel(n_jobs, return_as="generator")(delayed(train)(run) for run in runs)
+        rows = list(tqdm(results, total=len(runs), desc="trainings", unit="run", disable=None))
+    histories, scores = zip(*rows, strict=True)
+    return pd.concat(histories, ignore_index=True), pd.concat(scores, ignore_index=True)
+
+
+def model_of(run):
+    """The trained model of a finished run, as it was at its best evaluation."""
+    return weights.load(run.arm.start(run.seed), run.out / BEST).eval()
+
+
+class Atlas(nn.Module):
+    """Answers for every voxel with the class most often found there in the masks of `dataset`, whatever the image."""
+
+    def __init__(self, dataset, n_classes=len(LABELS)):
+        super().__init__()
+        masks = torch.stack([dataset[i]["label"]["sax"] for i in range(len(dataset))])
+        share = F.one_hot(masks, n_classes).float().mean(0).movedim(-1, 0)
+        self.register_buffer("logits", share.clamp(min=1e-6).log())
+
+    def forward(self, image_dict):
+        return {view: self.logits.expand(len(image), *self.logits.shape) for view, image in image_dict.items()}
+
+
+def slice_rows(study, found, true, regions=None):
+    """A row per structure and slice that holds it: study, structure, slice, dice.
+
+    found, true: (x, y, z) label maps, base first. Slices count from the first one with left ventricle.
+    regions:     structure -> the label values it takes together; None: STRUCTURES, one value each.
+    """
+    regions = regions or {structure: (LABELS[structure],) for structure in STRUCTURES}
+    first = int(np.flatnonzero((true == LABELS["LV"]).any(axis=(0, 1)))[0])
+    rows = [(study, name, z - first, dice(np.isin(found[..., z], values), np.isin(true[..., z], values)))
+            for name, values in regions.items() for z in range(first, true.shape[2])]
+    return pd.DataFrame(rows, columns=["study", "structure", "slice", "dice"]).dropna()
+
+
+def multiply_accumulates(model, image_dict):
+    """Multiplications with additions of one forward pass, in millions (convolutions, matrix products, attention)."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(image_dict)
+    return counter.get_total_flops() / 2e6
+
+
+def step_seconds(models, batch, repeats=5):
+    """name -> median seconds of forward and backward pass; models take turns, so that all meet the same neighbours."""
+    taken = {name: [] for name in models}
+    for _ in range(repeats + 1):
+        for name, model in models.items():
+            start = perf_counter()
+            TASK.loss(model, batch)[0].backward()
+            taken[name].append(perf_counter() - start)
+    return {name: float(np.median(seconds[1:])) for name, seconds in taken.items()}  # the first one warms up
+
+
+ARMS = ("CineMA, pretrained", "CineMA, scratch", "UNet")
+
+
+def contenders(pretrained, standard, **shape):
+    """name -> compare.Arm: CineMA's ConvUNetR from a pretrained encoder and from random numbers, and a UNet.
+
+    pretrained, standard: weights file of the encoder, file of presets.Standard. shape: of `presets.small_unet`.
+    """
+    cinema = partial(small.small_convunetr, dec_chans=(8, 32, 64), **shape)
+    unet = partial(small.small_unet, chans=(8, 16, 32, 64), **shape)
+    return {ARMS[0]: Arm(ARMS[0], cinema, standard, pretrained, FROM_PRETRAINING),
+            ARMS[1]: Arm(ARMS[1], cinema, standard), ARMS[2]: Arm(ARMS[2], unet, standard)}
+
+
+DICE = [f"dice_{structure.lower()}" for structure in STRUCTURES]
+
+
+def searched(contenders, plan, few, rates, jobs):
+    """How each rate served each arm on validation patients: rows task, arm, learning_rate, validation."""
+    trials = [plan(arm, few, learning_rate=rate) for arm in contenders for rate in rates]
+    task = trials[0].task
+    histories, _ = train_all(trials, jobs)
+    column = "val_mean_dice" if task.maximise else "val_restored_mae"
+    scores = histories.groupby(["arm", "learning_rate"], sort=False)[column]
+    best = scores.max() if task.maximise else scores.min()
+    rows = best.rename("validation").reset_index().assign(task=task.name)
+    return rows[["task", "arm", "learning_rate", "validation"]]
+
+
+def trained(contenders, plan, training, tests, recipe, seed, jobs):
+    """(scores, rates): rates are swept, then every arm is trained with every number of labels and every seed."""
+    rates = searched(contenders, plan, labelled(training, recipe.n_rate_labels, 0), recipe.rates, jobs)
+    chosen = estimates.best_rates(rates, maximise=rates["task"].iloc[0] != EF_TASK.name)
+    wanted = [plan(arm, labelled(training, n, i), learning_rate=chosen[arm.name], seed=seed + i, tests=tests)
+              for i in range(recipe.seeds) for n in recipe.labels for arm in contenders]
+    done = Parallel(jobs, return_as="generator")(delayed(tested)(run) for run in wanted)
+    bar = tqdm(done, total=len(wanted), desc=wanted[0].task.name, unit="run", disable=None)
+    return pd.concat(bar, ignore_index=True), rates
+
+
+def labelled(training, n, i):
+    """The i-th n of the training patients, so that few labels are other patients for each seed; from the start again
+    where they do not suffice."""
+    i %= len(training) // n
+    return tuple(training[i * n: (i + 1) * n])
+
+
+def tested(run):
+    """Scores of one run; what was finished is read."""
+    path = run.out / "scores.csv"
+    if not path.exists():
+        train(run)[1].to_csv(path, index=False)
+    return pd.read_csv(path)

@@ -1,0 +1,61 @@
+"""Classification: one class for a study, from ED and ES as two channels."""
+
+import torch.nn.functional as F
+
+from cinema.data.loaders import StudyFrames
+from cinema.data.study import load_study
+from cinema.stats.metrics import classification_metrics
+from cinema.terms import SMALL_GRID
+from cinema.training.task import Task, identity
+from cinema.training.windows import exceeds, pooled
+
+LABEL_SMOOTHING = 0.1
+
+
+def class_numbers(values, classes):
+    """Position of each value in `classes`, which is also the order of a model's outputs."""
+    unknown = sorted({str(value) for value in values if value not in classes})
+    if unknown:
+        raise ValueError(f"class {unknown[0]!r} is not among {', '.join(map(str, classes))}; leave those studies out")
+    return [list(classes).index(value) for value in values]
+
+
+def loss(model, batch):
+    """Cross entropy with label smoothing."""
+    logits = model(batch["image"]).float()
+    accuracy = (logits.argmax(1) == batch["target"]).float().mean()
+    return F.cross_entropy(logits, batch["target"], label_smoothing=LABEL_SMOOTHING), {"accuracy": accuracy.item()}
+
+
+def predict(model, images, window=None):
+    """Probabilities (b, classes), float32; over larger images the mean over windows."""
+    if exceeds(images, window):
+        return pooled(model, images, window, lambda x: x.softmax(1))
+    return model(images).float().softmax(1)
+
+
+def evaluate(model, batch, window=None):
+    """A row per study: true and predicted class number, p_0, p_1 .. their probabilities."""
+    probabilities = predict(model, batch["image"], window).cpu().numpy()
+    return [{**identity(batch, i), "true": int(batch["target"][i]), "predicted": int(p.argmax()),
+             **{f"p_{k}": float(value) for k, value in enumerate(p)}} for i, p in enumerate(probabilities)]
+
+
+def summary(table):
+    """metrics.classification_metrics of the table."""
+    return classification_metrics(table.filter(regex=r"^p_\d+$").to_numpy(), table.true.to_numpy())
+
+
+TASK = Task("classification", loss, evaluate, summary, monitor="mcc", maximise=True)
+
+
+def pairs(paths, augment=None, seed=0, classes=(), attribute="disease"):
+    """ED and ES stacks of studies with their class number; for compare.Run once classes are given."""
+    found = [load_study(path, ["sax"], [0]).attributes[attribute] for path in paths]
+    return StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID, augment, class_numbers(found, classes), seed)
+
+
+def numbered(paths, augment=None, seed=0, attribute="age_years"):
+    """ED and ES stacks of studies with a number of the person; for compare.Run."""
+    targets = [float(load_study(path, ["sax"], [0]).attributes[attribute]) for path in paths]
+    return StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID, augment, targets, seed)

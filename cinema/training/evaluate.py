@@ -1,0 +1,109 @@
+"""Trained models on whole data sets and whole cines: tidy tables of masks, volumes and ejection fraction."""
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cinema.data.transforms import crop_to, min_max, pad_end
+from cinema.stats.metrics import ef_band, published_ef_percent
+from cinema.training import landmarks, segmentation
+from cinema.training.task import evaluated
+
+
+def table(model, dataset, task, device="cpu", seed=0, num_workers=0):
+    """Tidy rows of `task` for every item of `dataset` (loaders.StudyFrames without augmentation).
+
+    Columns depend on the task: study, frame, phase, then for segmentation view, structure, dice, iou, hd95_mm,
+    volume_ml, true_volume_ml. The model runs in evaluation mode and float32, and is left in the mode it had.
+    """
+    return evaluated(model, dataset, task, device, seed, num_workers)
+
+
+def _frames(image, size):
+    """Frames of (x, y, z, t) one by one as (1, 1, x, y[, z]) tensors: each scaled to [0, 1], padded at the end."""
+    for t in range(image.shape[3]):
+        frame = np.asarray(image[..., t], np.float32)
+        frame = frame if len(size) == 3 else frame[..., 0]
+        yield torch.from_numpy(pad_end(min_max(frame), size))[None, None]
+
+
+@torch.inference_mode()
+def segment_volume(model, image, view, size, device="cpu"):
+    """Label maps of a cine: (x, y, z, t) on the model's spacing -> (x, y, z, t) uint8, terms.LABELS.
+
+    size: extent the model was built for; larger images go through overlapping windows. Long-axis views have z = 1.
+    """
+    model.eval()
+    labels = np.zeros(image.shape, np.uint8)
+    for t, frame in enumerate(_frames(image, size)):
+        logits = segmentation.predict(model, {view: frame.to(device)}, {view: size})[view]
+        found = crop_to(logits[0].argmax(0).cpu().numpy(), image.shape[: len(size)])
+        labels[..., t] = found if len(size) == 3 else found[..., None]
+    return labels
+
+
+@torch.inference_mode()
+def locate_landmarks(model, image, view, size, device="cpu"):
+    """Landmarks of a long-axis cine by a heatmap model: (x, y, 1, t) -> (t, 3, 2) pixels; hinge, hinge, apex."""
+    model.eval()
+    found = [landmarks.soft_argmax(landmarks.predict_heatmaps(model, {view: frame.to(device)}, {view: size}))[0]
+             for frame in _frames(image, size)]
+    return torch.stack(found).cpu().numpy().astype(float)
+
+
+def ef_table(rows, structure="LV"):
+    """Ejection fraction per study from a segmentation table: volumes at ED and ES, predicted and true.
+
+    rows: columns study, phase ("ED", "ES"), structure, volume_ml, true_volume_ml, of one view.
+    Returns study, edv_ml, esv_ml, ef_percent, the same with prefix true_, and ef_error_percent (absolute).
+    Undefined EF counts as 0 and EF is clipped to 0..100, as in the published tables.
+    Raises ValueError if a study lacks a phase or has it twice.
+    """
+    rows = rows[(rows.structure == structure) & rows.phase.isin(["ED", "ES"])]
+    counts = rows.groupby("study").phase.agg(lambda phases: "".join(sorted(phases)))
+    if (counts != "EDES").any() or counts.empty:
+        culprit = "no study" if counts.empty else f"study {counts[counts != 'EDES'].index[0]}"
+        raise ValueError(f"{culprit} has exactly one ED and one ES row of {structure}; give one view, both phases")
+    wide = rows.pivot(index="study", columns="phase", values=["volume_ml", "true_volume_ml"])
+    return _with_ef(wide["volume_ml"].ED, wide["volume_ml"].ES, wide["true_volume_ml"].ED, wide["true_volume_ml"].ES)
+
+
+def cine_ef_table(rows, structure="LV"):
+    """The same from whole cines: EDV and ESV are the largest and smallest volume over frames."""
+    groups = rows[rows.structure == structure].groupby("study")
+    predicted, true = groups.volume_ml, groups.true_volume_ml
+    return _with_ef(predicted.max(), predicted.min(), true.max(), true.min())
+
+
+def _with_ef(edv, esv, true_edv, true_esv):
+    result = pd.DataFrame({"edv_ml": edv, "esv_ml": esv, "true_edv_ml": true_edv, "true_esv_ml": true_esv})
+    result["ef_percent"] = published_ef_percent(edv, esv)
+    result["true_ef_percent"] = published_ef_percent(true_edv, true_esv)
+    result["ef_error_percent"] = (result.ef_percent - result.true_ef_percent).abs()
+    return result.reset_index()
+
+
+def ef_summary(efs):
+    """Numbers of an EF table: MAE and its standard deviation (n - 1), RMSE of EF, EDV, ESV, agreement of EF bands."""
+    from sklearn.metrics import accuracy_score, matthews_corrcoef
+
+    def rmse(name):
+        return float(np.sqrt(np.mean((efs[name] - efs[f"true_{name}"]) ** 2)))
+
+    bands, true_bands = ef_band(efs.ef_percent), ef_band(efs.true_ef_percent)
+    return {"ef_mae": float(efs.ef_error_percent.mean()), "ef_error_std": float(efs.ef_error_percent.std(ddof=1)),
+            "ef_rmse": rmse("ef_percent"), "edv_rmse_ml": rmse("edv_ml"), "esv_rmse_ml": rmse("esv_ml"),
+            "band_accuracy": float(accuracy_score(true_bands, bands)),
+            "band_mcc": float(matthews_corrcoef(true_bands, bands))}
+
+
+def ejection_numbers(rows, cine=False, structures=("LV", "RV")):
+    """`ef_summary` of each ventricle in one table: lv_ef_mae, rv_ef_mae .. cine: rows are of whole cines."""
+    efs = cine_ef_table if cine else ef_table
+    return {f"{structure.lower()}_{key}": value for structure in structures
+            for key, value in ef_summary(efs(rows, structure)).items()}
+
+
+def finite(numbers):
+    """Numbers as JSON can hold them: what is undefined becomes None."""
+    return {key: float(value) if np.isfinite(value) else None for key, value in numbers.items()}

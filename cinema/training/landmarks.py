@@ -1,0 +1,122 @@
+"""Landmarks of a long-axis view: two valve hinges and the apex, by heatmap or by coordinates."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from cinema.stats.metrics import landmark_distances_mm
+from cinema.training.segmentation import soft_dice_loss
+from cinema.training.task import Task, identity
+from cinema.training.windows import dense, exceeds
+
+LANDMARKS = ("hinge_1", "hinge_2", "apex")
+SIGMA_PIXELS = 3.0
+SHARPNESS = 1000.0  # of the soft arg-max
+WING_WIDTH, WING_CURVE = 10.0, 2.0
+
+
+def heatmaps(points, size):
+    """Gaussian bumps of height 1: points (b, n, 2) in pixels -> (b, n, *size)."""
+    distance2 = [(torch.arange(length, device=points.device) - points[..., axis, None].float()) ** 2
+                 for axis, length in enumerate(size)]
+    return torch.exp(-(distance2[0][..., :, None] + distance2[1][..., None, :]) / (2 * SIGMA_PIXELS**2))
+
+
+def soft_argmax(heat, sharpness=SHARPNESS):
+    """Expected pixel under softmax(sharpness * heat), cut toward zero: (b, n, x, y) -> (b, n, 2) integers."""
+    weights = (heat.float() * sharpness).flatten(2).softmax(-1)
+    i, j = (axis.flatten().float() for axis in torch.meshgrid(
+        *(torch.arange(n, device=heat.device) for n in heat.shape[2:]), indexing="ij"))
+    x, y = (weights * i).sum(-1), (weights * j).sum(-1)  # over all pixels at once: the order decides the last digit
+    return torch.stack([x, y], -1).long()
+
+
+def heatmap_loss_parts(logits, target):
+    """(Dice loss of sigmoid(logits), mean binary cross entropy), against soft heatmaps."""
+    logits = logits.float()
+    return soft_dice_loss(logits.sigmoid(), target).mean(), F.binary_cross_entropy_with_logits(logits, target)
+
+
+def heatmap_loss(model, batch):
+    """Dice loss plus binary cross entropy of the one view's heatmaps."""
+    ((view, logits),) = model(batch["image"]).items()
+    dice, cross_entropy = heatmap_loss_parts(logits, heatmaps(batch["points"][view], logits.shape[2:]))
+    return dice + cross_entropy, {"dice_loss": dice.item(), "bce_loss": cross_entropy.item()}
+
+
+def predict_heatmaps(model, images, window=None):
+    """(b, 3, x, y) probabilities of the one view; over larger images the mean of sigmoids of windows."""
+    if exceeds(images, window):
+        (heat,) = dense(model, images, window, torch.sigmoid).values()
+        return heat
+    (logits,) = model(images).values()
+    return logits.float().sigmoid()
+
+
+def evaluate_heatmaps(model, batch, window=None):
+    """A row per study, frame and landmark: pixels, distance_mm, and Dice of the heatmap."""
+    ((view, points),) = batch["points"].items()
+    heat = predict_heatmaps(model, batch["image"], window)
+    dice = 1 - soft_dice_loss(heat, heatmaps(points, heat.shape[2:]))
+    return _rows(batch, view, soft_argmax(heat), dice)
+
+
+def relative(points):
+    """Each point minus the mean of the other two: (..., 3, 2) -> the same shape."""
+    return points - (points.sum(-2, keepdim=True) - points) / 2
+
+
+def wing(predicted, true):
+    """Mean wing loss: logarithmic for small errors, linear for errors of WING_WIDTH and more."""
+    error = (predicted - true).abs()
+    c = WING_WIDTH - WING_WIDTH * math.log(1 + WING_WIDTH / WING_CURVE)
+    return torch.where(error < WING_WIDTH, WING_WIDTH * torch.log1p(error / WING_CURVE), error - c).mean()
+
+
+def coordinate_loss_parts(predicted, true):
+    """(wing loss of points, wing loss of relative points), both (b, 3, 2) in pixels."""
+    return wing(predicted, true), wing(relative(predicted), relative(true))
+
+
+def predict_coordinates(model, images, window=None):
+    """(b, 3, 2) pixels of the padded image; the model gives fractions of its size, x1 y1 x2 y2 x3 y3."""
+    (image,) = images.values()
+    if exceeds(images, window):
+        raise ValueError(f"image of {tuple(image.shape[2:])} pixels exceeds {window}; coordinate models need a crop")
+    size = torch.tensor(image.shape[2:], device=image.device)
+    return model(images).float().reshape(-1, 3, 2) * size
+
+
+def coordinate_loss(model, batch):
+    """Wing loss of the points plus wing loss of each relative to the others, in pixels."""
+    (true,) = batch["points"].values()
+    absolute, relation = coordinate_loss_parts(predict_coordinates(model, batch["image"]), true)
+    return absolute + relation, {"wing": absolute.item(), "relative_wing": relation.item()}
+
+
+def evaluate_coordinates(model, batch, window=None):
+    """A row per study, frame and landmark: pixels and distance_mm."""
+    (view,) = batch["points"]
+    return _rows(batch, view, predict_coordinates(model, batch["image"], window), None)
+
+
+def _rows(batch, view, predicted, dice):
+    predicted, true, spacing = (x.cpu().numpy() for x in (predicted, batch["points"][view], batch["spacing_mm"][view]))
+    distance = landmark_distances_mm(predicted, true, spacing[:, None, :])
+    return [{**identity(batch, i), "view": view, "landmark": name, "x": float(predicted[i, k, 0]),
+             "y": float(predicted[i, k, 1]), "true_x": float(true[i, k, 0]), "true_y": float(true[i, k, 1]),
+             "distance_mm": float(distance[i, k]), **({} if dice is None else {"dice": float(dice[i, k])})}
+            for i in range(len(predicted)) for k, name in enumerate(LANDMARKS)]
+
+
+def summary(table):
+    """Mean distance over all points, and per landmark."""
+    per_landmark = table.groupby("landmark", sort=False)["distance_mm"].mean()
+    return {"mean_distance_mm": float(table.distance_mm.mean()),
+            **{f"distance_mm_{name}": float(value) for name, value in per_landmark.items()}}
+
+
+MONITOR = "mean_distance_mm"
+HEATMAP = Task("landmark_heatmap", heatmap_loss, evaluate_heatmaps, summary, MONITOR, maximise=False)
+COORDINATE = Task("landmark_coordinate", coordinate_loss, evaluate_coordinates, summary, MONITOR, maximise=False)

@@ -1,0 +1,253 @@
+"""nnU-Net on a prepared data set, as the baseline of the journal version: `python3 -m cinema nnunet ACTION NAME`.
+
+export      images and masks in nnU-Net's raw format, ED and ES as cases of their own, our split as its only fold
+train       nnU-Net plans, preprocesses and trains, by its own commands
+predict     its masks of the test cases
+scores      those masks in the rows of cinema.training.evaluate: scores.csv and summary.json
+all         one after the other
+
+Only train and predict need nnU-Net (the extra `nnunet`). Everything lies in one folder: raw, preprocessed, results,
+predictions. Source of the format: nnU-Net's documentation, dataset_format.md, version 2.
+"""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+
+from cinema.data import late_enhancement
+from cinema.data.labels import translated
+from cinema.data.nifti import write_nifti
+from cinema.data.public import prepared
+from cinema.data.study import load_study
+from cinema.files import WEIGHTS
+from cinema.stats.metrics import segmentation_rows
+from cinema.terms import LABELS, SMALL_GRID
+from cinema.training import evaluate, segmentation
+from cinema.training.checkpoint import write_text
+from cinema.training.segmentation import late_enhancement_task
+
+NUMBERS = {"acdc": 501, "mnms": 502, "mnms2": 503, "rescan": 504, "emidec": 505, "myops": 506}
+LAX_NUMBER = 10  # added for a long-axis view
+CHANNELS = {"emidec": ("LGE",), "myops": ("bSSFP", "LGE", "T2")}  # elsewhere one, cine
+CASES = "cases.csv"  # case, study, frame, phase, split, path: what a case of nnU-Net is of ours
+TRAINERS = Path(__file__).parent / "nnunet_trainers"
+TOY = "nnUNetTrainer_toy"
+PROFILES = {"ci": TOY, "paper": "nnUNetTrainer"}  # trainers: two epochs of ten steps, a thousand of 250
+SUFFIX = ".nii.gz"
+
+
+def dataset_name(name, view="sax"):
+    """nnU-Net's name of a data set, such as Dataset501_acdc; ValueError if it has no masks."""
+    if name not in NUMBERS:
+        raise ValueError(f"{name} has no masks to train nnU-Net on; choose one of {', '.join(NUMBERS)}")
+    return f"Dataset{NUMBERS[name] + LAX_NUMBER * (view != 'sax')}_{name}{'' if view == 'sax' else '_' + view}"
+
+
+def classes(name):
+    """{label of the store: class number}; nnU-Net wants the numbers without gaps."""
+    if name in late_enhancement.ORDER:
+        return late_enhancement.classes(name)
+    return {number: number for number in LABELS.values()}
+
+
+def class_names(name):
+    """Names in the order of the class numbers."""
+    return late_enhancement.ORDER.get(name, tuple(LABELS))
+
+
+def export(name, out, table, view="sax"):
+    """Write out/raw/<dataset>: imagesTr, labelsTr, imagesTs, labelsTs, dataset.json, splits_final.json, cases.csv.
+
+    table: rows of prepared.studies with masks in `view`. Validation cases are among nnU-Net's training cases, and
+    splits_final.json tells which; without any, training cases validate. Returns the folder of the data set.
+    """
+    folder = Path(out) / "raw" / dataset_name(name, view)
+    if folder.exists():
+        shutil.rmtree(folder)
+    for part in ("imagesTr", "labelsTr", "imagesTs", "labelsTs"):
+        (folder / part).mkdir(parents=True)
+    cases = [case for row in table.itertuples() for case in _write_cases(folder, row, name, view)]
+    if not any(case["split"] == "train" for case in cases):
+        raise ValueError(f"{name} has no training studies with masks in {view}; nnU-Net has nothing to learn from")
+    ids = {split: [case["case"] for case in cases if case["split"] == split] for split in ("train", "val")}
+    channels = CHANNELS.get(name, ("cine",))
+    description = {
+        "channel_names": {str(k): channel for k, channel in enumerate(channels)},
+        "labels": {label: number for number, label in enumerate(class_names(name))},
+        "numTraining": len(ids["train"] + ids["val"]), "file_ending": SUFFIX, "name": name,
+        "description": prepared.notice(name)}
+    write_text(folder / "dataset.json", json.dumps(description, indent=1))
+    write_text(folder / "splits_final.json",
+               json.dumps([{"train": ids["train"], "val": ids["val"] or ids["train"]}], indent=1))
+    write_text(folder / CASES, pd.DataFrame(cases).to_csv(index=False))
+    return folder
+
+
+def _write_cases(folder, row, name, view):
+    """The cases of one study, written: one per labelled frame, or one of all sequences."""
+    study = load_study(row.path, [view])
+    held, test = study.views[view], row.split == "test"
+    for frame in held.label_frames:
+        case = f"{study.id}_{frame:02d}"
+        channels = range(held.n_frames) if len(CHANNELS.get(name, "1")) > 1 else [frame]
+        for k, t in enumerate(channels):
+            path = folder / ("imagesTs" if test else "imagesTr") / f"{case}_{k:04d}{SUFFIX}"
+            write_nifti(np.asarray(held.image[..., t]), held.affine, path)
+        numbers = translated(held.label_at(frame), classes(name), study.id)
+        write_nifti(numbers, held.affine, folder / ("labelsTs" if test else "labelsTr") / f"{case}{SUFFIX}")
+        phase = "ED" if frame == study.ed_frame else "ES" if frame == study.es_frame else ""
+        yield {"case": case, "study": study.id, "frame": frame, "phase": phase, "split": row.split or "train",
+               "path": str(row.path)}
+
+
+def environment(out):
+    """Environment for nnU-Net's commands: its folders are ours, its extra processes few."""
+    folders = {key: str(Path(out).resolve() / key.removeprefix("nnUNet_")) for key in
+               ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
+    for folder in folders.values():
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    paths = os.pathsep.join(filter(None, (str(TRAINERS.parents[1]), os.environ.get("PYTHONPATH"))))
+    few = {"nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1", "nnUNet_compile": "f"} if _on_cpu_only() else {}
+    return {**os.environ, **folders, "nnUNet_extTrainer": str(TRAINERS), "PYTHONPATH": paths, **few}
+
+
+def _on_cpu_only():
+    import torch
+
+    return not torch.cuda.is_available()
+
+
+def train(name, out, view="sax", configuration="2d", trainer=TOY, device="cpu"):
+    """Plan, preprocess and train an exported data set; returns nnU-Net's folder of the trained model."""
+    dataset, folder = _exported(name, out, view)
+    number = dataset[7:10]
+    preprocessed = Path(out) / "preprocessed" / dataset
+    _call(out, "nnUNetv2_plan_and_preprocess", "-d", number, "-c", configuration, "-np", "1", "-npfp", "1",
+          "--verify_dataset_integrity")
+    shutil.copy(folder / "splits_final.json", preprocessed / "splits_final.json")
+    _call(out, "nnUNetv2_train", number, configuration, "0", "-tr", trainer, "-device", device)
+    return Path(out) / "results" / dataset / f"{trainer}__nnUNetPlans__{configuration}"
+
+
+def predict(name, out, view="sax", configuration="2d", trainer=TOY, device="cpu"):
+    """Masks of the test cases in out/predictions; returns that folder."""
+    dataset, folder = _exported(name, out, view)
+    model = Path(out) / "results" / dataset / f"{trainer}__nnUNetPlans__{configuration}" / "fold_0"
+    if not (model / "checkpoint_final.pth").is_file():
+        raise FileNotFoundError(f"{model} holds no finished training; python3 -m cinema nnunet train {name} first")
+    target = Path(out) / "predictions" / dataset
+    _call(out, "nnUNetv2_predict", "-i", folder / "imagesTs", "-o", target, "-d", dataset[7:10], "-c", configuration,
+          "-f", "0", "-tr", trainer, "-device", device, "-npp", "1", "-nps", "1", "--disable_progress_bar")
+    return target
+
+
+def scores(name, out, view="sax"):
+    """(rows as evaluate.table, numbers) of the predicted test cases.
+
+    FileNotFoundError if one is missing, ValueError if one is on another grid or there are none.
+    """
+    dataset, folder = _exported(name, out, view)
+    predictions, rows = Path(out) / "predictions" / dataset, []
+    cases = pd.read_csv(folder / CASES, keep_default_na=False)
+    for case in cases[cases.split == "test"].itertuples():
+        path = predictions / f"{case.case}{SUFFIX}"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist; python3 -m cinema nnunet predict {name} first")
+        predicted, true = (np.asarray(nib.load(file).dataobj).astype(np.uint8)
+                           for file in (path, folder / "labelsTs" / path.name))
+        if predicted.shape != true.shape:
+            raise ValueError(f"{path} has shape {predicted.shape}, its reference {true.shape}; predict again")
+        spacing = np.asarray(nib.load(path).header.get_zooms()[:3], float)
+        shown = slice(None) if view == "sax" else (..., 0)  # long-axis views are planes
+        spacing = spacing if view == "sax" else spacing[:2]
+        parts = (late_enhancement.region_rows(predicted[shown], true[shown], spacing, name)
+                 if name in late_enhancement.ORDER else segmentation_rows(predicted[shown], true[shown], spacing))
+        about = {"study": case.study, "frame": case.frame, "phase": case.phase, "view": view}
+        rows += [{**about, **part} for part in parts]
+    if not rows:
+        raise ValueError(f"{name} has no test studies with masks; nothing can be scored")
+    rows = pd.DataFrame(rows)
+    summary = late_enhancement_task(name).summary if name in late_enhancement.ORDER else segmentation.summary
+    return rows, summary(rows) | _ejection(rows, name, view)
+
+
+def _ejection(rows, name, view):
+    return {} if view != "sax" or name in late_enhancement.ORDER else evaluate.ejection_numbers(rows, name == "rescan")
+
+
+def _exported(name, out, view):
+    dataset = dataset_name(name, view)
+    folder = Path(out) / "raw" / dataset
+    if not (folder / "dataset.json").is_file():
+        raise FileNotFoundError(f"{folder} is not there; python3 -m cinema nnunet export {name} first")
+    return dataset, folder
+
+
+def is_installed():
+    return importlib.util.find_spec("nnunetv2") is not None
+
+
+def _call(out, program, *arguments):
+    """Run one of nnU-Net's commands; its output goes to out/nnunet.log. OSError with the last line if it fails."""
+    if not is_installed():
+        raise ModuleNotFoundError('no nnU-Net: pip install -c constraints.txt -e ".[nnunet]"')
+    command = [sys.executable, "-m", "cinema.training.nnunet_launch", program, *map(str, arguments)]
+    log = Path(out) / "nnunet.log"
+    with open(log, "a", encoding="utf-8") as stream:
+        print(f"\n{program} {' '.join(map(str, arguments))}", file=stream, flush=True)
+        code = subprocess.call(command, env=environment(out), stdout=stream, stderr=stream)
+    if code:
+        last = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()][-1]
+        raise OSError(f"{program} ended with code {code}: {last.strip()}; see {log}")
+
+
+def studies(name, data_root, view="sax", profile="paper"):
+    """Rows of prepared.studies with masks in `view`; in ci resampled to terms.SMALL_GRID."""
+    table, _ = prepared.usable(prepared.studies(name, data_root), (view,), "labels")
+    if profile == "ci":
+        folder = Path(data_root) / "work" / "ci" / f"nnunet_{name}_{view}"
+        table = prepared.on_grid(table, {view: SMALL_GRID[view]}, folder)
+    return table
+
+
+def command(action, name, profile, data_root, view, configuration, device, out):
+    """The command line. Exit code 0."""
+    actions = ("export", "train", "predict", "scores")
+    if action not in (*actions, "all"):
+        raise ValueError(f"unknown action {action!r}; choose one of {', '.join(actions)}, all")
+    if profile not in PROFILES:
+        raise ValueError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
+    data_root = Path(data_root or WEIGHTS.parent)
+    out = Path(out or WEIGHTS.parent / "work" / "nnunet" / profile)
+    how = {"view": view, "configuration": configuration, "trainer": PROFILES[profile],
+           "device": device or ("cpu" if _on_cpu_only() else "cuda")}
+    for step in actions if action == "all" else (action,):
+        if step == "export":
+            print(f"written: {export(name, out, studies(name, data_root, view, profile), view)}")
+        elif step in ("train", "predict"):
+            print(f"written: {(train if step == 'train' else predict)(name, out, **how)}")
+        else:
+            write_scores(name, out, view)
+    return 0
+
+
+def write_scores(name, out, view="sax"):
+    """`scores` to out/scores/<dataset>: scores.csv and summary.json."""
+    rows, numbers = scores(name, out, view)
+    folder = Path(out) / "scores" / dataset_name(name, view)
+    folder.mkdir(parents=True, exist_ok=True)
+    summary = {"dataset": name, "notice": prepared.notice(name), "task": "segmentation", "model": "nnunet",
+               "view": view, "split": "test", "n_studies": int(rows.study.nunique()),
+               "numbers": evaluate.finite(numbers)}
+    write_text(folder / "scores.csv", rows.to_csv(index=False))
+    write_text(folder / "summary.json", json.dumps(summary, indent=1) + "\n")
+    print("  ".join(f"{key} {value:.4g}" for key, value in numbers.items() if np.isfinite(value)))
+    print(f"written: {folder}. {summary['notice']}")

@@ -1,0 +1,19 @@
+"""Runs one of nnU-Net's commands: `python -m cinema.training.nnunet_launch nnUNetv2_train 501 2d 0`.
+
+nnU-Net imports timm, and with it torchvision, which fails where it was built for another torch; models._timm knows the
+remedy and is imported first, here and in every process that nnU-Net spawns from this file.
+"""
+
+import sys
+from importlib import metadata
+
+
+def main():
+    """Exit code of the command that the first argument names, given the others."""
+    (command,) = metadata.entry_points(group="console_scripts", name=sys.argv[1])
+    sys.argv = sys.argv[1:]
+    return command.load()()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""What a task is, and how any task is run over a data set without training."""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cinema.data.loaders import batches
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task as plain functions.
+
+    loss(model, batch)                  -> (scalar tensor, {name: number}); numbers are for the log.
+    evaluate(model, batch, window=None) -> tidy rows (dicts); window: view -> size a model sees at once.
+    summary(table)                      -> {name: number} of the rows of a whole data set.
+    monitor: the summary number early stopping watches; maximise says which way is better.
+    """
+
+    name: str
+    loss: Callable
+    evaluate: Callable
+    summary: Callable
+    monitor: str
+    maximise: bool
+
+
+def identity(batch, i):
+    """What every row says of item i of a batch: study, frame, phase."""
+    return {"study": batch["id"][i], "frame": int(batch["frame"][i]), "phase": batch["phase"][i]}
+
+
+def to_device(batch, device):
+    """The batch with every tensor in it on `device`."""
+    if isinstance(batch, dict):
+        return {key: to_device(value, device) for key, value in batch.items()}
+    return batch.to(device, non_blocking=True) if isinstance(batch, torch.Tensor) else batch
+
+
+def draw_seed(*numbers):
+    """One seed for torch from several numbers, well mixed."""
+    return int(np.random.default_rng(numbers).integers(2**63))
+
+
+def private_seeds(device):
+    """A context in which torch's generators may be seeded: they are put back afterwards.
+
+    Dropout, drop-path and masks draw from these generators and take no other.
+    """
+    return torch.random.fork_rng([device] if torch.device(device).type == "cuda" else [])
+
+
+@contextmanager
+def one_thread():
+    """A context in which torch computes on one thread, so that no digit depends on how work was shared out."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def evaluated(model, dataset, task, device="cpu", seed=0, num_workers=0):
+    """Tidy table of task.evaluate over a data set: model in evaluation mode, float32, one item at a time.
+
+    seed: of what the task draws (masks in pretraining); torch's own generator is left as it was.
+    """
+    was_training = model.training
+    model.eval()
+    rows = []
+    window = {view: size for view, (size, _) in dataset.grid.items()}
+    try:
+        with torch.inference_mode(), private_seeds(device):
+            for i, batch in enumerate(batches(dataset, [[i] for i in range(len(dataset))], num_workers)):
+                torch.manual_seed(draw_seed(seed, i))
+                rows += task.evaluate(model, to_device(batch, device), window)
+    finally:
+        model.train(was_training)
+    return pd.DataFrame(rows)

@@ -1,0 +1,108 @@
+"""Is the shipped encoder worth having? The same networks from its weights, from random ones, trained or frozen.
+
+Two tasks on virtual patients of the acdc role, with 8, 32 and 128 labelled ones: masks of the short-axis stack
+(presets.small_convunetr) and the ejection fraction from end diastole and end systole (TwoFrames). Every arm gets the
+learning rate that served it best on validation patients; tests are other patients of the same scanners (acdc) and of
+other hospitals and vendors (mnms).
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from cinema.data.study import study_paths
+from cinema.files import WEIGHTS
+from cinema.models import small
+from cinema.models.two_frames import two_frames
+from cinema.phantom import cohort
+from cinema.terms import STRUCTURES
+from cinema.training.arms import DICE, FROM_PRETRAINING, FROM_SCRATCH, Arm, Atlas, Run, stacks, test, trained
+from cinema.training.regression import EF_TASK, pairs
+
+ARMS = ("pretrained", "scratch", "frozen pretrained", "frozen random")
+NO_IMAGE = "no image"  # the most frequent label of each voxel, and the mean EF, of all training patients
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How large the experiment is. Steps: of 2 patients for masks, of 8 for EF.
+
+    rates are tried with seed 0 and n_rate_labels patients; n_test patients of each cohort are tested.
+    """
+
+    labels: tuple = (8, 32, 128)
+    seeds: int = 3
+    rates: tuple = (1e-3, 3e-3, 1e-2)
+    n_rate_labels: int = 32
+    n_val: int = 16
+    n_test: int = 40
+    mask_steps: int = 110
+    ef_steps: int = 50
+    dec_chans: tuple = (8, 32, 64)
+
+
+RECIPES = {"ci": Recipe((2, 4), 1, (3e-3,), 4, 2, 2, 3, 3, (2, 4, 8)), "laptop": Recipe()}
+
+
+def run(profile, jobs, seed, work):
+    """Tables by file name.
+
+    fine_tuning: rows arm, labels, seed, cohort, patient; dice_rv, dice_myo, dice_lv, means of ED and ES; ef_error in
+    points, with its sign. patient: index of phantom.cohort.person(cohort, index, seed).
+    fine_tuning_rates: rows task, arm, learning_rate, validation (mean Dice, or MAE in points).
+    """
+    recipe = RECIPES[profile]
+    small.shipped_cinema(WEIGHTS)  # refused early, with the remedy, where it does not exist
+    files = [WEIGHTS / name for name in (small.SHIPPED, small.SHIPPED_STANDARD)]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files) + cohort.source_hash().encode()).hexdigest()
+    folder = work / "experiments" / f"fine_tuning_seed{seed}_{digest[:16]}"
+    n_train = max(recipe.labels)
+    sizes = {"acdc": n_train + recipe.n_val + recipe.n_test, "mnms": recipe.n_test}
+    paths = {role: study_paths(cohort.write(role, n, seed, folder / role, jobs=jobs)) for role, n in sizes.items()}
+    training, val = paths["acdc"][:n_train], tuple(paths["acdc"][n_train: n_train + recipe.n_val])
+    tests = {"acdc": paths["acdc"][-recipe.n_test:], "mnms": paths["mnms"]}
+    plan = partial(Run, val=val, seed=seed)
+    mask_run = partial(plan, steps=recipe.mask_steps, folder=str(folder / "masks"))
+    ef_run = partial(plan, steps=recipe.ef_steps, folder=str(folder / "ef"), task=EF_TASK, data=pairs)
+    masks = partial(small.small_convunetr, dec_chans=recipe.dec_chans)
+    dice, mask_rates = trained(arms(masks, files, 2), mask_run, training, tests, recipe, seed, jobs)
+    ef, ef_rates = trained(arms(two_frames, files, 8), ef_run, training, tests, recipe, seed, jobs)
+    rows = per_patient(pd.concat([dice, guessed_masks(training, tests)]),
+                       pd.concat([ef, guessed_ef(training, tests)]))
+    return {"fine_tuning": rows, "fine_tuning_rates": pd.concat([mask_rates, ef_rates], ignore_index=True)}
+
+
+def arms(build, files, batch_size):
+    """The contenders of one task, in the order of ARMS."""
+    weights, standard = map(str, files)
+    new, warm = (replace(config, batch_size=batch_size) for config in (FROM_SCRATCH, FROM_PRETRAINING))
+    starts = ((weights, warm, False), (None, new, False), (weights, new, True), (None, new, True))
+    return tuple(Arm(name, build, standard, *start) for name, start in zip(ARMS, starts, strict=True))
+
+
+def guessed_masks(training, tests):
+    """Scores of the atlas of all training patients."""
+    scores = test(Atlas(stacks(training)), tests)
+    return scores.assign(arm=NO_IMAGE, n_train=len(training), seed=0)
+
+
+def guessed_ef(training, tests):
+    """The mean EF of all training patients, as a prediction for each test patient."""
+    mean = np.mean(pairs(training).targets)
+    rows = [{"study": study, "data": name, "true": true, "predicted": mean} for name, paths in tests.items()
+            for study, true in zip((path.stem for path in paths), pairs(paths).targets)]
+    return pd.DataFrame(rows).assign(arm=NO_IMAGE, n_train=len(training), seed=0)
+
+
+def per_patient(dice, ef=None):
+    """One row per arm, number of labels, seed and patient from the scores of masks and, where given, of EF."""
+    keys = ["arm", "n_train", "seed", "data", "study"]
+    table = dice.pivot_table("dice", keys, "structure", sort=False)[list(STRUCTURES)].set_axis(DICE, axis=1)
+    if ef is not None:
+        table = table.join(ef.assign(ef_error=ef["predicted"] - ef["true"]).set_index(keys)["ef_error"])
+    table = table.reset_index().rename(columns={"n_train": "labels", "data": "cohort"})
+    table["study"] = table["study"].str.split("_").str[-1].astype(int)
+    return table.rename(columns={"study": "patient"})

@@ -1,0 +1,177 @@
+"""What each ingredient of the virtual training images adds, read on scanners never trained on.
+
+The same library of hearts is dressed with everything, and with one thing left out at a time. A small reader is
+trained on each for the same number of steps and reads patients of other virtual cohorts: other hearts, made by other
+rules, imaged by a model of the scanner (phantom.image) that training (phantom.dress) does not use.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from cinema.data.study import load_study, study_paths
+from cinema.inference import reader
+from cinema.inference.measures import without_open_slices
+from cinema.inference.reader import OwnReader
+from cinema.models.unet import Reader
+from cinema.phantom import cohort
+from cinema.phantom.body import CODE, LABEL_OF, TISSUES
+from cinema.phantom.image import Acquisition, tissue_signals
+from cinema.stats.metrics import dice
+from cinema.terms import LABELS, SMALL_GRID, STRUCTURES
+from cinema.training.loop import fit, in_steps
+from experiments.own_weights import readers, slices
+from experiments.own_weights.domain_randomisation import Look, dress, random_signals
+
+# What is kept where nothing surrounds the heart.
+HEART = ("myocardium", "papillary", "lv_blood", "rv_wall", "rv_trabecula", "rv_blood", "chamber_wall", "atrial_blood",
+         "aorta", "pulmonary_blood", "valve")
+ROLES = ("mnms", "mnms2")
+GRID = SMALL_GRID | {"sax": ((reader.SIZE["sax"],) * 2 + (8,), (reader.PIXEL_MM,) * 2 + (12.0,))}
+STORED = ("as scanned", "turned")  # archives keep slices turned and mirrored in every way
+
+
+def recoded(changes):
+    """Lookup table from tissue code to tissue code; changes: name -> name it becomes."""
+    return tuple(CODE[changes.get(name, name)] for name in TISSUES)
+
+
+def relabelled(changes):
+    """Lookup table from tissue code to label value; changes: tissue name -> structure."""
+    return tuple(LABELS[changes[name]] if name in changes else int(LABEL_OF[CODE[name]]) for name in TISSUES)
+
+
+def one_scanner(rng):
+    """Tissue signals of one 1.5 T scanner, with the small differences between people."""
+    return tissue_signals(Acquisition(), rng)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """How hearts are dressed for training. codes, label_of: tables of `recoded` and `relabelled`."""
+
+    name: str
+    look: Look = Look()
+    signals: Callable = random_signals
+    codes: tuple = recoded({})
+    label_of: tuple = relabelled({})
+
+
+ARMS = (
+    Arm("all"),
+    # As the walls they spring from: that of the left ventricle is labelled, that of the right is not.
+    Arm("trabeculae not in cavity", label_of=relabelled({"papillary": "MYO", "rv_trabecula": "background"})),
+    Arm("no trabeculae", codes=recoded({"papillary": "lv_blood", "rv_trabecula": "rv_blood"})),
+    Arm("no surroundings", Look(blobs=0), codes=recoded(dict.fromkeys(set(TISSUES) - set(HEART), "lung"))),
+    Arm("one scanner's signals", signals=one_scanner),
+    Arm("not turned", Look(turned=False)),
+    Arm("no warp, one scale", Look(scale=(1.0, 1.0), elastic_mm=0)),
+    Arm("plain look", Look(blobs=0, flow=0, shading=0, ringing=0)),
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How large the experiment is: seeds per arm, optimiser steps, UNet channels, test patients per cohort."""
+
+    seeds: int = 2
+    steps: int = 400
+    chans: tuple = (16, 32, 64, 80)
+    n_test: int = 12
+    visits: int = 8
+    batch_size: int = 4  # groups of neighbouring slices
+
+
+RECIPES = {"ci": Recipe(seeds=1, steps=3, chans=(4, 8), n_test=2, visits=2, batch_size=2), "laptop": Recipe()}
+
+
+class ArmSlices(slices.DressedSlices):
+    """Short-axis slices of a library, dressed as an arm says."""
+
+    def __init__(self, arm, folder, n_entries, first, visits, seed):
+        super().__init__(folder, "sax", n_entries, first, visits, seed, arm.look)
+        self.arm = arm
+
+    def describe(self):
+        return super().describe() | {"arm": self.arm.name}
+
+    def signals(self, rng):
+        return self.arm.signals(rng)
+
+    def dressed(self, tissues, where, signals, rng):
+        codes, label_of = (np.array(table, np.uint8) for table in (self.arm.codes, self.arm.label_of))
+        return dress(codes[tissues], where, signals, rng, reader.PIXEL_MM, self.look, label_of)
+
+
+def one_pose(model):
+    """OwnReader that reads with a given short-axis network, each slice once instead of in eight poses."""
+    own = OwnReader(turns=1)
+    own.models["sax"] = model
+    return own
+
+
+def run(profile, jobs, seed, work):
+    """Tables by file name. ingredients: rows arm, seed, cohort, patient, stored, structure, dice_ed, dice_es.
+
+    patient: index of phantom.cohort.person(cohort, index, seed). stored: one of STORED.
+    """
+    recipe = RECIPES[profile]
+    n_hearts = readers.RECIPES[profile].n_hearts
+    library = readers.make_library(work, n_hearts, jobs)
+    folder = work / "experiments" / f"ingredients_seed{seed}_{cohort.source_hash()}"
+    patients = {role: study_paths(cohort.write(role, recipe.n_test, seed, folder / role, grid=GRID, jobs=jobs))
+                for role in ROLES}
+    one = partial(train_and_test, recipe=recipe, library=library, n_hearts=n_hearts, patients=patients, folder=folder)
+    todo = [delayed(one)(arm, seed + i) for i in range(recipe.seeds) for arm in ARMS]
+    done = Parallel(jobs, return_as="generator")(todo)
+    rows = pd.concat(tqdm(done, total=len(todo), desc="trainings", unit="run", disable=None), ignore_index=True)
+    return {"ingredients": rows}
+
+
+def train_and_test(arm, seed, recipe, library, n_hearts, patients, folder):
+    """One arm, one seed, on one thread; what was finished is read."""
+    torch.set_num_threads(1)
+    out = folder / f"{arm.name.replace(' ', '_')}_seed_{seed}"
+    if not (out / "scores.csv").exists():
+        held_out = readers.N_HELD_OUT
+        train_set = ArmSlices(arm, library, n_hearts - held_out, held_out, recipe.visits, seed)
+        config = readers.configuration(recipe.batch_size, seed)
+        config = in_steps(config, len(train_set), recipe.steps, recipe.steps // 10)
+        torch.manual_seed(seed)
+        model = Reader(in_chans=3, chans=recipe.chans)
+        fit(model, slices.TASK, train_set, None, config, out)
+        rows = [{"arm": arm.name, "seed": seed, **row} for row in scores(model.eval(), patients)]
+        pd.DataFrame(rows).to_csv(out / "scores.csv", index=False)
+    return pd.read_csv(out / "scores.csv")
+
+
+def scores(model, patients):
+    """Rows of one network; patients: role -> study files in the order of their indices.
+
+    In the truth as in the reading, only slices whose cavity is bordered by muscle count as ventricle.
+    """
+    own, rows = one_pose(model), []
+    for role, paths in patients.items():
+        for index, path in enumerate(paths):
+            view = load_study(path, ["sax"]).views["sax"]
+            for stored in STORED:
+                turn = 0 if stored == STORED[0] else 1 + index % 7
+                true, image = without_open_slices(turned(view.labels, turn)), turned(view.image, turn)
+                found = without_open_slices(own.predict_sax(image, view.spacing_mm))
+                overlap = {s: [dice(found[..., t] == LABELS[s], true[..., t] == LABELS[s]) for t in (0, 1)]
+                           for s in STRUCTURES}
+                rows += [{"cohort": role, "patient": index, "stored": stored, "structure": structure,
+                          "dice_ed": ed, "dice_es": es} for structure, (ed, es) in overlap.items()]
+    return rows
+
+
+def turned(array, turn):
+    """(x, y, ...) array in one of the eight poses of a square; 0 leaves it as it is."""
+    array = np.rot90(array, turn % 4)
+    return np.ascontiguousarray(array[:, ::-1] if turn >= 4 else array)

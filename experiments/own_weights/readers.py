@@ -1,0 +1,107 @@
+"""The project's own small weights, from nothing: render a library of varied hearts, train a reader on it.
+
+`python3 -m cinema train reader_sax` does both, resumes where it was stopped, and ends with
+data/weights/reader_sax.safetensors. No patient is involved at any point.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from cinema.files import WEIGHTS
+from cinema.inference import reader
+from cinema.models import weights
+from cinema.models.unet import Reader
+from cinema.training import checkpoint
+from cinema.training.loop import TrainConfig, fit, in_steps
+from experiments.own_weights import encoder
+from experiments.own_weights.library import LIBRARY_VERSION, library_path, write_entry
+from experiments.own_weights.slices import GROUP, TASK, DressedSlices
+
+LIBRARY_SEED = 1
+N_HELD_OUT = 24  # the first hearts of the library are never trained on
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How large a run is: hearts rendered, visits per heart and epoch, optimiser steps of Kind.batch_size items."""
+
+    n_hearts: int
+    visits: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a reader reads, its channels in and out, items a batch (of 6 short-axis slices, of 1 plane), its steps
+    relative to the recipe's."""
+
+    view: str
+    in_chans: int
+    out_chans: int
+    batch_size: int
+    steps: float
+
+
+RECIPES = {"ci": Recipe(n_hearts=28, visits=4, steps=6), "laptop": Recipe(n_hearts=640, visits=4, steps=7000)}
+KINDS = {"reader_sax": Kind("sax", 3, 4, 4, 1.0), "reader_lax": Kind("lax", 1, 6, 16, 0.56)}
+NAMES = (*KINDS, "cinema_small")
+
+
+def train(name, profile="laptop", out=None, seed=0, jobs=1):
+    """Train one of NAMES; writes <out>/<name>.safetensors and returns its path.
+
+    out: folder of the weights; work in progress lies in data/work beside the package.
+    Raises ValueError for an unknown name or profile.
+    """
+    if name not in NAMES:
+        raise ValueError(f"unknown weights {name!r}; choose one of {', '.join(NAMES)}")
+    if profile not in RECIPES:
+        raise ValueError(f"unknown profile {profile!r}; choose one of {', '.join(RECIPES)}")
+    work = WEIGHTS.parent / "work" / profile
+    if name not in KINDS:
+        return encoder.train(encoder.RECIPES[profile], work, Path(out or WEIGHTS), seed, jobs)
+    recipe, kind = RECIPES[profile], KINDS[name]
+    steps = round(recipe.steps * kind.steps)
+    library = make_library(work, recipe.n_hearts, jobs)
+    train_set = DressedSlices(library, kind.view, recipe.n_hearts - N_HELD_OUT, N_HELD_OUT, recipe.visits, seed)
+    val_set = DressedSlices(library, kind.view, N_HELD_OUT, 0, 4, seed + 1)
+    config = in_steps(configuration(kind.batch_size, seed), len(train_set), steps, min(200, steps // 2))
+    torch.manual_seed(seed)
+    model = Reader(kind.out_chans, kind.in_chans)
+    history = fit(model, TASK, train_set, val_set, config, work / name)
+    model = weights.restore(work / name / "best.safetensors")
+    slices = steps * kind.batch_size * (GROUP if kind.view == "sax" else 1)
+    description = {
+        "data": "virtual hearts only", "hearts": recipe.n_hearts - N_HELD_OUT, "slices": slices, "seed": seed,
+        "library_seed": LIBRARY_SEED, "library_version": LIBRARY_VERSION, "pixel_mm": reader.PIXEL_MM,
+        "held_out_dice": round(float(history["val_mean_dice"].max()), 4),
+        "seconds": round(checkpoint.read_run(work / name)["seconds"]),
+    }
+    return weights.save(model.half(), Path(out or WEIGHTS) / f"{name}.safetensors", description)
+
+
+def command(**options):
+    """`train` for the command line: says what was written. Exit code 0."""
+    path = train(**options)
+    print(f"written: {path} ({path.stat().st_size / 1e6:.1f} MB; trained on virtual hearts, not for clinical use)")
+    return 0
+
+
+def configuration(batch_size, seed):
+    """The training settings, before the length in steps is known."""
+    return replace(TrainConfig(), learning_rate=2e-3, min_learning_rate=1e-5, weight_decay=0.01,
+                   batch_size=batch_size, drop_remainder=True, evaluate_every=4, seed=seed)
+
+
+def make_library(work, n_hearts, jobs=1):
+    """Render the hearts that are not there yet into <work>/library_<version>; returns that folder."""
+    folder = Path(work) / f"library_{LIBRARY_VERSION}"
+    folder.mkdir(parents=True, exist_ok=True)
+    todo = [index for index in range(n_hearts) if not library_path(folder, index).exists()]
+    work = (delayed(write_entry)(folder, index, LIBRARY_SEED) for index in todo)
+    list(tqdm(Parallel(jobs, return_as="generator")(work), total=len(todo), desc="hearts", disable=None))
+    return folder

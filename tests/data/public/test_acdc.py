@@ -1,0 +1,208 @@
+"""ACDC: layout, 1-based frames, the published validation draw, the release's arrays, damaged patients."""
+
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import release_numpy as expected
+import SimpleITK as sitk
+from places import SHARED
+from rawtrees import acdc as tree
+from rawtrees.refusals import refusals
+
+from cinema.data.public import acdc
+from cinema.data.public.cards import card
+
+REAL = SHARED / "real/acdc_labelled/patient110"
+SAME = {1: 1, 2: 2, 3: 3}
+FAULTS = {  # fault -> words that the reason must hold
+    "no image": "is missing", "no mask": "_gt.nii.gz is missing", "truncated": "no readable NIfTI",
+    "truncated mask": "_gt.nii.gz is no readable NIfTI", "not an image": "no readable NIfTI", "label": "label 7",
+    "spacing": "mixed spacing", "shape": "not on the grid", "shifted": "not on the grid", "no heart": "has no LV",
+    "no key": "gives no ES", "no group": "gives no Group", "beyond": "of 2 frames", "no number": "Height is 'tall",
+    "zero": "ED is '0'", "empty": "missing or empty", "height": "Height is '-1", "no config": "missing or empty",
+    "twice": "in training and in testing", "no cine": "must be (x, y, z, t)", "short cine": "has 2 frames",
+    "other cine": "they must agree",
+    "same": "ED 2, ES 2 of 8 frames; they must be two", "infinite": "NbFrame is 'inf'"}
+COLUMNS = ["pid", "pathology", "height", "weight", "bmi", "n_frames", "ed_frame", "es_frame",
+           "original_sax_spacing_x", "original_sax_spacing_y", "original_sax_spacing_z", "n_slices",
+           "lv_edv", "lv_esv", "lv_ef", "rv_edv", "rv_esv", "rv_ef"]
+
+
+@pytest.fixture(scope="module")
+def facts(tmp_path_factory):
+    return tree.build(tmp_path_factory.mktemp("acdc"))
+
+
+@pytest.fixture(scope="module")
+def subjects(facts):
+    found, skipped = acdc.subjects(facts["raw"])
+    assert not skipped
+    return {subject.id: subject for subject in found}
+
+
+def test_subjects_splits_and_attributes(subjects, facts):
+    assert sorted(subjects) == facts["ids"]
+    splits = {pid: subject.split for pid, subject in subjects.items()}
+    classes = {pid: subject.attributes["disease"] for pid, subject in subjects.items()}
+    pair = [pid for pid in ("patient001", "patient006") if classes[pid] == "RV"]
+    assert len(pair) == 2  # the only class with two patients of training: one of them validates
+    assert sorted(splits[pid] for pid in pair) == ["train", "val"]
+    rest = {pid: split for pid, split in splits.items() if pid not in pair}
+    assert rest == {"patient101": "test", "patient003": "train", "patient004": "train", "patient005": "train"}
+    one = subjects["patient003"].attributes
+    who = facts["studies"]["patient003"].attributes
+    assert one["height_cm"] == pytest.approx(who["height_cm"], abs=0.05)
+    assert one["bmi_kg_m2"] == pytest.approx(one["weight_kg"] / one["height_cm"] ** 2 * 1e4)
+    assert {subject.attributes["disease"] for subject in subjects.values()} <= set(card("acdc").classes["disease"])
+
+
+def test_frames_are_counted_from_1_and_the_cine_keeps_every_frame(subjects, facts):
+    for pid, subject in subjects.items():
+        study, virtual = acdc.read(subject), facts["studies"][pid]
+        view, source = study.views["sax"], virtual.views["sax"]
+        ed, es = facts["frames"][pid]
+        assert ed > 1 and (study.ed_frame, study.es_frame) == (ed - 1, es - 1)
+        assert sorted(view.label_frames) == list(view.label_frames)
+        np.testing.assert_array_equal(view.label_at(ed - 1), source.label_at(virtual.ed_frame))
+        np.testing.assert_array_equal(view.label_at(es - 1), source.label_at(virtual.es_frame))
+        cine = nib.load(subject.files[0]).get_fdata()
+        np.testing.assert_array_equal(view.image, cine)
+        assert view.spacing_mm == pytest.approx(source.spacing_mm, abs=1e-5)  # patient004's affine lacks the sizes
+        assert view.image.dtype == np.int16
+
+
+def test_volumes_are_voxel_counts_of_the_masks(subjects, facts):
+    for pid, subject in subjects.items():
+        study, virtual = acdc.read(subject), facts["studies"][pid]
+        labels, voxel = virtual.views["sax"].labels, np.prod(virtual.views["sax"].spacing_mm) / 1000
+        frames = {frame: labels[..., i] for i, frame in enumerate(virtual.views["sax"].label_frames)}
+        edv, esv = ((frames[frame] == 3).sum() * voxel for frame in (virtual.ed_frame, virtual.es_frame))
+        assert study.attributes["lv_edv_ml"] == pytest.approx(edv, rel=1e-6)
+        assert study.attributes["lv_ef_percent"] == pytest.approx((1 - esv / edv) * 100, rel=1e-6)
+        rv = (frames[virtual.ed_frame] == 1).sum() * voxel
+        assert study.attributes["rv_edv_ml"] == pytest.approx(rv, rel=1e-6)
+
+
+def test_frame_files_count_where_the_cine_differs(tmp_path):
+    facts = tree.build(tmp_path, n=1)
+    (subject,), _ = acdc.subjects(tmp_path)
+    before = acdc.read(subject)
+    still = nib.load(subject.files[1])
+    brighter = np.asarray(still.dataobj) + np.int16(5)
+    nib.save(nib.Nifti1Image(brighter, still.affine, still.header), subject.files[1])
+    after = acdc.read(subject)
+    difference = after.views["sax"].image - before.views["sax"].image
+    ed = facts["frames"]["patient001"][0] - 1
+    assert (difference[..., ed] == 5).all() and not np.delete(difference, ed, axis=3).any()
+
+
+@pytest.mark.parametrize("pid", ["patient001", "patient004", "patient101"])
+def test_like_release_arrays_and_row(subjects, facts, pid):
+    subject = subjects[pid]
+    release = acdc.release(subject)
+    cine, ed, es, ed_mask, es_mask = map(expected.load, subject.files)
+    arrays = expected.arrays("sax", {"t": cine, "ed": ed, "es": es}, {"ed": ed_mask, "es": es_mask}, SAME)
+    expected.check(release, f"{pid}_sax_", arrays)
+    assert arrays["ed"].shape[:2] == (192, 192)
+    assert release.folder == ("test/" if pid == "patient101" else "train/") + pid
+    assert list(release.row) == COLUMNS
+    row, (ed_frame, es_frame) = release.row, facts["frames"][pid]
+    assert (row["ed_frame"], row["es_frame"], row["n_frames"]) == (ed_frame, es_frame, 8)
+    assert row["lv_edv"] == pytest.approx((arrays["ed_gt"] == 3).sum() * 10 / 1000)
+    assert row["rv_esv"] == pytest.approx((arrays["es_gt"] == 1).sum() * 10 / 1000)
+    assert row["height"] == pytest.approx(subject.attributes["height_cm"] / 100)
+    assert row["original_sax_spacing_z"] == pytest.approx(9.2, abs=1e-5)
+    assert row["n_slices"] == 6  # 7 slices of 9.2 mm are 64.4 mm
+
+
+def whole_training(root):
+    """100 patients of empty files in the usual order, 20 of each class."""
+    for number in range(1, 101):
+        home = root / f"database/training/patient{number:03d}"
+        home.mkdir(parents=True)
+        group = ("DCM", "HCM", "MINF", "NOR", "RV")[(number - 1) // 20]
+        text = f"ED: 1\nES: 12\nGroup: {group}\nHeight: 170\nNbFrame: 30\nWeight: 70\n"
+        (home / "Info.cfg").write_text(text, encoding="utf-8")
+        for name in ("4d", "frame01", "frame01_gt", "frame12", "frame12_gt"):
+            (home / f"{home.name}_{name}.nii.gz").touch()
+
+
+def test_validation_members_of_the_usual_order_are_the_published_ten(tmp_path):
+    whole_training(tmp_path)
+    found, skipped = acdc.subjects(tmp_path)
+    assert len(found) == 100 and not skipped
+    chosen = {subject.id for subject in found if subject.split == "val"}
+    assert chosen == {f"patient{n}" for n in ("019", "002", "032", "022", "056", "054", "079", "061", "088", "082")}
+    order = acdc.validation_members({subject.id: subject.attributes["disease"] for subject in found})
+    assert order[:4] == ["patient019", "patient002", "patient032", "patient022"]
+
+
+def test_the_draw_does_not_change_when_a_patient_is_damaged(tmp_path):
+    whole_training(tmp_path)
+    (tmp_path / "database/training/patient001/patient001_4d.nii.gz").unlink()
+    found, skipped = acdc.subjects(tmp_path)
+    assert [one.id for one in skipped] == ["patient001"]
+    assert {"patient019", "patient002"} <= {subject.id for subject in found if subject.split == "val"}
+
+
+def test_validation_is_drawn_as_pandas_draws_it():
+    rng = np.random.default_rng(3)
+    groups = {f"patient{n:03d}": str(rng.choice(["DCM", "HCM", "RV"])) for n in range(1, 40)}
+    table = pd.DataFrame({"pid": groups.keys(), "pathology": groups.values()}).sort_values("pid")
+    drawn = table.groupby("pathology").sample(n=2, random_state=0)["pid"].tolist()
+    assert acdc.validation_members(groups) == drawn
+
+
+def test_small_classes_keep_patients_for_training():
+    assert acdc.validation_members({"a": "DCM"}) == []
+    assert len(acdc.validation_members({"a": "DCM", "b": "DCM", "c": "DCM"})) == 1
+
+
+def test_damaged_patients_are_refused_in_one_line(tmp_path):
+    facts = tree.build(tmp_path, n=1, faults=tuple(FAULTS))
+    reasons = refusals(acdc, tmp_path, facts["bad"])
+    assert "patient001" not in reasons and reasons.keys() == facts["bad"].keys()
+    for pid, reason in reasons.items():
+        fault = facts["bad"][pid]
+        assert FAULTS[fault] in reason, (fault, reason)
+        assert pid in reason or "Info.cfg" in reason, reason
+
+
+def test_another_folder_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="name the folder that holds database"):
+        acdc.subjects(tmp_path)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the labelled real patient is not at hand (../shared/real)")
+def test_a_real_patient(tmp_path):
+    home = tmp_path / "database/testing/patient110"
+    home.mkdir(parents=True)
+    parts = {name: nib.load(REAL / f"{name}.nii.gz") for name in ("ed", "es", "ed_gt", "es_gt")}
+    for name, file in {"ed": "frame01", "ed_gt": "frame01_gt", "es": "frame02", "es_gt": "frame02_gt"}.items():
+        (home / f"patient110_{file}.nii.gz").write_bytes((REAL / f"{name}.nii.gz").read_bytes())
+    header = parts["ed"].header.copy()
+    cine = np.stack([np.asarray(parts[name].dataobj) for name in ("ed", "es")], axis=-1)
+    header.set_data_shape(cine.shape)
+    nib.save(nib.Nifti1Image(cine, parts["ed"].affine, header), home / "patient110_4d.nii.gz")
+    (home / "Info.cfg").write_text("ED: 1\nES: 2\nGroup: NOR\nHeight: 170\nNbFrame: 2\nWeight: 70\n", encoding="utf-8")
+    (subject,), skipped = acdc.subjects(tmp_path)
+    assert not skipped and subject.split == "test"
+    study = acdc.read(subject)
+    assert study.views["sax"].spacing_mm == pytest.approx((1.5625, 1.5625, 10))  # its affine says 1, 1, 1
+    count = (np.asarray(parts["ed_gt"].dataobj) == 3).sum()
+    assert study.attributes["lv_edv_ml"] == pytest.approx(count * 1.5625**2 * 10 / 1000)
+    assert 40 < study.attributes["lv_edv_ml"] < 400 and 5 < study.attributes["lv_ef_percent"] < 85
+    _, ed, es, ed_mask, es_mask = map(expected.load, subject.files)
+    parts = {"ed": ed, "es": es}, {"ed": ed_mask, "es": es_mask}
+    ways = [expected.arrays("sax", *parts, SAME, (x, y, 0.0)) for x in (-1e-9, 1e-9) for y in (-1e-9, 1e-9)]
+    release = acdc.release(subject)
+    release.images.pop("patient110_sax_t")
+    given = {name: sitk.GetArrayFromImage(release.images[f"patient110_sax_{name}"]).T for name in ("ed_gt", "es_gt")}
+    # 1 mm voxels fall on halves of 1.5625 mm ones: either neighbour is right there, which can move the crop by a voxel.
+    ways.sort(key=lambda way: np.mean(way["ed_gt"] != given["ed_gt"]))
+    for name, array in given.items():
+        assert np.mean(ways[0][name] != array) < 1e-4
+        assert np.any([array == way[name] for way in ways], axis=0).all()
+    expected.check(release, "patient110_sax_", ways[0] | given)

@@ -1,0 +1,154 @@
+"""EMIDEC: the split, text files, studies, the release's arrays, and what is left out - on a folder of its layout."""
+
+import re
+
+import numpy as np
+import pytest
+import release_numpy as expected
+import SimpleITK as sitk
+from rawtrees import emidec as builder
+from rawtrees.refusals import refusals
+
+from cinema.data.public import emidec
+from cinema.data.public.published_grid import standardised
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("emidec")
+    return folder, builder.build(folder)
+
+
+def by_id(folder):
+    return {subject.id: subject for subject in emidec.subjects(folder)[0]}
+
+
+def hundred_cases(folder):
+    """33 N and 67 P, numbered 1 to 100 through both, by names alone."""
+    for number in range(1, 101):
+        case = f"Case_{'N' if number % 3 == 0 else 'P'}{number:03d}"
+        for part in ("Images", "Contours"):
+            (folder / "emidec-dataset-1.0.1" / case / part).mkdir(parents=True)
+            (folder / "emidec-dataset-1.0.1" / case / part / f"{case}.nii.gz").touch()
+        (folder / "emidec-dataset-1.0.1" / f"{case.replace('_', ' ')}.txt").write_bytes(b"Sex : F\n")
+
+
+def test_hundred_cases_are_62_19_19(tmp_path):
+    hundred_cases(tmp_path)
+    found, skipped = emidec.subjects(tmp_path)
+    splits = [subject.split for subject in found]
+    assert not skipped and [splits.count(name) for name in ("train", "val", "test")] == [62, 19, 19]
+    normal = [subject.split for subject in found if subject.attributes["disease"] == "N"]
+    assert [normal.count(name) for name in ("train", "val", "test")] == [21, 6, 6]
+    assert [subject.id for subject in found[:4]] == ["Case_P001", "Case_P002", "Case_N003", "Case_P004"]
+
+
+@pytest.mark.parametrize(("letter", "n", "start"), [("N", 33, [2, 10, 23, 26, 11]), ("P", 67, [19, 66, 23, 8, 46])])
+def test_shuffled_positions_of_data_md(letter, n, start):
+    """Positions of the shuffled list; the cases are numbered so that their names sort otherwise than their numbers."""
+    order = list(range(n))
+    np.random.default_rng(0).shuffle(order)
+    assert order[:5] == start
+    split = emidec.splits([(letter, 5 * position + 7) for position in reversed(range(n))])
+    part = int(0.2 * n)
+    expected = ["train"] * (n - 2 * part) + ["val"] * part + ["test"] * part
+    assert [split[letter, 5 * position + 7] for position in order] == expected
+
+
+def test_text_is_decoded_and_keys_are_found(tree, tmp_path):
+    folder, facts = tree
+    subject = by_id(folder)["Case_P001"]
+    assert facts["texts"]["Case_P001"]["sex"] == "M" == subject.attributes["sex"]
+    assert subject.attributes == {
+        "sex": "M", "age_years": 51.0, "tobacco": "no", "overweight": True, "hypertension": False, "diabetes": True,
+        "killip_max": 2.0, "lv_ef_percent": 31.5, "disease": "P"}
+    path = tmp_path / "Case P001.txt"
+    french = "Âge : 61,5\nSexe : H\nTabac : 3\nHTA : O\nantécédents familiaux : N\\x21\nBMI : 1\n"
+    path.write_bytes(french.encode("latin-1"))
+    assert emidec.text(path) == {"age": "61,5", "sex": "H", "tobacco": "3", "arterial_hypertension": "O",
+                                 "family_history": "N!"}
+    assert emidec._attributes(emidec.text(path), "N") == {
+        "sex": "M", "age_years": 61.5, "tobacco": "former", "hypertension": True, "disease": "N"}
+    path.write_bytes(b"Sex : ?\nAge : unknown\nTroponin\n: 4\n\\")  # a lone backslash cannot be decoded
+    assert emidec._attributes(emidec.text(path), "N") == {"disease": "N"}
+
+
+def test_study_has_image_and_labels_as_the_files(tree):
+    folder, facts = tree
+    subject = by_id(folder)["Case_P003"]
+    study = emidec.read(subject)
+    image, mask = (sitk.ReadImage(str(path)) for path in subject.files[:2])
+    view = study.views["sax"]
+    np.testing.assert_array_equal(view.image[..., 0], sitk.GetArrayFromImage(image).T)
+    raw = sitk.GetArrayFromImage(mask).T
+    expected = np.select([raw == k for k in (1, 2, 3, 4)], [3, 2, 4, 5])  # LV, MYO, scar, no-reflow
+    np.testing.assert_array_equal(view.labels[..., 0], expected)
+    assert set(np.unique(raw)) == {0, 1, 2, 3, 4} and view.label_frames == (0,) and study.ed_frame is None
+    at = np.array(image.TransformContinuousIndexToPhysicalPoint((3.0, 5.0, 2.0))) * (-1, -1, 1)
+    np.testing.assert_allclose(view.affine @ (3, 5, 2, 1), [*at, 1], atol=1e-3)
+
+
+@pytest.mark.parametrize("pid", ["Case_P002", "Case_N006"])
+def test_release_by_the_rules_of_data_md(tree, pid):
+    subject = by_id(tree[0])[pid]
+    image, mask, _ = subject.files
+    pixels = expected.resample(*expected.load(image), (1.458, 1.458, 10.0), False)
+    labels = expected.resample(*expected.load(mask), (1.458, 1.458, 10.0), True)
+    assert pixels.shape == (215, 200, 6)  # so both axes are cropped
+    box = expected.box(labels == 2, (192, 192))
+    release = emidec.release(subject)
+    found = {name: sitk.GetArrayFromImage(held).T for name, held in release.images.items()}
+    assert release.folder == f"train/{pid}" and list(found) == [pid, f"{pid}_gt"]
+    expected.check_grey(found[pid], expected.to_uint8(pixels[box]))
+    np.testing.assert_array_equal(found[f"{pid}_gt"], labels[box])
+    assert found[f"{pid}_gt"].dtype == np.uint8
+    assert np.allclose(release.images[pid].GetSpacing(), (1.458, 1.458, 10))
+    for k in (1, 2, 3, 4):
+        assert release.row[f"cls_{k}_proportion"] == pytest.approx(np.count_nonzero(labels == k) / labels.size)
+
+
+def test_release_row(tree):
+    row = emidec.release(by_id(tree[0])["Case_P002"]).row
+    assert list(row) == ["pid", "sex", "age", "tobacco", "overweight", "arterial_hypertension", "diabetes",
+                         "family_history", "ecg", "troponin", "killip_max", "ef", "ntprobnp", "pathology",
+                         "orig_spacing_x", "orig_spacing_y", "orig_spacing_z", "n_slices", "cls_1_proportion",
+                         "cls_2_proportion", "cls_3_proportion", "cls_4_proportion"]
+    assert [row[key] for key in ("sex", "age", "tobacco", "ef", "pathology", "n_slices")] == ["F", 52, 3, 32.5, "P", 6]
+    assert row["orig_spacing_x"] == pytest.approx(1.4) and row["orig_spacing_z"] == pytest.approx(8)
+
+
+def test_every_case_is_in_two_tables(tree):
+    """One of all cases, one of its split; the folder is train throughout."""
+    for subject in emidec.subjects(tree[0])[0]:
+        release = emidec.release(subject)
+        assert release.tables == {"all_metadata": release.row, f"{subject.split}_metadata": release.row}
+        assert release.folder.startswith("train/")
+
+
+def test_default_is_on_the_published_models_grid_and_keeps_tissue_in_place(tree):
+    study = emidec.read(by_id(tree[0])["Case_P003"])
+    before, after = study.views["sax"], standardised(study, emidec.GRID).views["sax"]
+    assert after.image.shape == (192, 192, 6, 1) and np.allclose(after.spacing_mm, (1.458, 1.458, 10))
+    for value in (2, 3, 4):  # muscle, cavity, scar
+        places = [view.affine @ np.r_[np.argwhere(view.labels[..., 0] == value).mean(0), 1] for view in (before, after)]
+        np.testing.assert_allclose(places[1], places[0], atol=1.5)  # mm; slices are 8 and 10 mm apart
+
+
+MESSAGES = {
+    "value": "holds the label 7; allowed are 0, 1, 2, 3, 4", "unreadable": "no readable NIfTI image",
+    "no_contour": "Contours/Case_P90..nii.gz is missing", "no_text": "Case P90..txt is missing",
+    "copy": "another copy of Case_P90.", "twice": "numbered twice: Case_P0090., Case_P90.",
+    "shape": "it is not on the grid of its image", "spacing": "mixed spacing", "empty": "holds no label"}
+
+
+@pytest.mark.parametrize("flaw", builder.FLAWS)
+def test_flawed_cases_are_left_out_in_one_line(tmp_path, flaw):
+    facts = builder.build(tmp_path, n=1, flaws=(flaw,))
+    name = facts["flawed"][flaw]
+    reasons = refusals(emidec, tmp_path, {name})
+    assert list(reasons) == [name] and re.search(MESSAGES[flaw], reasons[name])
+
+
+def test_folder_without_cases(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no emidec-dataset"):
+        emidec.subjects(tmp_path)

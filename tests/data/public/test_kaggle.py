@@ -1,0 +1,314 @@
+"""The Data Science Bowl: splits, volumes, what is read by default, the release to the letter; slice loading itself."""
+
+from dataclasses import replace
+from io import BytesIO
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
+from rawtrees import kaggle as builder
+from rawtrees.pictures import SCALE, picture_bytes
+from release_dicom import arrays
+
+from cinema.data.pictures import picture
+from cinema.data.public import kaggle
+from cinema.data.public.slices_letter import video
+from cinema.data.stack import long_axis, planes, short_axis
+from cinema.data.study import View
+from cinema.terms import LAX_VIEWS
+
+GRID = {"sax": ((64, 56, 6), (2.5, 2.5, 10.0)), **{view: ((64, 56), (2.5, 2.5)) for view in LAX_VIEWS}}
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kaggle")
+    facts = builder.build(folder, grid=GRID)
+    return folder, facts, contents(folder)
+
+
+def contents(folder):
+    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def found(raw):
+    return {subject.id: subject for subject in kaggle.subjects(raw[0])[0]}
+
+
+def test_splits_and_those_left_out(raw, found):
+    assert {id: found[id].split for id in raw[1]["ids"]} == {
+        "1": "train", "2": "train", "3": "train", "4": "train", "501": "val", "701": "test"}
+    skipped = {one.id: one.reason for one in kaggle.subjects(raw[0])[1]}
+    for id, word in raw[1]["bad"].items():
+        if id in found:
+            with pytest.raises(ValueError, match=word):
+                kaggle.read(found[id])
+        else:
+            assert word in skipped[id]
+
+
+def test_volumes_are_the_tables_and_duplicates_count_by_their_mean(raw, found):
+    for id in raw[1]["ids"]:
+        _, edv, esv = raw[1]["volumes"][int(id)]
+        known = found[id].attributes
+        assert known["lv_edv_ml"] == pytest.approx(edv) and known["lv_esv_ml"] == pytest.approx(esv)
+        assert known["lv_ef_percent"] == pytest.approx((edv - esv) / edv * 100)
+
+
+def test_an_id_unlike_701_diastole_stops_the_run(raw, tmp_path):
+    (tmp_path / "test" / "test").mkdir(parents=True)
+    (tmp_path / "solution.csv").write_text("Id,Volume\n701,3\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="'701' is not like 701_Diastole"):
+        kaggle.subjects(tmp_path)
+
+
+def test_default_takes_the_later_repeat_and_sets_odd_slices_aside(raw, found):
+    for id in raw[1]["ids"]:
+        study, truth = kaggle.read(found[id]), raw[1]["studies"][id]
+        assert set(study.views) == {"sax", "lax_2c", "lax_4c"} and study.attributes["sex"] == "F"
+        for name, view in study.views.items():
+            expected = truth.views[name].image.astype(np.uint16) * SCALE
+            assert view.image.shape == expected.shape
+            different = int((view.image != expected).any(axis=(0, 1)).sum())
+            assert different == (2 if int(id) == builder.CUT and name == "sax" else 0), (id, name)
+    notes = {id: kaggle.read(found[id]).attributes.get("notes", "") for id in raw[1]["ids"]}
+    assert "sax_3 lies where sax_12 does" in notes["2"] and "sax_55 has another size" in notes["3"]
+    assert notes["1"] == notes["4"] == notes["701"] == "" and "2 missing or unreadable frames" in notes["501"]
+
+
+@pytest.mark.parametrize("id", ["1", "2", "4", "701"])
+def test_release_to_the_letter(raw, found, id):
+    """Plain; with a repeat first in order; with all slices in one folder; of the test split."""
+    folders, release = found[id].details["folders"], kaggle.release(found[id])
+    chosen = {view: paths if view == "sax" else paths[:1] for view, paths in folders.items()}
+    expected = arrays({view: [{path.name: path.read_bytes() for path in folder.iterdir()} for folder in paths]
+                       for view, paths in chosen.items()})
+    assert release.folder == f"{found[id].split}/{id}" and len(release.images) == 3
+    for view, array in expected.items():
+        ours = sitk.GetArrayFromImage(release.images[f"{id}_{view}_t"]).T
+        assert ours.dtype == np.uint8 and ours.shape == array.shape
+        assert np.abs(ours.astype(int) - array).max() <= 1
+    assert release.row["pid"] == int(id) and release.row["n_slices"] == expected["sax"].shape[2]
+    assert release.row["n_frames"] == 10 and release.row["original_sax_spacing_x"] == pytest.approx(2.5, abs=1e-4)
+    assert release.row["diastole_volume"] == pytest.approx(raw[1]["volumes"][int(id)][1])
+
+
+def test_release_fails_on_slices_of_unequal_size(found):
+    with pytest.raises(ValueError, match="one size only"):
+        kaggle.release(found["3"])
+
+
+def test_nothing_was_written_into_the_raw_folder(raw, found):
+    kaggle.release(found["1"])
+    assert contents(raw[0]) == raw[2]
+
+
+# Slice loading by itself: pictures of random numbers, eight frames, on an oblique grid.
+
+def stack(spacing=(1.2, 1.2, 8.0), slices_=3, frames=8):
+    rng = np.random.default_rng(0)
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = turn * np.linalg.det(turn) * spacing, (10, -20, 30)
+    return View(rng.integers(0, 200, (9, 7, slices_, frames)), affine)
+
+
+def pictures(view, z, lose=(), cut=(), **fields):
+    fields = {"ImagePositionPatient": exact(view, z)} | fields
+    fields = {"ImageOrientationPatient": exact(view)} | fields
+    return [picture(f"{t:02d}.dcm", picture_bytes(view, z, t, z + 1, cut=9 if t in cut else 0, **fields))
+            for t in range(view.n_frames) if t not in lose]
+
+
+def exact(view, z=None):
+    """Orientation, or position of a slice, in the 16 characters that DICOM has for a number."""
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ view.affine
+    unit = lps[:3, :2] / np.linalg.norm(lps[:3, :2], axis=0)
+    values = unit.T.ravel() if z is None else (lps @ [0, 0, z, 1])[:3]
+    return [f"{value:.12f}"[:16] for value in values]
+
+
+def test_letter_pixels_origin_and_directions_are_those_of_the_first_slice():
+    view = stack()
+    image = video([pictures(view, z) for z in range(3)])
+    assert np.array_equal(sitk.GetArrayFromImage(image).T, view.image * SCALE)
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ view.affine
+    np.testing.assert_allclose(image.GetOrigin()[:3], lps[:3, 3], rtol=1e-6)
+    directions = np.array(image.GetDirection()).reshape(4, 4)[:3, :3]
+    np.testing.assert_allclose(directions, lps[:3, :3] / view.spacing_mm, atol=1e-6)  # row, column, slice step
+
+
+def test_letter_spacing_passes_through_float32():
+    spacing = video([pictures(stack(), z) for z in range(3)]).GetSpacing()
+    assert spacing[0] == pytest.approx(1.2000000477, abs=2e-7) and spacing[0] == np.float32(spacing[0])
+    assert spacing[2] == pytest.approx(8, abs=1e-6) and spacing[3] == pytest.approx(0.1125)  # 900 ms in 8 frames
+
+
+def test_letter_geometry_is_that_of_a_file_written_by_nibabel_and_read_by_simpleitk(tmp_path):
+    view = stack()
+    file = nib.Nifti1Image(view.image.astype(np.float32), view.affine)
+    file.set_sform(view.affine, code=1)
+    nib.save(file, tmp_path / "x.nii.gz")
+    expected, found = sitk.ReadImage(str(tmp_path / "x.nii.gz")), video([pictures(view, z) for z in range(3)])
+    for part in ("GetOrigin", "GetDirection"):
+        np.testing.assert_allclose(getattr(found, part)(), getattr(expected, part)(), atol=2e-6)
+    np.testing.assert_allclose(found.GetSpacing()[:3], expected.GetSpacing()[:3], rtol=3e-7)
+
+
+def test_letter_repeats_the_frame_before_a_missing_one():
+    """A picture without pixels repeats the one before; at the beginning that is the empty last one; too few files
+    repeat the last."""
+    view = stack()
+    array = sitk.GetArrayFromImage(video([pictures(view, 0, cut=(0, 4)), pictures(view, 1, lose=(2,)),
+                                          pictures(view, 2)])).T
+    wanted = view.image * SCALE
+    assert not array[:, :, 0, 0].any() and np.array_equal(array[:, :, 0, 4], wanted[:, :, 0, 3])
+    assert np.array_equal(array[:, :, 1, 2], wanted[:, :, 1, 3])
+    assert np.array_equal(array[:, :, 1, 7], wanted[:, :, 1, 7])
+
+
+def test_letter_takes_the_header_of_the_last_series_and_the_slices_unsorted():
+    view = stack()
+    place = tuple(map(float, exact(view, 5)))
+    moved = [replace(one, series="9", position=place) for one in pictures(view, 2, lose=range(1, 8))]
+    image = video([[*moved, *pictures(view, 2, lose=(0,))], pictures(view, 0)])
+    np.testing.assert_allclose(image.GetOrigin()[:3], place, atol=1e-5)
+    assert np.array_equal(sitk.GetArrayFromImage(image).T[:, :, 1], view.image[:, :, 0] * SCALE)
+
+
+def test_letter_slices_that_are_not_straight_behind_each_other_make_no_image():
+    view = stack()
+    beside = [replace(one, position=tuple(np.add(one.position, (3.0, 5.0, -4.0)))) for one in pictures(view, 1)]
+    with pytest.raises(ValueError, match="straight behind"):
+        video([pictures(view, 0), beside])
+
+
+def test_letter_slice_spacing_comes_from_the_header_first():
+    view = stack()
+    assert video([pictures(view, z, SpacingBetweenSlices="9.5") for z in range(3)]).GetSpacing()[2] == 9.5
+    assert video([pictures(view, 0)]).GetSpacing()[2] == pytest.approx(8)  # SliceThickness of the writer
+
+
+def default(*folders):
+    found, notes = [], []
+    for rank, one in enumerate(folders):
+        more, why = planes(one, f"sax_{rank}", rank)
+        found, notes = found + more, notes + why
+    view, more = short_axis(found)
+    return view, notes + more
+
+
+def test_default_sorts_slices_whichever_way_they_are_numbered():
+    view = stack(slices_=5)
+    for order in ((0, 1, 2, 3, 4), (4, 3, 2, 1, 0), (1, 0, 2, 3, 4)):
+        image, notes = default(*[pictures(view, z) for z in order])
+        expected = view.image[:, :, ::-1] if order[0] == 4 else view.image
+        assert np.array_equal(image.image, expected * SCALE)
+        start = (view.affine @ [0, 0, order[0] - order[0] % 4, 1])[:3]
+        np.testing.assert_allclose(image.affine[:3, 3], start, atol=1e-6)
+        assert np.sign(image.affine[:3, 2] @ view.affine[:3, 2]) == (-1 if order[0] == 4 else 1)
+        assert bool(notes) == (order[0] == 1)
+
+
+def test_default_fills_one_missing_slice_and_refuses_more():
+    view = stack(slices_=7)
+    image, notes = default(*[pictures(view, z) for z in (0, 1, 3, 4, 5)])
+    assert image.image.shape[2] == 6 and "1 of 6 were interpolated" in notes[0]
+    np.testing.assert_allclose(image.image[:, :, 2], (view.image[:, :, 1] + view.image[:, :, 3]) * SCALE / 2, atol=0.51)
+    with pytest.raises(ValueError, match="24.0 mm in one place; several slices are missing"):
+        default(*[pictures(view, z) for z in (0, 1, 4, 5, 6)])
+
+
+def test_default_sets_a_turned_slice_and_a_broken_off_series_aside():
+    view = stack(slices_=4)
+    turned = replace(view, affine=view.affine[:, [2, 0, 1, 3]])
+    good, broken = [pictures(view, z) for z in range(4)], pictures(view, 2, lose=range(4))
+    image, notes = default(*good, pictures(turned, 1), broken)
+    assert np.array_equal(image.image, view.image * SCALE) and len(notes) == 2
+    assert "4 of 8 frames" in notes[0] and "sax_4 has another orientation" in notes[1]
+
+
+def test_default_moves_a_slice_that_lies_beside_the_others_onto_their_grid():
+    view = stack(slices_=4)
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ view.affine
+    beside = [replace(one, position=tuple((lps @ [2, -1, 1, 1])[:3])) for one in pictures(view, 1)]
+    image, notes = default(pictures(view, 0), beside, pictures(view, 2), pictures(view, 3))
+    # Its pixel (0, 1) lies where the others have (2, 0).
+    np.testing.assert_allclose(image.image[2:, :-1, 1], view.image[:-2, 1:, 1] * SCALE, atol=0.5)
+    assert np.array_equal(image.image[:, :, [0, 2, 3]], view.image[:, :, [0, 2, 3]] * SCALE)
+    assert notes == ["1 short-axis slices lie beside the first; they were moved onto its grid"]
+
+
+def test_default_brings_a_slice_of_fewer_frames_to_the_others():
+    """A ramp in time: linear interpolation gives it back, but for the jump from the last frame to the first."""
+    view = stack(frames=20)
+    ramp = replace(view, image=np.broadcast_to(np.arange(20) * 10, view.image.shape))
+    short = replace(ramp, image=ramp.image[..., ::2] * 1)
+    image, notes = default(pictures(ramp, 0), pictures(ramp, 1), pictures(short, 2))
+    np.testing.assert_allclose(image.image[3, 3, 2, :19], np.arange(19) * 10 * SCALE, atol=0.51)
+    np.testing.assert_allclose(image.frame_times_ms, np.arange(20) * 45)
+    assert "1 short-axis slices brought to the others' number of frames" in notes
+
+
+@pytest.mark.parametrize("syntax", [
+    ImplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless, "JPEG", "rescaled", "plain"])
+def test_every_encoding_gives_the_same_picture(syntax, tmp_path):
+    view = stack()
+    data = picture_bytes(view, 1, 2, 3)
+    plain = picture("x", data)
+    read = pydicom.dcmread(BytesIO(data))
+    assert plain.shape == (read.Columns, read.Rows) and plain.trigger_ms == float(read.TriggerTime)
+    assert plain.position == tuple(map(float, read.ImagePositionPatient)) and plain.declared == 8
+    assert (plain.series, plain.number, plain.instance) == (read.SeriesInstanceUID, 3, 3)
+    if syntax == "rescaled":
+        read.RescaleSlope, read.RescaleIntercept = "2", "5"
+    elif syntax == RLELossless:
+        read.compress(RLELossless)
+    elif syntax == "JPEG":
+        sitk.WriteImage(sitk.GetImageFromArray(read.pixel_array[None]), str(tmp_path / "x.dcm"), True)
+        packed = pydicom.dcmread(tmp_path / "x.dcm")
+        assert packed.file_meta.TransferSyntaxUID.is_compressed
+        read.file_meta.TransferSyntaxUID, read.PixelData = packed.file_meta.TransferSyntaxUID, packed.PixelData
+        for name in ("BitsAllocated", "BitsStored", "HighBit"):
+            read[name] = packed[name]
+    elif syntax == ExplicitVRBigEndian:
+        read.PixelData = np.frombuffer(read.PixelData, "<u2").astype(">u2").tobytes()
+    file = BytesIO()
+    if syntax in (ImplicitVRLittleEndian, ExplicitVRBigEndian):
+        read.file_meta.TransferSyntaxUID = syntax
+        implicit = syntax == ImplicitVRLittleEndian
+        pydicom.dcmwrite(file, read, implicit_vr=implicit, little_endian=implicit, force_encoding=True)
+    else:
+        read.save_as(file)
+    other = picture("x", file.getvalue())
+    expected = plain.pixels * 2.0 + 5 if syntax == "rescaled" else plain.pixels
+    assert np.array_equal(other.pixels, expected) and np.array_equal(plain.pixels, view.image[:, :, 1, 2] * SCALE)
+    assert replace(other, pixels=None) == replace(plain, pixels=None)
+
+
+def test_a_file_without_geometry_is_refused():
+    data = pydicom.dcmread(BytesIO(picture_bytes(stack(), 0, 0, 1)))
+    del data.PixelSpacing
+    file = BytesIO()
+    data.save_as(file)
+    for bad in (file.getvalue(), b"", b"no picture"):
+        with pytest.raises(ValueError, match="x lacks|x is damaged"):
+            picture("x", bad)
+
+
+def test_default_mends_a_long_axis_view_of_which_the_latest_complete_series_counts():
+    view = stack(slices_=1, frames=10)
+    spoiled = replace(view, image=view.image * 0)
+    found = [plane for rank, (one, lost) in enumerate(((spoiled, ()), (view, ()), (spoiled, (4,))))
+             for plane in planes(pictures(one, 0, lose=lost, SeriesInstanceUID=f"1.{rank}"), "2ch", rank)[0]]
+    read, notes = long_axis(found)
+    assert np.array_equal(read.image, view.image * SCALE) and "latest complete one" in notes[0]
+    read, notes = long_axis(planes(pictures(view, 0, lose=(4,)), "2ch", 0)[0])
+    between = (view.image[..., 3] + view.image[..., 5]) * SCALE / 2
+    np.testing.assert_allclose(read.image[..., 4], between, atol=0.51)
+    np.testing.assert_allclose(read.frame_times_ms, np.arange(10) * 90)
+    assert notes == ["1 missing or unreadable frames interpolated in time"]

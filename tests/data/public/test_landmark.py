@@ -1,0 +1,186 @@
+"""Landmark: split by patient, marks, orientation, shrinking, the release's pictures, and what is left out."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from rawtrees import landmark as builder
+from rawtrees.refusals import refusals
+
+from cinema.data.public import landmark
+from cinema.data.public.published_grid import standardised
+from cinema.data.study import Study, View
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("landmark")
+    return folder, builder.build(folder)
+
+
+def by_id(folder):
+    return {subject.id: subject for subject in landmark.subjects(folder)[0]}
+
+
+def test_split_is_by_patient_in_order_of_appearance():
+    """Ten patients in an order of their own, two with several pictures: default_rng(0) shuffles first appearances."""
+    uids = ["j_1", "a_1", "j_2", "c_1", "b_x_9", "d_1", "e_1", "b_x_8", "f_1", "g_1", "h_1", "i_1"]
+    order = list("jacbdefghi")
+    np.random.default_rng(0).shuffle(order)
+    expected = dict(zip(order, ["train"] * 6 + ["val"] * 2 + ["test"] * 2, strict=True))
+    assert landmark.splits(uids) == {uid: expected[uid[0]] for uid in uids}
+
+
+@pytest.mark.parametrize(("n", "counts"), [(4, (4, 0, 0)), (9, (7, 1, 1)), (104, (64, 20, 20))])
+def test_shares_are_rounded_down(n, counts):
+    split = list(landmark.splits([f"p{k}_0" for k in range(n)]).values())
+    assert tuple(split.count(name) for name in ("train", "val", "test")) == counts
+
+
+def test_patients_may_differ_between_views_but_not_within(tree):
+    folder, facts = tree
+    splits = {}
+    for subject in by_id(folder).values():
+        splits.setdefault((subject.attributes["patient"], subject.details["view"]), set()).add(subject.split)
+    assert all(len(one) == 1 for one in splits.values())
+    patients = sorted({patient for patient, _ in splits})
+    assert len(patients) == 6
+    order = ["900", "901", "902", "903", "904", "905"]
+    np.random.default_rng(0).shuffle(order)
+    for view in ("lax_2c", "lax_4c"):  # both tables name the patients in one order here, so both draws agree
+        assert [splits[patient, view] for patient in order] == [{"train"}] * 4 + [{"val"}, {"test"}]
+
+
+def test_tables_of_other_order_split_patients_otherwise(tmp_path):
+    """The leak that the card tells of: a patient in training for 2C and in test for 4C."""
+    for view, order in (("lax_2c", "abcdefghij"), ("lax_4c", "efghijabcd")):
+        (tmp_path / view / "images").mkdir(parents=True)
+        (tmp_path / view / "masks").mkdir()
+        for name in order:
+            for kind in ("images", "masks"):
+                (tmp_path / view / kind / f"{name}_0.png").touch()
+        (tmp_path / f"{view}.csv").write_text("".join(f"c,{name}_0,{view},1,2,3\n" for name in order), encoding="utf-8")
+    split = {subject.id: subject.split for subject in landmark.subjects(tmp_path)[0]}
+    assert any((split[f"{p}_0_lax_2c"], split[f"{p}_0_lax_4c"]) == ("train", "test") for p in "abcdefghij")
+
+
+@pytest.mark.parametrize(("points", "expected"), [
+    ([(0, 0), (4, 0), (4, 3)], False), ([(0, 0), (4, 0), (4, -3)], True), ([(0, 0), (1, 1), (2, 2)], False)])
+def test_orientation_sign(points, expected):
+    """(y2 - y1)(x3 - x2) - (x2 - x1)(y3 - y2), worked by hand: -12, 12, 0."""
+    assert landmark.clockwise(np.array(points)) is expected
+
+
+def test_marks_are_means(tree):
+    mask = np.zeros((20, 30), np.uint8)
+    mask[2:4, 5:9], mask[10, 11], mask[15:18, 20:22] = 85, 170, 255
+    np.testing.assert_array_equal(landmark.landmarks(mask), [[2.5, 6.5], [10, 11], [16, 20.5]])
+
+
+def test_study_is_turned_as_the_release_turns_it(tree):
+    folder, facts = tree
+    turned = 0
+    for subject in by_id(folder).values():
+        uid, view = subject.details["uid"], subject.details["view"]
+        held = landmark.read(subject).views[view]
+        picture, points = np.asarray(Image.open(subject.files[0])).T, facts["points"][uid, view]
+        assert held.image.shape == (768, 864, 1, 1) and held.spacing_mm == (0.25, 0.25, 1.0)
+        (x1, y1), (x2, y2), (x3, y3) = held.landmarks[0]
+        assert ((y2 - y1) * (x3 - x2) - (x2 - x1) * (y3 - y2) > 0) == (view == "lax_2c")
+        if np.allclose(held.landmarks[0], points):
+            np.testing.assert_array_equal(held.image[:, :, 0, 0], picture)
+        else:
+            turned += 1
+            np.testing.assert_array_equal(held.image[:, :, 0, 0], picture[:, ::-1])
+            np.testing.assert_allclose(held.landmarks[0], np.c_[points[:, 0], 863 - points[:, 1]])
+    # The virtual hearts turn as 4C should; 2C has to be mirrored where the builder did not do it.
+    mirrored = facts["mirrored"]
+    assert turned == sum(((uid, view) in mirrored) == (view == "lax_4c") for uid, view in facts["points"])
+
+
+def test_rescaled_as_scikit_image():
+    """Values of skimage.transform.rescale(image, 0.25, anti_aliasing=True), version 0.25.2."""
+    i, j = np.indices((16, 18))
+    image = ((i * 37 + j * j * 11) % 256).astype(np.uint8)
+    expected = [[0.427754, 0.51569, 0.505601, 0.505846], [0.513872, 0.524668, 0.452827, 0.474655],
+                [0.512655, 0.537658, 0.553516, 0.50837], [0.445507, 0.526124, 0.403165, 0.447512]]
+    np.testing.assert_allclose(landmark.rescaled(image), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(64, 72), (257, 130), (3, 5)])
+def test_rescaled_against_scikit_image(shape):
+    transform = pytest.importorskip("skimage.transform", reason="scikit-image is no dependency")
+    image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    np.testing.assert_allclose(landmark.rescaled(image), transform.rescale(image, 0.25, anti_aliasing=True), atol=1e-12)
+
+
+def smaller(picture):
+    """A quarter of a picture by hand: Gaussian of 1.5 cut at 4 sigma, mirrored at the border, middle four averaged."""
+    weights = np.exp(-0.5 * (np.arange(-6, 7) / 1.5) ** 2)
+    weights /= weights.sum()
+    padded = np.pad(picture / 255.0, 6, mode="reflect")
+    for axis in (0, 1):
+        padded = np.apply_along_axis(np.convolve, axis, padded, weights, "valid")
+    return sum(padded[a::4, b::4] for a in (1, 2) for b in (1, 2)) / 4
+
+
+@pytest.mark.parametrize(("name", "mirror"), [("901_a_lax_2c", False), ("902_a_lax_2c", True), ("901_a_lax_4c", True),
+                                              ("902_a_lax_4c", False)])
+def test_release_by_the_rules_of_data_md(tree, name, mirror):
+    folder, _ = tree
+    subject = by_id(folder)[name]
+    picture, mask = (np.asarray(Image.open(path)) for path in subject.files)  # rows are y
+    expected, mask = smaller(picture), mask[::-1] if mirror else mask
+    expected = expected[::-1] if mirror else expected
+    release = landmark.release(subject)
+    (file, pixels), = release.images.items()
+    uid, view = name[:5], name[6:]
+    assert (release.folder, file) == (f"{view}/images", f"{uid}.png")
+    assert pixels.dtype == np.uint8 and pixels.shape == (216, 192)
+    assert np.abs(pixels.astype(int) - np.floor(expected * 255)).max() <= 1
+    for number, value in enumerate((85, 170, 255), start=1):
+        y, x = np.nonzero(mask == value)
+        assert (release.row[f"x{number}"], release.row[f"y{number}"]) == (
+            int(0.25 * int(x.mean())), int(0.25 * int(y.mean())))
+    assert {key: release.row[key] for key in ("cohort_name", "uid", "view", "pid")} == {
+        "cohort_name": "hospital", "uid": uid, "view": view, "pid": uid[:3]}
+    whole, of_split = release.tables[view], release.tables[f"{view}_{subject.split}"]
+    assert list(whole) == ["cohort_name", "uid", "view", "x1", "y1", "x2", "y2", "x3", "y3"]
+    assert of_split == whole | {"pid": uid[:3]} and len(release.tables) == 2
+
+
+def test_default_moves_landmarks_with_the_pixels(tree):
+    """Four pixels become one, edges aligned: v -> (v + 0.5) / 4 - 0.5; nothing is cut to whole pixels."""
+    study = landmark.read(by_id(tree[0])["901_a_lax_4c"])
+    before, after = study.views["lax_4c"], standardised(study).views["lax_4c"]
+    assert after.image.shape == (192, 216, 1, 1) and after.spacing_mm == (1, 1, 1)
+    np.testing.assert_allclose(after.landmarks, (before.landmarks + 0.5) / 4 - 0.5, atol=1e-4)
+
+
+def test_large_pictures_are_cut_around_their_landmarks():
+    points = np.array([[[1300, 1400], [1500, 1200], [1350, 1500]]], np.float32)
+    view = View(np.zeros((1600, 1800, 1, 1), np.uint8), np.diag([0.25, 0.25, 1, 1]), landmarks=points)
+    after = standardised(Study("a", "test", {"lax_2c": view})).views["lax_2c"]
+    assert after.image.shape == (256, 256, 1, 1)
+    assert (after.landmarks > 60).all() and (after.landmarks < 250).all()
+
+
+MESSAGES = {
+    "value": "holds the value 86; allowed are 0, 85, 170, 255", "unreadable": "is no readable PNG",
+    "no_image": "images/990_a.png is missing", "no_mask": "masks/990_a.png is missing",
+    "twice": "for 2 cohorts or views", "shape": "must be the same", "empty": "no landmark 1, 2, 3;",
+    "lacking": "no landmark 2;", "colour": "of mode RGB", "extra": "has no row for 990_a.png"}
+
+
+@pytest.mark.parametrize("flaw", builder.FLAWS)
+def test_flawed_pictures_are_left_out_in_one_line(tmp_path, flaw):
+    facts = builder.build(tmp_path, n=1, flaws=(flaw,), views=("lax_2c",))
+    name = facts["flawed"][flaw]
+    reasons = refusals(landmark, tmp_path, {name})
+    assert list(reasons) == [name] and re.search(MESSAGES[flaw], reasons[name])
+
+
+def test_folder_without_tables(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no raw/lax_2c.csv"):
+        landmark.subjects(tmp_path)

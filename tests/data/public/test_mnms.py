@@ -1,0 +1,126 @@
+"""M&Ms: the table's 0-based frames, label values exchanged, the given split, the release's arrays, damaged studies."""
+
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import release_numpy as expected
+from places import SHARED
+from rawtrees import mnms as tree
+from rawtrees.refusals import refusals
+
+from cinema.data.public import mnms
+from cinema.data.public.cards import card
+
+REAL = SHARED / "real/nifti/mnms"
+EXCHANGED = {1: 3, 2: 2, 3: 1}  # 1 is the LV in their files
+ALWAYS = ("no files", "unlabelled", "no row")  # in every tree
+FAULTS = {
+    "no image": "_sa.nii.gz is missing", "no mask": "_sa_gt.nii.gz is missing", "truncated": "no readable NIfTI",
+    "truncated mask": "_gt.nii.gz is no readable NIfTI", "not an image": "no readable NIfTI", "label": "label 7",
+    "spacing": "mixed spacing", "shape": "not on the grid", "shifted": "not on the grid", "no heart": "has no LV",
+    "beyond": "ES 40 of the table", "no number": "ES is '?'", "infinite": "ES is 'inf'",
+    "half": "ES is '2.5'", "same": "are both frame", "off by one": "has no LV", "twice": "is in Validation and",
+    "two rows": "has 2 rows", "3D": "must be (x, y, z, t)", "no files": "is in none of Training/Labeled",
+    "unlabelled": "unlabelled", "no row": "no row in"}
+COLUMNS = ["pid", "pathology", "vendor_name", "vendor", "center", "ed_index", "es_index", "age", "sex", "height",
+           "weight", "orig_sax_spacing_x", "orig_sax_spacing_y", "orig_sax_spacing_z", "n_slices",
+           "lv_edv", "lv_esv", "lv_ef", "rv_edv", "rv_esv", "rv_ef"]
+
+
+@pytest.fixture(scope="module")
+def facts(tmp_path_factory):
+    return tree.build(tmp_path_factory.mktemp("mnms"))
+
+
+@pytest.fixture(scope="module")
+def subjects(facts):
+    return {subject.id: subject for subject in mnms.subjects(facts["raw"])[0]}
+
+
+def test_subjects_splits_and_attributes(subjects, facts):
+    assert list(subjects) == facts["ids"]
+    assert [subject.split for subject in subjects.values()] == ["train"] * 4 + ["val", "test"]
+    table = pd.read_csv(facts["raw"] / "OpenDataset" / mnms.TABLE).set_index("External code")
+    for code, subject in subjects.items():
+        row, known = table.loc[code], subject.attributes
+        assert (known["vendor"], known["sex"], known["disease"]) == (row.VendorName, row.Sex, row.Pathology)
+        assert known["site"] == str(row.Centre) and known["age_years"] == row.Age
+        assert known.get("height_cm", np.nan) == pytest.approx(row.Height, nan_ok=True)
+        assert ("bmi_kg_m2" in known) == np.isfinite(row.Height)
+    assert "height_cm" not in subjects["A2C0I1"].attributes  # the table does not give it
+    assert subjects["B3D0N1"].attributes["disease"] == "LVNC"  # kept, though no class of the task
+    assert "LVNC" not in card("mnms").classes["disease"]
+
+
+def test_frames_are_counted_from_0_and_labels_exchanged(subjects, facts):
+    for code, subject in subjects.items():
+        study, virtual = mnms.read(subject), facts["studies"][code]
+        view, source = study.views["sax"], virtual.views["sax"]
+        assert (study.ed_frame, study.es_frame) == facts["frames"][code]
+        assert sorted(view.label_frames) == list(view.label_frames)
+        np.testing.assert_array_equal(view.label_at(study.ed_frame), source.label_at(virtual.ed_frame))
+        np.testing.assert_array_equal(view.label_at(study.es_frame), source.label_at(virtual.es_frame))
+        np.testing.assert_allclose(view.affine, source.affine, atol=1e-4)
+        np.testing.assert_array_equal(view.image, nib.load(subject.files[0]).get_fdata())
+        voxel_ml = np.prod(source.spacing_mm) / 1000
+        assert study.attributes["lv_esv_ml"] == pytest.approx(
+            (source.label_at(virtual.es_frame) == 3).sum() * voxel_ml, rel=1e-5)
+    assert {facts["frames"][code][0] > facts["frames"][code][1] for code in subjects} == {True, False}
+
+
+@pytest.mark.parametrize("code", ["A0S9V9", "A1D9Z7", "C6E0F9"])
+def test_like_release_arrays_and_row(subjects, facts, code):
+    subject, release = subjects[code], mnms.release(subjects[code])
+    where = dict(zip(("ed", "es"), facts["frames"][code], strict=True))
+    images, masks = ({phase: expected.load(path, frame) for phase, frame in where.items()} for path in subject.files)
+    arrays = expected.arrays("sax", images, masks, EXCHANGED)
+    expected.check(release, f"{code}_sax_", arrays)
+    assert release.folder == f"{subject.split}/{code}" and list(release.row) == COLUMNS
+    row, voxel_ml = release.row, 10 / 1000
+    assert (row["ed_index"], row["es_index"]) == facts["frames"][code]
+    assert row["vendor"] == tree.LETTERS[row["vendor_name"]]
+    edv, esv = ((arrays[name] == 3).sum() * voxel_ml for name in ("ed_gt", "es_gt"))
+    assert (row["lv_edv"], row["lv_ef"]) == pytest.approx((edv, (edv - esv) / edv * 100))
+    assert row["rv_edv"] == pytest.approx((arrays["ed_gt"] == 1).sum() * voxel_ml)
+
+
+def test_damaged_studies_are_refused_in_one_line(tmp_path):
+    facts = tree.build(tmp_path, n=1, faults=tuple(name for name in FAULTS if name not in ALWAYS))
+    reasons = refusals(mnms, tmp_path, facts["bad"])
+    assert reasons.keys() == facts["bad"].keys()
+    for code, reason in reasons.items():
+        assert FAULTS[facts["bad"][code]] in reason, (facts["bad"][code], reason)
+
+
+def test_a_folder_or_table_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="name the folder that holds OpenDataset"):
+        mnms.subjects(tmp_path)
+    (tmp_path / "OpenDataset").mkdir()
+    with pytest.raises(FileNotFoundError, match="opendataset.csv is missing"):
+        mnms.subjects(tmp_path)
+    (tmp_path / "OpenDataset" / mnms.TABLE).write_text(",External code,Vendor\n0,A,B\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="lacks the columns ED, ES, VendorName"):
+        mnms.subjects(tmp_path)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real images are not at hand (../shared/real)")
+def test_real_oblique_planes_with_a_made_mask(tmp_path):
+    ed, es = (nib.load(REAL / f"sax_{phase}.nii.gz") for phase in ("ed", "es"))
+    home = tmp_path / "OpenDataset/Testing/R1"
+    home.mkdir(parents=True)
+    cine = np.stack([part.get_fdata(dtype=np.float32) for part in (es, ed)], axis=-1)  # no truncation to whole numbers
+    masks = np.zeros(cine.shape, np.uint8)
+    masks[60:100, 80:110, 3:9] = 1
+    for name, array in (("R1_sa", cine), ("R1_sa_gt", masks)):
+        nib.save(nib.Nifti1Image(array, ed.affine), home / f"{name}.nii.gz")
+    table = tmp_path / "OpenDataset" / mnms.TABLE
+    table.write_text(f"{tree.HEAD}\n0,R1,GE,C,3,1,0,50,NOR,F,170,70\n", encoding="utf-8")
+    (subject,), skipped = mnms.subjects(tmp_path)
+    study = mnms.read(subject)
+    assert not skipped and study.attributes["lv_edv_ml"] == pytest.approx(40 * 30 * 6 * 10 / 1000, rel=1e-5)
+    np.testing.assert_allclose(study.views["sax"].affine, ed.affine, atol=1e-4)
+    release = mnms.release(subject)
+    images, masks = ({"ed": expected.load(path, 1), "es": expected.load(path, 0)} for path in subject.files)
+    expected.check(release, "R1_sax_", expected.arrays("sax", images, masks, EXCHANGED))

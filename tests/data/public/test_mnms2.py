@@ -1,0 +1,134 @@
+"""M&Ms-2: split by number, incomplete rows, two views, labels exchanged, the release's arrays, damaged studies."""
+
+
+import nibabel as nib
+import numpy as np
+import pytest
+import release_numpy as expected
+from places import SHARED
+from rawtrees import mnms2 as tree
+from rawtrees.refusals import refusals
+
+from cinema.data.public import mnms2
+from cinema.data.public.cards import card
+
+REAL = SHARED / "real/nifti/mnms2"
+EXCHANGED = {1: 3, 2: 2, 3: 1}  # 1 is the LV in their files
+ALWAYS = ("incomplete", "beyond", "no row", "no files")  # in every tree
+FAULTS = {
+    "no image": "_SA_ED.nii.gz is missing", "no mask": "_SA_ED_gt.nii.gz is missing", "truncated": "no readable NIfTI",
+    "truncated mask": "_gt.nii.gz is no readable NIfTI", "not an image": "no readable NIfTI", "label": "label 7",
+    "4C label": "_LA_ES_gt.nii.gz holds the label 7", "spacing": "mixed spacing", "shape": "not on the grid",
+    "shifted": "not on the grid", "no heart": "has no LV", "two rows": "has 2 rows", "4D": "must be one frame",
+    "other grid": "_SA_ES.nii.gz has shape", "incomplete": "gives no VENDOR", "beyond": "knows the numbers 1 to 360",
+    "no row": "no row in", "no files": "(and 7 more)"}
+COLUMNS = ["pid", "pathology", "vendor", "scanner", "field", "orig_lax_4c_spacing_x", "orig_lax_4c_spacing_y",
+           "orig_sax_spacing_x", "orig_sax_spacing_y", "orig_sax_spacing_z", "n_slices",
+           "lv_edv", "lv_esv", "lv_ef", "rv_edv", "rv_esv", "rv_ef"]
+
+
+@pytest.fixture(scope="module")
+def facts(tmp_path_factory):
+    return tree.build(tmp_path_factory.mktemp("mnms2"))
+
+
+@pytest.fixture(scope="module")
+def subjects(facts):
+    return {subject.id: subject for subject in mnms2.subjects(facts["raw"])[0]}
+
+
+def test_subjects_splits_and_attributes(subjects, facts):
+    assert list(subjects) == facts["ids"] == ["001", "002", "017", "160", "161", "201"]
+    assert [subject.split for subject in subjects.values()] == ["train"] * 4 + ["val", "test"]
+    for pid, subject in subjects.items():
+        who, known = facts["studies"][pid].attributes, subject.attributes
+        assert all(known[name] == who[name] for name in ("disease", "scanner", "field_t"))
+        assert known["vendor"] in card("mnms2").classes["vendor"]
+
+
+def test_a_table_of_360_rows_is_split_160_40_160_by_number(tmp_path):
+    rows = [f"{number},NOR,SIEMENS,Avanto,1.5" for number in range(360, 0, -1)] + [",,,,", "12.5,NOR,,,"]
+    (tmp_path / "MnM2").mkdir()
+    (tmp_path / "MnM2" / mnms2.TABLE).write_text("\n".join([tree.HEAD, *rows]) + "\n", encoding="utf-8")
+    for number in range(1, 361):
+        home = tmp_path / f"MnM2/dataset/{number:03d}"
+        home.mkdir(parents=True)
+        for view in ("LA", "SA"):
+            for role in ("ED", "ES", "ED_gt", "ES_gt"):
+                (home / f"{number:03d}_{view}_{role}.nii.gz").touch()
+    found, skipped = mnms2.subjects(tmp_path)
+    splits = [subject.split for subject in found]
+    assert splits == ["train"] * 160 + ["val"] * 40 + ["test"] * 160
+    assert [subject.id for subject in found] == [f"{number:03d}" for number in range(1, 361)]
+    assert [one.id for one in skipped] == ["12.5"]
+    assert card("mnms2").counts == {"train": 160, "val": 40, "test": 160}
+
+
+def test_views_labels_and_volumes(subjects, facts):
+    for pid, subject in subjects.items():
+        study, virtual = mnms2.read(subject), facts["studies"][pid]
+        assert set(study.views) == {"sax", "lax_4c"} and (study.ed_frame, study.es_frame) == (0, 1)
+        for name, view in study.views.items():
+            source = virtual.views[name]
+            np.testing.assert_array_equal(view.labels, source.labels)
+            np.testing.assert_allclose(view.affine, source.affine, atol=1e-4)
+            scale = np.polyfit(source.image.ravel(), view.image.ravel(), 1)
+            assert scale[0] in (pytest.approx(3), pytest.approx(4), pytest.approx(5))  # the same pixels, scaled
+        sax = virtual.views["sax"]
+        edv, esv = ((sax.label_at(frame) == 3).sum() * np.prod(sax.spacing_mm) / 1000 for frame in (0, 1))
+        assert study.attributes["lv_ef_percent"] == pytest.approx((edv - esv) / edv * 100, rel=1e-5)
+        assert study.attributes["lv_edv_ml"] == pytest.approx(edv, rel=1e-5)
+
+
+@pytest.mark.parametrize("pid", ["001", "017", "201"])
+def test_like_release_arrays_and_row(subjects, pid):
+    subject, release = subjects[pid], mnms2.release(subjects[pid])
+    home = subject.files[0].parent
+    for view, short, size in (("sax", "SA", (192, 192)), ("lax_4c", "LA", (256, 256))):
+        images, masks = ({phase: expected.load(home / f"{pid}_{short}_{phase.upper()}{end}.nii.gz")
+                          for phase in ("ed", "es")} for end in ("", "_gt"))
+        arrays = expected.arrays(view, images, masks, EXCHANGED)
+        expected.check(release, f"{pid}_{view}_", arrays)
+        assert arrays["ed"].shape[:2] == size
+    assert len(release.images) == 8 and release.folder == f"{subject.split}/{pid}" and list(release.row) == COLUMNS
+    row = release.row
+    assert row["orig_lax_4c_spacing_x"] == pytest.approx(2.4, abs=1e-5)
+    assert row["n_slices"] == 6 and row["pid"] == pid
+    spacing = release.images[f"{pid}_lax_4c_ed"].GetSpacing()
+    assert spacing == pytest.approx((1, 1, nib.load(home / f"{pid}_LA_ED.nii.gz").header.get_zooms()[2]))
+
+
+def test_damaged_studies_are_refused_in_one_line(tmp_path):
+    facts = tree.build(tmp_path, n=1, faults=tuple(name for name in FAULTS if name not in ALWAYS))
+    reasons = refusals(mnms2, tmp_path, facts["bad"])
+    assert reasons.keys() == facts["bad"].keys()
+    for pid, reason in reasons.items():
+        assert FAULTS[facts["bad"][pid]] in reason, (facts["bad"][pid], reason)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="name the folder that holds MnM2"):
+        mnms2.subjects(tmp_path)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real images are not at hand (../shared/real)")
+def test_real_oblique_planes_with_a_made_mask(tmp_path):
+    home = tmp_path / "MnM2/dataset/300"
+    home.mkdir(parents=True)
+    for view, short in (("sax", "SA"), ("lax_4c", "LA")):
+        for phase in ("ed", "es"):
+            real = nib.load(REAL / f"{view}_{phase}.nii.gz")
+            mask = np.zeros(real.shape, np.uint8)
+            mask[100:130, 90:130] = 1
+            image = nib.Nifti1Image(real.get_fdata(dtype=np.float32), real.affine)  # no truncation to whole numbers
+            nib.save(image, home / f"300_{short}_{phase.upper()}.nii.gz")
+            nib.save(nib.Nifti1Image(mask, real.affine), home / f"300_{short}_{phase.upper()}_gt.nii.gz")
+    (tmp_path / "MnM2" / mnms2.TABLE).write_text(f"{tree.HEAD}\n300,TRI,SIEMENS,Avanto,1.5\n", encoding="utf-8")
+    (subject,), skipped = mnms2.subjects(tmp_path)
+    study = mnms2.read(subject)
+    assert not skipped and subject.split == "test" and study.views["lax_4c"].spacing_mm == pytest.approx((1, 1, 1))
+    release = mnms2.release(subject)
+    for view, short in (("sax", "SA"), ("lax_4c", "LA")):
+        images, masks = ({phase: expected.load(home / f"300_{short}_{phase.upper()}{end}.nii.gz")
+                          for phase in ("ed", "es")} for end in ("", "_gt"))
+        expected.check(release, f"300_{view}_", expected.arrays(view, images, masks, EXCHANGED))

@@ -1,0 +1,127 @@
+"""MyoPS: the validation draw, both names of test files, studies, the release's arrays, and what is left out."""
+
+import re
+
+import numpy as np
+import pytest
+import release_numpy
+import SimpleITK as sitk
+from rawtrees import myops as builder
+from rawtrees.refusals import refusals
+
+from cinema.data.public import myops
+from cinema.data.public.published_grid import standardised
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("myops")
+    return folder, builder.build(folder, n=7)
+
+
+def test_validation_of_25_patients_is_106_103_120_117_112():
+    assert myops.drawn([str(number) for number in range(101, 126)]) == {"106", "103", "120", "117", "112"}
+
+
+@pytest.mark.parametrize(("n", "n_val"), [(0, 0), (1, 0), (2, 1), (6, 1), (9, 1), (10, 5), (24, 5)])
+def test_validation_of_fewer_patients(n, n_val):
+    assert len(myops.drawn([str(number) for number in range(n)])) == n_val
+
+
+@pytest.mark.parametrize("word", ["test", "training"])
+def test_counts_and_both_names_of_test_files(tmp_path, word):
+    """25 and 20 patients by names alone."""
+    names = [f"train25/myops_training_{n}_{s}" for n in range(101, 126) for s in ("C0", "DE", "T2")]
+    names += [f"train25_myops_gd/myops_training_{n}_gd" for n in range(101, 126)]
+    names += [f"test20/myops_{word}_{n}_{s}" for n in range(201, 221) for s in ("C0", "DE", "T2")]
+    for name in names:
+        path = tmp_path / f"{name}.nii.gz"
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    found, skipped = myops.subjects(tmp_path)
+    splits = [subject.split for subject in found]
+    assert not skipped and [splits.count(name) for name in ("train", "val", "test")] == [20, 5, 20]
+    assert [path.name for path in found[-1].files] == [f"myops_{word}_220_{s}.nii.gz" for s in ("C0", "DE", "T2")]
+
+
+def test_study_has_sequences_and_labels_as_the_files(tree):
+    folder, facts = tree
+    subjects = {subject.id: subject for subject in myops.subjects(folder)[0]}
+    assert sorted(subjects) == sorted(facts["train"] + facts["test"])
+    study = myops.read(subjects["102"])
+    view = study.views["sax"]
+    for k, name in enumerate(("C0", "DE", "T2")):
+        raw = sitk.ReadImage(str(folder / f"train25/myops_training_102_{name}.nii.gz"))
+        np.testing.assert_array_equal(view.image[..., k], sitk.GetArrayFromImage(raw).T)
+    raw = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "train25_myops_gd/myops_training_102_gd.nii.gz"))).T
+    assert set(np.unique(raw)) == {0, 200, 500, 600, 1220, 2221}
+    expected = np.select([raw == k for k in (600, 500, 200, 1220, 2221)], [1, 3, 2, 6, 4])
+    np.testing.assert_array_equal(view.labels[..., 0], expected)
+    assert view.label_frames == (0,) and study.attributes["sequences"] == "C0,DE,T2" and study.ed_frame is None
+    test = myops.read(subjects[facts["test"][0]])
+    assert test.views["sax"].labels is None and test.views["sax"].image.shape[3] == 3
+
+
+def test_release_is_the_middle_of_the_files(tree):
+    folder, _ = tree
+    subject = next(subject for subject in myops.subjects(folder)[0] if subject.id == "104")
+    release = myops.release(subject)
+    assert list(release.images) == ["104_c0", "104_de", "104_t2", "104_gt"] and release.folder == "train/104"
+    found = {name: sitk.GetArrayFromImage(image).T for name, image in release.images.items()}
+    box = (slice(15, 207), slice(8, 200))  # of 223 x 208: (223 - 192) // 2 and (208 - 192) // 2
+    for name, path in zip(("c0", "de", "t2"), subject.files, strict=False):
+        raw = sitk.GetArrayFromImage(sitk.ReadImage(str(path))).T
+        release_numpy.check_grey(found[f"104_{name}"], release_numpy.to_uint8(raw[box]))
+    raw = sitk.GetArrayFromImage(sitk.ReadImage(str(subject.files[3]))).T[box]
+    expected = np.select([raw == k for k in (600, 500, 200, 1220, 2221)], [1, 2, 3, 4, 5])
+    np.testing.assert_array_equal(found["104_gt"], expected)
+    assert found["104_gt"].dtype == np.int16  # the files' own pixel type
+    row = release.row
+    assert list(row) == ["pid", "orig_spacing_x", "orig_spacing_y", "orig_spacing_z", "n_slices", "crop_lower_x",
+                         "crop_lower_y", "crop_upper_x", "crop_upper_y"]
+    assert [row[key] for key in list(row)[4:]] == [7, 15, 8, 16, 8] and row["orig_spacing_x"] == pytest.approx(1.4)
+
+
+def test_folders_of_the_release(tree):
+    folders = {subject.split: myops.release(subject).folder.split("/")[0] for subject in myops.subjects(tree[0])[0]}
+    assert folders == {"train": "train", "val": "train", "test": "test"}
+
+
+def test_small_images_are_read_but_the_release_fails(tmp_path):
+    builder.build(tmp_path, n=2, size=(223, 180))
+    subject = myops.subjects(tmp_path)[0][0]
+    assert myops.read(subject).views["sax"].image.shape[:2] == (223, 180)
+    with pytest.raises(ValueError, match="223 x 180 pixels; the release cannot crop fewer than 192"):
+        myops.release(subject)
+
+
+def test_default_scales_each_sequence_for_itself_on_the_published_grid(tree):
+    subject = next(subject for subject in myops.subjects(tree[0])[0] if subject.id == "102")
+    study = myops.read(subject)
+    view = standardised(study).views["sax"]
+    assert view.image.shape == (192, 192, 6, 3) and np.allclose(view.spacing_mm, (1, 1, 10))
+    tops = study.views["sax"].image.max((0, 1, 2))
+    assert tops.max() > 1.3 * tops.min()  # on one scale the darkest sequence would end far below 255
+    assert [int(view.image[..., k].max()) for k in range(3)] == [255, 255, 255]
+    assert set(np.unique(view.labels)) == {0, 1, 2, 3, 4, 6}
+
+
+MESSAGES = {
+    "value": "holds the label 601; allowed are 0, 200, 500, 600, 1220, 2221", "unreadable": "no readable NIfTI image",
+    "no_sequence": "DE of 15. is missing in train", "no_mask": "gd of 15. is missing in train",
+    "twice": "C0 of 215. is there twice: myops_test", "both": "in training and test",
+    "shape": "it is not on the grid", "spacing": "mixed spacing", "empty": "holds no label"}
+
+
+@pytest.mark.parametrize("flaw", builder.FLAWS)
+def test_flawed_patients_are_left_out_in_one_line(tmp_path, flaw):
+    facts = builder.build(tmp_path, n=2, flaws=(flaw,))
+    name = facts["flawed"][flaw]
+    reasons = refusals(myops, tmp_path, {name})
+    assert set(reasons) == ({name, name.replace("train", "test")} if flaw == "both" else {name})
+    assert re.search(MESSAGES[flaw], reasons[name])
+
+
+def test_folder_without_patients(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no train25"):
+        myops.subjects(tmp_path)

@@ -1,0 +1,197 @@
+"""prepare and info: what is written, resumed, skipped and refused, by a small adapter and by ACDC's."""
+
+import json
+import os
+import types
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from rawtrees import acdc
+
+from cinema.cli import main
+from cinema.data.public import prepare, prepared
+from cinema.data.public.common import Release, Skipped, Subject
+from cinema.data.study import Study, View, load_study, study_paths
+from cinema.terms import SMALL_GRID
+
+READ = []  # ids that the small adapter was asked to read
+
+
+def subjects(raw):
+    found = [Subject(path.stem, "train", (path,), {"sex": "F"}) for path in sorted(Path(raw).glob("*.npy"))]
+    found += [Subject(path.stem, "test", (path,)) for path in sorted(Path(raw).glob("more/*.npy"))]
+    return found, [Skipped("lost", "is missing; copy it")] if (Path(raw) / "lost").exists() else []
+
+
+def read(subject):
+    READ.append(subject.id)
+    if subject.id == "stop":
+        raise KeyboardInterrupt
+    if subject.id == "bad":
+        raise ValueError("bad\nhas no pixels")
+    image = np.load(subject.files[0])
+    return Study(subject.id, "acdc", {"sax": View(image, np.diag([1.0, 1.0, 10.0, 1.0]))}, subject.attributes)
+
+
+def release(subject):
+    import SimpleITK as sitk
+
+    read(subject)
+    return Release(f"train/{subject.id}", {f"{subject.id}_x": sitk.Image(4, 4, 2, sitk.sitkUInt8)},
+                   {"pid": subject.id, "n": 1})
+
+
+@pytest.fixture
+def raw(tmp_path, monkeypatch):
+    """A raw folder of three subjects, and the small adapter in ACDC's place."""
+    module = types.SimpleNamespace(subjects=subjects, read=read, release=release)
+    monkeypatch.setattr(prepare, "adapter_of", lambda name: module)
+    READ.clear()
+    folder = tmp_path / "raw"
+    (folder / "more").mkdir(parents=True)
+    for name in ("a", "b", "more/c"):
+        np.save(folder / f"{name}.npy", np.random.default_rng(0).random((30, 30, 2, 3)).astype(np.float32))
+    return folder
+
+
+def run(raw, out, *more):
+    return main(["prepare", "acdc", str(raw), "--out", str(out), *more])
+
+
+def test_studies_manifest_and_summary(raw, tmp_path, capsys):
+    assert run(raw, tmp_path / "out") == 0
+    said = capsys.readouterr().out
+    assert "ACDC: 3 ready, 0 skipped (train 2 of 90 published, val 0 of 10 published, test 1 of 50 published)" in said
+    assert sorted(os.listdir(tmp_path / "out")) == ["a.h5", "b.h5", "c.h5", "prepared.json"]
+    study = load_study(tmp_path / "out" / "a.h5")
+    assert study.attributes["split"] == "train" and study.attributes["dataset"] == "acdc"
+    text = (tmp_path / "out" / "prepared.json").read_text(encoding="utf-8")
+    assert str(tmp_path) not in text and json.loads(text)["counts"] == {"train": 2, "test": 1}
+
+
+def test_what_is_there_is_not_read_again_unless_its_files_changed(raw, tmp_path):
+    run(raw, tmp_path / "out")
+    READ.clear()
+    run(raw, tmp_path / "out")
+    assert READ == []
+    np.save(raw / "b.npy", np.ones((31, 30, 2, 3), np.float32))
+    run(raw, tmp_path / "out")
+    assert READ == ["b"] and load_study(tmp_path / "out" / "b.h5").views["sax"].image.shape[0] == 31
+
+
+def test_bad_subjects_are_skipped_with_one_line_each(raw, tmp_path, capsys):
+    (raw / "a.npy").rename(raw / "bad.npy")
+    (raw / "lost").mkdir()
+    assert run(raw, tmp_path / "out") == 0
+    said = capsys.readouterr().out.splitlines()
+    assert "skipped bad: bad has no pixels" in said and "skipped lost: is missing; copy it" in said
+    assert not (tmp_path / "out" / "bad.h5").exists()
+
+
+def test_nothing_ready_gives_code_2(raw, tmp_path):
+    for name in ("b", "more/c"):
+        (raw / f"{name}.npy").unlink()
+    (raw / "a.npy").rename(raw / "bad.npy")
+    assert run(raw, tmp_path / "out") == 2
+
+
+def test_an_id_found_twice_is_left_out(raw, tmp_path, capsys):
+    (raw / "more" / "c.npy").rename(raw / "more" / "A.npy")
+    assert run(raw, tmp_path / "out") == 0
+    assert "skipped a: found more than once" in capsys.readouterr().out
+    assert [path.stem for path in study_paths(tmp_path / "out")] == ["b"]
+
+
+@pytest.mark.parametrize("out", ["raw", "raw/below", "."])
+def test_output_and_raw_folder_may_not_lie_in_one_another(raw, tmp_path, out, capsys):
+    before = sorted(path.name for path in raw.rglob("*"))
+    assert run(raw, tmp_path / out) == 2
+    assert "lie in one another" in capsys.readouterr().err
+    assert sorted(path.name for path in raw.rglob("*")) == before
+
+
+def test_ctrl_c_leaves_whole_studies_only_and_the_next_run_goes_on(raw, tmp_path):
+    (raw / "b.npy").rename(raw / "stop.npy")
+    assert run(raw, tmp_path / "out") == 130
+    assert sorted(os.listdir(tmp_path / "out")) == ["a.h5"]
+    (raw / "stop.npy").rename(raw / "b.npy")
+    READ.clear()
+    assert run(raw, tmp_path / "out") == 0 and READ == ["b", "c"]
+
+
+def test_like_release_writes_folders_and_tables(raw, tmp_path):
+    assert run(raw, tmp_path / "out", "--like-release") == 0
+    assert nib.load(tmp_path / "out/train/a/a_x.nii.gz").shape == (4, 4, 2)
+    table = (tmp_path / "out/train_metadata.csv").read_text(encoding="utf-8")
+    assert table.split() == ["pid,n", "a,1", "b,1", "c,1"]  # by folder
+    assert not list((tmp_path / "out").rglob("*.part*"))
+
+
+def test_acdc_like_the_release_has_its_validation_patients_in_train(tmp_path):
+    facts = acdc.build(tmp_path / "raw")
+    assert run(tmp_path / "raw", tmp_path / "out", "--like-release") == 0
+    tables = {split: (tmp_path / f"out/{split}_metadata.csv").read_text(encoding="utf-8")
+              for split in ("train", "test")}
+    pids = {split: [line.split(",")[0] for line in table.split()[1:]] for split, table in tables.items()}
+    assert sorted(pids["train"] + pids["test"]) == sorted(facts["ids"])
+    assert not (tmp_path / "out/val_metadata.csv").exists()
+    for split, names in pids.items():
+        assert names == sorted(path.name for path in (tmp_path / "out" / split).iterdir())
+
+
+def test_studies_of_another_raw_folder_are_named_not_deleted(raw, tmp_path, capsys):
+    assert run(raw, tmp_path / "out") == 0
+    capsys.readouterr()
+    (raw / "b.npy").unlink()
+    assert run(raw, tmp_path / "out") == 0
+    assert "1 studies in" in (said := capsys.readouterr().out) and "(b ..)" in said
+    assert (tmp_path / "out" / "b.h5").exists()
+
+
+def test_a_changed_detail_is_noticed(raw, tmp_path):
+    subject = subjects(raw)[0][0]
+    marks = {prepare._mark("acdc", replace(subject, details=details)) for details in ({}, {"ed": 1}, {"ed": 2})}
+    assert len(marks) == 3
+
+
+def test_an_empty_raw_folder_names_the_info_command(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert run(tmp_path / "empty", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert "info acdc" in said and said.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+def test_info_lists_the_nine_and_prints_a_card(capsys):
+    assert main(["info"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 9
+    assert main(["info", "acdc"]) == 0
+    said = capsys.readouterr().out
+    assert "CC BY-NC-SA 4.0" in said and "Info.cfg" in said and "1 RV, 2 MYO, 3 LV" in said
+    assert main(["info", "nothing"]) == 2
+
+
+def test_acdc_is_prepared_and_read_back(tmp_path):
+    acdc.build(tmp_path / "raw", faults=("no config",))
+    assert run(tmp_path / "raw", tmp_path / "acdc", "--jobs", "2") == 0
+    table = prepared.studies("acdc", tmp_path)
+    assert len(table) == 6 and set(table.split) <= {"train", "val", "test"}
+    view = load_study(table.path[0]).views["sax"]
+    np.testing.assert_allclose(view.spacing_mm, (1, 1, 10), atol=1e-6)
+    assert view.image.dtype == np.uint8 and set(np.unique(view.labels)) == {0, 1, 2, 3}
+    small = prepared.on_grid(table, {"sax": SMALL_GRID["sax"]}, tmp_path / "small")
+    copy = load_study(small.path[0]).views["sax"]
+    assert copy.image.shape[:3] == (64, 64, 8) and copy.spacing_mm == pytest.approx((2.5, 2.5, 12.0))
+    again = prepared.on_grid(table, {"sax": SMALL_GRID["sax"]}, tmp_path / "small")
+    assert again.path.tolist() == small.path.tolist()
+
+
+def test_without_prepared_studies_the_command_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="cinema prepare acdc RAW"):
+        prepared.studies("acdc", tmp_path)
+
+
+def test_notice_and_stamp_name_dataset_and_licence():
+    assert prepared.stamp("acdc") == "ACDC (CC BY-NC-SA 4.0)" and "CC BY-NC-SA 4.0" in prepared.notice("acdc")

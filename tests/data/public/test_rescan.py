@@ -1,0 +1,401 @@
+"""Rescan: raw folders read and refused, the release's arrays to the letter; pickles read without running them."""
+
+import copyreg
+import math
+import os
+import pickle
+import re
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from rawtrees import rescan as builder
+
+from cinema.data.public import pickles, rescan
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rescan")
+    known = builder.build(folder, n=6, frames=4)
+    return folder, known, *rescan.subjects(folder)
+
+
+def subject(tree, identity):
+    return next(one for one in tree[2] if one.id == identity)
+
+
+def test_scans_splits_and_what_is_skipped(tree):
+    _, known, subjects, skipped = tree
+    splits = {one.id: one.split for one in subjects if one.id not in known["unreadable"]}
+    assert splits == known["splits"]
+    assert {id_ for id_, split in splits.items() if split == "val"} == {"G_s_0053", "H_s_0054"}  # first of each group
+    assert {one.id for one in skipped} == set(known["skipped"])
+    for one in skipped:
+        assert re.search(known["skipped"][one.id], one.reason) and "\n" not in one.reason
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]+", one.id) for one in subjects)
+    assert subject(tree, "scan_01_B").attributes == {"patient": "scan_01", "rescan": "B"}
+
+
+def test_pixels_masks_and_places_are_those_of_the_scan(tree):
+    for one in tree[2]:
+        if one.id in tree[1]["unreadable"]:
+            continue
+        study, true = rescan.read(one), tree[1]["studies"][one.id]
+        assert set(study.views) == {"sax", "lax_2c", "lax_4c"}
+        for view, found in study.views.items():
+            expected = true.views[view]
+            at = np.array([40, 3, 2 if view == "sax" else 0, 1.0])
+            place = found.affine @ at
+            index = np.linalg.inv(expected.affine) @ place  # the slices may run the other way
+            np.testing.assert_allclose(index, np.rint(index), atol=1e-6)
+            i, j, k = np.rint(index[:3]).astype(int)
+            assert (i, j) == (40, 3)
+            np.testing.assert_array_equal(found.image[:, :, int(at[2])], expected.image[:, :, k])
+            if view == "sax" and found.labels is not None:
+                np.testing.assert_array_equal(found.labels[:, :, int(at[2])], expected.labels[:, :, k])
+                assert found.label_frames == tuple(range(4))
+        if one.files[-1].name != "SAX_segs.pickle":
+            assert study.ed_frame is None and study.views["sax"].labels is None
+            continue
+        voxels = [int((true.views["sax"].labels[..., t] == 3).sum()) for t in range(4)]
+        assert (study.ed_frame, study.es_frame) == (int(np.argmax(voxels)), int(np.argmin(voxels)))
+        voxel_ml = math.prod(true.views["sax"].spacing_mm) / 1000
+        assert study.attributes["lv_edv_ml"] == pytest.approx(max(voxels) * voxel_ml)
+        assert study.attributes["lv_ef_percent"] == pytest.approx(100 * (1 - min(voxels) / max(voxels)))
+
+
+def test_what_cannot_be_read_says_so_in_one_line_and_nothing_runs(tree):
+    folder, known, _, _ = tree
+    for identity, reason in known["unreadable"].items():
+        for call in (rescan.read, rescan.release):
+            with pytest.raises(ValueError, match=reason) as error:
+                call(subject(tree, identity))
+            assert "\n" not in str(error.value) and identity in str(error.value)
+    assert not (folder / "pickle/ran").exists()
+
+
+def test_b1_and_b2_are_two_scans_here_and_one_in_the_release(tmp_path):
+    study = builder.hearts("rescan", 6, 0, 4)[0]
+    for number in (1, 2, 3, 4, 5):
+        builder.scan(tmp_path / f"pickle/test_retest_100/{number}", study, masks=False)
+    (tmp_path / "pickle/test_retest_100/labels.csv").write_text(
+        "A,B1,B2,EDV_A,EDV_B1,EDV_B2,ESV_A,ESV_B1,ESV_B2\n1,2,3,150,160,140,60,70,50\n4,5,,120,110,,50,,\n",
+        encoding="utf-8")
+    subjects, skipped = rescan.subjects(tmp_path)
+    assert not skipped
+    found = {one.id: one for one in subjects}
+    assert list(found) == ["retest_00_A", "retest_00_B1", "retest_00_B2", "retest_01_A", "retest_01_B1"]
+    assert found["retest_00_B2"].attributes == {"patient": "retest_00", "rescan": "B", "lv_edv_ml": 140.0,
+                                                "lv_esv_ml": 50.0, "lv_ef_percent": pytest.approx(100 * 90 / 140)}
+    assert found["retest_01_B1"].attributes == {"patient": "retest_01", "rescan": "B", "lv_edv_ml": 110.0}
+    rows = {one.id: rescan.release(one) for one in subjects[1:3]}
+    assert {one.folder for one in rows.values()} == {"test_retest_100/scan_00_B"}
+    for one in rows.values():  # the mean of both
+        assert one.row["pid"] == "scan_00_B" and one.row["edv"] == 150 and one.row["esv"] == 60
+        assert one.row["ef"] == pytest.approx(60) and "ed_index" not in one.row and "sax_gt_t" not in one.images
+
+
+@pytest.mark.parametrize("lines, message", [
+    ("A,B1\n1,2\n", "lacks the columns B2"), ("", "no readable CSV"), (None, "labels.csv is missing")])
+def test_a_bad_table_stops_the_run(lines, message, tmp_path):
+    (tmp_path / "pickle/test_retest_100/1").mkdir(parents=True)
+    if lines is not None:
+        (tmp_path / "pickle/test_retest_100/labels.csv").write_text(lines, encoding="utf-8")
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        rescan.subjects(tmp_path)
+    with pytest.raises(FileNotFoundError, match="name the folder that holds pickle"):
+        rescan.subjects(tmp_path / "pickle")
+
+
+def test_rows_of_the_table_that_cannot_be_right_are_skipped(tmp_path):
+    study = builder.hearts("rescan", 6, 0, 4)[0]
+    for number in (1, 2, 3):
+        builder.scan(tmp_path / f"pickle/test_retest_100/{number}", study, masks=False)
+    (tmp_path / "pickle/test_retest_100/labels.csv").write_text(
+        "A,B1,B2,EDV_A,EDV_B1,EDV_B2,ESV_A,ESV_B1,ESV_B2\n1,2,2,1,1,1,1,1,1\n3,,,big,,,1,,\n", encoding="utf-8")
+    subjects, skipped = rescan.subjects(tmp_path)
+    assert [one.id for one in subjects] == ["retest_00_A"]
+    reasons = {one.id: one.reason for one in skipped}
+    assert "the scan 2 more than once" in reasons["retest_00_B1"] and "more than once" in reasons["retest_00_B2"]
+    assert "row 1: a volume is no number" in reasons["retest_01_A"]
+
+
+def written(folder, **changes):
+    """One training scan whose SAX dictionary is changed; its subject."""
+    study = builder.hearts("rescan", 6, 0, 4)[0]
+    builder.scan(folder / "pickle/train/G/s_1", study)
+    sax = builder.content(study.views["sax"], "sax")
+    builder.dump(folder / "pickle/train/G/s_1/SAX.pickle", sax | changes)
+    return study, sax, rescan.subjects(folder)[0][0]
+
+
+def test_slices_are_where_their_positions_are_and_rows_come_first(tmp_path):
+    study, sax, one = written(tmp_path, PixelSpacing=[1.8, 2.5], SliceSpacing=9.0)
+    assert rescan.read(one).views["sax"].spacing_mm == pytest.approx((2.5, 1.8, 10.0))  # x is between columns
+    row = rescan.release(one).row  # which takes the first for x, and SliceSpacing
+    assert [row[f"orig_sax_spacing_{axis}"] for axis in "xyz"] == pytest.approx([1.8, 2.5, 9.0])
+    positions = np.array(sax["ImagePositionPatient"])
+    study, sax, one = written(tmp_path, ImagePositionPatient=positions[::-1])  # stored against the release's assumption
+    affine = rescan.read(one).views["sax"].affine
+    np.testing.assert_allclose(affine[:3, 3], positions[0] * (-1, -1, 1))
+    np.testing.assert_allclose(affine[:3, 2], (positions[1] - positions[0]) * (-1, -1, 1))
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "right angles"),
+    ({"PixelSpacing": [0, 1]}, "PixelSpacing positive"),
+    ({"PixelSpacing": ["a", "b"]}, "PixelSpacing is missing or holds no numbers"),
+    ({"SliceSpacing": -1}, "SliceSpacing"),
+    ({"ImagePositionPatient": np.zeros((8, 3))}, "evenly spaced"),
+    ({"ImagePositionPatient": np.zeros((7, 3))}, r"shape \(7, 3\); it must be \(8, 3\)"),
+    ({"image_voxels": np.full((8, 4, 96, 96), np.nan)}, "NaN"), ({"image_voxels": np.zeros((4, 96, 96))}, "4 axes"),
+    ({"image_voxels": "pixels"}, "4 axes"), ({"ImageOrientationPatient": None}, "ImageOrientationPatient")])
+def test_headers_that_make_no_grid_are_refused(changes, message, tmp_path):
+    _, _, one = written(tmp_path, **changes)
+    with pytest.raises(ValueError, match=message) as error:
+        rescan.read(one)
+    assert "\n" not in str(error.value) and "SAX.pickle" in str(error.value)
+
+
+# The release, step by step, by SimpleITK and NumPy alone --------------------------------------------------------------
+
+
+def by_hand(folder, name):
+    """Resampled frames of a pickle as data.md section 6 has them: list of SimpleITK images."""
+    content = pickle.loads((folder / name).read_bytes())
+    sax = pickle.loads((folder / "SAX.pickle").read_bytes())
+    stack = content["image_voxels"] if name == "SAX.pickle" else content["image_voxels"][None]
+    stack, positions = stack[::-1], np.reshape(content["ImagePositionPatient"], (-1, 3))
+    row, column = np.reshape(content["ImageOrientationPatient"], (2, 3))
+    frames = []
+    for t in range(stack.shape[1]):
+        image = sitk.GetImageFromArray(np.ascontiguousarray(stack[:, t]))
+        image.SetOrigin(positions[-1].tolist())
+        image.SetDirection(np.stack([row, column, np.cross(row, column)], axis=1).ravel().tolist())
+        old = (*content["PixelSpacing"], float(sax["SliceSpacing"]))
+        image.SetSpacing(old)
+        new = (1.0, 1.0, 10.0 if name == "SAX.pickle" else old[2])
+        size = [int(np.round(n * a / b)) for n, a, b in zip(image.GetSize(), old, new)]
+        origin = [o + 0.5 * (b - a) for o, a, b in zip(image.GetOrigin(), old, new)]
+        direction = image.GetDirection()
+        frames.append(sitk.Resample(image, size, sitk.Transform(), sitk.sitkLinear, origin, new, direction, 0))
+    return frames
+
+
+def test_the_release_to_the_letter(tree):
+    one = subject(tree, "scan_00_A")
+    result = rescan.release(one)
+    assert result.folder == "test/scan_00_A" and set(result.images) == {"sax_t", "sax_gt_t", "lax_2c_t", "lax_4c_t"}
+    frames = {view: by_hand(one.files[0].parent, name) for view, name in builder.IMAGES.items()}
+    normals = np.array([np.reshape(frames[v][0].GetDirection(), (3, 3))[:, 2] for v in ("lax_2c", "lax_4c", "sax")])
+    origins = np.array([frames[v][0].GetOrigin() for v in ("lax_2c", "lax_4c", "sax")])
+    centre = np.linalg.solve(normals, (normals * origins).sum(axis=1))
+    for view, edge in (("sax", 192), ("lax_2c", 256), ("lax_4c", 256)):
+        first = frames[view][0]
+        index = np.reshape(first.GetDirection(), (3, 3)).T @ (centre - first.GetOrigin())
+        start = np.trunc(index[:2] / first.GetSpacing()[:2] - (edge - 1) / 2).astype(int)
+        found = sitk.GetArrayFromImage(result.images[f"{view}_t"])  # t, z, y, x
+        assert found.dtype.kind == "f" and found.min() == 0 and found.max() == 1
+        for t, image in enumerate(frames[view]):
+            array = np.pad(sitk.GetArrayFromImage(image), ((0, 0), (edge, edge), (edge, edge)))
+            array = array[:, start[1] + edge : start[1] + 2 * edge, start[0] + edge : start[0] + 2 * edge].astype(float)
+            low, high = (math.trunc(value) for value in np.percentile(array, (0.95, 99.5)))
+            array = np.clip(array, low, high)
+            np.testing.assert_allclose(found[t], (array - array.min()) / (array.max() - array.min()), atol=1e-9)
+    labels = sitk.GetArrayFromImage(result.images["sax_gt_t"])
+    assert set(np.unique(labels)) == {0, 1, 2, 3} and labels.dtype == np.uint8
+    voxels = (labels == 3).sum(axis=(1, 2, 3))
+    assert result.row == {
+        "pid": "scan_00_A", "orig_sax_spacing_x": pytest.approx(1.8), "orig_sax_spacing_y": pytest.approx(1.8),
+        "orig_sax_spacing_z": pytest.approx(10), "orig_lax_spacing_x": pytest.approx(1.8),
+        "orig_lax_spacing_y": pytest.approx(1.8), "n_slices": 8, "n_frames": 4, "ed_index": int(voxels.argmax()),
+        "es_index": int(voxels.argmin())}
+    validation = rescan.release(subject(tree, "G_s_0053"))
+    assert validation.folder == "train/G/s_0053" and validation.tables == {"train_metadata": validation.row}
+
+
+def test_prepare_makes_studies_once_and_leaves_the_raw_folder_alone(tree, tmp_path, capsys):
+    from cinema.data.public import prepare
+    from cinema.data.study import study_table
+
+    folder, known, _, _ = tree
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    assert prepare.command("rescan", folder, tmp_path / "out") == 0
+    said = capsys.readouterr().out
+    assert "19 ready, 12 skipped (train 4, val 2, test 13)" in said
+    for identity, reason in (known["skipped"] | known["unreadable"]).items():
+        assert re.search(f"skipped {identity}: .*({reason})", said)
+    table = study_table(tmp_path / "out").set_index("id")
+    assert table["split"].to_dict() == known["splits"]
+    assert table.loc["retest_00_B2", ["patient", "rescan"]].tolist() == ["retest_00", "B"]
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.h5")}
+    assert prepare.command("rescan", folder, tmp_path / "out") == 0
+    assert made == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.h5")}
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+# Pickles --------------------------------------------------------------------------------------------------------------
+
+PLAIN = {
+    "voxels": np.arange(24, dtype=np.int16).reshape(2, 3, 4), "fortran": np.asfortranarray(np.eye(3)[:2]),
+    "swapped": np.arange(3, dtype=">i4"), "strided": np.arange(12.0).reshape(3, 4)[::2, ::3], "empty": np.zeros((0, 3)),
+    "flags": np.array([True, False]), "names": np.array(["a", "bcd"]), "one": np.float64(1.5), "two": np.int64(-2),
+    "list": [1, 2.5, None, True, ("a", b"\x00\xff", b"")], "big": 2**70, "nested": {"a": {3: [np.ones(2, np.float32)]}}}
+
+
+def same(a, b):
+    if isinstance(a, np.ndarray):
+        return isinstance(b, np.ndarray) and a.dtype.newbyteorder("=") == b.dtype.newbyteorder("=") and \
+            np.array_equal(a, b)
+    if isinstance(a, dict):
+        return type(b) is dict and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
+    return type(a) is type(b) and a == b
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_plain_values_and_arrays_come_back(protocol, tmp_path):
+    path = tmp_path / "plain.pickle"
+    path.write_bytes(pickle.dumps(PLAIN, protocol))
+    assert same(PLAIN, pickles.read(path))
+
+
+@pytest.mark.parametrize("package", [b"numpy.core", b"numpy._core"])
+def test_both_names_of_numpys_inside_are_known(package, tmp_path):
+    data = pickle.dumps({"a": np.arange(6.0).reshape(2, 3), "b": np.float32(2)}, 2)
+    data, n = re.subn(rb"cnumpy\._?core\.multiarray\n", b"c" + package + b".multiarray\n", data)
+    assert n >= 1
+    (tmp_path / "a.pickle").write_bytes(data)
+    assert same({"a": np.arange(6.0).reshape(2, 3), "b": np.float32(2)}, pickles.read(tmp_path / "a.pickle"))
+
+
+class Calls:
+    """Pickles as a call of `function`."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+class WithState:
+    def __reduce__(self):
+        return dict, (), {"a": 1}
+
+
+def trapped(trap):
+    """name -> (bytes that would make the folder `trap` if a plain reader loaded them, what is named)."""
+    trap, code = str(trap), f"__import__('os').mkdir({str(trap)!r})"
+    loud = Calls(os.mkdir, trap)
+    hostile = {"reduce": loud, "nested": {"a": [1, ({"b": loud},)]}, "eval": Calls(eval, code),
+               "exec": Calls(exec, code), "object array": np.array([loud, 1], object), "key": {loud: 1},
+               "getattr": Calls(getattr, "", "join"),
+               "state": WithState(), "ufunc": np.add, "loads": Calls(pickle.loads, pickle.dumps(loud))}
+    made = {name: pickle.dumps(value, 2 if name == "state" else 4) for name, value in hostile.items()}
+    made |= {
+        "inst": b"(V" + trap.encode() + b"\nios\nmkdir\n.",  # the oldest way to call
+        "obj": b"(cos\nmkdir\nV" + trap.encode() + b"\no.",
+        "protocol 0": pickle.dumps(loud, 0),
+        "newobj": b"\x80\x02cbuiltins\nobject\n)\x81.",
+        "attribute path": b"\x80\x04\x8c\x05numpy\x8c\x10ndarray.__init__\x93.",
+        "extension": b"\x80\x02\x82\x01.",
+        "persistent": b"Psomewhere\n.",
+        "call of a call": b"\x80\x02cnumpy\ndtype\n(X\x02\x00\x00\x00f4tR)R.",
+        "stand-in changed": b"\x80\x02cnumpy\ndtype\n}X\x04\x00\x00\x00kindX\x01\x00\x00\x00xs\x86b.",
+        "place in memory": b"\x80\x02Nr\xff\xff\xff\x7f.",
+    }
+    return made
+
+
+@pytest.mark.parametrize("name", trapped("trap"))
+def test_hostile_pickles_are_refused_and_nothing_runs(name, tmp_path, monkeypatch):
+    monkeypatch.setitem(copyreg._inverted_registry, 1, ("os", "getcwd"))  # an extension that names a function
+    trap, path = tmp_path / "ran", tmp_path / "hostile.pickle"
+    path.write_bytes(trapped(trap)[name])
+    with pytest.raises(ValueError) as error:
+        pickles.read(path)
+    assert "\n" not in str(error.value) and "hostile.pickle" in str(error.value) and not trap.exists()
+    if name in ("reduce", "nested", "key", "object array", "inst", "protocol 0"):
+        assert re.search(r"asks for (posix|nt|inst os) ?\.?mkdir; .* if you trust it", str(error.value))
+    if name in ("place in memory", "extension", "persistent", "obj"):
+        assert "asks for " in str(error.value)
+    if name == "eval":
+        assert re.search(r"asks for (builtins|__builtin__)\.eval;", str(error.value))
+
+
+@pytest.mark.parametrize("value, message", [
+    ({1, 2}, "set"), (np.array([None, 1], object), "dtype O8"), (np.zeros(2, [("a", "f4")]), "dtype V4"),
+    (np.datetime64("2020-01-01"), "dtype M8"), (1j, "complex"), (np.complex64(1j), "dtype c8"), (slice(2), "slice"),
+    (np.ma.array([1]), "numpy.ma"), (bytearray(b"a"), "bytearray"), (np.dtype("f4"), "dtype"), (np.ndarray, "ndarray"),
+    (Ellipsis, "Ellipsis"), (np.matrix([1]), "matrix"), (range(3), "range"), ({(1, 2): 3}, "keys are no plain values")])
+def test_what_is_not_plain_is_named(value, message, tmp_path):
+    path = tmp_path / "other.pickle"
+    for protocol in (2, 4, 5):
+        path.write_bytes(pickle.dumps({"a": value}, protocol))
+        with pytest.raises(ValueError, match=message) as error:
+            pickles.read(path)
+        assert "only arrays and plain values are read" in str(error.value)
+
+
+def test_arrays_that_lie_about_their_size_are_refused(tmp_path):
+    path, data = tmp_path / "a.pickle", pickle.dumps(np.arange(6, dtype=np.int16).reshape(2, 3), 4)
+    assert b"K\x02K\x03\x86" in data
+    for shape in (b"K\x02K\x04\x86", b"K\x02J\xff\xff\xff\xff\x86", b"K\x02N\x86"):
+        path.write_bytes(re.sub(b"\x95.{8}", b"", data.replace(b"K\x02K\x03\x86", shape), flags=re.S))  # no frame
+        with pytest.raises(ValueError, match="has an array of"):
+            pickles.read(path)
+
+
+def test_limits_and_damage(tmp_path):
+    path = tmp_path / "a.pickle"
+    data = pickle.dumps(PLAIN)
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=f"has {len(data)} bytes; at most 100 are read"):
+        pickles.read(path, max_bytes=100)
+    with pytest.raises(FileNotFoundError, match="none.pickle does not exist"):
+        pickles.read(tmp_path / "none.pickle")
+    deep, around = [], []
+    for _ in range(200):
+        deep = [deep]
+    around.append(around)
+    wide = [0]
+    for _ in range(25):  # 2**25 numbers if it were written out
+        wide = [wide, wide]
+    for value, message in ((deep, "deeper than 32"), (around, "contains itself")):
+        path.write_bytes(pickle.dumps(value))
+        with pytest.raises(ValueError, match=message):
+            pickles.read(path)
+    path.write_bytes(pickle.dumps(wide))
+    found = pickles.read(path)
+    assert len(found) == 2 and found[0] is found[1]
+    for content in (b"", b"text", data[:-1], data[: len(data) // 2], b"\x80\x09."):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="not a whole pickle") as error:
+            pickles.read(path)
+        assert "\n" not in str(error.value)
+
+
+def test_any_damage_gives_a_plain_value_or_one_line(tmp_path):
+    path, rng = tmp_path / "a.pickle", np.random.default_rng(0)
+    originals = [np.frombuffer(pickle.dumps(PLAIN, protocol), np.uint8) for protocol in (0, 2, 5)]
+    refused = 0
+    for turn in range(300):
+        data = originals[turn % 3].copy()
+        data[rng.integers(len(data), size=rng.integers(1, 4))] = rng.integers(256, dtype=np.uint8)
+        path.write_bytes(data.tobytes())
+        try:
+            pickles.read(path)
+        except ValueError as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 100
+
+
+def test_nothing_of_the_outside_reaches_the_reader():
+    made = pickles._Reader(pickle.dumps(np.arange(3.0), 4)).load()
+    assert type(made) is pickles._Made
+    with pytest.raises(pickles.Refused, match="asks for os.system"):
+        pickles._Reader(b"").find_class("os", "system")

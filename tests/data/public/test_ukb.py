@@ -1,0 +1,190 @@
+"""UK Biobank's archives: which visits they hold, what is read by default, the release to the letter, bad deliveries."""
+
+import csv
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from dicom_writer import ACCESSION, NAME, PATIENT_ID
+from places import SHARED
+from rawtrees import ukb as builder
+from rawtrees.pictures import SCALE, picture_bytes
+from release_dicom import arrays
+
+from cinema.data.dicom import read_dicom
+from cinema.data.public import archive, ukb
+from cinema.data.study import save_study
+from cinema.terms import LAX_VIEWS
+
+GRID = {"sax": ((64, 56, 6), (2.5, 2.5, 10.0)), **{view: ((64, 56), (2.5, 2.5)) for view in LAX_VIEWS}}
+REAL = SHARED / "real" / "cine_study_dicom"
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ukb")
+    return folder, builder.build(folder, frames=10, grid=GRID)
+
+
+@pytest.fixture(scope="module")
+def found(raw):
+    return {subject.id: subject for subject in ukb.subjects(raw[0])[0]}
+
+
+def test_each_visit_with_both_fields_is_a_study(raw, found):
+    skipped = ukb.subjects(raw[0])[1]
+    assert set(raw[1]["ids"]) <= set(found) and "1000002_3" in found
+    assert [one.id for one in skipped] == [id for id, word in raw[1]["bad"].items() if word == "is missing"]
+    assert all(path.is_file() for subject in found.values() for path in subject.files)
+    assert {subject.split for subject in found.values()} == {""}
+
+
+def test_default_holds_the_scanners_pixels_in_order_of_place(raw, found):
+    for id in raw[1]["ids"]:
+        study, truth = ukb.read(found[id]), raw[1]["studies"][id]
+        mended = "interpolated" in study.attributes.get("notes", "")
+        for name, view in study.views.items():
+            expected = truth.views[name].image.astype(np.uint16) * SCALE
+            assert view.image.shape == expected.shape and view.image.dtype == np.uint16
+            same = (view.image == expected).all(axis=(0, 1))
+            assert same.sum() == same.size - (2 if mended and name == "sax" else 0)
+            columns = [0, 1, 2, 3] if name == "sax" else [0, 1, 3]  # of one plane the thickness is no step
+            np.testing.assert_allclose(view.affine[:, columns], truth.views[name].affine[:, columns], atol=2e-3)
+            np.testing.assert_allclose(view.frame_times_ms, 900 * np.arange(10) / 10, atol=1e-3)
+
+
+def test_missing_and_damaged_frames_lie_between_their_neighbours(raw, found):
+    study, truth = ukb.read(found["1000005_2"]), raw[1]["studies"]["1000005_2"]
+    assert "2 missing or unreadable frames" in study.attributes["notes"]
+    image = truth.views["sax"].image.astype(float) * SCALE
+    for z, t in ((2, 3), (4, 5)):
+        between = (image[:, :, z, t - 1] + image[:, :, z, t + 1]) / 2
+        np.testing.assert_allclose(study.views["sax"].image[:, :, z, t], between, atol=0.51)
+
+
+def test_odd_series_are_read_or_set_aside_and_named(raw, found):
+    notes = {id: ukb.read(found[id]).attributes.get("notes", "") for id in raw[1]["ids"]}
+    assert notes["1000001_2"] == notes["1000002_2"] == notes["1000003_2"] == ""  # results, cvs, folders: nothing amiss
+    assert notes["1000004_2"] == "no usable 3C view"
+    assert "3 of 10 frames are readable: set aside" in notes["1000006_2"] and "sorted by position" in notes["1000006_2"]
+
+
+def test_nothing_that_identifies_the_person_is_kept(found, tmp_path):
+    study = ukb.read(found["1000002_2"])
+    assert study.attributes == {"visit": 2}
+    contents = save_study(study, tmp_path).read_bytes()
+    assert not [word for word in (NAME, PATIENT_ID, ACCESSION, "19600101", "20240229", "2015", "4711")
+                if word.encode() in contents]
+
+
+def test_bad_deliveries_are_refused_in_one_line(raw, found):
+    for id, word in raw[1]["bad"].items():
+        if id in found:
+            with pytest.raises(ValueError, match="(?s).*") as caught:
+                ukb.read(found[id])
+            assert word in str(caught.value) and "\n" not in str(caught.value), id
+
+
+def test_no_bad_entry_reached_the_disk(raw):
+    assert not list(raw[0].parent.rglob("outside*")) and not list(raw[0].glob("*/link.dcm"))
+
+
+def test_copies_of_a_delivery_are_named_and_one_is_read(raw, tmp_path):
+    for name in ("1000001_20208_2_0.zip", "1000001_20209_2_0.zip"):
+        for part in ("a", "b"):
+            (tmp_path / part).mkdir(exist_ok=True)
+            (tmp_path / part / name).write_bytes((raw[0] / name).read_bytes())
+    subjects, skipped = ukb.subjects(tmp_path)
+    assert [subject.id for subject in subjects] == ["1000001_2"] and len(skipped) == 2
+    assert subjects[0].details["sax"].parent.name == "a" and "b/1000001_20208" in skipped[0].reason
+
+
+def test_declared_sizes_beyond_the_limit_are_refused_before_anything_is_read(raw, monkeypatch):
+    monkeypatch.setattr(archive, "MAX_BYTES", 1000)
+    with pytest.raises(ValueError, match="at most"), archive.opened(raw[0] / "1000001_20208_2_0.zip"):
+        pass
+
+
+def test_manifest_dates_with_a_comma_and_either_spelling():
+    text = (b"filename,date,series discription\na.dcm,Aug 30, 2015,CINE_segmented_LAX_2Ch\n"
+            b"b.dcm,\"May 1, 2016\",X_InlineVF\n")
+    assert ukb.manifest(Path("x.zip"), ["manifest.cvs"], lambda name: text) == {"a.dcm": "CINE_segmented_LAX_2Ch"}
+    with pytest.raises(ValueError, match="line 2 of manifest.csv has another number of columns"):
+        ukb.manifest(Path("x.zip"), ["manifest.csv"], lambda name: b"filename,series discription\na,b,c\n")
+
+
+def delivered(raw, id):
+    """view -> slices of {file name: bytes}, read with zipfile and csv alone."""
+    eid, series = id.split("_")[0], {}
+    for field in ("20208", "20209"):
+        with zipfile.ZipFile(raw / f"{eid}_{field}_2_0.zip") as file:
+            name = next(name for name in file.namelist() if name.startswith("manifest"))
+            for row in list(csv.reader(file.read(name).decode().splitlines()))[1:]:
+                if "VF" not in row[-1]:
+                    series.setdefault(row[-1], {})[row[0]] = file.read(row[0])
+    sax = sorted((name for name in series if "SAX" in name), key=lambda name: int(name.rsplit("_b")[-1]))
+    views = {f"lax_{n}c": [series[f"CINE_segmented_LAX_{n}Ch"]] for n in (2, 3, 4)}
+    return views | {"sax": [series[name] for name in sax]}
+
+
+@pytest.mark.parametrize("id", ["1000001_2", "1000002_2", "1000005_2", "1000006_2"])
+def test_release_to_the_letter(raw, found, id):
+    """Complete; with results between the images; with missing frames; slices out of order and two series in one."""
+    release, expected = ukb.release(found[id]), arrays(delivered(raw[0], id))
+    assert release.folder == id and set(release.images) == {f"{id}_{view}" for view in expected}
+    for view, array in expected.items():
+        ours = sitk.GetArrayFromImage(release.images[f"{id}_{view}"]).T
+        assert ours.dtype == np.uint8 and ours.shape == array.shape
+        assert np.abs(ours.astype(int) - array).max() <= 1 and ours.std() > 5
+
+
+def test_release_fails_where_the_authors_does(found):
+    with pytest.raises(ValueError, match="suffix: the release fails here"):
+        ukb.release(found["1000004_2"])
+
+
+def test_a_small_bench_reads_the_floors_pixels(raw, found):
+    from bench.prepare import floor
+
+    volumes = floor(found["1000001_2"].files)
+    study = ukb.read(found["1000001_2"])
+    assert sorted(volumes) == sorted(study.views)
+    for name, volume in volumes.items():
+        assert (volume.transpose(3, 2, 1, 0) == study.views[name].image).all()
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no shared/real/cine_study_dicom beside the checkout")
+def test_a_real_study_packed_as_a_delivery(tmp_path):
+    reading = read_dicom(REAL)
+    names = {row["series"]: row["view"] for row in reading.table}
+    folders = {}
+    for path in sorted(REAL.rglob("*.dcm")):
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        folders.setdefault(int(header.SeriesNumber), []).append(path)
+    sax = [number for number, view in names.items() if view == "sax"]
+    packed = {"20208": {}, "20209": {}}
+    for number, paths in folders.items():
+        view = names[number]
+        field = "20209" if view == "sax" else "20208"
+        text = (f"CINE_segmented_SAX_b{1 + sorted(sax).index(number)}" if view == "sax" else
+                f"CINE_segmented_LAX_{view[4]}Ch" if view else "other")
+        packed[field].update({path.name: (path.read_bytes(), text) for path in paths})
+    for field, files in packed.items():
+        builder.write(tmp_path / f"77_{field}_2_0.zip", files, 0)
+    study = ukb.read(ukb.subjects(tmp_path)[0][0])
+    assert set(study.views) == set(reading.study.views)
+    for name, view in study.views.items():
+        wanted = reading.study.views[name]
+        flipped = np.allclose(view.affine[:3, 2], -wanted.affine[:3, 2], atol=0.05)
+        image = wanted.image[:, :, ::-1] if name == "sax" and flipped else wanted.image
+        assert np.array_equal(view.image, image), name
+
+
+def test_pictures_of_the_builder_are_what_pydicom_reads(raw):
+    view = raw[1]["studies"]["1000001_2"].views["sax"]
+    data = picture_bytes(view, 1, 2, 7)
+    assert np.array_equal(pydicom.dcmread(BytesIO(data)).pixel_array.T, view.image[:, :, 1, 2].astype(int) * SCALE)

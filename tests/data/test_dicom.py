@@ -1,0 +1,366 @@
+"""DICOM in: views from geometry, quirks of exports, and what must be refused in one line."""
+
+import dataclasses
+import locale
+import shutil
+from pathlib import Path
+
+import dicom_writer as writer
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from places import SHARED
+
+from cinema.data import views
+from cinema.data.dicom import read_dicom
+from cinema.data.reading import describe, slice_widths_mm
+from cinema.data.study import save_study
+
+REAL = SHARED / "real/cine_study_dicom"
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return writer.write_study(tmp_path_factory.mktemp("plain"))
+
+
+@pytest.fixture
+def folder(plain, tmp_path):
+    """A copy to spoil."""
+    return Path(shutil.copytree(plain, tmp_path / "study"))
+
+
+def taken(reading):
+    return {row["series"]: row["view"] for row in reading.table}
+
+
+def test_views_of_a_plain_study(plain):
+    reading = read_dicom(plain)
+    assert taken(reading) == dict.fromkeys(range(1, 7), "sax") | {7: "lax_4c", 8: "lax_2c", 9: "lax_3c"}
+    sax = reading.study.views["sax"]
+    assert sax.image.shape == (48, 40, 6, 10) and reading.study.views["lax_4c"].image.shape == (48, 40, 1, 10)
+    np.testing.assert_allclose(sax.spacing_mm, (5, 5, 14), atol=1e-4)
+    np.testing.assert_allclose(sax.frame_times_ms, np.arange(10) * 90, atol=0.01)
+    np.testing.assert_allclose(reading.sax_positions_mm, np.arange(6) * 14, atol=1e-3)
+    assert "set aside" not in describe(reading) and len(describe(reading).splitlines()) == 10
+
+
+def test_pixels_lie_where_the_affine_says(plain):
+    for view in read_dicom(plain).study.views.values():
+        index = np.stack(np.meshgrid(*map(np.arange, view.image.shape[:3]), indexing="ij"), -1)
+        points = (index @ view.affine[:3, :3].T + view.affine[:3, 3]) * (-1, -1, 1)
+        for t in (0, 4):
+            assert np.mean(view.image[..., t] == writer.heart(points, t / 10)) > 0.999
+
+
+def test_same_geometry_as_simpleitk(tmp_path):
+    lateral, anterior = writer.frame_vectors()
+    paths = writer.write_series(tmp_path, 3, lateral, -anterior, writer.sax_centres()[::-1])
+    first = [path for path in paths if float(pydicom.dcmread(path).TriggerTime) == 0]
+    names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(tmp_path))
+    reference = sitk.ReadImage([name for name in names if Path(name) in first])
+    sax = read_dicom(tmp_path).study.views["sax"]
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(reference).transpose(2, 1, 0), sax.image[..., 0])
+    flip = np.diag([-1, -1, 1])
+    np.testing.assert_allclose(flip @ np.array(reference.GetOrigin()), sax.affine[:3, 3], atol=1e-3)
+    direction = np.array(reference.GetDirection()).reshape(3, 3) * reference.GetSpacing()
+    np.testing.assert_allclose(flip @ direction, sax.affine[:3, :3], atol=1e-3)
+
+
+def test_random_hearts_and_operators():
+    """Heart axes, rotations and plane errors as wide as between people; RV planes among them."""
+    rng, right = np.random.default_rng(0), 0
+    ras = np.diag([-1.0, -1, 1])
+
+    def plane(row, column, centre):
+        affine = np.eye(4)
+        affine[:3, 0], affine[:3, 1], affine[:3, 2] = ras @ row, ras @ column, ras @ np.cross(row, column)
+        affine[:3, 3] = ras @ (centre - 100 * row - 90 * column)
+        return affine
+
+    for _ in range(200):
+        axis = writer.AXIS + rng.normal(0, 0.2, 3)
+        axis /= np.linalg.norm(axis)
+        lateral, anterior = writer.frame_vectors(axis)
+        centre, rotation = rng.normal(0, 30, 3), rng.normal(0, 12)
+        planes = []
+        for angle in (10, 70, 130):
+            row, column = writer.long_axis_plane(angle + rotation + rng.normal(0, 7), axis + rng.normal(0, 0.07, 3))
+            row = row / np.linalg.norm(row)
+            column = column - row * (row @ column)
+            planes.append(plane(row, column / np.linalg.norm(column), centre + rng.normal(0, 4, 3)))
+        planes.append(plane(*writer.long_axis_plane(70 + rotation, axis), centre - 42 * lateral))  # RV long axis
+        heart = ras @ (centre - 15 * lateral + rng.normal(0, 8, 3))
+        result = views.assign(planes, ras @ axis, heart)
+        right += result.lax == {"lax_4c": 0, "lax_2c": 1, "lax_3c": 2}
+    assert right >= 196
+
+
+def test_planes_of_the_right_ventricle_are_set_aside(folder):
+    lateral, _ = writer.frame_vectors()
+    writer.write_series(folder / "rv", 20, *writer.long_axis_plane(68), [writer.CENTRE - 45 * lateral])
+    row = next(row for row in read_dicom(folder).table if row["series"] == 20)
+    assert row["view"] is None and "beside the LV axis" in row["reason"]
+
+
+def test_what_is_no_cine_is_set_aside(folder):
+    lateral, anterior = writer.frame_vectors()
+    stack = (lateral, -anterior, writer.sax_centres(3))
+    writer.write_series(folder / "scout", 30, *np.eye(3)[:2], [writer.CENTRE], frames=1)
+    writer.write_series(folder / "perfusion", 31, *stack, frames=20, TriggerTime="300", CardiacNumberOfImages=None)
+    flow = (*writer.long_axis_plane(40), [writer.CENTRE])
+    writer.write_series(folder / "flow", 34, *flow, ImageType=["ORIGINAL", "PRIMARY", "P"])
+    writer.write_series(folder / "size", 35, *flow)
+    for t, path in enumerate(writer.write_series(folder / "map", 33, *stack, frames=8)):
+        data = pydicom.dcmread(path)
+        data.InversionTime = 100 + 80 * (t % 8)
+        writer.save(data, path)
+    reading = read_dicom(folder)
+    reasons = {row["series"]: row["reason"] for row in reading.table if row["view"] is None}
+    assert set(reasons) == {30, 31, 33, 34, 35}
+    for number, words in ((30, "single image"), (31, "phases of the cycle"), (33, "inversion time"), (34, "velocity"),
+                          (35, "magnitude")):
+        assert words in reasons[number]
+
+
+def test_repeats_and_copies(folder):
+    writer.write_series(folder / "again", 40, *writer.long_axis_plane(70), [writer.CENTRE + 0.5])
+    shutil.copytree(folder / "a/0", folder / "copy of 0")
+    reading = read_dicom(folder)
+    assert taken(reading)[40] == "lax_2c" and taken(reading)[8] is None
+    assert reading.study.views["sax"].image.shape[2] == 6 and "10 files are copies" in " ".join(reading.notes)
+
+
+def test_slices_of_another_protocol_do_not_replace_the_stack(folder):
+    lateral, anterior = writer.frame_vectors()
+    writer.write_series(folder / "tagged", 41, lateral, -anterior, [writer.sax_centres()[3]], EchoTime="3.9")
+    views_taken = taken(read_dicom(folder))
+    assert views_taken[4] == "sax" and views_taken[41] is None
+
+
+def test_dynamic_series_without_trigger_times_is_no_cine(folder):
+    lateral, anterior = writer.frame_vectors()
+    paths = writer.write_series(folder / "p", 42, lateral, -anterior, [writer.sax_centres()[3]], 20, triggers=False)
+    for t, path in enumerate(paths):
+        data = pydicom.dcmread(path)
+        data.AcquisitionTime = f"1200{0.9 * t:09.6f}"
+        writer.save(data, path)
+    row = next(row for row in read_dicom(folder).table if row["series"] == 42)
+    assert row["view"] is None and "beats apart" in row["reason"]
+
+
+def test_frames_without_trigger_times(tmp_path):
+    ordered = read_dicom(writer.write_study(tmp_path / "x", slices=3)).study.views["sax"]
+    reading = read_dicom(writer.write_study(tmp_path / "y", slices=3, triggers=False))
+    np.testing.assert_array_equal(reading.study.views["sax"].image, ordered.image)
+    assert reading.study.views["sax"].frame_times_ms is None
+    assert any("in order of image number" in note for note in reading.notes)
+
+
+def test_frame_counts_and_intervals_that_differ(folder):
+    lateral, anterior = writer.frame_vectors()
+    shutil.rmtree(folder / "a/2")
+    writer.write_series(folder / "a/2", 3, lateral, -anterior, [writer.sax_centres()[2]], frames=20, rr_ms=1100.0)
+    reading, plain = read_dicom(folder), read_dicom(writer.write_study(folder.parent / "plain"))
+    np.testing.assert_array_equal(reading.study.views["sax"].image, plain.study.views["sax"].image)
+    notes = " ".join(reading.notes)
+    assert "10 or 20 frames" in notes and "900 to 1100 ms" in notes
+
+
+def test_gaps_and_uneven_slices(folder):
+    shutil.rmtree(folder / "a/3")
+    reading = read_dicom(folder)
+    image = reading.study.views["sax"].image
+    assert image.shape[2] == 6 and np.ptp(image[:, :, 2]) == 0
+    assert "1 short-axis slice is missing" in " ".join(reading.notes)
+    np.testing.assert_allclose(slice_widths_mm(reading.sax_positions_mm), [14, 21, 0, 21, 14, 14], atol=0.01)
+    lateral, anterior = writer.frame_vectors()
+    places = np.array([0, 9.0, 21, 31, 44])  # from apex to base, as slices are ordered
+    uneven = folder.parent / "uneven"
+    writer.write_series(uneven, 1, lateral, -anterior, [writer.CENTRE - writer.AXIS * place for place in places])
+    reading = read_dicom(uneven)
+    assert "unevenly spaced (9.0 to 13.0 mm)" in " ".join(reading.notes)
+    np.testing.assert_allclose(reading.sax_positions_mm, places, atol=0.01)
+
+
+def test_slices_on_other_grids(folder):
+    lateral, anterior = writer.frame_vectors()
+    shutil.rmtree(folder / "a/2")
+    centre = writer.sax_centres()[2] + 3 * lateral
+    turned = (anterior, lateral, [centre])  # the same plane, rows and columns exchanged
+    writer.write_series(folder / "a/2", 3, *turned, shape=(60, 60), spacing=(4.0, 4.0))
+    reading, plain = read_dicom(folder), read_dicom(writer.write_study(folder.parent / "plain"))
+    same = np.abs(reading.study.views["sax"].image - plain.study.views["sax"].image)
+    assert same[:, :, [0, 1, 2, 4, 5]].max() == 0 and np.median(same[:, :, 3]) == 0 and same[:, :, 3].mean() < 12
+    assert "1 of 6 short-axis slices" in " ".join(reading.notes)
+
+
+def test_many_slices_in_one_series_and_a_second_stack(tmp_path):
+    lateral, anterior = writer.frame_vectors()
+    for number in (5, 9):
+        writer.write_series(tmp_path / str(number), number, lateral, -anterior, writer.sax_centres())
+    for number, angle in ((11, 12), (12, 71)):
+        writer.write_series(tmp_path / str(number), number, *writer.long_axis_plane(angle), [writer.CENTRE])
+    reading = read_dicom(tmp_path)
+    assert taken(reading) == {5: None, 9: "sax", 11: "lax_4c", 12: "lax_2c"}
+    assert any("no 3C view" in note for note in reading.notes)
+
+
+def test_long_axis_views_alone(tmp_path):
+    for number, angle in ((1, 132), (2, 8), (3, 66)):
+        writer.write_series(tmp_path / str(number), number, *writer.long_axis_plane(angle), [writer.CENTRE])
+    reading = read_dicom(tmp_path)
+    assert taken(reading) == {1: "lax_3c", 2: "lax_4c", 3: "lax_2c"} and reading.sax_positions_mm is None
+    with pytest.raises(ValueError, match="3 cine planes: leave --view out"):
+        read_dicom(tmp_path, view="lax_4c")
+    single = tmp_path / "1"
+    assert list(read_dicom(single, view="lax_3c").study.views) == ["lax_3c"]
+    with pytest.raises(ValueError, match="--view"):
+        read_dicom(single)
+
+
+@pytest.fixture
+def same_locale():
+    """ITK's writer of compressed DICOM leaves the process in the C locale, where text is ASCII."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    locale.setlocale(locale.LC_ALL, before)
+
+
+@pytest.mark.usefixtures("same_locale")
+def test_rescaled_and_compressed_pixels(folder):
+    expected = read_dicom(folder).study.views["lax_4c"].image
+    for path in (folder / "b/0").iterdir():
+        data = pydicom.dcmread(path)
+        data.RescaleSlope, data.RescaleIntercept = "2", "-10"
+        image = sitk.ReadImage(str(path))
+        compressed = path.parent / "packed.dcm"
+        out = sitk.ImageFileWriter()
+        out.SetImageIO("GDCMImageIO"), out.SetFileName(str(compressed)), out.UseCompressionOn()
+        out.Execute(image)
+        packed = pydicom.dcmread(compressed)
+        assert packed.file_meta.TransferSyntaxUID.is_compressed
+        data.PixelData, data.file_meta.TransferSyntaxUID = packed.PixelData, packed.file_meta.TransferSyntaxUID
+        data["PixelData"].is_undefined_length = True
+        writer.save(data, path)
+        compressed.unlink()
+    np.testing.assert_allclose(read_dicom(folder).study.views["lax_4c"].image, expected * 2 - 10)
+
+
+def test_enhanced_multi_frame(folder):
+    expected = read_dicom(folder).study.views["lax_2c"].image
+    paths = sorted((folder / "b/1").iterdir(), key=lambda path: pydicom.dcmread(path).InstanceNumber)
+    slices = [pydicom.dcmread(path) for path in paths][::-1]  # not in order of time
+    multi = slices[0]
+    multi.SOPClassUID = multi.file_meta.MediaStorageSOPClassUID = pydicom.uid.EnhancedMRImageStorage
+    multi.PixelData, multi.NumberOfFrames = b"".join(data.PixelData for data in slices), len(slices)
+    multi.PerFrameFunctionalGroupsSequence = []
+    for data in slices:
+        group, position, orientation = pydicom.Dataset(), pydicom.Dataset(), pydicom.Dataset()
+        measures, timing = pydicom.Dataset(), pydicom.Dataset()
+        position.ImagePositionPatient = data.ImagePositionPatient
+        orientation.ImageOrientationPatient = data.ImageOrientationPatient
+        measures.PixelSpacing, measures.SliceThickness = data.PixelSpacing, data.SliceThickness
+        timing.NominalCardiacTriggerDelayTime = float(data.TriggerTime)
+        group.PlanePositionSequence, group.PlaneOrientationSequence = [position], [orientation]
+        group.PixelMeasuresSequence, group.CardiacSynchronizationSequence = [measures], [timing]
+        multi.PerFrameFunctionalGroupsSequence.append(group)
+    del multi.ImagePositionPatient, multi.ImageOrientationPatient, multi.PixelSpacing, multi.TriggerTime
+    shutil.rmtree(folder / "b/1")
+    writer.save(multi, folder / "b/1.dcm")
+    np.testing.assert_array_equal(read_dicom(folder).study.views["lax_2c"].image, expected)
+
+
+def test_nothing_identifies_the_patient(plain, tmp_path):
+    reading = read_dicom(plain)
+    text = repr(dataclasses.asdict(dataclasses.replace(reading, study=None))) + repr(reading.study) + describe(reading)
+    stored = save_study(reading.study, tmp_path).read_bytes()
+    for secret in (writer.NAME, "Doe", writer.PATIENT_ID, writer.ACCESSION, "20240229", "1960", "1.2.3.", "misleading"):
+        assert secret not in text and secret.encode() not in stored
+    assert reading.study.attributes == {"vendor": "Siemens", "field_t": 1.5}
+
+
+def spoil_missing(folder):
+    path = sorted((folder / "a/1").iterdir(), key=lambda path: float(pydicom.dcmread(path).TriggerTime))[4]
+    path.unlink()
+
+
+def spoil_last(folder):
+    max((folder / "b/1").iterdir(), key=lambda path: float(pydicom.dcmread(path).TriggerTime)).unlink()
+
+
+def spoil_cut(folder):
+    path = next((folder / "a/1").iterdir())
+    path.write_bytes(path.read_bytes()[:-900])
+
+
+def spoil_header(folder):
+    path = next((folder / "a/1").iterdir())
+    path.write_bytes(path.read_bytes()[:420])
+
+
+def spoil_foreign(folder):
+    next((folder / "a/1").iterdir()).write_text("not an image", encoding="utf-8")
+
+
+def spoil_patient(folder):
+    writer.write_series(folder / "c", 50, *writer.long_axis_plane(70), [writer.CENTRE], patient="OTHER")
+
+
+def spoil_visit(folder):
+    writer.write_series(folder / "c", 50, *writer.long_axis_plane(70), [writer.CENTRE], StudyDate="20240301")
+
+
+def spoil_cine(folder):
+    shutil.rmtree(folder / "a"), shutil.rmtree(folder / "b")
+    writer.write_series(folder / "c", 50, *writer.long_axis_plane(70), [writer.CENTRE], frames=1)
+
+
+def spoil_all(folder):
+    shutil.rmtree(folder / "a"), shutil.rmtree(folder / "b")
+    (folder / "notes.txt").write_text("nothing here", encoding="utf-8")
+
+
+def spoil_empty(folder):
+    shutil.rmtree(folder / "a"), shutil.rmtree(folder / "b")
+
+
+@pytest.mark.parametrize(
+    "spoil, words",
+    [
+        (spoil_missing, "no frame between 270 and 450 ms"), (spoil_last, "9 of 10 frames"), (spoil_cut, "cut short"),
+        (spoil_header, "damaged"), (spoil_foreign, "damaged or no DICOM"), (spoil_patient, "mixes 2 patients"),
+        (spoil_visit, "mixes 2 examinations"), (spoil_cine, "no cine"), (spoil_all, "none of them DICOM"),
+        (spoil_empty, "is empty"),
+    ],
+)
+def test_bad_input_is_named_in_one_line(folder, spoil, words):
+    spoil(folder)
+    with pytest.raises(ValueError, match=words) as error:
+        read_dicom(folder)
+    message = str(error.value)
+    assert "\n" not in message and writer.PATIENT_ID not in message and "Doe" not in message
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        read_dicom(tmp_path / "nowhere")
+
+
+def test_bystanders_are_left_out(folder):
+    (folder / "LICENSE").write_text("text", encoding="utf-8"), (folder / "a/1/.DS_Store").write_bytes(b"\0" * 200)
+    assert "2 files that are not DICOM left out" in read_dicom(folder).notes
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real study is not at hand (../shared/real)")
+def test_real_study():
+    reading = read_dicom(REAL)
+    assert taken(reading) == {
+        7001: "sax", 8001: "sax", 9001: "sax", 10001: "sax", 11001: "sax", 12001: "sax", 14001: "lax_4c",
+        16001: "lax_3c", 17001: "lax_2c", 19001: None, 22001: None,
+    }
+    assert reading.study.views["sax"].image.shape == (256, 208, 6, 25)
+    assert reading.study.views["sax"].spacing_mm == pytest.approx((1.40625, 1.40625, 17.7), abs=0.01)
+    reasons = {row["series"]: row["reason"] for row in reading.table}
+    assert "long axis of the RV" in reasons[19001] and "outflow tract" in reasons[22001]

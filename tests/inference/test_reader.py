@@ -1,0 +1,181 @@
+"""The project's own reader: data, poses, peaks, heart finding, and the training command in miniature."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cinema import files
+from cinema.data.geometry import ring_share
+from cinema.inference import measures, reader
+from cinema.inference.reader import OwnReader, peak, rotate, rotate_back, tapered, two_peaks
+from cinema.models.weights import metadata_of, restore
+from cinema.phantom.body import CODE
+from cinema.terms import LABELS
+from experiments.own_weights import readers
+from experiments.own_weights.domain_randomisation import Look
+from experiments.own_weights.library import LIBRARY_VERSION, library_path, write_entry
+from experiments.own_weights.slices import GROUP, DressedSlices, as_drawn, chosen_slices, emptied
+
+
+@pytest.fixture(scope="module", name="library")
+def _library(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("library")
+    for index in range(2):
+        write_entry(folder, index, 0)
+    return folder
+
+
+def test_every_pose_is_undone():
+    batch = torch.arange(2 * 5 * 5.0).reshape(2, 5, 5)
+    posed = [rotate(batch, turn) for turn in range(8)]
+    assert len({tuple(p.flatten().tolist()) for p in posed}) == 8
+    for turn, p in enumerate(posed):
+        assert torch.equal(rotate_back(p, turn), batch)
+
+
+def test_peaks_are_found_to_a_fraction_of_a_pixel():
+    x, y = np.indices((80, 80))
+    bump = lambda cx, cy, top: top * np.exp(-0.5 * ((x - cx) ** 2 + (y - cy) ** 2) / 2.7**2)
+    np.testing.assert_allclose(peak(bump(20.3, 41.6, 1.0)), (20.3, 41.6), atol=0.1)
+    first, second = two_peaks(bump(20.3, 41.6, 1.0) + bump(50.0, 33.0, 0.7))
+    np.testing.assert_allclose(first, (20.3, 41.6), atol=0.1)
+    np.testing.assert_allclose(second, (50.0, 33.0), atol=0.1)
+
+
+def test_normalised_ignores_scale_and_offset_and_survives_a_constant():
+    image = np.random.default_rng(0).normal(size=(40, 40))
+    np.testing.assert_allclose(reader.normalised(image), reader.normalised(300 * image + 50), atol=1e-4)
+    assert not reader.normalised(np.full((8, 8), 7.0)).any()
+
+
+def test_items_repeat_within_an_epoch_and_differ_between_epochs(library):
+    data = DressedSlices(library, "lax", 2, visits=2)
+    first, again = data[1], data[1]
+    assert torch.equal(first["image"]["lax"], again["image"]["lax"])
+    data.set_epoch(1)
+    assert not torch.equal(first["image"]["lax"], data[1]["image"]["lax"])
+    assert first["image"]["lax"].shape == (1, 144, 144) and first["heat"]["lax"].shape == (2, 144, 144)
+
+
+def test_heatmaps_peak_where_the_label_has_its_apex(library):
+    """Whatever the warp: the apex heat lies at the rim of the cavity, as far as can be from the hinges."""
+    data = DressedSlices(library, "lax", 2, visits=8, look=Look(shift_mm=0, elastic_mm=2))
+    for index in range(len(data)):
+        item = data[index]
+        cavity = np.argwhere(item["label"]["lax"][0].numpy() == LABELS["LV"])
+        hinges = np.mean(two_peaks(item["heat"]["lax"][0].numpy()), axis=0)
+        apex = peak(item["heat"]["lax"][1].numpy())
+        far = cavity[np.linalg.norm(cavity - hinges, axis=1).argmax()]
+        assert np.linalg.norm(far - apex) * reader.PIXEL_MM < 9
+
+
+def test_missing_library_and_unknown_kind_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="render the library"):
+        DressedSlices(tmp_path, "sax", 1)
+    with pytest.raises(ValueError, match="kind"):
+        DressedSlices(tmp_path, "coronal", 1)
+
+
+@pytest.mark.parametrize("name", readers.KINDS)
+def test_training_command_in_miniature(name, tmp_path, monkeypatch, library):
+    """Render, train, save, restore, read: every step of the command that makes the shipped weights."""
+    monkeypatch.setattr(readers, "RECIPES", {"ci": readers.Recipe(n_hearts=2, visits=2, steps=2)})
+    monkeypatch.setattr(readers, "N_HELD_OUT", 1)
+    monkeypatch.setitem(readers.KINDS, name, replace(readers.KINDS[name], batch_size=1))
+    monkeypatch.setattr(readers, "FOLDER", tmp_path / "weights")
+    made = tmp_path / "work" / "ci" / f"library_{LIBRARY_VERSION}"
+    made.mkdir(parents=True)
+    for index in range(2):
+        library_path(made, index).write_bytes(library_path(library, index).read_bytes())
+    path = readers.train(name, "ci")
+    assert path == tmp_path / "weights" / f"{name}.safetensors" and metadata_of(path)["data"] == "virtual hearts only"
+    assert next(restore(path).parameters()).dtype == torch.float32
+    own = OwnReader(path.parent)
+    image = np.random.default_rng(0).random((90, 100, 1, 2), np.float32)
+    if name == "reader_sax":
+        assert own.predict_sax(image, (1.4, 1.4, 8)).shape == image.shape
+    else:
+        labels, marks = own.predict_lax(image, (1.4, 1.4, 8))
+        assert labels.shape == image.shape and marks.shape == (2, 3, 2) and np.isfinite(marks).all()
+
+
+def test_unknown_weights_and_profile_are_named():
+    with pytest.raises(ValueError, match="unknown weights"):
+        readers.train("reader_mri")
+    with pytest.raises(ValueError, match="unknown profile"):
+        readers.train("reader_sax", "huge")
+
+
+def test_shipped_reader_finds_a_heart_off_centre():
+    """A virtual heart 40 mm off the middle of a large field of view, never seen in training."""
+    from cinema.phantom.image import Acquisition, acquire
+    from cinema.phantom.shape import Heart
+
+    if not (files.WEIGHTS / "reader_sax.safetensors").exists():
+        pytest.skip("data/weights/reader_sax.safetensors is not there; python3 -m cinema train reader_sax makes it")
+    grid = {"sax": ((200, 200, 8), (1.4, 1.4, 12.0))}
+    heart = Heart(150, 62, 165, 75, 100, 94, 13, detail_seed=987654)
+    scan = acquire(heart, Acquisition(seed=5), [0.0, 0.35], grid, ("sax",))["sax"]
+    image, truth = (np.roll(a, (30, -20), (0, 1)) for a in (scan.image, scan.labels))
+    predicted = OwnReader().predict_sax(image, scan.spacing_mm)
+    for value in LABELS.values():
+        overlap = 2 * np.sum((predicted == value) & (truth == value)) / np.sum((predicted == value) + (truth == value))
+        assert overlap > 0.75
+
+
+def test_a_short_axis_item_is_neighbouring_slices_under_one_look(library):
+    item = DressedSlices(library, "sax", 2, visits=4)[3]
+    assert item["image"]["sax"].shape == item["label"]["sax"].shape == (GROUP, 112, 112)
+    for seed in range(50):
+        slices = chosen_slices(np.random.default_rng(seed), 20)
+        steps = np.diff(slices)
+        assert len(slices) == GROUP and (steps == steps[0]).all() and 0 <= slices.min() <= slices.max() < 20
+
+
+def test_neighbours_stand_before_and_behind():
+    stack = torch.arange(1.0, 5.0)[None, :, None, None].expand(2, 4, 2, 2)
+    seen = reader.with_neighbours(stack, torch.tensor([False, True]))[..., 0, 0]
+    assert seen[0].tolist() == [[0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 0]]
+    assert seen[1].tolist() == [[0, 1, 0], [0, 2, 0], [0, 3, 0], [0, 4, 0]]
+
+
+def disc(open_share):
+    """A cavity in a ring of muscle that is missing over a share of the turn."""
+    x, y = np.indices((60, 60)) - 30.0
+    r, turn = np.hypot(x, y), (np.arctan2(y, x) / (2 * np.pi)) % 1
+    label = np.where(r < 14, LABELS["LV"], 0)
+    label[(r >= 14) & (r < 20) & (turn > open_share)] = LABELS["MYO"]
+    return label.astype(np.uint8)
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.3, 0.7])
+def test_a_basal_slice_counts_when_half_its_border_is_muscle(missing):
+    assert ring_share(disc(missing)) == pytest.approx(1 - missing, abs=0.03)
+    kept = (as_drawn(disc(missing)) > 0).any()
+    stack = np.stack([disc(1)] + [disc(missing), disc(0), disc(0.8), disc(0)], axis=-1)[..., None]
+    assert kept == (missing < 0.5)  # a gap in the middle of the stack stays: only its ends are judged
+    assert measures.open_rings(stack)[:, 0].tolist() == [True, not kept, False, False, False]
+
+
+def test_a_cavity_without_blood_is_closed():
+    codes = np.full((4, 10, 10), CODE["papillary"], np.uint8)
+    assert (emptied(codes) == CODE["myocardium"]).all()
+    codes[:, :3] = CODE["lv_blood"]
+    assert emptied(codes) is codes
+
+
+def test_the_rv_does_not_grow_again_toward_the_apex():
+    """Base first and apex first; what lies behind the base stays."""
+    sizes, rv = [0, 0, 9, 10, 9, 7, 5], [8, 100, 150, 150, 90, 30, 60]
+    x, y = np.indices((60, 60)) - 30
+    stack = np.zeros((60, 60, 7, 1), np.uint8)
+    for z, (radius, right) in enumerate(zip(sizes, rv)):
+        plane = np.where(x**2 + y**2 < radius**2, LABELS["LV"], 0)
+        plane[(plane == 0) & (x**2 + y**2 < (radius + 4) ** 2) & (radius > 0)] = LABELS["MYO"]
+        plane[:4].flat[:right] = LABELS["RV"]
+        stack[:, :, z, 0] = plane
+    for order in (slice(None), slice(None, None, -1)):
+        kept = (tapered(stack[:, :, order]) == LABELS["RV"]).sum(axis=(0, 1))[order, 0]
+        assert kept.tolist() == [8, 100, 150, 150, 90, 30, 0]

@@ -1,0 +1,311 @@
+"""The runner, on two small notebooks: what runs, what is kept, what a failure or Ctrl-C leaves behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import psutil
+import pytest
+from places import ROOT
+
+from cinema import results
+from cinema.runner import execute, publish, run
+
+PARAMETERS = 'profile = "laptop"\ndata = "virtual"\ndata_root = "../data"\nseed = 0\nout = "../figures"'
+BODY = """from pathlib import Path
+from cinema import results
+results.begin("{name}", out)
+results.record("{number}_seed", seed + 0.5, lower=0, upper=1, n=3)
+Path(out, "{number}_{profile_suffix}.png").write_bytes(profile.encode())"""
+
+
+def write_notebook(root, name, body=None, needs=(), parameters=PARAMETERS):
+    cells = [nbformat.v4.new_markdown_cell(f"# Notebook {name}")]
+    cells.append(nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}))
+    cells.append(nbformat.v4.new_code_cell(body or BODY.format(name=name, number=name[:2], profile_suffix="figure")))
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"cinema": {"needs": list(needs)}})
+    (root / "notebooks").mkdir(exist_ok=True)
+    nbformat.write(notebook, root / "notebooks" / f"{name}.ipynb")
+
+
+def make_project(root):
+    (root / "cinema").mkdir()
+    (root / "cinema" / "module.py").write_text("x = 1\n", encoding="utf-8")
+    (root / "constraints.txt").write_text("numpy==1\n", encoding="utf-8")
+    write_notebook(root, "00_first")
+    write_notebook(root, "01_second", needs=["00_first"])
+    return root
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project of two notebooks after one successful ci run."""
+    root = make_project(tmp_path_factory.mktemp("project"))
+    assert run.reproduce(profile="ci", root=root) == 0
+    return root
+
+
+def lines(capsys):
+    return capsys.readouterr().out.strip().splitlines()
+
+
+def test_a_run_leaves_figures_numbers_executed_copies_and_an_index(project):
+    assert (project / "figures" / "00_figure.png").read_bytes() == b"ci"
+    rows = json.loads((project / "figures" / "results.json").read_bytes())
+    assert [(row["key"], row["value"], row["notebook"], row["profile"]) for row in rows] == [
+        ("00_seed", 0.5, "00_first", "ci"), ("01_seed", 0.5, "01_second", "ci")]
+    for name in ("00_first.ipynb", "00_first.html", "01_second.ipynb", "01_second.html"):
+        assert (project / "report" / "ci" / name).exists()
+    index = (project / "report" / "index.html").read_text(encoding="utf-8")
+    assert 'href="ci/01_second.html"' in index and 'src="../figures/00_figure.png"' in index
+    assert set(json.loads((project / "report" / "times.json").read_bytes())["ci"]) == {"00_first", "01_second"}
+
+
+def test_executed_copies_name_no_folder_of_this_machine(project):
+    for path in (project / "report" / "ci").glob("*.ipynb"):
+        cells = [cell.source for cell in nbformat.read(path, 4).cells]
+        assert any('out = "../report/ci/figures"' in source for source in cells)
+        assert not any(str(project) in source for source in cells)
+
+
+def test_nothing_changed_nothing_run(project, capsys):
+    before = (project / "figures" / "results.json").read_bytes()
+    start = time.monotonic()
+    assert run.reproduce(profile="ci", root=project) == 0
+    printed = lines(capsys)
+    assert printed[0].endswith("up to date") and printed[1].endswith("up to date")
+    assert printed[-1].startswith("2 notebooks, 0 failed, 2 figures, 2 results, ")
+    assert f"(profile ci, {run.count_cores()} cores)" in printed[-1]
+    assert time.monotonic() - start < 10
+    assert (project / "figures" / "results.json").read_bytes() == before
+
+
+def test_forced_again_gives_the_same_bytes_two_at_once(project, capsys):
+    before = (project / "figures" / "results.json").read_bytes()
+    assert run.reproduce(profile="ci", force=True, jobs=2, root=project) == 0
+    assert sum(line.endswith("running") for line in lines(capsys)) == 2
+    assert (project / "figures" / "results.json").read_bytes() == before
+
+
+def test_failure_shows_the_cell_stops_dependents_and_keeps_earlier_results(tmp_path, capsys):
+    root = make_project(tmp_path)
+    write_notebook(root, "00_first", 'x = 1\nraise RuntimeError("planted fault")')
+    (root / "figures").mkdir()
+    (root / "figures" / "00_figure.png").write_bytes(b"earlier")
+    earlier = [{"notebook": "00_first", "key": "00_seed", "value": 1, "profile": "ci", "data": "virtual", "seed": 0,
+                "lower": None, "upper": None, "n": None, "unit": "", "cohort": "virtual", "claim": ""}]
+    results.write_json(root / "figures" / "results.json", earlier)
+    assert run.reproduce(profile="ci", root=root) == 1
+    printed = "\n".join(lines(capsys))
+    assert 'raise RuntimeError("planted fault")' in printed and "RuntimeError: planted fault" in printed
+    assert "not run: 00_first did not succeed" in printed
+    assert "2 notebooks, 2 failed" in printed.splitlines()[-1]
+    assert (root / "report" / "ci" / "00_first.partial.ipynb").exists()
+    assert (root / "figures" / "00_figure.png").read_bytes() == b"earlier"
+    assert json.loads((root / "figures" / "results.json").read_bytes()) == earlier
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")
+def test_interrupt_ends_the_kernel_and_leaves_130(tmp_path):
+    root = make_project(tmp_path)
+    mark = root / "kernel"
+    write_notebook(root, "00_first", f"import os, time\nopen({str(mark)!r}, 'w').write(str(os.getpid()))\n"
+                                     "for _ in range(600):\n    time.sleep(0.1)")
+    code = ("import signal, sys; from functools import partial; from pathlib import Path; from cinema import cli, run;"
+            "signal.signal(signal.SIGINT, signal.default_int_handler);"  # a shell's background jobs ignore it
+            "run.reproduce = partial(run.reproduce, root=Path(sys.argv[1]));"
+            "sys.exit(cli.main(['reproduce', '--profile', 'ci']))")
+    process = subprocess.Popen([sys.executable, "-c", code, str(root)], cwd=ROOT, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, encoding="utf-8", env={**os.environ, "PYTHONPATH": str(ROOT)})
+    deadline = time.monotonic() + 60
+    while not (mark.exists() and mark.read_text(encoding="utf-8")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    kernel = int(mark.read_text(encoding="utf-8"))
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors.strip().splitlines() == ["cinema: interrupted; what was finished is kept"]
+    assert not psutil.pid_exists(kernel)
+
+
+def setting(root, **changes):
+    values = {"profile": "ci", "data": "virtual", "data_root": root / "data", "seed": 0, **changes}
+    return run.Setting(root, **values)
+
+
+def test_key_follows_everything_a_result_depends_on(tmp_path):
+    (tmp_path / "work").mkdir()  # a folder of that name above the project means nothing
+    root = make_project(tmp_path / "work")
+    (root / "data" / "work").mkdir(parents=True)
+
+    def current(**changes):
+        return run.keys(setting(root, **changes), run.read_notebooks(root / "notebooks"))
+
+    before = current()
+    assert current() == before
+    (root / "data" / "work" / "generated.csv").write_text("made by a notebook", encoding="utf-8")
+    (root / "cinema" / "run.py").write_text("# how notebooks are run is not what they say", encoding="utf-8")
+    assert current() == before
+    assert current(seed=1)["00_first"] != before["00_first"]
+    assert current(profile="laptop")["00_first"] != before["00_first"]
+    for file in ("cinema/module.py", "constraints.txt", "data/table.csv"):
+        (root / file).write_text("changed", encoding="utf-8")
+        assert current()["00_first"] != before["00_first"]
+        before = current()
+    write_notebook(root, "01_second", "y = 2", needs=["00_first"])
+    assert current()["00_first"] == before["00_first"] and current()["01_second"] != before["01_second"]
+    write_notebook(root, "00_first", "y = 2")
+    assert current()["01_second"] != before["01_second"]
+
+
+def test_key_follows_files_of_a_real_dataset(tmp_path):
+    root = make_project(tmp_path)
+    folder = root / "elsewhere" / "acdc"
+    folder.mkdir(parents=True)
+    real = setting(root, data="acdc", data_root=root / "elsewhere")
+    before = run.keys(real, run.read_notebooks(root / "notebooks"))
+    (folder / "patient001.nii.gz").write_bytes(b"1")
+    assert run.keys(real, run.read_notebooks(root / "notebooks")) != before
+
+
+def test_only_and_from_choose_and_bring_what_is_needed():
+    books = {name: run.Notebook(name, Path(), "", "", needs) for name, needs in
+             [("00_a", ()), ("01_b", ()), ("02_c", ("01_b",)), ("03_d", ("02_c",))]}
+    assert run.choose(books, None, None) == list(books)
+    assert run.choose(books, ["01", "03_d"], None) == ["01_b", "03_d"]
+    assert run.choose(books, None, "02") == ["02_c", "03_d"]
+    assert run.with_needs(books, ["03_d"]) == ["01_b", "02_c", "03_d"]
+    with pytest.raises(ValueError, match="notebook '07' is unknown; choose from 00_a, 01_b"):
+        run.choose(books, ["07"], None)
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"profile": "huge"}, "profile 'huge' is unknown; choose from ci, laptop, paper"),
+    ({"jobs": 0}, "--jobs 0"),
+    ({"only": ["09"]}, "notebook '09' is unknown; choose from 00_first, 01_second"),
+])
+def test_what_is_unknown_is_named_with_the_choices(tmp_path, changes, message):
+    root = make_project(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        run.reproduce(**changes, root=root)
+    assert not (root / "figures").exists() and not (root / "report").exists()
+
+
+def test_a_notebook_with_other_parameters_is_refused(tmp_path):
+    write_notebook(tmp_path, "00_first", parameters=PARAMETERS + "\nsteps = 3")
+    with pytest.raises(ValueError, match="00_first.ipynb has 1 parameters cells .*'steps'"):
+        run.read_notebooks(tmp_path / "notebooks")
+
+
+def test_a_notebook_may_only_need_earlier_ones(tmp_path):
+    write_notebook(tmp_path, "00_first", needs=["01_second"])
+    write_notebook(tmp_path, "01_second")
+    with pytest.raises(ValueError, match="00_first.ipynb needs '01_second'"):
+        run.read_notebooks(tmp_path / "notebooks")
+    with pytest.raises(FileNotFoundError, match="clone of the repository"):
+        run.read_notebooks(tmp_path / "nowhere")
+
+
+def test_notebooks_get_this_python_and_their_share_of_threads(tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "TkAgg")
+    found = execute.environment(tmp_path, threads=3)
+    assert {found[name] for name in execute.THREADS} == {"3"} and {found[name] for name in execute.ALONE} == {"1"}
+    whole = execute.environment(tmp_path, run.count_cores())
+    said = subprocess.run([sys.executable, "-c", "import torch; print(torch.get_num_threads())"], env=whole, check=True,
+                          capture_output=True, encoding="utf-8").stdout
+    assert int(said) == run.count_cores()  # notebooks ask torch how many cores they were given
+    assert "MPLBACKEND" not in found
+    kernel = json.loads((tmp_path / "kernels" / "python3" / "kernel.json").read_bytes())
+    assert kernel["argv"][0] == sys.executable
+
+
+def test_two_runs_of_one_kind_do_not_mix(tmp_path):
+    (tmp_path / "ci").mkdir()
+    mark = tmp_path / "ci" / ".running"
+    mark.write_text(str(os.getppid()), encoding="utf-8")
+    with pytest.raises(ValueError, match=f"process {os.getppid()} is running notebooks"):
+        execute.Executor(tmp_path / "ci", {}, 1).__enter__()
+    mark.write_text("999999999", encoding="utf-8")  # its process is gone: it was killed
+    with execute.Executor(tmp_path / "ci", {}, 1):
+        assert mark.read_text(encoding="utf-8") == str(os.getpid())
+    assert not mark.exists()
+
+
+def recorded(root, name, rows):
+    folder = root / "report" / "ci" / "figures" / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    row = {"lower": None, "upper": None, "n": None, "unit": "", "cohort": "virtual", "claim": ""}
+    results.write_json(folder / f"{name}.json", [{"key": key, "value": value, **row} for key, value in rows])
+
+
+def test_publish_replaces_rows_and_figures_of_what_has_run_and_no_others(tmp_path):
+    out = tmp_path / "figures"
+    for name in ("00_a", "01_b"):
+        recorded(tmp_path, name, [(f"{name[:2]}_x", 1.0)])
+        (tmp_path / "report" / "ci" / "figures" / f"{name[:2]}_old.png").write_bytes(b"")
+    publish.publish(setting(tmp_path), ["00_a", "01_b"], ["00_a", "01_b"], out)
+    recorded(tmp_path, "00_a", [("00_x", 2.0)])
+    (tmp_path / "report" / "ci" / "figures" / "00_old.png").rename(tmp_path / "report/ci/figures/00_new.png")
+    publish.publish(setting(tmp_path), ["00_a"], ["00_a", "01_b"], out)
+    rows = results.read_results(out / "results.json")
+    assert {row["key"]: row["value"] for row in rows} == {"00_x": 2.0, "01_x": 1.0}
+    assert sorted(path.name for path in out.glob("*.png")) == ["00_new.png", "01_old.png"]
+    recorded(tmp_path, "01_b", [("00_x", 1.0)])
+    with pytest.raises(ValueError, match="00_x is recorded by 00_a and 01_b"):
+        publish.publish(setting(tmp_path), ["00_a", "01_b"], ["00_a", "01_b"], out)
+
+
+def test_record_keeps_one_row_per_key_in_plain_json(tmp_path):
+    results.begin("03_segmentation", tmp_path)
+    results.record("03_dice", np.float32(0.5), lower=np.float64(0.25), upper=0.75, n=np.int64(12), claim="C3")
+    results.record("03_dice", 0.625)
+    results.record("03_holds", np.bool_(True))
+    rows = json.loads((tmp_path / "results" / "03_segmentation.json").read_bytes())
+    assert [(row["key"], row["value"]) for row in rows] == [("03_dice", 0.625), ("03_holds", True)]
+    assert list(results.table().key) == ["03_dice", "03_holds"]
+    with pytest.raises(ValueError, match="03_bad is nan; record a finite number"):
+        results.record("03_bad", float("nan"))
+    with pytest.raises(ValueError, match="03_bad is a list"):
+        results.record("03_bad", [1])
+
+
+def rows_of(values, profile="ci", **changes):
+    row = {"lower": None, "upper": None, "profile": profile, "data": "virtual", "seed": 0, "notebook": "00_a"}
+    return [{**row, "key": key, "value": value, **changes} for key, value in values.items()]
+
+
+def test_expected_compares_within_tolerance_and_only_what_it_speaks_of(tmp_path):
+    path = tmp_path / "expected.csv"
+    path.write_text("key,value,tolerance,profile\n00_a,1.0,0.1,ci\n00_b,5,0,ci\n00_c,3,0,laptop\n", encoding="utf-8")
+    table = results.read_expected(path)
+    assert results.differences(rows_of({"00_a": 1.05, "00_b": 5, "00_new": 9}), table) == []
+    assert results.missing(rows_of({"00_a": 1.05}), table, "ci") == ["00_b was not recorded (ci)"]
+    (line,) = results.differences(rows_of({"00_a": 1.2}), table)
+    assert line == "00_a is 1.2; expected 1 within 0.1 (ci)"
+    assert results.differences(rows_of({"00_a": 9.0}, seed=1), table) == []
+
+
+def test_expected_update_keeps_tolerances_and_other_profiles(tmp_path):
+    path = tmp_path / "expected.csv"
+    path.write_text("key,value,tolerance,profile\n00_a,1.0,0.1,ci\n00_gone,1,0,ci\n00_c,3,0,laptop\n"
+                    "00_d,0.04987734596443249,0.1,laptop\n", encoding="utf-8")
+    rows = rows_of({"00_a": 1.3, "00_count": 7, "00_text": "yes"})
+    rows += rows_of({"00_interval": 2.0}, lower=1.0, upper=4.0)
+    table = results.updated(rows, results.read_expected(path))
+    assert table.values.tolist() == [
+        ["00_a", 1.3, 0.1, "ci"], ["00_interval", 2.0, 1.5, "ci"], ["00_c", 3, 0, "laptop"],
+        ["00_d", 0.04987734596443249, 0.1, "laptop"]]  # to the last digit
+    laptop = results.updated(rows_of({"00_count": 7}, "laptop"), table)
+    assert ["00_count", 7, 0.0, "laptop"] in laptop.values.tolist()
+
+
+def test_committed_numbers_are_as_expected():
+    rows = results.read_results(ROOT / "figures" / "results.json")
+    table = results.read_expected(ROOT / "figures" / "expected.csv")
+    assert results.differences(rows, table) == []

@@ -1,0 +1,198 @@
+"""Statistics: agreement with known results and with other ways to compute them; test_validity has their coverage."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats as sp
+from statsmodels.stats.multitest import multipletests
+
+from cinema.stats import estimates
+
+
+def coverage(interval_of, truth, n_simulations=400):
+    """Share of simulated studies whose interval holds the truth."""
+    hits = 0
+    for simulation in range(n_simulations):
+        estimate = interval_of(np.random.default_rng(simulation))
+        hits += estimate.lower <= truth <= estimate.upper
+    return hits / n_simulations
+
+
+def test_bca_covers_the_mean_of_skewed_data():
+    share = coverage(lambda rng: estimates.bca(rng.exponential(2.0, 40), np.mean, rng, n_resamples=400), truth=2.0)
+    assert 0.90 <= share <= 0.98  # nominal 0.95; skew and n = 40 cost a little
+
+
+def test_bca_covers_a_correlation():
+    def interval(rng):
+        x = rng.normal(size=40)
+        y = 0.6 * x + 0.8 * rng.normal(size=40)
+        return estimates.bca((x, y), pearson, rng, n_resamples=400)
+
+    def pearson(x, y, axis=-1):
+        x, y = x - x.mean(axis, keepdims=True), y - y.mean(axis, keepdims=True)
+        return (x * y).sum(axis) / np.sqrt((x**2).sum(axis) * (y**2).sum(axis))
+
+    assert 0.90 <= coverage(interval, truth=0.6) <= 0.98
+
+
+def test_by_patient_equals_bca_where_each_patient_has_one_row():
+    values = np.random.default_rng(0).normal(size=30)
+    table = pd.DataFrame({"study": np.arange(30), "dice": values})
+    ours = estimates.by_patient(table, lambda t: t["dice"].mean(), np.random.default_rng(1), n_resamples=300)
+    plain = estimates.bca(values, np.mean, np.random.default_rng(1), n_resamples=300)
+    assert ours == pytest.approx(plain, abs=1e-12)
+
+
+def test_same_generator_same_interval():
+    values = np.random.default_rng(3).normal(size=25)
+    first, second = (estimates.bca(values, np.median, np.random.default_rng(7)) for _ in range(2))
+    assert first == second
+
+
+def test_constant_values_have_an_interval_without_width():
+    assert estimates.bca(np.full(12, 3.0), np.mean, np.random.default_rng(0)) == (3.0, 3.0, 3.0, 12)
+
+
+def test_an_estimate_in_words():
+    assert estimates.Estimate(3.04, 2.51, 3.66, 40).text(1, " ml") == "3.0 ml (95 % CI 2.5 to 3.7, n = 40)"
+
+
+def test_pairing_removes_what_the_patients_share():
+    rng = np.random.default_rng(0)
+    patient = 10 * rng.normal(size=50)
+    first, second = patient + 1.0 + 0.3 * rng.normal(size=50), patient + 0.3 * rng.normal(size=50)
+    difference = estimates.paired_difference(first, second, rng)
+    alone = estimates.bca(first, np.mean, rng)
+    assert 0.8 < difference.lower < difference.upper < 1.2
+    assert alone.upper - alone.lower > 10 * (difference.upper - difference.lower)
+
+
+def test_wilson_matches_the_closed_form():
+    z, k, n = 1.959963985, 9, 40
+    centre = (k + z**2 / 2) / (n + z**2)
+    half = z / (n + z**2) * np.sqrt(k * (n - k) / n + z**2 / 4)
+    assert estimates.proportion(k, n) == pytest.approx((k / n, centre - half, centre + half, n))
+    assert estimates.proportion(0, 20).lower == 0.0 and estimates.proportion(0, 20).upper > 0.1
+
+
+def test_bland_altman_by_hand():
+    agreement = estimates.bland_altman([1.0, 4.0, 4.0, 7.0], [0.0, 2.0, 1.0, 3.0])  # differences 1 2 3 4
+    assert agreement.bias.value == pytest.approx(2.5)
+    assert agreement.upper_limit.value == pytest.approx(2.5 + 1.959964 * 1.2909944, abs=1e-6)
+    assert agreement.lower_limit.value == pytest.approx(2.5 - 1.959964 * 1.2909944, abs=1e-6)
+    assert agreement.bias.upper == pytest.approx(2.5 + 3.182446 * 1.2909944 / 2, abs=1e-5)
+
+
+def test_resamples_on_one_side_of_the_value_still_give_an_interval():
+    """The largest value: no resample lies above it, where BCa is not defined."""
+    estimate = estimates.bca(np.arange(20.0), np.max, np.random.default_rng(0))
+    assert np.isfinite(estimate[:3]).all() and estimate.lower < estimate.value
+
+
+def test_the_level_of_the_bootstrap_makes_up_for_few_patients():
+    """For normal values the interval of the mean is Student's, within the noise of resampling."""
+    for n in (10, 20, 80):
+        values = np.random.default_rng(n).normal(size=n)
+        estimate = estimates.bca(values, np.mean, np.random.default_rng(1), n_resamples=20000)
+        half = sp.t.ppf(0.975, n - 1) * sp.sem(values)
+        assert (estimate.upper - estimate.lower) / 2 == pytest.approx(half, rel=0.06)
+    assert np.isfinite(estimates.bca(np.array([1.0, 2.0]), np.mean, np.random.default_rng(0))[:3]).all()
+
+
+def test_welch_by_hand():
+    first, second = [1.0, 2.0, 3.0, 4.0], [0.0, 4.0]  # variances of the means 5/12 and 4
+    estimate = estimates.mean_difference(first, second)
+    degrees = (5 / 12 + 4) ** 2 / ((5 / 12) ** 2 / 3 + 4**2 / 1)
+    half = sp.t.ppf(0.975, degrees) * np.sqrt(5 / 12 + 4)
+    assert estimate == pytest.approx((0.5, 0.5 - half, 0.5 + half, 6))
+    assert estimates.mean_difference([2.0, 2.0], [1.0, 1.0]) == (1.0, 1.0, 1.0, 4)
+
+
+def test_difference_of_independent_estimates():
+    first, second = estimates.Estimate(0.8, 0.7, 0.9, 50), estimates.Estimate(0.6, 0.5, 0.7, 40)
+    half = 0.1 * np.sqrt(2)
+    assert estimates.independent_difference(first, second) == pytest.approx((0.2, 0.2 - half, 0.2 + half, 90))
+
+
+def test_holm_and_benjamini_hochberg_by_hand():
+    p = [0.01, 0.04, 0.03, 0.005]
+    assert estimates.holm(p) == pytest.approx([3 * 0.01, 0.06, 2 * 0.03, 4 * 0.005])  # 0.04 may not fall below 0.06
+    assert estimates.benjamini_hochberg(p) == pytest.approx([0.02, 0.04, 0.04, 0.02])  # 4/1 4/2 4/3 4/4, from the largest
+    assert estimates.holm([0.7, 0.9]) == pytest.approx([1.0, 1.0])
+    assert estimates.corrected(0.95, 5) == pytest.approx(0.99)
+    p = np.random.default_rng(0).random(30) ** 3
+    assert estimates.holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+    assert estimates.benjamini_hochberg(p) == pytest.approx(multipletests(p, method="fdr_bh")[1])
+
+
+def test_permutation_counts_every_division_of_small_groups():
+    first, second = [5.0, 6.0, 9.0], [1.0, 2.0, 4.0, 3.0]
+    pooled = np.array(first + second)
+    gaps = [pooled[list(c)].mean() - np.delete(pooled, c).mean() for c in itertools.combinations(range(7), 3)]
+    tail = np.mean(np.array(gaps) >= gaps[0] - 1e-9)
+    assert estimates.permutation_p(first, second, np.random.default_rng(0)) == pytest.approx(2 * tail)
+
+
+def test_paired_permutation_counts_every_exchange():
+    gaps = np.array([1.0, 2.0, 3.0, -0.5, 4.0])
+    sums = [np.dot(signs, gaps) for signs in itertools.product((1, -1), repeat=5)]
+    two_sided = 2 * np.mean(np.array(sums) >= gaps.sum() - 1e-9)
+    assert estimates.paired_permutation_p(gaps, np.zeros(5), np.random.default_rng(0)) == pytest.approx(two_sided)
+
+
+def test_permutation_agrees_with_students_t_on_normal_values():
+    rng = np.random.default_rng(4)
+    first, second = rng.normal(0.4, 1, 60), rng.normal(0, 1, 60)
+    assert estimates.permutation_p(first, second, rng) == pytest.approx(sp.ttest_ind(first, second).pvalue, abs=0.01)
+    assert estimates.paired_permutation_p(first, second, rng) == pytest.approx(sp.ttest_rel(first, second).pvalue, abs=0.01)
+    assert 0 < estimates.permutation_p(first + 9, second, rng, n=99) <= 0.02
+
+
+def test_power_of_means_is_that_of_simulated_studies():
+    rng = np.random.default_rng(0)
+    found = sp.ttest_ind(rng.normal(1.0, 2.0, (4000, 30)), rng.normal(0.0, 2.0, (4000, 60)), axis=1).pvalue < 0.05
+    assert estimates.power_of_means(1.0, 2.0, 30, 60) == pytest.approx(found.mean(), abs=0.025)
+    assert estimates.power_of_means(0.0, 2.0, 30, 60) == 0.05
+    gap = estimates.detectable_mean_gap(2.0, 30, 60)
+    assert estimates.power_of_means(gap, 2.0, 30, 60) == estimates.power_of_means(-gap, 2.0, 30, 60) == pytest.approx(0.8)
+    assert [estimates.patients_for_mean_gap(delta, 1.0) for delta in (0.5, 20.0)] == [64, 2]  # Cohen 1988
+    n = estimates.patients_for_mean_gap(1.0, 2.0)
+    assert estimates.power_of_means(1.0, 2.0, n, n) >= 0.8 > estimates.power_of_means(1.0, 2.0, n - 1, n - 1)
+
+
+@pytest.mark.parametrize("p", [0.9, 0.3])
+def test_detectable_gap_of_proportions_is_that_of_simulated_studies(p):
+    n1, n2 = 150, 100
+    gap = estimates.detectable_proportion_gap(p, n1, n2)
+    other = p - gap if p > 0.5 else p + gap
+    rng = np.random.default_rng(0)
+    a, b = rng.binomial(n1, p, 20000) / n1, rng.binomial(n2, other, 20000) / n2
+    pooled = (n1 * a + n2 * b) / (n1 + n2)
+    z = np.abs(a - b) / np.sqrt(pooled * (1 - pooled) * (1 / n1 + 1 / n2))
+    assert np.mean(z > 1.96) == pytest.approx(0.8, abs=0.04)
+    assert np.isnan(estimates.detectable_proportion_gap(0.5, 3, 3))
+
+
+@pytest.mark.parametrize("call, words", [
+    (lambda rng: estimates.bca(np.array([1.0]), np.mean, rng), "at least 2"),
+    (lambda rng: estimates.bca(np.array([1.0, np.nan, 2.0]), np.mean, rng), "1 of 3 values are not finite"),
+    (lambda rng: estimates.paired_difference([1.0, 2.0], [1.0, 2.0, 3.0], rng), "same patients"),
+    (lambda rng: estimates.proportion(5, 4), "5 successes of 4"),
+    (lambda rng: estimates.holm([0.2, 1.2]), "between 0 and 1"),
+    (lambda rng: estimates.benjamini_hochberg([np.nan]), "between 0 and 1"),
+    (lambda rng: estimates.permutation_p([1.0], [1.0, 2.0], rng), "at least 2"),
+    (lambda rng: estimates.paired_permutation_p([1.0, 2.0], [1.0, 2.0, 3.0], rng), "same patients"),
+    (lambda rng: estimates.mean_difference([1.0, np.inf], [1.0, 2.0]), "1 of 2 values are not finite"),
+    (lambda rng: estimates.power_of_means(1.0, 0.0, 10, 10), "sd is 0.0"),
+    (lambda rng: estimates.detectable_mean_gap(1.0, 1, 10), "groups of 1 and 10"),
+    (lambda rng: estimates.detectable_proportion_gap(1.0, 10, 10), "proportion 1.0"),
+    (lambda rng: estimates.patients_for_mean_gap(0.0, 1.0), "delta is 0.0"),
+    (lambda rng: estimates.corrected(0.95, 0), "0 comparisons"),
+])
+def test_refusals_are_one_line(call, words):
+    with pytest.raises(ValueError, match=words) as error:
+        call(np.random.default_rng(0))
+    assert "\n" not in str(error.value)

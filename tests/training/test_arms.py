@@ -1,0 +1,174 @@
+"""Arms, runs and what is made of their scores."""
+
+from functools import partial
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from cinema.data.study import study_paths
+from cinema.models import UNet, small, weights
+from cinema.models.standard import load_standard, save_standard, standard_of
+from cinema.phantom import cohort
+from cinema.plots import forest, style
+from cinema.stats import estimates
+from cinema.stats.estimates import Estimate
+from cinema.terms import LABELS
+from cinema.training.arms import (
+    Arm,
+    Atlas,
+    Run,
+    model_of,
+    multiply_accumulates,
+    slice_rows,
+    stacks,
+    step_seconds,
+    test,
+    train,
+    train_all,
+)
+
+UNET = partial(UNet, 3, 1, 4, (2, 4), patch_size=(4, 4, 2), n_blocks=1)
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory):
+    """Three virtual patients, and the standard of their images."""
+    folder = tmp_path_factory.mktemp("compare")
+    cohort.write("acdc", 3, 0, folder / "acdc")
+    paths = tuple(map(str, study_paths(folder / "acdc")))
+    standard = str(save_standard(standard_of(stacks(paths)), folder / "standard.safetensors"))
+    return paths, standard, folder
+
+
+def run_of(studies, name="UNet", seed=0, **changes):
+    paths, standard, folder = studies
+    plan = dict(train=paths[:2], val=paths[2:], learning_rate=1e-2, steps=2, seed=seed, folder=str(folder),
+                tests={"acdc": paths[2:]})
+    return Run(Arm(name, UNET, standard), **plan | changes)
+
+
+def test_a_run_gives_the_same_numbers_on_any_number_of_threads_and_in_another_process(studies):
+    threads = torch.get_num_threads()
+    history, scores = train_all([run_of(studies, name) for name in ("one", "two")], n_jobs=2)
+    assert torch.get_num_threads() == threads
+    columns = ["study", "phase", "structure", "dice", "hd95_mm", "volume_ml"]
+    tables = [rows[columns].reset_index(drop=True) for _, rows in scores.groupby("arm")]
+    pd.testing.assert_frame_equal(*tables)
+    assert len(tables[0]) == 2 * 3 and set(scores["n_train"]) == {2} and set(scores["data"]) == {"acdc"}
+    _, again = train(run_of(studies, "one"))  # finished: read, not repeated
+    pd.testing.assert_frame_equal(again[columns], tables[0])
+
+
+def test_another_seed_starts_and_ends_elsewhere(studies):
+    run = run_of(studies)
+    train(run)
+    start, end = run.arm.start(0).state_dict(), model_of(run).state_dict()
+    assert not torch.equal(start["out_conv.weight"], run.arm.start(1).state_dict()["out_conv.weight"])
+    assert torch.equal(start["out_conv.weight"], run.arm.start(0).state_dict()["out_conv.weight"])
+    assert not torch.equal(start["out_conv.weight"], end["out_conv.weight"])
+    assert run.seconds >= 0
+
+
+def test_an_arm_starts_from_pretraining_and_standardises(studies):
+    _, standard, folder = studies
+    torch.manual_seed(3)
+    cinema = small.small_cinema()
+    path = weights.save(cinema, folder / "cinema.safetensors")
+    build = partial(small.small_convunetr, dec_chans=(2, 4, 8))
+    model = Arm("CineMA", build, standard, str(path)).start(0)
+    key = "encoder.blocks.0.attn.q.weight"
+    assert torch.equal(model.state_dict()[key], cinema.state_dict()[key])
+    assert not torch.equal(Arm("CineMA", build, standard).start(0).state_dict()[key], cinema.state_dict()[key])
+    seen = []
+    model.enc_down_dict["sax"].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    with torch.no_grad():
+        model({"sax": load_standard(standard).mean["sax"][None]})
+    assert seen[0].abs().max() < 1e-6  # the mean image is the zero of standardised images
+
+
+def test_the_atlas_answers_with_the_most_frequent_structure(studies):
+    paths, *_ = studies
+    dataset = stacks(paths)
+    masks = np.stack([dataset[i]["label"]["sax"].numpy() for i in range(len(dataset))])
+    answer = Atlas(dataset)({"sax": torch.zeros(2, 1, 64, 64, 8)})["sax"].argmax(1).numpy()
+    counts = np.stack([(masks == value).sum(0) for value in range(4)])
+    clear = np.sort(counts, 0)[-1] > np.sort(counts, 0)[-2]
+    assert answer.shape == (2, 64, 64, 8)
+    assert np.array_equal(answer[0][clear], counts.argmax(0)[clear])
+    assert test(Atlas(dataset), {"acdc": paths[:1]})["dice"].mean() > 0.3
+
+
+def test_slices_count_from_the_first_with_left_ventricle():
+    true = np.zeros((4, 4, 5), np.uint8)
+    true[1:3, 1:3, 2:4] = LABELS["LV"]
+    found = true.copy()
+    found[1, 1, 3] = 0
+    rows = slice_rows("p", found, true).set_index("slice")["dice"]
+    assert rows.to_dict() == {0: 1.0, 1: pytest.approx(6 / 7)}
+
+
+def test_costs_are_those_of_the_layers():
+    model = torch.nn.Conv3d(1, 2, 3, padding=1)
+    count = multiply_accumulates(lambda images: model(images["sax"]), {"sax": torch.zeros(1, 1, 4, 4, 4)})
+    assert count == pytest.approx(2 * 27 * 64 / 1e6)
+    labels = torch.zeros(1, 16, 16, 4, dtype=torch.long)
+    batch = {"image": {"sax": torch.rand(1, 1, 16, 16, 4)}, "label": {"sax": labels}}
+    seconds = step_seconds({"a": UNET(), "b": UNET()}, batch, repeats=2)
+    assert set(seconds) == {"a", "b"} and min(seconds.values()) > 0
+
+
+def scored(arms, n=30):
+    """Scores of two frames a patient; `arms`: name -> how much better than the patient's own level."""
+    rng = np.random.default_rng(0)
+    level = rng.uniform(0.5, 0.9, n)
+    return pd.DataFrame([{"arm": arm, "study": f"p{i:02d}", "dice": level[i] + gain + rng.normal(0, 0.01)}
+                         for arm, gain in arms.items() for i in range(n) for _ in range(2)])
+
+
+def test_paired_differences_find_what_was_planted_and_nothing_else():
+    rng = np.random.default_rng(1)
+    patients = estimates.per_patient(scored({"a": 0.02, "b": 0.0, "c": 0.0}), ["dice"])
+    gain, null = (estimates.difference(patients, first, "b", rng) for first in ("a", "c"))
+    assert gain.lower < 0.02 < gain.upper and estimates.verdict(gain) == "better" and gain.n == 30
+    assert estimates.verdict(estimates.difference(patients, "b", "a", rng)) == "worse"
+    assert estimates.verdict(null) == "not shown to differ"
+    assert estimates.difference(patients, "a", "b", rng, level=0.999).upper > gain.upper
+    apart = estimates.means(patients, "dice", "arm", rng)
+    assert apart["a"].upper > apart["b"].lower  # unpaired, the same data show nothing
+
+
+def test_means_leave_out_what_has_no_interval():
+    table = pd.DataFrame({"arm": ["a", "a", "a", "b"], "dice": [0.5, 0.7, np.nan, 0.9]})
+    found = estimates.means(table, "dice", "arm", np.random.default_rng(0))
+    assert list(found) == ["a"] and found["a"].value == pytest.approx(0.6) and found["a"].n == 2
+
+
+def test_rates_are_chosen_by_their_validation_score():
+    rates = pd.DataFrame({"arm": ["a", "a", "b", "b"], "learning_rate": [1e-3, 1e-2] * 2,
+                          "validation": [0.5, 0.6, 0.4, 0.3]})
+    assert estimates.best_rates(rates) == {"a": 1e-2, "b": 1e-3}
+    assert estimates.best_rates(rates, maximise=False) == {"a": 1e-3, "b": 1e-2}
+    history = pd.DataFrame({"arm": ["a"] * 4, "val_mean_dice": [0.2, np.nan, 0.4, 0.5]})
+    assert estimates.late_gain(history) == {"a": pytest.approx(0.1)}
+    assert estimates.record_key("CineMA, scratch") == "cinema_scratch"
+
+
+def test_figures_show_every_estimate():
+    estimate = Estimate(0.5, 0.4, 0.7, 12)
+    _, (left, middle, right) = style.figure(columns=2, cols=3)
+    forest.trends(left, {"a": {4: estimate, 8: estimate}, "b": {8: estimate}}, "Patients", "Dice",
+                       single={"a": [(4, 0.45)]})
+    assert [text.get_text() for text in left.get_xticklabels()] == ["4", "8"]
+    assert left.get_legend_handles_labels()[1] == ["a", "b"]
+    forest.differences(middle, {"a − b": (estimate, Estimate(0.5, 0.3, 0.8, 12))}, "Difference of Dice")
+    assert "n = 12" in middle.get_title(loc="left") and middle.get_ylim() == (0.5, -0.5)
+    forest.scatter(right, {"a": (100, estimate)}, "MACs", "Dice")
+    assert right.get_xlim()[0] == 0
+    plt.close("all")

@@ -1,0 +1,119 @@
+"""Tables over data sets, whole cines, and ejection fraction."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+import torch
+
+from cinema.data.loaders import StudyFrames
+from cinema.data.study import load_study
+from cinema.training import evaluate, landmarks, windows
+from cinema.training.tasks import TASKS
+
+
+class Threshold(torch.nn.Module):
+    """Calls bright pixels LV, in whatever size it is given; remembers the sizes."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes = []
+
+    def forward(self, images):
+        ((view, image),) = images.items()
+        self.sizes.append(tuple(image.shape))
+        lv = (image[:, 0] > 0.8).float() * 20
+        return {view: torch.stack([10 - lv, torch.zeros_like(lv), torch.zeros_like(lv), lv], 1)}
+
+
+def test_table_leaves_the_model_as_it_was(tmp_path):
+    model = tiny.Pixelwise().train()
+    dataset = StudyFrames(tiny.write(tmp_path, n=2, views=("sax",)), ("sax",), grid=tiny.GRID)
+    state = torch.get_rng_state()
+    first, second = (evaluate.table(model, dataset, TASKS["segmentation"]) for _ in range(2))
+    assert first.equals(second) and model.training and torch.equal(state, torch.get_rng_state())
+    assert list(first.columns) == ["study", "frame", "phase", "view", "structure", "dice", "iou", "hd95_mm",
+                                   "volume_ml", "true_volume_ml"]
+
+
+@pytest.mark.parametrize(("view", "size"), [("sax", (16, 16, 4)), ("lax_4c", (16, 16))])
+def test_segment_volume_crops_padding_and_uses_windows(tmp_path, view, size):
+    rng = np.random.default_rng(0)
+    model = Threshold()
+    for extent in ((13, 12, 3), (25, 18, 7)):
+        extent = (*extent[:2], 1) if view == "lax_4c" else extent
+        image = rng.random((*extent, 2), np.float32)
+        image[0, 0, 0], image[0, 1, 0] = 0, 1  # so that scaling changes nothing
+        labels = evaluate.segment_volume(model, image, view, size)
+        assert labels.dtype == np.uint8
+        np.testing.assert_array_equal(labels == 3, image > np.float32(0.8))
+    assert {shape[2:] for shape in model.sizes} == {size}
+
+
+def test_locate_landmarks(tmp_path):
+    rng = np.random.default_rng(0)
+    true = rng.integers(2, 14, (5, 3, 2)).astype(np.float32)
+    image = landmarks.heatmaps(torch.from_numpy(true), (16, 16)).numpy()
+
+    class Sees(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.frame = iter(image)
+
+        def forward(self, images):
+            return {"lax_2c": torch.logit(torch.from_numpy(next(self.frame)), 1e-6)[None]}
+
+    found = evaluate.locate_landmarks(Sees(), np.zeros((16, 16, 1, 5)), "lax_2c", (16, 16))
+    np.testing.assert_array_equal(found, true)
+
+
+def rows(volumes):
+    """Segmentation rows from {study: (edv, esv, true edv, true esv)}."""
+    return pd.DataFrame([{"study": study, "phase": phase, "structure": "LV",
+                          "volume_ml": v[k], "true_volume_ml": v[k + 2]}
+                         for study, v in volumes.items() for k, phase in enumerate(("ED", "ES"))])
+
+
+def test_ef_table_and_summary():
+    table = evaluate.ef_table(rows({"a": (100, 50, 100, 40), "b": (200, 80, 200, 100), "c": (0, 0, 120, 90)}))
+    np.testing.assert_allclose(table.ef_percent, [50, 60, 0])
+    np.testing.assert_allclose(table.true_ef_percent, [60, 50, 25])
+    np.testing.assert_allclose(table.ef_error_percent, [10, 10, 25])
+    numbers = evaluate.ef_summary(table)
+    assert numbers["ef_mae"] == 15 and numbers["ef_error_std"] == pytest.approx(np.std([10, 10, 25], ddof=1))
+    assert numbers["edv_rmse_ml"] == pytest.approx(120 / np.sqrt(3))
+    assert numbers["band_accuracy"] == pytest.approx(1 / 3)
+
+
+def test_ef_table_refuses_a_missing_or_doubled_phase():
+    table = rows({"a": (100, 50, 100, 40), "b": (200, 80, 200, 100)})
+    for bad in (table[:-1], pd.concat([table, table[-1:]])):
+        with pytest.raises(ValueError, match="study b has exactly one ED and one ES row"):
+            evaluate.ef_table(bad)
+    with pytest.raises(ValueError, match="no study has exactly"):
+        evaluate.ef_table(table[:0])
+
+
+def test_ef_of_cines_uses_extremes():
+    table = pd.DataFrame({"study": ["a"] * 4, "structure": "LV", "volume_ml": [90, 120, 60, 80.0],
+                          "true_volume_ml": [100, 90, 50, 70.0]})
+    row = evaluate.cine_ef_table(table).iloc[0]
+    assert (row.edv_ml, row.esv_ml, row.ef_percent, row.true_ef_percent) == (120, 60, 50, 50)
+
+
+def test_ef_from_a_data_set(tmp_path):
+    paths = tiny.write(tmp_path, n=3, views=("sax",))
+    table = evaluate.table(Threshold(), StudyFrames(paths, ("sax",), grid=tiny.GRID), TASKS["segmentation"])
+    efs = evaluate.ef_table(table)
+    view = load_study(paths[0]).views["sax"]
+    volumes = [(view.labels[..., t] == 3).sum() * 62.5 / 1000 for t in (0, 3)]
+    np.testing.assert_allclose(efs.loc[0, ["true_edv_ml", "true_esv_ml"]].astype(float), volumes)
+
+
+def test_windows():
+    assert windows.starts(10, 5, 2) == [0, 3, 5] and windows.starts(5, 5, 2) == [0]
+    image = torch.rand(2, 13, 9, 4, generator=torch.Generator().manual_seed(0))
+    parts = windows.split(image, (6, 5, 4), (3, 2, 2))
+    torch.testing.assert_close(windows.merge(parts, image.shape[1:], (3, 2, 2)), image)
+    with pytest.raises(ValueError, match="overlap is 5; it must be at least 0 and less than the window, 5"):
+        windows.starts(10, 5, 5)

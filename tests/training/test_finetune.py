@@ -1,0 +1,301 @@
+"""The published experiments as a table, their subsets, and short runs of every task on small prepared data."""
+
+import dataclasses
+import gzip
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+import torch
+from places import KEPT
+
+from cinema.cli import main
+from cinema.data.public import prepared
+from cinema.data.public.cards import card
+from cinema.data.study import Study, save_study
+from cinema.models.small import shipped_cinema
+from cinema.training import cost, finetune, published
+from cinema.training.rehearsal import rehearse
+
+MANIFESTS = json.loads(gzip.decompress((KEPT / "manifests.json.gz").read_bytes()))
+MANIFESTS = {name.removeprefix("manifest_"): manifest for name, manifest in MANIFESTS.items()}
+
+
+def of_manifest(name):
+    """(Setting, model) of a manifest's name, such as classification_cvd_acdc_sax_resnet."""
+    if name == "pretrained_cinema":
+        return published.setting("pretraining", "ukb"), "cinema"
+    model = name.rsplit("_", 1)[1] if name.endswith(("_unet", "_resnet")) else "cinema"
+    name = name.removesuffix(f"_{model}")
+    task = next(task for task in published.TASKS if name.startswith(f"{task}_"))
+    return published.setting(task, name.removeprefix(f"{task}_")), model
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_published_models_have_the_published_keys_shapes_and_parameters(name):
+    setting, model = of_manifest(name)
+    with torch.device("meta"):
+        built = published.build(setting, model)
+    assert {key: list(value.shape) for key, value in built.state_dict().items()} == MANIFESTS[name]["keys"]
+    assert sum(p.numel() for p in built.parameters()) == MANIFESTS[name]["parameters_total"]
+    data = MANIFESTS[name]["data"]
+    for view, (size, spacing) in setting.grid.items():
+        said = data[view.split("_")[0]]
+        assert list(size) == said["patch_size"][: len(size)] and list(spacing) == said["spacing"][: len(size)]
+    if data.get("class_column"):
+        assert list(setting.classes) == data[data["class_column"]]
+    if data.get("regression_column"):
+        assert setting.z_score == tuple(data[data["regression_column"]][key] for key in ("mean", "std"))
+
+
+@pytest.mark.parametrize("task, name, epochs, warmup, micro, every", [
+    ("segmentation", "acdc", 4000, 50, 4, 100), ("segmentation", "rescan", 320, 50, 4, 8),
+    ("segmentation", "myops", 4000, 50, 4, 100), ("classification_vendor", "mnms2_lax_4c", 800, 10, 4, 20),
+    ("regression", "mnms", 800, 10, 4, 20), ("landmark_heatmap", "lax_2c", 400, 10, 32, 20),
+    ("landmark_coordinate", "lax_4c", 400, 10, 32, 20),
+])
+def test_recipes_are_those_of_the_method(task, name, epochs, warmup, micro, every):
+    setting = published.setting(task, name)
+    config = published.config(setting, seed=2)
+    assert (config.epochs, config.warmup_epochs, config.micro_batch_size, config.evaluate_every) == (
+        epochs, warmup, micro, every)
+    assert (config.batch_size, config.layer_decay, config.weight_decay, config.patience, config.seed) == (
+        64, 0.75, 0.05, 5, 2)
+    assert (config.learning_rate, config.min_learning_rate, config.clip_norm) == (1e-3, 1e-5, 5.0)
+
+
+def test_pretraining_has_its_own_recipe():
+    config = published.config(published.setting("pretraining", "ukb"))
+    assert (config.epochs, config.warmup_epochs, config.min_learning_rate, config.layer_decay, config.patience) == (
+        800, 10, 1e-6, None, None)
+    assert (config.batch_size, config.micro_batch_size, config.betas) == (64, 16, (0.9, 0.95))
+
+
+def test_to_the_letter_is_a_matter_of_values():
+    acdc, rescan, emidec = (published.setting("segmentation", name) for name in ("acdc", "rescan", "emidec"))
+    fixed, letter = (published.config(acdc, "unet", like) for like in (False, True))
+    assert (fixed.weight_decay, fixed.decay_everything, fixed.drop_remainder) == (0.05, False, False)
+    assert (letter.weight_decay, letter.decay_everything, letter.drop_remainder) == (0.01, True, True)
+    assert fixed.layer_decay is letter.layer_decay is None
+    assert published.config(acdc, "cinema", True).weight_decay == 0.05  # the default decay is only that of random weights
+    ours, theirs = published.augmentation(acdc)["sax"], published.augmentation(acdc, True)["sax"]
+    assert (ours.scale, ours.noise, ours.hole_mm, ours.translation_mm) == ((0.2, 0.2), 0.1, 40.0, 60.0)
+    assert (theirs.scale, theirs.noise) == ((0.2, 0.0), 0.1 / 255)
+    assert published.augmentation(rescan, True)["sax"].noise == 0.1  # its inputs are 0..1 already
+    assert math.isclose(published.augmentation(emidec, True)["sax"].hole_mm, 40 * 1.458)  # 40 voxels
+    assert not published.augmentation(published.setting("classification", "acdc"))["sax"].hole_mm
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: published.setting("segment", "acdc"), "unknown task 'segment'; choose one of segmentation, "),
+    (lambda: published.setting("regression_bmi", "mnms"), "regression_bmi has no 'mnms'; choose one of acdc_sax"),
+    (lambda: published.build(published.setting("regression", "acdc"), "unet"), "model is 'unet'; .* cinema, scratch, resnet"),
+    (lambda: finetune.plan("segmentation", "acdc", "laptop"), "unknown profile 'laptop'; choose one of ci, paper"),
+    (lambda: prepared.share(pd.DataFrame({"path": range(4)}), 0.2, 0), r"proportion is 0.2 of 4 studies"),
+])
+def test_refusals_are_one_line(call, message):
+    with pytest.raises(ValueError, match=message) as error:
+        call()
+    assert "\n" not in str(error.value)
+
+
+def test_classes_are_those_of_the_cards():
+    for (task, dataset), classes in published.CLASSES.items():
+        said = card(dataset).classes[published.COLUMNS[task]]
+        assert tuple(said) == classes, (task, dataset)
+
+
+def test_subsets_choose_the_rows_of_the_release():
+    table = pd.DataFrame({"id": [f"patient{k:03d}" for k in range(90)]})
+
+    def drawn(n, seed):  # what pandas' sample is made of
+        return [f"patient{k:03d}" for k in np.random.RandomState(seed).choice(90, n, replace=False)]
+
+    assert prepared.share(table, 0.1, seed=2).id.tolist() == drawn(9, 2)
+    assert prepared.share(table, 0.25, seed=1).id.tolist() == drawn(22, 1)  # int(22.5)
+    assert prepared.for_evaluation(table, 7).id.tolist() == drawn(7, 0)
+    assert prepared.for_training(table, 30).id.tolist() == drawn(30, 0)
+    assert prepared.for_training(table, 90) is table and prepared.share(table, 1.0, 0) is table
+
+
+def test_peak_memory_and_operations_of_a_known_network():
+    with torch.device("meta"):
+        model = torch.nn.Sequential(*(torch.nn.Linear(1000, 1000) for _ in range(3)))
+        images = torch.zeros(500, 1000)
+    counted = cost.cost_of(model, images, lambda model, x: model(x).sum())
+    assert counted.total == counted.trainable == 3 * (1000 * 1000 + 1000)
+    assert counted.operations == 2 * 500 * 1000 * 1000 * (3 + 2 + 3)  # the image needs no gradient
+    # three outputs are kept; then the first weight and bias to be reached get a gradient beside the accumulated one
+    assert counted.activation_bytes == pytest.approx(4 * (3 * 500 * 1000 + 1000 * 1000 + 1000), abs=100)
+    assert counted.bytes_needed(3)["activations"] == 3 * counted.activation_bytes
+    assert counted.bytes_needed(3)["AdamW"] == 2 * counted.bytes_needed(3)["gradients"] == 8 * counted.trainable
+
+
+def test_checkpointed_models_ask_for_less_memory():
+    name, arguments = published.small_description(published.small(published.setting("segmentation", "mnms2_lax_4c")))
+    taken = {}
+    for checkpointed in (False, True):
+        with torch.device("meta"):
+            model = published.build_model(name, dict(arguments, grad_ckpt=checkpointed))
+            images = {"image": {"lax_4c": torch.zeros(8, 1, 64, 64)}}
+        taken[checkpointed] = cost.cost_of(model, images, cost.output_loss)
+    assert taken[True].activation_bytes < 0.7 * taken[False].activation_bytes
+    assert taken[True].operations > taken[False].operations
+
+
+TINY = {"sax": ((16, 16, 4), (2.5, 2.5, 10.0)), **{v: ((16, 16), (2.5, 2.5)) for v in ("lax_2c", "lax_3c", "lax_4c")}}
+SPLITS = ("train", "train", "train", "val", "test", "test")
+SHAPES = {"acdc": ("sax",), "mnms": ("sax",), "mnms2": ("sax", "lax_4c"), "rescan": ("sax", "lax_4c"),
+          "landmark": ("lax_2c",), "kaggle": ("sax",), "ukb": tuple(TINY), "emidec": ("sax",), "myops": ("sax",)}
+FRAMES = {"emidec": 1, "myops": 3, "landmark": 1}
+
+
+def make(folder, dataset):
+    """Six small prepared studies, labelled as that data set's are."""
+    rng, n_frames = np.random.default_rng(1), FRAMES.get(dataset, 2)
+    for k, split in enumerate(SPLITS):
+        views = {view: tiny.view(rng, view, n_frames) for view in SHAPES[dataset]}
+        for name, view in views.items():
+            kept = {"labels": view.labels, "label_frames": view.label_frames}
+            if dataset in ("kaggle", "ukb", "landmark"):
+                kept = {"labels": None, "label_frames": ()}
+            elif dataset in ("emidec", "myops"):
+                labels = view.labels[..., :1].copy()
+                labels[labels == 1] = 0 if dataset == "emidec" else 1
+                labels[6:8, 8] = 4
+                labels[8:9, 8] = 5 if dataset == "emidec" else 6
+                kept = {"labels": labels, "label_frames": (0,)}
+            views[name] = dataclasses.replace(view, **kept)
+        classes = published.CLASSES.get(("classification_cvd", dataset), ("NOR",))
+        attributes = {"split": "" if dataset == "ukb" else split, "dataset": dataset, "sex": "MF"[k % 2],
+                      "disease": classes[k % len(classes)], "lv_ef_percent": 40.0 + 3 * k, "bmi_kg_m2": 22.0 + k,
+                      "age_years": 50.0 + k, "vendor": ("SIEMENS", "GE MEDICAL SYSTEMS")[k % 2],
+                      "lv_edv_ml": 150.0, "lv_esv_ml": 60.0 + k}
+        ed, es = (0, n_frames - 1) if n_frames == 2 else (None, None)
+        save_study(Study(f"p{k}", dataset, views, attributes, ed_frame=ed, es_frame=es), folder / dataset)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    for dataset in SHAPES:
+        make(folder, dataset)
+    return folder
+
+
+@pytest.fixture
+def tiny_models(monkeypatch):
+    monkeypatch.setattr(published, "small", lambda setting: dataclasses.replace(
+        setting, grid={view: TINY[view] for view in setting.views}))
+    monkeypatch.setattr(finetune, "CI_STEPS", 2)
+
+
+def go(root, out, task, name, model="scratch", **more):
+    options = {"profile": "ci", "data_root": str(root), "like_release": False, "source": None, "seed": 0,
+               "device": "cpu", "dry_run": False, "out": str(out), "proportion": 1.0, "max_samples": 0}
+    assert finetune.command(task=task, name=name, model=model, **(options | more)) == 0
+    return json.loads((out / "summary.json").read_bytes()), pd.read_csv(out / "scores.csv")
+
+
+@pytest.mark.parametrize("task, name, model, key", [
+    ("segmentation", "acdc", "scratch", "lv_ef_mae"), ("segmentation", "mnms2_lax_4c", "unet", "mean_dice"),
+    ("segmentation", "rescan", "scratch", "rv_edv_rmse_ml"), ("classification", "mnms2", "resnet", "mcc"),
+    ("classification_sex", "mnms", "scratch", "roc_auc"), ("classification_vendor", "mnms2", "scratch", "mcc"),
+    ("regression", "mnms", "scratch", "restored_mae"), ("regression_bmi", "acdc", "resnet", "restored_mae"),
+    ("segmentation", "emidec", "unet", "dice_no-reflow"), ("segmentation", "myops", "scratch", "dice_scar"),
+    ("landmark", "lax_2c", "scratch", "mean_distance_mm"),
+    ("landmark_coordinate", "lax_2c", "scratch", "mean_distance_mm"), ("pretraining", "ukb", "cinema", "loss"),
+])
+def test_every_task_trains_and_is_scored(root, tmp_path, tiny_models, capsys, task, name, model, key):
+    summary, scores = go(root, tmp_path, task, name, model)
+    assert np.isfinite(summary["numbers"][key]) and summary["notice"]
+    assert set(scores.study) == ({"p4", "p5"} if task != "pretraining" else {f"p{k}" for k in range(6)})
+    assert {path.name for path in tmp_path.iterdir()} >= {"last.safetensors", "metrics.csv", "run.json"}
+    assert "written: " in capsys.readouterr().out
+
+
+def test_a_fine_tuned_model_is_evaluated_on_cines_without_masks(root, tmp_path, tiny_models):
+    go(root, tmp_path / "acdc", "segmentation", "acdc")
+    best = str(tmp_path / "acdc" / "best.safetensors")
+    summary, scores = go(root, tmp_path / "kaggle", "segmentation", "kaggle", source=best)
+    assert set(scores.study) == {"p4", "p5"} and len(scores) == 2 * 2
+    assert scores.groupby("study").true_volume_ml.max().tolist() == [150.0, 150.0]
+    assert scores.groupby("study").true_volume_ml.min().tolist() == [64.0, 65.0]
+    predicted = scores.groupby("study").volume_ml
+    error = predicted.max() - 150.0
+    assert math.isclose(summary["numbers"]["lv_edv_rmse_ml"], float(np.sqrt((error**2).mean())), rel_tol=1e-6)
+    with pytest.raises(FileNotFoundError, match="evaluation only; give --from"):
+        go(root, tmp_path / "none", "segmentation", "kaggle")
+
+
+def test_the_same_run_is_not_done_twice_and_another_one_is_refused(root, tmp_path, tiny_models):
+    first, _ = go(root, tmp_path, "regression", "acdc")
+    again, _ = go(root, tmp_path, "regression", "acdc")
+    assert again == first
+    with pytest.raises(ValueError, match=str(tmp_path)):
+        go(root, tmp_path, "regression", "acdc", seed=1)
+
+
+def test_targets_are_scored_in_their_own_unit_and_z_scored_by_the_training_set(root, tiny_models):
+    planned = finetune.plan("regression", "acdc", "ci", root, "resnet")
+    assert np.allclose(planned.z_score, (43.0, 3.0))  # of 40, 43, 46
+    letter = finetune.plan("regression", "acdc", "ci", root, "resnet", like_release=True)
+    assert letter.z_score == (27.698811590282546, 10.848138374627386)
+
+
+def test_studies_without_view_mask_or_class_are_left_out(root, tmp_path, tiny_models):
+    rng, right = np.random.default_rng(2), {"split": "train", "dataset": "mnms2", "vendor": "SIEMENS"}
+    whole = tiny.view(rng, "sax", 2)
+    no_mask = dataclasses.replace(whole, labels=None, label_frames=())
+    cases = {"a": ({"sax": whole}, right), "b": ({"lax_4c": tiny.view(rng, "lax_4c", 2)}, right),
+             "c": ({"sax": no_mask}, right), "d": ({"sax": whole}, right | {"vendor": "Canon"})}
+    for name, (views, attributes) in cases.items():
+        save_study(Study(name, "mnms2", views, attributes, ed_frame=0, es_frame=1), tmp_path / "mnms2")
+    for task, name, kept in (("classification_vendor", "mnms2_sax", "ac"), ("segmentation", "mnms2_sax", "ad"),
+                             ("segmentation", "mnms2_lax_4c", "b")):
+        planned = finetune.plan(task, name, "ci", tmp_path)
+        assert planned.tables["train"].id.tolist() == list(kept) and planned.left_out == 4 - len(kept)
+    with pytest.raises(ValueError, match="no study has the attribute disease"):
+        finetune.plan("classification", "mnms2", "ci", tmp_path)
+
+
+def test_fewer_studies_where_asked_for(root, tiny_models):
+    few = finetune.plan("segmentation", "acdc", "ci", root, proportion=0.7, max_samples=1)
+    assert {split: len(rows) for split, rows in few.tables.items()} == {"train": 1, "val": 1, "test": 1}
+
+
+def test_pretrained_small_weights_start_a_run_with_their_standard(root):
+    planned = finetune.plan("regression", "acdc", "ci", root)
+    model, small = finetune.start(planned), shipped_cinema()[0]
+    assert torch.equal(model.encoder.blocks[0].attn.q.weight, small.encoder.blocks[0].attn.q.weight)
+    assert model._forward_pre_hooks
+    scratch = finetune.start(dataclasses.replace(planned, model="scratch"))
+    assert not torch.equal(scratch.encoder.blocks[0].attn.q.weight, small.encoder.blocks[0].attn.q.weight)
+
+
+def test_a_dry_run_needs_no_data_and_trains_nothing(tmp_path, root, tiny_models, capsys):
+    for folder, said in ((tmp_path, "none prepared"), (root, "data: 2 test, 3 train, 1 val studies")):
+        assert main(["finetune", "segmentation", "acdc", "--profile", "ci", "--dry-run", "--model", "scratch",
+                     "--data-root", str(folder), "--device", "cpu"]) == 0
+        text = capsys.readouterr().out
+        for part in (said, "sax: (1, 16, 16, 4) float32", "million trainable", "steps", "AdamW", "GFLOP", "s a step",
+                     "measured on 1 item"):
+            assert part in text, text
+    assert not list(tmp_path.iterdir())
+    text = "\n".join(rehearse("pretraining", "ukb", "ci", tmp_path))
+    for part in ("an unknown number of studies", "2 items an epoch (assumed", "lax_3c: (1, 16, 16)"):
+        assert part in text, text
+    for folder in (tmp_path, root):
+        lines = rehearse("segmentation", "kaggle", "ci", folder)
+        assert lines[-1].startswith("evaluation only") and "sax: (1, 16, 16, 4) float32" in lines[2]
+
+
+def test_a_dry_run_of_the_paper_profile_counts_the_published_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(cost, "LONGEST_SECONDS", 0.0)
+    text = "\n".join(rehearse("segmentation", "acdc", "paper", tmp_path, like_release=True))
+    assert "125.6 million trainable of 127.4" in text
+    assert "4000 epochs of 2 steps of 64 items (4 at a time) = 8000 steps" in text  # 180 frames, 52 of them left out
+    assert "measuring takes too long" in text and "A100" in text and "not reproduced" in text

@@ -1,0 +1,166 @@
+"""nnU-Net: what is exported, how its masks are scored, and a toy run where the extra is installed."""
+
+import dataclasses
+import json
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk
+import tiny
+
+from cinema.cli import main
+from cinema.data.loaders import StudyFrames
+from cinema.data.nifti import write_nifti
+from cinema.data.study import Study, load_study, save_study, study_table
+from cinema.stats.metrics import dice
+from cinema.training import nnunet, segmentation
+from cinema.training.task import evaluated
+
+SPLITS = ("train", "train", "val", "test")
+TURNED = np.array([[0, -2.5, 0, 40.0], [2.5, 0, 0, -7.0], [0, 0, 10.0, 3.0], [0, 0, 0, 1.0]])
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Prepared ACDC (ED and ES of four frames), M&Ms-2 (four chambers) and MyoPS (three sequences, scar and oedema)."""
+    folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(3)
+    for k, split in enumerate(SPLITS):
+        whole = tiny.view(rng, "sax", 4, size=(20, 16, 3))
+        two = dataclasses.replace(whole, affine=TURNED, labels=whole.labels[..., [0, 2]], label_frames=(0, 2))
+        labels = np.ascontiguousarray(whole.labels[..., :1])
+        labels[8, 8] = 4
+        labels[9, 8] = 6
+        three = dataclasses.replace(whole, image=whole.image[..., :3], labels=labels, label_frames=(0,))
+        for dataset, views in (("acdc", {"sax": two}), ("mnms2", {"lax_4c": tiny.view(rng, "lax_4c", 2)}),
+                               ("myops", {"sax": three})):
+            cine = {} if dataset == "myops" else {"ed_frame": 0, "es_frame": 2 if dataset == "acdc" else 1}
+            save_study(Study(f"p{k}", dataset, views, {"split": split, "dataset": dataset}, **cine), folder / dataset)
+    return folder
+
+
+def exported(root, out, name="acdc", view="sax"):
+    return nnunet.export(name, out, study_table(root / name), view)
+
+
+def test_export_has_the_layout_of_nnu_net(root, tmp_path):
+    folder = exported(root, tmp_path)
+    assert folder == tmp_path / "raw" / "Dataset501_acdc"
+    train = [f"p{k}_{frame:02d}" for k in range(3) for frame in (0, 2)]
+    assert sorted(path.name for path in (folder / "imagesTr").iterdir()) == [f"{case}_0000.nii.gz" for case in train]
+    assert sorted(path.name for path in (folder / "labelsTr").iterdir()) == [f"{case}.nii.gz" for case in train]
+    assert sorted(path.name for path in (folder / "imagesTs").iterdir()) == ["p3_00_0000.nii.gz", "p3_02_0000.nii.gz"]
+    description = json.loads((folder / "dataset.json").read_bytes())
+    assert description["labels"] == {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
+    assert (description["numTraining"], description["file_ending"], description["channel_names"]) == (
+        6, ".nii.gz", {"0": "cine"})
+    assert json.loads((folder / "splits_final.json").read_bytes()) == [{"train": train[:4], "val": train[4:]}]
+    cases = pd.read_csv(folder / "cases.csv", keep_default_na=False)
+    assert cases.phase.tolist() == ["ED", "ES"] * 4 and cases.split.tolist() == sorted(SPLITS * 2, key=SPLITS.index)
+
+
+def test_exported_images_lie_where_the_study_lies(root, tmp_path):
+    folder = exported(root, tmp_path)
+    view = load_study(root / "acdc" / "p1.h5", ["sax"]).views["sax"]
+    image = sitk.ReadImage(str(folder / "imagesTr" / "p1_02_0000.nii.gz"))
+    assert np.allclose(sitk.GetArrayFromImage(image).T, view.image[..., 2])
+    assert np.allclose(image.GetSpacing(), (2.5, 2.5, 10.0))
+    index = np.array([3, 5, 1])
+    here = np.diag([-1, -1, 1]) @ (TURNED[:3, :3] @ index + TURNED[:3, 3])  # RAS to LPS
+    assert np.allclose(image.TransformIndexToPhysicalPoint(index.tolist()), here, atol=1e-4)
+    mask = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "labelsTr" / "p1_02.nii.gz"))).T
+    assert np.array_equal(mask, view.label_at(2)) and mask.dtype == np.uint8
+
+
+def test_sequences_are_channels_and_labels_have_no_gaps(root, tmp_path):
+    folder = exported(root, tmp_path, "myops")
+    assert sorted(path.name for path in (folder / "imagesTs").iterdir()) == [f"p3_00_{k:04d}.nii.gz" for k in range(3)]
+    description = json.loads((folder / "dataset.json").read_bytes())
+    assert description["channel_names"] == {"0": "bSSFP", "1": "LGE", "2": "T2"}
+    assert sorted(description["labels"].values()) == list(range(6))
+    numbers = np.asarray(nib.load(folder / "labelsTs" / "p3_00.nii.gz").dataobj)
+    assert (numbers[8, 8] == description["labels"]["scar"]).all()
+    assert (numbers[9, 8] == description["labels"]["oedema"]).all()
+
+
+
+def found(true):
+    """A prediction: everything one voxel further along x."""
+    return np.roll(true, 1, axis=0)
+
+
+def predictions(folder, out):
+    target = out / "predictions" / folder.name
+    target.mkdir(parents=True)
+    for path in (folder / "labelsTs").iterdir():
+        mask = nib.load(path)
+        write_nifti(found(np.asarray(mask.dataobj)), mask.affine, target / path.name)
+    return target
+
+
+def test_scores_are_those_of_the_masks(root, tmp_path):
+    folder = exported(root, tmp_path)
+    predictions(folder, tmp_path)
+    rows, numbers = nnunet.scores("acdc", tmp_path)
+    view = load_study(root / "acdc" / "p3.h5", ["sax"]).views["sax"]
+    for frame, phase in ((0, "ED"), (2, "ES")):
+        for structure, value in (("RV", 1), ("MYO", 2), ("LV", 3)):
+            row = rows[(rows.phase == phase) & (rows.structure == structure)].iloc[0]
+            true = view.label_at(frame) == value
+            assert (row.study, row.frame) == ("p3", frame)
+            assert row.dice == dice(found(true), true)
+            assert row.true_volume_ml == pytest.approx(true.sum() * 0.0625) == row.volume_ml
+    assert numbers["lv_ef_mae"] == 0.0 and 0 < numbers["mean_dice"] < 1
+    grid = {"sax": ((20, 16, 4), (2.5, 2.5, 10.0))}
+    items = StudyFrames([root / "acdc" / "p3.h5"], ("sax",), "labelled", grid)
+    ours = evaluated(tiny.Pixelwise(), items, segmentation.TASK)
+    assert list(rows) == list(ours) and len(rows) == len(ours)  # the same table as any other model's
+
+
+def test_long_axis_and_late_enhancement_are_scored_in_their_own_way(root, tmp_path):
+    predictions(exported(root, tmp_path, "mnms2", "lax_4c"), tmp_path)
+    rows, numbers = nnunet.scores("mnms2", tmp_path, "lax_4c")
+    assert set(rows.view) == {"lax_4c"} and "lv_ef_mae" not in numbers
+    predictions(exported(root, tmp_path, "myops"), tmp_path)
+    rows, numbers = nnunet.scores("myops", tmp_path)
+    assert rows.structure.tolist() == ["RV", "LV", "MYO", "oedema", "scar"]
+    assert rows.set_index("structure").dice["scar"] == 0.0  # one voxel wide, one voxel off
+
+
+@pytest.mark.parametrize("action, message", [
+    *((action, "nnunet export acdc first") for action in ("train", "predict", "scores")),
+    ("fit", "unknown action 'fit'; choose one of export, train, predict, scores, all"),
+])
+def test_actions_out_of_order_are_one_line(action, message, tmp_path, capsys):
+    assert main(["nnunet", action, "acdc", "--out", str(tmp_path), "--device", "cpu"]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_what_is_missing_is_named(root, tmp_path, monkeypatch):
+    folder = exported(root, tmp_path)
+    with pytest.raises(FileNotFoundError, match="nnunet train acdc first"):
+        nnunet.predict("acdc", tmp_path)
+    with pytest.raises(FileNotFoundError, match="p3_00.nii.gz does not exist; .* predict acdc first"):
+        nnunet.scores("acdc", tmp_path)
+    target = predictions(folder, tmp_path)
+    write_nifti(np.zeros((4, 4, 4), np.uint8), np.eye(4), target / "p3_00.nii.gz")
+    with pytest.raises(ValueError, match=r"shape \(4, 4, 4\), its reference \(20, 16, 3\)"):
+        nnunet.scores("acdc", tmp_path)
+    with pytest.raises(ValueError, match="kaggle has no masks"):
+        nnunet.dataset_name("kaggle")
+    monkeypatch.setattr(nnunet, "is_installed", lambda: False)
+    with pytest.raises(ModuleNotFoundError, match=r"\[nnunet\]"):
+        nnunet.train("acdc", tmp_path)
+
+
+@pytest.mark.skipif(not nnunet.is_installed(), reason='the extra is not installed (pip install -e ".[nnunet]")')
+def test_a_toy_run_goes_from_studies_to_scores(root, tmp_path, capsys):
+    """Two epochs of ten steps; half a minute or more on a CPU."""
+    arguments = ["acdc", "--profile", "ci", "--data-root", str(root), "--out", str(tmp_path), "--device", "cpu"]
+    assert main(["nnunet", "all", *arguments]) == 0, capsys.readouterr().err
+    scores = pd.read_csv(tmp_path / "scores" / "Dataset501_acdc" / "scores.csv")
+    assert scores.structure.tolist() == ["RV", "MYO", "LV"] * 2 and np.isfinite(scores.volume_ml).all()
+    summary = json.loads((tmp_path / "scores" / "Dataset501_acdc" / "summary.json").read_bytes())
+    assert summary["model"] == "nnunet" and summary["n_studies"] == 1 and summary["notice"]
