@@ -135,8 +135,15 @@ def run(command, trouble):
     """Run a command, its latest line shown on a terminal; if it fails, say `trouble` and its first error."""
     lines = []
     environment = dict(os.environ, PYTHONUNBUFFERED="1")
-    with subprocess.Popen(command, cwd=str(ROOT), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          encoding="utf-8", errors="replace") as process:
+    with subprocess.Popen(
+        command,
+        cwd=str(ROOT),
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    ) as process:
         try:
             for line in process.stdout:
                 lines.append(line.strip())

@@ -32,87 +32,141 @@ def names(text):
 
 
 COMMANDS = {
-    "reproduce": Command("cinema.runner.run:reproduce", "run the notebooks: figures/, results.json, report/index.html", (
-        option("--profile", default="laptop", help="ci, laptop or paper: size of the experiments (default laptop)"),
-        option("--data", default="virtual", metavar="NAME", help="virtual, or the dataset to use instead"),
-        option("--data-root", metavar="DIR", help="folder that holds the datasets (default data/)"),
-        option("--only", type=names, metavar="02,03", help="these notebooks, and what they need"),
-        option("--from", dest="first", metavar="02", help="this notebook and all later ones"),
-        option("--force", action="store_true", help="run the chosen notebooks even where nothing has changed"),
-        option("--jobs", type=int, metavar="N", help="notebooks at once (default: half the cores)"),
-        option("--seed", type=int, default=0, help="default 0"),
-        option("--out", metavar="DIR", help="where figures and results.json go (default figures/)"),
-    )),
-    "test": Command("cinema.cli:run_tests", "run the tests; further options go to pytest", (
-        option("--golden", metavar="DIR", help="folder of reference cases for the models"),
-    )),
-    "prepare": Command("cinema.data.public.prepare:command", "a public dataset's raw folder -> studies", (
-        option("name", metavar="NAME", help="acdc, mnms, mnms2, kaggle, rescan, landmark, emidec, myops or ukb"),
-        option("raw", metavar="RAW", help="the folder as the source delivers it; nothing is written there"),
-        option("--out", metavar="DIR", help="where the studies go (default data/NAME)"),
-        option("--jobs", type=int, default=1, metavar="N", help="subjects at once (default 1)"),
-        option("--like-release", action="store_true", help="the arrays and tables of the authors' release instead"),
-    )),
-    "info": Command("cinema.data.public.prepare:info", "what is known of a public dataset: source, terms, expected tree", (
-        option("name", metavar="NAME", nargs="?", help="without it, the list of datasets"),
-    )),
-    "segment": Command("cinema.inference.segment:command", "masks, volumes and a report from a DICOM folder or NIfTI file", (
-        option("input", metavar="INPUT"),
-        option("--out", required=True, metavar="DIR"),
-        option("--weights", metavar="W", help="file, folder or repository, or one model of them as in "
-               "mathpluscode/CineMA:segmentation/acdc_sax (default: the project's own small weights)"),
-        option("--view", metavar="V", help="the view of a NIfTI input"),
-        option("--device", default="cpu", metavar="D", help="cpu, cuda, cuda:1, mps (default cpu)"),
-    )),
-    "train": Command("experiments.own_weights.readers:command", "make the project's own small weights from virtual hearts", (
-        option("name", metavar="NAME", help="reader_sax, reader_lax or cinema_small"),
-        option("--profile", default="laptop", help="ci or laptop: size of the run (default laptop)"),
-        option("--out", metavar="DIR", help="where the weights go (default data/weights/)"),
-        option("--seed", type=int, default=0, help="default 0"),
-        option("--jobs", type=int, default=1, metavar="N", help="processes that render hearts (default 1)"),
-    )),
-    "finetune": Command("cinema.training.finetune:command", "train a published model on a prepared dataset and score it", (
-        option("task", metavar="TASK", help="segmentation, classification, regression, landmark_heatmap, "
-               "landmark_coordinate, pretraining, or a full name such as classification_sex"),
-        option("name", metavar="NAME", help="dataset, or published name such as mnms2_lax_4c"),
-        option("--profile", default="paper", help="ci (a few steps of small models) or paper (default)"),
-        option("--data-root", metavar="DIR", help="folder that holds the prepared datasets (default data/)"),
-        option("--like-release", action="store_true", help="to the letter of the release, oddities included"),
-        option("--from", dest="source", metavar="WEIGHTS", help="pretrained file, folder or repository to start from; "
-               "for evaluation, a fine-tuned one"),
-        option("--model", default="cinema", help="cinema, scratch, unet or resnet (default cinema)"),
-        option("--seed", type=int, default=0, help="default 0"),
-        option("--proportion", type=float, default=1.0, metavar="P", help="share of the training studies (default 1)"),
-        option("--max-samples", type=int, default=0, metavar="N", help="at most this many studies of each split"),
-        option("--device", metavar="D", help="cpu, cuda, cuda:1, mps (default: cuda where there is one)"),
-        option("--dry-run", action="store_true", help="say what a run would need; needs no data"),
-        option("--out", metavar="DIR", help="where the run goes (default data/work/finetuned/..)"),
-    )),
-    "nnunet": Command("cinema.training.nnunet:command", "nnU-Net on a prepared dataset (train and predict: extra nnunet)", (
-        option("action", metavar="ACTION", help="export, train, predict, scores, or all"),
-        option("name", metavar="NAME", help="acdc, mnms, mnms2, rescan, emidec or myops"),
-        option("--profile", default="paper", help="ci (two epochs of ten steps, small images) or paper (default)"),
-        option("--data-root", metavar="DIR", help="folder that holds the prepared datasets (default data/)"),
-        option("--view", default="sax", metavar="V", help="default sax"),
-        option("--configuration", default="2d", help="nnU-Net's: 2d or 3d_fullres (default 2d)"),
-        option("--device", metavar="D", help="cpu, cuda or mps (default: cuda where there is one)"),
-        option("--out", metavar="DIR", help="folder of raw, preprocessed, results .. (default data/work/nnunet/..)"),
-    )),
-    "experiment": Command("experiments:command", "repeat an experiment that the notebooks only read", (
-        option("name", metavar="NAME", help="ingredients, fine_tuning, labels or measures"),
-        option("--profile", default="laptop", help="ci or laptop: size of the experiment (default laptop)"),
-        option("--jobs", type=int, default=1, metavar="N", help="trainings at once (default 1)"),
-        option("--seed", type=int, default=0, help="default 0"),
-        option("--out", metavar="DIR", help="where NAME.csv goes (default data/experiments/; ci: data/work/ci/)"),
-    )),
-    "expected": Command("cinema.results:main", "compare figures/results.json with figures/expected.csv", (
-        option("--update", action="store_true", help="take over the present values; tolerances stay as they are"),
-    )),
-    "notebooks": Command("cinema.runner.notebooks:main", "maintainers: bring notebooks/*.ipynb up to date", (
-        option("--sync", action="store_true", help="take the cells from notebooks/py/*.py"),
-        option("--update", action="store_true", help="take the outputs from report/laptop/"),
-        option("--table", action="store_true", help="print README's table of notebooks and seconds"),
-    )),
+    "reproduce": Command(
+        "cinema.runner.run:reproduce",
+        "run the notebooks: figures/, results.json, report/index.html",
+        (
+            option("--profile", default="laptop", help="ci, laptop or paper: size of the experiments (default laptop)"),
+            option("--data", default="virtual", metavar="NAME", help="virtual, or the dataset to use instead"),
+            option("--data-root", metavar="DIR", help="folder that holds the datasets (default data/)"),
+            option("--only", type=names, metavar="02,03", help="these notebooks, and what they need"),
+            option("--from", dest="first", metavar="02", help="this notebook and all later ones"),
+            option("--force", action="store_true", help="run the chosen notebooks even where nothing has changed"),
+            option("--jobs", type=int, metavar="N", help="notebooks at once (default: half the cores)"),
+            option("--seed", type=int, default=0, help="default 0"),
+            option("--out", metavar="DIR", help="where figures and results.json go (default figures/)"),
+        ),
+    ),
+    "test": Command(
+        "cinema.cli:run_tests",
+        "run the tests; further options go to pytest",
+        (option("--golden", metavar="DIR", help="folder of reference cases for the models"),),
+    ),
+    "prepare": Command(
+        "cinema.data.public.prepare:command",
+        "a public dataset's raw folder -> studies",
+        (
+            option("name", metavar="NAME", help="acdc, mnms, mnms2, kaggle, rescan, landmark, emidec, myops or ukb"),
+            option("raw", metavar="RAW", help="the folder as the source delivers it; nothing is written there"),
+            option("--out", metavar="DIR", help="where the studies go (default data/NAME)"),
+            option("--jobs", type=int, default=1, metavar="N", help="subjects at once (default 1)"),
+            option("--like-release", action="store_true", help="the arrays and tables of the authors' release instead"),
+        ),
+    ),
+    "info": Command(
+        "cinema.data.public.prepare:info",
+        "what is known of a public dataset: source, terms, expected tree",
+        (option("name", metavar="NAME", nargs="?", help="without it, the list of datasets"),),
+    ),
+    "segment": Command(
+        "cinema.inference.segment:command",
+        "masks, volumes and a report from a DICOM folder or NIfTI file",
+        (
+            option("input", metavar="INPUT"),
+            option("--out", required=True, metavar="DIR"),
+            option(
+                "--weights",
+                metavar="W",
+                help="file, folder or repository, or one model of them as in "
+                "mathpluscode/CineMA:segmentation/acdc_sax (default: the project's own small weights)",
+            ),
+            option("--view", metavar="V", help="the view of a NIfTI input"),
+            option("--device", default="cpu", metavar="D", help="cpu, cuda, cuda:1, mps (default cpu)"),
+        ),
+    ),
+    "train": Command(
+        "experiments.own_weights.readers:command",
+        "make the project's own small weights from virtual hearts",
+        (
+            option("name", metavar="NAME", help="reader_sax, reader_lax or cinema_small"),
+            option("--profile", default="laptop", help="ci or laptop: size of the run (default laptop)"),
+            option("--out", metavar="DIR", help="where the weights go (default data/weights/)"),
+            option("--seed", type=int, default=0, help="default 0"),
+            option("--jobs", type=int, default=1, metavar="N", help="processes that render hearts (default 1)"),
+        ),
+    ),
+    "finetune": Command(
+        "cinema.training.finetune:command",
+        "train a published model on a prepared dataset and score it",
+        (
+            option(
+                "task",
+                metavar="TASK",
+                help="segmentation, classification, regression, landmark_heatmap, "
+                "landmark_coordinate, pretraining, or a full name such as classification_sex",
+            ),
+            option("name", metavar="NAME", help="dataset, or published name such as mnms2_lax_4c"),
+            option("--profile", default="paper", help="ci (a few steps of small models) or paper (default)"),
+            option("--data-root", metavar="DIR", help="folder that holds the prepared datasets (default data/)"),
+            option("--like-release", action="store_true", help="to the letter of the release, oddities included"),
+            option(
+                "--from",
+                dest="source",
+                metavar="WEIGHTS",
+                help="pretrained file, folder or repository to start from; for evaluation, a fine-tuned one",
+            ),
+            option("--model", default="cinema", help="cinema, scratch, unet or resnet (default cinema)"),
+            option("--seed", type=int, default=0, help="default 0"),
+            option(
+                "--proportion", type=float, default=1.0, metavar="P", help="share of the training studies (default 1)"
+            ),
+            option("--max-samples", type=int, default=0, metavar="N", help="at most this many studies of each split"),
+            option("--device", metavar="D", help="cpu, cuda, cuda:1, mps (default: cuda where there is one)"),
+            option("--dry-run", action="store_true", help="say what a run would need; needs no data"),
+            option("--out", metavar="DIR", help="where the run goes (default data/work/finetuned/..)"),
+        ),
+    ),
+    "nnunet": Command(
+        "cinema.training.nnunet:command",
+        "nnU-Net on a prepared dataset (train and predict: extra nnunet)",
+        (
+            option("action", metavar="ACTION", help="export, train, predict, scores, or all"),
+            option("name", metavar="NAME", help="acdc, mnms, mnms2, rescan, emidec or myops"),
+            option("--profile", default="paper", help="ci (two epochs of ten steps, small images) or paper (default)"),
+            option("--data-root", metavar="DIR", help="folder that holds the prepared datasets (default data/)"),
+            option("--view", default="sax", metavar="V", help="default sax"),
+            option("--configuration", default="2d", help="nnU-Net's: 2d or 3d_fullres (default 2d)"),
+            option("--device", metavar="D", help="cpu, cuda or mps (default: cuda where there is one)"),
+            option(
+                "--out", metavar="DIR", help="folder of raw, preprocessed, results .. (default data/work/nnunet/..)"
+            ),
+        ),
+    ),
+    "experiment": Command(
+        "experiments:command",
+        "repeat an experiment that the notebooks only read",
+        (
+            option("name", metavar="NAME", help="ingredients, fine_tuning, labels or measures"),
+            option("--profile", default="laptop", help="ci or laptop: size of the experiment (default laptop)"),
+            option("--jobs", type=int, default=1, metavar="N", help="trainings at once (default 1)"),
+            option("--seed", type=int, default=0, help="default 0"),
+            option("--out", metavar="DIR", help="where NAME.csv goes (default data/experiments/; ci: data/work/ci/)"),
+        ),
+    ),
+    "expected": Command(
+        "cinema.results:main",
+        "compare figures/results.json with figures/expected.csv",
+        (option("--update", action="store_true", help="take over the present values; tolerances stay as they are"),),
+    ),
+    "notebooks": Command(
+        "cinema.runner.notebooks:main",
+        "maintainers: bring notebooks/*.ipynb up to date",
+        (
+            option("--sync", action="store_true", help="take the cells from notebooks/py/*.py"),
+            option("--update", action="store_true", help="take the outputs from report/laptop/"),
+            option("--table", action="store_true", help="print README's table of notebooks and seconds"),
+        ),
+    ),
 }
 
 

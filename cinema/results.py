@@ -47,8 +47,16 @@ def record(key, value, lower=None, upper=None, n=None, unit="", cohort=None, cla
     if not _current:
         raise ValueError(f"{key} recorded before results.begin(notebook, out); call that first")
     lower, upper = (None if isinstance(end, float) and math.isnan(end) else end for end in (lower, upper))
-    row = {"key": key, "value": _plain(key, value), "lower": _plain(key, lower), "upper": _plain(key, upper),
-           "n": None if n is None else int(n), "unit": unit, "cohort": cohort or _current["data"], "claim": claim}
+    row = {
+        "key": key,
+        "value": _plain(key, value),
+        "lower": _plain(key, lower),
+        "upper": _plain(key, upper),
+        "n": None if n is None else int(n),
+        "unit": unit,
+        "cohort": cohort or _current["data"],
+        "claim": claim,
+    }
     _current["rows"][key] = row
     write_json(_current["path"], list(_current["rows"].values()))
 
@@ -122,8 +130,11 @@ def missing(rows, table, profile):
 
 def comparable(rows):
     """(key, profile) -> value of the rows expected.csv speaks of: numbers from the virtual cohort with seed 0."""
-    return {(row["key"], row["profile"]): row["value"] for row in rows
-            if row["data"] == "virtual" and row["seed"] == 0 and not isinstance(row["value"], str)}
+    return {
+        (row["key"], row["profile"]): row["value"]
+        for row in rows
+        if row["data"] == "virtual" and row["seed"] == 0 and not isinstance(row["value"], str)
+    }
 
 
 def main(update, root=ROOT):

@@ -1,6 +1,5 @@
 """The field's words and numbers, written once: views, structures, label values, colours, grids."""
 
-
 VIEWS = ("sax", "lax_2c", "lax_3c", "lax_4c")
 LAX_VIEWS = VIEWS[1:]
 VIEW_NAMES = {"sax": "SAX", "lax_2c": "2C", "lax_3c": "3C", "lax_4c": "4C"}

@@ -62,16 +62,15 @@ def run(profile, jobs, seed, work):
     n_train = max(recipe.labels)
     sizes = {"acdc": n_train + recipe.n_val + recipe.n_test, "mnms": recipe.n_test}
     paths = {role: study_paths(cohort.write(role, n, seed, folder / role, jobs=jobs)) for role, n in sizes.items()}
-    training, val = paths["acdc"][:n_train], tuple(paths["acdc"][n_train: n_train + recipe.n_val])
-    tests = {"acdc": paths["acdc"][-recipe.n_test:], "mnms": paths["mnms"]}
+    training, val = paths["acdc"][:n_train], tuple(paths["acdc"][n_train : n_train + recipe.n_val])
+    tests = {"acdc": paths["acdc"][-recipe.n_test :], "mnms": paths["mnms"]}
     plan = partial(Run, val=val, seed=seed)
     mask_run = partial(plan, steps=recipe.mask_steps, folder=str(folder / "masks"))
     ef_run = partial(plan, steps=recipe.ef_steps, folder=str(folder / "ef"), task=EF_TASK, data=pairs)
     masks = partial(small.small_convunetr, dec_chans=recipe.dec_chans)
     dice, mask_rates = trained(arms(masks, files, 2), mask_run, training, tests, recipe, seed, jobs)
     ef, ef_rates = trained(arms(two_frames, files, 8), ef_run, training, tests, recipe, seed, jobs)
-    rows = per_patient(pd.concat([dice, guessed_masks(training, tests)]),
-                       pd.concat([ef, guessed_ef(training, tests)]))
+    rows = per_patient(pd.concat([dice, guessed_masks(training, tests)]), pd.concat([ef, guessed_ef(training, tests)]))
     return {"fine_tuning": rows, "fine_tuning_rates": pd.concat([mask_rates, ef_rates], ignore_index=True)}
 
 
@@ -92,8 +91,11 @@ def guessed_masks(training, tests):
 def guessed_ef(training, tests):
     """The mean EF of all training patients, as a prediction for each test patient."""
     mean = np.mean(pairs(training).targets)
-    rows = [{"study": study, "data": name, "true": true, "predicted": mean} for name, paths in tests.items()
-            for study, true in zip((path.stem for path in paths), pairs(paths).targets)]
+    rows = [
+        {"study": study, "data": name, "true": true, "predicted": mean}
+        for name, paths in tests.items()
+        for study, true in zip((path.stem for path in paths), pairs(paths).targets)
+    ]
     return pd.DataFrame(rows).assign(arm=NO_IMAGE, n_train=len(training), seed=0)
 
 

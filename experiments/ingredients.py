@@ -30,8 +30,19 @@ from experiments.own_weights import readers, slices
 from experiments.own_weights.domain_randomisation import Look, dress, random_signals
 
 # What is kept where nothing surrounds the heart.
-HEART = ("myocardium", "papillary", "lv_blood", "rv_wall", "rv_trabecula", "rv_blood", "chamber_wall", "atrial_blood",
-         "aorta", "pulmonary_blood", "valve")
+HEART = (
+    "myocardium",
+    "papillary",
+    "lv_blood",
+    "rv_wall",
+    "rv_trabecula",
+    "rv_blood",
+    "chamber_wall",
+    "atrial_blood",
+    "aorta",
+    "pulmonary_blood",
+    "valve",
+)
 ROLES = ("mnms", "mnms2")
 GRID = SMALL_GRID | {"sax": ((reader.SIZE["sax"],) * 2 + (8,), (reader.PIXEL_MM,) * 2 + (12.0,))}
 STORED = ("as scanned", "turned")  # archives keep slices turned and mirrored in every way
@@ -125,8 +136,10 @@ def run(profile, jobs, seed, work):
     n_hearts = readers.RECIPES[profile].n_hearts
     library = readers.make_library(work, n_hearts, jobs)
     folder = work / "experiments" / f"ingredients_seed{seed}_{cohort.source_hash()}"
-    patients = {role: study_paths(cohort.write(role, recipe.n_test, seed, folder / role, grid=GRID, jobs=jobs))
-                for role in ROLES}
+    patients = {
+        role: study_paths(cohort.write(role, recipe.n_test, seed, folder / role, grid=GRID, jobs=jobs))
+        for role in ROLES
+    }
     one = partial(train_and_test, recipe=recipe, library=library, n_hearts=n_hearts, patients=patients, folder=folder)
     todo = [delayed(one)(arm, seed + i) for i in range(recipe.seeds) for arm in ARMS]
     done = Parallel(jobs, return_as="generator")(todo)
@@ -164,10 +177,20 @@ def scores(model, patients):
                 turn = 0 if stored == STORED[0] else 1 + index % 7
                 true, image = without_open_slices(turned(view.labels, turn)), turned(view.image, turn)
                 found = without_open_slices(own.predict_sax(image, view.spacing_mm))
-                overlap = {s: [dice(found[..., t] == LABELS[s], true[..., t] == LABELS[s]) for t in (0, 1)]
-                           for s in STRUCTURES}
-                rows += [{"cohort": role, "patient": index, "stored": stored, "structure": structure,
-                          "dice_ed": ed, "dice_es": es} for structure, (ed, es) in overlap.items()]
+                overlap = {
+                    s: [dice(found[..., t] == LABELS[s], true[..., t] == LABELS[s]) for t in (0, 1)] for s in STRUCTURES
+                }
+                rows += [
+                    {
+                        "cohort": role,
+                        "patient": index,
+                        "stored": stored,
+                        "structure": structure,
+                        "dice_ed": ed,
+                        "dice_es": es,
+                    }
+                    for structure, (ed, es) in overlap.items()
+                ]
     return rows
 
 

@@ -34,8 +34,8 @@ def run(profile, jobs, seed, work):
     n_train = recipe.seeds * max(recipe.labels)
     n = n_train + recipe.n_val + recipe.n_test
     paths = study_paths(cohort.write(ROLE, n, seed + 1, folder / ROLE, jobs=jobs))
-    training, val = paths[:n_train], tuple(paths[n_train: n_train + recipe.n_val])
-    tests = {ROLE: paths[-recipe.n_test:]}
+    training, val = paths[:n_train], tuple(paths[n_train : n_train + recipe.n_val])
+    tests = {ROLE: paths[-recipe.n_test :]}
     plan = partial(Run, val=val, seed=seed, steps=recipe.mask_steps, folder=str(folder / "masks"))
     arms = contenders(*map(str, files)).values()
     dice, rates = trained(arms, plan, training, tests, recipe, seed, jobs)

@@ -77,8 +77,19 @@ def save(data, path):
     pydicom.dcmwrite(path, data, enforce_file_format=True)
 
 
-def write_series(folder, number, row, column, centres, frames=10, rr_ms=900.0, spacing=(5.0, 5.0), shape=(48, 40),
-                 triggers=True, **fields):
+def write_series(
+    folder,
+    number,
+    row,
+    column,
+    centres,
+    frames=10,
+    rr_ms=900.0,
+    spacing=(5.0, 5.0),
+    shape=(48, 40),
+    triggers=True,
+    **fields,
+):
     """One cine series: planes through `centres` (LPS, the pictures' middles). Returns the paths written."""
     paths = []
     for z, centre in enumerate(centres):
@@ -87,8 +98,16 @@ def write_series(folder, number, row, column, centres, frames=10, rr_ms=900.0, s
             instance = z * frames + t + 1
             pixels = image(position, row, column, spacing, shape, t / frames)
             timing = dict(TriggerTime=f"{rr_ms * t / frames:.3f}", NominalInterval=round(rr_ms)) if triggers else {}
-            data = dataset(number, position, row, column, instance, pixels, spacing,
-                           **{"CardiacNumberOfImages": frames, **timing, **fields})
+            data = dataset(
+                number,
+                position,
+                row,
+                column,
+                instance,
+                pixels,
+                spacing,
+                **{"CardiacNumberOfImages": frames, **timing, **fields},
+            )
             path = Path(folder) / f"{(instance * 7919) % 99991:05d}.dcm"  # names in no useful order
             save(data, path)
             paths.append(path)

@@ -81,8 +81,11 @@ def run_cinema(model, config, inputs):
     drawn = model(images, config["enc_mask_ratio"])[2]
     assert all(torch.equal(drawn[v], masks[v]) for v in masks), "masks drawn from the seed differ"
     loss, predictions, _, metrics = model(images, config["enc_mask_ratio"], enc_mask_dict=masks)
-    return {"loss": loss, **{f"pred.{k}": v for k, v in predictions.items()},
-            **{f"metric.{k}": v for k, v in metrics.items()}}, masks
+    return {
+        "loss": loss,
+        **{f"pred.{k}": v for k, v in predictions.items()},
+        **{f"metric.{k}": v for k, v in metrics.items()},
+    }, masks
 
 
 def run_convvit(model, config, inputs):
@@ -114,8 +117,14 @@ def run_resnet(model, config, inputs):
     return {"logits": model(views(config, inputs, "image"))}, {}
 
 
-RUN = {"CineMA": run_cinema, "ConvViT": run_convvit, "ConvUNetR": run_dense, "UNet": run_dense,
-       "ResNet2d": run_resnet, "ResNet3d": run_resnet}
+RUN = {
+    "CineMA": run_cinema,
+    "ConvViT": run_convvit,
+    "ConvUNetR": run_dense,
+    "UNet": run_dense,
+    "ResNet2d": run_resnet,
+    "ResNet3d": run_resnet,
+}
 
 
 def watch(model):

@@ -54,8 +54,11 @@ def check_encoder(model, config, images, reference):
 
 def specs(case):
     """(index, spec) of a helper case, its inputs and its outputs."""
-    return ([(spec["index"], spec) for spec in config_of(case)["specs"]], tensors(case, "inputs"),
-            tensors(case, "outputs"))
+    return (
+        [(spec["index"], spec) for spec in config_of(case)["specs"]],
+        tensors(case, "inputs"),
+        tensors(case, "outputs"),
+    )
 
 
 def check_patchify(case):

@@ -12,8 +12,9 @@ TARGETS = {"sax": (1.0, 1.0, 10.0)}
 
 def arrays(series):
     """view -> uint8 (x, y, z, t) of {view: list of slices, each {file name: bytes}}; lax_2c, lax_4c, sax among them."""
-    placed = {view: _resampled(*volume(folders), TARGETS.get(view, (1.0, 1.0, None)))
-              for view, folders in series.items()}
+    placed = {
+        view: _resampled(*volume(folders), TARGETS.get(view, (1.0, 1.0, None))) for view, folders in series.items()
+    }
     normals = np.array([placed[view][2][:, 2] for view in ("lax_2c", "lax_4c", "sax")])
     origins = [placed[view][3] for view in ("lax_2c", "lax_4c", "sax")]
     centre = np.linalg.solve(normals, [n @ o for n, o in zip(normals, origins, strict=True)])

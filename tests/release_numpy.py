@@ -89,8 +89,11 @@ def check(release, prefix, expected):
     """Labels exact, images within one grey level; the release has these files of the view and no others."""
     import SimpleITK as sitk
 
-    given = {name.removeprefix(prefix): sitk.GetArrayFromImage(image).T for name, image in release.images.items()
-             if name.startswith(prefix)}
+    given = {
+        name.removeprefix(prefix): sitk.GetArrayFromImage(image).T
+        for name, image in release.images.items()
+        if name.startswith(prefix)
+    }
     assert given.keys() == expected.keys()
     for name, array in given.items():
         if name.endswith("_gt"):

@@ -139,8 +139,10 @@ def table():
     cases |= {f"Welch, n {n1} and {n2}": (partial(two_means, n1=n1, n2=n2), 1.0) for n1, n2 in ((20, 60), (60, 20))}
     for sizes in ((100, 100), (60, 240)):
         words = f"n {sizes[0]}/{sizes[1]}"
-        cases |= {f"AUC {auc}, {words}": (partial(one_auc, n_cases=sizes[0], n_controls=sizes[1], auc=auc), auc)
-                  for auc in (0.6, 0.75, 0.9, 0.97)}
+        cases |= {
+            f"AUC {auc}, {words}": (partial(one_auc, n_cases=sizes[0], n_controls=sizes[1], auc=auc), auc)
+            for auc in (0.6, 0.75, 0.9, 0.97)
+        }
         for aucs in ((0.8, 0.7), (0.95, 0.9)):
             gap = partial(two_aucs, n_cases=sizes[0], n_controls=sizes[1], aucs=aucs)
             cases[f"AUC {aucs[0]} - {aucs[1]}, {words}"] = (lambda rng, gap=gap: gap(rng)[0]), aucs[0] - aucs[1]
@@ -148,8 +150,10 @@ def table():
     cases["MCC, 2 classes, n 150"] = partial(classes, n=150, n_classes=2, hit=0.85), 0.7
     cases["macro AUC, 5 x 30"] = partial(many_aucs, sizes=(30,) * 5, auc=0.85), 0.85
     cases["macro AUC, 60 40 30 10 10"] = partial(many_aucs, sizes=(60, 40, 30, 10, 10), auc=0.85), 0.85
-    cases["macro AUC 0.85 - 0.75, 60 40 30 10 10"] = partial(
-        two_macro_aucs, sizes=(60, 40, 30, 10, 10), aucs=(0.85, 0.75)), 0.85 - 0.75
+    cases["macro AUC 0.85 - 0.75, 60 40 30 10 10"] = (
+        partial(two_macro_aucs, sizes=(60, 40, 30, 10, 10), aucs=(0.85, 0.75)),
+        0.85 - 0.75,
+    )
     cases["calibration intercept, n 100"] = partial(risks, "intercept", n=100, intercept=0.5), 0.5
     cases["calibration slope, n 100"] = partial(risks, "slope", n=100, slope=0.7), 0.7
     cases["Brier, n 200"] = partial(risks, "brier", n=200), right_brier()
@@ -183,6 +187,7 @@ def holm_of_correlated(rng):
 
 def excludes(interval, truth):
     """p of the test that an interval makes: 0 where it excludes the truth, else 1."""
+
     def p(rng):
         lower, upper = interval(rng)[1:3]
         return float(lower <= truth <= upper)

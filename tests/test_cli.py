@@ -24,6 +24,7 @@ def replaced(monkeypatch, command, function):
 def raising(error):
     def function(**_):
         raise error
+
     return function
 
 
@@ -31,21 +32,26 @@ def raising(error):
 def test_every_command_has_its_function_and_help(command, capsys):
     module, function = cli.COMMANDS[command].call.split(":")
     called = signature(getattr(import_module(module), function))
-    names = [settings.get("dest") or flags[0].lstrip("-").replace("-", "_")
-             for flags, settings in cli.COMMANDS[command].options]
+    names = [
+        settings.get("dest") or flags[0].lstrip("-").replace("-", "_")
+        for flags, settings in cli.COMMANDS[command].options
+    ]
     called.bind(**dict.fromkeys(["pytest_arguments"] * (command == "test") + names))
     with pytest.raises(SystemExit) as end:
         cli.main([command, "--help"])
     assert end.value.code == 0 and cli.COMMANDS[command].help.split(",")[0] in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments, words", [
-    ([], "required: COMMAND"),
-    (["reproduse"], "choose from"),
-    (["reproduce", "--sed", "3"], "reproduce does not know --sed 3"),
-    (["reproduce", "--jobs", "many"], "invalid int value: 'many'"),
-    (["segment", "study"], "required: --out"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ([], "required: COMMAND"),
+        (["reproduse"], "choose from"),
+        (["reproduce", "--sed", "3"], "reproduce does not know --sed 3"),
+        (["reproduce", "--jobs", "many"], "invalid int value: 'many'"),
+        (["segment", "study"], "required: --out"),
+    ],
+)
 def test_a_mistyped_command_is_one_line_and_code_2(arguments, words, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(arguments)
@@ -53,13 +59,21 @@ def test_a_mistyped_command_is_one_line_and_code_2(arguments, words, capsys):
     assert end.value.code == 2 and len(errors.splitlines()) == 1 and words in errors
 
 
-@pytest.mark.parametrize("error, words", [
-    (ValueError("view 'diagonal' is unknown;\n choose from sax, lax_2c"), "view 'diagonal' is unknown; choose from"),
-    (FileNotFoundError("no DICOM in folder"), "no DICOM in folder"),
-    (OSError(errno.ENOSPC, "No space left on device", "masks.nii.gz"),
-     "free some space and give the same command again"),
-    (ModuleNotFoundError("No module named 'h5py'"), "install requirements.txt there"),
-])
+@pytest.mark.parametrize(
+    "error, words",
+    [
+        (
+            ValueError("view 'diagonal' is unknown;\n choose from sax, lax_2c"),
+            "view 'diagonal' is unknown; choose from",
+        ),
+        (FileNotFoundError("no DICOM in folder"), "no DICOM in folder"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "masks.nii.gz"),
+            "free some space and give the same command again",
+        ),
+        (ModuleNotFoundError("No module named 'h5py'"), "install requirements.txt there"),
+    ],
+)
 def test_an_error_is_one_line_and_code_2(error, words, monkeypatch, capsys):
     replaced(monkeypatch, "reproduce", raising(error))
     assert cli.main(["reproduce"]) == 2
@@ -89,12 +103,26 @@ def test_options_arrive_by_name(monkeypatch):
     seen = {}
     replaced(monkeypatch, "reproduce", lambda **options: seen.update(options))
     assert cli.main(["reproduce", "--only", "02,03", "--from", "02", "--jobs", "2", "--seed", "7"]) == 0
-    assert seen == {"profile": "laptop", "data": "virtual", "data_root": None, "only": ["02", "03"], "first": "02",
-                    "force": False, "jobs": 2, "seed": 7, "out": None}
+    assert seen == {
+        "profile": "laptop",
+        "data": "virtual",
+        "data_root": None,
+        "only": ["02", "03"],
+        "first": "02",
+        "force": False,
+        "jobs": 2,
+        "seed": 7,
+        "out": None,
+    }
     replaced(monkeypatch, "segment", lambda **options: seen.update(options))
     assert cli.main(["segment", "study", "--out", "masks", "--view", "sax"]) == 0
     assert (seen["input"], seen["out"], seen["view"], seen["device"], seen["weights"]) == (
-        "study", "masks", "sax", "cpu", None)
+        "study",
+        "masks",
+        "sax",
+        "cpu",
+        None,
+    )
 
 
 def test_tests_take_pytest_arguments_and_a_golden_folder(monkeypatch, tmp_path, capsys):
@@ -106,11 +134,14 @@ def test_tests_take_pytest_arguments_and_a_golden_folder(monkeypatch, tmp_path, 
     assert "nowhere is not a folder" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["reproduce", "--profile", "huge"], "profile 'huge' is unknown; choose from ci, laptop, paper"),
-    (["reproduce", "--data", "acddc"], "data 'acddc' is unknown; choose from virtual"),
-    (["notebooks"], "give --sync, --update or --table"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["reproduce", "--profile", "huge"], "profile 'huge' is unknown; choose from ci, laptop, paper"),
+        (["reproduce", "--data", "acddc"], "data 'acddc' is unknown; choose from virtual"),
+        (["notebooks"], "give --sync, --update or --table"),
+    ],
+)
 def test_unknown_names_come_with_the_choices(arguments, words, capsys):
     assert cli.main(arguments) == 2
     errors = capsys.readouterr().err

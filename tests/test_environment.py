@@ -19,8 +19,10 @@ FILES = ("requirements.txt", "constraints.txt", "pyproject.toml")
 
 def packages(name):
     """Names at the head of the lines of a requirements file."""
-    return {word.lower().replace("_", "-")
-            for word in re.findall(r"^[\w.-]+", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)}
+    return {
+        word.lower().replace("_", "-")
+        for word in re.findall(r"^[\w.-]+", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
+    }
 
 
 @pytest.fixture
@@ -97,9 +99,11 @@ def test_an_environment_that_has_everything_is_used_as_it_is(clone, monkeypatch)
 
     (clone.ROOT / "requirements.txt").write_text(
         "# why\nnumpy  # arrays; and more\ntorch>=2.6\nPyYAML\nscikit-survival; sys_platform == 'linux'  # a test's\n",
-        encoding="utf-8")
-    (clone.ROOT / "constraints.txt").write_text("numpy==2.0 ; python_version < '3.12'\nnumpy==2.1\ntorch==2.13.0\n"
-                                                "pyyaml==6.0\n", encoding="utf-8")
+        encoding="utf-8",
+    )
+    (clone.ROOT / "constraints.txt").write_text(
+        "numpy==2.0 ; python_version < '3.12'\nnumpy==2.1\ntorch==2.13.0\npyyaml==6.0\n", encoding="utf-8"
+    )
     assert clone.missing_packages(version_of) == ["PyYAML"]
     versions["PyYAML"] = "6.0"
     assert clone.missing_packages(version_of) == []
@@ -120,10 +124,13 @@ def test_an_old_python_is_told_in_one_line(monkeypatch, capsys):
     assert len(errors.splitlines()) == 1
 
 
-@pytest.mark.parametrize("output, words", [
-    ("ERROR: No space left on device", "no luck (ERROR: No space left on device)"),
-    ("WARNING: Retrying: NewConnectionError\nERROR: No matching distribution", "no network: connect once"),
-])
+@pytest.mark.parametrize(
+    "output, words",
+    [
+        ("ERROR: No space left on device", "no luck (ERROR: No space left on device)"),
+        ("WARNING: Retrying: NewConnectionError\nERROR: No matching distribution", "no network: connect once"),
+    ],
+)
 def test_a_failing_step_is_one_line_with_its_reason(output, words, capsys):
     with pytest.raises(SystemExit) as end:
         __main__.run([sys.executable, "-c", f"print({output!r}); raise SystemExit(1)"], "no luck")
@@ -149,8 +156,8 @@ def test_pins_keep_to_what_others_can_work_with():
     pins = dict(re.findall(r"^([\w.-]+)==([\d.]+)", constraints, re.MULTILINE))
     numbers = {name: tuple(int(part) for part in version.split(".")[:3]) for name, version in pins.items()}
     assert (1, 0, 15) <= numbers["timm"] < (1, 0, 23)  # nnU-Net
-    assert numbers["pandas"] < (3,)                    # lifelines
-    assert numbers["matplotlib"] < (3, 13)             # seaborn
+    assert numbers["pandas"] < (3,)  # lifelines
+    assert numbers["matplotlib"] < (3, 13)  # seaborn
     assert not re.search(r"https?:|--\w*index|find-links", (ROOT / "constraints.txt").read_text(encoding="utf-8"))
 
 
@@ -167,8 +174,21 @@ def test_the_wheel_holds_every_file_of_the_package(tmp_path):
     shutil.copytree(ROOT / "cinema", source / "cinema", ignore=shutil.ignore_patterns("__pycache__", "*.part"))
     for name in (*FILES, "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    subprocess.run([sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet", "-w",
-                    str(tmp_path), str(source)], check=True)
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--no-deps",
+            "--no-build-isolation",
+            "--quiet",
+            "-w",
+            str(tmp_path),
+            str(source),
+        ],
+        check=True,
+    )
     (wheel,) = tmp_path.glob("cinema-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if name.startswith("cinema/")}

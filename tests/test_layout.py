@@ -14,16 +14,48 @@ PACKAGE = ROOT / "cinema"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ORDER = [  # each imports only from earlier rows, and from its own part
-    {"terms"}, {"study"}, {"geometry", "metrics"}, {"phantom"}, {"datasets", "transforms"}, {"loaders"}, {"models"},
-    {"tasks"}, {"train", "evaluate"}, {"compare", "shipping"}, {"experiments"}]
+    {"terms"},
+    {"study"},
+    {"geometry", "metrics"},
+    {"phantom"},
+    {"datasets", "transforms"},
+    {"loaders"},
+    {"models"},
+    {"tasks"},
+    {"train", "evaluate"},
+    {"compare", "shipping"},
+    {"experiments"},
+]
 RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
 FORBIDDEN = {  # part -> what it may not import, beyond the order
     "models": {"study", "phantom", "datasets", "transforms", "loaders", "h5py", "nibabel", "pydicom"},
     "plots": {"torch", "models", "tasks", "train", "evaluate", "loaders", "datasets", "study"},
-    **dict.fromkeys((
-        "stats", "diagnosis", "survival", "cox", "fairness", "mitigation", "exposures", "ledger", "long_axis",
-        "run", "execute", "publish", "expected", "upkeep", "results", "cli", "terms", "study", "geometry", "phantom",
-        "datasets"), {"torch", "timm"}),
+    **dict.fromkeys(
+        (
+            "stats",
+            "diagnosis",
+            "survival",
+            "cox",
+            "fairness",
+            "mitigation",
+            "exposures",
+            "ledger",
+            "long_axis",
+            "run",
+            "execute",
+            "publish",
+            "expected",
+            "upkeep",
+            "results",
+            "cli",
+            "terms",
+            "study",
+            "geometry",
+            "phantom",
+            "datasets",
+        ),
+        {"torch", "timm"},
+    ),
 }
 
 
@@ -61,8 +93,10 @@ def test_only_one_file_imports_timm():
 
 
 def test_importing_the_package_and_the_runner_is_cheap():
-    code = ("import sys, cinema, cinema.cli, cinema.run; heavy = {'torch', 'matplotlib', 'timm'} & set(sys.modules);"
-            "assert not heavy, heavy; import cinema; assert 'UNet' in dir(cinema)")
+    code = (
+        "import sys, cinema, cinema.cli, cinema.run; heavy = {'torch', 'matplotlib', 'timm'} & set(sys.modules);"
+        "assert not heavy, heavy; import cinema; assert 'UNet' in dir(cinema)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
@@ -76,8 +110,12 @@ def test_public_names_are_there_and_others_are_refused():
 
 def test_lines_are_at_most_120_characters():
     files = [*MODULES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "notebooks" / "py").glob("*.py")]
-    assert not [f"{path.relative_to(ROOT)}:{number}" for path in files
-                for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if len(line) > 120]
+    assert not [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in files
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if len(line) > 120
+    ]
 
 
 @pytest.mark.parametrize("folder", ["cinema", "tests", "notebooks/py"])

@@ -33,8 +33,20 @@ def view(rng, name, n_frames=4, size=None):
 def write(folder, n=4, views=("sax", "lax_4c"), n_frames=4, size=None, seed=0):
     """n studies in a folder; returns their paths. ED is frame 0, ES the last."""
     rng = np.random.default_rng(seed)
-    return [save_study(Study(f"p{k:03d}", "test", {v: view(rng, v, n_frames, size) for v in views},
-                             {"sex": "FM"[k % 2]}, ed_frame=0, es_frame=n_frames - 1), folder) for k in range(n)]
+    return [
+        save_study(
+            Study(
+                f"p{k:03d}",
+                "test",
+                {v: view(rng, v, n_frames, size) for v in views},
+                {"sex": "FM"[k % 2]},
+                ed_frame=0,
+                es_frame=n_frames - 1,
+            ),
+            folder,
+        )
+        for k in range(n)
+    ]
 
 
 class Pixelwise(nn.Module):

@@ -23,8 +23,12 @@ from cinema.training.task import one_thread
 
 ATTRIBUTES = {"sex": "sex", "vendor": "vendor", "age": "age_years", "BMI": "bmi_kg_m2"}  # words -> attribute of a study
 UNITS = {"age": "years", "BMI": "kg/m²"}  # the others are classes
-TASKS = {"sex": "classification_sex", "vendor": "classification_vendor", "age": "regression_age",
-         "BMI": "regression_bmi"}
+TASKS = {
+    "sex": "classification_sex",
+    "vendor": "classification_vendor",
+    "age": "regression_age",
+    "BMI": "regression_bmi",
+}
 FLOOR = "without an image"
 LEAST = 2 * N_FOLDS  # patients of a probe; of a class, one in every fold
 
@@ -90,9 +94,15 @@ def floor(wanted, name, rng):
 
 def in_words(reached):
     """DataFrame of words, a row an attribute, a column a reader. reached: name -> {reader: stats.Estimate}."""
-    rows = {name: {arm: "0.5, by definition" if arm == FLOOR and name not in UNITS else estimates.text(
-        e, 1 if name in UNITS else 2, f" {UNITS[name]}" if name in UNITS else "") for arm, e in row.items()}
-        for name, row in reached.items()}
+    rows = {
+        name: {
+            arm: "0.5, by definition"
+            if arm == FLOOR and name not in UNITS
+            else estimates.text(e, 1 if name in UNITS else 2, f" {UNITS[name]}" if name in UNITS else "")
+            for arm, e in row.items()
+        }
+        for name, row in reached.items()
+    }
     return pd.DataFrame(rows).T.fillna("")
 
 
@@ -153,12 +163,14 @@ def windows(edge, step, grid=SMALL_GRID):
     """Square (x, y) masks of `edge` pixels, moved across the image by `step` pixels: (windows, x, y) boolean."""
     nx, ny = grid["sax"][0][:2]
     if (nx - edge) % step or (ny - edge) % step or step > edge:
-        raise ValueError(f"windows of {edge} pixels in steps of {step} do not cover {nx} x {ny}; choose a divisor of "
-                         f"{nx - edge} and {ny - edge} that is at most {edge}")
+        raise ValueError(
+            f"windows of {edge} pixels in steps of {step} do not cover {nx} x {ny}; choose a divisor of "
+            f"{nx - edge} and {ny - edge} that is at most {edge}"
+        )
     corners = [(i, j) for i in range(0, nx - edge + 1, step) for j in range(0, ny - edge + 1, step)]
     masks = np.zeros((len(corners), nx, ny), bool)
     for mask, (i, j) in zip(masks, corners, strict=True):
-        mask[i: i + edge, j: j + edge] = True
+        mask[i : i + edge, j : j + edge] = True
     return masks
 
 
@@ -178,7 +190,7 @@ def heart_share(paths, mask):
 
 def features(paths, masks, jobs=1):
     """Frozen features of the shipped encoder with each of some masks hidden: (masks, studies, d)."""
-    pieces = [list(paths[i: i + CHUNK]) for i in range(0, len(paths), CHUNK)]
+    pieces = [list(paths[i : i + CHUNK]) for i in range(0, len(paths), CHUNK)]
     return np.concatenate(Parallel(jobs)(delayed(_features)(part, masks) for part in pieces), axis=1)
 
 
@@ -199,9 +211,11 @@ def statistics(paths):
         image = load_study(path, ["sax"]).views["sax"].image.astype(np.float32) / 255
         fine = np.diff(image, 2, axis=0)[:, 1:-1] + np.diff(image, 2, axis=1)[1:-1]
         dark = image[1:-1, 1:-1] <= np.quantile(image, 0.3)
-        parts = {"histogram": np.quantile(image, np.linspace(0.02, 0.98, 13)),
-                 "noise": np.log([np.median(np.abs(fine)) + 1e-4, np.median(np.abs(fine[dark])) + 1e-4, fine.std()]),
-                 "spectrum": _spectrum(image)}
+        parts = {
+            "histogram": np.quantile(image, np.linspace(0.02, 0.98, 13)),
+            "noise": np.log([np.median(np.abs(fine)) + 1e-4, np.median(np.abs(fine[dark])) + 1e-4, fine.std()]),
+            "spectrum": _spectrum(image),
+        }
         rows.append({f"{name}_{i}": float(v) for name, values in parts.items() for i, v in enumerate(values)})
     return pd.DataFrame(rows)
 

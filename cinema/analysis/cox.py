@@ -96,8 +96,10 @@ def hazard_ratios(time, event, table):
     """name -> Estimate of the hazard ratio per unit of each column, all columns of the table in one model (Wald)."""
     fitted = fit(time, event, table.to_numpy(float))
     reach = Z * np.sqrt(np.diag(fitted.covariance))
-    return {name: Estimate(*map(float, np.exp([b, b - r, b + r])), len(table))
-            for name, b, r in zip(table, fitted.beta, reach, strict=True)}
+    return {
+        name: Estimate(*map(float, np.exp([b, b - r, b + r])), len(table))
+        for name, b, r in zip(table, fitted.beta, reach, strict=True)
+    }
 
 
 class Scores(NamedTuple):
@@ -141,7 +143,7 @@ def forward_fitted(time, event, plain, wide, horizon, rng, **settings):
 
 
 def _fitted(time, event, plain, wide, horizon, rng, teaches, n_components=32, penalties=PENALTIES, n_folds=5):
-    (time, event), = outcome(time, event)
+    ((time, event),) = outcome(time, event)
     fold = folds(event, n_folds, rng)
     score, risk, third, chosen = np.full(len(time), np.nan), np.full(len(time), np.nan), np.full(len(time), -1), []
     for k in range(n_folds):

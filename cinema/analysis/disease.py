@@ -103,8 +103,11 @@ def detected(p, table, rng):
     by_threshold = None if threshold is None else (score >= threshold).astype(int)
     return Detection(
         estimates.or_without_interval(lambda: classification.auc(true, score), np.nan, n),
-        *_shares(true, called), threshold, *_shares(true, by_threshold),
-        estimates.or_without_interval(lambda: classification.mcc(true, called, rng), np.nan, n))
+        *_shares(true, called),
+        threshold,
+        *_shares(true, by_threshold),
+        estimates.or_without_interval(lambda: classification.mcc(true, called, rng), np.nan, n),
+    )
 
 
 def detection_threshold(ill, score):
@@ -118,8 +121,11 @@ def _shares(true, called):
     parts = []
     for group in (1, 0):
         n = int((true == group).sum())
-        parts.append(estimates.without_interval(np.nan, n) if called is None or not n else
-                     estimates.proportion(int((called[true == group] == group).sum()), n))
+        parts.append(
+            estimates.without_interval(np.nan, n)
+            if called is None or not n
+            else estimates.proportion(int((called[true == group] == group).sum()), n)
+        )
     return parts
 
 
@@ -134,9 +140,13 @@ def types(p, table, rng):
     def area():
         return classification.macro_auc(np.searchsorted(kept, true[fine]), p[fine][:, kept])
 
-    return {"accuracy": estimates.proportion(int((p.argmax(1) == true).sum()), n),
-            "MCC": estimates.or_without_interval(lambda: classification.mcc(true, p.argmax(1), rng), np.nan, n),
-            "macro AUC": estimates.or_without_interval(area, np.nan, n) if len(kept) > 1 else estimates.without_interval(np.nan, n)}
+    return {
+        "accuracy": estimates.proportion(int((p.argmax(1) == true).sum()), n),
+        "MCC": estimates.or_without_interval(lambda: classification.mcc(true, p.argmax(1), rng), np.nan, n),
+        "macro AUC": estimates.or_without_interval(area, np.nan, n)
+        if len(kept) > 1
+        else estimates.without_interval(np.nan, n),
+    }
 
 
 def differences(answers, first, table):
@@ -151,12 +161,20 @@ def differences(answers, first, table):
 
 def text_table(found, digits=2):
     """DataFrame of words: a row an arm, a column a measure. found: arm -> {measure: stats.Estimate}."""
-    return pd.DataFrame({arm: {name: estimates.text(e, digits) for name, e in row.items()} for arm, row in found.items()}).T
+    return pd.DataFrame(
+        {arm: {name: estimates.text(e, digits) for name, e in row.items()} for arm, row in found.items()}
+    ).T
 
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # inverse penalties tried for the logistic head
-PROTOCOL = {"flip angle": "flip_deg", "repetition time": "tr_ms", "noise": "snr", "blur": "blur_mm",
-            "shading": "coil_shading", "field": "field_t"}  # words -> fields of phantom.image.Acquisition
+PROTOCOL = {
+    "flip angle": "flip_deg",
+    "repetition time": "tr_ms",
+    "noise": "snr",
+    "blur": "blur_mm",
+    "shading": "coil_shading",
+    "field": "field_t",
+}  # words -> fields of phantom.image.Acquisition
 
 
 def logistic(strength):
@@ -230,6 +248,7 @@ def with_temperature(probabilities, temperature):
 
 def fitted_temperature(probabilities, classes):
     """The temperature with the least log loss. Source: Guo 2017."""
+
     def loss(log_temperature):
         p = with_temperature(probabilities, np.exp(log_temperature))
         return -np.log(p[np.arange(len(classes)), classes] + 1e-9).mean()
@@ -240,16 +259,30 @@ def fitted_temperature(probabilities, classes):
 def mean_of(parts):
     """Mean of estimates from separate patients, with the interval of independent ones (root of summed squares)."""
     value = float(np.mean([part.value for part in parts]))
-    low, high = (float(np.sqrt(sum((getattr(part, end) - part.value) ** 2 for part in parts)) / len(parts))
-                 for end in ("lower", "upper"))
+    low, high = (
+        float(np.sqrt(sum((getattr(part, end) - part.value) ** 2 for part in parts)) / len(parts))
+        for end in ("lower", "upper")
+    )
     return estimates.Estimate(value, value - low, value + high, sum(part.n for part in parts))
 
 
 def image_features(person):
     """What a picture could show of a person, exactly: log volumes and mass, length, function, fat, size of the body."""
     h = person.heart
-    sizes = (h.lv_edv_ml, h.lv_esv_ml, h.rv_edv_ml, h.rv_esv_ml, h.lv_mass_g, h.lv_length_mm, h.mapse_mm,
-             h.la_volume_ml, h.ra_volume_ml, h.chest_fat_mm, h.epicardial_fat_mm, h.body_scale)
+    sizes = (
+        h.lv_edv_ml,
+        h.lv_esv_ml,
+        h.rv_edv_ml,
+        h.rv_esv_ml,
+        h.lv_mass_g,
+        h.lv_length_mm,
+        h.mapse_mm,
+        h.la_volume_ml,
+        h.ra_volume_ml,
+        h.chest_fat_mm,
+        h.epicardial_fat_mm,
+        h.body_scale,
+    )
     return np.log(sizes).tolist()
 
 

@@ -92,7 +92,9 @@ def variation(terms, rng, n_resamples=estimates.N_RESAMPLES):
 
 def variation_difference(first, second, rng, level=estimates.LEVEL):
     """Coefficient of variation of one way minus that of another, from their `pair_terms` on the same patients."""
-    return estimates.bca((first, second), lambda a, b, axis=-1: _root_mean(a, axis) - _root_mean(b, axis), rng, level=level)
+    return estimates.bca(
+        (first, second), lambda a, b, axis=-1: _root_mean(a, axis) - _root_mean(b, axis), rng, level=level
+    )
 
 
 def _root_mean(squares, axis=-1):
@@ -175,9 +177,17 @@ def by_published(paths, name, source, seeds, device="cpu"):
     rows = []
     for seed in seeds:
         found = finetuned.load("segmentation", name, source, seed, device)
-        (view, (size, _)), = found.grid.items()
-        rows += [from_cine(path, lambda image, _, model=found.model, size=size, view=view: evaluate.segment_volume(
-            model, image, view, size, device)) | {"seed": seed} for path in paths]
+        ((view, (size, _)),) = found.grid.items()
+        rows += [
+            from_cine(
+                path,
+                lambda image, _, model=found.model, size=size, view=view: evaluate.segment_volume(
+                    model, image, view, size, device
+                ),
+            )
+            | {"seed": seed}
+            for path in paths
+        ]
     return pd.DataFrame(rows).assign(arm=f"published {name}, masks")
 
 
@@ -235,8 +245,13 @@ def agreement(rows, known, side, rng):
     error, bands = found - true, [ef_band(np.atleast_1d(values)) for values in (true, found)]
     limits = estimates.bland_altman(found, true) if len(true) >= estimates.FEW else None
     right = estimates.proportion(int((bands[0] == bands[1]).sum()), len(true))
-    return Agreement(estimates.mean(np.abs(error), rng), limits.bias if limits else estimates.without_interval(error.mean(), len(true)), limits,
-                     right, estimates.or_without_interval(lambda: classification.mcc(*bands, rng), float("nan"), len(true)))
+    return Agreement(
+        estimates.mean(np.abs(error), rng),
+        limits.bias if limits else estimates.without_interval(error.mean(), len(true)),
+        limits,
+        right,
+        estimates.or_without_interval(lambda: classification.mcc(*bands, rng), float("nan"), len(true)),
+    )
 
 
 def claim_of(data, arm, side):
@@ -253,12 +268,20 @@ def paired_with_reference(rows, known, side="LV"):
 
 def in_words(fits):
     """DataFrame of words, a row an arm and side: errors with intervals, bands. fits: (arm, side) -> Agreement."""
-    return pd.DataFrame({key: {
-        "mean |error|": estimates.text(fit.mae, 1), "bias": estimates.text(fit.bias, 1),
-        "limits of agreement": "n too small" if fit.limits is None else " and ".join(
-            estimates.text(limit, 1) for limit in fit.limits[1:]),
-        "same band": estimates.text(fit.band_accuracy), "MCC of bands": estimates.text(fit.band_mcc)}
-        for key, fit in fits.items()}).T
+    return pd.DataFrame(
+        {
+            key: {
+                "mean |error|": estimates.text(fit.mae, 1),
+                "bias": estimates.text(fit.bias, 1),
+                "limits of agreement": "n too small"
+                if fit.limits is None
+                else " and ".join(estimates.text(limit, 1) for limit in fit.limits[1:]),
+                "same band": estimates.text(fit.band_accuracy),
+                "MCC of bands": estimates.text(fit.band_mcc),
+            }
+            for key, fit in fits.items()
+        }
+    ).T
 
 
 def scans(table):
@@ -287,4 +310,6 @@ def repeatability(rows, pairs, rng):
     terms = np.mean(terms, axis=0)
     if not len(terms):
         return estimates.without_interval(np.nan, 0)
-    return estimates.or_without_interval(lambda: variation(terms, rng), 100 * float(np.sqrt(np.mean(terms))), len(terms))
+    return estimates.or_without_interval(
+        lambda: variation(terms, rng), 100 * float(np.sqrt(np.mean(terms))), len(terms)
+    )

@@ -26,8 +26,11 @@ from cinema.training.recipe import learning_rate, step_groups
 from cinema.training.segmentation import predict, soft_dice_loss
 
 GREYS, NOISE = 255, 0.1  # an image's grey levels, and the largest SD of the noise that is added to them
-EF_CONSTANTS = {"acdc": (27.698811590282546, 10.848138374627386), "mnms": (39.75061820807878, 9.459011847661206),
-                "mnms2": (37.97920801605608, 10.328604573626588)}  # mean and SD of the targets "ef"; method, section 9
+EF_CONSTANTS = {
+    "acdc": (27.698811590282546, 10.848138374627386),
+    "mnms": (39.75061820807878, 9.459011847661206),
+    "mnms2": (37.97920801605608, 10.328604573626588),
+}  # mean and SD of the targets "ef"; method, section 9
 UNET = dict(chans=(32, 64, 128, 256, 512), patch_size=(2, 2, 1), scale_factor=(2, 2, 1))  # method, section 10
 
 
@@ -96,8 +99,17 @@ def scores(run, sizes, paths):
         for item in map(data.__getitem__, range(len(data))):
             found = predict(model, {"sax": item["image"]["sax"][None]})["sax"][0].argmax(0).numpy()
             true = item["label"]["sax"].numpy()
-            rows += [{"arm": run.arm.name, "seed": run.seed, "size": size, "study": item["id"], "structure": name,
-                      "dice": dice(found == LABELS[name], true == LABELS[name])} for name in STRUCTURES]
+            rows += [
+                {
+                    "arm": run.arm.name,
+                    "seed": run.seed,
+                    "size": size,
+                    "study": item["id"],
+                    "structure": name,
+                    "dice": dice(found == LABELS[name], true == LABELS[name]),
+                }
+                for name in STRUCTURES
+            ]
     return pd.DataFrame(rows)
 
 
@@ -109,8 +121,17 @@ def left_out(n_items, config):
 def shrinkage(weight_decay, n_items, config):
     """Factor that weight decay alone puts on a weight in the course of a training: product of 1 - rate * decay."""
     per_epoch = len(step_groups(range(n_items), config))
-    rates = [learning_rate(step / per_epoch, config.learning_rate, config.min_learning_rate, config.warmup_epochs,
-                           config.epochs, config.schedule) for step in range(round(config.epochs * per_epoch))]
+    rates = [
+        learning_rate(
+            step / per_epoch,
+            config.learning_rate,
+            config.min_learning_rate,
+            config.warmup_epochs,
+            config.epochs,
+            config.schedule,
+        )
+        for step in range(round(config.epochs * per_epoch))
+    ]
     return float(np.prod(1 - weight_decay * np.array(rates)))
 
 
@@ -232,8 +253,16 @@ def tiling_change(paths):
     for item in map(StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID).__getitem__, range(len(paths))):
         image = standardised({"sax": item["image"]["sax"][None]}, standard)["sax"]
         with torch.inference_mode():
-            tiled, halved = (F.gelu(first.norm(F.conv3d(image, factor * first.conv.weight.repeat(1, 2, 1, 1, 1),
-                                                        first.conv.bias, first.conv.stride))) for factor in (1, 0.5))
+            tiled, halved = (
+                F.gelu(
+                    first.norm(
+                        F.conv3d(
+                            image, factor * first.conv.weight.repeat(1, 2, 1, 1, 1), first.conv.bias, first.conv.stride
+                        )
+                    )
+                )
+                for factor in (1, 0.5)
+            )
         changes.append(float((halved - tiled).norm() / tiled.norm()))
     return np.array(changes)
 

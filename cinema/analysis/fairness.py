@@ -32,9 +32,14 @@ def detection_metrics(ill, positive, probability):
     excess: ill - probability; its mean is calibration in the large: above zero where risks are told too low.
     """
     ill, positive, probability = np.asarray(ill, bool), np.asarray(positive, float), np.asarray(probability, float)
-    return pd.DataFrame({
-        "sensitivity": np.where(ill, positive, np.nan), "specificity": np.where(ill, np.nan, 1 - positive),
-        "excess": ill - probability, "brier": (ill - probability) ** 2})
+    return pd.DataFrame(
+        {
+            "sensitivity": np.where(ill, positive, np.nan),
+            "specificity": np.where(ill, np.nan, 1 - positive),
+            "excess": ill - probability,
+            "brier": (ill - probability) ** 2,
+        }
+    )
 
 
 def is_rate(values):
@@ -120,8 +125,9 @@ def permutation_p(values, members, rng, strata=None, n_permutations=N_PERMUTATIO
     observed, extreme = _distance(members.T[None], rest, rates), np.ones((members.shape[1], values.shape[1]))
     for done in range(0, n_permutations, CHUNK):
         size = min(CHUNK, n_permutations - done)
-        dealt = np.concatenate([rng.permuted(np.tile(np.arange(a, b), (size, 1)), axis=1)
-                                for a, b in zip(starts, starts[1:])], axis=1)
+        dealt = np.concatenate(
+            [rng.permuted(np.tile(np.arange(a, b), (size, 1)), axis=1) for a, b in zip(starts, starts[1:])], axis=1
+        )
         drawn = _distance(np.stack([column[dealt] for column in members.T], axis=1), rest, rates)
         extreme += np.sum(drawn >= observed - 1e-9, axis=0)
     return extreme / (n_permutations + 1)
@@ -135,7 +141,7 @@ def _distance(member, rest, rates):
     total, square = member @ rest, member @ rest**2
     first, second = total / inside, (rest.sum(axis=0) - total) / outside
     squares = (rest**2).sum(axis=0)
-    of_each = ((square / inside - first**2) / (inside - 1) + ((squares - square) / outside - second**2) / (outside - 1))
+    of_each = (square / inside - first**2) / (inside - 1) + ((squares - square) / outside - second**2) / (outside - 1)
     pooled = squares / len(rest) * (1 / inside + 1 / outside)
     return np.abs(first - second) / np.sqrt(np.maximum(np.where(rates, pooled, of_each), 1e-30))
 
@@ -206,8 +212,13 @@ def _all_p(table, tests, mix, rng, n_permutations):
         use = tests[indices[0]].use
         member_of = {(tests[i].attribute, tests[i].group): tests[i].member[use] for i in indices}
         names, metrics = list(member_of), list(dict.fromkeys(tests[i].metric for i in indices))
-        found = permutation_p(table[metrics].to_numpy(float)[use], np.stack(list(member_of.values()), axis=1), rng,
-                              None if mix is None else mix[use], n_permutations)
+        found = permutation_p(
+            table[metrics].to_numpy(float)[use],
+            np.stack(list(member_of.values()), axis=1),
+            rng,
+            None if mix is None else mix[use],
+            n_permutations,
+        )
         for i in indices:
             p[i] = found[names.index((tests[i].attribute, tests[i].group)), metrics.index(tests[i].metric)]
     return p
@@ -228,14 +239,18 @@ def detectable(row, alpha=ALPHA, power=POWER):
     where none is. A fixed gap: for rates it lies towards one half."""
     if np.isnan(row["sd"]):
         return estimates.detectable_proportion_gap(row["rate"], row["n_against"], row["n"], alpha, power)
-    return estimates.detectable_mean_gap(row["sd"], row["n"], row["n_against"], alpha, power) if row["sd"] > 0 else np.nan
+    return (
+        estimates.detectable_mean_gap(row["sd"], row["n"], row["n_against"], alpha, power) if row["sd"] > 0 else np.nan
+    )
 
 
 def with_detectable(found, alpha=ALPHA, power=POWER):
     """`gaps` with columns detectable (at alpha) and detectable_all (at alpha over the size of the family)."""
     rows = found.to_dict("records")
-    return found.assign(detectable=[detectable(row, alpha, power) for row in rows],
-                        detectable_all=[detectable(row, alpha / len(rows), power) for row in rows])
+    return found.assign(
+        detectable=[detectable(row, alpha, power) for row in rows],
+        detectable_all=[detectable(row, alpha / len(rows), power) for row in rows],
+    )
 
 
 def worst_group(values, groups, rng, higher_is_better=True, n_permutations=999):

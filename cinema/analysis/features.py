@@ -35,8 +35,15 @@ CHUNK = 25  # studies a piece of work
 RECORD = WEIGHTS.parent / "experiments" / "measures.csv"  # of `python3 -m cinema experiment measures`
 MEASURED_VIEWS = ("sax", "lax_2c", "lax_4c")  # as in the Landmark data set; two long axes tell where the valve lies
 WINDOW = {"sax": 96, "lax": 112}  # 144 and 168 mm
-MEASURES = {"LVEDV": "lv_edv_ml", "LVESV": "lv_esv_ml", "LVEF": "lv_ef_percent", "LVM": "lv_mass_g",
-            "RVEDV": "rv_edv_ml", "RVESV": "rv_esv_ml", "RVEF": "rv_ef_percent"}
+MEASURES = {
+    "LVEDV": "lv_edv_ml",
+    "LVESV": "lv_esv_ml",
+    "LVEF": "lv_ef_percent",
+    "LVM": "lv_mass_g",
+    "RVEDV": "rv_edv_ml",
+    "RVESV": "rv_esv_ml",
+    "RVEF": "rv_ef_percent",
+}
 
 
 def features(folder, jobs=1, views=VIEWS, weights=WEIGHTS):
@@ -49,8 +56,14 @@ def features(folder, jobs=1, views=VIEWS, weights=WEIGHTS):
     present = load_study(paths[0]).views
     views = tuple(view for view in views if view in present)
     names = [small.SHIPPED, small.SHIPPED_STANDARD]
-    return _kept(folder, f"features_{'_'.join(views)}", paths, [Path(weights) / name for name in names],
-                 partial(_features, views=views, weights=weights), jobs)
+    return _kept(
+        folder,
+        f"features_{'_'.join(views)}",
+        paths,
+        [Path(weights) / name for name in names],
+        partial(_features, views=views, weights=weights),
+        jobs,
+    )
 
 
 def features_of(paths, jobs=1, views=("sax",), weights=WEIGHTS):
@@ -68,8 +81,9 @@ def measures(folder, jobs=1, weights=WEIGHTS):
     """
     paths = study_paths(folder)
     names = [f"reader_{kind}.safetensors" for kind in ("sax", "lax")]
-    return _kept(folder, "measures", paths, [Path(weights) / name for name in names],
-                 partial(_measures, weights=weights), jobs)
+    return _kept(
+        folder, "measures", paths, [Path(weights) / name for name in names], partial(_measures, weights=weights), jobs
+    )
 
 
 def measures_on_record(folder, jobs=1, n_again=20, record=RECORD):
@@ -88,8 +102,10 @@ def measures_on_record(folder, jobs=1, n_again=20, record=RECORD):
     kept = table.loc[again.index, again.columns]
     near = np.isclose(again, kept, rtol=0.01, atol=0.01, equal_nan=True).mean()
     if near < 0.9:
-        raise ValueError(f"{near:.0%} of the numbers measured again are those of {Path(record).name}: people, scanners "
-                         "or readers have changed; run python3 -m cinema experiment measures --jobs 2")
+        raise ValueError(
+            f"{near:.0%} of the numbers measured again are those of {Path(record).name}: people, scanners "
+            "or readers have changed; run python3 -m cinema experiment measures --jobs 2"
+        )
     return table.loc[[path.stem for path in paths], again.columns]
 
 
@@ -98,23 +114,31 @@ def _kept(folder, name, paths, weights, compute, jobs):
     target = Path(folder) / f"{name}.npz"
     facts = [(path.name, path.stat().st_size) for path in paths]
     manifest = Path(folder) / "manifest.json"
-    origin = hashlib.sha256(repr(facts).encode() + (manifest.read_bytes() if manifest.exists() else b"")
-                            + b"".join(path.read_bytes() for path in weights)).hexdigest()
+    origin = hashlib.sha256(
+        repr(facts).encode()
+        + (manifest.read_bytes() if manifest.exists() else b"")
+        + b"".join(path.read_bytes() for path in weights)
+    ).hexdigest()
     if target.exists():
         with np.load(target) as kept:
             if str(kept["origin"]) == origin:
                 return pd.DataFrame(kept["values"], index=kept["study"], columns=kept["columns"])
     table = _computed(paths, compute, jobs, name=name)
     temporary = target.with_suffix(".part.npz")
-    np.savez(temporary, origin=origin, values=table.to_numpy(), study=table.index.to_numpy(str),
-             columns=table.columns.to_numpy(str))
+    np.savez(
+        temporary,
+        origin=origin,
+        values=table.to_numpy(),
+        study=table.index.to_numpy(str),
+        columns=table.columns.to_numpy(str),
+    )
     temporary.replace(target)
     return table
 
 
 def _computed(paths, compute, jobs, chunk=CHUNK, name="studies"):
     """The tables of pieces of `chunk` studies, one below the other."""
-    pieces = [paths[i: i + chunk] for i in range(0, len(paths), chunk)]
+    pieces = [paths[i : i + chunk] for i in range(0, len(paths), chunk)]
     work = Parallel(jobs, return_as="generator")(delayed(_single)(compute, piece) for piece in pieces)
     return pd.concat(tqdm(work, total=len(pieces), desc=name, unit=f"{chunk} studies", disable=None))
 
@@ -149,11 +173,16 @@ def _measured(reading, readers):
     seen = [view for view in MEASURED_VIEWS if view in landmarks]
     if seen:
         lengths = [lv_lengths_mm(landmarks[view][study.ed_frame], study.views[view].spacing_mm) for view in seen]
-        row |= {"mapse_mm": _mean(numbers.get("MAPSE", {}), seen), "lv_length_mm": float(np.mean(lengths)),
-                "shortening_percent": _mean(numbers.get("GLshortening", {}), seen)}
+        row |= {
+            "mapse_mm": _mean(numbers.get("MAPSE", {}), seen),
+            "lv_length_mm": float(np.mean(lengths)),
+            "shortening_percent": _mean(numbers.get("GLshortening", {}), seen),
+        }
     for structure in STRUCTURES if sax.labels is not None else ():
-        overlaps = [dice(labels["sax"][..., frame] == LABELS[structure], sax.label_at(frame) == LABELS[structure])
-                    for frame in sax.label_frames]
+        overlaps = [
+            dice(labels["sax"][..., frame] == LABELS[structure], sax.label_at(frame) == LABELS[structure])
+            for frame in sax.label_frames
+        ]
         row[f"dice_{structure.lower()}"] = float(np.mean(overlaps))
     return row
 

@@ -203,8 +203,18 @@ def plan(arm, view, table, rate, steps, seed, folder):
     The first word of the arm's name ("heatmap", "coordinates") is the way points are found.
     """
     of = {split: tuple(table.loc[table["split"] == split, "path"]) for split in ("train", "val", "test")}
-    return Run(arm, of["train"], of["val"], rate, steps, seed, str(folder), {"test": of["test"]},
-               TASKS[arm.name.split()[0]], partial(frames, view=view))
+    return Run(
+        arm,
+        of["train"],
+        of["val"],
+        rate,
+        steps,
+        seed,
+        str(folder),
+        {"test": of["test"]},
+        TASKS[arm.name.split()[0]],
+        partial(frames, view=view),
+    )
 
 
 def points(table, view):
@@ -217,16 +227,23 @@ def mean_position(table, view):
     of = {split: table[table["split"] == split] for split in ("train", "test")}
     pixel = np.array(whole_picture(view)[view][1])
     away = np.linalg.norm((points(of["test"], view) - points(of["train"], view).mean(0)) * pixel, axis=-1)
-    return pd.DataFrame([{"arm": MIDDLE, "seed": 0, "view": view, "study": study, "landmark": name, "distance_mm": mm}
-                         for study, three in zip(of["test"]["id"], away, strict=True)
-                         for name, mm in zip(landmarks.LANDMARKS, three, strict=True)])
+    return pd.DataFrame(
+        [
+            {"arm": MIDDLE, "seed": 0, "view": view, "study": study, "landmark": name, "distance_mm": mm}
+            for study, three in zip(of["test"]["id"], away, strict=True)
+            for name, mm in zip(landmarks.LANDMARKS, three, strict=True)
+        ]
+    )
 
 
 def by_published(table, view, source, seeds, device="cpu"):
     """Rows of the published heatmap and coordinate networks on the test studies of a view, on the published grid."""
     tested = table.loc[table["split"] == "test", "path"].tolist()
-    rows = [published.predict(f"landmark_{way}", view, tested, source, seeds, device).assign(arm=f"published {way}")
-            for way in ("heatmap", "coordinate") if view in PUBLISHED[f"landmark_{way}"]]
+    rows = [
+        published.predict(f"landmark_{way}", view, tested, source, seeds, device).assign(arm=f"published {way}")
+        for way in ("heatmap", "coordinate")
+        if view in PUBLISHED[f"landmark_{way}"]
+    ]
     return pd.concat(rows, ignore_index=True)
 
 
@@ -246,8 +263,10 @@ def per_patient(scores, patient, by=("arm",)):
 
 def distances(means, by, rng):
     """value of `by` -> stats.Estimate of the mean distance, from `per_patient`."""
-    return {name[0] if len(by) == 1 else name: estimates.mean(rows["distance_mm"], rng)
-            for name, rows in means.groupby(list(by), sort=False)}
+    return {
+        name[0] if len(by) == 1 else name: estimates.mean(rows["distance_mm"], rng)
+        for name, rows in means.groupby(list(by), sort=False)
+    }
 
 
 def difference(means, first, second, rng):

@@ -42,8 +42,11 @@ def detect(features, ill, weights=None, seed=0):
         splits = StratifiedKFold(k, shuffle=True, random_state=seed).split(chosen, ill[chosen])
         for number, (fit, told) in enumerate((chosen[fit], chosen[told]) for fit, told in splits):
             size = min(N_COMPONENTS, len(fit) // 2, features.shape[1])
-            probe = make_pipeline(StandardScaler(), PCA(size, whiten=True, svd_solver="randomized", random_state=seed),
-                                  LogisticRegression(C=PENALTY, max_iter=1000))
+            probe = make_pipeline(
+                StandardScaler(),
+                PCA(size, whiten=True, svd_solver="randomized", random_state=seed),
+                LogisticRegression(C=PENALTY, max_iter=1000),
+            )
             probe.fit(features[fit], ill[fit], logisticregression__sample_weight=weights[fit])
             found[told], fold[told] = probe.predict_proba(features[told])[:, 1], number
         return found, fold
@@ -65,7 +68,8 @@ def thresholds(detection, ill, sensitivity, groups=None):
             fit = ~np.isnan(inner) & (groups == group)
             if 0 < ill[fit].sum() < fit.sum():
                 chosen[(detection.fold == f) & (groups == group)] = classification.threshold_for_sensitivity(
-                    ill[fit], inner[fit], sensitivity)
+                    ill[fit], inner[fit], sensitivity
+                )
     return chosen
 
 

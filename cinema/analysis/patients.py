@@ -49,8 +49,10 @@ def split_studies(data, data_root, folder, profile, jobs=1):
     table, lent = fill_empty_splits(table.assign(role=data, whole=table["path"]).reset_index(drop=True))
     learn = int((table["split"] == "train").sum())
     if learn < 2:
-        raise ValueError(f"{len(table)} studies of {data} in {data_root} have short-axis masks, {learn} for training; "
-                         "prepare at least four, two of them for training")
+        raise ValueError(
+            f"{len(table)} studies of {data} in {data_root} have short-axis masks, {learn} for training; "
+            "prepare at least four, two of them for training"
+        )
     if profile == "ci":
         table = pd.concat([table[table["split"] == name].head(CI[name]) for name in SPLITS], ignore_index=True)
     table = prepared.on_grid(table, {"sax": SMALL_GRID["sax"]}, Path(folder) / data, jobs)
@@ -106,8 +108,11 @@ def describe_split(table):
 
 def kinds(table):
     """The column that tells patients apart best: scanner, vendor, disease, or else the part of the split."""
-    return next(name for name in ("scanner", "vendor", "disease", "split")
-                if name in table and table[name].notna().all() and table[name].nunique() > 1)
+    return next(
+        name
+        for name in ("scanner", "vendor", "disease", "split")
+        if name in table and table[name].notna().all() and table[name].nunique() > 1
+    )
 
 
 @dataclass(frozen=True)
@@ -186,8 +191,9 @@ def drawing(data):
 
 def _sequences(dataset, paths, augment=None, seed=0):
     """Late enhancement as compare.stacks: one item a study, its sequences as channels, class numbers as masks."""
-    return StudyFrames(paths, ("sax",), "channels", SMALL_GRID, augment, seed=seed,
-                       classes=late_enhancement.classes(dataset))
+    return StudyFrames(
+        paths, ("sax",), "channels", SMALL_GRID, augment, seed=seed, classes=late_enhancement.classes(dataset)
+    )
 
 
 def shown_slice(labels):

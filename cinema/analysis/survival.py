@@ -148,8 +148,15 @@ def calibration_table(time, event, risk, horizon, n_bins=5):
     for some in np.array_split(np.argsort(risk, kind="stable"), n_bins):
         seen = kaplan_meier(time[some], event[some], [horizon]).iloc[0]
         upper = 1 - seen["lower"] if seen["survival"] < 1 else proportion(0, max(seen["at_risk"], 1)).upper
-        rows.append({"predicted": risk[some].mean(), "observed": 1 - seen["survival"], "lower": 1 - seen["upper"],
-                     "upper": upper, "n": len(some)})
+        rows.append(
+            {
+                "predicted": risk[some].mean(),
+                "observed": 1 - seen["survival"],
+                "lower": 1 - seen["upper"],
+                "upper": upper,
+                "n": len(some),
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -165,8 +172,10 @@ def calibration(time, event, risk, horizon):
     slope, reach = float(fitted.beta[0]), Z * math.sqrt(fitted.covariance[0, 0])
     survival, se = _survival(time, event, horizon)
     ratio, width = (1 - survival) / risk.mean(), math.exp(Z * se / (1 - survival))
-    return {"slope": Estimate(slope, slope - reach, slope + reach, len(time)),
-            "ratio": Estimate(float(ratio), float(ratio / width), float(ratio * width), len(time))}
+    return {
+        "slope": Estimate(slope, slope - reach, slope + reach, len(time)),
+        "ratio": Estimate(float(ratio), float(ratio / width), float(ratio * width), len(time)),
+    }
 
 
 def _survival(time, event, horizon):
@@ -189,8 +198,9 @@ def proportional_hazards(time, event, table):
     data = scaled.assign(_time=np.asarray(time, float), _event=np.asarray(event, bool))
     test = proportional_hazard_test(CoxPHFitter().fit(data, "_time", "_event"), data, time_transform="rank")
     p = np.atleast_1d(test.p_value)
-    return pd.DataFrame({"column": list(table), "statistic": np.atleast_1d(test.test_statistic), "p": p,
-                         "p_holm": holm(p)})
+    return pd.DataFrame(
+        {"column": list(table), "statistic": np.atleast_1d(test.test_statistic), "p": p, "p_holm": holm(p)}
+    )
 
 
 def events_needed(hazard_ratio, variance=1.0, alpha=0.05, power=0.8):

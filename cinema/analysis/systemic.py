@@ -73,7 +73,7 @@ def scores(true, parts):
         beta = choose(true[part.train], part.train_columns, part.n_free)
         odds = beta[0] + part.test_columns @ beta[1:]  # columns are centred: beta[0] is the average patient
         score[part.test], risk[part.test] = odds - beta[0], expit(odds)
-        wide[part.test] = part.test_columns[:, part.n_free:] @ beta[part.n_free + 1:]
+        wide[part.test] = part.test_columns[:, part.n_free :] @ beta[part.n_free + 1 :]
     return Scores(score, wide, risk)
 
 
@@ -127,8 +127,10 @@ def added(true, score, covariates, level=LEVEL):
     beta, covariance = fit(np.asarray(true, float)[known], (x - x.mean(0)) / np.maximum(x.std(0), 1e-12), SLIGHT)
     se = np.sqrt(covariance[1, 1])
     reach = norm.ppf((1 + level) / 2) * se
-    return (Estimate(*(float(np.exp(beta[1] + k * reach)) for k in (0, -1, 1)), int(known.sum())),
-            float(2 * norm.sf(abs(beta[1]) / se)))
+    return (
+        Estimate(*(float(np.exp(beta[1] + k * reach)) for k in (0, -1, 1)), int(known.sum())),
+        float(2 * norm.sf(abs(beta[1]) / se)),
+    )
 
 
 def auc_within(true, score, strata):

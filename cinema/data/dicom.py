@@ -53,8 +53,10 @@ def _read(path, view):
         found[name], more = _long_axis(plane)
         notes += more
     if not found:
-        raise ValueError(f"{path}: no plane of its {len(cine)} cine planes could be told to be a heart view "
-                         f"({_why_none(aside, reasons)}); name it with --view if it is one plane or one stack")
+        raise ValueError(
+            f"{path}: no plane of its {len(cine)} cine planes could be told to be a heart view "
+            f"({_why_none(aside, reasons)}); name it with --view if it is one plane or one stack"
+        )
     notes += [f"no {VIEW_NAMES[name]} view found" for name in ("sax", *LAX_VIEWS) if name not in found]
     if len({plane.place for plane in [*sax, *assigned.values()]}) > 1:
         notes.append("views lie in different frames of reference (the patient was moved): they may not fit together")
@@ -76,8 +78,12 @@ def _as_told(view, sax, singles, reasons, cine):
 
 def _latest_repeat(plane, singles):
     """The last series that shows the same plane again: a repeat usually betters what it repeats."""
-    same = [other for other in singles if views.parallel(views.normal(plane.affine), views.normal(other.affine))
-            and abs(views.normal(plane.affine) @ (other.affine - plane.affine)[:3, 3]) < 3.0]
+    same = [
+        other
+        for other in singles
+        if views.parallel(views.normal(plane.affine), views.normal(other.affine))
+        and abs(views.normal(plane.affine) @ (other.affine - plane.affine)[:3, 3]) < 3.0
+    ]
     return max(same, key=lambda other: (other.number, other is plane))
 
 
@@ -106,8 +112,9 @@ def _table(cine, aside, sax, assigned, reasons):
 
     def add(plane, view, reason):
         key = (plane.number, plane.series, view, reason)
-        row = rows.setdefault(key, {"series": plane.number, "view": view, "slices": 0, "frames": len(plane.frames),
-                                    "reason": reason})
+        row = rows.setdefault(
+            key, {"series": plane.number, "view": view, "slices": 0, "frames": len(plane.frames), "reason": reason}
+        )
         row["slices"] += 1
 
     for plane, reason in aside:

@@ -8,12 +8,42 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 
 TAGS = (
-    "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "PatientName", "StudyDate",
-    "Modality", "SeriesNumber", "InstanceNumber", "ImageType", "Rows", "Columns", "NumberOfFrames", "PixelSpacing",
-    "ImagePositionPatient", "ImageOrientationPatient", "SliceThickness", "SpacingBetweenSlices", "TriggerTime",
-    "NominalInterval", "AcquisitionTime", "ContentTime", "CardiacNumberOfImages", "EchoTime", "InversionTime",
-    "SamplesPerPixel", "FrameOfReferenceUID", "Manufacturer", "MagneticFieldStrength", "PatientSex", "PatientAge",
-    "PatientSize", "PatientWeight", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "SeriesInstanceUID",
+    "StudyInstanceUID",
+    "PatientID",
+    "PatientName",
+    "StudyDate",
+    "Modality",
+    "SeriesNumber",
+    "InstanceNumber",
+    "ImageType",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "PixelSpacing",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "TriggerTime",
+    "NominalInterval",
+    "AcquisitionTime",
+    "ContentTime",
+    "CardiacNumberOfImages",
+    "EchoTime",
+    "InversionTime",
+    "SamplesPerPixel",
+    "FrameOfReferenceUID",
+    "Manufacturer",
+    "MagneticFieldStrength",
+    "PatientSex",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
 )
 DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
 MR_IMAGES = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1")  # classic and enhanced MR image storage
@@ -62,8 +92,10 @@ def scan(path):
     headers, foreign = _read_headers(files)
     if not headers:
         hint = "; unpack the archive first" if any(file.suffix in (".zip", ".gz", ".tar") for file in files) else ""
-        raise ValueError(f"{path} holds {len(files)} files, none of them DICOM; name the folder the scanner's "
-                         f"export was written to{hint}")
+        raise ValueError(
+            f"{path} holds {len(files)} files, none of them DICOM; name the folder the scanner's "
+            f"export was written to{hint}"
+        )
     _refuse_mixtures(headers, path)
     notes = []
     if foreign:
@@ -98,8 +130,9 @@ def _read_headers(files):
         stem = file.name.lower().lstrip(".").split(".")[0]
         expected = file.suffix.lower() in DICOM_SUFFIXES or (file.parent, file.suffix.lower()) in company
         if expected and not file.name.startswith(".") and stem not in BYSTANDERS:
-            raise ValueError(f"{file} is damaged or no DICOM file ({file.stat().st_size} bytes); export it again "
-                             "or remove it")
+            raise ValueError(
+                f"{file} is damaged or no DICOM file ({file.stat().st_size} bytes); export it again or remove it"
+            )
     return headers, foreign
 
 
@@ -114,8 +147,9 @@ def _read_header(file):
     except (InvalidDicomError, EOFError, ValueError, NotImplementedError, AttributeError, KeyError, TypeError):
         return None
     except OSError as error:
-        raise ValueError(f"{file} cannot be read ({error.strerror or error}); check the disk and its permissions") \
-            from None
+        raise ValueError(
+            f"{file} cannot be read ({error.strerror or error}); check the disk and its permissions"
+        ) from None
     return header if "SOPClassUID" in header else None  # a DICOMDIR has none
 
 
@@ -153,29 +187,44 @@ def _frames(file, header):
         spacing = value("PixelSpacing", "PixelMeasuresSequence")
         if not (orientation and position and spacing and header.get("Rows") and header.get("Columns")):
             if str(header.SOPClassUID) in MR_IMAGES:
-                raise ValueError(f"{file} is damaged: size, position, orientation or pixel spacing is missing; "
-                                 "export it again or remove it")
+                raise ValueError(
+                    f"{file} is damaged: size, position, orientation or pixel spacing is missing; "
+                    "export it again or remove it"
+                )
             continue  # no picture of the body: a screen shot, a curve
-        kind = frozenset(str(word).upper() for word in value("FrameType", "MRImageFrameTypeSequence")
-                         or header.get("ImageType") or ())
+        kind = frozenset(
+            str(word).upper()
+            for word in value("FrameType", "MRImageFrameTypeSequence") or header.get("ImageType") or ()
+        )
         delay = value("NominalCardiacTriggerDelayTime", "CardiacSynchronizationSequence")
         echo = _number(value("EffectiveEchoTime", "MREchoSequence") or header.get("EchoTime"))
         row, column = orthonormal(np.asarray(orientation, float))
         yield Frame(
-            path=file, index=index, series=str(header.get("SeriesInstanceUID", "")),
-            number=int(header.get("SeriesNumber") or 0), instance=int(header.get("InstanceNumber") or 0) + index,
+            path=file,
+            index=index,
+            series=str(header.get("SeriesInstanceUID", "")),
+            number=int(header.get("SeriesNumber") or 0),
+            instance=int(header.get("InstanceNumber") or 0) + index,
             shape=(int(header.Columns), int(header.Rows)),
-            position=np.asarray(position, float), row=row, column=column,
+            position=np.asarray(position, float),
+            row=row,
+            column=column,
             spacing=(float(spacing[1]), float(spacing[0])),
             thickness=_number(value("SliceThickness", "PixelMeasuresSequence")) or 8.0,
             trigger_ms=_number(header.get("TriggerTime") if delay is None else delay),
             clock=str(header.get("AcquisitionTime") or header.get("ContentTime") or "") or None,
-            rr_ms=_number(value("RRIntervalTimeNominal", "CardiacSynchronizationSequence")
-                          or header.get("NominalInterval")) or None,
+            rr_ms=_number(
+                value("RRIntervalTimeNominal", "CardiacSynchronizationSequence") or header.get("NominalInterval")
+            )
+            or None,
             declared=int(header.get("CardiacNumberOfImages") or 0) or None,
-            contrast=(tuple(sorted(kind & {"P", "PHASE", "PHASE MAP", "VELOCITY", "R", "I"})),
-                      None if echo is None else round(echo, 2), int(header.get("SamplesPerPixel") or 1)),
-            inversion_ms=_number(header.get("InversionTime")), place=str(header.get("FrameOfReferenceUID", "")),
+            contrast=(
+                tuple(sorted(kind & {"P", "PHASE", "PHASE MAP", "VELOCITY", "R", "I"})),
+                None if echo is None else round(echo, 2),
+                int(header.get("SamplesPerPixel") or 1),
+            ),
+            inversion_ms=_number(header.get("InversionTime")),
+            place=str(header.get("FrameOfReferenceUID", "")),
         )
 
 

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 # Name as given to --data and to prepare -> module of its adapter (see raw.py); its card is data/cards/NAME.yaml.
-DATASETS = {name: f"cinema.data.public.{name}" for name in (
-    "acdc", "mnms", "mnms2", "kaggle", "rescan", "landmark", "emidec", "myops", "ukb")}
+DATASETS = {
+    name: f"cinema.data.public.{name}"
+    for name in ("acdc", "mnms", "mnms2", "kaggle", "rescan", "landmark", "emidec", "myops", "ukb")
+}
 
 
 def read_input(path, view=None):
@@ -40,8 +42,10 @@ def _read_stored(path, view):
     from cinema.data.study import load_study
 
     study = load_study(path, None if view is None else [view])
-    table = [{"series": number, "view": name, "slices": held.image.shape[2], "frames": held.n_frames,
-              "reason": "stored so"} for number, (name, held) in enumerate(study.views.items(), start=1)]
+    table = [
+        {"series": number, "view": name, "slices": held.image.shape[2], "frames": held.n_frames, "reason": "stored so"}
+        for number, (name, held) in enumerate(study.views.items(), start=1)
+    ]
     sax = study.views.get("sax")
     positions = None if sax is None else np.arange(sax.image.shape[2]) * sax.spacing_mm[2]
     return Reading(study, table, (), {}, positions)

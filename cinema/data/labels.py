@@ -12,7 +12,7 @@ from cinema.stats.metrics import ejection_fraction_percent, volume_ml
 from cinema.terms import LABELS, TISSUE_LABELS
 
 SAME_SPACING = 0.01  # relative: headers round
-SAME_PLACE = 0.5     # in voxels: beyond this, a mask's corner lies elsewhere than its image's
+SAME_PLACE = 0.5  # in voxels: beyond this, a mask's corner lies elsewhere than its image's
 
 
 def volume(path):
@@ -111,8 +111,9 @@ def table(path, columns, **pandas):
         raise ValueError(f"{path.name} is no readable CSV table ({reason}); download it again") from None
     lacking = [column for column in columns if column not in found.columns]
     if lacking:
-        raise ValueError(f"{path.name} lacks the columns {', '.join(map(str, lacking))}; "
-                         f"it has {', '.join(map(str, found.columns))}")
+        raise ValueError(
+            f"{path.name} lacks the columns {', '.join(map(str, lacking))}; it has {', '.join(map(str, found.columns))}"
+        )
     return found
 
 
@@ -131,6 +132,9 @@ def volumes(labels_ed, labels_es, spacing_mm):
     for structure in ("LV", "RV"):
         edv, esv = (volume_ml(each == LABELS[structure], spacing_mm) for each in (labels_ed, labels_es))
         if edv > 0:
-            found |= {f"{structure.lower()}_edv_ml": edv, f"{structure.lower()}_esv_ml": esv,
-                      f"{structure.lower()}_ef_percent": ejection_fraction_percent(edv, esv)}
+            found |= {
+                f"{structure.lower()}_edv_ml": edv,
+                f"{structure.lower()}_esv_ml": esv,
+                f"{structure.lower()}_ef_percent": ejection_fraction_percent(edv, esv),
+            }
     return found

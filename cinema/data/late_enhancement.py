@@ -52,9 +52,16 @@ def region_rows(predicted, true, spacing_mm, dataset):
     rows = []
     for region, numbers in REGIONS[dataset].items():
         a, b = np.isin(predicted, numbers), np.isin(true, numbers)
-        rows.append({"structure": region, "dice": dice_counting_empty(a, b), "iou": iou(a, b),
-                     "hd95_mm": hd95_mm(a, b, spacing_mm), "volume_ml": volume_ml(a, spacing_mm),
-                     "true_volume_ml": volume_ml(b, spacing_mm)})
+        rows.append(
+            {
+                "structure": region,
+                "dice": dice_counting_empty(a, b),
+                "iou": iou(a, b),
+                "hd95_mm": hd95_mm(a, b, spacing_mm),
+                "volume_ml": volume_ml(a, spacing_mm),
+                "true_volume_ml": volume_ml(b, spacing_mm),
+            }
+        )
     return rows
 
 

@@ -48,8 +48,7 @@ class StudyFrames(Dataset):
     Raises ValueError at construction for what a study lacks, FileNotFoundError for a missing file.
     """
 
-    def __init__(self, paths, views, frames="labelled", grid=None, augment=None, targets=None, seed=0,
-                 classes=None):
+    def __init__(self, paths, views, frames="labelled", grid=None, augment=None, targets=None, seed=0, classes=None):
         if frames not in FRAMES:
             raise ValueError(f"frames={frames!r}; choose one of {', '.join(FRAMES)}")
         self.paths, self.views = [str(path) for path in paths], tuple(check_view(view) for view in views)
@@ -84,8 +83,14 @@ class StudyFrames(Dataset):
         if self.frames == "random":
             frame = (int(rng.integers(frame[0])),)
         study = load_study(self.paths[which], self.views, list(frame))
-        item = {"id": study.id, "frame": -1 if len(frame) > 1 else frame[0], "phase": _phase(study, self.frames),
-                "image": {}, "size": {}, "spacing_mm": {}}
+        item = {
+            "id": study.id,
+            "frame": -1 if len(frame) > 1 else frame[0],
+            "phase": _phase(study, self.frames),
+            "image": {},
+            "size": {},
+            "spacing_mm": {},
+        }
         for view in self.views:
             for key, value in self._view(study.views[view], view, rng).items():
                 item.setdefault(key, {})[view] = value
@@ -111,8 +116,11 @@ class StudyFrames(Dataset):
         else:
             augment = self.augment["sax" if name == "sax" else "lax"]
             image, labels, points = augmented(image, labels, points, size, spacing, augment, rng)
-        out = {"image": torch.from_numpy(np.ascontiguousarray(image)), "size": torch.tensor(extent),
-               "spacing_mm": torch.from_numpy(spacing)}
+        out = {
+            "image": torch.from_numpy(np.ascontiguousarray(image)),
+            "size": torch.tensor(extent),
+            "spacing_mm": torch.from_numpy(spacing),
+        }
         if labels is not None:
             out["label"] = torch.from_numpy(np.ascontiguousarray(labels))
         if points is not None:
@@ -148,8 +156,10 @@ def _all_if_labelled(path, groups):
     counts = {len(group.attrs.get("label_frames", ())) for group in groups}
     lengths = {group["image"].shape[3] for group in groups}
     if not counts <= {0, 1} or len(lengths) > 1:
-        raise ValueError(f"{path}: {max(counts)} masks, {sorted(lengths)} frames; as channels a study needs one mask "
-                         "and views of one length")
+        raise ValueError(
+            f"{path}: {max(counts)} masks, {sorted(lengths)} frames; as channels a study needs one mask "
+            "and views of one length"
+        )
     return [tuple(range(*lengths))] if counts == {1} else []
 
 
@@ -167,8 +177,10 @@ def _phase(study, frames):
 def _check_spacing(view, spacing_mm, name):
     found = view.spacing_mm
     if any(abs(have / want - 1) > SPACING_TOLERANCE for have, want in zip(found[:2], spacing_mm[:2], strict=True)):
-        raise ValueError(f"{name} has pixels of {found[0]:.3g} x {found[1]:.3g} mm and the grid asks for "
-                         f"{spacing_mm[0]:.3g} x {spacing_mm[1]:.3g}; resample the study first (cinema.data.geometry)")
+        raise ValueError(
+            f"{name} has pixels of {found[0]:.3g} x {found[1]:.3g} mm and the grid asks for "
+            f"{spacing_mm[0]:.3g} x {spacing_mm[1]:.3g}; resample the study first (cinema.data.geometry)"
+        )
 
 
 def epoch_order(n_items, seed, epoch):
@@ -182,8 +194,14 @@ def batches(dataset, groups, num_workers=0, pin_memory=False):
     `groups` is read when an iteration starts: change it in place, and call dataset.set_epoch, between epochs.
     Workers stay alive over epochs, which matters where starting one means importing everything again.
     """
-    return DataLoader(dataset, batch_sampler=groups, num_workers=num_workers, worker_init_fn=_quiet_worker,
-                      persistent_workers=num_workers > 0, pin_memory=pin_memory)
+    return DataLoader(
+        dataset,
+        batch_sampler=groups,
+        num_workers=num_workers,
+        worker_init_fn=_quiet_worker,
+        persistent_workers=num_workers > 0,
+        pin_memory=pin_memory,
+    )
 
 
 def _quiet_worker(worker):

@@ -29,8 +29,19 @@ VIEW_WORDS = {
 }
 MASK_WORDS = {"gt", "seg", "mask", "label", "labels", "segmentation"}
 ED_WORDS, ES_WORDS = {"ed", "diastole"}, {"es", "systole"}
-GEOMETRY_FIELDS = ("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y",
-                   "qoffset_z", "srow_x", "srow_y", "srow_z")
+GEOMETRY_FIELDS = (
+    "qform_code",
+    "sform_code",
+    "quatern_b",
+    "quatern_c",
+    "quatern_d",
+    "qoffset_x",
+    "qoffset_y",
+    "qoffset_z",
+    "srow_x",
+    "srow_y",
+    "srow_z",
+)
 SECONDS = {"sec": 1e3, "msec": 1.0, "usec": 1e-3}
 
 
@@ -47,14 +58,23 @@ def read_nifti(path, view=None):
     images, notes, table = [], [], []
     for file in files:
         if path.is_dir() and MASK_WORDS & _words(file):
-            table.append({"series": file.name, "view": None, "slices": 0, "frames": 0,
-                          "reason": "a mask by its name, not an image"})
+            table.append(
+                {
+                    "series": file.name,
+                    "view": None,
+                    "slices": 0,
+                    "frames": 0,
+                    "reason": "a mask by its name, not an image",
+                }
+            )
         else:
             images.append((file, *_load(file)))
     if not images:
         raise ValueError(f"{path} holds no NIfTI images (.nii, .nii.gz); name a file or another folder")
-    named = [(file, data, header, more, _name_view(file, data) if view is None else _told(view, data, file, images))
-             for file, data, header, more in images]
+    named = [
+        (file, data, header, more, _name_view(file, data) if view is None else _told(view, data, file, images))
+        for file, data, header, more in images
+    ]
     named = _by_geometry(named)
     found, headers, phases = {}, {}, (None, None)
     for name in VIEWS:
@@ -65,14 +85,28 @@ def read_nifti(path, view=None):
             for file, data, _, more, _ in members:
                 chosen = file in used
                 notes += more if chosen else []
-                table.append({"series": file.name, "view": name if chosen else None, "slices": data.shape[2],
-                              "frames": data.shape[3],
-                              "reason": "by its name or shape" if chosen else "the cine file holds these frames"})
+                table.append(
+                    {
+                        "series": file.name,
+                        "view": name if chosen else None,
+                        "slices": data.shape[2],
+                        "frames": data.shape[3],
+                        "reason": "by its name or shape" if chosen else "the cine file holds these frames",
+                    }
+                )
     unknown = [entry for entry in named if entry[4] is None]
     if not found:
         raise ValueError(f"{unknown[0][0]} has one slice and no view in its name; add --view lax_2c, lax_3c or lax_4c")
-    table += [{"series": entry[0].name, "view": None, "slices": 1, "frames": entry[1].shape[3],
-               "reason": "one slice, no view in its name, and no other view to tell it from"} for entry in unknown]
+    table += [
+        {
+            "series": entry[0].name,
+            "view": None,
+            "slices": 1,
+            "frames": entry[1].shape[3],
+            "reason": "one slice, no view in its name, and no other view to tell it from",
+        }
+        for entry in unknown
+    ]
     positions = None
     if "sax" in found:
         positions, more = _positions(found["sax"])
@@ -84,8 +118,11 @@ def read_nifti(path, view=None):
 
 def nifti_files(folder):
     """NIfTI files below a folder, sorted."""
-    return sorted(file for file in Path(folder).rglob("*") if file.name.lower().endswith(SUFFIXES)
-                  and not file.name.startswith("."))
+    return sorted(
+        file
+        for file in Path(folder).rglob("*")
+        if file.name.lower().endswith(SUFFIXES) and not file.name.startswith(".")
+    )
 
 
 def _words(file):
@@ -126,8 +163,10 @@ def _affine(image, file):
     if np.allclose(lengths, zooms, rtol=0.01):
         return affine, []
     affine[:3, :3] *= zooms / lengths
-    return affine, [f"{file.name}: the affine's voxel sizes ({_sizes(lengths)} mm) are not the header's "
-                    f"({_sizes(zooms)} mm); the header's count"]
+    return affine, [
+        f"{file.name}: the affine's voxel sizes ({_sizes(lengths)} mm) are not the header's "
+        f"({_sizes(zooms)} mm); the header's count"
+    ]
 
 
 def _sizes(lengths):
@@ -141,8 +180,9 @@ def _name_view(file, data):
         if words & set(marks):
             if name == "sax" or data.shape[2] == 1:
                 return name
-            raise ValueError(f"{file} is a {VIEW_NAMES[name]} by its name but has {data.shape[2]} slices; give one "
-                             "plane")
+            raise ValueError(
+                f"{file} is a {VIEW_NAMES[name]} by its name but has {data.shape[2]} slices; give one plane"
+            )
     return "sax" if data.shape[2] > 1 and not joined else None
 
 
@@ -188,16 +228,26 @@ def _join(members, name, path):
         phases.setdefault("ED" if words & ED_WORDS else "ES" if words & ES_WORDS else "?", []).append(entry)
     if len(members) > 1 and (set(phases) != {"ED", "ES"} or len(members) > 2):
         names = ", ".join(entry[0].name for entry in members[:4])
-        raise ValueError(f"{path} holds {len(members)} files of the {VIEW_NAMES[name]} view ({names}); give one "
-                         "patient's cine, or one file with ed and one with es in its name")
+        raise ValueError(
+            f"{path} holds {len(members)} files of the {VIEW_NAMES[name]} view ({names}); give one "
+            "patient's cine, or one file with ed and one with es in its name"
+        )
     parts = [phases[phase][0] for phase in ("ED", "ES", "?") if phase in phases]
     shapes = {entry[1].shape for entry in parts}
     if len(shapes) > 1 or not np.allclose(parts[0][2][1], parts[-1][2][1], atol=1e-2):
-        raise ValueError(f"{path}: {' and '.join(entry[0].name for entry in parts)} differ in shape or position; "
-                         "ED and ES must share one grid")
+        raise ValueError(
+            f"{path}: {' and '.join(entry[0].name for entry in parts)} differ in shape or position; "
+            "ED and ES must share one grid"
+        )
     header, affine = parts[0][2]
-    frames = tuple(list(phases).index(phase) if phase in phases and len(parts) == 1 else
-                   ("ED", "ES").index(phase) if len(parts) == 2 else None for phase in ("ED", "ES"))
+    frames = tuple(
+        list(phases).index(phase)
+        if phase in phases and len(parts) == 1
+        else ("ED", "ES").index(phase)
+        if len(parts) == 2
+        else None
+        for phase in ("ED", "ES")
+    )
     return View(np.concatenate([entry[1] for entry in parts], axis=3), affine), header, frames, {e[0] for e in parts}
 
 

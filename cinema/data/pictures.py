@@ -19,12 +19,25 @@ PLAIN = b"1.2.840.10008.1.2.1"
 LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}  # 4 bytes of length
 UNDEFINED = 0xFFFFFFFF
 TAGS = {
-    0x00180050: "SliceThickness", 0x00180088: "SpacingBetweenSlices", 0x00181060: "TriggerTime",
-    0x00181062: "NominalInterval", 0x00181090: "CardiacNumberOfImages", 0x0020000E: "SeriesInstanceUID",
-    0x00200011: "SeriesNumber", 0x00200013: "InstanceNumber", 0x00200032: "ImagePositionPatient",
-    0x00200037: "ImageOrientationPatient", 0x00280002: "SamplesPerPixel", 0x00280010: "Rows", 0x00280011: "Columns",
-    0x00280030: "PixelSpacing", 0x00280100: "BitsAllocated", 0x00280103: "PixelRepresentation",
-    0x00281052: "RescaleIntercept", 0x00281053: "RescaleSlope", 0x00080032: "AcquisitionTime",
+    0x00180050: "SliceThickness",
+    0x00180088: "SpacingBetweenSlices",
+    0x00181060: "TriggerTime",
+    0x00181062: "NominalInterval",
+    0x00181090: "CardiacNumberOfImages",
+    0x0020000E: "SeriesInstanceUID",
+    0x00200011: "SeriesNumber",
+    0x00200013: "InstanceNumber",
+    0x00200032: "ImagePositionPatient",
+    0x00200037: "ImageOrientationPatient",
+    0x00280002: "SamplesPerPixel",
+    0x00280010: "Rows",
+    0x00280011: "Columns",
+    0x00280030: "PixelSpacing",
+    0x00280100: "BitsAllocated",
+    0x00280103: "PixelRepresentation",
+    0x00281052: "RescaleIntercept",
+    0x00281053: "RescaleSlope",
+    0x00080032: "AcquisitionTime",
 }
 PIXELS = 0x7FE00010
 
@@ -65,23 +78,41 @@ def picture(name, data):
     try:
         return _picture(name, header, pixels)
     except (KeyError, ValueError, TypeError, IndexError):
-        raise ValueError(f"{name} lacks size, position, orientation or pixel spacing, or they make no sense; "
-                         "it is no picture of a cine") from None
+        raise ValueError(
+            f"{name} lacks size, position, orientation or pixel spacing, or they make no sense; "
+            "it is no picture of a cine"
+        ) from None
 
 
 def _picture(name, header, pixels):
     orientation, spacing = _floats(header["ImageOrientationPatient"]), _floats(header["PixelSpacing"])
     shape = int(header["Columns"]), int(header["Rows"])
     position = _floats(header["ImagePositionPatient"])
-    if len(orientation) != 6 or len(position) != 3 or min(spacing[:2]) <= 0 or not np.all(np.isfinite(
-            [*orientation, *position, *spacing])):
+    if (
+        len(orientation) != 6
+        or len(position) != 3
+        or min(spacing[:2]) <= 0
+        or not np.all(np.isfinite([*orientation, *position, *spacing]))
+    ):
         raise ValueError
     return Picture(
-        name, str(header.get("SeriesInstanceUID", "")), int(header.get("SeriesNumber") or 0),
-        int(header.get("InstanceNumber") or 0), shape, position, orientation[:3], orientation[3:],
-        (spacing[1], spacing[0]), _one(header, "SpacingBetweenSlices"), _one(header, "SliceThickness"),
-        _one(header, "TriggerTime"), _one(header, "NominalInterval"), int(_one(header, "CardiacNumberOfImages") or 0)
-        or None, str(header.get("AcquisitionTime") or ""), None if pixels is None else _rescaled(pixels, header).T)
+        name,
+        str(header.get("SeriesInstanceUID", "")),
+        int(header.get("SeriesNumber") or 0),
+        int(header.get("InstanceNumber") or 0),
+        shape,
+        position,
+        orientation[:3],
+        orientation[3:],
+        (spacing[1], spacing[0]),
+        _one(header, "SpacingBetweenSlices"),
+        _one(header, "SliceThickness"),
+        _one(header, "TriggerTime"),
+        _one(header, "NominalInterval"),
+        int(_one(header, "CardiacNumberOfImages") or 0) or None,
+        str(header.get("AcquisitionTime") or ""),
+        None if pixels is None else _rescaled(pixels, header).T,
+    )
 
 
 def _floats(value):
@@ -123,7 +154,7 @@ def _plain(data):
         if tag == PIXELS:
             return header, _as_array(header, data, at, length)
         if tag in TAGS:
-            value = data[at:at + length]
+            value = data[at : at + length]
             header[TAGS[tag]] = struct.unpack("<H", value)[0] if kind == b"US" else value.decode("ascii").strip(" \0")
         at += length
     return header, None
@@ -132,12 +163,12 @@ def _plain(data):
 def _meta(data, at, end):
     """Values of the file's meta elements."""
     while at < end:
-        kind, length = data[at + 4:at + 6], struct.unpack_from("<H", data, at + 6)[0]
+        kind, length = data[at + 4 : at + 6], struct.unpack_from("<H", data, at + 6)[0]
         at += 8
         if kind in LONG:
             length = struct.unpack_from("<I", data, at)[0]
             at += 4
-        yield data[at:at + length]
+        yield data[at : at + length]
         at += length
 
 
@@ -151,7 +182,7 @@ def _end_of_sequence(data, at):
                 at = _end_of_sequence(data, at) if length == UNDEFINED else at + length
                 continue
             return at
-        kind, length, at = data[at + 4:at + 6], struct.unpack_from("<H", data, at + 6)[0], at + 8
+        kind, length, at = data[at + 4 : at + 6], struct.unpack_from("<H", data, at + 6)[0], at + 8
         if kind in LONG:
             length = struct.unpack_from("<I", data, at)[0]
             if length == UNDEFINED and kind != b"SQ":

@@ -78,8 +78,11 @@ def _group(frames):
         places = groups.setdefault((frame.series, frame.contrast, frame.shape, frame.spacing), [])
         for group in places:
             first = group[0]
-            if (np.allclose(first.position, frame.position, atol=0.3) and np.allclose(first.row, frame.row, atol=2e-3)
-                    and np.allclose(first.column, frame.column, atol=2e-3)):
+            if (
+                np.allclose(first.position, frame.position, atol=0.3)
+                and np.allclose(first.row, frame.row, atol=2e-3)
+                and np.allclose(first.column, frame.column, atol=2e-3)
+            ):
                 group.append(frame)
                 break
         else:
@@ -89,9 +92,12 @@ def _group(frames):
 
 def _of_one_acquisition(first, second):
     """Scanners write magnitude and phase of one flow acquisition into one series or into neighbouring ones."""
-    return (abs(first.number - second.number) <= 1 and len(first.frames) == len(second.frames)
-            and np.allclose(first.affine[:3, :2], second.affine[:3, :2], atol=0.02)
-            and np.allclose(first.affine[:3, 3], second.affine[:3, 3], atol=1.0))
+    return (
+        abs(first.number - second.number) <= 1
+        and len(first.frames) == len(second.frames)
+        and np.allclose(first.affine[:3, :2], second.affine[:3, :2], atol=0.02)
+        and np.allclose(first.affine[:3, 3], second.affine[:3, 3], atol=1.0)
+    )
 
 
 def _in_time(plane):
@@ -114,10 +120,12 @@ def _in_time(plane):
     notes = ()
     if len(latest) < len(frames):
         if len(latest) < max(MIN_FRAMES, len(frames) / 3):
-            return plane, (f"{len(frames)} images at {len(latest)} phases of the cycle: dynamic or multi-contrast, "
-                           "no cine")
-        notes = (f"series {plane.number} shows {len(frames) - len(latest)} phases more than once; the later image "
-                 "counts",)
+            return plane, (
+                f"{len(frames)} images at {len(latest)} phases of the cycle: dynamic or multi-contrast, no cine"
+            )
+        notes = (
+            f"series {plane.number} shows {len(frames) - len(latest)} phases more than once; the later image counts",
+        )
     frames = tuple(latest.values())
     if len(frames) < MIN_FRAMES and promised < MIN_FRAMES:
         return plane, f"only {len(frames)} phases; a cine has at least {MIN_FRAMES}"
@@ -161,9 +169,11 @@ def refuse_missing(plane):
         steps = np.diff(plane.times_ms)
         hole = int(np.argmax(steps))
         if steps[hole] > 1.6 * np.median(steps):
-            before, after = plane.times_ms[hole: hole + 2]
-            raise ValueError(f"{where}: no frame between {before:.0f} and {after:.0f} ms after the R wave, where "
-                             f"others are {np.median(steps):.0f} ms apart; {remedy}")
+            before, after = plane.times_ms[hole : hole + 2]
+            raise ValueError(
+                f"{where}: no frame between {before:.0f} and {after:.0f} ms after the R wave, where "
+                f"others are {np.median(steps):.0f} ms apart; {remedy}"
+            )
     if declared > count:
         raise ValueError(f"{where}: {count} of {declared} frames are there; {remedy}")
 
@@ -214,7 +224,10 @@ def _slopes(dataset, count):
     found = []
     for index in range(count):
         groups = [group for group in (per_frame[index], shared[0]) if group is not None]
-        items = [group.PixelValueTransformationSequence[0] for group in groups
-                 if group.get("PixelValueTransformationSequence")] + [dataset]
+        items = [
+            group.PixelValueTransformationSequence[0]
+            for group in groups
+            if group.get("PixelValueTransformationSequence")
+        ] + [dataset]
         found.append((float(items[0].get("RescaleSlope") or 1), float(items[0].get("RescaleIntercept") or 0)))
     return np.array(found, np.float32)

@@ -33,8 +33,9 @@ def describe(reading):
         view = VIEW_NAMES.get(row["view"], "set aside")
         rows.append((str(row["series"]), view, str(row["slices"]), str(row["frames"]), row["reason"]))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return "\n".join("  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[4]])
-                     for row in rows)
+    return "\n".join(
+        "  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[4]]) for row in rows
+    )
 
 
 def slice_widths_mm(positions_mm):

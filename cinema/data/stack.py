@@ -61,10 +61,14 @@ def _one_stack(group):
     if len(full) > 1:
         main = max(full, key=lambda planes: (len(_places(planes)), planes[0].number))
         low, high = _places(main)[0] - SAME_PLACE_MM, _places(main)[-1] + SAME_PLACE_MM
-        members = main + [plane for plane in group if plane.series != main[0].series
-                          and not low <= depth(plane, across) <= high]
-        reasons = {id(plane): f"a second short-axis stack; series {main[0].number} is fuller or later"
-                   for plane in group if not any(plane is member for member in members)}
+        members = main + [
+            plane for plane in group if plane.series != main[0].series and not low <= depth(plane, across) <= high
+        ]
+        reasons = {
+            id(plane): f"a second short-axis stack; series {main[0].number} is fuller or later"
+            for plane in group
+            if not any(plane is member for member in members)
+        }
     kept, recipes = [], Counter(plane.recipe for plane in members)
     for plane in sorted(members, key=lambda plane: (recipes[plane.recipe], plane.number), reverse=True):
         place = depth(plane, across)
@@ -94,8 +98,10 @@ def build(members):
     notes += gap_notes
     thickness = reference.frames[0].thickness
     if step > 1.25 * thickness:
-        notes.append(f"short-axis slices are {thickness:.1f} mm thick and {step:.1f} mm apart: {step - thickness:.1f} "
-                     f"mm between them were not imaged, and volumes rest on {len(members)} slices")
+        notes.append(
+            f"short-axis slices are {thickness:.1f} mm thick and {step:.1f} mm apart: {step - thickness:.1f} "
+            f"mm between them were not imaged, and volumes rest on {len(members)} slices"
+        )
     affine = reference.affine.copy()
     affine[:3, 2] = across * step
     affine[:3, 3] += across * (depths[0] - depth(reference, across))
@@ -110,15 +116,19 @@ def build(members):
         moved += shifted
         image[:, :, place], positions[place] = pixels, where - depths[0]
     if moved:
-        notes.append(f"{moved} of {len(members)} short-axis slices lie on another grid or beside the others; "
-                     "they were interpolated onto the common one")
+        notes.append(
+            f"{moved} of {len(members)} short-axis slices lie on another grid or beside the others; "
+            "they were interpolated onto the common one"
+        )
     intervals = [plane.frames[0].rr_ms for plane in members if plane.frames[0].rr_ms]
     times = None
     if clock.times_ms is not None:
         times = clock.phases * np.mean(intervals) if intervals else clock.times_ms
     if intervals and max(intervals) - min(intervals) > 0.02 * max(intervals):
-        clock_notes.append(f"RR intervals of the short-axis slices run from {min(intervals):.0f} to "
-                           f"{max(intervals):.0f} ms; frames are joined by their part of the cycle")
+        clock_notes.append(
+            f"RR intervals of the short-axis slices run from {min(intervals):.0f} to "
+            f"{max(intervals):.0f} ms; frames are joined by their part of the cycle"
+        )
     return View(image, affine, frame_times_ms=times), positions, notes + clock_notes
 
 
@@ -139,13 +149,20 @@ def _even(depths):
         places = np.r_[0, np.cumsum(multiples)]
         step = (depths[-1] - depths[0]) / places[-1]
         missing = places[-1] + 1 - len(depths)
-        notes = [] if not missing else [
-            f"{missing} short-axis {'slice is' if missing == 1 else 'slices are'} missing: slices are {step:.1f} mm "
-            f"apart, in places {steps.max():.1f} mm; volumes there come from the neighbours"]
+        notes = (
+            []
+            if not missing
+            else [
+                f"{missing} short-axis {'slice is' if missing == 1 else 'slices are'} missing: slices are {step:.1f} mm "
+                f"apart, in places {steps.max():.1f} mm; volumes there come from the neighbours"
+            ]
+        )
         return places, step, notes
     step = (depths[-1] - depths[0]) / (len(depths) - 1)
-    note = (f"short-axis slices are unevenly spaced ({steps.min():.1f} to {steps.max():.1f} mm); images and masks are "
-            f"written {step:.1f} mm apart, volumes use the real distances")
+    note = (
+        f"short-axis slices are unevenly spaced ({steps.min():.1f} to {steps.max():.1f} mm); images and masks are "
+        f"written {step:.1f} mm apart, volumes use the real distances"
+    )
     return np.arange(len(depths)), step, [note]
 
 
@@ -155,8 +172,10 @@ def _common_clock(members):
     common = max(counts, key=lambda count: (counts[count], count))
     notes = []
     if len(counts) > 1:
-        notes.append(f"short-axis slices have {' or '.join(str(count) for count in sorted(counts))} frames; all were "
-                     f"brought to {common} at the same part of the cycle")
+        notes.append(
+            f"short-axis slices have {' or '.join(str(count) for count in sorted(counts))} frames; all were "
+            f"brought to {common} at the same part of the cycle"
+        )
     return next(plane for plane in members if len(plane.frames) == common), notes
 
 
@@ -176,8 +195,10 @@ def _onto(pixels, affine, target, shape):
         return pixels, False
     index = np.stack([*np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"), np.zeros(shape)], axis=-1)
     where = to_voxel(affine, to_world(target, index))
-    frames = [ndimage.map_coordinates(pixels[..., t], [where[..., 0], where[..., 1]], order=1, cval=0.0)
-              for t in range(pixels.shape[2])]
+    frames = [
+        ndimage.map_coordinates(pixels[..., t], [where[..., 0], where[..., 1]], order=1, cval=0.0)
+        for t in range(pixels.shape[2])
+    ]
     return np.stack(frames, axis=-1), True
 
 
@@ -313,8 +334,11 @@ def _alike(found):
     for what, same in (("orientation", _same_orientation), ("size or pixel spacing", _same_grid)):
         fellows = [[other for other in members if same(plane, other)] for plane in members]
         largest = max(fellows, key=len, default=[])
-        notes += [f"{plane.name} has another {what} than the other short-axis slices: set aside"
-                  for plane in members if plane not in largest]
+        notes += [
+            f"{plane.name} has another {what} than the other short-axis slices: set aside"
+            for plane in members
+            if plane not in largest
+        ]
         members = largest
     places = {}
     across = members[0].axes[2] if members else None
@@ -327,8 +351,10 @@ def _alike(found):
             notes.append(f"{plane.name} lies where {twin.name} does, which is the later complete one: set aside")
     if len(places) < MIN_SLICES:
         why = f" ({'; '.join(notes)[:200]})" if notes else ""
-        raise ValueError(f"{len(places)} usable short-axis slices{why}; at least {MIN_SLICES} are needed: fetch the "
-                         "subject again or leave it out")
+        raise ValueError(
+            f"{len(places)} usable short-axis slices{why}; at least {MIN_SLICES} are needed: fetch the "
+            "subject again or leave it out"
+        )
     return [places[depth] for depth in sorted(places)], notes
 
 
@@ -337,8 +363,9 @@ def _same_orientation(first, second):
 
 
 def _same_grid(first, second):
-    return (first.frames[0].shape == second.frames[0].shape
-            and np.allclose(first.frames[0].spacing, second.frames[0].spacing, rtol=1e-3))
+    return first.frames[0].shape == second.frames[0].shape and np.allclose(
+        first.frames[0].spacing, second.frames[0].spacing, rtol=1e-3
+    )
 
 
 def _even(slices, depths):
@@ -347,8 +374,10 @@ def _even(slices, depths):
     whole = np.abs(steps / steps.min() - np.round(steps / steps.min())).max() <= SAME_STEP  # only slices are missing
     step, gap = float(steps.min() if whole else np.median(steps)), float(steps.max())
     if gap > MAX_GAP_STEPS * step:
-        raise ValueError(f"short-axis slices are {step:.1f} mm apart, but {gap:.1f} mm in one place; several slices "
-                         "are missing: fetch the subject again or leave it out")
+        raise ValueError(
+            f"short-axis slices are {step:.1f} mm apart, but {gap:.1f} mm in one place; several slices "
+            "are missing: fetch the subject again or leave it out"
+        )
     count = round(depths[-1] / step)
     step = depths[-1] / count
     if count + 1 == len(slices) and np.abs(steps - step).max() <= SAME_STEP * step:
@@ -365,15 +394,22 @@ def _even(slices, depths):
         share = (place - depths[high - 1]) / (depths[high] - depths[high - 1])
         mixed = (1 - share) * slices[high - 1] + share * slices[high]
         image[:, :, z], made = mixed if kind.kind == "f" else np.round(mixed), made + 1
-    return image, step, [f"short-axis slices are {steps.min():.1f} to {gap:.1f} mm apart; {made} of "
-                         f"{count + 1} were interpolated between their neighbours, {step:.1f} mm apart"]
+    return (
+        image,
+        step,
+        [
+            f"short-axis slices are {steps.min():.1f} to {gap:.1f} mm apart; {made} of "
+            f"{count + 1} were interpolated between their neighbours, {step:.1f} mm apart"
+        ],
+    )
 
 
 def _mended(changed):
     lacking = sum(plane.missing for plane in changed)
     uneven = sum(plane.missing == 0 for plane in changed)
     return ([f"{lacking} missing or unreadable frames interpolated in time"] if lacking else []) + (
-        [f"{uneven} short-axis slices brought to the others' number of frames"] if uneven else [])
+        [f"{uneven} short-axis slices brought to the others' number of frames"] if uneven else []
+    )
 
 
 def _affine(plane, step):
@@ -386,8 +422,9 @@ def _affine(plane, step):
 def _times(members):
     """(t,) ms: median trigger times over the complete slices, else even parts of the beat; None if nothing is said."""
     count = Counter(plane.declared for plane in members).most_common(1)[0][0]
-    timed = [plane.times for plane in members if len(plane.times) == count and plane.frames[-1].trigger_ms
-             == plane.times[-1]]
+    timed = [
+        plane.times for plane in members if len(plane.times) == count and plane.frames[-1].trigger_ms == plane.times[-1]
+    ]
     beats = [plane.frames[0].rr_ms for plane in members if plane.frames[0].rr_ms]
     if timed:
         return np.median(timed, axis=0)

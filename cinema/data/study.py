@@ -52,8 +52,9 @@ class View:
         if self.landmarks is not None and self.landmarks.shape != (self.n_frames, 3, 2):
             raise ValueError(f"landmarks have shape {self.landmarks.shape}; they must be ({self.n_frames}, 3, 2)")
         if self.frame_times_ms is not None and len(self.frame_times_ms) != self.n_frames:
-            raise ValueError(f"{len(self.frame_times_ms)} frame times for {self.n_frames} frames; "
-                             "the counts must agree")
+            raise ValueError(
+                f"{len(self.frame_times_ms)} frame times for {self.n_frames} frames; the counts must agree"
+            )
 
     def _check_labels(self):
         expected = (*self.image.shape[:3], len(self.label_frames))
@@ -242,6 +243,14 @@ def study_table(folder):
         with _open(path) as file:
             truth = {f"true_{k}": v for k, v in _read_table(file["truth"]).items() if not np.ndim(v)}
             frames = {k: int(file.attrs[k]) for k in ("ed_frame", "es_frame") if k in file.attrs}
-            rows.append({"id": file.attrs["id"], "cohort": file.attrs["cohort"], "path": str(path), **frames,
-                         **_read_table(file["attributes"]), **truth})
+            rows.append(
+                {
+                    "id": file.attrs["id"],
+                    "cohort": file.attrs["cohort"],
+                    "path": str(path),
+                    **frames,
+                    **_read_table(file["attributes"]),
+                    **truth,
+                }
+            )
     return pd.DataFrame(rows)

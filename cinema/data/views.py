@@ -64,6 +64,7 @@ def choose_stack(stacks, others):
     stacks: list of (affine, number of slices). others: affines of the planes in no group.
     The one that most other planes stand across wins, then the one with more slices, then the later one.
     """
+
     def rank(index):
         across = normal(stacks[index][0])
         rest = [affine for i, (affine, _) in enumerate(stacks) if i != index] + list(others)
@@ -90,8 +91,12 @@ def assign(affines, axis=None, heart=None):
         rivals = [other for other in hypotheses if other[0] < cost + AMBIGUOUS_COST and other[1].get(view) != index]
         called = {VIEW_NAMES[name] for _, names, *_ in rivals for name, i in names.items() if i == index}
         if called:
-            notes.append((index, f"taken for {VIEW_NAMES[view]}; its angle would nearly as well suit "
-                                 f"{' or '.join(sorted(called))}"))
+            notes.append(
+                (
+                    index,
+                    f"taken for {VIEW_NAMES[view]}; its angle would nearly as well suit {' or '.join(sorted(called))}",
+                )
+            )
     reasons = {index: _reason(affine, axis, point) for index, affine in enumerate(affines) if index not in lax.values()}
     return Assignment(lax, reasons, tuple(notes))
 
@@ -131,8 +136,11 @@ def _traces(affines, axis):
     length = np.where(length > 1e-6, length, 1e-6)  # a plane square to the axis: its tilt rules it out
     middles = np.stack([np.asarray(affine, float)[:3, 3] for affine in affines])
     # A tilted plane's trace wanders along the axis; it is judged at the depth of the coordinate origin.
-    return lines / length[:, None], np.sum(across * middles, axis=1) / length, np.degrees(np.arcsin(
-        np.clip(np.abs(across @ axis), 0, 1)))
+    return (
+        lines / length[:, None],
+        np.sum(across * middles, axis=1) / length,
+        np.degrees(np.arcsin(np.clip(np.abs(across @ axis), 0, 1))),
+    )
 
 
 def _hypotheses(affines, axis, heart):
@@ -151,8 +159,13 @@ def _hypotheses(affines, axis, heart):
                 off_angle = (angles[chosen] - [ANGLES_DEG[view] for view in views] + 90) % 180 - 90
                 rotation = off_angle.sum() / (count + (VIEW_ANGLE_DEG / HEART_ROTATION_DEG) ** 2)
                 point, off_line = _common_line(normals[chosen], offsets[chosen], heart is not None)
-                cost = (np.sum((off_angle - rotation) ** 2) / VIEW_ANGLE_DEG**2 + rotation**2 / HEART_ROTATION_DEG**2
-                        + np.sum(tilts[chosen] ** 2) / TILT_DEG**2 + off_line + ABSENT_COST * (3 - count))
+                cost = (
+                    np.sum((off_angle - rotation) ** 2) / VIEW_ANGLE_DEG**2
+                    + rotation**2 / HEART_ROTATION_DEG**2
+                    + np.sum(tilts[chosen] ** 2) / TILT_DEG**2
+                    + off_line
+                    + ABSENT_COST * (3 - count)
+                )
                 yield cost, dict(zip(views, chosen, strict=True)), origin + point @ basis
 
 

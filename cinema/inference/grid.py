@@ -74,8 +74,10 @@ def readers_from_file(path, device="cpu"):
         raise ValueError(f"{path} does not say which view it reads; put its config.yaml beside it")
     outputs = model.arguments.get("out_chans")
     if outputs not in (len(LABELS), 3) or type(model).__name__ not in ("ConvUNetR", "UNet"):
-        raise ValueError(f"{path} holds a {type(model).__name__} of {outputs} outputs; segmenting needs a segmentation "
-                         f"({len(LABELS)}) or landmark heatmap (3) model")
+        raise ValueError(
+            f"{path} holds a {type(model).__name__} of {outputs} outputs; segmenting needs a segmentation "
+            f"({len(LABELS)}) or landmark heatmap (3) model"
+        )
     parts = (model, None) if outputs == len(LABELS) else (None, model)
     return {view: GridReader(view, *parts, *_grid(view, sizes), device) for view in views if view in VIEWS}
 
@@ -89,8 +91,9 @@ def readers_from_repository(source, device="cpu"):
     if one and not Path(source).exists():
         source, task, name, seed = one.groups(default="0")
         if task not in ("segmentation", "landmark_heatmap"):
-            raise ValueError(f"--weights names a model for {task}; segmenting needs segmentation/NAME or "
-                             f"landmark_heatmap/NAME")
+            raise ValueError(
+                f"--weights names a model for {task}; segmenting needs segmentation/NAME or landmark_heatmap/NAME"
+            )
         file = finetuned_file(task, name, int(seed), any_name=Path(source).is_dir())
         return readers_from_file(fetch(source, file), device)
     readers, errors = {}, []

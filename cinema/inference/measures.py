@@ -34,8 +34,10 @@ def volumes_ml(labels, spacing_mm, positions_mm, structure, coverage=1.0):
 def extreme_frames(lv_volumes, ed_frame=None, es_frame=None):
     """(ED, ES): frames of the largest and the smallest smoothed LV volume, unless known."""
     curve = smooth(lv_volumes)
-    return (int(np.argmax(curve)) if ed_frame is None else ed_frame,
-            int(np.argmin(curve)) if es_frame is None else es_frame)
+    return (
+        int(np.argmax(curve)) if ed_frame is None else ed_frame,
+        int(np.argmin(curve)) if es_frame is None else es_frame,
+    )
 
 
 def sax_metrics(labels, spacing_mm, positions_mm, ed_frame=None, es_frame=None, coverage=1.0):
@@ -59,8 +61,14 @@ def sax_metrics(labels, spacing_mm, positions_mm, ed_frame=None, es_frame=None, 
         values[f"{side}EF"] = None if None in (edv, esv) or edv == 0 else float(ejection_fraction_percent(edv, esv))
     mass = None if ed is None else MYOCARDIUM_DENSITY_G_PER_ML * float(myo[ed])
     names = ("LVEDV", "LVESV", "LVEF", "RVEDV", "RVESV", "RVEF")
-    return {**{name: values[name] for name in names}, "LVM": mass, "ed_frame": ed, "es_frame": es,
-            "lv_volumes": lv.tolist(), "rv_volumes": rv.tolist()}
+    return {
+        **{name: values[name] for name in names},
+        "LVM": mass,
+        "ed_frame": ed,
+        "es_frame": es,
+        "lv_volumes": lv.tolist(),
+        "rv_volumes": rv.tolist(),
+    }
 
 
 def lax_metrics(landmarks, spacings_mm):
@@ -68,8 +76,9 @@ def lax_metrics(landmarks, spacings_mm):
     moving = {view: marks for view, marks in landmarks.items() if np.ptp(lv_lengths_mm(marks, spacings_mm[view])) > 0}
     return {
         "MAPSE": {view: mapse_mm(marks, spacings_mm[view]) for view, marks in moving.items()},
-        "GLshortening": {view: shortening_percent(lv_lengths_mm(marks, spacings_mm[view]))
-                         for view, marks in moving.items()},
+        "GLshortening": {
+            view: shortening_percent(lv_lengths_mm(marks, spacings_mm[view])) for view, marks in moving.items()
+        },
         "landmarks": {view: np.round(marks, 2).tolist() for view, marks in landmarks.items()},
     }
 

@@ -14,8 +14,11 @@ from cinema.models.finetuned import SEEDS, TRUTH, load
 from cinema.training import classification, landmarks, regression, segmentation
 from cinema.training.task import evaluated
 
-SIMPLE = {"segmentation": segmentation.TASK, "landmark_heatmap": landmarks.HEATMAP,
-          "landmark_coordinate": landmarks.COORDINATE}
+SIMPLE = {
+    "segmentation": segmentation.TASK,
+    "landmark_heatmap": landmarks.HEATMAP,
+    "landmark_coordinate": landmarks.COORDINATE,
+}
 
 
 def predict(task, name, paths, source, seeds=SEEDS, device="cpu"):

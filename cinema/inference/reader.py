@@ -43,7 +43,7 @@ def with_neighbours(stack, alone=None):
 
 def slices_of(batch):
     """kind, (b * g, channels, n, n) network input and (b * g, n, n) labels of a batch of DressedSlices items."""
-    (kind, stack), = batch["image"].items()
+    ((kind, stack),) = batch["image"].items()
     images = with_neighbours(stack, batch["alone"]) if kind == "sax" else stack[:, :, None]
     return kind, images.flatten(0, 1), batch["label"][kind].flatten(0, 1)
 
@@ -146,8 +146,9 @@ def tapered(labels):
     labels, n = labels.copy(), labels.shape[2]
     for t in range(labels.shape[3]):
         planes = np.moveaxis(labels[..., t], 2, 0)  # a view: writing it writes `labels`
-        rv, lv = (np.sum(np.isin(planes, [LABELS[name] for name in names]), axis=(1, 2))
-                  for names in (("RV",), ("MYO", "LV")))
+        rv, lv = (
+            np.sum(np.isin(planes, [LABELS[name] for name in names]), axis=(1, 2)) for names in (("RV",), ("MYO", "LV"))
+        )
         halves = np.array_split(lv[lv > 0], 2)
         apex_first = len(halves[1]) > 0 and halves[0].mean() < halves[1].mean()
         for z in range(n - 1) if apex_first else range(n - 1, 0, -1):
@@ -212,7 +213,7 @@ def peak(heat, reach=5):
     """(x, y) of the highest point, to a fraction of a pixel: centre of gravity of the squares within `reach` pixels."""
     top = np.array(np.unravel_index(heat.argmax(), heat.shape))
     low = np.maximum(top - reach, 0)
-    patch = np.clip(heat[low[0]: top[0] + reach + 1, low[1]: top[1] + reach + 1], 0, None) ** 2
+    patch = np.clip(heat[low[0] : top[0] + reach + 1, low[1] : top[1] + reach + 1], 0, None) ** 2
     if patch.sum() <= 0:
         return top.astype(float)
     return low + np.array([(np.indices(patch.shape)[a] * patch).sum() / patch.sum() for a in (0, 1)])

@@ -36,8 +36,9 @@ def segment(input, out, weights=None, view=None, device="cpu", readers=None):
     out = Path(out)
     with staged(out) as folder:
         reading = read_input(input, view)
-        labels, landmarks, notes = read_views(reading.study, readers or open_readers(weights, device),
-                                              reading.sax_positions_mm)
+        labels, landmarks, notes = read_views(
+            reading.study, readers or open_readers(weights, device), reading.sax_positions_mm
+        )
         reading = replace(reading, notes=(*reading.notes, *notes))
         metrics, labels, notes = measured(reading, labels, landmarks)
         reading = replace(reading, notes=(*reading.notes, *notes))
@@ -51,8 +52,13 @@ def command(**options):
     print("\n".join(metrics["input"]["series"]))
     print("\n".join(f"note: {note}" for note in metrics["input"]["notes"]))
     units = {"LVEF": "%", "RVEF": "%", "LVM": "g"}
-    print("  ".join(f"{name} {metrics[name]:.1f} {units.get(name, 'ml')}" for name in
-                    ("LVEDV", "LVESV", "LVEF", "RVEDV", "RVESV", "RVEF", "LVM") if metrics[name] is not None))
+    print(
+        "  ".join(
+            f"{name} {metrics[name]:.1f} {units.get(name, 'ml')}"
+            for name in ("LVEDV", "LVESV", "LVEF", "RVEDV", "RVESV", "RVEF", "LVM")
+            if metrics[name] is not None
+        )
+    )
     for name, unit in (("MAPSE", "mm"), ("GLshortening", "%")):
         if metrics[name]:
             print(f"{name} " + "  ".join(f"{VIEW_NAMES[v]} {value:.1f} {unit}" for v, value in metrics[name].items()))
@@ -96,8 +102,10 @@ def read_views(study, readers, sax_positions_mm=None):
             if found is not None:
                 labels[name] = _tidy(found)
     if not labels and not landmarks:
-        raise ValueError(f"these weights read {', '.join(VIEW_NAMES[name] for name in readers)}; the input has "
-                         f"{', '.join(VIEW_NAMES[name] for name in study.views)}: choose other weights")
+        raise ValueError(
+            f"these weights read {', '.join(VIEW_NAMES[name] for name in readers)}; the input has "
+            f"{', '.join(VIEW_NAMES[name] for name in study.views)}: choose other weights"
+        )
     return labels, landmarks, notes
 
 
@@ -121,20 +129,25 @@ def measured(reading, labels, landmarks):
         metrics |= measures.sax_metrics(labels["sax"], *known, coverage)
         gone = np.any(whole != labels["sax"], axis=(0, 1)).sum(axis=0).max()
         reasons = ["the long axis shows the mitral valve, and the LV ends there"] * int(np.isfinite(distance).any())
-        reasons += [f"up to {gone} basal short-axis slice(s) a frame do not count as LV: behind the valve, or less "
-                    "than half a ring of muscle"] * int(gone > 0)
+        reasons += [
+            f"up to {gone} basal short-axis slice(s) a frame do not count as LV: behind the valve, or less "
+            "than half a ring of muscle"
+        ] * int(gone > 0)
         if reasons:
             plain = measures.sax_metrics(whole, *known)
             metrics["all_slices"] = {name: plain[name] for name in ("LVEDV", "LVESV", "LVEF", "LVM")}
-            notes.append("; ".join(reasons) +
-                         ". all_slices in metrics.json has the numbers of all slices, simply summed")
+            notes.append(
+                "; ".join(reasons) + ". all_slices in metrics.json has the numbers of all slices, simply summed"
+            )
         places = positions[np.isfinite(positions)]
         if len(places) < 2:
             notes.append("one short-axis slice makes no volume: volumes are 0")
         elif (apart := float(np.median(np.abs(np.diff(places))))) > FAR_APART_MM:
             cure = "; ending the LV at the valve takes most of that away" * int(np.isfinite(distance).any())
-            notes.append(f"slices are {apart:.1f} mm apart (8 to 10 mm is usual): where they happen to lie moves "
-                         f"summed volumes, and EF by several points{cure} (notebook 11 measures it)")
+            notes.append(
+                f"slices are {apart:.1f} mm apart (8 to 10 mm is usual): where they happen to lie moves "
+                f"summed volumes, and EF by several points{cure} (notebook 11 measures it)"
+            )
     elif labels:
         name = next(iter(labels))
         area = np.sum(labels[name] == LABELS["LV"], axis=(0, 1, 2))
@@ -190,8 +203,9 @@ def staged(out):
         except OSError as error:
             if isinstance(error, FileNotFoundError) and not error.errno:
                 raise  # an input of ours that does not exist, already in words
-            raise ValueError(f"cannot write {out}: {error.strerror or error}; free space or choose another --out") \
-                from None
+            raise ValueError(
+                f"cannot write {out}: {error.strerror or error}; free space or choose another --out"
+            ) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -14,8 +14,10 @@ def build(name, arguments):
     """The model `name` of MODELS; `arguments` as JSON holds them (lists for tuples, layer classes by name)."""
     if name not in cinema.models.MODELS:
         raise ValueError(f"unknown model {name!r}; choose one of {', '.join(cinema.models.MODELS)}")
-    plain = {key: LAYER_CLASSES[value] if key in _LAYER_ARGUMENTS and value else _tuples(value)
-             for key, value in arguments.items()}
+    plain = {
+        key: LAYER_CLASSES[value] if key in _LAYER_ARGUMENTS and value else _tuples(value)
+        for key, value in arguments.items()
+    }
     return getattr(cinema.models, name)(**plain)
 
 
@@ -70,6 +72,7 @@ def _per_view(config, value, where):
 
 def _encoder(config, section, prefix, where):
     """The arguments that describe images and encoder; section: where model sizes are; prefix: of its patch fields."""
+
     def get(name):
         return _field(config, f"{section}.{name}", where)
 
@@ -133,8 +136,12 @@ def _unet(config, where):
     n_dims, in_chans = _single_view(config, where)
     unet = _field(config, "model.unet", where)
     return "UNet", dict(
-        n_dims=n_dims, in_chans=in_chans, out_chans=n_outputs(config, where), chans=tuple(_field(unet, "chans", where)),
-        dropout=_field(unet, "dropout", where), patch_size=tuple(_field(unet, "patch_size", where))[:n_dims],
+        n_dims=n_dims,
+        in_chans=in_chans,
+        out_chans=n_outputs(config, where),
+        chans=tuple(_field(unet, "chans", where)),
+        dropout=_field(unet, "dropout", where),
+        patch_size=tuple(_field(unet, "patch_size", where))[:n_dims],
         scale_factor=tuple(_field(unet, "scale_factor", where))[:n_dims],
         grad_ckpt=bool(config.get("grad_ckpt", False)),
     )
@@ -143,6 +150,8 @@ def _unet(config, where):
 def _resnet(config, where):
     n_dims, in_chans = _single_view(config, where)
     return f"ResNet{n_dims}d", dict(
-        depth=_field(config, "model.resnet.depth", where), in_chans=in_chans * _field(config, "model.n_frames", where),
-        out_chans=n_outputs(config, where), layer_inplanes=tuple(_field(config, "model.resnet.layer_inplanes", where)),
+        depth=_field(config, "model.resnet.depth", where),
+        in_chans=in_chans * _field(config, "model.n_frames", where),
+        out_chans=n_outputs(config, where),
+        layer_inplanes=tuple(_field(config, "model.resnet.layer_inplanes", where)),
     )

@@ -58,8 +58,9 @@ class UpBlock(nn.Module):
     def __init__(self, n_dims, in_chans, out_chans, scale_factor, kernel_size, norm):
         super().__init__()
         self.up = conv_transpose_class(n_dims)(in_chans, out_chans, scale_factor, stride=scale_factor)
-        self.conv = nn.ModuleList(ResidualConvBlock(n_dims, out_chans, out_chans, kernel_size, norm=norm)
-                                  for _ in range(2))
+        self.conv = nn.ModuleList(
+            ResidualConvBlock(n_dims, out_chans, out_chans, kernel_size, norm=norm) for _ in range(2)
+        )
 
     def forward(self, x, detail=None):
         x = self.up(x)
@@ -92,8 +93,10 @@ def level_of(factor, patch_size, scale_factor, n_levels, view):
     for i in range(n_levels):
         if tuple(p * s**i for p, s in zip(patch_size, scale_factor)) == tuple(factor):
             return i
-    raise ValueError(f"{view}: no decoder level has the encoder's factor {tuple(factor)}; "
-                     f"dec_patch_size {tuple(patch_size)} times powers of {tuple(scale_factor)} must reach it")
+    raise ValueError(
+        f"{view}: no decoder level has the encoder's factor {tuple(factor)}; "
+        f"dec_patch_size {tuple(patch_size)} times powers of {tuple(scale_factor)} must reach it"
+    )
 
 
 class ConvUNetR(nn.Module):
@@ -106,11 +109,36 @@ class ConvUNetR(nn.Module):
     The other arguments are those of CineMA's encoder.
     """
 
-    def __init__(self, image_size_dict, in_chans_dict, enc_patch_size_dict, enc_scale_factor_dict, enc_conv_chans,
-                 enc_conv_n_blocks, enc_embed_dim, enc_depth, enc_n_heads, out_chans, dec_chans, dec_patch_size_dict,
-                 dec_scale_factor_dict, dec_kernel_size=3, mlp_ratio=4, qkv_bias=True, norm_layer=nn.LayerNorm,
-                 norm_eps=1e-5, rotary=False, act_layer=nn.GELU, mlp_layer=Mlp, dropout=0.0, drop_path=0.0,
-                 norm="layer", grad_ckpt=False, pos_period=10000.0, pos_scaled=False):
+    def __init__(
+        self,
+        image_size_dict,
+        in_chans_dict,
+        enc_patch_size_dict,
+        enc_scale_factor_dict,
+        enc_conv_chans,
+        enc_conv_n_blocks,
+        enc_embed_dim,
+        enc_depth,
+        enc_n_heads,
+        out_chans,
+        dec_chans,
+        dec_patch_size_dict,
+        dec_scale_factor_dict,
+        dec_kernel_size=3,
+        mlp_ratio=4,
+        qkv_bias=True,
+        norm_layer=nn.LayerNorm,
+        norm_eps=1e-5,
+        rotary=False,
+        act_layer=nn.GELU,
+        mlp_layer=Mlp,
+        dropout=0.0,
+        drop_path=0.0,
+        norm="layer",
+        grad_ckpt=False,
+        pos_period=10000.0,
+        pos_scaled=False,
+    ):
         super().__init__()
         self.arguments = arguments(locals())
         self.enc_down_dict = nn.ModuleDict()
@@ -122,8 +150,18 @@ class ConvUNetR(nn.Module):
             n_dims, chans, patch = len(image_size), in_chans_dict[view], dec_patch_size_dict[view]
             scale = dec_scale_factor_dict[view]
             down = DownsampleEncoder(
-                image_size, chans, enc_patch_size_dict[view], enc_scale_factor_dict[view],
-                enc_conv_chans, enc_conv_n_blocks, enc_embed_dim, norm, pos_period, pos_scaled, grad_ckpt)
+                image_size,
+                chans,
+                enc_patch_size_dict[view],
+                enc_scale_factor_dict[view],
+                enc_conv_chans,
+                enc_conv_n_blocks,
+                enc_embed_dim,
+                norm,
+                pos_period,
+                pos_scaled,
+                grad_ckpt,
+            )
             first = level_of(enc_patch_size_dict[view], patch, scale, len(dec_chans), view)
             n_down = len(dec_chans) - 1 - level_of(down.patch_size, patch, scale, len(dec_chans), view)
             levels.add((first, n_down))
@@ -132,18 +170,30 @@ class ConvUNetR(nn.Module):
             self.enc_down_dict[view] = down
             self.dec_image_conv_block_dict[view] = ImageBlock(n_dims, chans, dec_chans[0], **block)
             self.dec_down_blocks_dict[view] = nn.ModuleList(
-                conv_class(n_dims)(enc_embed_dim, enc_embed_dim, scale, stride=scale) for _ in range(n_down))
+                conv_class(n_dims)(enc_embed_dim, enc_embed_dim, scale, stride=scale) for _ in range(n_down)
+            )
             self.dec_conv_blocks_dict[view] = nn.ModuleList(
-                ResidualConvBlock(n_dims, *pair, **block) for pair in zip(sources, dec_chans[first:]))
+                ResidualConvBlock(n_dims, *pair, **block) for pair in zip(sources, dec_chans[first:])
+            )
             self.decoder_dict[view] = Decoder(n_dims, dec_chans, patch, scale, dec_kernel_size, norm, grad_ckpt)
             self.pred_head_dict[view] = conv_class(n_dims)(dec_chans[0], out_chans, 1)
         if len(levels) > 1:
             raise ValueError(f"views need different decoder levels {sorted(levels)}; give them equal factors")
         self.n_layers_wo_skip, self.n_downsample_layers = levels.pop()
         self.encoder = ViTEncoder(
-            enc_embed_dim, enc_depth, enc_n_heads, mlp_ratio=mlp_ratio, qkv_bias=qkv_bias, norm_layer=norm_layer,
-            norm_eps=norm_eps, rotary=rotary, act_layer=act_layer, mlp_layer=mlp_layer, drop_path=drop_path,
-            grad_ckpt=grad_ckpt)
+            enc_embed_dim,
+            enc_depth,
+            enc_n_heads,
+            mlp_ratio=mlp_ratio,
+            qkv_bias=qkv_bias,
+            norm_layer=norm_layer,
+            norm_eps=norm_eps,
+            rotary=rotary,
+            act_layer=act_layer,
+            mlp_layer=mlp_layer,
+            drop_path=drop_path,
+            grad_ckpt=grad_ckpt,
+        )
         init_weights(self)
 
     def forward(self, image_dict):

@@ -20,24 +20,66 @@ class ConvViT(nn.Module):
     The other arguments are those of CineMA's encoder.
     """
 
-    def __init__(self, image_size_dict, in_chans_dict, enc_patch_size_dict, enc_scale_factor_dict, enc_conv_chans,
-                 enc_conv_n_blocks, enc_embed_dim, enc_depth, enc_n_heads, n_frames, out_chans, mlp_ratio=4,
-                 qkv_bias=True, norm_layer=nn.LayerNorm, norm_eps=1e-5, rotary=False, act_layer=nn.GELU,
-                 mlp_layer=Mlp, drop_path=0.0, norm="layer", head_layer=nn.Linear, grad_ckpt=False,
-                 pos_period=10000.0, pos_scaled=False):
+    def __init__(
+        self,
+        image_size_dict,
+        in_chans_dict,
+        enc_patch_size_dict,
+        enc_scale_factor_dict,
+        enc_conv_chans,
+        enc_conv_n_blocks,
+        enc_embed_dim,
+        enc_depth,
+        enc_n_heads,
+        n_frames,
+        out_chans,
+        mlp_ratio=4,
+        qkv_bias=True,
+        norm_layer=nn.LayerNorm,
+        norm_eps=1e-5,
+        rotary=False,
+        act_layer=nn.GELU,
+        mlp_layer=Mlp,
+        drop_path=0.0,
+        norm="layer",
+        head_layer=nn.Linear,
+        grad_ckpt=False,
+        pos_period=10000.0,
+        pos_scaled=False,
+    ):
         super().__init__()
         self.arguments = arguments(locals())
         self.enc_down_dict, self.enc_fusion_dict = nn.ModuleDict(), nn.ModuleDict()
         for view, image_size in image_size_dict.items():
             down = DownsampleEncoder(
-                image_size, n_frames * in_chans_dict[view], enc_patch_size_dict[view], enc_scale_factor_dict[view],
-                enc_conv_chans, enc_conv_n_blocks, enc_embed_dim, norm, pos_period, pos_scaled, grad_ckpt)
+                image_size,
+                n_frames * in_chans_dict[view],
+                enc_patch_size_dict[view],
+                enc_scale_factor_dict[view],
+                enc_conv_chans,
+                enc_conv_n_blocks,
+                enc_embed_dim,
+                norm,
+                pos_period,
+                pos_scaled,
+                grad_ckpt,
+            )
             self.enc_down_dict[view] = down
             self.enc_fusion_dict[view] = Fusion(down, norm_layer, norm_eps)
         self.encoder = ViTEncoder(
-            enc_embed_dim, enc_depth, enc_n_heads, mlp_ratio=mlp_ratio, qkv_bias=qkv_bias, norm_layer=norm_layer,
-            norm_eps=norm_eps, rotary=rotary, act_layer=act_layer, mlp_layer=mlp_layer, drop_path=drop_path,
-            grad_ckpt=grad_ckpt)
+            enc_embed_dim,
+            enc_depth,
+            enc_n_heads,
+            mlp_ratio=mlp_ratio,
+            qkv_bias=qkv_bias,
+            norm_layer=norm_layer,
+            norm_eps=norm_eps,
+            rotary=rotary,
+            act_layer=act_layer,
+            mlp_layer=mlp_layer,
+            drop_path=drop_path,
+            grad_ckpt=grad_ckpt,
+        )
         init_weights(self)
         self.pred_head_dict = nn.ModuleDict()  # after init_weights: heads start from PyTorch's default
         if head_layer is not None:

@@ -44,8 +44,20 @@ class DownsampleEncoder(nn.Module):
     pos_period, pos_scaled: see patches.position_table.
     """
 
-    def __init__(self, image_size, in_chans, patch_size, scale_factor, conv_chans, conv_n_blocks, embed_dim,
-                 norm="layer", pos_period=10000.0, pos_scaled=False, grad_ckpt=False):
+    def __init__(
+        self,
+        image_size,
+        in_chans,
+        patch_size,
+        scale_factor,
+        conv_chans,
+        conv_n_blocks,
+        embed_dim,
+        norm="layer",
+        pos_period=10000.0,
+        pos_scaled=False,
+        grad_ckpt=False,
+    ):
         super().__init__()
         self.grad_ckpt = grad_ckpt
         self.patch_sizes = [tuple(patch_size)] + [tuple(scale_factor)] * len(conv_chans)

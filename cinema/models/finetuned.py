@@ -17,14 +17,20 @@ TRUTH = {"classification_cvd": "disease", "classification_sex": "sex", "classifi
 # For configurations that do not tell: classes in output order, mean and standard deviation of z-scored numbers.
 _MNMS2 = ("ARR", "CIA", "FALL", "HCM", "LV", "NOR")
 _VENDORS = ("GE MEDICAL SYSTEMS", "Philips Medical Systems", "SIEMENS")
-CLASSES = {("classification_cvd", "acdc"): ("DCM", "HCM", "MINF", "NOR", "RV"),
-           ("classification_cvd", "mnms"): ("DCM", "HCM", "NOR", "ARV", "HHD"), ("classification_cvd", "mnms2"): _MNMS2,
-           ("classification_sex", "mnms"): ("M", "F"), ("classification_vendor", "mnms2"): _VENDORS}
-MEAN_STD = {("regression_ef", "acdc"): (27.698811590282546, 10.848138374627386),
-            ("regression_bmi", "acdc"): (25.561040294207242, 4.732639548868183),
-            ("regression_ef", "mnms"): (39.75061820807878, 9.459011847661206),
-            ("regression_age", "mnms"): (52.026666666666664, 18.760570771166726),
-            ("regression_ef", "mnms2"): (37.97920801605608, 10.328604573626588)}
+CLASSES = {
+    ("classification_cvd", "acdc"): ("DCM", "HCM", "MINF", "NOR", "RV"),
+    ("classification_cvd", "mnms"): ("DCM", "HCM", "NOR", "ARV", "HHD"),
+    ("classification_cvd", "mnms2"): _MNMS2,
+    ("classification_sex", "mnms"): ("M", "F"),
+    ("classification_vendor", "mnms2"): _VENDORS,
+}
+MEAN_STD = {
+    ("regression_ef", "acdc"): (27.698811590282546, 10.848138374627386),
+    ("regression_bmi", "acdc"): (25.561040294207242, 4.732639548868183),
+    ("regression_ef", "mnms"): (39.75061820807878, 9.459011847661206),
+    ("regression_age", "mnms"): (52.026666666666664, 18.760570771166726),
+    ("regression_ef", "mnms2"): (37.97920801605608, 10.328604573626588),
+}
 
 
 @dataclass(frozen=True)
@@ -50,10 +56,12 @@ def missing(task, name):
     """One line: which files of a published model to fetch, from where, and to which folder."""
     files = [finetuned_file(task, name, seed) for seed in SEEDS]
     folder = Path(files[0]).parent.as_posix()
-    return (f"The published weights of {task}/{name} are not here: fetch config.yaml, "
-            f"{', '.join(Path(file).name for file in files)} from "
-            f"https://huggingface.co/{REPOSITORY}/tree/main/{folder} into data/{PUBLISHED_FOLDER}/{folder}/, or set {VARIABLE} "
-            f"to a folder laid out like that repository, or to {REPOSITORY} itself where huggingface.co is in reach.")
+    return (
+        f"The published weights of {task}/{name} are not here: fetch config.yaml, "
+        f"{', '.join(Path(file).name for file in files)} from "
+        f"https://huggingface.co/{REPOSITORY}/tree/main/{folder} into data/{PUBLISHED_FOLDER}/{folder}/, or set {VARIABLE} "
+        f"to a folder laid out like that repository, or to {REPOSITORY} itself where huggingface.co is in reach."
+    )
 
 
 def load(task, name, source, seed=0, device="cpu"):
@@ -72,8 +80,10 @@ def load(task, name, source, seed=0, device="cpu"):
     has, frames = model.arguments.get("out_chans"), model.arguments.get("n_frames", 2)
     wants = len(kept[2]) if kept[2] else N_OUTPUTS.get(task, 1)
     if has != wants or (task not in N_OUTPUTS and frames != 2):
-        raise ValueError(f"{path} holds a {type(model).__name__} of {has} outputs; {task} needs {wants}"
-                         f"{'' if task in N_OUTPUTS else ' and two frames'}: give the file of that task")
+        raise ValueError(
+            f"{path} holds a {type(model).__name__} of {has} outputs; {task} needs {wants}"
+            f"{'' if task in N_OUTPUTS else ' and two frames'}: give the file of that task"
+        )
     return Finetuned(*kept)
 
 

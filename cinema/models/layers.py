@@ -118,8 +118,11 @@ class ResidualConvBlock(nn.Module):
 
 def arguments(values):
     """A constructor's locals() as JSON can hold them, layer classes by name, so that a saved model can be rebuilt."""
-    plain = {key: value.__name__ if isinstance(value, type) else value
-             for key, value in values.items() if key not in ("self", "__class__")}
+    plain = {
+        key: value.__name__ if isinstance(value, type) else value
+        for key, value in values.items()
+        if key not in ("self", "__class__")
+    }
     return json.loads(json.dumps(plain))
 
 
@@ -177,5 +180,7 @@ def _weight_gradient(x, weight, grad):
     padding, n = [k // 2 for k in plane], x.shape[4]
     images, grad = _planes(F.pad(x, [depth // 2, depth // 2])), _planes(grad).flatten(0, 1).movedim(-1, 1)
     shifted = (images[i : i + n].flatten(0, 1).movedim(-1, 1) for i in range(depth))
-    return torch.stack([conv2d_weight(image, (channels, 1, *plane), grad, padding=padding, groups=channels)
-                        for image in shifted], dim=-1)
+    return torch.stack(
+        [conv2d_weight(image, (channels, 1, *plane), grad, padding=padding, groups=channels) for image in shifted],
+        dim=-1,
+    )

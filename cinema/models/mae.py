@@ -67,26 +67,67 @@ class CineMA(nn.Module):
     pos_period, pos_scaled: see patches.position_table; the published defaults suit grids of 12 and more.
     """
 
-    def __init__(self, image_size_dict, in_chans_dict, enc_patch_size_dict, enc_scale_factor_dict, enc_conv_chans,
-                 enc_conv_n_blocks, enc_embed_dim, enc_depth, enc_n_heads, dec_embed_dim, dec_depth, dec_n_heads,
-                 mlp_ratio=4, qkv_bias=True, norm_target=False, cross_attn=True, norm_layer=nn.LayerNorm,
-                 norm_eps=1e-5, rotary=False, act_layer=nn.GELU, mlp_layer=Mlp, drop_path=0.0, norm="layer",
-                 grad_ckpt=False, pos_period=10000.0, pos_scaled=False):
+    def __init__(
+        self,
+        image_size_dict,
+        in_chans_dict,
+        enc_patch_size_dict,
+        enc_scale_factor_dict,
+        enc_conv_chans,
+        enc_conv_n_blocks,
+        enc_embed_dim,
+        enc_depth,
+        enc_n_heads,
+        dec_embed_dim,
+        dec_depth,
+        dec_n_heads,
+        mlp_ratio=4,
+        qkv_bias=True,
+        norm_target=False,
+        cross_attn=True,
+        norm_layer=nn.LayerNorm,
+        norm_eps=1e-5,
+        rotary=False,
+        act_layer=nn.GELU,
+        mlp_layer=Mlp,
+        drop_path=0.0,
+        norm="layer",
+        grad_ckpt=False,
+        pos_period=10000.0,
+        pos_scaled=False,
+    ):
         super().__init__()
         self.arguments = arguments(locals())
         if rotary and cross_attn:
             raise ValueError("rotary=True needs cross_attn=False: rotary attention takes no separate context")
         self.norm_target, self.cross_attn = norm_target, cross_attn
         positions = dict(pos_period=pos_period, pos_scaled=pos_scaled)
-        transformer = dict(mlp_ratio=mlp_ratio, qkv_bias=qkv_bias, norm_layer=norm_layer, norm_eps=norm_eps,
-                           rotary=rotary, act_layer=act_layer, mlp_layer=mlp_layer, drop_path=drop_path,
-                           grad_ckpt=grad_ckpt)
+        transformer = dict(
+            mlp_ratio=mlp_ratio,
+            qkv_bias=qkv_bias,
+            norm_layer=norm_layer,
+            norm_eps=norm_eps,
+            rotary=rotary,
+            act_layer=act_layer,
+            mlp_layer=mlp_layer,
+            drop_path=drop_path,
+            grad_ckpt=grad_ckpt,
+        )
         self.enc_down_dict, self.enc_fusion_dict = nn.ModuleDict(), nn.ModuleDict()
         self.dec_embed_dict, self.pred_head_dict = nn.ModuleDict(), nn.ModuleDict()
         for view, image_size in image_size_dict.items():
             down = DownsampleEncoder(
-                image_size, in_chans_dict[view], enc_patch_size_dict[view], enc_scale_factor_dict[view],
-                enc_conv_chans, enc_conv_n_blocks, enc_embed_dim, norm=norm, grad_ckpt=grad_ckpt, **positions)
+                image_size,
+                in_chans_dict[view],
+                enc_patch_size_dict[view],
+                enc_scale_factor_dict[view],
+                enc_conv_chans,
+                enc_conv_n_blocks,
+                enc_embed_dim,
+                norm=norm,
+                grad_ckpt=grad_ckpt,
+                **positions,
+            )
             self.enc_down_dict[view] = down
             self.enc_fusion_dict[view] = Fusion(down, norm_layer, norm_eps)
             self.dec_embed_dict[view] = ViewEmbed(dec_embed_dim, down.grid_size, **positions)

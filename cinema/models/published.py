@@ -44,18 +44,22 @@ def fetch(source, file):
     if path.is_dir():
         lacking = [name for name in (file, config) if not (path / name).is_file()]
         if lacking:
-            raise FileNotFoundError(f"{path} lacks {' and '.join(lacking)}; fetch {_address(REPOSITORY, lacking)} and "
-                                    f"put it there")
+            raise FileNotFoundError(
+                f"{path} lacks {' and '.join(lacking)}; fetch {_address(REPOSITORY, lacking)} and put it there"
+            )
         return path / file
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) or path.suffix in WEIGHT_SUFFIXES:
-        raise FileNotFoundError(f"{source} does not exist; give a weights file, a folder laid out like "
-                                f"https://huggingface.co/{REPOSITORY}, or the name of such a repository")
+        raise FileNotFoundError(
+            f"{source} does not exist; give a weights file, a folder laid out like "
+            f"https://huggingface.co/{REPOSITORY}, or the name of such a repository"
+        )
     try:
         return _download(str(source), (config, file))
     except Exception as error:  # offline, blocked, renamed: the remedy is the same
         raise FileNotFoundError(
             f"huggingface.co gave nothing ({type(error).__name__}); fetch {_address(source, (file, config))}, put both "
-            f"in FOLDER/{Path(file).parent.as_posix()}/ and give FOLDER as source") from None
+            f"in FOLDER/{Path(file).parent.as_posix()}/ and give FOLDER as source"
+        ) from None
 
 
 def _address(repository, files):

@@ -9,7 +9,12 @@ from torch import nn
 from cinema.models.layers import arguments, conv_class
 
 LAYERS = {
-    10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3),
+    10: (1, 1, 1, 1),
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
     200: (3, 24, 36, 3),
 }
 
@@ -30,7 +35,8 @@ class BasicBlock(nn.Module):
         self.downsample = None
         if stride != 1 or in_chans != out_chans:
             self.downsample = nn.Sequential(
-                conv(in_chans, out_chans, 1, stride=stride, bias=False), batch_norm(n_dims, out_chans))
+                conv(in_chans, out_chans, 1, stride=stride, bias=False), batch_norm(n_dims, out_chans)
+            )
 
     def build(self, conv, n_dims, in_chans, chans, stride):
         self.conv1 = conv(in_chans, chans, 3, stride=stride, padding=1, bias=False)

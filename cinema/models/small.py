@@ -31,8 +31,14 @@ def small_encoder(views=VIEWS, in_chans=1):
         in_chans_dict=dict.fromkeys(views, in_chans),
         enc_patch_size_dict=_per_view(views, (4, 4, 2), (4, 4)),
         enc_scale_factor_dict=_per_view(views, (2, 2, 1), (2, 2)),
-        enc_conv_chans=(32,), enc_conv_n_blocks=1, enc_embed_dim=128, enc_depth=4, enc_n_heads=4,
-        pos_period=32.0, pos_scaled=True)
+        enc_conv_chans=(32,),
+        enc_conv_n_blocks=1,
+        enc_embed_dim=128,
+        enc_depth=4,
+        enc_n_heads=4,
+        pos_period=32.0,
+        pos_scaled=True,
+    )
 
 
 def small_cinema(views=VIEWS):
@@ -48,9 +54,13 @@ def small_convvit(views=("sax",), n_frames=2, out_chans=1, drop_path=0.0):
 def small_convunetr(views=("sax",), out_chans=4, dec_chans=(16, 32, 64), dropout=0.0, in_chans=1):
     """The same encoder with a convolutional decoder, for segmentation and heatmaps."""
     return ConvUNetR(
-        **small_encoder(views, in_chans), out_chans=out_chans, dec_chans=dec_chans, dropout=dropout,
+        **small_encoder(views, in_chans),
+        out_chans=out_chans,
+        dec_chans=dec_chans,
+        dropout=dropout,
         dec_patch_size_dict=_per_view(views, (2, 2, 2), (2, 2)),
-        dec_scale_factor_dict=_per_view(views, (2, 2, 1), (2, 2)))
+        dec_scale_factor_dict=_per_view(views, (2, 2, 1), (2, 2)),
+    )
 
 
 def small_unet(view="sax", out_chans=4, chans=(12, 24, 48), dropout=0.0, in_chans=1):
@@ -62,8 +72,14 @@ def small_unet(view="sax", out_chans=4, chans=(12, 24, 48), dropout=0.0, in_chan
 def published_cinema():
     """The model as published (ViT-B, full-size views). Under torch.device("meta") it costs no memory."""
     return CineMA(
-        {view: PUBLISHED_GRID[view][0] for view in VIEWS}, dict.fromkeys(VIEWS, 1),
-        _per_view(VIEWS, (4, 4, 1), (4, 4)), _per_view(VIEWS, (2, 2, 1), (2, 2)), (64, 128), 2, **SIZES["base"])
+        {view: PUBLISHED_GRID[view][0] for view in VIEWS},
+        dict.fromkeys(VIEWS, 1),
+        _per_view(VIEWS, (4, 4, 1), (4, 4)),
+        _per_view(VIEWS, (2, 2, 1), (2, 2)),
+        (64, 128),
+        2,
+        **SIZES["base"],
+    )
 
 
 def shipped_cinema(folder=WEIGHTS):

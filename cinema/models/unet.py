@@ -44,15 +44,28 @@ class UNet(nn.Module):
     grad_ckpt:    trade time for memory in training.
     """
 
-    def __init__(self, n_dims, in_chans, out_chans, chans, dropout=0.0, patch_size=2, scale_factor=2, n_blocks=2,
-                 kernel_size=3, norm="instance", grad_ckpt=False):
+    def __init__(
+        self,
+        n_dims,
+        in_chans,
+        out_chans,
+        chans,
+        dropout=0.0,
+        patch_size=2,
+        scale_factor=2,
+        n_blocks=2,
+        kernel_size=3,
+        norm="instance",
+        grad_ckpt=False,
+    ):
         super().__init__()
         self.arguments = arguments(locals())
         self.grad_ckpt = grad_ckpt
 
         def level(channels, **step):
-            blocks = [ResidualConvBlock(n_dims, channels, channels, kernel_size, dropout, norm)
-                      for _ in range(n_blocks)]
+            blocks = [
+                ResidualConvBlock(n_dims, channels, channels, kernel_size, dropout, norm) for _ in range(n_blocks)
+            ]
             return Level(blocks, **step)
 
         def in_conv(first, last):

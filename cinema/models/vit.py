@@ -67,8 +67,19 @@ def mlp_hidden(mlp_layer, dim, ratio):
 class Block(nn.Module):
     """Attention and MLP, each normalised at its entry and added. A given context is used as it is, un-normalised."""
 
-    def __init__(self, dim, n_heads, mlp_ratio=4, qkv_bias=True, norm_layer=nn.LayerNorm, norm_eps=1e-5,
-                 rotary=False, act_layer=nn.GELU, mlp_layer=Mlp, drop_path=0.0):
+    def __init__(
+        self,
+        dim,
+        n_heads,
+        mlp_ratio=4,
+        qkv_bias=True,
+        norm_layer=nn.LayerNorm,
+        norm_eps=1e-5,
+        rotary=False,
+        act_layer=nn.GELU,
+        mlp_layer=Mlp,
+        drop_path=0.0,
+    ):
         super().__init__()
         self.norm1 = norm_layer(dim, eps=norm_eps)
         self.attn = Attention(dim, n_heads, qkv_bias, rotary)
@@ -89,8 +100,9 @@ class Transformer(nn.Module):
     block:    the remaining arguments of Block.
     """
 
-    def __init__(self, dim, depth, n_heads, norm_layer=nn.LayerNorm, norm_eps=1e-5, final_eps=1e-5, grad_ckpt=False,
-                 **block):
+    def __init__(
+        self, dim, depth, n_heads, norm_layer=nn.LayerNorm, norm_eps=1e-5, final_eps=1e-5, grad_ckpt=False, **block
+    ):
         super().__init__()
         self.grad_ckpt = grad_ckpt
         self.blocks = nn.ModuleList(

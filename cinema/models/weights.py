@@ -73,8 +73,9 @@ def _read_pickle(path):
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged or hostile file raises, it is refused
         reason = str(error).splitlines()[0][:80]
-        raise ValueError(f"{path} is no plain weights file ({reason}); convert it to safetensors where you trust it"
-                         ) from None
+        raise ValueError(
+            f"{path} is no plain weights file ({reason}); convert it to safetensors where you trust it"
+        ) from None
     state = content.get("model") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise ValueError(f"{path} holds no tensors under `model`; convert it to safetensors where you trust it")
@@ -186,8 +187,11 @@ def transfer(source_state, target_model, freeze=False):
         raise ValueError(f"{type(target_model).__name__} has no CineMA encoder; transfer needs a ConvViT or ConvUNetR")
     dropped = _DROPPED if any("fusion" in key for key in target) else (*_DROPPED, "fusion")
     unused = {key.split(".")[1] for key in source_state if key.startswith("enc_down_dict.")} - views
-    state = {key: _tiled(key, value, target.get(key)) for key, value in source_state.items()
-             if not any(word in key for word in (*dropped, *unused))}
+    state = {
+        key: _tiled(key, value, target.get(key))
+        for key, value in source_state.items()
+        if not any(word in key for word in (*dropped, *unused))
+    }
     check(state, target, _OWN.fullmatch)
     target_model.load_state_dict(state, strict=False)
     parameters = [(name, p) for name, p in target_model.named_parameters() if name in state]
@@ -215,7 +219,9 @@ def check(state, target, may_lack=lambda key: False, where="source"):
         raise ValueError(f"{where} does not fit the model: keys {found}; build the model it was saved from")
     for key, value in state.items():
         if value.shape != target[key].shape:
-            raise ValueError(f"{where}: {key} has shape {tuple(value.shape)}, the model needs "
-                             f"{tuple(target[key].shape)}; build the model it was saved from")
+            raise ValueError(
+                f"{where}: {key} has shape {tuple(value.shape)}, the model needs "
+                f"{tuple(target[key].shape)}; build the model it was saved from"
+            )
         if value.is_floating_point() and not value.isfinite().all():
             raise ValueError(f"{where}: {key} holds NaN or infinity; use an earlier or an undamaged file")

@@ -11,15 +11,41 @@ from scipy.ndimage import gaussian_filter
 from cinema.terms import LABELS
 
 TISSUES = (
-    "air", "lung", "lung_vessel", "fat", "muscle", "bone", "liver", "liver_vessel", "stomach", "spleen",
-    "mediastinum", "pericardium", "heart_fat", "chamber_wall", "atrial_blood", "aorta", "pulmonary_blood",
-    "vein", "valve", "rv_wall", "rv_blood", "rv_trabecula", "myocardium", "lv_blood", "papillary", "gas",
+    "air",
+    "lung",
+    "lung_vessel",
+    "fat",
+    "muscle",
+    "bone",
+    "liver",
+    "liver_vessel",
+    "stomach",
+    "spleen",
+    "mediastinum",
+    "pericardium",
+    "heart_fat",
+    "chamber_wall",
+    "atrial_blood",
+    "aorta",
+    "pulmonary_blood",
+    "vein",
+    "valve",
+    "rv_wall",
+    "rv_blood",
+    "rv_trabecula",
+    "myocardium",
+    "lv_blood",
+    "papillary",
+    "gas",
 )
 CODE = {name: code for code, name in enumerate(TISSUES)}
 # Trabeculae and papillary muscles belong to the cavity, as in ACDC and in the UK Biobank reference ranges.
 LABEL_OF = np.zeros(len(TISSUES), np.uint8)
-for _structure, _members in {"RV": ("rv_blood", "rv_trabecula"), "MYO": ("myocardium",),
-                             "LV": ("lv_blood", "papillary")}.items():
+for _structure, _members in {
+    "RV": ("rv_blood", "rv_trabecula"),
+    "MYO": ("myocardium",),
+    "LV": ("lv_blood", "papillary"),
+}.items():
     LABEL_OF[[CODE[m] for m in _members]] = LABELS[_structure]
 
 

@@ -34,13 +34,16 @@ def exposure_ceilings(people_with_scores):
 
     found = {}
     for name in outcomes.EXPOSURES:
-        truth, covariates, heart = (_column(people_with_scores, key) for key in
-                                    (name, f"covariate_score_{name}", f"heart_score_{name}"))
+        truth, covariates, heart = (
+            _column(people_with_scores, key) for key in (name, f"covariate_score_{name}", f"heart_score_{name}")
+        )
         closed = np.mean([outcomes.auc_of_separation(outcomes.separation(name, sex)) for sex in people.SEXES])
         found[name] = {"heart_closed_form": float(closed)}
         if 0 < truth.sum() < len(truth):
-            found[name] |= {key: float(roc_auc_score(truth, score)) for key, score in
-                            (("covariates", covariates), ("heart", heart), ("both", covariates + heart))}
+            found[name] |= {
+                key: float(roc_auc_score(truth, score))
+                for key, score in (("covariates", covariates), ("heart", heart), ("both", covariates + heart))
+            }
     return found
 
 
@@ -48,20 +51,35 @@ def survival_ceilings(people_with_scores):
     """C-index of the true log hazard, of its part from age and sex, and of its imaging part, as censored."""
     from lifelines.utils import concordance_index
 
-    time, death, total, age_sex = (_column(people_with_scores, key) for key in
-                                   ("followup_years", "death", "log_hazard", "log_hazard_age_sex"))
+    time, death, total, age_sex = (
+        _column(people_with_scores, key) for key in ("followup_years", "death", "log_hazard", "log_hazard_age_sex")
+    )
     spread = {"all": total, "age_sex": age_sex, "imaging": total - age_sex}
-    return {key: {"c_index": float(concordance_index(time, -score, death)),
-                  "uncensored_closed_form": outcomes.c_index_of_spread(float(score.std()))}
-            for key, score in spread.items()}
+    return {
+        key: {
+            "c_index": float(concordance_index(time, -score, death)),
+            "uncensored_closed_form": outcomes.c_index_of_spread(float(score.std())),
+        }
+        for key, score in spread.items()
+    }
 
 
 def regression_ceilings(hearts, attributes, targets=("age_years", "bmi_kg_m2")):
     """Mean absolute error of the best linear reading of age and BMI from the true heart (shape, fat, heart
     rate; sex known), and of guessing the mean."""
-    table = np.array([[*people.log_measures(h, a["sex"]), float(a["sex"] == "M"), np.log(h.chest_fat_mm),
-                       h.epicardial_fat_mm, np.log(h.body_scale), h.heart_rate_bpm]
-                      for h, a in zip(hearts, attributes)])
+    table = np.array(
+        [
+            [
+                *people.log_measures(h, a["sex"]),
+                float(a["sex"] == "M"),
+                np.log(h.chest_fat_mm),
+                h.epicardial_fat_mm,
+                np.log(h.body_scale),
+                h.heart_rate_bpm,
+            ]
+            for h, a in zip(hearts, attributes)
+        ]
+    )
     table = np.c_[np.ones(len(table)), (table - table.mean(axis=0)) / table.std(axis=0)]
     found = {}
     for target in targets:
@@ -85,12 +103,19 @@ def planted(role, persons):
     persons: many people of the role (attributes, heart, truth), not those of the cohort itself.
     """
     rows = [p.attributes | p.truth for p in persons]
-    found = {"imitates": role.imitates, "description": role.description, "n_simulated": len(rows),
-             "ceilings": {"regression": regression_ceilings([p.heart for p in persons], rows)}}
+    found = {
+        "imitates": role.imitates,
+        "description": role.description,
+        "n_simulated": len(rows),
+        "ceilings": {"regression": regression_ceilings([p.heart for p in persons], rows)},
+    }
     if role.prevalence is not None:
-        found |= {"exposures": {name: asdict(e) for name, e in outcomes.EXPOSURES.items()},
-                  "enriched_prevalence": dict(role.prevalence), "hazard_ratios": outcomes.HAZARD_RATIOS,
-                  "death_share": role.death_share}
+        found |= {
+            "exposures": {name: asdict(e) for name, e in outcomes.EXPOSURES.items()},
+            "enriched_prevalence": dict(role.prevalence),
+            "hazard_ratios": outcomes.HAZARD_RATIOS,
+            "death_share": role.death_share,
+        }
         found["ceilings"] |= {"exposures": exposure_ceilings(rows), "survival": survival_ceilings(rows)}
     if role.quality_gap is not None:
         found["quality_gap"] = asdict(role.quality_gap)

@@ -62,8 +62,9 @@ def person(role, index, seed=0):
     if spec.prevalence is not None:
         truth = ceilings.oracle_scores(who, heart)
         attributes |= outcomes.survive(_stream(seed, role, patient, 1), truth["log_hazard"], spec.death_share)
-    site, scanner, _ = spec.scanners[_stream(seed, role, patient, 2).choice(
-        len(spec.scanners), p=[share for *_, share in spec.scanners])]
+    site, scanner, _ = spec.scanners[
+        _stream(seed, role, patient, 2).choice(len(spec.scanners), p=[share for *_, share in spec.scanners])
+    ]
     if spec.paired:
         heart = rescanned(_stream(seed, role, index, 3), heart, who["sex"])
         if index % 2:
@@ -104,10 +105,16 @@ def study(person, phases=("ED", "ES"), grid=SMALL_GRID):
     spec = check_role(person.role)
     where, ed, es = phase_list(person.heart, phases)
     views = image.acquire(person.heart, person.acquisition, where, grid, spec.views)
-    kept = {name: replace(
-        view, image=_uint8(view.image), labels=view.labels if name in spec.masks else None,
-        label_frames=view.label_frames if name in spec.masks else (),
-        landmarks=view.landmarks if name in spec.landmarks else None) for name, view in views.items()}
+    kept = {
+        name: replace(
+            view,
+            image=_uint8(view.image),
+            labels=view.labels if name in spec.masks else None,
+            label_frames=view.label_frames if name in spec.masks else (),
+            landmarks=view.landmarks if name in spec.landmarks else None,
+        )
+        for name, view in views.items()
+    }
     truth = shape.truth(person.heart, where) | person.truth
     return Study(person.id, f"virtual {person.role}", kept, person.attributes, truth, ed, es)
 
@@ -132,9 +139,13 @@ def write(role, n, seed, folder, phases=("ED", "ES"), grid=SMALL_GRID, jobs=1):
     if lacking or n < 1:
         raise ValueError(f"n is {n}, the grid lacks {lacking or 'nothing'}; give n >= 1 and a grid for every view")
     folder = Path(folder)
-    wanted = {"role": role, "seed": seed, "phases": phases if isinstance(phases, int) else list(phases),
-              "grid": {view: [list(map(float, part)) for part in value] for view, value in grid.items()},
-              "sources": source_hash()}
+    wanted = {
+        "role": role,
+        "seed": seed,
+        "phases": phases if isinstance(phases, int) else list(phases),
+        "grid": {view: [list(map(float, part)) for part in value] for view, value in grid.items()},
+        "sources": source_hash(),
+    }
     _clear_stale(folder, wanted)
     folder.mkdir(parents=True, exist_ok=True)
     _write_json(folder / MANIFEST, wanted | {"n": n})

@@ -16,9 +16,18 @@ MAKERS = {"Siemens": "SIEMENS", "Philips": "Philips Medical Systems", "GE": "GE 
 TOP = 4095  # 12 bits, as scanners store
 SMEAR_PIXELS = 6  # of the spoiled attempt
 EVERY_FILE = {
-    "SOPClassUID": MRImageStorage, "Modality": "MR", "ImageType": ["ORIGINAL", "PRIMARY", "M"], "EchoTime": "1.5",
-    "SeriesDescription": "cine", "PatientName": "Virtual", "PatientID": "virtual", "SamplesPerPixel": 1,
-    "PhotometricInterpretation": "MONOCHROME2", "BitsAllocated": 16, "BitsStored": 12, "HighBit": 11,
+    "SOPClassUID": MRImageStorage,
+    "Modality": "MR",
+    "ImageType": ["ORIGINAL", "PRIMARY", "M"],
+    "EchoTime": "1.5",
+    "SeriesDescription": "cine",
+    "PatientName": "Virtual",
+    "PatientID": "virtual",
+    "SamplesPerPixel": 1,
+    "PhotometricInterpretation": "MONOCHROME2",
+    "BitsAllocated": 16,
+    "BitsStored": 12,
+    "HighBit": 11,
     "PixelRepresentation": 0,
 }
 
@@ -77,8 +86,12 @@ def _about(study):
     known, fields = study.attributes, {}
     if "vendor" in known:
         fields["Manufacturer"] = MAKERS.get(known["vendor"], known["vendor"])
-    for name, tag, text in (("field_t", "MagneticFieldStrength", "{:.1f}"), ("sex", "PatientSex", "{}"),
-                            ("age_years", "PatientAge", "{:03.0f}Y"), ("weight_kg", "PatientWeight", "{:.1f}")):
+    for name, tag, text in (
+        ("field_t", "MagneticFieldStrength", "{:.1f}"),
+        ("sex", "PatientSex", "{}"),
+        ("age_years", "PatientAge", "{:03.0f}Y"),
+        ("weight_kg", "PatientWeight", "{:.1f}"),
+    ):
         if name in known:
             fields[tag] = text.format(known[name])
     if "height_cm" in known:
@@ -87,19 +100,26 @@ def _about(study):
 
 
 def _uids(name, number, frame):
-    study, series, image = (generate_uid(entropy_srcs=["cinema", name, *map(str, part)])
-                            for part in ((), (number,), (number, frame)))
-    return {"StudyInstanceUID": study, "FrameOfReferenceUID": study,
-            "SeriesInstanceUID": series, "SOPInstanceUID": image}
+    study, series, image = (
+        generate_uid(entropy_srcs=["cinema", name, *map(str, part)]) for part in ((), (number,), (number, frame))
+    )
+    return {
+        "StudyInstanceUID": study,
+        "FrameOfReferenceUID": study,
+        "SeriesInstanceUID": series,
+        "SOPInstanceUID": image,
+    }
 
 
 def _place(view, z):
     """Position of the first pixel, directions of rows and columns, pixel spacing. DICOM's patient axes are LPS."""
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ view.affine
     across, down = (lps[:3, axis] / np.linalg.norm(lps[:3, axis]) for axis in (0, 1))
-    return {"ImagePositionPatient": [f"{value:.5f}" for value in (lps @ [0, 0, z, 1])[:3]],
-            "ImageOrientationPatient": [f"{value:.8f}" for value in (*across, *down)],
-            "PixelSpacing": [f"{view.spacing_mm[axis]:.6f}" for axis in (1, 0)]}  # between rows first
+    return {
+        "ImagePositionPatient": [f"{value:.5f}" for value in (lps @ [0, 0, z, 1])[:3]],
+        "ImageOrientationPatient": [f"{value:.8f}" for value in (*across, *down)],
+        "PixelSpacing": [f"{view.spacing_mm[axis]:.6f}" for axis in (1, 0)],
+    }  # between rows first
 
 
 def _time(view, frame):

@@ -46,8 +46,16 @@ PATTERNS = {
     "NOR": Pattern(),
     "DCM": Pattern((108, 30), (31, 9), (68, 15), (44, 11), la=(1.0, 1.9), ra=(0.9, 1.7), bulge=(0.0, 0.3)),
     "MINF": Pattern((104, 30), (34, 9), (58, 12), (50, 9), la=(0.9, 1.7), ra=(0.8, 1.4), infarcts=(1, 2)),
-    "HCM": Pattern((74, 14), (60, 9), (112, 24), (60, 7), la=(1.0, 1.9), shortening=(0.6, 0.95), bulge=(0.2, 1.3),
-                   apical=(0.4, 1.2)),
+    "HCM": Pattern(
+        (74, 14),
+        (60, 9),
+        (112, 24),
+        (60, 7),
+        la=(1.0, 1.9),
+        shortening=(0.6, 0.95),
+        bulge=(0.2, 1.3),
+        apical=(0.4, 1.2),
+    ),
     "HHD": Pattern((80, 15), (60, 8), (84, 14), (56, 7), la=(1.0, 1.7), shortening=(0.7, 1.0), bulge=(0.05, 0.4)),
     "ARV": Pattern((72, 14), (57, 6), None, (47, 9), (0.98, 1.2), ra=(1.0, 1.8), flattening=(0.0, 0.45)),
     "LV": Pattern((122, 24), (40, 12), (70, 14), (48, 10), la=(1.0, 1.8), bulge=(0.0, 0.3)),
@@ -56,8 +64,20 @@ PATTERNS = {
     "TRI": Pattern((72, 15), (56, 7), None, (50, 9), (1.2, 2.0), la=(1.0, 1.8), ra=(1.6, 3.0), flattening=(0.0, 0.5)),
     "RV": Pattern((74, 15), (54, 8), None, (38, 9), (1.0, 1.2), ra=(1.1, 2.0), flattening=(0.2, 1.0)),
     # Everything at once, without a rule: for training what should meet nothing new later.
-    "ANY": Pattern((95, 32), (50, 17), (75, 30), (50, 13), (0.95, 1.6), (0.7, 2.0), (0.7, 2.2), (0.6, 1.1), (0.0, 1.0),
-                   (0.0, 1.0), (0.0, 0.7), (0, 2)),
+    "ANY": Pattern(
+        (95, 32),
+        (50, 17),
+        (75, 30),
+        (50, 13),
+        (0.95, 1.6),
+        (0.7, 2.0),
+        (0.7, 2.2),
+        (0.6, 1.1),
+        (0.0, 1.0),
+        (0.0, 1.0),
+        (0.0, 0.7),
+        (0, 2),
+    ),
 }
 PATTERNS["ARR"] = PATTERNS["ARV"]
 # Outside ACDC, hypertrophy is defined by its wall alone, so lighter hearts belong to it.
@@ -67,11 +87,19 @@ PATTERNS_BY_WALL = {"HCM": replace(PATTERNS["HCM"], mass_index=(86, 24))}
 def numbers(heart, person):
     """What the rules are about: sizes per body surface, ejection fractions, walls of one heart."""
     bsa, (mean_wall, max_wall) = person["bsa_m2"], people.wall_mm(heart)
-    return {"sex": person["sex"], "lv_edv_ml": heart.lv_edv_ml, "rv_edv_ml": heart.rv_edv_ml,
-            "lv_edvi": heart.lv_edv_ml / bsa, "rv_edvi": heart.rv_edv_ml / bsa, "mass_index": heart.lv_mass_g / bsa,
-            "lv_ef": 100 * (1 - heart.lv_esv_ml / heart.lv_edv_ml),
-            "rv_ef": 100 * (1 - heart.rv_esv_ml / heart.rv_edv_ml), "mean_wall_mm": mean_wall,
-            "max_wall_mm": max_wall, "n_infarcts": len(heart.infarcts)}
+    return {
+        "sex": person["sex"],
+        "lv_edv_ml": heart.lv_edv_ml,
+        "rv_edv_ml": heart.rv_edv_ml,
+        "lv_edvi": heart.lv_edv_ml / bsa,
+        "rv_edvi": heart.rv_edv_ml / bsa,
+        "mass_index": heart.lv_mass_g / bsa,
+        "lv_ef": 100 * (1 - heart.lv_esv_ml / heart.lv_edv_ml),
+        "rv_ef": 100 * (1 - heart.rv_esv_ml / heart.rv_edv_ml),
+        "mean_wall_mm": mean_wall,
+        "max_wall_mm": max_wall,
+        "n_infarcts": len(heart.infarcts),
+    }
 
 
 def by_sex(n, women, men):
@@ -99,8 +127,7 @@ def rv_dilated(n):
 
 
 def normal(n):
-    return (n["lv_ef"] > 50 and n["lv_edvi"] < by_sex(n, 80, 90) and thin(n) and n["rv_edvi"] < 100
-            and n["rv_ef"] > 45)
+    return n["lv_ef"] > 50 and n["lv_edvi"] < by_sex(n, 80, 90) and thin(n) and n["rv_edvi"] < 100 and n["rv_ef"] > 45
 
 
 def not_borderline(n):
@@ -117,8 +144,9 @@ ACDC = {
 MNMS = ACDC | {
     "HCM": lambda n: n["lv_ef"] > 50 and thick(n),
     # Assumption: concentric and heavy (above the healthy mean + 2 SD), not as thick as HCM in one place.
-    "HHD": lambda n: n["mass_index"] > by_sex(n, 56, 71) and 9 < n["max_wall_mm"] < 16 and n["lv_ef"] > 45
-    and not lv_dilated(n),
+    "HHD": lambda n: (
+        n["mass_index"] > by_sex(n, 56, 71) and 9 < n["max_wall_mm"] < 16 and n["lv_ef"] > 45 and not lv_dilated(n)
+    ),
 }
 MNMS2 = {
     "NOR": lambda n: normal(n) and not lv_dilated(n) and not rv_dilated(n),
@@ -150,10 +178,17 @@ def feasible(heart):
     thicken, a valve plane that does not do all the pumping, a cavity neither a tube nor a ball."""
     kept_volume, kept_length = heart.lv_esv_ml / heart.lv_edv_ml, 1 - 1.12 * heart.mapse_mm / heart.lv_length_mm
     diameter = 2 * math.sqrt(heart.lv_edv_ml * 1000 / (2 / 3 * math.pi * heart.lv_length_mm))
-    return (35 <= heart.lv_edv_ml <= 480 and heart.lv_esv_ml >= 8 and 0.12 <= kept_volume <= 0.92
-            and 45 <= heart.rv_edv_ml <= 480 and 0.15 <= heart.rv_esv_ml / heart.rv_edv_ml <= 0.9
-            and 0.3 < math.sqrt(kept_volume / kept_length) < 0.985 and 65 <= heart.lv_length_mm <= 128
-            and 0.4 < diameter / heart.lv_length_mm < 0.85 and 3.2 < people.wall_mm(heart)[0] < 22)
+    return (
+        35 <= heart.lv_edv_ml <= 480
+        and heart.lv_esv_ml >= 8
+        and 0.12 <= kept_volume <= 0.92
+        and 45 <= heart.rv_edv_ml <= 480
+        and 0.15 <= heart.rv_esv_ml / heart.rv_edv_ml <= 0.9
+        and 0.3 < math.sqrt(kept_volume / kept_length) < 0.985
+        and 65 <= heart.lv_length_mm <= 128
+        and 0.4 < diameter / heart.lv_length_mm < 0.85
+        and 3.2 < people.wall_mm(heart)[0] < 22
+    )
 
 
 def patient(rng, disease, rules, person, shift=0.0):
@@ -161,8 +196,11 @@ def patient(rng, disease, rules, person, shift=0.0):
     "ANY" the widest draw; neither has a rule. RuntimeError if the class is out of this person's reach."""
     for _ in range(MAX_TRIES):
         heart = _candidate(rng, disease, rules, person, shift)
-        if heart is not None and feasible(heart) and (
-                disease in ("none", "ANY") or satisfies(disease, heart, person, rules)):
+        if (
+            heart is not None
+            and feasible(heart)
+            and (disease in ("none", "ANY") or satisfies(disease, heart, person, rules))
+        ):
             return heart
     raise RuntimeError(f"no {disease} heart found for {person} in {MAX_TRIES} draws; widen its pattern")
 
@@ -191,19 +229,42 @@ def _apply(rng, p, fields, detail, bsa):
     rv_edv = new_edv * ef * rng.uniform(*p.rv_overflow) / rv_ef
     apical = p.apical is not None and rng.random() < 1 / 6
     bulge = p.apical if apical else p.bulge
-    detail = detail if bulge is None else detail | {
-        "apical_bulge" if apical else "septal_bulge": rng.uniform(*bulge),
-        "bulge_angle_deg": rng.normal(20, 25), "bulge_half_width_deg": rng.uniform(35, 80)}
-    return Heart(**detail | {
-        "lv_edv_ml": new_edv, "lv_esv_ml": new_edv * (1 - ef), "rv_edv_ml": rv_edv, "rv_esv_ml": rv_edv * (1 - rv_ef),
-        "lv_mass_g": mass, "lv_length_mm": length, "mapse_mm": length * shortening * rng.uniform(*p.shortening),
-        "la_volume_ml": fields["la_volume_ml"] * rng.uniform(*p.la),
-        "ra_volume_ml": fields["ra_volume_ml"] * rng.uniform(*p.ra), "septal_flattening": rng.uniform(*p.flattening),
-        "infarcts": tuple(_infarct(rng) for _ in range(rng.integers(p.infarcts[0], p.infarcts[1] + 1)))})
+    detail = (
+        detail
+        if bulge is None
+        else detail
+        | {
+            "apical_bulge" if apical else "septal_bulge": rng.uniform(*bulge),
+            "bulge_angle_deg": rng.normal(20, 25),
+            "bulge_half_width_deg": rng.uniform(35, 80),
+        }
+    )
+    return Heart(
+        **detail
+        | {
+            "lv_edv_ml": new_edv,
+            "lv_esv_ml": new_edv * (1 - ef),
+            "rv_edv_ml": rv_edv,
+            "rv_esv_ml": rv_edv * (1 - rv_ef),
+            "lv_mass_g": mass,
+            "lv_length_mm": length,
+            "mapse_mm": length * shortening * rng.uniform(*p.shortening),
+            "la_volume_ml": fields["la_volume_ml"] * rng.uniform(*p.la),
+            "ra_volume_ml": fields["ra_volume_ml"] * rng.uniform(*p.ra),
+            "septal_flattening": rng.uniform(*p.flattening),
+            "infarcts": tuple(_infarct(rng) for _ in range(rng.integers(p.infarcts[0], p.infarcts[1] + 1))),
+        }
+    )
 
 
 def _infarct(rng):
     """One scar in the territory of a coronary artery, from small and still moving to large and bulging."""
     (angle, angle_range), (level, level_range) = TERRITORIES[("LAD", "RCA", "LCX")[rng.choice(3, p=(0.5, 0.3, 0.2))]]
-    return Infarct(angle + rng.uniform(-angle_range, angle_range), level + rng.uniform(-level_range, level_range),
-                   rng.uniform(20, 60), rng.uniform(0.15, 0.4), rng.uniform(0.3, 1.05), rng.uniform(0.0, 0.5))
+    return Infarct(
+        angle + rng.uniform(-angle_range, angle_range),
+        level + rng.uniform(-level_range, level_range),
+        rng.uniform(20, 60),
+        rng.uniform(0.15, 0.4),
+        rng.uniform(0.3, 1.05),
+        rng.uniform(0.0, 0.5),
+    )

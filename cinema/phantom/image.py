@@ -22,16 +22,31 @@ LAX_ANGLE_DEG = {"lax_4c": -12.0, "lax_3c": 52.0, "lax_2c": 104.0}
 # Relative proton density, T1 and T2 in ms at 1.5 T, and T1, T2 at 3 T. Blood, muscle, liver, fat after
 # Stanisz and the cine set of MRXCAT; the others are stand-ins of like tissue.
 RELAXATION = {
-    "air": (0, 1, 1, 1, 1), "gas": (0.01, 800, 30, 900, 25), "lung": (0.10, 1000, 30, 1200, 20),
-    "lung_vessel": (0.6, 1441, 200, 1932, 180), "fat": (0.85, 380, 90, 420, 80), "muscle": (0.85, 981, 36, 1412, 34),
-    "bone": (0.55, 550, 50, 600, 45), "liver": (0.85, 576, 46, 812, 40), "liver_vessel": (0.8, 1441, 200, 1932, 180),
-    "stomach": (0.85, 1100, 70, 1500, 60), "spleen": (0.9, 1057, 79, 1300, 60), "mediastinum": (0.6, 700, 55, 850, 48),
-    "pericardium": (0.3, 900, 25, 1200, 22), "heart_fat": (0.8, 380, 80, 420, 70),
-    "chamber_wall": (0.8, 1030, 40, 1471, 40), "atrial_blood": (0.95, 1441, 250, 1932, 230),
-    "aorta": (0.95, 1441, 250, 1932, 230), "pulmonary_blood": (0.95, 1441, 220, 1932, 200),
-    "vein": (0.95, 1500, 160, 1932, 140), "valve": (0.7, 1030, 40, 1471, 40), "rv_wall": (0.8, 1030, 42, 1471, 42),
-    "rv_blood": (0.95, 1441, 220, 1932, 200), "rv_trabecula": (0.8, 1030, 44, 1471, 44),
-    "myocardium": (0.8, 1030, 44, 1471, 44), "lv_blood": (0.95, 1441, 250, 1932, 230),
+    "air": (0, 1, 1, 1, 1),
+    "gas": (0.01, 800, 30, 900, 25),
+    "lung": (0.10, 1000, 30, 1200, 20),
+    "lung_vessel": (0.6, 1441, 200, 1932, 180),
+    "fat": (0.85, 380, 90, 420, 80),
+    "muscle": (0.85, 981, 36, 1412, 34),
+    "bone": (0.55, 550, 50, 600, 45),
+    "liver": (0.85, 576, 46, 812, 40),
+    "liver_vessel": (0.8, 1441, 200, 1932, 180),
+    "stomach": (0.85, 1100, 70, 1500, 60),
+    "spleen": (0.9, 1057, 79, 1300, 60),
+    "mediastinum": (0.6, 700, 55, 850, 48),
+    "pericardium": (0.3, 900, 25, 1200, 22),
+    "heart_fat": (0.8, 380, 80, 420, 70),
+    "chamber_wall": (0.8, 1030, 40, 1471, 40),
+    "atrial_blood": (0.95, 1441, 250, 1932, 230),
+    "aorta": (0.95, 1441, 250, 1932, 230),
+    "pulmonary_blood": (0.95, 1441, 220, 1932, 200),
+    "vein": (0.95, 1500, 160, 1932, 140),
+    "valve": (0.7, 1030, 40, 1471, 40),
+    "rv_wall": (0.8, 1030, 42, 1471, 42),
+    "rv_blood": (0.95, 1441, 220, 1932, 200),
+    "rv_trabecula": (0.8, 1030, 44, 1471, 44),
+    "myocardium": (0.8, 1030, 44, 1471, 44),
+    "lv_blood": (0.95, 1441, 250, 1932, 230),
     "papillary": (0.8, 1030, 46, 1471, 46),
 }
 # Lung is no even black: vessels too small for the map and gravity, about as bright and as uneven as in real images.
@@ -81,8 +96,14 @@ def tissue_signals(acquisition, rng):
     t1, t2 = (table[:, 1], table[:, 2]) if acquisition.field_t < 2.5 else (table[:, 3], table[:, 4])
     spread = rng.lognormal(0, (0.06, 0.05, 0.10), (len(TISSUES), 3))
     spread[BLOOD] = spread[CODE["lv_blood"]] * rng.lognormal(0, 0.03, (len(BLOOD), 3))  # one blood, many chambers
-    signal = steady_state_signal(table[:, 0] * spread[:, 0], t1 * spread[:, 1], t2 * spread[:, 2],
-                                 acquisition.flip_deg, acquisition.tr_ms, acquisition.te_ms)
+    signal = steady_state_signal(
+        table[:, 0] * spread[:, 0],
+        t1 * spread[:, 1],
+        t2 * spread[:, 2],
+        acquisition.flip_deg,
+        acquisition.tr_ms,
+        acquisition.te_ms,
+    )
     signal = np.where(FAT, -signal, signal) / signal[CODE["lv_blood"]]
     return signal.astype(np.float32)
 
@@ -195,8 +216,10 @@ def acquire(heart, acquisition, phases, grid=SMALL_GRID, views=VIEWS):
         texture = 1 + 0.06 * noise(where.heart_mm, 6.0, 3, rng.uniform(0, 64, 3)).reshape(tissues[0].shape).mean(0)
         lungs = LUNG_LEVEL * np.exp(LUNG_SPREAD * noise(where.heart_mm, 20.0, 0, rng.uniform(0, 64, 3)))
         lungs = lungs.reshape(tissues[0].shape)
-        clean = np.stack([np.where(t == CODE["lung"], signals[t] * lungs, signals[t]).mean(axis=0) * texture
-                          for t in tissues], axis=-1)
+        clean = np.stack(
+            [np.where(t == CODE["lung"], signals[t] * lungs, signals[t]).mean(axis=0) * texture for t in tissues],
+            axis=-1,
+        )
         image = _scan(clean, plane, acquisition, heart, rng)
         labels = np.stack([majority_label(t) for t in tissues], axis=-1)
         marks = landmarks(heart, plane, phases) if view in LAX_VIEWS else None

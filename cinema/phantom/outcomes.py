@@ -37,16 +37,29 @@ class Exposure:
 
 EXPOSURES = {
     "diabetes": Exposure(
-        0.036, {"age": 0.15, "bmi": 0.65, "male": 0.3},
-        {"lv_edv": -0.065, "lv_esv_share": 0.024, "lv_mass": -0.01}, 4.0, 5.0,
-        "3.6 %; BMI 28.5 vs 25.7, SBP 139.7 vs 135.7; stroke volume -8 %, wall +3 %, heart rate +5"),
+        0.036,
+        {"age": 0.15, "bmi": 0.65, "male": 0.3},
+        {"lv_edv": -0.065, "lv_esv_share": 0.024, "lv_mass": -0.01},
+        4.0,
+        5.0,
+        "3.6 %; BMI 28.5 vs 25.7, SBP 139.7 vs 135.7; stroke volume -8 %, wall +3 %, heart rate +5",
+    ),
     "hypertension": Exposure(
-        0.386, {"age": 0.35, "bmi": 0.45, "male": 0.3},
-        {"lv_mass": 0.02, "la": 0.04, "shortening": -0.02, "lv_esv_share": -0.005}, 8.0, 0.0,
-        "38.6 %; more mass, larger LA, worse long-axis function, slightly higher EF (sizes assumed, part through SBP)"),
+        0.386,
+        {"age": 0.35, "bmi": 0.45, "male": 0.3},
+        {"lv_mass": 0.02, "la": 0.04, "shortening": -0.02, "lv_esv_share": -0.005},
+        8.0,
+        0.0,
+        "38.6 %; more mass, larger LA, worse long-axis function, slightly higher EF (sizes assumed, part through SBP)",
+    ),
     "cancer": Exposure(
-        0.035, {"male": -0.65}, {"lv_esv_share": 0.015}, 0.0, 0.0,
-        "1,354 of 39,095, 67 % women; EF -0.6 points, about 0.1 SD"),
+        0.035,
+        {"male": -0.65},
+        {"lv_esv_share": 0.015},
+        0.0,
+        0.0,
+        "1,354 of 39,095, 67 % women; EF -0.6 points, about 0.1 SD",
+    ),
     "null_exposure": Exposure(0.30, {}, {}, 0.0, 0.0, "no effect on anything, by construction"),
 }
 
@@ -63,8 +76,11 @@ DEATH_SHARE = 0.02  # dead after the median follow-up; 1 to 3 % in such a cohort
 
 def standardised(person):
     """Covariates of the exposure and hazard models: age, bmi in SD, male 0 or 1."""
-    return {"age": (person["age_years"] - AGE[0]) / AGE[1], "bmi": (person["bmi_kg_m2"] - 26.6) / people.BMI_SD,
-            "male": float(person["sex"] == "M")}
+    return {
+        "age": (person["age_years"] - AGE[0]) / AGE[1],
+        "bmi": (person["bmi_kg_m2"] - 26.6) / people.BMI_SD,
+        "male": float(person["sex"] == "M"),
+    }
 
 
 def exposure_logit(name, person, prevalence=None):
@@ -148,8 +164,11 @@ def imaging(heart, person):
     stroke = heart.lv_edv_ml - heart.lv_esv_ml
     mean_volume = (heart.lv_edv_ml + heart.lv_esv_ml) / 2
     lvgfi = 100 * stroke / (mean_volume + heart.lv_mass_g / MYOCARDIUM_DENSITY_G_PER_ML)
-    return {"shortening": heart.mapse_mm / heart.lv_length_mm, "lvgfi": lvgfi,
-            "lavi": heart.la_volume_ml / person["bsa_m2"]}
+    return {
+        "shortening": heart.mapse_mm / heart.lv_length_mm,
+        "lvgfi": lvgfi,
+        "lavi": heart.la_volume_ml / person["bsa_m2"],
+    }
 
 
 def log_hazard(person, heart):

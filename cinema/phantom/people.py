@@ -24,12 +24,26 @@ SEXES = ("F", "M")
 
 # Mean and coefficient of variation in healthy people. esv_share = ESV / EDV = 1 - EF; shortening = MAPSE / length.
 REFERENCE = {
-    "M": {"lv_edv": (166, 32 / 166), "lv_esv_share": (0.42, 0.05 / 0.42), "lv_mass": (105, 9 / 53),
-          "lv_length": (98, 0.05), "shortening": (0.147, 0.14), "rv_esv_share": (0.46, 0.06 / 0.46),
-          "la": (82, 0.28), "ra": (88, 0.28)},
-    "F": {"lv_edv": (124, 21 / 124), "lv_esv_share": (0.39, 0.05 / 0.39), "lv_mass": (73, 7 / 42),
-          "lv_length": (89, 0.05), "shortening": (0.165, 0.14), "rv_esv_share": (0.425, 0.054 / 0.425),
-          "la": (71, 0.24), "ra": (74, 0.26)},
+    "M": {
+        "lv_edv": (166, 32 / 166),
+        "lv_esv_share": (0.42, 0.05 / 0.42),
+        "lv_mass": (105, 9 / 53),
+        "lv_length": (98, 0.05),
+        "shortening": (0.147, 0.14),
+        "rv_esv_share": (0.46, 0.06 / 0.46),
+        "la": (82, 0.28),
+        "ra": (88, 0.28),
+    },
+    "F": {
+        "lv_edv": (124, 21 / 124),
+        "lv_esv_share": (0.39, 0.05 / 0.39),
+        "lv_mass": (73, 7 / 42),
+        "lv_length": (89, 0.05),
+        "shortening": (0.165, 0.14),
+        "rv_esv_share": (0.425, 0.054 / 0.425),
+        "la": (71, 0.24),
+        "ra": (74, 0.26),
+    },
 }
 CENTRE = {"M": {"bmi": 25.6, "sbp": 137.0, "height": 176.0}, "F": {"bmi": 24.6, "sbp": 129.0, "height": 163.0}}
 CENTRE_AGE = 62.0
@@ -41,18 +55,32 @@ DBP_MMHG = {"F": 77.0, "M": 81.0}
 # follow, because both ventricles pump the same stroke volume.
 BMI_SD, SBP_SD = 4.3, 18.0
 EFFECTS = {
-    "bmi": {"lv_edv": math.log(1.048), "lv_esv_share": math.log(1.044 / 1.048), "lv_mass": math.log(1.083),
-            "la": math.log(1.086), "ra": math.log(1.086)},
-    "sbp": {"lv_edv": math.log(1.045), "lv_esv_share": math.log(1.020 / 1.045), "lv_mass": math.log(1.068),
-            "shortening": -0.02},
+    "bmi": {
+        "lv_edv": math.log(1.048),
+        "lv_esv_share": math.log(1.044 / 1.048),
+        "lv_mass": math.log(1.083),
+        "la": math.log(1.086),
+        "ra": math.log(1.086),
+    },
+    "sbp": {
+        "lv_edv": math.log(1.045),
+        "lv_esv_share": math.log(1.020 / 1.045),
+        "lv_mass": math.log(1.068),
+        "shortening": -0.02,
+    },
     "age": {"lv_edv": -0.03, "shortening": -0.04, "la": 0.04, "ra": 0.03},  # per decade; directions are published
     "age_men": {"lv_mass": -0.025},
     "height": {"lv_edv": 1.5, "lv_mass": 1.5, "lv_length": 0.4, "la": 1.0, "ra": 1.0},  # per unit of log height
 }
 LENGTH_PER_EDV = 0.3  # a dilated ventricle grows rounder: its length with the power 0.3 of its volume
 CORRELATIONS = {
-    ("lv_edv", "lv_mass"): 0.55, ("lv_esv_share", "shortening"): -0.4, ("lv_esv_share", "rv_esv_share"): 0.6,
-    ("lv_edv", "la"): 0.4, ("lv_mass", "la"): 0.3, ("lv_edv", "ra"): 0.4, ("la", "ra"): 0.5,
+    ("lv_edv", "lv_mass"): 0.55,
+    ("lv_esv_share", "shortening"): -0.4,
+    ("lv_esv_share", "rv_esv_share"): 0.6,
+    ("lv_edv", "la"): 0.4,
+    ("lv_mass", "la"): 0.3,
+    ("lv_edv", "ra"): 0.4,
+    ("la", "ra"): 0.5,
 }
 
 
@@ -88,9 +116,15 @@ def demographics(rng, population=UK_BIOBANK):
     bmi = min(max(rng.lognormal(mu, sigma), 16.0), 48.0)
     weight_kg = bmi * (height_cm / 100) ** 2
     groups, shares = zip(*population.ethnicity)
-    return {"sex": sex, "age_years": round(age, 1), "height_cm": height_cm, "weight_kg": weight_kg,
-            "bmi_kg_m2": bmi, "bsa_m2": bsa_m2(height_cm, weight_kg),
-            "ethnicity": groups[int(np.searchsorted(np.cumsum(shares), rng.random() * sum(shares)))]}
+    return {
+        "sex": sex,
+        "age_years": round(age, 1),
+        "height_cm": height_cm,
+        "weight_kg": weight_kg,
+        "bmi_kg_m2": bmi,
+        "bsa_m2": bsa_m2(height_cm, weight_kg),
+        "ethnicity": groups[int(np.searchsorted(np.cumsum(shares), rng.random() * sum(shares)))],
+    }
 
 
 def decades(person):
@@ -109,8 +143,11 @@ def circulation(rng, person, sbp_shift=0.0, heart_rate_shift=0.0):
     """
     z = rng.standard_normal(3).tolist()
     sbp = expected_sbp(person) + sbp_shift + SBP_MMHG[person["sex"]][1] * z[0]
-    return {"sbp_mmhg": max(sbp, 85.0), "dbp_mmhg": max(DBP_MMHG[person["sex"]] + 6.0 * z[0] + 8.0 * z[1], 45.0),
-            "heart_rate_bpm": min(max(61.0 + heart_rate_shift + 9.0 * z[2], 42.0), 115.0)}
+    return {
+        "sbp_mmhg": max(sbp, 85.0),
+        "dbp_mmhg": max(DBP_MMHG[person["sex"]] + 6.0 * z[0] + 8.0 * z[1], 45.0),
+        "heart_rate_bpm": min(max(61.0 + heart_rate_shift + 9.0 * z[2], 42.0), 115.0),
+    }
 
 
 def _log_normal(mean, cv):
@@ -149,9 +186,13 @@ def expected(person, sbp_mmhg=None):
     """(8,) expected log measures of a person; `sbp_mmhg` replaces the person's own pressure."""
     centre, mu = CENTRE[person["sex"]], residual(person["sex"])[0]
     sbp = person["sbp_mmhg"] if sbp_mmhg is None else sbp_mmhg
-    mu = (mu + _EFFECTS["bmi"] * ((person["bmi_kg_m2"] - centre["bmi"]) / BMI_SD)
-          + _EFFECTS["sbp"] * ((sbp - centre["sbp"]) / SBP_SD) + _EFFECTS["age"] * decades(person)
-          + _EFFECTS["height"] * math.log(person["height_cm"] / centre["height"]))
+    mu = (
+        mu
+        + _EFFECTS["bmi"] * ((person["bmi_kg_m2"] - centre["bmi"]) / BMI_SD)
+        + _EFFECTS["sbp"] * ((sbp - centre["sbp"]) / SBP_SD)
+        + _EFFECTS["age"] * decades(person)
+        + _EFFECTS["height"] * math.log(person["height_cm"] / centre["height"])
+    )
     return mu + _EFFECTS["age_men"] * decades(person) if person["sex"] == "M" else mu
 
 
@@ -166,31 +207,53 @@ def natural(log_measures, person):
     length *= (edv / REFERENCE[person["sex"]]["lv_edv"][0]) ** LENGTH_PER_EDV
     esv_share, rv_esv_share = min(esv_share, 0.95), min(rv_esv_share, 0.95)
     rv_edv = edv * (1 - esv_share) / (1 - rv_esv_share)  # equal stroke volumes
-    return {"lv_edv_ml": edv, "lv_esv_ml": edv * esv_share, "rv_edv_ml": rv_edv, "rv_esv_ml": rv_edv * rv_esv_share,
-            "lv_mass_g": mass, "lv_length_mm": length, "mapse_mm": shortening * length,
-            "la_volume_ml": la, "ra_volume_ml": ra}
+    return {
+        "lv_edv_ml": edv,
+        "lv_esv_ml": edv * esv_share,
+        "rv_edv_ml": rv_edv,
+        "rv_esv_ml": rv_edv * rv_esv_share,
+        "lv_mass_g": mass,
+        "lv_length_mm": length,
+        "mapse_mm": shortening * length,
+        "la_volume_ml": la,
+        "ra_volume_ml": ra,
+    }
 
 
 def log_measures(heart, sex):
     """The inverse of `natural`: (8,) log measures of a heart."""
     length = heart.lv_length_mm / (heart.lv_edv_ml / REFERENCE[sex]["lv_edv"][0]) ** LENGTH_PER_EDV
-    return np.log([heart.lv_edv_ml, heart.lv_esv_ml / heart.lv_edv_ml, heart.lv_mass_g, length,
-                   heart.mapse_mm / heart.lv_length_mm, heart.rv_esv_ml / heart.rv_edv_ml,
-                   heart.la_volume_ml, heart.ra_volume_ml])
+    return np.log(
+        [
+            heart.lv_edv_ml,
+            heart.lv_esv_ml / heart.lv_edv_ml,
+            heart.lv_mass_g,
+            length,
+            heart.mapse_mm / heart.lv_length_mm,
+            heart.rv_esv_ml / heart.rv_edv_ml,
+            heart.la_volume_ml,
+            heart.ra_volume_ml,
+        ]
+    )
 
 
 def detail(rng, person):
     """The Heart fields nobody publishes: trabeculae, papillary muscles, torsion, fat, timing. Assumptions."""
     u, z = rng.random(4).tolist(), rng.standard_normal(4).tolist()
     fat = 5.0 + 0.9 * (person["bmi_kg_m2"] - 17.0) + (3.0 if person["sex"] == "F" else 0.0)
-    return {"septal_bulge": 0.25 * u[0], "bulge_angle_deg": 15.0 + 15.0 * z[0], "trabeculation": 0.15 + 0.75 * u[1],
-            "papillary_size": 0.7 + 0.7 * u[2], "torsion_deg": max(8.0 + 3.0 * z[1], 0.0),
-            "epicardial_fat_mm": max(
-                1.0 + 0.2 * (person["bmi_kg_m2"] - 18.0) + 0.6 * decades(person) + 2.0 * u[3], 0.5),
-            "chest_fat_mm": max(fat * math.exp(0.2 * z[2]), 4.0),
-            "body_scale": (person["weight_kg"] / 75.0) ** (1 / 3), "heart_rate_bpm": person["heart_rate_bpm"],
-            "es_fraction": min(max(0.355 + 0.02 * z[3], 0.30), 0.42),  # published: end systole at 35 to 36 %
-            "detail_seed": int(rng.integers(2**31))}
+    return {
+        "septal_bulge": 0.25 * u[0],
+        "bulge_angle_deg": 15.0 + 15.0 * z[0],
+        "trabeculation": 0.15 + 0.75 * u[1],
+        "papillary_size": 0.7 + 0.7 * u[2],
+        "torsion_deg": max(8.0 + 3.0 * z[1], 0.0),
+        "epicardial_fat_mm": max(1.0 + 0.2 * (person["bmi_kg_m2"] - 18.0) + 0.6 * decades(person) + 2.0 * u[3], 0.5),
+        "chest_fat_mm": max(fat * math.exp(0.2 * z[2]), 4.0),
+        "body_scale": (person["weight_kg"] / 75.0) ** (1 / 3),
+        "heart_rate_bpm": person["heart_rate_bpm"],
+        "es_fraction": min(max(0.355 + 0.02 * z[3], 0.30), 0.42),  # published: end systole at 35 to 36 %
+        "detail_seed": int(rng.integers(2**31)),
+    }
 
 
 def wall_mm(heart):

@@ -72,9 +72,15 @@ def contrasts(picture, labels):
     """Medians, percentiles, deviations; LV blood is 1. Some files have a grey floor, so one number calls the lung 0."""
     values = regions(picture, labels)
     ring, wall = np.percentile(values["lateral"], (10, 50, 90)), np.median(values["MYO"])
-    return {"myocardium": wall, "myocardium, floor off": (wall - ring[0]) / (1 - ring[0]),
-            "RV blood": np.median(values["RV"]), "lateral, 10th": ring[0], "lateral, median": ring[1],
-            "lateral, 90th": ring[2], **{f"deviation in {name}": np.std(values[name]) for name in ("LV", "MYO", "RV")}}
+    return {
+        "myocardium": wall,
+        "myocardium, floor off": (wall - ring[0]) / (1 - ring[0]),
+        "RV blood": np.median(values["RV"]),
+        "lateral, 10th": ring[0],
+        "lateral, median": ring[1],
+        "lateral, 90th": ring[2],
+        **{f"deviation in {name}": np.std(values[name]) for name in ("LV", "MYO", "RV")},
+    }
 
 
 def edges(picture, labels):
@@ -82,14 +88,23 @@ def edges(picture, labels):
     centre = np.array(ndimage.center_of_mass(labels == LABELS["LV"]))
     angle, radius = np.arange(N_RAYS) * 2 * np.pi / N_RAYS, np.arange(0, REACH_MM, STEP_MM)
     where = centre[:, None, None] + np.stack([np.cos(angle), np.sin(angle)])[..., None] * radius / PIXEL_MM
-    profiles, crossed, cosine = (ndimage.map_coordinates(array, where, order=order, mode="nearest") for array, order
-                                 in ((picture, 1), (labels, 0), (_cosine(labels), 0)))
+    profiles, crossed, cosine = (
+        ndimage.map_coordinates(array, where, order=order, mode="nearest")
+        for array, order in ((picture, 1), (labels, 0), (_cosine(labels), 0))
+    )
     cavity, left = crossed == LABELS["LV"], np.isin(crossed, (LABELS["LV"], LABELS["MYO"]))
-    rims = {"endocardial edge (mm)": (cavity, slice(None), BLOOD_MM, WALL_MM),
-            "lateral edge (mm)": (left, cosine[:, -1] >= LATERAL_COSINE, WALL_MM, LUNG_MM)}
-    widths = {name: [fall_mm(profile, np.flatnonzero(row)[-1], *sides) for profile, row
-                     in zip(profiles[chosen], inside[chosen], strict=True) if row.any()]
-              for name, (inside, chosen, *sides) in rims.items()}
+    rims = {
+        "endocardial edge (mm)": (cavity, slice(None), BLOOD_MM, WALL_MM),
+        "lateral edge (mm)": (left, cosine[:, -1] >= LATERAL_COSINE, WALL_MM, LUNG_MM),
+    }
+    widths = {
+        name: [
+            fall_mm(profile, np.flatnonzero(row)[-1], *sides)
+            for profile, row in zip(profiles[chosen], inside[chosen], strict=True)
+            if row.any()
+        ]
+        for name, (inside, chosen, *sides) in rims.items()
+    }
     return {name: np.nanmedian(mm) if np.isfinite(mm).sum() >= 3 else np.nan for name, mm in widths.items()}
 
 
@@ -98,12 +113,12 @@ def fall_mm(profile, border, before_mm, after_mm):
     before_mm, after_mm: (nearest, farthest) distance from the border; the median between them is a level."""
     (b0, b1), (a0, a1), near = (np.rint(np.divide(mm, STEP_MM)).astype(int) for mm in (before_mm, after_mm, EDGE_MM))
     first, start = max(border - b1, 0), max(border - near, 0)
-    high, low = np.median(profile[first:max(border - b0, 1)]), np.median(profile[border + a0:border + a1])
+    high, low = np.median(profile[first : max(border - b0, 1)]), np.median(profile[border + a0 : border + a1])
     if not high - low > 0.1:  # also refuses NaN
         return np.nan
-    steepest = start + int(np.argmin(np.gradient(profile[start:border + near])))
-    above = np.flatnonzero(profile[first:steepest + 1] >= low + 0.9 * (high - low))
-    below = np.flatnonzero(profile[steepest:border + a1] <= low + 0.1 * (high - low))
+    steepest = start + int(np.argmin(np.gradient(profile[start : border + near])))
+    above = np.flatnonzero(profile[first : steepest + 1] >= low + 0.9 * (high - low))
+    below = np.flatnonzero(profile[steepest : border + a1] <= low + 0.1 * (high - low))
     return (steepest + below[0] - first - above[-1]) * STEP_MM if len(above) and len(below) else np.nan
 
 
@@ -123,7 +138,7 @@ def spectrum(picture):
     ring = np.rint(frequency * n * PIXEL_MM).astype(int)
     radial = np.bincount(ring.ravel(), power.ravel()) / np.bincount(ring.ravel())
     low, high = (round(edge * n * PIXEL_MM) for edge in SLOPE_BAND)
-    logs = np.log(np.arange(low, high + 1)), np.log(radial[low:high + 1])
+    logs = np.log(np.arange(low, high + 1)), np.log(radial[low : high + 1])
     slope = np.polyfit(*logs, 1)[0] if np.isfinite(power).all() else np.nan
     return {"spectral slope": slope, "share above 0.2/mm": power[frequency > FINE].sum() / power.sum()}
 
@@ -136,8 +151,11 @@ def shape(labels, spacing_mm):
 
 def table(views, phases=("ED", "ES")):
     """DataFrame of `measurements`, a row per subject and phase. views: subject -> View labelled at those frames."""
-    rows = [{"subject": subject, "phase": phase, **measurements(view, frame)} for subject, view in views.items()
-            for phase, frame in zip(phases, view.label_frames, strict=False)]
+    rows = [
+        {"subject": subject, "phase": phase, **measurements(view, frame)}
+        for subject, view in views.items()
+        for phase, frame in zip(phases, view.label_frames, strict=False)
+    ]
     return pd.DataFrame(rows).set_index(["subject", "phase"])
 
 

@@ -91,62 +91,171 @@ class Role:
 
 
 UKB_SCANNER = (("UKB", "Siemens 1.5 T", 1.0),)
-SIX_HOSPITALS = (("H1", "Siemens 1.5 T", 0.25), ("H2", "Philips 1.5 T", 0.2), ("H3", "Philips 1.5 T", 0.15),
-                 ("H4", "GE 1.5 T", 0.15), ("H5", "Canon 1.5 T", 0.15), ("H6", "Siemens 3 T", 0.1))
-THREE_VENDORS = (("H1", "Siemens 1.5 T", 0.3), ("H1", "Siemens 3 T", 0.1), ("H2", "Philips 1.5 T", 0.2),
-                 ("H2", "Philips 3 T", 0.1), ("H3", "GE 1.5 T", 0.2), ("H3", "GE 3 T", 0.1))
-FIVE_UK_SITES = (("R1", "Siemens 1.5 T", 0.25), ("R2", "Siemens 1.5 T", 0.2), ("R3", "Siemens 3 T", 0.2),
-                 ("R4", "Philips 1.5 T", 0.1), ("R4", "Philips 3 T", 0.1), ("R5", "Siemens 1.5 T", 0.15))
+SIX_HOSPITALS = (
+    ("H1", "Siemens 1.5 T", 0.25),
+    ("H2", "Philips 1.5 T", 0.2),
+    ("H3", "Philips 1.5 T", 0.15),
+    ("H4", "GE 1.5 T", 0.15),
+    ("H5", "Canon 1.5 T", 0.15),
+    ("H6", "Siemens 3 T", 0.1),
+)
+THREE_VENDORS = (
+    ("H1", "Siemens 1.5 T", 0.3),
+    ("H1", "Siemens 3 T", 0.1),
+    ("H2", "Philips 1.5 T", 0.2),
+    ("H2", "Philips 3 T", 0.1),
+    ("H3", "GE 1.5 T", 0.2),
+    ("H3", "GE 3 T", 0.1),
+)
+FIVE_UK_SITES = (
+    ("R1", "Siemens 1.5 T", 0.25),
+    ("R2", "Siemens 1.5 T", 0.2),
+    ("R3", "Siemens 3 T", 0.2),
+    ("R4", "Philips 1.5 T", 0.1),
+    ("R4", "Philips 3 T", 0.1),
+    ("R5", "Siemens 1.5 T", 0.15),
+)
 EVERY_SCANNER = tuple((f"T{i}", name, 1 / len(SCANNERS)) for i, name in enumerate(SCANNERS))
 MIXED_ETHNICITY = (("White", 0.46), ("Asian", 0.18), ("Black", 0.18), ("Other", 0.18))
 ENRICHED = (("diabetes", 0.30), ("cancer", 0.30))
 
 ROLES = {
     "pretraining": Role(
-        2000, "UK Biobank", "unlabelled volunteers for masked pretraining, a tenth of them ill", VIEWS,
-        (("none", 0.9), ("ANY", 0.1)), UKB_SCANNER, population=UK_BIOBANK, pixel_mm=(1.8, 1.8),
-        slice_thickness_mm=(6.0, 8.0)),
+        2000,
+        "UK Biobank",
+        "unlabelled volunteers for masked pretraining, a tenth of them ill",
+        VIEWS,
+        (("none", 0.9), ("ANY", 0.1)),
+        UKB_SCANNER,
+        population=UK_BIOBANK,
+        pixel_mm=(1.8, 1.8),
+        slice_thickness_mm=(6.0, 8.0),
+    ),
     "acdc": Role(
-        150, "ACDC", "one hospital, two scanners, five classes in equal parts", ("sax",),
+        150,
+        "ACDC",
+        "one hospital, two scanners, five classes in equal parts",
+        ("sax",),
         tuple((name, 0.2) for name in ("NOR", "MINF", "DCM", "HCM", "ARV")),
-        (("Dijon-like", "Siemens 1.5 T", 0.6), ("Dijon-like", "Siemens 3 T", 0.4)), pixel_mm=(1.37, 1.68),
-        masks=("sax",)),
+        (("Dijon-like", "Siemens 1.5 T", 0.6), ("Dijon-like", "Siemens 3 T", 0.4)),
+        pixel_mm=(1.37, 1.68),
+        masks=("sax",),
+    ),
     "mnms": Role(
-        345, "M&Ms", "four vendors, six hospitals; more normal hearts and fewer DCM than the original, so that "
-        "specificity can be measured", ("sax",),
-        (("NOR", 0.3), ("DCM", 0.24), ("HCM", 0.22), ("ARV", 0.14), ("HHD", 0.10)), SIX_HOSPITALS, "mnms",
-        masks=("sax",)),
+        345,
+        "M&Ms",
+        "four vendors, six hospitals; more normal hearts and fewer DCM than the original, so that "
+        "specificity can be measured",
+        ("sax",),
+        (("NOR", 0.3), ("DCM", 0.24), ("HCM", 0.22), ("ARV", 0.14), ("HHD", 0.10)),
+        SIX_HOSPITALS,
+        "mnms",
+        masks=("sax",),
+    ),
     "mnms2": Role(
-        360, "M&Ms-2", "three vendors, right-heart diseases, four-chamber view", ("sax", "lax_4c"),
-        (("NOR", 0.25), ("HCM", 0.19), ("LV", 0.18), ("ARR", 0.12), ("CIA", 0.12), ("FALL", 0.10), ("RV", 0.02),
-         ("TRI", 0.02)), THREE_VENDORS, "mnms2", masks=("sax", "lax_4c")),
+        360,
+        "M&Ms-2",
+        "three vendors, right-heart diseases, four-chamber view",
+        ("sax", "lax_4c"),
+        (
+            ("NOR", 0.25),
+            ("HCM", 0.19),
+            ("LV", 0.18),
+            ("ARR", 0.12),
+            ("CIA", 0.12),
+            ("FALL", 0.10),
+            ("RV", 0.02),
+            ("TRI", 0.02),
+        ),
+        THREE_VENDORS,
+        "mnms2",
+        masks=("sax", "lax_4c"),
+    ),
     "kaggle": Role(
-        500, "Kaggle Data Science Bowl 2015", "volumes only: no masks, a clinic's mixture", ("sax", "lax_2c", "lax_4c"),
+        500,
+        "Kaggle Data Science Bowl 2015",
+        "volumes only: no masks, a clinic's mixture",
+        ("sax", "lax_2c", "lax_4c"),
         (("none", 0.55), ("DCM", 0.12), ("MINF", 0.08), ("HCM", 0.12), ("ARV", 0.05), ("ANY", 0.08)),
-        (("K1", "Siemens 1.5 T", 0.8), ("K2", "Siemens 3 T", 0.2)), slice_thickness_mm=(5.0, 8.0)),
+        (("K1", "Siemens 1.5 T", 0.8), ("K2", "Siemens 3 T", 0.2)),
+        slice_thickness_mm=(5.0, 8.0),
+    ),
     "rescan": Role(
-        220, "Rescan (Bhuva 2019, Davies 2022)", "110 people scanned twice within a week at five sites",
-        ("sax", "lax_2c", "lax_4c"), (("none", 0.3), ("MINF", 0.2), ("DCM", 0.15), ("HCM", 0.2), ("HHD", 0.15)),
-        FIVE_UK_SITES, "mnms", slice_thickness_mm=(8.0, 10.0), masks=("sax",), paired=True),
+        220,
+        "Rescan (Bhuva 2019, Davies 2022)",
+        "110 people scanned twice within a week at five sites",
+        ("sax", "lax_2c", "lax_4c"),
+        (("none", 0.3), ("MINF", 0.2), ("DCM", 0.15), ("HCM", 0.2), ("HHD", 0.15)),
+        FIVE_UK_SITES,
+        "mnms",
+        slice_thickness_mm=(8.0, 10.0),
+        masks=("sax",),
+        paired=True,
+    ),
     "landmark": Role(
-        300, "Landmark (Xue 2021)", "long-axis views with two mitral hinges and the apex", ("lax_2c", "lax_4c"),
-        (("none", 0.5), ("DCM", 0.15), ("MINF", 0.15), ("HCM", 0.2)), THREE_VENDORS, landmarks=("lax_2c", "lax_4c")),
+        300,
+        "Landmark (Xue 2021)",
+        "long-axis views with two mitral hinges and the apex",
+        ("lax_2c", "lax_4c"),
+        (("none", 0.5), ("DCM", 0.15), ("MINF", 0.15), ("HCM", 0.2)),
+        THREE_VENDORS,
+        landmarks=("lax_2c", "lax_4c"),
+    ),
     "population": Role(
-        2000, "UK Biobank with follow-up", "exposures and deaths, enriched so that the analyses have power", VIEWS,
-        (("none", 1.0),), UKB_SCANNER, population=UK_BIOBANK, pixel_mm=(1.8, 1.8), slice_thickness_mm=(6.0, 8.0),
-        masks=VIEWS, landmarks=VIEWS[1:], prevalence=ENRICHED, death_share=0.25),
+        2000,
+        "UK Biobank with follow-up",
+        "exposures and deaths, enriched so that the analyses have power",
+        VIEWS,
+        (("none", 1.0),),
+        UKB_SCANNER,
+        population=UK_BIOBANK,
+        pixel_mm=(1.8, 1.8),
+        slice_thickness_mm=(6.0, 8.0),
+        masks=VIEWS,
+        landmarks=VIEWS[1:],
+        prevalence=ENRICHED,
+        death_share=0.25,
+    ),
     "fairness": Role(
-        1200, "UK Biobank, balanced", "ethnic groups of usable size; one of them (Black) gets worse images, the "
-        "others and the sexes do not", VIEWS,
-        (("NOR", 0.5), ("MINF", 0.15), ("DCM", 0.15), ("HCM", 0.2)), THREE_VENDORS,
-        population=Population(ethnicity=MIXED_ETHNICITY), masks=VIEWS, landmarks=VIEWS[1:],
-        quality_gap=QualityGap("ethnicity", "Black")),
+        1200,
+        "UK Biobank, balanced",
+        "ethnic groups of usable size; one of them (Black) gets worse images, the others and the sexes do not",
+        VIEWS,
+        (("NOR", 0.5), ("MINF", 0.15), ("DCM", 0.15), ("HCM", 0.2)),
+        THREE_VENDORS,
+        population=Population(ethnicity=MIXED_ETHNICITY),
+        masks=VIEWS,
+        landmarks=VIEWS[1:],
+        quality_gap=QualityGap("ethnicity", "Black"),
+    ),
     "training": Role(
-        4000, "nothing: the widest variety", "what the project's own weights are trained on", VIEWS,
-        (("ANY", 0.4), ("none", 0.15), ("NOR", 0.05), ("MINF", 0.08), ("DCM", 0.08), ("HCM", 0.08), ("HHD", 0.04),
-         ("ARV", 0.04), ("LV", 0.02), ("FALL", 0.02), ("CIA", 0.02), ("TRI", 0.01), ("RV", 0.01)),
-        EVERY_SCANNER, "every", Population(0.5, (50.0, 22.0), (12.0, 90.0), ((25.5, 5.5), (25.5, 5.0))),
-        (1.0, 2.4), (5.0, 10.0), VIEWS, VIEWS[1:]),
+        4000,
+        "nothing: the widest variety",
+        "what the project's own weights are trained on",
+        VIEWS,
+        (
+            ("ANY", 0.4),
+            ("none", 0.15),
+            ("NOR", 0.05),
+            ("MINF", 0.08),
+            ("DCM", 0.08),
+            ("HCM", 0.08),
+            ("HHD", 0.04),
+            ("ARV", 0.04),
+            ("LV", 0.02),
+            ("FALL", 0.02),
+            ("CIA", 0.02),
+            ("TRI", 0.01),
+            ("RV", 0.01),
+        ),
+        EVERY_SCANNER,
+        "every",
+        Population(0.5, (50.0, 22.0), (12.0, 90.0), ((25.5, 5.5), (25.5, 5.0))),
+        (1.0, 2.4),
+        (5.0, 10.0),
+        VIEWS,
+        VIEWS[1:],
+    ),
 }
 
 
@@ -157,17 +266,30 @@ def acquisition(rng, role, scanner, attributes):
     snr = rng.uniform(*style.snr) * (0.45 if u[0] < LOW_CONTRAST_SHARE else 1.0)
     tr_ms = rng.uniform(*style.tr_ms)
     scan = Acquisition(
-        vendor=style.vendor, field_t=style.field_t, flip_deg=rng.uniform(*style.flip_deg), tr_ms=tr_ms,
-        te_ms=tr_ms * rng.uniform(0.42, 0.5), slice_thickness_mm=rng.uniform(*role.slice_thickness_mm), snr=snr,
-        plane_error_deg=rng.uniform(2.0, 5.0), breath_shift_mm=min(rng.lognormal(*BREATH_SHIFT_MM), 6.0),
-        coil_shading=rng.uniform(*style.shading), blur_mm=0.38 * rng.uniform(*role.pixel_mm) * style.sharpness,
+        vendor=style.vendor,
+        field_t=style.field_t,
+        flip_deg=rng.uniform(*style.flip_deg),
+        tr_ms=tr_ms,
+        te_ms=tr_ms * rng.uniform(0.42, 0.5),
+        slice_thickness_mm=rng.uniform(*role.slice_thickness_mm),
+        snr=snr,
+        plane_error_deg=rng.uniform(2.0, 5.0),
+        breath_shift_mm=min(rng.lognormal(*BREATH_SHIFT_MM), 6.0),
+        coil_shading=rng.uniform(*style.shading),
+        blur_mm=0.38 * rng.uniform(*role.pixel_mm) * style.sharpness,
         banding=rng.uniform(0.2, 0.8) if u[1] < style.banding_share else 0.0,
         misgating=rng.uniform(0.1, 0.5) if u[2] < MISGATING_SHARE else 0.0,
-        ghosting=rng.uniform(0.05, 0.2) if u[3] < GHOSTING_SHARE else 0.0, seed=int(rng.integers(2**31)))
+        ghosting=rng.uniform(0.05, 0.2) if u[3] < GHOSTING_SHARE else 0.0,
+        seed=int(rng.integers(2**31)),
+    )
     gap = role.quality_gap
     if gap is not None and attributes[gap.attribute] == gap.value:
-        scan = replace(scan, snr=scan.snr * gap.snr_factor, blur_mm=scan.blur_mm + gap.extra_blur_mm,
-                       breath_shift_mm=scan.breath_shift_mm * gap.breath_factor)
+        scan = replace(
+            scan,
+            snr=scan.snr * gap.snr_factor,
+            blur_mm=scan.blur_mm + gap.extra_blur_mm,
+            breath_shift_mm=scan.breath_shift_mm * gap.breath_factor,
+        )
     return scan
 
 

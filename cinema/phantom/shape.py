@@ -24,7 +24,7 @@ import numpy as np
 from cinema.terms import MYOCARDIUM_DENSITY_G_PER_ML
 
 LEVELS = np.linspace(-0.5, 1.3, 181, dtype=np.float32)  # zeta
-ANGLES_DEG = (np.arange(180, dtype=np.float32) * 2.0)
+ANGLES_DEG = np.arange(180, dtype=np.float32) * 2.0
 MIN_RIM = -0.2  # no rim lies beyond
 D_LEVEL = float(LEVELS[1] - LEVELS[0])
 D_ANGLE = float(np.deg2rad(2.0))
@@ -122,12 +122,14 @@ def _at_rest(heart):
 
     thickness = 1 + rng.uniform(-0.06, 0.1) * np.cos(angle - rng.uniform(0, 2 * np.pi)) - 0.22 * _smooth(level / 0.9)
     thickness = thickness + heart.septal_bulge * _angular_bump(heart.bulge_angle_deg, heart.bulge_half_width_deg) * (
-        1 - 0.6 * _smooth((level - 0.45) / 0.5))
+        1 - 0.6 * _smooth((level - 0.45) / 0.5)
+    )
     thickness = thickness + heart.apical_bulge * _smooth((level - 0.4) / 0.45)
     contraction = np.broadcast_to(0.92 + 0.3 * np.clip(level, 0, 1), endo.shape).copy()
     for infarct in heart.infarcts:
         patch = _angular_bump(infarct.angle_deg, infarct.half_width_deg)[None] * np.exp(
-            -0.5 * ((level - infarct.level) / infarct.half_width_level) ** 2)
+            -0.5 * ((level - infarct.level) / infarct.half_width_level) ** 2
+        )
         contraction *= 1 - infarct.akinesia * patch
         thickness = thickness * (1 - infarct.thinning * patch)
 
@@ -210,8 +212,15 @@ def surfaces(heart, phase):
     linear, square = 2 * _integral(inner * tall), _integral(tall**2)
     wanted = 2 * rv_volume * MM3_PER_ML / length
     height_mm = (-linear + np.sqrt(linear**2 + 4 * square * wanted)) / (2 * square)
-    return Surfaces(endo.astype(np.float32), epi.astype(np.float32), inner.astype(np.float32),
-                    (inner + height_mm * tall).astype(np.float32), rim, base, apex)
+    return Surfaces(
+        endo.astype(np.float32),
+        epi.astype(np.float32),
+        inner.astype(np.float32),
+        (inner + height_mm * tall).astype(np.float32),
+        rim,
+        base,
+        apex,
+    )
 
 
 def _contract(endo, contraction, wanted):
@@ -263,14 +272,18 @@ def truth(heart, phases):
     wall = wall_thickness_mm(heart, 0.0)
     lengths = [s.length_mm for s in ends]
     return {
-        "lv_volume_ml": curve[:, 0], "rv_volume_ml": curve[:, 2],
+        "lv_volume_ml": curve[:, 0],
+        "rv_volume_ml": curve[:, 2],
         "lv_length_mm": np.array([surfaces(heart, float(phase)).length_mm for phase in phases]),
-        "lv_edv_ml": heart.lv_edv_ml, "lv_esv_ml": heart.lv_esv_ml,
+        "lv_edv_ml": heart.lv_edv_ml,
+        "lv_esv_ml": heart.lv_esv_ml,
         "lv_ef_percent": 100 * (1 - heart.lv_esv_ml / heart.lv_edv_ml),
-        "rv_edv_ml": heart.rv_edv_ml, "rv_esv_ml": heart.rv_esv_ml,
+        "rv_edv_ml": heart.rv_edv_ml,
+        "rv_esv_ml": heart.rv_esv_ml,
         "rv_ef_percent": 100 * (1 - heart.rv_esv_ml / heart.rv_edv_ml),
         "lv_mass_g": heart.lv_mass_g,
-        "mean_wall_mm": float(wall.mean()), "max_wall_mm": float(wall.max()),
+        "mean_wall_mm": float(wall.mean()),
+        "max_wall_mm": float(wall.max()),
         "mapse_mm": float(ends[1].base_mm - ends[0].base_mm),
         "shortening_percent": 100 * (lengths[0] - lengths[1]) / lengths[0],
     }

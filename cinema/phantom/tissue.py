@@ -140,8 +140,9 @@ def tissue_at(heart, where, phase):
     rng = np.random.default_rng([heart.detail_seed, 6])
     fat_gap, wall = rng.uniform(2.0, 4.0), rng.uniform(1.0, 3.2)
     has_rv = rv > inner + np.float32(0.6)
-    outer = np.maximum(np.where(zeta >= np.minimum(s.rim[where.angle_index], 0), epi, 0),
-                       np.where(has_rv, rv + np.float32(fat_gap), 0))
+    outer = np.maximum(
+        np.where(zeta >= np.minimum(s.rim[where.angle_index], 0), epi, 0), np.where(has_rv, rv + np.float32(fat_gap), 0)
+    )
     near_heart = (zeta > -0.9) & (zeta < 1.35) & (r < 140)
     groove = 1.1 * np.exp(-((zeta / np.float32(0.10)) ** 2))
     apex = np.clip((zeta - np.float32(0.6)) / np.float32(0.4), 0, 1) * (np.float32(0.4) + where.lump)
@@ -237,11 +238,17 @@ def _atria(heart, empty, rng, rim_mm):
     filling = 1.25 * (0.6 + 0.4 * empty)  # a fifth or so of each ball lies beyond its valve and is cut off
     left = heart.la_volume_ml * filling
     size = (0.75 * left * 1000 / np.pi) ** (1 / 3)
-    yield left, (rng.uniform(-0.3, 0.0) * rim_mm, rng.uniform(-0.4, -0.1) * rim_mm, -0.75 * size), (
-        rng.uniform(1.0, 1.35), rng.uniform(0.95, 1.2), rng.uniform(0.75, 1.0))
+    yield (
+        left,
+        (rng.uniform(-0.3, 0.0) * rim_mm, rng.uniform(-0.4, -0.1) * rim_mm, -0.75 * size),
+        (rng.uniform(1.0, 1.35), rng.uniform(0.95, 1.2), rng.uniform(0.75, 1.0)),
+    )
     right = heart.ra_volume_ml * filling
     size = (0.75 * right * 1000 / np.pi) ** (1 / 3)
     turn = np.deg2rad(rng.uniform(-45, -10))
     off = rim_mm + rng.uniform(0.55, 0.8) * size
-    yield right, (off * np.cos(turn), off * np.sin(turn), -0.45 * size), (
-        rng.uniform(0.9, 1.1), rng.uniform(1.0, 1.3), rng.uniform(0.9, 1.15))
+    yield (
+        right,
+        (off * np.cos(turn), off * np.sin(turn), -0.45 * size),
+        (rng.uniform(0.9, 1.1), rng.uniform(1.0, 1.3), rng.uniform(0.9, 1.15)),
+    )

@@ -16,12 +16,19 @@ def bland_altman(ax, truth, measured, quantity="LVEF", unit="points"):
     for estimate, line in zip(result, ("-", "--", "--"), strict=True):
         ax.axhspan(estimate.lower, estimate.upper, color=GREY, alpha=0.15, lw=0)
         ax.axhline(estimate.value, color=GREY, ls=line, lw=1)
-        ax.annotate(f"{estimate.value:+.1f}", (1.01, estimate.value), xycoords=("axes fraction", "data"), va="center",
-                    fontsize=7)
+        ax.annotate(
+            f"{estimate.value:+.1f}",
+            (1.01, estimate.value),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=7,
+        )
     ax.axhline(0, color="black", lw=0.5, ls=":")
     ax.plot(truth, measured - truth, "o", color=SERIES[2][0], ms=3, mew=0)
-    ax.set(xlabel=f"True {quantity} (%)" if unit == "points" else f"True {quantity} ({unit})",
-           ylabel=f"Measured − true {quantity} ({unit})")
+    ax.set(
+        xlabel=f"True {quantity} (%)" if unit == "points" else f"True {quantity} ({unit})",
+        ylabel=f"Measured − true {quantity} ({unit})",
+    )
     _corner(ax, f"n = {len(truth)}; bias and 95 % limits, bands: 95 % CI")
 
 
@@ -79,9 +86,20 @@ def trade_off(ax, points, path, xlabel, ylabel):
     for k, (name, (x, y)) in enumerate(points.items()):
         colour, _, marker = SERIES[k % len(SERIES)]
         face = colour if k < len(SERIES) else "white"
-        ax.errorbar(x.value, y.value, [[y.value - y.lower], [y.upper - y.value]], [[x.value - x.lower],
-                    [x.upper - x.value]], color=colour, mfc=face, marker=marker, ms=5, capsize=2, lw=0.8, ls="",
-                    label=name)
+        ax.errorbar(
+            x.value,
+            y.value,
+            [[y.value - y.lower], [y.upper - y.value]],
+            [[x.value - x.lower], [x.upper - x.value]],
+            color=colour,
+            mfc=face,
+            marker=marker,
+            ms=5,
+            capsize=2,
+            lw=0.8,
+            ls="",
+            label=name,
+        )
     ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.3, None), ylim=(0, None))
 
 

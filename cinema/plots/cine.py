@@ -30,7 +30,7 @@ def slices(axes, image, labels, spacing_mm, order, around=None, width=1.2):
     """
     cut = window(labels if around is None else around, spacing_mm)
     limits = np.percentile(image[cut], (0.5, 99.5))
-    for ax in axes.flat[len(order):]:
+    for ax in axes.flat[len(order) :]:
         ax.set_axis_off()
     for ax, z in zip(axes.flat, order, strict=False):
         images.show(ax, image[cut][:, :, z], spacing_mm, limits)
@@ -99,7 +99,7 @@ def mosaic(array, columns=COLUMNS):
     tiles = np.zeros((columns * x, rows * y, t), array.dtype)
     for k in range(z):
         column, row = k % columns, k // columns
-        tiles[column * x: (column + 1) * x, row * y: (row + 1) * y] = array[:, :, k]
+        tiles[column * x : (column + 1) * x, row * y : (row + 1) * y] = array[:, :, k]
     return tiles
 
 
@@ -144,7 +144,7 @@ def stills(views, labels, landmarks, phases):
         titles = [f"{VIEW_NAMES[name]}, {phase} (frame {frame})" for phase, frame in phases[name].items()]
         view = views[name]
         still(row[: len(titles)], view.image, mask, view.spacing_mm, phases[name].values(), titles, landmarks.get(name))
-        for ax in row[len(titles):]:
+        for ax in row[len(titles) :]:
             ax.set_axis_off()
     images.structure_legend(fig)
     return fig

@@ -34,10 +34,21 @@ def calibration(ax, tables):
     ax.plot([0, 1], [0, 1], color=GREY, lw=0.6)
     for (name, table), (colour, line, marker) in zip(tables.items(), LINES, strict=False):
         error = [table["observed"] - table["lower"], table["upper"] - table["observed"]]
-        ax.errorbar(table["predicted"], table["observed"], np.clip(error, 0, None), color=colour, ls=line,
-                    marker=marker, ms=3.5, capsize=2, lw=0.9, label=name)
-    ax.set(xlabel="Predicted probability", ylabel="Observed share", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03),
-           aspect="equal")
+        ax.errorbar(
+            table["predicted"],
+            table["observed"],
+            np.clip(error, 0, None),
+            color=colour,
+            ls=line,
+            marker=marker,
+            ms=3.5,
+            capsize=2,
+            lw=0.9,
+            label=name,
+        )
+    ax.set(
+        xlabel="Predicted probability", ylabel="Observed share", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal"
+    )
     counts = sorted({int(table["n"].sum()) for table in tables.values()})
     ax.set_title(f"n = {' and '.join(map(str, counts))}; bars: 95 % CI", fontsize=7, loc="left")
     ax.legend(loc="upper left")
@@ -48,15 +59,25 @@ def confusion(ax, true, predicted, names):
 
     true, predicted: class numbers, or names. names: of the classes, in order.
     """
-    numbers = [np.array([list(names).index(v) if isinstance(v, str) else int(v) for v in values])
-               for values in (true, predicted)]
+    numbers = [
+        np.array([list(names).index(v) if isinstance(v, str) else int(v) for v in values])
+        for values in (true, predicted)
+    ]
     counts = confusion_matrix(*numbers, labels=range(len(names)))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     ax.imshow(shares, cmap="Greys", vmin=0, vmax=1.25)
     for (i, j), share in np.ndenumerate(shares):
         if counts[i, j]:
-            ax.text(j, i, f"{share:.2f}\n({counts[i, j]})", ha="center", va="center", fontsize=6,
-                    color="white" if share > 0.65 else "black", linespacing=0.9)
+            ax.text(
+                j,
+                i,
+                f"{share:.2f}\n({counts[i, j]})",
+                ha="center",
+                va="center",
+                fontsize=6,
+                color="white" if share > 0.65 else "black",
+                linespacing=0.9,
+            )
     ax.set_xticks(range(len(names)), names)
     ax.set_yticks(range(len(names)), [f"{name} (n = {n})" for name, n in zip(names, counts.sum(axis=1))])
     ax.set(xlabel="Predicted class", ylabel="True class")

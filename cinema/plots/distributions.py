@@ -108,7 +108,17 @@ def risks(ax, tables, words=""):
     for i, (name, table) in enumerate(tables.items()):
         colour, line, marker = SERIES[i]
         error = [table["observed"] - table["lower"], table["upper"] - table["observed"]]
-        ax.errorbar(table["predicted"], table["observed"], np.clip(error, 0, None), color=colour, ls=line,
-                    marker=marker, ms=3.5, capsize=2, lw=0.9, label=f"{name} (n = {table['n'].sum()})")
+        ax.errorbar(
+            table["predicted"],
+            table["observed"],
+            np.clip(error, 0, None),
+            color=colour,
+            ls=line,
+            marker=marker,
+            ms=3.5,
+            capsize=2,
+            lw=0.9,
+            label=f"{name} (n = {table['n'].sum()})",
+        )
     ax.set(xlabel="Predicted risk", ylabel="Observed share", xlim=(0, top), ylim=(0, None))
     ax.set_title(words, fontsize=7, loc="left")

@@ -28,8 +28,9 @@ def trends(ax, estimates, xlabel, ylabel, single=None, joined=True):
         at = [conditions.index(condition) + shift for condition in row]
         values = [estimate.value for estimate in row.values()]
         error = [[e.value - e.lower for e in row.values()], [e.upper - e.value for e in row.values()]]
-        ax.errorbar(at, values, error, color=colour, ls=line if joined else "", marker=marker, ms=4, capsize=2, lw=1,
-                    label=name)
+        ax.errorbar(
+            at, values, error, color=colour, ls=line if joined else "", marker=marker, ms=4, capsize=2, lw=1, label=name
+        )
         for condition, value in (single or {}).get(name, ()):
             ax.plot(conditions.index(condition) + shift + 0.07, value, "o", mfc="none", mec=colour, mew=0.6, ms=2.5)
     ax.set_xticks(range(len(conditions)), conditions)
@@ -67,8 +68,18 @@ def scatter(ax, points, xlabel, ylabel):
     for i, (name, (x, estimate)) in enumerate(points.items()):
         colour, _, marker = SERIES[i]
         error = [[estimate.value - estimate.lower], [estimate.upper - estimate.value]]
-        ax.errorbar(x + (i - 1) * step, estimate.value, error, color=colour, marker=marker, ms=5, capsize=2, lw=1,
-                    ls="", label=name)
+        ax.errorbar(
+            x + (i - 1) * step,
+            estimate.value,
+            error,
+            color=colour,
+            marker=marker,
+            ms=5,
+            capsize=2,
+            lw=1,
+            ls="",
+            label=name,
+        )
     ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, 1.15 * max(x for x, _ in points.values())))
     _say_n(ax, [estimate for _, estimate in points.values()])
 
@@ -112,13 +123,24 @@ def family(ax, found, metrics, better):
                 worse = -better[metric] * size if better[metric] else abs(size)
                 ax.add_patch(_tile(x, y, worse))
                 stars = "**" if cell["p_holm"] <= 0.05 else "*" if cell["p_bh"] <= 0.05 else ""
-                ax.text(x, y, f"{cell['gap']:+.2g}{stars}", ha="center", va="center", fontsize=6,
-                        color="white" if abs(worse) > 1.6 else "black")
+                ax.text(
+                    x,
+                    y,
+                    f"{cell['gap']:+.2g}{stars}",
+                    ha="center",
+                    va="center",
+                    fontsize=6,
+                    color="white" if abs(worse) > 1.6 else "black",
+                )
     ax.set_xticks(range(len(metrics)), metrics.values(), rotation=35, ha="right")
     ax.set_yticks(range(len(rows)), [f"{r.group} − {r.against} ({r.attribute})" for r in rows.itertuples()])
     ax.set(xlim=(-0.5, len(metrics) - 0.5), ylim=(len(rows) - 0.5, -0.5))
-    ax.set_title("gap; orange: worse, blue: better, full colour at twice the smallest gap that is found 8 times in 10\n"
-                 f"* p ≤ 0.05 after Benjamini-Hochberg, ** after Holm, over all {len(found)}", fontsize=7, loc="left")
+    ax.set_title(
+        "gap; orange: worse, blue: better, full colour at twice the smallest gap that is found 8 times in 10\n"
+        f"* p ≤ 0.05 after Benjamini-Hochberg, ** after Holm, over all {len(found)}",
+        fontsize=7,
+        loc="left",
+    )
 
 
 def _tile(x, y, worse):
@@ -139,8 +161,11 @@ def gaps(ax, rows, label):
         ax.plot(row.gap, y, "o", color="white", mec=colour, ms=4)
     ax.axvline(0, color=GREY, ls=":", lw=0.8)
     ax.use_sticky_edges = False  # the grey bars keep clear of the frame
-    ax.set_yticks(range(len(rows)), [f"{row.group} − {row.against}\n(n = {row.n}, {row.n_against})"
-                                     for row in rows.itertuples()], fontsize=6.5)
+    ax.set_yticks(
+        range(len(rows)),
+        [f"{row.group} − {row.against}\n(n = {row.n}, {row.n_against})" for row in rows.itertuples()],
+        fontsize=6.5,
+    )
     ax.set(xlabel=label, ylim=(len(rows) - 0.5, -0.5))
 
 
@@ -166,8 +191,17 @@ def several(ax, rows, label, zero=True):
             colour, _, marker = SERIES[k]
             at = y + (k - (len(names) - 1) / 2) * 0.6 / len(names)
             error = [[max(estimate.value - estimate.lower, 0)], [max(estimate.upper - estimate.value, 0)]]
-            ax.errorbar(estimate.value, at, xerr=error, fmt=marker, color=colour, ms=3.5, lw=1, capsize=2,
-                        label=name if y == 0 or name not in list(rows.values())[0] else None)
+            ax.errorbar(
+                estimate.value,
+                at,
+                xerr=error,
+                fmt=marker,
+                color=colour,
+                ms=3.5,
+                lw=1,
+                capsize=2,
+                label=name if y == 0 or name not in list(rows.values())[0] else None,
+            )
             ax.text(1.01, at, f"n = {estimate.n}", transform=ax.get_yaxis_transform(), fontsize=5.5, va="center")
     if zero:
         ax.axvline(0, color=GREY, ls=":", lw=0.8)
@@ -202,11 +236,20 @@ def beside(ax, rows, topics):
         y = claims.index(row.claim) + (-0.27, -0.09, 0.09, 0.27)[2 * (not published) + place]
         words = f"{'published' if published else 'ours, virtual'}: {'CNN' if place else 'CineMA'}"
         ax.plot([row.lower, row.upper], [y, y], color=colour, lw=1.2)
-        ax.plot(row.value, y, marker, color=colour, mfc=colour if published else "white", ms=4.5,
-                label=None if words in drawn else words)
+        ax.plot(
+            row.value,
+            y,
+            marker,
+            color=colour,
+            mfc=colour if published else "white",
+            ms=4.5,
+            label=None if words in drawn else words,
+        )
         drawn.add(words)
-    about = [f"{claim} {topics[claim]}\n{of['quantity'].iloc[0]}, n = {_counts(of['n'])}"
-             for claim, of in rows.groupby("claim", sort=False)]
+    about = [
+        f"{claim} {topics[claim]}\n{of['quantity'].iloc[0]}, n = {_counts(of['n'])}"
+        for claim, of in rows.groupby("claim", sort=False)
+    ]
     ax.axvline(1, color=GREY, ls=":", lw=0.8, zorder=0)
     ax.set_yticks(range(len(claims)), about)
     ax.set_xscale("log")
@@ -238,8 +281,9 @@ def decisive(ax, rows):
     ax.set_yticks(range(len(rows)), [f"{row.claim} {row.topic} (n = {row.n})" for row in rows.itertuples()])
     ax.set_xscale("symlog", linthresh=2)
     ax.set_xticks([-10, -2, -1, 0, 1, 2, 10], ["−10", "−2", "−1", "0", "1", "2", "10"])
-    ax.set(xlabel="Difference of methods / half its 95 % interval (right: favours the claim)",
-           ylim=(len(rows) - 0.5, -0.5))
+    ax.set(
+        xlabel="Difference of methods / half its 95 % interval (right: favours the claim)", ylim=(len(rows) - 0.5, -0.5)
+    )
 
 
 def shares(ax, values, label):
@@ -254,10 +298,13 @@ def shares(ax, values, label):
 
 def shaded(table, column="verdict", name="ledger"):
     """A table for the page, each line's verdict shaded; the same bytes every time."""
-    cell = {"text-align": "left", "vertical-align": "top", "overflow-wrap": "anywhere",
-            "font-size": "90%"}
-    return table.style.set_uuid(name).hide(axis="index").set_properties(**cell).map(
-        lambda text: f"background-color: {SHADES.get(str(text).split(' ')[0], 'inherit')}", subset=[column])
+    cell = {"text-align": "left", "vertical-align": "top", "overflow-wrap": "anywhere", "font-size": "90%"}
+    return (
+        table.style.set_uuid(name)
+        .hide(axis="index")
+        .set_properties(**cell)
+        .map(lambda text: f"background-color: {SHADES.get(str(text).split(' ')[0], 'inherit')}", subset=[column])
+    )
 
 
 def learning(ax, histories, reference, held="val_loss", x="samples"):
@@ -270,8 +317,9 @@ def learning(ax, histories, reference, held="val_loss", x="samples"):
         ax.plot(table[x], table[held], color=colour, marker=marker, ms=3, label=words)
     words, value = reference
     ax.axhline(value, color=GREY, ls=":", lw=1)
-    ax.annotate(words, (0.98, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=7,
-                color=GREY)
+    ax.annotate(
+        words, (0.98, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=7, color=GREY
+    )
     ax.set(xlabel="Frames seen", ylabel="Error of hidden patches", ylim=(0, None))
     ax.legend(title="solid: held out, dashed: training", title_fontsize=7)
 

@@ -67,8 +67,9 @@ def landmarks(ax, points):
 def structure_legend(fig, names=("LV", "MYO", "RV")):
     """Legend of the structures' outlines below the figure. names: of structures and of ill tissue."""
     words = {"LV": "LV cavity", "MYO": "myocardium (outer border)", "RV": "RV cavity"}
-    handles = [Line2D([], [], color=ALL_COLOURS[name], ls=ALL_STYLES[name], label=words.get(name, name))
-               for name in names]
+    handles = [
+        Line2D([], [], color=ALL_COLOURS[name], ls=ALL_STYLES[name], label=words.get(name, name)) for name in names
+    ]
     fig.legend(handles=handles, loc="outside lower left", ncols=min(3, len(names)))
 
 
@@ -149,8 +150,18 @@ def rules(ax, estimates, label, margin=None):
     for i, ((series, row), (colour, _, marker)) in enumerate(zip(estimates.items(), SERIES, strict=False)):
         for name, e in row.items():
             y = names.index(name) + (i - (len(estimates) - 1) / 2) * 0.7 / len(estimates)
-            ax.errorbar(e.value, y, xerr=[[e.value - e.lower], [e.upper - e.value]], color=colour, marker=marker,
-                        ms=3.5, capsize=2, lw=1, ls="", label=series if name == names[0] else None)
+            ax.errorbar(
+                e.value,
+                y,
+                xerr=[[e.value - e.lower], [e.upper - e.value]],
+                color=colour,
+                marker=marker,
+                ms=3.5,
+                capsize=2,
+                lw=1,
+                ls="",
+                label=series if name == names[0] else None,
+            )
     ax.axvline(0, color=GREY, ls=":", lw=0.8, zorder=0)
     ax.set_yticks(range(len(names)), names)
     ax.set(xlabel=label, ylim=(len(names) - 0.5, -0.5))
@@ -182,8 +193,12 @@ def game(axes, image, hidden):
 
 def reconstruction(axes, image, hidden, painted):
     """Down a column of three axes: the image, what the model was given, and that filled in with what it painted."""
-    for ax, picture, absent in zip(axes, (image, image, np.where(hidden, painted, image)),
-                                   (np.zeros_like(hidden), hidden, np.zeros_like(hidden)), strict=True):
+    for ax, picture, absent in zip(
+        axes,
+        (image, image, np.where(hidden, painted, image)),
+        (np.zeros_like(hidden), hidden, np.zeros_like(hidden)),
+        strict=True,
+    ):
         given(ax, picture, absent)
 
 

@@ -21,12 +21,26 @@ GREY = "#555555"
 SERIES = (("#CC79A7", "-", "o"), ("#000000", "--", "s"), ("#56B4E9", "-.", "^"), ("#D55E00", ":", "D"))
 
 RC = {
-    "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 7, "xtick.labelsize": 7,
-    "ytick.labelsize": 7, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6, "ytick.major.width": 0.6, "lines.linewidth": 1.2, "legend.frameon": False,
-    "figure.dpi": 150, "savefig.dpi": 300, "figure.constrained_layout.use": True,
-    "figure.constrained_layout.w_pad": 0.06, "pdf.fonttype": 42,
-    "image.cmap": "gray", "image.interpolation": "nearest",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "legend.fontsize": 7,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.2,
+    "legend.frameon": False,
+    "figure.dpi": 150,
+    "savefig.dpi": 300,
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.06,
+    "pdf.fonttype": 42,
+    "image.cmap": "gray",
+    "image.interpolation": "nearest",
 }
 
 
@@ -81,8 +95,16 @@ def cine(images, labels=None, height=220, cycle_ms=1000, limit_bytes=130_000):
     frames = [Image.fromarray(np.concatenate(parts, axis=1)) for parts in zip(*films, strict=True)]
     for quality in (80, 60, 45, 30, 15):
         data = io.BytesIO()
-        frames[0].save(data, "WEBP", save_all=True, append_images=frames[1:], quality=quality, method=4, loop=0,
-                       duration=round(cycle_ms / len(frames)))
+        frames[0].save(
+            data,
+            "WEBP",
+            save_all=True,
+            append_images=frames[1:],
+            quality=quality,
+            method=4,
+            loop=0,
+            duration=round(cycle_ms / len(frames)),
+        )
         if data.tell() <= limit_bytes:
             break
     text = base64.b64encode(data.getvalue()).decode()

@@ -80,12 +80,33 @@ class Executor:
         The partial notebook is saved every half minute and at the end, also of a failure, but not around each cell:
         that takes two seconds of a notebook with dozens of figures.
         """
-        command = [sys.executable, "-m", "papermill", str(path), str(partial), "--kernel", "python3", "--language",
-                   "python", "--cwd", str(folder), "--progress-bar", "--no-request-save-on-cell-execute",
-                   "--parameters_yaml", json.dumps(self.parameters)]
+        command = [
+            sys.executable,
+            "-m",
+            "papermill",
+            str(path),
+            str(partial),
+            "--kernel",
+            "python3",
+            "--language",
+            "python",
+            "--cwd",
+            str(folder),
+            "--progress-bar",
+            "--no-request-save-on-cell-execute",
+            "--parameters_yaml",
+            json.dumps(self.parameters),
+        ]
         process = subprocess.Popen(
-            command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            encoding="utf-8", errors="replace", start_new_session=True)  # its own session: Ctrl-C is ours to deal with
+            command,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )  # its own session: Ctrl-C is ours to deal with
         self.processes.add(process)
         log = []
         for line in process.stdout:  # the progress bar's carriage returns end lines too
@@ -118,9 +139,16 @@ def environment(jupyter, threads):
     start = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     write_json(kernel / "kernel.json", {"argv": start, "display_name": "Python 3", "language": "python"})
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    ours = {"JUPYTER_PATH": str(jupyter), "IPYTHONDIR": str(jupyter / "ipython"), "PYTHONPATH": package,
-            "PYTHONHASHSEED": "0", "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads starve each other on a busy machine
-            "PYDEVD_DISABLE_FILE_VALIDATION": "1", **dict.fromkeys(THREADS, str(threads)), **dict.fromkeys(ALONE, "1")}
+    ours = {
+        "JUPYTER_PATH": str(jupyter),
+        "IPYTHONDIR": str(jupyter / "ipython"),
+        "PYTHONPATH": package,
+        "PYTHONHASHSEED": "0",
+        "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads starve each other on a busy machine
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        **dict.fromkeys(THREADS, str(threads)),
+        **dict.fromkeys(ALONE, "1"),
+    }
     return {**{name: value for name, value in os.environ.items() if name != "MPLBACKEND"}, **ours}
 
 

@@ -29,8 +29,10 @@ def for_data(notebook, data, number):
         others = ", ".join(card.notebooks)
         rest.append(_markdown(f"*This page has nothing to say about {card.name}. Notebooks that have: {others}.*"))
     elif not any(BEGINS.search(cell.source) for cell in rest if cell.cell_type == "code"):
-        raise ValueError(f"notebook {number} has no results.begin(.., out, data); what it shows of {card.name} would "
-                         "be called virtual")
+        raise ValueError(
+            f"notebook {number} has no results.begin(.., out, data); what it shows of {card.name} would "
+            "be called virtual"
+        )
     page.cells = [*opening, _markdown(prepared.notice(data)), *_without_virtual(rest, card.name)]
     for index, cell in enumerate(page.cells):
         cell["id"] = f"cell-{index:02d}"

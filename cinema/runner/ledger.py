@@ -18,8 +18,12 @@ AGREES, DIFFERS, OPEN = "agrees in direction", "differs in direction", "cannot b
 RETEST = "re-test"  # stands for the claim of published rows that others found with the released weights
 SHORT = ("claim", "published", "virtual", "verdict")
 HEADS = {name: name for name in ("claim", "sentence", "published", "source", "trust")} | {
-    "virtual": "ours, virtual patients", "real": "ours, real patients", "verdict": "verdict", "why": "why",
-    "would_settle": "what would settle it"}  # how the columns of `table` are called on a page
+    "virtual": "ours, virtual patients",
+    "real": "ours, real patients",
+    "verdict": "verdict",
+    "why": "why",
+    "would_settle": "what would settle it",
+}  # how the columns of `table` are called on a page
 CNNS = ("CNN", "UNet", "ResNet")
 PUBLISHED_CNNS = ("published CNN", "published nnU-Net")
 MORE_IS_BETTER = ("mean Dice", "sensitivity", "specificity")  # in percent
@@ -39,8 +43,9 @@ def read_ledger(root=ROOT):
     lines = pd.read_csv(root / "data" / "ledger.csv", dtype=str).fillna("").to_dict("records")
     for line in lines:
         if line["needs"] not in NEEDS or bool(line["needs"]) != bool(line["decides"]):
-            raise ValueError(f"{line['claim']}: decides {line['decides']!r}, needs {line['needs']!r}; "
-                             "give both or none")
+            raise ValueError(
+                f"{line['claim']}: decides {line['decides']!r}, needs {line['needs']!r}; give both or none"
+            )
         if (line["needs"] == "within") != bool(line["margin"]) or bool(line["decides"]) == bool(line["because"]):
             raise ValueError(f"{line['claim']}: a margin goes with 'within', and a reason with no deciding number")
         line["ours"] = dict(part.strip().rsplit("=", 1) for part in line["ours"].split(";"))
@@ -55,8 +60,11 @@ def read_paper(root=ROOT):
 def read_rows(out, profile, data="virtual"):
     """Rows of the notebooks' own records below `out`, in the form of figures/results.json."""
     paths = sorted((Path(out) / "results").glob("*.json"))
-    return [{**row, "notebook": path.stem, "profile": profile, "data": data}
-            for path in paths for row in json.loads(path.read_bytes())]
+    return [
+        {**row, "notebook": path.stem, "profile": profile, "data": data}
+        for path in paths
+        for row in json.loads(path.read_bytes())
+    ]
 
 
 def keys(line):
@@ -84,9 +92,14 @@ def verdict(line, found):
         return OPEN, "no interval was recorded"
     if row["profile"] == "ci":
         return OPEN, "trained for seconds only (ci profile)"
-    idle = [words for words, key in line["ours"].items() if floor is not None and key in found and
-            words.split(", ")[-1] in ("CineMA", *CNNS) and
-            (found[key]["value"] - floor) * (-1 if line["needs"] == "below" else 1) <= 0]
+    idle = [
+        words
+        for words, key in line["ours"].items()
+        if floor is not None
+        and key in found
+        and words.split(", ")[-1] in ("CineMA", *CNNS)
+        and (found[key]["value"] - floor) * (-1 if line["needs"] == "below" else 1) <= 0
+    ]
     if idle:
         return OPEN, f"{' and '.join(idle)} no better than what learns nothing"
     lower, upper, limit = row["lower"], row["upper"], float(line["margin"] or 0)
@@ -94,8 +107,11 @@ def verdict(line, found):
         if -limit < lower and upper < limit:
             return AGREES, f"the interval lies within ±{line['margin']}"
         outside = lower > limit or upper < -limit
-        return (DIFFERS, f"the interval lies beyond ±{line['margin']}") if outside else (
-            OPEN, f"the interval reaches past ±{line['margin']} and back")
+        return (
+            (DIFFERS, f"the interval lies beyond ±{line['margin']}")
+            if outside
+            else (OPEN, f"the interval reaches past ±{line['margin']} and back")
+        )
     sign = 1 if line["needs"] == "above" else -1
     if sign * lower > 0 and sign * upper > 0:
         return AGREES, "the interval of the difference excludes zero"
@@ -113,14 +129,26 @@ def table(rows, root=ROOT):
     real, paper, lines = [row for row in rows if is_real(row)], read_paper(root), []
     for line in read_ledger(root):
         printed = paper[paper["claim"] == line["claim"]]
-        on_patients = [f"{row['key']} {number(row)}, {row['data'] if row['data'] != 'virtual' else row['cohort']}"
-                       for row in real if row["key"] in keys(line)]
+        on_patients = [
+            f"{row['key']} {number(row)}, {row['data'] if row['data'] != 'virtual' else row['cohort']}"
+            for row in real
+            if row["key"] in keys(line)
+        ]
         ours = [f"{words} {number(virtual[key])}" for words, key in line["ours"].items() if key in virtual]
         word, why = verdict(line, virtual)
-        lines.append({name: line[name] for name in ("claim", "topic", "sentence")} | {
-            "published": published(printed), "source": _listed(printed["source"]), "trust": _listed(printed["trust"]),
-            "virtual": "; ".join(ours) or "not run", "real": "; ".join(on_patients) or "-",
-            "verdict": word, "why": why, "would_settle": line["would_settle"]})
+        lines.append(
+            {name: line[name] for name in ("claim", "topic", "sentence")}
+            | {
+                "published": published(printed),
+                "source": _listed(printed["source"]),
+                "trust": _listed(printed["trust"]),
+                "virtual": "; ".join(ours) or "not run",
+                "real": "; ".join(on_patients) or "-",
+                "verdict": word,
+                "why": why,
+                "would_settle": line["would_settle"],
+            }
+        )
     return pd.DataFrame(lines)
 
 
@@ -154,12 +182,17 @@ def comparison(rows, root=ROOT):
             continue
         unit, quantity = printed[["unit", "quantity"]].iloc[0]
         about = {"claim": line["claim"], "quantity": quantity, "unit": unit}
-        lines += [about | {"who": f"published {row['system']}"} |
-                  {name: row[name] for name in ("value", "lower", "upper")} for row in printed.to_dict("records")]
+        lines += [
+            about | {"who": f"published {row['system']}"} | {name: row[name] for name in ("value", "lower", "upper")}
+            for row in printed.to_dict("records")
+        ]
         for words, row in ours.items():
             factor = 100 if unit == "percent" and row["unit"] == "" else 1
-            lines.append(about | {"who": f"ours, {words}", "n": row["n"]} | {
-                name: math.nan if row[name] is None else factor * row[name] for name in ("value", "lower", "upper")})
+            lines.append(
+                about
+                | {"who": f"ours, {words}", "n": row["n"]}
+                | {name: math.nan if row[name] is None else factor * row[name] for name in ("value", "lower", "upper")}
+            )
     return pd.DataFrame(lines, columns=["claim", "who", "value", "lower", "upper", "n", "quantity", "unit"])
 
 
@@ -187,9 +220,17 @@ def deciding(rows, root=ROOT):
         if row and row["lower"] is not None:
             ends = [-row["upper"], -row["lower"]] if line["needs"] == "below" else [row["lower"], row["upper"]]
             value = -row["value"] if line["needs"] == "below" else row["value"]
-            lines.append({name: line[name] for name in ("claim", "topic", "needs")} | {
-                "margin": float(line["margin"] or "nan"), "value": value, "lower": ends[0], "upper": ends[1],
-                "n": row["n"], "unit": row["unit"]})
+            lines.append(
+                {name: line[name] for name in ("claim", "topic", "needs")}
+                | {
+                    "margin": float(line["margin"] or "nan"),
+                    "value": value,
+                    "lower": ends[0],
+                    "upper": ends[1],
+                    "n": row["n"],
+                    "unit": row["unit"],
+                }
+            )
     return pd.DataFrame(lines, columns=["claim", "topic", "needs", "margin", "value", "lower", "upper", "n", "unit"])
 
 
@@ -232,8 +273,10 @@ def markdown(rows, short=True, root=ROOT):
     whole["claim"] = whole["claim"] + " " + whole.pop("sentence")
     columns = [name for name in HEADS if name in whole and (name in SHORT or not short)]
     lines = ["| " + " | ".join(HEADS[name] for name in columns) + " |", "|" + "---|" * len(columns)]
-    lines += ["| " + " | ".join(str(cell).replace("|", "/") for cell in line) + " |"
-              for line in whole[columns].itertuples(index=False)]
+    lines += [
+        "| " + " | ".join(str(cell).replace("|", "/") for cell in line) + " |"
+        for line in whole[columns].itertuples(index=False)
+    ]
     counts = whole["verdict"].value_counts()
     said = ", ".join(f"{word}: {counts.get(word, 0)}" for word in (AGREES, DIFFERS, OPEN))
     return "\n".join(lines) + f"\n\nOf {len(whole)} claims, {said}. Intervals are 95 %; published ones as printed."

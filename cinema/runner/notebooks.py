@@ -21,8 +21,10 @@ def main(sync, update, table, root=ROOT):
         sync_all(root / "notebooks")
     if update:
         if (root / "data" / "real").exists():
-            raise ValueError("data/real is there, so pages may show a patient; take it away, run reproduce --only 01 "
-                             "--force and give this command again")
+            raise ValueError(
+                "data/real is there, so pages may show a patient; take it away, run reproduce --only 01 "
+                "--force and give this command again"
+            )
         take_outputs(root / "notebooks", root / "report" / "laptop")
     if table:
         from cinema.data.public import cards

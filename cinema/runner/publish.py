@@ -21,8 +21,10 @@ def place(setting, out):
     if setting.data == "virtual":
         return Path(out) if out else committed
     if out and Path(out).resolve().is_relative_to(committed.resolve()):
-        raise ValueError(f"--out {out} with data {setting.data!r}; {committed.name}/ is for virtual patients only, "
-                         "name another folder (default report/<run>/figures)")
+        raise ValueError(
+            f"--out {out} with data {setting.data!r}; {committed.name}/ is for virtual patients only, "
+            "name another folder (default report/<run>/figures)"
+        )
     return Path(out) if out else setting.folder / "figures"
 
 
@@ -88,11 +90,14 @@ def write_index(setting, titles, state, out):
             continue
         spent = f"{seconds[name]:.0f} s" if name in seconds else ""
         note = ", ".join(filter(None, (spent, state.get(name))))
-        parts.append(f'<h2><a href="{link(page, report)}">{html.escape(title)}</a></h2><p>{note}</p>'
-                     '<div class="figures">')
-        parts += [f'<a href="{link(file, report)}">'
-                  f'<img src="{link(file, report)}" alt="{file.stem}" loading="lazy"></a>'
-                  for file in figures(out, name) if file.suffix == ".png"]
+        parts.append(
+            f'<h2><a href="{link(page, report)}">{html.escape(title)}</a></h2><p>{note}</p><div class="figures">'
+        )
+        parts += [
+            f'<a href="{link(file, report)}"><img src="{link(file, report)}" alt="{file.stem}" loading="lazy"></a>'
+            for file in figures(out, name)
+            if file.suffix == ".png"
+        ]
         parts.append("</div>")
     parts.append(numbers(read_results(out / "results.json")))
     (report / "index.html").write_text("\n".join([*parts, "</body></html>\n"]), encoding="utf-8")

@@ -35,10 +35,10 @@ IN_KEY = {"experiments", "weights"}  # folders of data/ that notebooks read; pre
 
 @dataclass(frozen=True)
 class Notebook:
-    name: str     # 02_pretraining
+    name: str  # 02_pretraining
     path: Path
-    title: str    # its first heading
-    code: str     # all code cells
+    title: str  # its first heading
+    code: str  # all code cells
     needs: tuple  # names of earlier notebooks whose results it reads: metadata.cinema.needs
 
 
@@ -67,8 +67,18 @@ class Setting:
         return {"profile": self.profile, "data": self.data, "seed": self.seed, **places}
 
 
-def reproduce(profile="laptop", data="virtual", data_root=None, only=None, first=None, force=False, jobs=None, seed=0,
-              out=None, root=ROOT):
+def reproduce(
+    profile="laptop",
+    data="virtual",
+    data_root=None,
+    only=None,
+    first=None,
+    force=False,
+    jobs=None,
+    seed=0,
+    out=None,
+    root=ROOT,
+):
     """Run what is out of date, write `out` (figures/) and report/; returns 0, or 1 if a notebook or a number failed.
 
     data: "virtual", or a prepared dataset: data_root/<data>. Its figures and numbers stay in report/, or go to `out`.
@@ -101,8 +111,10 @@ def reproduce(profile="laptop", data="virtual", data_root=None, only=None, first
     if len(done) == len(books) and (data, seed) == ("virtual", 0):
         off += results.missing(rows, table, profile)
     print(*off, sep="\n", end="\n" if off else "")
-    print(f"{len(chosen)} notebooks, {len(chosen) - len(done)} failed, {publish.count_figures(out, done)} figures, "
-          f"{len(rows)} results, {time.monotonic() - start:.0f} s (profile {profile}, {cores} cores)")
+    print(
+        f"{len(chosen)} notebooks, {len(chosen) - len(done)} failed, {publish.count_figures(out, done)} figures, "
+        f"{len(rows)} results, {time.monotonic() - start:.0f} s (profile {profile}, {cores} cores)"
+    )
     return 1 if off or len(done) < len(chosen) else 0
 
 
@@ -121,9 +133,11 @@ def check_setting(root, profile, data, data_root, seed):
         if data not in DATASETS:
             raise ValueError(f"data {data!r} is unknown; choose from {', '.join(['virtual', *DATASETS])}")
         if not (data_root / data / "prepared.json").is_file():
-            raise FileNotFoundError(f"{data_root / data} holds no prepared.json; "
-                                    f"`python3 -m cinema prepare {data} RAW` makes it from the raw folder "
-                                    f"(--data-root names the folder that holds {data})")
+            raise FileNotFoundError(
+                f"{data_root / data} holds no prepared.json; "
+                f"`python3 -m cinema prepare {data} RAW` makes it from the raw folder "
+                f"(--data-root names the folder that holds {data})"
+            )
     return Setting(root, profile, data, data_root, seed)
 
 
@@ -134,11 +148,17 @@ def read_notebooks(folder):
         content = nbformat.read(path, 4)
         cells = [cell for cell in content.cells if cell.cell_type == "code"]
         parameters = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", ())]
-        found = {target.id for node in ast.parse("\n".join(parameters)).body if isinstance(node, ast.Assign)
-                 for target in node.targets}
+        found = {
+            target.id
+            for node in ast.parse("\n".join(parameters)).body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+        }
         if len(parameters) != 1 or found != PARAMETERS:
-            raise ValueError(f"{path.name} has {len(parameters)} parameters cells with {sorted(found)}; "
-                             f"it must have one, with {sorted(PARAMETERS)}")
+            raise ValueError(
+                f"{path.name} has {len(parameters)} parameters cells with {sorted(found)}; "
+                f"it must have one, with {sorted(PARAMETERS)}"
+            )
         needs = tuple(content.metadata.get("cinema", {}).get("needs", ()))
         for need in needs:
             if need not in books:
@@ -161,8 +181,12 @@ def choose(books, only, first):
     for word in [*(only or ()), *([first] if first else ())]:
         if not any(word in (name, name.split("_")[0]) for name in books):
             raise ValueError(f"notebook {word!r} is unknown; choose from {', '.join(books)}")
-    return [name for name in books if (not only or {name, name.split("_")[0]} & set(only))
-            and (not first or name.split("_")[0] >= first.split("_")[0])]
+    return [
+        name
+        for name in books
+        if (not only or {name, name.split("_")[0]} & set(only))
+        and (not first or name.split("_")[0] >= first.split("_")[0])
+    ]
 
 
 def with_needs(books, chosen):
@@ -180,8 +204,12 @@ def keys(setting, books):
     files = [path for path in sorted((setting.root / "cinema").rglob("*")) if path.name not in NOT_IN_KEY]
     files += [setting.root / "constraints.txt"]
     data = setting.root / "data"
-    files += [path for path in sorted(data.rglob("*.*")) if path.suffix in (".csv", ".json", ".safetensors")
-              and (path.parent == data or path.relative_to(data).parts[0] in IN_KEY)]
+    files += [
+        path
+        for path in sorted(data.rglob("*.*"))
+        if path.suffix in (".csv", ".json", ".safetensors")
+        and (path.parent == data or path.relative_to(data).parts[0] in IN_KEY)
+    ]
     if setting.data != "virtual":
         files += [data / "cards" / f"{setting.data}.yaml"]
     for path in files:
@@ -213,8 +241,12 @@ def run_graph(setting, books, forced, jobs, executor, state):
             }
 
     configuration = {
-        "backend": "json", "dep_file": str(setting.folder / ".doit.json"), "continue": True,
-        "num_process": jobs if jobs > 1 else 0, "par_type": "thread", "reporter": Lines(books, state),
+        "backend": "json",
+        "dep_file": str(setting.folder / ".doit.json"),
+        "continue": True,
+        "num_process": jobs if jobs > 1 else 0,
+        "par_type": "thread",
+        "reporter": Lines(books, state),
     }
     loader = ModuleTaskLoader({"task_notebooks": tasks, "DOIT_CONFIG": configuration})
     DoitMain(loader, config_filenames=()).run(["run", *books])

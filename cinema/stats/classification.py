@@ -65,6 +65,7 @@ def power_of_auc(auc, n_cases, n_controls, alpha=ALPHA):
 
 def detectable_auc(n_cases, n_controls, alpha=ALPHA, power=POWER):
     """Smallest AUC above 0.5 that a two-sided test finds with chance `power`; NaN where none is."""
+
     def lacking(auc):
         return power_of_auc(auc, n_cases, n_controls, alpha) - power
 
@@ -110,7 +111,7 @@ def mcc(true, predicted, rng, n_resamples=N_RESAMPLES, level=LEVEL):
         raise ValueError(f"{len(true)} true and {len(predicted)} predicted classes; give one of each a patient")
     classes, codes = np.unique(np.concatenate([true, predicted]), return_inverse=True)
     k = len(classes)
-    cells = codes[: len(true)] * k + codes[len(true):]  # entry of the confusion matrix each patient falls in
+    cells = codes[: len(true)] * k + codes[len(true) :]  # entry of the confusion matrix each patient falls in
 
     def correlation(chosen, axis=-1):
         chosen = np.moveaxis(chosen, axis, -1)

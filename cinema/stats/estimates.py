@@ -267,6 +267,7 @@ def _groups(first, second):
 
 def _permuted(groups, kind, rng, n):
     """p of the difference of means when patients change places, as scipy's permutation_type names it."""
+
     def gap(a, b, axis=-1):
         return np.mean(a, axis=axis) - np.mean(b, axis=axis)
 
@@ -307,8 +308,10 @@ def best_rates(rates, maximise=True):
 
 def late_gain(histories):
     """arm -> rise of validation Dice between the last two evaluations. histories: one training per arm."""
-    return {arm: float(np.diff(rows["val_mean_dice"].dropna().iloc[-2:])[0])
-            for arm, rows in histories.groupby("arm", sort=False)}
+    return {
+        arm: float(np.diff(rows["val_mean_dice"].dropna().iloc[-2:])[0])
+        for arm, rows in histories.groupby("arm", sort=False)
+    }
 
 
 def per_patient(scores, columns, by=("arm",)):

@@ -127,8 +127,16 @@ def segmentation_rows(predicted, true, spacing_mm, structures=STRUCTURES):
     rows = []
     for structure in structures:
         a, b = predicted == LABELS[structure], true == LABELS[structure]
-        rows.append({"structure": structure, "dice": dice(a, b), "iou": iou(a, b), "hd95_mm": hd95_mm(a, b, spacing_mm),
-                     "volume_ml": volume_ml(a, spacing_mm), "true_volume_ml": volume_ml(b, spacing_mm)})
+        rows.append(
+            {
+                "structure": structure,
+                "dice": dice(a, b),
+                "iou": iou(a, b),
+                "hd95_mm": hd95_mm(a, b, spacing_mm),
+                "volume_ml": volume_ml(a, spacing_mm),
+                "true_volume_ml": volume_ml(b, spacing_mm),
+            }
+        )
     return rows
 
 
@@ -141,8 +149,12 @@ def classification_metrics(probabilities, true):
     """
     p, true = np.asarray(probabilities, float), np.asarray(true)
     predicted, classes = p.argmax(1), np.arange(p.shape[1])
-    result = {"accuracy": sk.accuracy_score(true, predicted),
-              "entropy": -np.mean(np.sum(p * np.log(p + 1e-6), 1)), "mcc": 0.0, "roc_auc": 0.0}
+    result = {
+        "accuracy": sk.accuracy_score(true, predicted),
+        "entropy": -np.mean(np.sum(p * np.log(p + 1e-6), 1)),
+        "mcc": 0.0,
+        "roc_auc": 0.0,
+    }
     if len(classes) == 2:
         result["specificity"] = sk.recall_score(true, predicted, pos_label=0, zero_division=np.nan)
         result["sensitivity"] = sk.recall_score(true, predicted, pos_label=1, zero_division=np.nan)
@@ -169,10 +181,16 @@ def regression_metrics(predicted, true):
     """RMSE, MAE, largest and smallest absolute error, and the range of both; 1-D arrays in the same unit."""
     predicted, true = np.ravel(np.asarray(predicted, float)), np.ravel(np.asarray(true, float))
     error = np.abs(predicted - true)
-    return {"rmse": float(np.sqrt(np.mean(error**2))), "mae": float(error.mean()),
-            "max_error": float(error.max()), "min_error": float(error.min()),
-            "max_label": float(true.max()), "min_label": float(true.min()),
-            "max_pred": float(predicted.max()), "min_pred": float(predicted.min())}
+    return {
+        "rmse": float(np.sqrt(np.mean(error**2))),
+        "mae": float(error.mean()),
+        "max_error": float(error.max()),
+        "min_error": float(error.min()),
+        "max_label": float(true.max()),
+        "min_label": float(true.min()),
+        "max_pred": float(predicted.max()),
+        "min_pred": float(predicted.min()),
+    }
 
 
 def landmark_distances_mm(predicted, true, spacing_mm):

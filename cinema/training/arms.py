@@ -165,8 +165,11 @@ def slice_rows(study, found, true, regions=None):
     """
     regions = regions or {structure: (LABELS[structure],) for structure in STRUCTURES}
     first = int(np.flatnonzero((true == LABELS["LV"]).any(axis=(0, 1)))[0])
-    rows = [(study, name, z - first, dice(np.isin(found[..., z], values), np.isin(true[..., z], values)))
-            for name, values in regions.items() for z in range(first, true.shape[2])]
+    rows = [
+        (study, name, z - first, dice(np.isin(found[..., z], values), np.isin(true[..., z], values)))
+        for name, values in regions.items()
+        for z in range(first, true.shape[2])
+    ]
     return pd.DataFrame(rows, columns=["study", "structure", "slice", "dice"]).dropna()
 
 
@@ -200,8 +203,11 @@ def contenders(pretrained, standard, **shape):
     """
     cinema = partial(small.small_convunetr, dec_chans=(8, 32, 64), **shape)
     unet = partial(small.small_unet, chans=(8, 16, 32, 64), **shape)
-    return {ARMS[0]: Arm(ARMS[0], cinema, standard, pretrained, FROM_PRETRAINING),
-            ARMS[1]: Arm(ARMS[1], cinema, standard), ARMS[2]: Arm(ARMS[2], unet, standard)}
+    return {
+        ARMS[0]: Arm(ARMS[0], cinema, standard, pretrained, FROM_PRETRAINING),
+        ARMS[1]: Arm(ARMS[1], cinema, standard),
+        ARMS[2]: Arm(ARMS[2], unet, standard),
+    }
 
 
 DICE = [f"dice_{structure.lower()}" for structure in STRUCTURES]
@@ -223,8 +229,12 @@ def trained(contenders, plan, training, tests, recipe, seed, jobs):
     """(scores, rates): rates are swept, then every arm is trained with every number of labels and every seed."""
     rates = searched(contenders, plan, labelled(training, recipe.n_rate_labels, 0), recipe.rates, jobs)
     chosen = estimates.best_rates(rates, maximise=rates["task"].iloc[0] != EF_TASK.name)
-    wanted = [plan(arm, labelled(training, n, i), learning_rate=chosen[arm.name], seed=seed + i, tests=tests)
-              for i in range(recipe.seeds) for n in recipe.labels for arm in contenders]
+    wanted = [
+        plan(arm, labelled(training, n, i), learning_rate=chosen[arm.name], seed=seed + i, tests=tests)
+        for i in range(recipe.seeds)
+        for n in recipe.labels
+        for arm in contenders
+    ]
     done = Parallel(jobs, return_as="generator")(delayed(tested)(run) for run in wanted)
     bar = tqdm(done, total=len(wanted), desc=wanted[0].task.name, unit="run", disable=None)
     return pd.concat(bar, ignore_index=True), rates
@@ -234,7 +244,7 @@ def labelled(training, n, i):
     """The i-th n of the training patients, so that few labels are other patients for each seed; from the start again
     where they do not suffice."""
     i %= len(training) // n
-    return tuple(training[i * n: (i + 1) * n])
+    return tuple(training[i * n : (i + 1) * n])
 
 
 def tested(run):

@@ -81,9 +81,16 @@ def read_run(out):
 
 def write_run(out, what, device, seconds, finished):
     """run.json: `what` ran (see train.fit), and the surroundings it ran in."""
-    where = {"git_commit": git_commit(), "python": platform.python_version(), "system": platform.platform(),
-             "versions": {name: version(name) for name in PACKAGES}, "device": device_name(device),
-             "threads": torch.get_num_threads(), "seconds": round(seconds, 1), "finished": finished}
+    where = {
+        "git_commit": git_commit(),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "device": device_name(device),
+        "threads": torch.get_num_threads(),
+        "seconds": round(seconds, 1),
+        "finished": finished,
+    }
     write_text(Path(out) / RUN, json.dumps({**where, "what": what}, indent=1) + "\n")
 
 
@@ -96,12 +103,15 @@ def check_same_run(out, what):
     now = json.loads(json.dumps(what))
     for key in now:
         if earlier.get(key) != now[key]:
-            raise ValueError(f"{out} holds a run with {key} = {earlier.get(key)}, this one has {now[key]}; "
-                             "choose another folder, or delete that one to start again")
+            raise ValueError(
+                f"{out} holds a run with {key} = {earlier.get(key)}, this one has {now[key]}; "
+                "choose another folder, or delete that one to start again"
+            )
 
 
 def git_commit():
     """Commit of the package's repository, with + if tracked files differ from it; None outside a repository."""
+
     def git(*arguments):
         command = ["git", "-C", str(Path(__file__).parent), *arguments]
         return subprocess.run(command, capture_output=True, encoding="utf-8", check=True, timeout=10).stdout.strip()

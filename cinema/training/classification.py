@@ -37,8 +37,15 @@ def predict(model, images, window=None):
 def evaluate(model, batch, window=None):
     """A row per study: true and predicted class number, p_0, p_1 .. their probabilities."""
     probabilities = predict(model, batch["image"], window).cpu().numpy()
-    return [{**identity(batch, i), "true": int(batch["target"][i]), "predicted": int(p.argmax()),
-             **{f"p_{k}": float(value) for k, value in enumerate(p)}} for i, p in enumerate(probabilities)]
+    return [
+        {
+            **identity(batch, i),
+            "true": int(batch["target"][i]),
+            "predicted": int(p.argmax()),
+            **{f"p_{k}": float(value) for k, value in enumerate(p)},
+        }
+        for i, p in enumerate(probabilities)
+    ]
 
 
 def summary(table):

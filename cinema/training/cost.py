@@ -34,8 +34,12 @@ class Cost:
 
     def bytes_needed(self, micro_batch):
         """{what: bytes} of a training step with this many items at a time, in float32."""
-        return {"weights": 4 * self.total, "gradients": 4 * self.trainable, "AdamW": ADAMW_BYTES * self.trainable,
-                "activations": micro_batch * self.activation_bytes}
+        return {
+            "weights": 4 * self.total,
+            "gradients": 4 * self.trainable,
+            "AdamW": ADAMW_BYTES * self.trainable,
+            "activations": micro_batch * self.activation_bytes,
+        }
 
 
 class Alive(TorchDispatchMode):
@@ -140,5 +144,6 @@ def free_bytes(device):
 def on_named_gpu(operations):
     """(seconds, how it was estimated) on GPU, which is not here."""
     name, peak, share = GPU
-    return operations / (peak * share), (f"assumed: {name} at {share:.0%} of its {peak / 1e12:.0f} TFLOP/s in bf16; "
-                                         "not measured")
+    return operations / (peak * share), (
+        f"assumed: {name} at {share:.0%} of its {peak / 1e12:.0f} TFLOP/s in bf16; not measured"
+    )

@@ -46,8 +46,10 @@ def segment_volume(model, image, view, size, device="cpu"):
 def locate_landmarks(model, image, view, size, device="cpu"):
     """Landmarks of a long-axis cine by a heatmap model: (x, y, 1, t) -> (t, 3, 2) pixels; hinge, hinge, apex."""
     model.eval()
-    found = [landmarks.soft_argmax(landmarks.predict_heatmaps(model, {view: frame.to(device)}, {view: size}))[0]
-             for frame in _frames(image, size)]
+    found = [
+        landmarks.soft_argmax(landmarks.predict_heatmaps(model, {view: frame.to(device)}, {view: size}))[0]
+        for frame in _frames(image, size)
+    ]
     return torch.stack(found).cpu().numpy().astype(float)
 
 
@@ -91,17 +93,25 @@ def ef_summary(efs):
         return float(np.sqrt(np.mean((efs[name] - efs[f"true_{name}"]) ** 2)))
 
     bands, true_bands = ef_band(efs.ef_percent), ef_band(efs.true_ef_percent)
-    return {"ef_mae": float(efs.ef_error_percent.mean()), "ef_error_std": float(efs.ef_error_percent.std(ddof=1)),
-            "ef_rmse": rmse("ef_percent"), "edv_rmse_ml": rmse("edv_ml"), "esv_rmse_ml": rmse("esv_ml"),
-            "band_accuracy": float(accuracy_score(true_bands, bands)),
-            "band_mcc": float(matthews_corrcoef(true_bands, bands))}
+    return {
+        "ef_mae": float(efs.ef_error_percent.mean()),
+        "ef_error_std": float(efs.ef_error_percent.std(ddof=1)),
+        "ef_rmse": rmse("ef_percent"),
+        "edv_rmse_ml": rmse("edv_ml"),
+        "esv_rmse_ml": rmse("esv_ml"),
+        "band_accuracy": float(accuracy_score(true_bands, bands)),
+        "band_mcc": float(matthews_corrcoef(true_bands, bands)),
+    }
 
 
 def ejection_numbers(rows, cine=False, structures=("LV", "RV")):
     """`ef_summary` of each ventricle in one table: lv_ef_mae, rv_ef_mae .. cine: rows are of whole cines."""
     efs = cine_ef_table if cine else ef_table
-    return {f"{structure.lower()}_{key}": value for structure in structures
-            for key, value in ef_summary(efs(rows, structure)).items()}
+    return {
+        f"{structure.lower()}_{key}": value
+        for structure in structures
+        for key, value in ef_summary(efs(rows, structure)).items()
+    }
 
 
 def finite(numbers):

@@ -69,21 +69,33 @@ class Plan:
         return StudyFrames(table.path, setting.views, setting.frames, setting.grid, augment, targets, self.seed, labels)
 
 
-def plan(task, name, profile="paper", data_root=None, model="cinema", like_release=False, seed=0, proportion=1.0,
-         max_samples=0):
+def plan(
+    task,
+    name,
+    profile="paper",
+    data_root=None,
+    model="cinema",
+    like_release=False,
+    seed=0,
+    proportion=1.0,
+    max_samples=0,
+):
     """The Plan of a run. Raises ValueError for what does not exist, FileNotFoundError if the data is not prepared."""
     setting = checked(task, name, profile, model)
     data_root = Path(data_root or WEIGHTS.parent)
-    table, left_out = prepared.usable(prepared.studies(setting.dataset, data_root), setting.views, needed(setting),
-                                     setting.column, setting.classes)
+    table, left_out = prepared.usable(
+        prepared.studies(setting.dataset, data_root), setting.views, needed(setting), setting.column, setting.classes
+    )
     tables = {split: rows for split, rows in table.groupby("split")}
     if "train" not in tables and not setting.evaluation_only:  # UK Biobank has no split: all of it is trained on
         tables = {"train": table}
     if "train" in tables:
         tables["train"] = prepared.share(tables["train"], proportion, seed)
     if max_samples:
-        tables = {split: (prepared.for_training if split == "train" else prepared.for_evaluation)(rows, max_samples)
-                  for split, rows in tables.items()}
+        tables = {
+            split: (prepared.for_training if split == "train" else prepared.for_evaluation)(rows, max_samples)
+            for split, rows in tables.items()
+        }
     if profile == "ci":
         folder = data_root / "work" / "ci" / "finetune" / f"{setting.dataset}_{'_'.join(setting.views)}"
         tables = {split: prepared.on_grid(rows, setting.grid, folder) for split, rows in tables.items()}
@@ -127,8 +139,10 @@ def start(plan, source=None, data_root=None):
         model = published.build(plan.setting, plan.model, plan.profile)
     if plan.model != "cinema" or plan.setting.kind == "pretraining":
         if source is not None:
-            raise ValueError(f"--from {source} is for model cinema of a fine-tuning task; {plan.model} of "
-                             f"{plan.setting.task} starts from random weights")
+            raise ValueError(
+                f"--from {source} is for model cinema of a fine-tuning task; {plan.model} of "
+                f"{plan.setting.task} starts from random weights"
+            )
         return model
     if plan.profile == "ci" and source is None:
         small, standard = shipped_cinema()
@@ -136,8 +150,9 @@ def start(plan, source=None, data_root=None):
         return standardising(model, standard)
     source = source or finetuned.source(data_root or WEIGHTS.parent)
     if source is None:
-        raise FileNotFoundError("no pretrained weights here; give --from FILE, FOLDER or mathpluscode/CineMA, or train "
-                                "with --model scratch")
+        raise FileNotFoundError(
+            "no pretrained weights here; give --from FILE, FOLDER or mathpluscode/CineMA, or train with --model scratch"
+        )
     transfer(weights.from_pretrained(source).state_dict(), model)
     return model
 
@@ -153,10 +168,20 @@ def run(plan, out, source=None, device="cpu", data_root=None):
     split = next((name for name in ("test", "val", "train") if name in plan.tables), next(iter(plan.tables)))
     scores, numbers = scored(plan, model, plan.tables[split], device)
     summary = {
-        "dataset": plan.setting.dataset, "notice": prepared.notice(plan.setting.dataset), "task": plan.setting.task,
-        "name": plan.setting.name, "model": plan.model, "profile": plan.profile, "like_release": plan.like_release,
-        "seed": plan.seed, "split": split, "n_studies": int(scores.study.nunique()), "epochs": len(history),
-        "seconds_of_training": checkpoint.read_run(out).get("seconds", 0.0), "numbers": evaluate.finite(numbers)}
+        "dataset": plan.setting.dataset,
+        "notice": prepared.notice(plan.setting.dataset),
+        "task": plan.setting.task,
+        "name": plan.setting.name,
+        "model": plan.model,
+        "profile": plan.profile,
+        "like_release": plan.like_release,
+        "seed": plan.seed,
+        "split": split,
+        "n_studies": int(scores.study.nunique()),
+        "epochs": len(history),
+        "seconds_of_training": checkpoint.read_run(out).get("seconds", 0.0),
+        "numbers": evaluate.finite(numbers),
+    }
     if plan.like_release:
         summary["differs_from_release"] = list(published.UNREPRODUCED)
     checkpoint.write_text(out / "scores.csv", scores.to_csv(index=False))
@@ -181,8 +206,10 @@ def finished(source, plan, data_root):
     """A fine-tuned segmentation model to be evaluated: a file, or one of a folder or repository (seed: the plan's)."""
     source = source or finetuned.source(data_root or WEIGHTS.parent)
     if source is None:
-        raise FileNotFoundError(f"{plan.setting.dataset} is for evaluation only; give --from with the weights of a "
-                                "segmentation model, such as OUT/best.safetensors of another finetune")
+        raise FileNotFoundError(
+            f"{plan.setting.dataset} is for evaluation only; give --from with the weights of a "
+            "segmentation model, such as OUT/best.safetensors of another finetune"
+        )
     if not Path(source).is_file():
         return finetuned.load("segmentation", "acdc_sax", source, plan.seed).model
     model, standard = weights.from_file(source), Path(source).with_name(STANDARD)
@@ -227,16 +254,26 @@ def cine_rows(model, row, setting, device):
     held = load_study(row.path, [view]).views[view]
     size = getattr(model, "arguments", {}).get("image_size_dict", {}).get(view, setting.grid[view][0])
     labels = evaluate.segment_volume(model, held.image[..., :MAX_FRAMES], view, size, device)
-    volumes = np.array([volumes_ml(labels[..., t], held.spacing_mm)[STRUCTURES.index("LV") + 1]
-                        for t in range(labels.shape[3])])
+    volumes = np.array(
+        [volumes_ml(labels[..., t], held.spacing_mm)[STRUCTURES.index("LV") + 1] for t in range(labels.shape[3])]
+    )
     order, true = volumes.argsort(kind="stable"), np.full(len(volumes), np.nan)
     true[order[-1]], true[order[0]] = row.lv_edv_ml, row.lv_esv_ml
-    return pd.DataFrame({"study": row.id, "frame": range(len(volumes)), "view": view, "structure": "LV",
-                         "volume_ml": volumes, "true_volume_ml": true})
+    return pd.DataFrame(
+        {
+            "study": row.id,
+            "frame": range(len(volumes)),
+            "view": view,
+            "structure": "LV",
+            "volume_ml": volumes,
+            "true_volume_ml": true,
+        }
+    )
 
 
-def command(task, name, profile, data_root, like_release, source, model, seed, device, dry_run, out, proportion,
-            max_samples):
+def command(
+    task, name, profile, data_root, like_release, source, model, seed, device, dry_run, out, proportion, max_samples
+):
     """The command line. Exit code 0."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if dry_run:
@@ -247,11 +284,14 @@ def command(task, name, profile, data_root, like_release, source, model, seed, d
     planned = plan(task, name, profile, data_root, model, like_release, seed, proportion, max_samples)
     setting = planned.setting
     letter = "_like_release" if like_release else ""
-    out = Path(out or WEIGHTS.parent / "work" / "finetuned" / profile / setting.task / setting.name
-               / f"{model}_{seed}{letter}")
-    print(f"{setting.task} {setting.name}: " + ", ".join(f"{len(rows)} {split}" for split, rows in
-                                                         planned.tables.items())
-          + f" studies; {planned.left_out} left out (no such view, mask, landmark, class or value)")
+    out = Path(
+        out or WEIGHTS.parent / "work" / "finetuned" / profile / setting.task / setting.name / f"{model}_{seed}{letter}"
+    )
+    print(
+        f"{setting.task} {setting.name}: "
+        + ", ".join(f"{len(rows)} {split}" for split, rows in planned.tables.items())
+        + f" studies; {planned.left_out} left out (no such view, mask, landmark, class or value)"
+    )
     summary = run(planned, out, source, device, data_root)
     print("  ".join(f"{key} {value:.4g}" for key, value in summary["numbers"].items() if value is not None))
     print(f"written: {out} ({summary['n_studies']} {summary['split']} studies). {summary['notice']}")

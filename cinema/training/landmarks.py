@@ -18,16 +18,20 @@ WING_WIDTH, WING_CURVE = 10.0, 2.0
 
 def heatmaps(points, size):
     """Gaussian bumps of height 1: points (b, n, 2) in pixels -> (b, n, *size)."""
-    distance2 = [(torch.arange(length, device=points.device) - points[..., axis, None].float()) ** 2
-                 for axis, length in enumerate(size)]
+    distance2 = [
+        (torch.arange(length, device=points.device) - points[..., axis, None].float()) ** 2
+        for axis, length in enumerate(size)
+    ]
     return torch.exp(-(distance2[0][..., :, None] + distance2[1][..., None, :]) / (2 * SIGMA_PIXELS**2))
 
 
 def soft_argmax(heat, sharpness=SHARPNESS):
     """Expected pixel under softmax(sharpness * heat), cut toward zero: (b, n, x, y) -> (b, n, 2) integers."""
     weights = (heat.float() * sharpness).flatten(2).softmax(-1)
-    i, j = (axis.flatten().float() for axis in torch.meshgrid(
-        *(torch.arange(n, device=heat.device) for n in heat.shape[2:]), indexing="ij"))
+    i, j = (
+        axis.flatten().float()
+        for axis in torch.meshgrid(*(torch.arange(n, device=heat.device) for n in heat.shape[2:]), indexing="ij")
+    )
     x, y = (weights * i).sum(-1), (weights * j).sum(-1)  # over all pixels at once: the order decides the last digit
     return torch.stack([x, y], -1).long()
 
@@ -104,17 +108,30 @@ def evaluate_coordinates(model, batch, window=None):
 def _rows(batch, view, predicted, dice):
     predicted, true, spacing = (x.cpu().numpy() for x in (predicted, batch["points"][view], batch["spacing_mm"][view]))
     distance = landmark_distances_mm(predicted, true, spacing[:, None, :])
-    return [{**identity(batch, i), "view": view, "landmark": name, "x": float(predicted[i, k, 0]),
-             "y": float(predicted[i, k, 1]), "true_x": float(true[i, k, 0]), "true_y": float(true[i, k, 1]),
-             "distance_mm": float(distance[i, k]), **({} if dice is None else {"dice": float(dice[i, k])})}
-            for i in range(len(predicted)) for k, name in enumerate(LANDMARKS)]
+    return [
+        {
+            **identity(batch, i),
+            "view": view,
+            "landmark": name,
+            "x": float(predicted[i, k, 0]),
+            "y": float(predicted[i, k, 1]),
+            "true_x": float(true[i, k, 0]),
+            "true_y": float(true[i, k, 1]),
+            "distance_mm": float(distance[i, k]),
+            **({} if dice is None else {"dice": float(dice[i, k])}),
+        }
+        for i in range(len(predicted))
+        for k, name in enumerate(LANDMARKS)
+    ]
 
 
 def summary(table):
     """Mean distance over all points, and per landmark."""
     per_landmark = table.groupby("landmark", sort=False)["distance_mm"].mean()
-    return {"mean_distance_mm": float(table.distance_mm.mean()),
-            **{f"distance_mm_{name}": float(value) for name, value in per_landmark.items()}}
+    return {
+        "mean_distance_mm": float(table.distance_mm.mean()),
+        **{f"distance_mm_{name}": float(value) for name, value in per_landmark.items()},
+    }
 
 
 MONITOR = "mean_distance_mm"

@@ -80,14 +80,29 @@ class _Run:
 
 def _start():
     """What changes: epochs and steps done, early stopping, and the sums and rows of the log. JSON can hold it."""
-    return {"epoch": 0, "step": 0, "best": math.inf, "reference": math.inf, "waited": 0, "stopped": False,
-            "seconds": 0.0, "sums": {}, "history": []}
+    return {
+        "epoch": 0,
+        "step": 0,
+        "best": math.inf,
+        "reference": math.inf,
+        "waited": 0,
+        "stopped": False,
+        "seconds": 0.0,
+        "sums": {},
+        "history": [],
+    }
 
 
 def _fingerprint(model, task, train_set, val_set, config):
     settings = {name: value for name, value in asdict(config).items() if name not in MAY_DIFFER}
-    return {"task": task.name, "model": type(model).__name__, "parameters": sum(p.numel() for p in model.parameters()),
-            "training_data": train_set.describe(), "validation_data": val_set and val_set.describe(), **settings}
+    return {
+        "task": task.name,
+        "model": type(model).__name__,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "training_data": train_set.describe(),
+        "validation_data": val_set and val_set.describe(),
+        **settings,
+    }
 
 
 def _train(run, progress, interrupted):
@@ -140,8 +155,9 @@ def _saver(run, progress, interrupted):
 
 def _set_learning_rate(run, epoch):
     config = run.config
-    rate = learning_rate(epoch, config.learning_rate, config.min_learning_rate, config.warmup_epochs, config.epochs,
-                         config.schedule)
+    rate = learning_rate(
+        epoch, config.learning_rate, config.min_learning_rate, config.warmup_epochs, config.epochs, config.schedule
+    )
     for group in run.optimiser.param_groups:
         group["lr"] = rate * group["lr_scale"]
     return rate
@@ -179,10 +195,16 @@ def _close_epoch(run, progress, last):
     sums, epoch = progress["sums"], progress["epoch"] + 1
     skipped, _ = sums.pop("skipped", (0.0, 0))
     if "loss" not in sums:
-        raise ValueError(f"every loss of epoch {epoch} was NaN or infinite; lower learning_rate "
-                         f"({run.config.learning_rate}) or look at the images ({run.out})")
-    row = {"epoch": epoch, "learning_rate": progress["learning_rate"],
-           **{name: total / count for name, (total, count) in sums.items()}, "skipped": int(skipped)}
+        raise ValueError(
+            f"every loss of epoch {epoch} was NaN or infinite; lower learning_rate "
+            f"({run.config.learning_rate}) or look at the images ({run.out})"
+        )
+    row = {
+        "epoch": epoch,
+        "learning_rate": progress["learning_rate"],
+        **{name: total / count for name, (total, count) in sums.items()},
+        "skipped": int(skipped),
+    }
     if run.val_set and (last or epoch % run.config.evaluate_every == 0):
         row |= _evaluate(run, progress)
     progress["history"].append(row)
@@ -198,7 +220,8 @@ def _evaluate(run, progress):
         weights.save(run.model, run.out / checkpoint.BEST, {"task": task.name, **numbers})
         progress["best"] = value if math.isfinite(value) else progress["best"]
     progress["reference"], progress["waited"] = patience_left(
-        value, progress["reference"], progress["waited"], config.min_delta)
+        value, progress["reference"], progress["waited"], config.min_delta
+    )
     progress["stopped"] = config.patience is not None and progress["waited"] >= config.patience
     return {f"val_{name}": number for name, number in numbers.items()}
 

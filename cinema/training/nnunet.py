@@ -82,11 +82,15 @@ def export(name, out, table, view="sax"):
     description = {
         "channel_names": {str(k): channel for k, channel in enumerate(channels)},
         "labels": {label: number for number, label in enumerate(class_names(name))},
-        "numTraining": len(ids["train"] + ids["val"]), "file_ending": SUFFIX, "name": name,
-        "description": prepared.notice(name)}
+        "numTraining": len(ids["train"] + ids["val"]),
+        "file_ending": SUFFIX,
+        "name": name,
+        "description": prepared.notice(name),
+    }
     write_text(folder / "dataset.json", json.dumps(description, indent=1))
-    write_text(folder / "splits_final.json",
-               json.dumps([{"train": ids["train"], "val": ids["val"] or ids["train"]}], indent=1))
+    write_text(
+        folder / "splits_final.json", json.dumps([{"train": ids["train"], "val": ids["val"] or ids["train"]}], indent=1)
+    )
     write_text(folder / CASES, pd.DataFrame(cases).to_csv(index=False))
     return folder
 
@@ -104,14 +108,22 @@ def _write_cases(folder, row, name, view):
         numbers = translated(held.label_at(frame), classes(name), study.id)
         write_nifti(numbers, held.affine, folder / ("labelsTs" if test else "labelsTr") / f"{case}{SUFFIX}")
         phase = "ED" if frame == study.ed_frame else "ES" if frame == study.es_frame else ""
-        yield {"case": case, "study": study.id, "frame": frame, "phase": phase, "split": row.split or "train",
-               "path": str(row.path)}
+        yield {
+            "case": case,
+            "study": study.id,
+            "frame": frame,
+            "phase": phase,
+            "split": row.split or "train",
+            "path": str(row.path),
+        }
 
 
 def environment(out):
     """Environment for nnU-Net's commands: its folders are ours, its extra processes few."""
-    folders = {key: str(Path(out).resolve() / key.removeprefix("nnUNet_")) for key in
-               ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
+    folders = {
+        key: str(Path(out).resolve() / key.removeprefix("nnUNet_"))
+        for key in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
+    }
     for folder in folders.values():
         Path(folder).mkdir(parents=True, exist_ok=True)
     paths = os.pathsep.join(filter(None, (str(TRAINERS.parents[1]), os.environ.get("PYTHONPATH"))))
@@ -130,8 +142,19 @@ def train(name, out, view="sax", configuration="2d", trainer=TOY, device="cpu"):
     dataset, folder = _exported(name, out, view)
     number = dataset[7:10]
     preprocessed = Path(out) / "preprocessed" / dataset
-    _call(out, "nnUNetv2_plan_and_preprocess", "-d", number, "-c", configuration, "-np", "1", "-npfp", "1",
-          "--verify_dataset_integrity")
+    _call(
+        out,
+        "nnUNetv2_plan_and_preprocess",
+        "-d",
+        number,
+        "-c",
+        configuration,
+        "-np",
+        "1",
+        "-npfp",
+        "1",
+        "--verify_dataset_integrity",
+    )
     shutil.copy(folder / "splits_final.json", preprocessed / "splits_final.json")
     _call(out, "nnUNetv2_train", number, configuration, "0", "-tr", trainer, "-device", device)
     return Path(out) / "results" / dataset / f"{trainer}__nnUNetPlans__{configuration}"
@@ -144,8 +167,29 @@ def predict(name, out, view="sax", configuration="2d", trainer=TOY, device="cpu"
     if not (model / "checkpoint_final.pth").is_file():
         raise FileNotFoundError(f"{model} holds no finished training; python3 -m cinema nnunet train {name} first")
     target = Path(out) / "predictions" / dataset
-    _call(out, "nnUNetv2_predict", "-i", folder / "imagesTs", "-o", target, "-d", dataset[7:10], "-c", configuration,
-          "-f", "0", "-tr", trainer, "-device", device, "-npp", "1", "-nps", "1", "--disable_progress_bar")
+    _call(
+        out,
+        "nnUNetv2_predict",
+        "-i",
+        folder / "imagesTs",
+        "-o",
+        target,
+        "-d",
+        dataset[7:10],
+        "-c",
+        configuration,
+        "-f",
+        "0",
+        "-tr",
+        trainer,
+        "-device",
+        device,
+        "-npp",
+        "1",
+        "-nps",
+        "1",
+        "--disable_progress_bar",
+    )
     return target
 
 
@@ -161,15 +205,19 @@ def scores(name, out, view="sax"):
         path = predictions / f"{case.case}{SUFFIX}"
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist; python3 -m cinema nnunet predict {name} first")
-        predicted, true = (np.asarray(nib.load(file).dataobj).astype(np.uint8)
-                           for file in (path, folder / "labelsTs" / path.name))
+        predicted, true = (
+            np.asarray(nib.load(file).dataobj).astype(np.uint8) for file in (path, folder / "labelsTs" / path.name)
+        )
         if predicted.shape != true.shape:
             raise ValueError(f"{path} has shape {predicted.shape}, its reference {true.shape}; predict again")
         spacing = np.asarray(nib.load(path).header.get_zooms()[:3], float)
         shown = slice(None) if view == "sax" else (..., 0)  # long-axis views are planes
         spacing = spacing if view == "sax" else spacing[:2]
-        parts = (late_enhancement.region_rows(predicted[shown], true[shown], spacing, name)
-                 if name in late_enhancement.ORDER else segmentation_rows(predicted[shown], true[shown], spacing))
+        parts = (
+            late_enhancement.region_rows(predicted[shown], true[shown], spacing, name)
+            if name in late_enhancement.ORDER
+            else segmentation_rows(predicted[shown], true[shown], spacing)
+        )
         about = {"study": case.study, "frame": case.frame, "phase": case.phase, "view": view}
         rows += [{**about, **part} for part in parts]
     if not rows:
@@ -227,8 +275,12 @@ def command(action, name, profile, data_root, view, configuration, device, out):
         raise ValueError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
     data_root = Path(data_root or WEIGHTS.parent)
     out = Path(out or WEIGHTS.parent / "work" / "nnunet" / profile)
-    how = {"view": view, "configuration": configuration, "trainer": PROFILES[profile],
-           "device": device or ("cpu" if _on_cpu_only() else "cuda")}
+    how = {
+        "view": view,
+        "configuration": configuration,
+        "trainer": PROFILES[profile],
+        "device": device or ("cpu" if _on_cpu_only() else "cuda"),
+    }
     for step in actions if action == "all" else (action,):
         if step == "export":
             print(f"written: {export(name, out, studies(name, data_root, view, profile), view)}")
@@ -244,9 +296,16 @@ def write_scores(name, out, view="sax"):
     rows, numbers = scores(name, out, view)
     folder = Path(out) / "scores" / dataset_name(name, view)
     folder.mkdir(parents=True, exist_ok=True)
-    summary = {"dataset": name, "notice": prepared.notice(name), "task": "segmentation", "model": "nnunet",
-               "view": view, "split": "test", "n_studies": int(rows.study.nunique()),
-               "numbers": evaluate.finite(numbers)}
+    summary = {
+        "dataset": name,
+        "notice": prepared.notice(name),
+        "task": "segmentation",
+        "model": "nnunet",
+        "view": view,
+        "split": "test",
+        "n_studies": int(rows.study.nunique()),
+        "numbers": evaluate.finite(numbers),
+    }
     write_text(folder / "scores.csv", rows.to_csv(index=False))
     write_text(folder / "summary.json", json.dumps(summary, indent=1) + "\n")
     print("  ".join(f"{key} {value:.4g}" for key, value in numbers.items() if np.isfinite(value)))

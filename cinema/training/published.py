@@ -48,8 +48,14 @@ TASKS = {  # published task -> names
     "pretraining": ("ukb",),
 }
 SHORT = {"classification": "classification_cvd", "regression": "regression_ef", "landmark": "landmark_heatmap"}
-COLUMNS = {"classification_cvd": "disease", "classification_sex": "sex", "classification_vendor": "vendor",
-           "regression_ef": "lv_ef_percent", "regression_bmi": "bmi_kg_m2", "regression_age": "age_years"}
+COLUMNS = {
+    "classification_cvd": "disease",
+    "classification_sex": "sex",
+    "classification_vendor": "vendor",
+    "regression_ef": "lv_ef_percent",
+    "regression_bmi": "bmi_kg_m2",
+    "regression_age": "age_years",
+}
 SEQUENCES = {"myops": 3}  # image channels; one elsewhere
 SPACING_MM = {"emidec": (1.458, 1.458, 10.0)}  # that of terms.PUBLISHED_GRID elsewhere
 EVALUATION_ONLY = ("kaggle",)
@@ -109,12 +115,30 @@ def setting(task, name):
     frames = {"segmentation": "labelled", "pretraining": "random"}.get(kind, "ed_es")
     frames = "landmarks" if kind.startswith("landmark") else "channels" if dataset in ORDER else frames
     frames = "all" if dataset in EVALUATION_ONLY else frames
-    outputs = {"segmentation": len(ORDER.get(dataset, LABELS)), "classification": len(classes), "regression": 1,
-               "landmark_heatmap": 3, "landmark_coordinate": 6, "pretraining": 0}[kind]
+    outputs = {
+        "segmentation": len(ORDER.get(dataset, LABELS)),
+        "classification": len(classes),
+        "regression": 1,
+        "landmark_heatmap": 3,
+        "landmark_coordinate": 6,
+        "pretraining": 0,
+    }[kind]
     channels = 2 if frames == "ed_es" else SEQUENCES.get(dataset, 1)
     grid = {view: (PUBLISHED_GRID[view][0], SPACING_MM.get(dataset, PUBLISHED_GRID[view][1])) for view in views}
-    return Setting(task, name, kind, dataset, views, frames, channels, outputs, grid, COLUMNS.get(task), classes,
-                   MEAN_STD.get((task, dataset)))
+    return Setting(
+        task,
+        name,
+        kind,
+        dataset,
+        views,
+        frames,
+        channels,
+        outputs,
+        grid,
+        COLUMNS.get(task),
+        classes,
+        MEAN_STD.get((task, dataset)),
+    )
 
 
 def small(setting):
@@ -141,14 +165,17 @@ def augmentation(setting, like_release=False):
     Fixed: scale varies along both axes, and noise has its size on images in [0, 1]. To the letter, lengths are voxels.
     """
     chosen = {"segmentation": SEGMENTATION, "pretraining": PRETRAINING}.get(
-        setting.kind, LANDMARKS if setting.kind.startswith("landmark") else CLASSIFICATION)
+        setting.kind, LANDMARKS if setting.kind.startswith("landmark") else CLASSIFICATION
+    )
     if not like_release or setting.kind == "pretraining":
         return chosen
     noise = 0.1 if setting.dataset == "rescan" else 0.1 / 255  # only Rescan's inputs are 0..1 where noise is added
     letter = varied(chosen, scale=(0.2, 0.0), noise=noise)
     pixel_mm = setting.grid[setting.views[0]][1][0]
-    return {kind: replace(one, translation_mm=one.translation_mm * pixel_mm, hole_mm=one.hole_mm * pixel_mm)
-            for kind, one in letter.items()}
+    return {
+        kind: replace(one, translation_mm=one.translation_mm * pixel_mm, hole_mm=one.hole_mm * pixel_mm)
+        for kind, one in letter.items()
+    }
 
 
 def task_of(setting, z_score=None):
@@ -166,25 +193,43 @@ def description(setting, model="cinema"):
     n_frames = 2 if setting.frames == "ed_es" else 1
     if model == "unet":
         factor = (2, 2, 1)[: 2 if flat else 3]
-        return "UNet", dict(n_dims=len(factor), in_chans=setting.channels, out_chans=setting.outputs,
-                            chans=(32, 64, 128, 256, 512), dropout=0.1, patch_size=factor, scale_factor=factor,
-                            grad_ckpt=True)
+        return "UNet", dict(
+            n_dims=len(factor),
+            in_chans=setting.channels,
+            out_chans=setting.outputs,
+            chans=(32, 64, 128, 256, 512),
+            dropout=0.1,
+            patch_size=factor,
+            scale_factor=factor,
+            grad_ckpt=True,
+        )
     if model == "resnet":
-        return f"ResNet{2 if flat else 3}d", dict(depth=50, in_chans=setting.channels, out_chans=setting.outputs,
-                                                  layer_inplanes=(64, 128, 256, 512))
+        return f"ResNet{2 if flat else 3}d", dict(
+            depth=50, in_chans=setting.channels, out_chans=setting.outputs, layer_inplanes=(64, 128, 256, 512)
+        )
     encoder = dict(
         image_size_dict={view: setting.grid[view][0] for view in views},
         in_chans_dict=dict.fromkeys(views, setting.channels // n_frames),
-        enc_patch_size_dict=_per_view(views, (4, 4, 1)), enc_scale_factor_dict=_per_view(views, (2, 2, 1)),
-        enc_conv_chans=(64, 128), enc_conv_n_blocks=2, grad_ckpt=True, **SIZES["base"])
+        enc_patch_size_dict=_per_view(views, (4, 4, 1)),
+        enc_scale_factor_dict=_per_view(views, (2, 2, 1)),
+        enc_conv_chans=(64, 128),
+        enc_conv_n_blocks=2,
+        grad_ckpt=True,
+        **SIZES["base"],
+    )
     if setting.kind == "pretraining":
         return "CineMA", encoder
     encoder = {key: value for key, value in encoder.items() if not key.startswith("dec_")}
     if dense:
         return "ConvUNetR", dict(
-            encoder, out_chans=setting.outputs, dec_chans=(32, 64, 128, 256, 512),
-            dec_patch_size_dict=_per_view(views, (2, 2, 1)), dec_scale_factor_dict=_per_view(views, (2, 2, 1)),
-            dropout=0.1, drop_path=0.1)
+            encoder,
+            out_chans=setting.outputs,
+            dec_chans=(32, 64, 128, 256, 512),
+            dec_patch_size_dict=_per_view(views, (2, 2, 1)),
+            dec_scale_factor_dict=_per_view(views, (2, 2, 1)),
+            dropout=0.1,
+            drop_path=0.1,
+        )
     return "ConvViT", dict(encoder, n_frames=n_frames, out_chans=setting.outputs, drop_path=0.1)
 
 
@@ -202,8 +247,13 @@ def small_description(setting, model="cinema"):
     if name == "ConvViT":
         return name, dict(encoder, n_frames=published["n_frames"], out_chans=setting.outputs)
     factor = {view: (2, 2, 2) if view == "sax" else (2, 2) for view in views}
-    return name, dict(encoder, out_chans=setting.outputs, dec_chans=(16, 32, 64), dec_patch_size_dict=factor,
-                      dec_scale_factor_dict=_per_view(views, (2, 2, 1)))
+    return name, dict(
+        encoder,
+        out_chans=setting.outputs,
+        dec_chans=(16, 32, 64),
+        dec_patch_size_dict=factor,
+        dec_scale_factor_dict=_per_view(views, (2, 2, 1)),
+    )
 
 
 def build(setting, model="cinema", profile="paper"):

@@ -31,8 +31,10 @@ def predict(model, images, window=None):
 def evaluate(model, batch, window=None, *, mean, std):
     """A row per study: true and predicted in the number's own unit."""
     predicted = predict(model, batch["image"], window)[:, 0].cpu() * std + mean
-    return [{**identity(batch, i), "true": float(batch["target"][i]), "predicted": float(value)}
-            for i, value in enumerate(predicted)]
+    return [
+        {**identity(batch, i), "true": float(batch["target"][i]), "predicted": float(value)}
+        for i, value in enumerate(predicted)
+    ]
 
 
 def summary(table, mean, std):

@@ -18,13 +18,18 @@ def rehearse(task, name, profile="paper", data_root=None, model="cinema", like_r
     Raises ValueError for what does not exist in the table.
     """
     setting = finetune.checked(task, name, profile, model)
-    lines = [f"{setting.task} {setting.name}, model {model}, profile {profile}"
-             + (", as the release" if like_release else "")]
+    lines = [
+        f"{setting.task} {setting.name}, model {model}, profile {profile}"
+        + (", as the release" if like_release else "")
+    ]
     try:
         planned = finetune.plan(task, name, profile, data_root, model, like_release, seed)
         counts = {split: len(rows) for split, rows in planned.tables.items()}
-        lines.append("data: " + ", ".join(f"{n} {split}" for split, n in counts.items())
-                     + f" studies, {planned.left_out} left out")
+        lines.append(
+            "data: "
+            + ", ".join(f"{n} {split}" for split, n in counts.items())
+            + f" studies, {planned.left_out} left out"
+        )
         items = planned.data(planned.tables.get("train", next(iter(planned.tables.values()))), training=True)
         item, n_items = items[0], len(items)
     except FileNotFoundError as error:
@@ -34,8 +39,11 @@ def rehearse(task, name, profile="paper", data_root=None, model="cinema", like_r
         lines.append(f"data: none prepared ({error}); by its card {said} studies, and shapes as published")
         item = invented_item(setting)
         n_items = counts.get("train", counts.get("all", 0)) * items_per_study(setting)
-    lines += [f"{view}: {tuple(image.shape)} {str(image.dtype).removeprefix('torch.')}, "
-              f"{' x '.join(f'{mm:g}' for mm in setting.grid[view][1])} mm" for view, image in item["image"].items()]
+    lines += [
+        f"{view}: {tuple(image.shape)} {str(image.dtype).removeprefix('torch.')}, "
+        f"{' x '.join(f'{mm:g}' for mm in setting.grid[view][1])} mm"
+        for view, image in item["image"].items()
+    ]
     if setting.kind in ("segmentation", "classification"):
         lines.append(f"classes: {setting.outputs}" + f" ({', '.join(setting.classes)})" * bool(setting.classes))
     if like_release:
@@ -52,8 +60,12 @@ def items_per_study(setting):
 def invented_item(setting):
     """An item of the shapes the grid asks for, as loaders.StudyFrames gives it, full of zeros."""
     views = setting.views
-    item = {"id": "none", "frame": 0, "phase": "", "image": {
-        view: torch.zeros(setting.channels, *setting.grid[view][0]) for view in views}}
+    item = {
+        "id": "none",
+        "frame": 0,
+        "phase": "",
+        "image": {view: torch.zeros(setting.channels, *setting.grid[view][0]) for view in views},
+    }
     if setting.kind == "segmentation":
         item["label"] = {view: torch.zeros(setting.grid[view][0], dtype=torch.int64) for view in views}
     elif setting.column:
@@ -79,10 +91,12 @@ def price(plan, item, n_items, device):
         f"({micro} at a time) = {steps} steps, {n_items} items an epoch"
         + (" (assumed: their number is unknown)" if unknown else "")
         + ("; early stopping may end it sooner" if config.patience else ""),
-        "memory: " + ", ".join(f"{what} {n / GIB:.2f}" for what, n in bytes_needed.items())
+        "memory: "
+        + ", ".join(f"{what} {n / GIB:.2f}" for what, n in bytes_needed.items())
         + f" = {sum(bytes_needed.values()) / GIB:.2f} GiB in float32 (activations counted on one item, "
         "bf16 on a GPU takes about half of them)",
-        f"operations: {counted.operations / 1e9:.3g} GFLOP an item, forward and backward"]
+        f"operations: {counted.operations / 1e9:.3g} GFLOP an item, forward and backward",
+    ]
     size = min(config.batch_size, n_items)
     seconds, how = time_of_step(plan, counted, item, size, micro, device)
     lines.append(f"time on {device}: {seconds:.3g} s a step, {duration(steps * seconds)} in all ({how})")
@@ -95,8 +109,11 @@ def price(plan, item, n_items, device):
 def counted_cost(plan, item):
     """cost.Cost of one item: on the meta device, but for pretraining, whose random masks need real numbers."""
     if plan.setting.kind == "pretraining":
-        return cost.cost_of(published.build(plan.setting, plan.model, plan.profile), batch_of(item, 1),
-                            lambda model, batch: plan.task.loss(model, batch)[0])
+        return cost.cost_of(
+            published.build(plan.setting, plan.model, plan.profile),
+            batch_of(item, 1),
+            lambda model, batch: plan.task.loss(model, batch)[0],
+        )
     with torch.device("meta"):
         model = published.build(plan.setting, plan.model, plan.profile)
     images = {view: image[None].to("meta") for view, image in item["image"].items()}
@@ -121,8 +138,10 @@ def time_of_step(plan, counted, item, size, micro, device):
         why = "takes too long" if fits else "does not fit"
         return size * counted.operations / speed, f"from its operations; measuring {why}: {speed / 1e9:.0f} GFLOP/s"
     model = published.build(plan.setting, plan.model, plan.profile)
-    return (cost.step_seconds(model, plan.task, batch_of(item, n), size, device),
-            f"measured on {n} item{'s' * (n > 1)} at a time")
+    return (
+        cost.step_seconds(model, plan.task, batch_of(item, n), size, device),
+        f"measured on {n} item{'s' * (n > 1)} at a time",
+    )
 
 
 def duration(seconds):

@@ -5,8 +5,14 @@ from cinema.training.task import Task
 
 TASKS = {
     task.name: task
-    for task in (pretraining.TASK, segmentation.TASK, classification.TASK, regression.TASK,
-                 landmarks.HEATMAP, landmarks.COORDINATE)
+    for task in (
+        pretraining.TASK,
+        segmentation.TASK,
+        classification.TASK,
+        regression.TASK,
+        landmarks.HEATMAP,
+        landmarks.COORDINATE,
+    )
 }
 
 __all__ = ["TASKS", "Task"]

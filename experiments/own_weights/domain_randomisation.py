@@ -16,9 +16,19 @@ from cinema.phantom.image import BLOOD, FAT, majority_label
 MUSCULAR = [CODE[name] for name in ("myocardium", "papillary", "rv_trabecula", "rv_wall", "chamber_wall", "valve")]
 # Surroundings and the range of their signal relative to LV blood.
 SIGNAL_RANGE = {
-    "air": (0, 0.02), "gas": (0, 0.1), "lung": (0.0, 0.22), "lung_vessel": (0.2, 1.0), "fat": (0.3, 1.9),
-    "heart_fat": (0.2, 1.3), "muscle": (0.12, 0.8), "bone": (0.1, 0.9), "liver": (0.15, 0.95),
-    "liver_vessel": (0.3, 1.1), "stomach": (0.1, 1.1), "spleen": (0.2, 1.0), "mediastinum": (0.1, 0.9),
+    "air": (0, 0.02),
+    "gas": (0, 0.1),
+    "lung": (0.0, 0.22),
+    "lung_vessel": (0.2, 1.0),
+    "fat": (0.3, 1.9),
+    "heart_fat": (0.2, 1.3),
+    "muscle": (0.12, 0.8),
+    "bone": (0.1, 0.9),
+    "liver": (0.15, 0.95),
+    "liver_vessel": (0.3, 1.1),
+    "stomach": (0.1, 1.1),
+    "spleen": (0.2, 1.0),
+    "mediastinum": (0.1, 0.9),
     "pericardium": (0.0, 0.35),
 }
 

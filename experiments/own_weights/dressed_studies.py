@@ -57,8 +57,9 @@ def dressed(planes, signals, rng, visit=Visit()):
     if rng.random() < 0.5:  # blood that moves is uneven
         blood = np.zeros_like(signals)
         blood[BLOOD] = signals[BLOOD]
-        unevenness = np.clip(rng.uniform(0, visit.flow) * _field(rng, depth, rng.integers(5, 14), image.shape[1]),
-                             -0.7, 0.3)
+        unevenness = np.clip(
+            rng.uniform(0, visit.flow) * _field(rng, depth, rng.integers(5, 14), image.shape[1]), -0.7, 0.3
+        )
         image += sampled(blood, planes) * unevenness
     image = _posed(torch.from_numpy(image)[:, None], rng, visit)[:, 0].numpy()
     rows, columns = (_blur(width) for width in rng.uniform(*visit.blur, 2))
@@ -69,8 +70,10 @@ def dressed(planes, signals, rng, visit=Visit()):
     noise = rng.standard_normal((2, *image.shape), np.float32) * sigma
     image = np.hypot(image + noise[0], noise[1])
     gamma = np.float32(rng.uniform(*visit.gamma))
-    return {view: torch.from_numpy(_stored(image[VIEW_OF_PLANE == i], gamma, len(SMALL_GRID[view][0])))
-            for i, view in enumerate(VIEWS)}
+    return {
+        view: torch.from_numpy(_stored(image[VIEW_OF_PLANE == i], gamma, len(SMALL_GRID[view][0])))
+        for i, view in enumerate(VIEWS)
+    }
 
 
 def sampled(signals, planes):
@@ -155,8 +158,10 @@ class DressedStudies(Dataset):
     def describe(self):
         """What tells this data set from another, for run.json."""
         ranges = ", ".join(f"{name} {value}" for name, value in asdict(self.visit).items())
-        return (f"people {self.paths[0].stem} to {self.paths[-1].stem} of maps {MAPS_VERSION}, "
-                f"{N_PHASES} phases, seed {self.seed}, {ranges}")
+        return (
+            f"people {self.paths[0].stem} to {self.paths[-1].stem} of maps {MAPS_VERSION}, "
+            f"{N_PHASES} phases, seed {self.seed}, {ranges}"
+        )
 
     def __len__(self):
         return len(self.paths) * N_PHASES
@@ -165,5 +170,11 @@ class DressedStudies(Dataset):
         rng = np.random.default_rng((self.seed, int(self._epoch[0]), index))
         path, phase = self.paths[index // N_PHASES], index % N_PHASES
         images = dressed(read_maps(path, phase), signals_of_visit(rng, self.visit.random_tissues), rng, self.visit)
-        return {"id": path.stem, "frame": phase, "phase": ("ED", "ES", "", "")[phase], "image": images,
-                "size": self._size, "spacing_mm": self._spacing}
+        return {
+            "id": path.stem,
+            "frame": phase,
+            "phase": ("ED", "ES", "", "")[phase],
+            "image": images,
+            "size": self._size,
+            "spacing_mm": self._spacing,
+        }

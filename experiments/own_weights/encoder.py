@@ -59,10 +59,17 @@ def train(recipe, work, out, seed=0, jobs=1):
     model = model.half().float()  # what is reported is what the file holds
     error = relative_error(model, held_out, seed)
     description = {
-        "data": "virtual hearts only", "people": recipe.n_people - recipe.n_held_out, "people_seed": PEOPLE_SEED,
-        "maps": maps.MAPS_VERSION, "samples": recipe.steps * config.batch_size, "seed": seed,
-        "held_out_people": recipe.n_held_out, "error_relative_to_mean_image": error,
-        "seconds": round(checkpoint.read_run(run)["seconds"]), "standard": small.SHIPPED_STANDARD}
+        "data": "virtual hearts only",
+        "people": recipe.n_people - recipe.n_held_out,
+        "people_seed": PEOPLE_SEED,
+        "maps": maps.MAPS_VERSION,
+        "samples": recipe.steps * config.batch_size,
+        "seed": seed,
+        "held_out_people": recipe.n_held_out,
+        "error_relative_to_mean_image": error,
+        "seconds": round(checkpoint.read_run(run)["seconds"]),
+        "standard": small.SHIPPED_STANDARD,
+    }
     save_standard(standard, out / small.SHIPPED_STANDARD)
     return weights.save(model.half(), out / small.SHIPPED, description)
 

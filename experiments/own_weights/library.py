@@ -37,20 +37,41 @@ def varied_heart(rng):
     rv_edv = float(np.clip(rng.lognormal(np.log(150), 0.40), 55, 400))
     rv_ef = np.clip(0.5 * ef + rng.uniform(5, 45), 12, 75)
     infarcts = tuple(
-        Infarct(rng.uniform(0, 360), rng.uniform(0.1, 1), rng.uniform(20, 60), rng.uniform(0.12, 0.4),
-                rng.uniform(0.4, 1.05), rng.uniform(0, 0.55))
-        for _ in range(rng.choice([0, 0, 0, 1, 2])))
+        Infarct(
+            rng.uniform(0, 360),
+            rng.uniform(0.1, 1),
+            rng.uniform(20, 60),
+            rng.uniform(0.12, 0.4),
+            rng.uniform(0.4, 1.05),
+            rng.uniform(0, 0.55),
+        )
+        for _ in range(rng.choice([0, 0, 0, 1, 2]))
+    )
     return Heart(
-        lv_edv_ml=edv, lv_esv_ml=edv * (1 - ef / 100), rv_edv_ml=rv_edv, rv_esv_ml=rv_edv * (1 - rv_ef / 100),
-        lv_mass_g=float(np.clip(100 * (edv / 140) ** 0.6 * rng.lognormal(0, 0.33), 40, 380)), lv_length_mm=length,
+        lv_edv_ml=edv,
+        lv_esv_ml=edv * (1 - ef / 100),
+        rv_edv_ml=rv_edv,
+        rv_esv_ml=rv_edv * (1 - rv_ef / 100),
+        lv_mass_g=float(np.clip(100 * (edv / 140) ** 0.6 * rng.lognormal(0, 0.33), 40, 380)),
+        lv_length_mm=length,
         mapse_mm=float(np.clip(length * rng.normal(0.04 + 0.0018 * ef, 0.025), 1.5, 0.28 * length)),
-        la_volume_ml=rng.uniform(35, 170), ra_volume_ml=rng.uniform(35, 190),
-        septal_bulge=rng.choice([0, 0, 0, 1]) * rng.uniform(0.3, 2.0), bulge_angle_deg=rng.uniform(-40, 80),
-        bulge_half_width_deg=rng.uniform(25, 70), apical_bulge=rng.choice([0] * 8 + [1]) * rng.uniform(0.5, 1.5),
-        infarcts=infarcts, septal_flattening=rng.choice([0, 0, 1]) * rng.uniform(0.1, 1.0),
-        trabeculation=rng.uniform(0.1, 1.6), papillary_size=rng.uniform(0.5, 1.4),
-        torsion_deg=rng.uniform(0, 15), epicardial_fat_mm=rng.uniform(0.5, 9), chest_fat_mm=rng.uniform(4, 40),
-        body_scale=rng.uniform(0.82, 1.2), es_fraction=rng.uniform(0.3, 0.45), detail_seed=int(rng.integers(2**31)))
+        la_volume_ml=rng.uniform(35, 170),
+        ra_volume_ml=rng.uniform(35, 190),
+        septal_bulge=rng.choice([0, 0, 0, 1]) * rng.uniform(0.3, 2.0),
+        bulge_angle_deg=rng.uniform(-40, 80),
+        bulge_half_width_deg=rng.uniform(25, 70),
+        apical_bulge=rng.choice([0] * 8 + [1]) * rng.uniform(0.5, 1.5),
+        infarcts=infarcts,
+        septal_flattening=rng.choice([0, 0, 1]) * rng.uniform(0.1, 1.0),
+        trabeculation=rng.uniform(0.1, 1.6),
+        papillary_size=rng.uniform(0.5, 1.4),
+        torsion_deg=rng.uniform(0, 15),
+        epicardial_fat_mm=rng.uniform(0.5, 9),
+        chest_fat_mm=rng.uniform(4, 40),
+        body_scale=rng.uniform(0.82, 1.2),
+        es_fraction=rng.uniform(0.3, 0.45),
+        detail_seed=int(rng.integers(2**31)),
+    )
 
 
 def library_heart(index, seed):

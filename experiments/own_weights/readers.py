@@ -76,8 +76,13 @@ def train(name, profile="laptop", out=None, seed=0, jobs=1):
     model = weights.restore(work / name / "best.safetensors")
     slices = steps * kind.batch_size * (GROUP if kind.view == "sax" else 1)
     description = {
-        "data": "virtual hearts only", "hearts": recipe.n_hearts - N_HELD_OUT, "slices": slices, "seed": seed,
-        "library_seed": LIBRARY_SEED, "library_version": LIBRARY_VERSION, "pixel_mm": reader.PIXEL_MM,
+        "data": "virtual hearts only",
+        "hearts": recipe.n_hearts - N_HELD_OUT,
+        "slices": slices,
+        "seed": seed,
+        "library_seed": LIBRARY_SEED,
+        "library_version": LIBRARY_VERSION,
+        "pixel_mm": reader.PIXEL_MM,
         "held_out_dice": round(float(history["val_mean_dice"].max()), 4),
         "seconds": round(checkpoint.read_run(work / name)["seconds"]),
     }
@@ -93,8 +98,16 @@ def command(**options):
 
 def configuration(batch_size, seed):
     """The training settings, before the length in steps is known."""
-    return replace(TrainConfig(), learning_rate=2e-3, min_learning_rate=1e-5, weight_decay=0.01,
-                   batch_size=batch_size, drop_remainder=True, evaluate_every=4, seed=seed)
+    return replace(
+        TrainConfig(),
+        learning_rate=2e-3,
+        min_learning_rate=1e-5,
+        weight_decay=0.01,
+        batch_size=batch_size,
+        drop_remainder=True,
+        evaluate_every=4,
+        seed=seed,
+    )
 
 
 def make_library(work, n_hearts, jobs=1):

@@ -51,8 +51,14 @@ class DressedSlices(Dataset):
 
     def describe(self):
         """What distinguishes this data set from another, for run.json."""
-        return {"library": LIBRARY_VERSION, "kind": self.kind, "hearts": [self.paths[0].stem, self.paths[-1].stem],
-                "visits": self.visits, "seed": self.seed, **asdict(self.look)}
+        return {
+            "library": LIBRARY_VERSION,
+            "kind": self.kind,
+            "hearts": [self.paths[0].stem, self.paths[-1].stem],
+            "visits": self.visits,
+            "seed": self.seed,
+            **asdict(self.look),
+        }
 
     def __len__(self):
         return len(self.paths) * self.visits
@@ -73,11 +79,16 @@ class DressedSlices(Dataset):
         images, labels = zip(*(self.dressed(codes, at, signals, rng) for codes, at in zip(tissues, moved)))
         if self.kind == "sax":
             labels = [as_drawn(label) for label in labels]
-        item = {"id": self.paths[index // self.visits].stem, "frame": int(phase), "phase": "",
-                "image": {self.kind: torch.from_numpy(np.stack([normalised(image) for image in images]))},
-                "label": {self.kind: torch.from_numpy(np.stack(labels).astype(np.int64))},
-                "alone": bool(rng.random() < ALONE), "size": {self.kind: torch.tensor((size, size))},
-                "spacing_mm": {self.kind: torch.tensor((PIXEL_MM, PIXEL_MM))}}
+        item = {
+            "id": self.paths[index // self.visits].stem,
+            "frame": int(phase),
+            "phase": "",
+            "image": {self.kind: torch.from_numpy(np.stack([normalised(image) for image in images]))},
+            "label": {self.kind: torch.from_numpy(np.stack(labels).astype(np.int64))},
+            "alone": bool(rng.random() < ALONE),
+            "size": {self.kind: torch.tensor((size, size))},
+            "spacing_mm": {self.kind: torch.tensor((PIXEL_MM, PIXEL_MM))},
+        }
         if marks is not None:
             item["heat"] = {self.kind: torch.from_numpy(heatmaps(where, marks))}
         return item
@@ -142,8 +153,11 @@ def evaluate(model, batch, window=None):
     kind, images, labels = slices_of(batch)
     predicted, true = model.read(images)[:, :4].argmax(1).cpu().numpy(), labels.cpu().numpy()
     per_item = len(true) // len(batch["id"])
-    return [{**identity(batch, i // per_item), "slice": i % per_item, "view": kind, **score} for i in range(len(true))
-            for score in segmentation_rows(predicted[i], true[i], (PIXEL_MM, PIXEL_MM))]
+    return [
+        {**identity(batch, i // per_item), "slice": i % per_item, "view": kind, **score}
+        for i in range(len(true))
+        for score in segmentation_rows(predicted[i], true[i], (PIXEL_MM, PIXEL_MM))
+    ]
 
 
 def summary(table):

@@ -80,8 +80,11 @@ def test_permutation_agrees_with_welch_and_fisher(metric):
     values = rng.normal(size=120) + 0.35 * member if metric == "mean" else (rng.random(120) < 0.7 + 0.15 * member) * 1.0
     ours = fairness.permutation_p(values[:, None], member[:, None], rng, n_permutations=9999)[0, 0]
     table = [[np.sum(values[side] == k) for k in (0, 1)] for side in (member, ~member)]
-    other = ttest_ind(values[member], values[~member], equal_var=False).pvalue if metric == "mean" else (
-        fisher_exact(table).pvalue)
+    other = (
+        ttest_ind(values[member], values[~member], equal_var=False).pvalue
+        if metric == "mean"
+        else (fisher_exact(table).pvalue)
+    )
     assert ours == pytest.approx(other, abs=0.02)
 
 
@@ -90,8 +93,10 @@ def test_labels_are_dealt_within_strata_only():
     strata = np.repeat([0, 1], 50)
     member = np.r_[np.arange(50) < 5, np.arange(50) < 45]
     values = strata[:, None] * 10.0 + np.random.default_rng(0).normal(size=(100, 1))
-    crude, adjusted = (fairness.permutation_p(values, member[:, None], np.random.default_rng(1), mix, 999)[0, 0]
-                       for mix in (None, strata))
+    crude, adjusted = (
+        fairness.permutation_p(values, member[:, None], np.random.default_rng(1), mix, 999)[0, 0]
+        for mix in (None, strata)
+    )
     assert crude == 0.001 and adjusted > 0.05
 
 
@@ -172,7 +177,9 @@ def test_a_second_reading_corrects_with_others_patients_only():
     assert np.abs(corrected - truth).mean() < 0.3 * np.abs(table["ef"] - truth).mean()
     noise = pd.DataFrame({"ef": truth, **{str(k): rng.normal(size=400) for k in range(5)}})
     wrong = truth + rng.normal(size=400)  # errors that nothing tells: a fit to the same patients would shrink them
-    assert np.abs(mitigation.corrected_by_quality(noise, "ef", wrong) - wrong).mean() > 0.97 * np.abs(truth - wrong).mean()
+    assert (
+        np.abs(mitigation.corrected_by_quality(noise, "ef", wrong) - wrong).mean() > 0.97 * np.abs(truth - wrong).mean()
+    )
 
 
 def test_the_worst_of_equal_groups_is_bad_by_chance():
@@ -191,6 +198,7 @@ SIZES = [(288, 1312), (288, 736), (60, 1540)]
 @pytest.mark.parametrize("n, others", SIZES)
 def test_intervals_of_gaps_in_means_cover(n, others):
     """Dice-like: skewed, more so in the group, and lower by 0.02."""
+
     def draw(rng):
         return np.r_[rng.beta(22, 3, n) - 0.02, rng.beta(44, 6, others)], np.arange(n + others) < n, None
 
@@ -210,8 +218,9 @@ def test_intervals_of_gaps_in_rates_cover(n, others, rate, gap):
 def mixed(rng, n, others, rates=False):
     """Group and others of unlike case mix: in the group half have the disease that is read worst, else a fifth."""
     member = np.arange(n + others) < n
-    disease = np.where(member, rng.choice(4, n + others, p=[0.2, 0.15, 0.15, 0.5]),
-                       rng.choice(4, n + others, p=[0.5, 0.15, 0.15, 0.2]))
+    disease = np.where(
+        member, rng.choice(4, n + others, p=[0.2, 0.15, 0.15, 0.5]), rng.choice(4, n + others, p=[0.5, 0.15, 0.15, 0.2])
+    )
     strata = 3 * disease + rng.integers(0, 3, n + others)
     worse = np.array([0.0, 0.1, 0.2, 0.8])[disease]
     values = (rng.random(n + others) < 0.92 - 0.3 * worse) * 1.0 if rates else worse + rng.gumbel(size=n + others)
@@ -259,8 +268,9 @@ def test_the_whole_family_finds_something_in_five_of_hundred_studies_without_a_g
     found = 0
     for study in range(N_STUDIES):
         rng = np.random.default_rng([4, study])
-        found += (fairness.gaps(people(rng, 200), ["sex", "field"], list("abcd"), rng,
-                                n_permutations=999)["p_holm"] <= 0.05).any()
+        found += (
+            fairness.gaps(people(rng, 200), ["sex", "field"], list("abcd"), rng, n_permutations=999)["p_holm"] <= 0.05
+        ).any()
     assert within(found / N_STUDIES, LEVEL)
 
 
@@ -272,8 +282,11 @@ def test_power_at_the_detectable_gap_is_what_it_says(rates):
     gap, found = fairness.detectable(row), []
     for study in range(N_STUDIES):
         rng = np.random.default_rng([5, study])
-        values = (rng.random(n + others) < 0.85 - gap * member) * 1.0 if rates else (
-            rng.normal(size=n + others) * 2 + gap * member)
+        values = (
+            (rng.random(n + others) < 0.85 - gap * member) * 1.0
+            if rates
+            else (rng.normal(size=n + others) * 2 + gap * member)
+        )
         found.append(fairness.permutation_p(values[:, None], member[:, None], rng, None, 199)[0, 0] <= 0.05)
     assert within(np.mean(found), (0.76, 0.84))
 
@@ -281,8 +294,13 @@ def test_power_at_the_detectable_gap_is_what_it_says(rates):
 def planted(rng):
     """Four ethnic groups; Dice is lower in one of them, by ten times its standard error."""
     ethnicity = rng.choice(["White", "Asian", "Black", "Other"], 800, p=[0.46, 0.18, 0.18, 0.18])
-    return pd.DataFrame({"ethnicity": ethnicity, "sex": rng.choice(["F", "M"], 800),
-                         "dice": rng.beta(44, 6, 800) - 0.045 * (ethnicity == "Black")})
+    return pd.DataFrame(
+        {
+            "ethnicity": ethnicity,
+            "sex": rng.choice(["F", "M"], 800),
+            "dice": rng.beta(44, 6, 800) - 0.045 * (ethnicity == "Black"),
+        }
+    )
 
 
 def test_a_planted_gap_is_found_and_nothing_else():

@@ -58,8 +58,9 @@ def test_ed_and_es_where_named_else_the_extremes_of_the_cycle(tmp_path, ends, ef
 
 def test_agreement_leaves_out_who_lacks_a_number_and_averages_seeds_per_patient():
     known = pd.DataFrame({"LV": [50.0, 60.0, np.nan], "RV": np.nan}, index=["a", "b", "c"])
-    rows = pd.DataFrame({"study": ["a", "a", "b", "c"], "seed": [0, 1, 0, 0],
-                         "LV": [52.0, 56.0, 57.0, 10.0], "RV": 1.0})
+    rows = pd.DataFrame(
+        {"study": ["a", "a", "b", "c"], "seed": [0, 1, 0, 0], "LV": [52.0, 56.0, 57.0, 10.0], "RV": 1.0}
+    )
     fit = ejection.agreement(rows, known, "LV", rng())
     assert fit.mae.value == 3.5 and fit.bias.value == 0.5 and fit.mae.n == 2  # (54 - 50) and (57 - 60)
     assert fit.limits is None and np.isnan(fit.mae.lower)
@@ -77,8 +78,13 @@ def test_agreement_of_enough_patients_is_that_of_bland_and_altman():
 
 
 def test_pairs_average_repeats_and_drop_who_came_once():
-    table = pd.DataFrame({"id": ["a1", "b1", "b1r", "a2", "x"], "patient": ["p1", "p1", "p1", "p2", None],
-                          "rescan": ["A", "B", "B", "A", None]})
+    table = pd.DataFrame(
+        {
+            "id": ["a1", "b1", "b1r", "a2", "x"],
+            "patient": ["p1", "p1", "p1", "p2", None],
+            "rescan": ["A", "B", "B", "A", None],
+        }
+    )
     pairs = ejection.scans(table)
     assert list(pairs.index) == ["p1"]
     ef = pd.Series({"a1": 50.0, "b1": 54.0, "b1r": 58.0, "a2": 40.0})
@@ -109,8 +115,13 @@ def test_direct_regression_says_nothing_about_a_side_without_reference():
 
 
 def people(train, val, test):
-    table = pd.DataFrame([{"id": f"{split}{i}", "split": split, "disease": name} for split, names in
-                          (("train", train), ("val", val), ("test", test)) for i, name in enumerate(names)])
+    table = pd.DataFrame(
+        [
+            {"id": f"{split}{i}", "split": split, "disease": name}
+            for split, names in (("train", train), ("val", val), ("test", test))
+            for i, name in enumerate(names)
+        ]
+    )
     classes = disease.classes_of(table, ("DCM", "NOR", "HCM", "ARV"))
     return disease.patients_of(table, classes), classes
 
@@ -122,8 +133,10 @@ def test_classes_are_those_trained_with_the_healthy_one_first():
     assert not disease.lacking(table, classes)
 
 
-@pytest.mark.parametrize("train, val, test, word", [(["DCM", "HCM"], ["DCM"], ["DCM"], "NOR"),
-                                                    (["NOR", "DCM"], [], ["DCM"], "a patient each")])
+@pytest.mark.parametrize(
+    "train, val, test, word",
+    [(["DCM", "HCM"], ["DCM"], ["DCM"], "NOR"), (["NOR", "DCM"], [], ["DCM"], "a patient each")],
+)
 def test_what_is_lacking_is_said(train, val, test, word):
     assert word in disease.lacking(*people(train, val, test))
 
@@ -138,7 +151,8 @@ def test_detection_agrees_with_scikit_learn_and_takes_its_threshold_from_validat
     val = disease.in_split(table, "val") & (table["number"] > 0).to_numpy()
     assert (p_ill[val] >= found.threshold).sum() == 9  # nine of ten, and no more
     assert found.threshold == classification.threshold_for_sensitivity(
-        table["number"][disease.in_split(table, "val")], p_ill[disease.in_split(table, "val")], 0.9)
+        table["number"][disease.in_split(table, "val")], p_ill[disease.in_split(table, "val")], 0.9
+    )
     caught = int((p_ill[test][6:] > 0.5).sum())
     interval = binomtest(caught, 10).proportion_ci(method="wilson")
     assert found.sensitivity[:3] == pytest.approx((caught / 10, interval.low, interval.high))
@@ -158,8 +172,9 @@ def test_detection_without_healthy_test_patients_has_a_sensitivity_and_nothing_e
 
 
 def test_attributes_that_a_set_lacks_or_has_too_few_of_are_named():
-    table = pd.DataFrame({"sex": ["F"] * 6 + ["M"] * 6, "vendor": ["A"] * 8 + ["B"] * 4,
-                          "age_years": [40.0] * 5 + [np.nan] * 7})
+    table = pd.DataFrame(
+        {"sex": ["F"] * 6 + ["M"] * 6, "vendor": ["A"] * 8 + ["B"] * 4, "age_years": [40.0] * 5 + [np.nan] * 7}
+    )
     told = {name: attributes.known(table, name) for name in attributes.ATTRIBUTES}
     assert not told["sex"].lacks and len(told["sex"].rows) == 12
     assert "needs 10" in told["vendor"].lacks  # B has fewer than folds and goes; A alone is too few
@@ -192,7 +207,8 @@ def test_the_mean_position_and_a_patient_counted_once(tmp_path):
     scores = long_axis.mean_position(pd.DataFrame(rows), "lax_2c")
     means = long_axis.per_patient(scores, {"p2_lax_2c": "one", "p3_lax_2c": "two"})
     assert dict(zip(means["study"], means["distance_mm"], strict=True)) == pytest.approx(
-        {"one": 0.0, "two": 4 * 4 * np.sqrt(2)})  # 4 pixels along each axis, 4 published pixels each
+        {"one": 0.0, "two": 4 * 4 * np.sqrt(2)}
+    )  # 4 pixels along each axis, 4 published pixels each
     joined = long_axis.per_patient(scores, {"p2_lax_2c": "one", "p3_lax_2c": "one"})
     (estimate,) = long_axis.distances(joined, ("arm",), rng()).values()
     assert estimate.n == 1 and isinstance(estimate, estimates.Estimate)
@@ -200,8 +216,14 @@ def test_the_mean_position_and_a_patient_counted_once(tmp_path):
 
 
 def test_the_rate_that_came_nearest_on_validation_pictures_is_kept_for_each_arm():
-    history = pd.DataFrame({"arm": ["a", "a", "b", "b"], "learning_rate": [1.0, 2.0, 1.0, 2.0],
-                            "val_mean_distance_mm": [3.0, 2.0, 4.0, 5.0]})
-    scores = pd.DataFrame({"arm": ["a", "a", "b", "b"], "learning_rate": [1.0, 2.0, 1.0, 2.0],
-                           "distance_mm": [9, 1, 2, 9]})
+    history = pd.DataFrame(
+        {
+            "arm": ["a", "a", "b", "b"],
+            "learning_rate": [1.0, 2.0, 1.0, 2.0],
+            "val_mean_distance_mm": [3.0, 2.0, 4.0, 5.0],
+        }
+    )
+    scores = pd.DataFrame(
+        {"arm": ["a", "a", "b", "b"], "learning_rate": [1.0, 2.0, 1.0, 2.0], "distance_mm": [9, 1, 2, 9]}
+    )
     assert list(long_axis.chosen(history, scores)["distance_mm"]) == [1, 2]

@@ -15,8 +15,10 @@ def beating_heart(travel_mm=13.0, length_mm=92.0, frames=FRAMES):
     phase = np.arange(frames) / frames
     base = travel_mm * np.sin(np.pi * phase) ** 2
     still = np.zeros(frames)
-    return np.stack([np.stack([still - 15, base], -1), np.stack([still + 15, base], -1),
-                     np.stack([still, still + length_mm], -1)], axis=1)
+    return np.stack(
+        [np.stack([still - 15, base], -1), np.stack([still + 15, base], -1), np.stack([still, still + length_mm], -1)],
+        axis=1,
+    )
 
 
 def test_expected_range_of_two_is_known_and_of_many_agrees_with_drawing():
@@ -72,11 +74,16 @@ def test_extremes_are_biased_and_the_corrections_are_not(travel_mm):
     exact, rng = beating_heart(travel_mm, frames=FRAMES - 1), np.random.default_rng(4)
     true = long_axis.at_frames(exact, 0, 12)
     noisy, other = (exact + rng.normal(0, 1.5, (1500, FRAMES - 1, 3, 2)) for _ in range(2))
-    rules = {"extremes": long_axis.extremes(noisy), "corrected": long_axis.corrected(noisy, rng, 40),
-             "crossed": long_axis.at_frames(noisy, *long_axis.extreme_frames(other)),
-             "fixed": long_axis.along_axis(noisy, 0, 12)}
-    bias = {name: [float(np.mean(found) - want) for found, want in zip(values, true, strict=True)]
-            for name, values in rules.items()}
+    rules = {
+        "extremes": long_axis.extremes(noisy),
+        "corrected": long_axis.corrected(noisy, rng, 40),
+        "crossed": long_axis.at_frames(noisy, *long_axis.extreme_frames(other)),
+        "fixed": long_axis.along_axis(noisy, 0, 12),
+    }
+    bias = {
+        name: [float(np.mean(found) - want) for found, want in zip(values, true, strict=True)]
+        for name, values in rules.items()
+    }
     assert bias["extremes"] == pytest.approx(published_bias(exact, 1.5), abs=0.15)
     assert abs(bias["corrected"][1]) < 0.3 * bias["extremes"][1]
     assert abs(bias["corrected"][0]) < 0.3 * bias["extremes"][0]
@@ -110,8 +117,10 @@ def test_steadiness_tells_offset_from_jitter():
 
 
 def test_verdict_follows_the_interval():
-    words = [long_axis.verdict(Estimate(0.0, low, high, 9), 1.0) for low, high in ((-0.9, 0.9), (-1.1, 0.2), (1.1, 2),
-                                                                                  (-3, -1.2))]
+    words = [
+        long_axis.verdict(Estimate(0.0, low, high, 9), 1.0)
+        for low, high in ((-0.9, 0.9), (-1.1, 0.2), (1.1, 2), (-3, -1.2))
+    ]
     assert words == ["matched", "not settled", "worse by more than the margin", "better by more than the margin"]
 
 

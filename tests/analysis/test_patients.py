@@ -23,8 +23,9 @@ def write(folder, splits, labelled=None, frames=2):
     labels[24:40, 24:40, 1:7] = LABELS["LV"]
     for number, split in enumerate(splits):
         has = labelled is None or labelled[number]
-        view = View(labels * 50 + np.uint8(number), AFFINE, labels if has else None,
-                    tuple(range(frames)) if has else ())
+        view = View(
+            labels * 50 + np.uint8(number), AFFINE, labels if has else None, tuple(range(frames)) if has else ()
+        )
         about = {"split": split, "dataset": "acdc", "disease": "NOR"}
         save_study(Study(f"p{number:02d}", "acdc", {"sax": view}, about, ed_frame=0, es_frame=1), folder / "acdc")
 
@@ -52,7 +53,7 @@ def test_studies_without_masks_are_left_out_and_an_empty_part_borrows(tmp_path, 
     write(tmp_path, ["train"] * 10 + ["val"] * 2 + ["test"] * 3, [True] * 12 + [False] * 3)
     table = patients.split_studies("acdc", tmp_path, tmp_path / "work", "laptop").set_index("id")
     assert list(table.index[table["split"] == "test"]) == ["p10", "p11"]  # whom validation had
-    assert list(table.index[table["split"] == "val"]) == ["p04", "p09"]   # every fifth of training
+    assert list(table.index[table["split"] == "val"]) == ["p04", "p09"]  # every fifth of training
     assert "2 of val serve as test; 2 of train serve as val" in patients.describe_split(table)
 
 

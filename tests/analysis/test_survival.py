@@ -61,10 +61,14 @@ def simulated():
     for seed in range(DRAWS):
         time, event, parts, risk = draw(np.random.default_rng(1000 + seed))
         whole = parts.sum(axis=1)
-        rows.append({
-            "c": survival.c_index(time, event, whole), "auc": survival.auc_at(time, event, whole, HORIZON),
-            "difference": survival.c_index_difference(time, event, whole, parts[:, 0]),
-            **survival.calibration(time, event, risk, HORIZON)})
+        rows.append(
+            {
+                "c": survival.c_index(time, event, whole),
+                "auc": survival.auc_at(time, event, whole, HORIZON),
+                "difference": survival.c_index_difference(time, event, whole, parts[:, 0]),
+                **survival.calibration(time, event, risk, HORIZON),
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -330,8 +334,11 @@ def test_planted_hazard_ratios_are_recovered_and_the_null_exposure_is_not_flagge
 def test_oracle_scores_reach_the_planted_ceiling(crowd):
     some = crowd.iloc[:3000]
     ceiling = ceilings.survival_ceilings(some.to_dict("records"))
-    parts = {"all": some["log_hazard"], "age_sex": some["log_hazard_age_sex"],
-             "imaging": some["log_hazard"] - some["log_hazard_age_sex"]}
+    parts = {
+        "all": some["log_hazard"],
+        "age_sex": some["log_hazard_age_sex"],
+        "imaging": some["log_hazard"] - some["log_hazard_age_sex"],
+    }
     for name, score in parts.items():
         found = survival.c_index(some["followup_years"], some["death"], score)
         assert found.value == pytest.approx(ceiling[name]["c_index"], abs=1e-9)
@@ -375,8 +382,9 @@ def test_cross_fitted_scores_are_good_calibrated_and_repeatable(one):
     noise = np.random.default_rng(12).normal(size=(2000, 60))
     wide = np.hstack([noise, parts[:, :1] + 0.3 * noise[:, :10]])
     wide[5, 7] = np.nan
-    first, again = (cox.cross_fitted(time, event, parts[:, 1:], wide, HORIZON, np.random.default_rng(13))
-                    for _ in range(2))
+    first, again = (
+        cox.cross_fitted(time, event, parts[:, 1:], wide, HORIZON, np.random.default_rng(13)) for _ in range(2)
+    )
     np.testing.assert_array_equal(first.score, again.score)
     c = survival.c_index(time, event, first.score)
     assert c.upper > survival.c_index(time, event, parts.sum(axis=1)).value > c.value
@@ -385,14 +393,17 @@ def test_cross_fitted_scores_are_good_calibrated_and_repeatable(one):
     assert np.all(np.bincount(first.third) > 500) and survival.log_rank(time, event, first.third) < 1e-6
 
 
-@pytest.mark.parametrize("call, words", [
-    (lambda: survival.c_index([1.0, 2.0, 3.0], [0, 1, 0], [1.0, 2.0, 3.0]), "1 deaths among 3 patients"),
-    (lambda: survival.c_index([1.0, 2.0], [1, 1], [1.0, 2.0, 3.0]), "same patients in order"),
-    (lambda: survival.c_index([1.0, 2.0, 0.0], [1, 1, 1], [1.0, 2.0, 3.0]), "above zero"),
-    (lambda: survival.auc_at([1.0, 2.0, 3.0], [1, 1, 1], [1.0, 2.0, 3.0], 9.0), "choose another horizon"),
-    (lambda: survival.events_needed(1.0), "hazard ratio 1.0"),
-    (lambda: cox.fit([1.0, 2.0, 3.0, 4.0], [1, 1, 1, 1], np.array([[4.0], [3.0], [2.0], [1.0]])), "no finite Cox"),
-])
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: survival.c_index([1.0, 2.0, 3.0], [0, 1, 0], [1.0, 2.0, 3.0]), "1 deaths among 3 patients"),
+        (lambda: survival.c_index([1.0, 2.0], [1, 1], [1.0, 2.0, 3.0]), "same patients in order"),
+        (lambda: survival.c_index([1.0, 2.0, 0.0], [1, 1, 1], [1.0, 2.0, 3.0]), "above zero"),
+        (lambda: survival.auc_at([1.0, 2.0, 3.0], [1, 1, 1], [1.0, 2.0, 3.0], 9.0), "choose another horizon"),
+        (lambda: survival.events_needed(1.0), "hazard ratio 1.0"),
+        (lambda: cox.fit([1.0, 2.0, 3.0, 4.0], [1, 1, 1, 1], np.array([[4.0], [3.0], [2.0], [1.0]])), "no finite Cox"),
+    ],
+)
 def test_refusals_are_one_line(call, words):
     with pytest.raises(ValueError, match=words) as error:
         call()

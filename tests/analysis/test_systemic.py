@@ -74,8 +74,10 @@ def null_cohorts(population):
         true, wide, free = (rng.random(300) < 0.3).astype(int), measures[chosen], covariates[chosen]
         fold = systemic.folds(300, rng)
         cross = systemic.scores(true, systemic.cross_parts(fold, None, wide)).score
-        image, alone, joint = (systemic.scores(true, systemic.forward_parts(fold, *columns))
-                               for columns in ((None, wide), (free, None), (free, wide)))
+        image, alone, joint = (
+            systemic.scores(true, systemic.forward_parts(fold, *columns))
+            for columns in ((None, wide), (free, None), (free, wide))
+        )
         image, alone, both = image.score, alone.score, joint.score
         known = np.isfinite(image)
         flagged["cross"] += _misses_half(classification.auc(true, cross))
@@ -151,8 +153,10 @@ def test_exact_measures_add_to_covariates_and_do_not_pass_the_ceiling(population
     oracle = (table[f"covariate_score_{name}"] + table[f"heart_score_{name}"]).to_numpy()
     fold = systemic.folds(N_PEOPLE, np.random.default_rng(0))
     wide = np.column_stack([measures, table["height_cm"]])
-    joint, alone = (systemic.scores(true, systemic.forward_parts(fold, *columns))
-                    for columns in ((covariates, wide), (covariates, None)))
+    joint, alone = (
+        systemic.scores(true, systemic.forward_parts(fold, *columns))
+        for columns in ((covariates, wide), (covariates, None))
+    )
     both, alone, known = joint.score, alone.score, np.isfinite(joint.score)
     assert systemic.added(true, joint.wide, covariates)[0].lower > 1
     gain, p = classification.auc_difference(true[known], both[known], alone[known])

@@ -70,8 +70,10 @@ def main():
     parser.add_argument("folder")
     parser.add_argument("--labels", type=int, default=max(fine_tuning.RECIPES["laptop"].labels))
     options = parser.parse_args()
-    rows = [{"arm": arm, "seed": seed, **overlap(options.folder, reader)}
-            for arm, seed, reader in EXPERIMENTS[options.experiment](options.labels)]
+    rows = [
+        {"arm": arm, "seed": seed, **overlap(options.folder, reader)}
+        for arm, seed, reader in EXPERIMENTS[options.experiment](options.labels)
+    ]
     if not rows:
         parser.error("no finished training: run python3 -m cinema experiment first")
     table = pd.DataFrame(rows).set_index(["arm", "seed"])

@@ -64,16 +64,28 @@ def resampled(volumes):
         for frame in volume:
             image = sitk.GetImageFromArray(frame)
             image.SetSpacing((SPACING_MM, SPACING_MM, 10.0))
-            frames.append(sitk.GetArrayFromImage(sitk.Resample(
-                image, [*size, volume.shape[1]], sitk.Transform(), sitk.sitkLinear, [*start, 0.0], (1.0, 1.0, 10.0))))
+            frames.append(
+                sitk.GetArrayFromImage(
+                    sitk.Resample(
+                        image,
+                        [*size, volume.shape[1]],
+                        sitk.Transform(),
+                        sitk.sitkLinear,
+                        [*start, 0.0],
+                        (1.0, 1.0, 10.0),
+                    )
+                )
+            )
         done[view] = np.stack(frames)
     return done
 
 
 def tree(folder, n, slices, frames):
     """Archives of n visits; returns their subjects."""
-    grid = {"sax": ((*SIZE, slices), (SPACING_MM, SPACING_MM, 10.0)),
-            **{view: (SIZE, (SPACING_MM, SPACING_MM)) for view in LAX_VIEWS}}
+    grid = {
+        "sax": ((*SIZE, slices), (SPACING_MM, SPACING_MM, 10.0)),
+        **{view: (SIZE, (SPACING_MM, SPACING_MM)) for view in LAX_VIEWS},
+    }
     for k in range(n):
         study = builder.hearts("pretraining", 1, k, frames, grid)[0]
         for field, files in builder.deliveries(study, 0).items():
@@ -107,10 +119,14 @@ def main():
         print(f"{part:16s} {np.median(seconds):6.3f} s a study ({min(seconds):.3f} to {max(seconds):.3f})")
     ours = sum(medians[part] for part in ("read", "standard grid", "write"))
     least = medians["floor: read"] + medians["floor: resample"]
-    print(f"prepare {1 / ours:.2f} studies a second, floor {1 / least:.2f}; "
-          f"prepare takes {ours / least:.2f} times the floor")
-    print(f"one core of {_processor()}; n {options.studies}, {options.slices} SAX slices and 3 LAX of {options.frames} "
-          f"frames, {SIZE[0]} x {SIZE[1]}, {megabytes:.0f} MB of archives a study")
+    print(
+        f"prepare {1 / ours:.2f} studies a second, floor {1 / least:.2f}; "
+        f"prepare takes {ours / least:.2f} times the floor"
+    )
+    print(
+        f"one core of {_processor()}; n {options.studies}, {options.slices} SAX slices and 3 LAX of {options.frames} "
+        f"frames, {SIZE[0]} x {SIZE[1]}, {megabytes:.0f} MB of archives a study"
+    )
 
 
 def _processor():

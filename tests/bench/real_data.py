@@ -22,17 +22,25 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from cinema.data.public import cards  # noqa: E402
 
 # Kaggle's is for evaluation only: it is read by what was trained on ACDC.
-TRAINED = {"acdc": "segmentation acdc", "mnms": "classification mnms", "mnms2": "regression mnms2",
-           "ukb": "pretraining ukb", "rescan": "segmentation rescan", "landmark": "landmark_heatmap lax_2c",
-           "emidec": "segmentation emidec", "myops": "segmentation myops",
-           "kaggle": "segmentation kaggle --from {runs}/acdc/best.safetensors"}
+TRAINED = {
+    "acdc": "segmentation acdc",
+    "mnms": "classification mnms",
+    "mnms2": "regression mnms2",
+    "ukb": "pretraining ukb",
+    "rescan": "segmentation rescan",
+    "landmark": "landmark_heatmap lax_2c",
+    "emidec": "segmentation emidec",
+    "myops": "segmentation myops",
+    "kaggle": "segmentation kaggle --from {runs}/acdc/best.safetensors",
+}
 
 
 def run(*words):
     """(exit code, seconds, output) of `python3 -m cinema ...`."""
     start = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "cinema", *map(str, words)], cwd=ROOT, capture_output=True, encoding="utf-8")
+        [sys.executable, "-m", "cinema", *map(str, words)], cwd=ROOT, capture_output=True, encoding="utf-8"
+    )
     return done.returncode, time.monotonic() - start, done.stdout + done.stderr
 
 
@@ -46,14 +54,16 @@ def trial(name, folder, all_notebooks):
     failed = [output] * (code != 0)
     if code == 0:
         words = TRAINED[name].format(runs=folder / "runs").split()
-        code, seconds, output = run("finetune", *words, "--profile", "ci", "--data-root", folder / "data", "--out",
-                                    folder / "runs" / name)
+        code, seconds, output = run(
+            "finetune", *words, "--profile", "ci", "--data-root", folder / "data", "--out", folder / "runs" / name
+        )
         print(f"{name}: finetune {words[0]} exit {code}, {seconds:.1f} s", flush=True)
         failed += [output] * (code != 0)
         code = 0
     for number in (card.notebooks if all_notebooks else [card.notebook]) if code == 0 else ():
-        code, seconds, output = run("reproduce", "--profile", "ci", "--data", name, "--data-root", folder / "data",
-                                    "--only", number)
+        code, seconds, output = run(
+            "reproduce", "--profile", "ci", "--data", name, "--data-root", folder / "data", "--only", number
+        )
         print(f"{name}: notebook {number} exit {code}, {seconds:.1f} s", flush=True)
         failed += [output] * (code != 0)
     print(*failed, sep="\n", end="\n" * bool(failed))

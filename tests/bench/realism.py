@@ -102,13 +102,17 @@ def compare(real, people, training):
             low, high = np.percentile(t, (5, 95))
             off = (np.median(p) - np.median(r)) / max(np.std(p, ddof=1), 1e-9)
             outside = int(((r < low) | (r > high)).sum())
-            rows.append({
-                "phase": phase, "measurement": name,
-                "real: median (range), n": f"{np.median(r):.3g} ({r.min():.3g} to {r.max():.3g}), {len(r)}",
-                "cohort: median (5-95 %)": "{1:.3g} ({0:.3g} to {2:.3g})".format(*np.percentile(p, (5, 50, 95))),
-                "training: median (5-95 %)": "{1:.3g} ({0:.3g} to {2:.3g})".format(*np.percentile(t, (5, 50, 95))),
-                "cohort - real, SD": f"{off:+.1f}{' <' if abs(off) > 1 else ''}",
-                "real outside training": f"{outside} of {len(r)} <" if outside else ""})
+            rows.append(
+                {
+                    "phase": phase,
+                    "measurement": name,
+                    "real: median (range), n": f"{np.median(r):.3g} ({r.min():.3g} to {r.max():.3g}), {len(r)}",
+                    "cohort: median (5-95 %)": "{1:.3g} ({0:.3g} to {2:.3g})".format(*np.percentile(p, (5, 50, 95))),
+                    "training: median (5-95 %)": "{1:.3g} ({0:.3g} to {2:.3g})".format(*np.percentile(t, (5, 50, 95))),
+                    "cohort - real, SD": f"{off:+.1f}{' <' if abs(off) > 1 else ''}",
+                    "real outside training": f"{outside} of {len(r)} <" if outside else "",
+                }
+            )
     return pd.DataFrame(rows).set_index(["phase", "measurement"])
 
 

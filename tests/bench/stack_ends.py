@@ -33,12 +33,17 @@ def exact_errors(n):
         for index in range(n):
             study = cohort.study(cohort.person("fairness", 300 + index), grid=grid)
             sax, lax = study.views["sax"], {name: study.views[name] for name in LAX_VIEWS}
-            marks, planes = ({name: getattr(view, what) for name, view in lax.items()}
-                             for what in ("landmarks", "affine"))
+            marks, planes = (
+                {name: getattr(view, what) for name, view in lax.items()} for what in ("landmarks", "affine")
+            )
             distance = measures.valve_distance_mm(sax.labels, sax.affine, marks, planes)
             both, _, coverage = measures.lv_extent(sax.labels, sax.affine, positions, marks, planes)
-            rules = {"summed": (sax.labels, 1.0), "half rings": (measures.without_open_slices(sax.labels), 1.0),
-                     "valve": (sax.labels, measures.valve_coverage(distance, positions)), "both": (both, coverage)}
+            rules = {
+                "summed": (sax.labels, 1.0),
+                "half rings": (measures.without_open_slices(sax.labels), 1.0),
+                "valve": (sax.labels, measures.valve_coverage(distance, positions)),
+                "both": (both, coverage),
+            }
             for rule, (labels, share) in rules.items():
                 found = measures.sax_metrics(labels, sax.spacing_mm, positions, 0, 1, share)
                 errors = {key: abs(found[key] - study.truth[TRUTH[key]]) for key in TRUTH}
@@ -56,9 +61,16 @@ def tapering(n):
         true = view.labels == LABELS["RV"]
         for rule, labels in (("without", raw), ("with", reader.tapered(raw))):
             found = labels == LABELS["RV"]
-            rows.append({"rule": rule, **{f"Dice {phase}": dice(found[..., t], true[..., t]) for t, phase in enumerate(
-                ("ED", "ES"))}, **{f"volume {phase}": found[..., t].sum() / true[..., t].sum()
-                                   for t, phase in enumerate(("ED", "ES"))}})
+            rows.append(
+                {
+                    "rule": rule,
+                    **{f"Dice {phase}": dice(found[..., t], true[..., t]) for t, phase in enumerate(("ED", "ES"))},
+                    **{
+                        f"volume {phase}": found[..., t].sum() / true[..., t].sum()
+                        for t, phase in enumerate(("ED", "ES"))
+                    },
+                }
+            )
     return pd.DataFrame(rows).groupby("rule", sort=False).mean().round(3)
 
 

@@ -119,8 +119,13 @@ def test_what_is_no_cine_is_set_aside(folder):
     reading = read_dicom(folder)
     reasons = {row["series"]: row["reason"] for row in reading.table if row["view"] is None}
     assert set(reasons) == {30, 31, 33, 34, 35}
-    for number, words in ((30, "single image"), (31, "phases of the cycle"), (33, "inversion time"), (34, "velocity"),
-                          (35, "magnitude")):
+    for number, words in (
+        (30, "single image"),
+        (31, "phases of the cycle"),
+        (33, "inversion time"),
+        (34, "velocity"),
+        (35, "magnitude"),
+    ):
         assert words in reasons[number]
 
 
@@ -329,9 +334,15 @@ def spoil_empty(folder):
 @pytest.mark.parametrize(
     "spoil, words",
     [
-        (spoil_missing, "no frame between 270 and 450 ms"), (spoil_last, "9 of 10 frames"), (spoil_cut, "cut short"),
-        (spoil_header, "damaged"), (spoil_foreign, "damaged or no DICOM"), (spoil_patient, "mixes 2 patients"),
-        (spoil_visit, "mixes 2 examinations"), (spoil_cine, "no cine"), (spoil_all, "none of them DICOM"),
+        (spoil_missing, "no frame between 270 and 450 ms"),
+        (spoil_last, "9 of 10 frames"),
+        (spoil_cut, "cut short"),
+        (spoil_header, "damaged"),
+        (spoil_foreign, "damaged or no DICOM"),
+        (spoil_patient, "mixes 2 patients"),
+        (spoil_visit, "mixes 2 examinations"),
+        (spoil_cine, "no cine"),
+        (spoil_all, "none of them DICOM"),
         (spoil_empty, "is empty"),
     ],
 )
@@ -357,8 +368,17 @@ def test_bystanders_are_left_out(folder):
 def test_real_study():
     reading = read_dicom(REAL)
     assert taken(reading) == {
-        7001: "sax", 8001: "sax", 9001: "sax", 10001: "sax", 11001: "sax", 12001: "sax", 14001: "lax_4c",
-        16001: "lax_3c", 17001: "lax_2c", 19001: None, 22001: None,
+        7001: "sax",
+        8001: "sax",
+        9001: "sax",
+        10001: "sax",
+        11001: "sax",
+        12001: "sax",
+        14001: "lax_4c",
+        16001: "lax_3c",
+        17001: "lax_2c",
+        19001: None,
+        22001: None,
     }
     assert reading.study.views["sax"].image.shape == (256, 208, 6, 25)
     assert reading.study.views["sax"].spacing_mm == pytest.approx((1.40625, 1.40625, 17.7), abs=0.01)

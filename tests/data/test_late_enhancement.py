@@ -120,7 +120,7 @@ def test_replacement_is_the_most_frequent_around():
 def test_components_at_the_border_are_replaced_too(corner):
     """In the release the enlarged box starts at -1 there, and nothing is in it."""
     numbers = np.full((30, 30, 1), MYO)
-    numbers[corner[0]:corner[0] + 2, corner[1]:corner[1] + 2] = SCAR
+    numbers[corner[0] : corner[0] + 2, corner[1] : corner[1] + 2] = SCAR
     assert (tidied_myops(numbers) == MYO).all()
 
 

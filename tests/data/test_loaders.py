@@ -140,21 +140,29 @@ def test_order_is_a_permutation_that_changes():
 
 def test_description_tells_data_sets_apart(tmp_path):
     paths = tiny.write(tmp_path, n=4)
-    texts = {StudyFrames(*arguments).describe() for arguments in (
-        (paths, ("sax",), "labelled", tiny.GRID), (paths[:2], ("sax",), "labelled", tiny.GRID),
-        (paths, ("sax",), "labelled", tiny.GRID, SEGMENTATION),
-        (paths, ("sax",), "ed_es", tiny.GRID, None, [0, 1, 0, 1]),
-        (paths, ("sax",), "ed_es", tiny.GRID, None, [0, 1, 1, 1]))}
+    texts = {
+        StudyFrames(*arguments).describe()
+        for arguments in (
+            (paths, ("sax",), "labelled", tiny.GRID),
+            (paths[:2], ("sax",), "labelled", tiny.GRID),
+            (paths, ("sax",), "labelled", tiny.GRID, SEGMENTATION),
+            (paths, ("sax",), "ed_es", tiny.GRID, None, [0, 1, 0, 1]),
+            (paths, ("sax",), "ed_es", tiny.GRID, None, [0, 1, 1, 1]),
+        )
+    }
     assert len(texts) == 5
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"frames": "some"}, "choose one of labelled"),
-    ({"views": ("sax", "3ch")}, "unknown view '3ch'"),
-    ({"views": ("lax_2c",)}, "has no view lax_2c"),
-    ({"frames": "ed_es", "targets": [1]}, "1 targets for 2 studies"),
-    ({"frames": "landmarks"}, "no landmarks frames of sax"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"frames": "some"}, "choose one of labelled"),
+        ({"views": ("sax", "3ch")}, "unknown view '3ch'"),
+        ({"views": ("lax_2c",)}, "has no view lax_2c"),
+        ({"frames": "ed_es", "targets": [1]}, "1 targets for 2 studies"),
+        ({"frames": "landmarks"}, "no landmarks frames of sax"),
+    ],
+)
 def test_what_cannot_be_is_refused_at_once(tmp_path, change, message):
     arguments = {"paths": tiny.write(tmp_path, n=2), "views": ("sax",), "grid": tiny.GRID} | change
     with pytest.raises(ValueError, match=message):

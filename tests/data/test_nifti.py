@@ -39,8 +39,16 @@ def test_a_cine_stack(tmp_path):
     assert reading.table[0]["series"] == "p01_4d.nii.gz" and "no 4C view given" in reading.notes
 
 
-@pytest.mark.parametrize("name, view", [("p_lax_2c.nii", "lax_2c"), ("3ch.nii.gz", "lax_3c"), ("X-4CH.nii", "lax_4c"),
-                                        ("a_sax_t.nii.gz", "sax"), ("001_SA_ED.nii.gz", "sax")])
+@pytest.mark.parametrize(
+    "name, view",
+    [
+        ("p_lax_2c.nii", "lax_2c"),
+        ("3ch.nii.gz", "lax_3c"),
+        ("X-4CH.nii", "lax_4c"),
+        ("a_sax_t.nii.gz", "sax"),
+        ("001_SA_ED.nii.gz", "sax"),
+    ],
+)
 def test_views_by_name(tmp_path, name, view):
     store(image(40, 36, 1, 4), tmp_path / name)
     assert list(read_nifti(tmp_path / name).study.views) == [view]

@@ -124,8 +124,9 @@ def test_each_happens_with_its_probability(rng):
 def test_same_generator_same_result(rng):
     image = smooth(rng, (2, 16, 16, 4))
     preset = transforms.varied(transforms.SEGMENTATION, probability=1.0)["sax"]
-    first, second, third = (augmented(image, None, None, (16, 16, 4), SPACING, preset, np.random.default_rng(seed))[0]
-                            for seed in (1, 1, 2))
+    first, second, third = (
+        augmented(image, None, None, (16, 16, 4), SPACING, preset, np.random.default_rng(seed))[0] for seed in (1, 1, 2)
+    )
     np.testing.assert_array_equal(first, second)
     assert not np.array_equal(first, third)
     assert first.dtype == np.float32 and first.min() >= 0 and first.max() <= 1

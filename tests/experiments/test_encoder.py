@@ -17,8 +17,9 @@ from experiments.own_weights import dressed_studies, encoder, maps, readers
 from experiments.own_weights.dressed_studies import DressedStudies, Visit, dressed, sampled, signals_of_visit
 
 N_PEOPLE = 3
-PLAIN = Visit(turn_deg=0, shift=0, scale=(1, 1), flow=0, texture=0, blur=(0.1, 0.1), shading=0, noise=(1e-9, 1e-9),
-              gamma=(1, 1))
+PLAIN = Visit(
+    turn_deg=0, shift=0, scale=(1, 1), flow=0, texture=0, blur=(0.1, 0.1), shading=0, noise=(1e-9, 1e-9), gamma=(1, 1)
+)
 
 
 @pytest.fixture(scope="module", name="work")
@@ -61,8 +62,9 @@ def test_all_views_share_the_signals_of_a_visit():
         image = images[view][0].reshape(64, 64, -1).numpy()
         kept = middle < np.sort(middle, axis=None)[-100]
         slope = np.polyfit(middle[kept], image[kept][:, 0], 1)
-        np.testing.assert_allclose(image[kept], np.polyval(slope, middle[kept])[:, None].repeat(image.shape[2], 1),
-                                   atol=2e-3)
+        np.testing.assert_allclose(
+            image[kept], np.polyval(slope, middle[kept])[:, None].repeat(image.shape[2], 1), atol=2e-3
+        )
         np.testing.assert_allclose(image[..., 0], images["lax_2c"][0].numpy(), atol=0.02)
 
 
@@ -117,8 +119,11 @@ def test_command_interrupted_and_resumed_gives_the_same_weights(work, tmp_path, 
     assert all(torch.equal(whole[key], halves[key]) for key in whole)
     assert "not for clinical use" in capsys.readouterr().out
     facts = weights.metadata_of(paths[0])
-    assert facts["samples"] == 24 and facts["people"] == 2 and set(facts["error_relative_to_mean_image"]) == {
-        "all", *VIEWS}
+    assert (
+        facts["samples"] == 24
+        and facts["people"] == 2
+        and set(facts["error_relative_to_mean_image"]) == {"all", *VIEWS}
+    )
     model, standard = small.shipped_cinema(tmp_path / "whole")
     assert not model.training and standard.mean["sax"].shape == (1, 64, 64, 8)
     with pytest.raises(FileNotFoundError, match="train cinema_small makes it"):

@@ -67,8 +67,10 @@ def test_each_arm_leaves_out_what_it_says():
 
 
 def test_one_scanner_varies_less_than_random_signals():
-    spread = {name: np.std([ARMS[name].signals(np.random.default_rng(i)) for i in range(30)], axis=0)[CODE["liver"]]
-              for name in ("all", "one scanner's signals")}
+    spread = {
+        name: np.std([ARMS[name].signals(np.random.default_rng(i)) for i in range(30)], axis=0)[CODE["liver"]]
+        for name in ("all", "one scanner's signals")
+    }
     assert spread["one scanner's signals"] < spread["all"] / 2
 
 

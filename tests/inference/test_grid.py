@@ -21,6 +21,7 @@ def disc(spacing, shape, centre_mm, frames=3):
 @pytest.fixture
 def bright(monkeypatch):
     """Instead of a model: bright is LV; the brightest column is a landmark. Checks what the model would be given."""
+
     def labels(model, image, view, size, device):
         assert image.shape[:2] == tuple(size[:2])
         return np.uint8(3) * (image > 50)
@@ -51,8 +52,21 @@ def test_landmarks_come_back_in_the_images_pixels(bright):
 
 def tiny(view, out_chans=4, size=(64, 64)):
     torch.manual_seed(0)
-    return ConvUNetR({view: size}, {view: 1}, {view: (4, 4)}, {view: (2, 2)}, [8, 16], 1, 32, 1, 2, out_chans,
-                     [4, 8, 16, 32], {view: (2, 2)}, {view: (2, 2)})
+    return ConvUNetR(
+        {view: size},
+        {view: 1},
+        {view: (4, 4)},
+        {view: (2, 2)},
+        [8, 16],
+        1,
+        32,
+        1,
+        2,
+        out_chans,
+        [4, 8, 16, 32],
+        {view: (2, 2)},
+        {view: (2, 2)},
+    )
 
 
 def test_a_weights_file_says_what_it_reads(tmp_path):

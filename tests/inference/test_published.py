@@ -155,8 +155,9 @@ def scaled(pixels, size):
     channels = np.moveaxis(pixels, -1, 0)
     channels = channels if len(size) == 3 else channels[..., 0]
     padded = np.zeros((len(channels), *(max(n, m) for n, m in zip(size, channels.shape[1:]))), np.float32)
-    padded[(slice(None), *(slice(n) for n in channels.shape[1:]))] = (
-        (channels - channels.min()) / (channels.max() - channels.min()))
+    padded[(slice(None), *(slice(n) for n in channels.shape[1:]))] = (channels - channels.min()) / (
+        channels.max() - channels.min()
+    )
     return torch.from_numpy(padded)[None]
 
 
@@ -168,20 +169,27 @@ def test_regression_is_in_its_own_unit_for_every_seed(tmp_path):
     paths, pixels = zip(*(patient(tmp_path, name=name) for name in ("one", "second")))
     table = predict("regression_ef", "acdc_sax", paths, tmp_path / "source")
     with torch.inference_mode():
-        expected = [float(models[seed]({"sax": scaled(p, (32, 32, 2))})[0, 0]) * 7.0 + 50.0
-                    for seed in (0, 1, 2) for p in pixels]
+        expected = [
+            float(models[seed]({"sax": scaled(p, (32, 32, 2))})[0, 0]) * 7.0 + 50.0
+            for seed in (0, 1, 2)
+            for p in pixels
+        ]
     assert table.columns.tolist() == ["seed", "study", "value"]
     assert table.seed.tolist() == [0, 0, 1, 1, 2, 2] and table.study.tolist() == ["one", "second"] * 3
     np.testing.assert_allclose(table.value, expected, rtol=1e-5)
     assert np.ptp(table.value) > 0.5  # seeds and studies differ
 
 
-@pytest.mark.parametrize("task, name, mean, std", [  # the table of method section 9
-    ("regression_ef", "acdc_sax", 27.698811590282546, 10.848138374627386),
-    ("regression_bmi", "acdc_sax", 25.561040294207242, 4.732639548868183),
-    ("regression_ef", "mnms_sax", 39.75061820807878, 9.459011847661206),
-    ("regression_age", "mnms_sax", 52.026666666666664, 18.760570771166726),
-    ("regression_ef", "mnms2_lax_4c", 37.97920801605608, 10.328604573626588)])
+@pytest.mark.parametrize(
+    "task, name, mean, std",
+    [  # the table of method section 9
+        ("regression_ef", "acdc_sax", 27.698811590282546, 10.848138374627386),
+        ("regression_bmi", "acdc_sax", 25.561040294207242, 4.732639548868183),
+        ("regression_ef", "mnms_sax", 39.75061820807878, 9.459011847661206),
+        ("regression_age", "mnms_sax", 52.026666666666664, 18.760570771166726),
+        ("regression_ef", "mnms2_lax_4c", 37.97920801605608, 10.328604573626588),
+    ],
+)
 def test_published_constants_serve_where_the_configuration_is_silent(task, name, mean, std, tmp_path):
     def silent(config):
         del config["data"][config["data"]["regression_column"]]
@@ -212,10 +220,15 @@ def test_classes_come_from_the_configuration_first(tmp_path):
     assert table.true.isna().tolist() == [False, True] and table.true[0] == 1
 
 
-@pytest.mark.parametrize("task, name, classes", [
-    ("classification_cvd", "mnms_sax", ("DCM", "HCM", "NOR", "ARV", "HHD")), ("classification_sex", "mnms_sax", "MF"),
-    ("classification_cvd", "mnms2_lax_4c", ("ARR", "CIA", "FALL", "HCM", "LV", "NOR")),
-    ("classification_vendor", "mnms2_sax", ("GE MEDICAL SYSTEMS", "Philips Medical Systems", "SIEMENS"))])
+@pytest.mark.parametrize(
+    "task, name, classes",
+    [
+        ("classification_cvd", "mnms_sax", ("DCM", "HCM", "NOR", "ARV", "HHD")),
+        ("classification_sex", "mnms_sax", "MF"),
+        ("classification_cvd", "mnms2_lax_4c", ("ARR", "CIA", "FALL", "HCM", "LV", "NOR")),
+        ("classification_vendor", "mnms2_sax", ("GE MEDICAL SYSTEMS", "Philips Medical Systems", "SIEMENS")),
+    ],
+)
 def test_a_model_without_configuration_has_the_published_classes(task, name, classes, tmp_path):
     model = build(*describe(small_config(RELEASED[f"{task}_{name}"])))
     loaded = finetuned.load(task, name, save(model, tmp_path / "own.safetensors"))
@@ -265,8 +278,9 @@ def test_landmarks_by_soft_argmax_and_by_fractions(task, tmp_path):
             heat = 1000 / (1 + np.exp(-output["lax_2c"][0].double().numpy()))
             weight = np.exp(heat - heat.max((1, 2), keepdims=True))
             weight /= weight.sum((1, 2), keepdims=True)
-            expected = np.stack([np.einsum("nij,i->n", weight, np.arange(32)),
-                                 np.einsum("nij,j->n", weight, np.arange(32))], 1)
+            expected = np.stack(
+                [np.einsum("nij,i->n", weight, np.arange(32)), np.einsum("nij,j->n", weight, np.arange(32))], 1
+            )
             expected = np.trunc(expected + 1e-4)
         rows = table[table.frame == frame]
         np.testing.assert_allclose(rows[["x", "y"]], expected, atol=1e-3)
@@ -284,10 +298,12 @@ def test_where_weights_come_from(tmp_path, monkeypatch):
     monkeypatch.setenv("CINEMA_WEIGHTS", "mathpluscode/CineMA")
     assert finetuned.source(tmp_path) == "mathpluscode/CineMA"
     line = finetuned.missing("segmentation", "acdc_sax")
-    for part in ("config.yaml, acdc_sax_0.safetensors, acdc_sax_1.safetensors, acdc_sax_2.safetensors",
-                 "CINEMA_WEIGHTS",
-                 "https://huggingface.co/mathpluscode/CineMA/tree/main/finetuned/segmentation/acdc_sax",
-                 "data/CineMA/finetuned/segmentation/acdc_sax/"):
+    for part in (
+        "config.yaml, acdc_sax_0.safetensors, acdc_sax_1.safetensors, acdc_sax_2.safetensors",
+        "CINEMA_WEIGHTS",
+        "https://huggingface.co/mathpluscode/CineMA/tree/main/finetuned/segmentation/acdc_sax",
+        "data/CineMA/finetuned/segmentation/acdc_sax/",
+    ):
         assert part in line
     assert "\n" not in line
 
@@ -304,26 +320,35 @@ def test_segment_takes_one_model_of_a_source_by_name(tmp_path, monkeypatch):
     monkeypatch.setattr(published, "_download", lambda *_: 1 / 0)
     with pytest.raises(FileNotFoundError) as error:
         segment.open_readers("mathpluscode/CineMA:segmentation/mnms2_lax_4c:2")
-    for part in ("resolve/main/finetuned/segmentation/mnms2_lax_4c/mnms2_lax_4c_2.safetensors",
-                 "mnms2_lax_4c/config.yaml", "FOLDER/finetuned/segmentation/mnms2_lax_4c/"):
+    for part in (
+        "resolve/main/finetuned/segmentation/mnms2_lax_4c/mnms2_lax_4c_2.safetensors",
+        "mnms2_lax_4c/config.yaml",
+        "FOLDER/finetuned/segmentation/mnms2_lax_4c/",
+    ):
         assert part in str(error.value)
     with pytest.raises(FileNotFoundError, match="acdc_sax_2.safetensors"):
         readers_from_repository(f"{tmp_path / 'source'}:segmentation/acdc_sax:2")
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda d: segment.open_readers(f"{d}/source:regression_ef/acdc_sax"), "needs segmentation/NAME"),
-    (lambda d: segment.open_readers("mathpluscode/CineMA:segmentation/acdc"), "published for segmentation are"),
-    (lambda d: segment.open_readers("mathpluscode/CineMA:segmentation/acdc_sax:3"), "published are 0, 1 and 2"),
-    (lambda d: finetuned.load("regression", "acdc_sax", d / "own.safetensors"), "task is 'regression'"),
-    (lambda d: finetuned.load("segmentation", "acdc_sax", d / "own.safetensors"), "outputs; segmentation needs 4"),
-    (lambda d: finetuned.load("regression_ef", "own_sax", d / "own.safetensors"), "no mean and std for regression_ef"),
-    (lambda d: finetuned.load("classification_sex", "own", d / "own.safetensors"), "no class names for"),
-    (lambda d: predict("regression_ef", "acdc_sax", [], d / "own.safetensors"), "a single file exactly one"),
-    (lambda d: predict("regression_ef", "acdc_sax", [], d), "lacks finetuned.*acdc_sax_0.safetensors and"),
-    (lambda d: finetuned.missing("segmentation", "rescan_sax"), "published for segmentation are"),
-    (lambda d: finetuned.load("landmark_heatmap", "lax_2c", d / "unet.safetensors"), "config.yaml beside it"),
-])
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda d: segment.open_readers(f"{d}/source:regression_ef/acdc_sax"), "needs segmentation/NAME"),
+        (lambda d: segment.open_readers("mathpluscode/CineMA:segmentation/acdc"), "published for segmentation are"),
+        (lambda d: segment.open_readers("mathpluscode/CineMA:segmentation/acdc_sax:3"), "published are 0, 1 and 2"),
+        (lambda d: finetuned.load("regression", "acdc_sax", d / "own.safetensors"), "task is 'regression'"),
+        (lambda d: finetuned.load("segmentation", "acdc_sax", d / "own.safetensors"), "outputs; segmentation needs 4"),
+        (
+            lambda d: finetuned.load("regression_ef", "own_sax", d / "own.safetensors"),
+            "no mean and std for regression_ef",
+        ),
+        (lambda d: finetuned.load("classification_sex", "own", d / "own.safetensors"), "no class names for"),
+        (lambda d: predict("regression_ef", "acdc_sax", [], d / "own.safetensors"), "a single file exactly one"),
+        (lambda d: predict("regression_ef", "acdc_sax", [], d), "lacks finetuned.*acdc_sax_0.safetensors and"),
+        (lambda d: finetuned.missing("segmentation", "rescan_sax"), "published for segmentation are"),
+        (lambda d: finetuned.load("landmark_heatmap", "lax_2c", d / "unet.safetensors"), "config.yaml beside it"),
+    ],
+)
 def test_refusals_are_one_line(call, message, tmp_path):
     save(build(*describe(small_config(RELEASED["regression_ef_acdc_sax"]))), tmp_path / "own.safetensors")
     save(build("UNet", dict(n_dims=2, in_chans=1, out_chans=3, chans=(2, 3))), tmp_path / "unet.safetensors")

@@ -56,8 +56,22 @@ def test_every_file_is_there(results):
     assert sorted(file.name for file in out.iterdir()) == sorted(segment.RESULTS)
     assert sorted(file.name for file in out.parent.iterdir()) == ["out"]
     stored = json.loads((out / "metrics.json").read_bytes())
-    assert set(stored) >= {"LVEDV", "LVESV", "LVEF", "RVEDV", "RVESV", "RVEF", "LVM", "ed_frame", "es_frame",
-                           "lv_volumes", "rv_volumes", "MAPSE", "GLshortening", "landmarks"}
+    assert set(stored) >= {
+        "LVEDV",
+        "LVESV",
+        "LVEF",
+        "RVEDV",
+        "RVESV",
+        "RVEF",
+        "LVM",
+        "ed_frame",
+        "es_frame",
+        "lv_volumes",
+        "rv_volumes",
+        "MAPSE",
+        "GLshortening",
+        "landmarks",
+    }
     assert stored["LVEF"] == pytest.approx(metrics["LVEF"], abs=1e-3)
 
 
@@ -86,8 +100,9 @@ def test_masks_lie_on_the_scanners_grid(results, study):
     points = (index @ mask.affine[:3, :3].T + mask.affine[:3, 3]) * FLIP
     assert np.mean(writer.heart(points, 0.0) == writer.GREY["LV"]) > 0.999
     assert nib.load(out / "lax_4c.nii.gz").shape == (60, 54, 1, 10)
-    np.testing.assert_allclose(nib.load(out / "lax_3c.nii.gz").affine,
-                               read_input(study).study.views["lax_3c"].affine, atol=1e-4)
+    np.testing.assert_allclose(
+        nib.load(out / "lax_3c.nii.gz").affine, read_input(study).study.views["lax_3c"].affine, atol=1e-4
+    )
 
 
 def test_landmarks_and_long_axis_function(results, study):
@@ -244,8 +259,12 @@ def test_slices_beyond_the_valve_are_atrium():
     labels[6:14, 6:14] = 3
     labels[15:18, 6:14] = 1
     affine = np.diag([2.0, 2, 10, 1])  # slice 0 is the apex; the valve lies at 38 mm at ED, at 22 mm at ES
-    upright = np.array([[[2.0, 0, 0, 0], [0, 0, 1, 20], [0, 2.0, 0, 0], [0, 0, 0, 1]],
-                        [[0, 0, 1.0, 20], [2, 0, 0, 0], [0, 2.0, 0, 0], [0, 0, 0, 1]]])
+    upright = np.array(
+        [
+            [[2.0, 0, 0, 0], [0, 0, 1, 20], [0, 2.0, 0, 0], [0, 0, 0, 1]],
+            [[0, 0, 1.0, 20], [2, 0, 0, 0], [0, 2.0, 0, 0], [0, 0, 0, 1]],
+        ]
+    )
     marks = np.array([[[5, valve / 2], [15, valve / 2], [10, 0]] for valve in (38.0, 22.0)])
     landmarks, affines = {"lax_2c": marks, "lax_4c": marks}, {"lax_2c": upright[0], "lax_4c": upright[1]}
     distance = measures.valve_distance_mm(labels, affine, landmarks, affines)
@@ -277,10 +296,16 @@ def test_ending_at_the_valve_more_than_halves_the_error_of_thick_slices():
         study = cohort.study(cohort.person("fairness", 900 + index), grid=grid)
         sax, lax = study.views["sax"], {name: study.views[name] for name in LAX_VIEWS}
         masks, _, coverage = measures.lv_extent(
-            sax.labels, sax.affine, positions, {name: view.landmarks for name, view in lax.items()},
-            {name: view.affine for name, view in lax.items()})
-        found = [measures.sax_metrics(labels, sax.spacing_mm, positions, 0, 1, share)
-                 for labels, share in ((sax.labels, 1.0), (masks, coverage))]
+            sax.labels,
+            sax.affine,
+            positions,
+            {name: view.landmarks for name, view in lax.items()},
+            {name: view.affine for name, view in lax.items()},
+        )
+        found = [
+            measures.sax_metrics(labels, sax.spacing_mm, positions, 0, 1, share)
+            for labels, share in ((sax.labels, 1.0), (masks, coverage))
+        ]
         errors.append([abs(one["LVEF"] - study.truth["lv_ef_percent"]) for one in found])
     summed, to_the_valve = np.mean(errors, axis=0)
     assert to_the_valve < 0.4 * summed

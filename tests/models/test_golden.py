@@ -33,12 +33,18 @@ def golden_folders(config):
 def pytest_generate_tests(metafunc):
     folders = golden_folders(metafunc.config)
     if "case" in metafunc.fixturenames:
-        cases = {f"{label}-{path.parent.name}": path.parent
-                 for label, folder in folders.items() for path in sorted(folder.glob("*/config.json"))}
+        cases = {
+            f"{label}-{path.parent.name}": path.parent
+            for label, folder in folders.items()
+            for path in sorted(folder.glob("*/config.json"))
+        }
         metafunc.parametrize("case", cases.values(), ids=cases.keys())
     if "manifest" in metafunc.fixturenames:
-        found = {f"{label}-{name}": manifest
-                 for label, folder in folders.items() for name, manifest in manifests(folder).items()}
+        found = {
+            f"{label}-{name}": manifest
+            for label, folder in folders.items()
+            for name, manifest in manifests(folder).items()
+        }
         metafunc.parametrize("manifest", found.values(), ids=found.keys())
 
 

@@ -18,14 +18,26 @@ from cinema.models.vit import Attention, ViTEncoder
 
 VIEWS = {"sax": (16, 16, 2), "lax_4c": (32, 16)}
 ENCODER = dict(
-    image_size_dict=VIEWS, in_chans_dict={"sax": 1, "lax_4c": 1},
+    image_size_dict=VIEWS,
+    in_chans_dict={"sax": 1, "lax_4c": 1},
     enc_patch_size_dict={"sax": (2, 2, 1), "lax_4c": (2, 2)},
     enc_scale_factor_dict={"sax": (2, 2, 1), "lax_4c": (2, 2)},
-    enc_conv_chans=(4, 6), enc_conv_n_blocks=1, enc_embed_dim=12, enc_depth=2, enc_n_heads=2,
+    enc_conv_chans=(4, 6),
+    enc_conv_n_blocks=1,
+    enc_embed_dim=12,
+    enc_depth=2,
+    enc_n_heads=2,
 )
 CINEMA = dict(ENCODER, dec_embed_dim=8, dec_depth=1, dec_n_heads=2)
-CONVUNETR = dict(ENCODER, out_chans=3, dec_chans=(4, 4, 6, 8), dec_patch_size_dict={"sax": (2, 2, 1), "lax_4c": (2, 2)},
-                 dec_scale_factor_dict={"sax": (2, 2, 1), "lax_4c": (2, 2)}, dropout=0.1, drop_path=0.1)
+CONVUNETR = dict(
+    ENCODER,
+    out_chans=3,
+    dec_chans=(4, 4, 6, 8),
+    dec_patch_size_dict={"sax": (2, 2, 1), "lax_4c": (2, 2)},
+    dec_scale_factor_dict={"sax": (2, 2, 1), "lax_4c": (2, 2)},
+    dropout=0.1,
+    drop_path=0.1,
+)
 
 
 def images(batch=2, views=VIEWS, channels=1):
@@ -88,21 +100,36 @@ def test_masks_repeat_with_their_generator_and_refuse_bad_ratios():
             random_mask(1, 4, ratio)
 
 
-@pytest.mark.parametrize("option", [
-    dict(grad_ckpt=True), dict(norm="group"), dict(norm="instance"), dict(norm_target=True),
-    dict(rotary=True, cross_attn=False), dict(mlp_layer="SwiGLU"), dict(qkv_bias=False), dict(enc_conv_chans=()),
-    dict(pos_period=8.0, pos_scaled=True), dict(drop_path=0.2),
-])
+@pytest.mark.parametrize(
+    "option",
+    [
+        dict(grad_ckpt=True),
+        dict(norm="group"),
+        dict(norm="instance"),
+        dict(norm_target=True),
+        dict(rotary=True, cross_attn=False),
+        dict(mlp_layer="SwiGLU"),
+        dict(qkv_bias=False),
+        dict(enc_conv_chans=()),
+        dict(pos_period=8.0, pos_scaled=True),
+        dict(drop_path=0.2),
+    ],
+)
 def test_options_of_cinema_train(option):
     model = seeded("CineMA", **{**CINEMA, **option})
     loss = model(images(), 0.5, generator=torch.Generator().manual_seed(0))[0]
     assert all(g.isfinite().all() for g in gradients(model, loss).values())
 
 
-@pytest.mark.parametrize("name, arguments", [
-    ("CineMA", CINEMA), ("ConvViT", dict(ENCODER, n_frames=1, out_chans=2)), ("ConvUNetR", CONVUNETR),
-    ("UNet", dict(n_dims=2, in_chans=1, out_chans=2, chans=(4, 6, 8), dropout=0.2)),
-])
+@pytest.mark.parametrize(
+    "name, arguments",
+    [
+        ("CineMA", CINEMA),
+        ("ConvViT", dict(ENCODER, n_frames=1, out_chans=2)),
+        ("ConvUNetR", CONVUNETR),
+        ("UNet", dict(n_dims=2, in_chans=1, out_chans=2, chans=(4, 6, 8), dropout=0.2)),
+    ],
+)
 def test_checkpointing_changes_no_gradient(name, arguments):
     views = {"lax_4c": (32, 16)} if name == "UNet" else VIEWS
     results = []
@@ -198,21 +225,39 @@ def test_convvit_reductions_and_heads():
         model({"sax": x["sax"]})
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda: seeded("CineMA", **CINEMA, rotary=True), "cross_attn=False"),
-    (lambda: seeded("CineMA", **{**CINEMA, "norm": "batch"}), "batch.*layer, instance, group"),
-    (lambda: seeded("CineMA", **{**CINEMA, "enc_n_heads": 5}), "12.*5 heads"),
-    (lambda: seeded("CineMA", **{**CINEMA, "image_size_dict": {"sax": (20, 16, 2)}}), r"\(20, 16, 2\).*\(8, 8, 1\)"),
-    (lambda: seeded("ConvUNetR", **{**CONVUNETR, "dec_scale_factor_dict": {"sax": (3, 3, 1)}}), "sax.*decoder level"),
-    (lambda: seeded("ConvUNetR", **CONVUNETR)({"sax": torch.rand(1, 1, 32, 16, 2)}), r"\(32, 16, 2\).*\(16, 16, 2\)"),
-    (lambda: seeded("CineMA", **CINEMA)({"sax": torch.rand(1, 1, 16, 24, 2)}), r"sax.*\(16, 24, 2\).*\(16, 16, 2\)"),
-    (lambda: seeded("CineMA", **CINEMA).feature_forward({"lax_2c": torch.rand(1, 1, 16, 16)}), "lax_2c.*sax, lax_4c"),
-    (lambda: seeded("ResNet2d", depth=20, in_chans=1, out_chans=1), "20.*18, 34"),
-    (lambda: seeded("ResNet2d", depth=18, in_chans=1, out_chans=1)(images()), "one view, 2 given"),
-    (lambda: seeded("nnUNet"), "unknown model 'nnUNet'.*CineMA"),
-    (lambda: Attention(8, 2, rotary=True)(torch.rand(1, 2, 8), torch.rand(1, 3, 8)), "no separate context"),
-    (lambda: grid_of((10, 8), (4, 4)), r"\(10, 8\).*\(4, 4\)"),
-])
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: seeded("CineMA", **CINEMA, rotary=True), "cross_attn=False"),
+        (lambda: seeded("CineMA", **{**CINEMA, "norm": "batch"}), "batch.*layer, instance, group"),
+        (lambda: seeded("CineMA", **{**CINEMA, "enc_n_heads": 5}), "12.*5 heads"),
+        (
+            lambda: seeded("CineMA", **{**CINEMA, "image_size_dict": {"sax": (20, 16, 2)}}),
+            r"\(20, 16, 2\).*\(8, 8, 1\)",
+        ),
+        (
+            lambda: seeded("ConvUNetR", **{**CONVUNETR, "dec_scale_factor_dict": {"sax": (3, 3, 1)}}),
+            "sax.*decoder level",
+        ),
+        (
+            lambda: seeded("ConvUNetR", **CONVUNETR)({"sax": torch.rand(1, 1, 32, 16, 2)}),
+            r"\(32, 16, 2\).*\(16, 16, 2\)",
+        ),
+        (
+            lambda: seeded("CineMA", **CINEMA)({"sax": torch.rand(1, 1, 16, 24, 2)}),
+            r"sax.*\(16, 24, 2\).*\(16, 16, 2\)",
+        ),
+        (
+            lambda: seeded("CineMA", **CINEMA).feature_forward({"lax_2c": torch.rand(1, 1, 16, 16)}),
+            "lax_2c.*sax, lax_4c",
+        ),
+        (lambda: seeded("ResNet2d", depth=20, in_chans=1, out_chans=1), "20.*18, 34"),
+        (lambda: seeded("ResNet2d", depth=18, in_chans=1, out_chans=1)(images()), "one view, 2 given"),
+        (lambda: seeded("nnUNet"), "unknown model 'nnUNet'.*CineMA"),
+        (lambda: Attention(8, 2, rotary=True)(torch.rand(1, 2, 8), torch.rand(1, 3, 8)), "no separate context"),
+        (lambda: grid_of((10, 8), (4, 4)), r"\(10, 8\).*\(4, 4\)"),
+    ],
+)
 def test_refusals_are_one_line(call, message):
     with pytest.raises(ValueError, match=message) as error:
         call()

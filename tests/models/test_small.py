@@ -33,7 +33,9 @@ def images(views=VIEWS, batch=1, seed=0):
 def test_tokens_have_the_stated_size():
     model = small.small_cinema()
     assert {view: down.patch_size for view, down in model.enc_down_dict.items()} == {
-        "sax": (8, 8, 2), **{view: (8, 8) for view in VIEWS[1:]}}
+        "sax": (8, 8, 2),
+        **{view: (8, 8) for view in VIEWS[1:]},
+    }
     assert abs(small.n_parameters(model) - 1.3e6) < 5e4
 
 
@@ -52,8 +54,7 @@ def test_segmenters_give_logits_of_the_image_size():
     for model in (small.small_convunetr(VIEWS), small.small_unet()):
         given = images(VIEWS if isinstance(model, ConvUNetR) else ("sax",))
         logits = model(given)
-        assert {view: x.shape[1:] for view, x in logits.items()} == {
-            view: (4, *SMALL_GRID[view][0]) for view in given}
+        assert {view: x.shape[1:] for view, x in logits.items()} == {view: (4, *SMALL_GRID[view][0]) for view in given}
 
 
 def test_the_baseline_costs_what_the_transformer_costs():

@@ -47,8 +47,10 @@ def test_every_published_file_loads_from_a_folder_of_that_layout(name, half, tmp
     assert type(loaded) is type(model) and not loaded.training and loaded.arguments == model.arguments
     assert all(torch.equal(value, state[key].float()) for key, value in loaded.state_dict().items())
     assert all(p.requires_grad == ("pos_embed" not in key) for key, p in loaded.named_parameters())
-    size = {view: (1, model.arguments.get("n_frames", 1), 32, 32, *([2] if view == "sax" else []))
-            for view in views_of(config)}
+    size = {
+        view: (1, model.arguments.get("n_frames", 1), 32, 32, *([2] if view == "sax" else []))
+        for view in views_of(config)
+    }
     output = loaded({view: torch.rand(shape) for view, shape in size.items()})
     if isinstance(output, dict) or torch.is_tensor(output):
         logits = output if torch.is_tensor(output) else next(iter(output.values()))
@@ -60,10 +62,14 @@ def test_all_published_names_have_a_manifest():
     assert names | {published.PRETRAINED} == set(RELEASED)
 
 
-@pytest.mark.parametrize("name, arguments", [
-    ("UNet", UNET), ("ResNet3d", dict(depth=10, in_chans=1, out_chans=2, layer_inplanes=(2, 2, 2, 2))),
-    describe(small_config(RELEASED[published.PRETRAINED])),
-])
+@pytest.mark.parametrize(
+    "name, arguments",
+    [
+        ("UNet", UNET),
+        ("ResNet3d", dict(depth=10, in_chans=1, out_chans=2, layer_inplanes=(2, 2, 2, 2))),
+        describe(small_config(RELEASED[published.PRETRAINED])),
+    ],
+)
 def test_a_saved_model_is_restored(name, arguments, tmp_path):
     model = build(name, arguments)
     path = weights.save(model, tmp_path / "new" / "model.safetensors", {"task": "segmentation", "views": ["sax"]})
@@ -115,11 +121,20 @@ def damaged(kind, path):
         torch.save({"model": state}, path)
 
 
-@pytest.mark.parametrize("kind, message", [
-    ("missing", "1 missing"), ("surplus", r"1 surplus \(extra.weight\)"), ("shape", "shape .*needs"), ("nan", "NaN"),
-    ("truncated", "not a whole"), ("empty", "not a whole"), ("text", "not a whole"), ("pickle", "is a pickle"),
-    ("torch", "is a pickle"),
-])
+@pytest.mark.parametrize(
+    "kind, message",
+    [
+        ("missing", "1 missing"),
+        ("surplus", r"1 surplus \(extra.weight\)"),
+        ("shape", "shape .*needs"),
+        ("nan", "NaN"),
+        ("truncated", "not a whole"),
+        ("empty", "not a whole"),
+        ("text", "not a whole"),
+        ("pickle", "is a pickle"),
+        ("torch", "is a pickle"),
+    ],
+)
 def test_files_that_do_not_fit_are_refused_and_change_nothing(kind, message, tmp_path):
     model, path = unet(), tmp_path / "model.safetensors"
     before = {key: value.clone() for key, value in model.state_dict().items()}
@@ -160,8 +175,12 @@ def test_offline_says_what_to_fetch_and_where_to_put_it(monkeypatch, tmp_path):
     monkeypatch.setattr(published, "_download", offline)
     with pytest.raises(FileNotFoundError) as error:
         weights.from_finetuned(task="segmentation", name="acdc_sax", seed=2)
-    for part in ("https://huggingface.co/mathpluscode/CineMA/resolve/main/finetuned/segmentation/acdc_sax/"
-                 "acdc_sax_2.safetensors", "acdc_sax/config.yaml", "FOLDER/finetuned/segmentation/acdc_sax/"):
+    for part in (
+        "https://huggingface.co/mathpluscode/CineMA/resolve/main/finetuned/segmentation/acdc_sax/"
+        "acdc_sax_2.safetensors",
+        "acdc_sax/config.yaml",
+        "FOLDER/finetuned/segmentation/acdc_sax/",
+    ):
         assert part in str(error.value)
     assert "\n" not in str(error.value)
     with pytest.raises(FileNotFoundError, match="pretrained/cinema.safetensors and pretrained/config.yaml"):
@@ -184,19 +203,22 @@ def test_files_come_from_the_cache_or_else_from_the_network(monkeypatch):
     assert calls == [("pretrained/config.yaml", True), ("pretrained/config.yaml", False), (published.PRETRAINED, False)]
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda d: weights.from_pretrained(d / "none.safetensors"), "none.safetensors does not exist"),
-    (lambda d: weights.from_pretrained("nowhere"), "nowhere does not exist.*CineMA"),
-    (lambda d: weights.load(unet(), d / "none.safetensors"), "does not exist"),
-    (lambda d: weights.from_finetuned(task="segmentation", name="acdc"), "acdc_sax, mnms_sax"),
-    (lambda d: weights.from_finetuned(task="segment", name="acdc_sax"), "segmentation, classification_cvd"),
-    (lambda d: weights.from_finetuned(task="segmentation", name="acdc_sax", seed=7), "0, 1 and 2"),
-    (lambda d: weights.from_finetuned(d, task="segmentation"), "name is None"),
-    (lambda d: describe({"model": {"views": "sax", "convvit": {}}}, "c.yaml"), "c.yaml: field model.convvit.size"),
-    (lambda d: describe({"model": {"name": "vnet"}}, "c.yaml"), "c.yaml: model.name is 'vnet'"),
-    (lambda d: describe({"model": {"name": "unet", "views": ["sax", "lax_4c"]}}, "c.yaml"), "one view"),
-    (lambda d: transfer({}, unet()), "UNet has no CineMA encoder"),
-])
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda d: weights.from_pretrained(d / "none.safetensors"), "none.safetensors does not exist"),
+        (lambda d: weights.from_pretrained("nowhere"), "nowhere does not exist.*CineMA"),
+        (lambda d: weights.load(unet(), d / "none.safetensors"), "does not exist"),
+        (lambda d: weights.from_finetuned(task="segmentation", name="acdc"), "acdc_sax, mnms_sax"),
+        (lambda d: weights.from_finetuned(task="segment", name="acdc_sax"), "segmentation, classification_cvd"),
+        (lambda d: weights.from_finetuned(task="segmentation", name="acdc_sax", seed=7), "0, 1 and 2"),
+        (lambda d: weights.from_finetuned(d, task="segmentation"), "name is None"),
+        (lambda d: describe({"model": {"views": "sax", "convvit": {}}}, "c.yaml"), "c.yaml: field model.convvit.size"),
+        (lambda d: describe({"model": {"name": "vnet"}}, "c.yaml"), "c.yaml: model.name is 'vnet'"),
+        (lambda d: describe({"model": {"name": "unet", "views": ["sax", "lax_4c"]}}, "c.yaml"), "one view"),
+        (lambda d: transfer({}, unet()), "UNet has no CineMA encoder"),
+    ],
+)
 def test_refusals_are_one_line(call, message, tmp_path):
     with pytest.raises((ValueError, FileNotFoundError), match=message) as error:
         call(tmp_path)
@@ -227,8 +249,11 @@ def test_transfer_copies_all_or_nothing():
     frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
     assert frozen == {*copied, "enc_down_dict.sax.pos_embed"}
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    broken = [{k: v for k, v in source.items() if k != "encoder.norm.bias"}, {**source, "encoder.more": torch.zeros(1)},
-              {**source, "encoder.norm.bias": torch.zeros(3)}]
+    broken = [
+        {k: v for k, v in source.items() if k != "encoder.norm.bias"},
+        {**source, "encoder.more": torch.zeros(1)},
+        {**source, "encoder.norm.bias": torch.zeros(3)},
+    ]
     for state, message in zip(broken, ("missing", "surplus", "shape")):
         with pytest.raises(ValueError, match=message):
             transfer({k: v + 1 for k, v in state.items()}, model)

@@ -53,9 +53,11 @@ def test_same_generator_same_bytes(study, tmp_path):
 def test_refusals(study, tmp_path):
     view = study.views["sax"]
     rng = np.random.default_rng(0)
-    for spoiled, words in ((replace(view, image=view.image / 7.0), "whole numbers"),
-                           (replace(view, image=view.image.astype(np.int32) * 99), "whole numbers"),
-                           (replace(view, frame_times_ms=None), "frame times")):
+    for spoiled, words in (
+        (replace(view, image=view.image / 7.0), "whole numbers"),
+        (replace(view, image=view.image.astype(np.int32) * 99), "whole numbers"),
+        (replace(view, frame_times_ms=None), "frame times"),
+    ):
         with pytest.raises(ValueError, match=words):
             write_dicom(replace(study, views={"sax": spoiled}), tmp_path / "new", rng)
     assert not (tmp_path / "new").exists()

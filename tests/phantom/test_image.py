@@ -47,8 +47,10 @@ def test_blood_is_brighter_than_muscle_at_both_field_strengths():
 
 def test_majority_label_counts_samples_and_ties_go_to_the_heart():
     blood, wall, lung = CODE["lv_blood"], CODE["myocardium"], CODE["lung"]
-    column = np.array([[blood, blood, blood, wall], [wall, wall, lung, lung], [lung, lung, lung, blood],
-                       [blood, blood, wall, wall]], np.uint8).T
+    column = np.array(
+        [[blood, blood, blood, wall], [wall, wall, lung, lung], [lung, lung, lung, blood], [blood, blood, wall, wall]],
+        np.uint8,
+    ).T
     np.testing.assert_array_equal(majority_label(column[:, :, None, None])[:, 0, 0], [3, 2, 0, 3])
 
 

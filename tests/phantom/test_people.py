@@ -14,9 +14,19 @@ def table(role, n=N, seed=0):
     rows = []
     for p in (cohort.person(role, i, seed) for i in range(n)):
         h = p.heart
-        rows.append({**p.attributes, **diseases.numbers(h, p.attributes), "lv_esv_ml": h.lv_esv_ml,
-                     "lv_sv_ml": h.lv_edv_ml - h.lv_esv_ml, "rv_esv_ml": h.rv_esv_ml, "mapse_mm": h.mapse_mm,
-                     "lv_length_mm": h.lv_length_mm, "lv_mass_g": h.lv_mass_g, "la_volume_ml": h.la_volume_ml})
+        rows.append(
+            {
+                **p.attributes,
+                **diseases.numbers(h, p.attributes),
+                "lv_esv_ml": h.lv_esv_ml,
+                "lv_sv_ml": h.lv_edv_ml - h.lv_esv_ml,
+                "rv_esv_ml": h.rv_esv_ml,
+                "mapse_mm": h.mapse_mm,
+                "lv_length_mm": h.lv_length_mm,
+                "lv_mass_g": h.lv_mass_g,
+                "la_volume_ml": h.la_volume_ml,
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -34,9 +44,13 @@ def healthy(population):
 
 # Petersen 2017 (paper_facts 4c), women then men; RV of men: a generator assumption, tested as such.
 REFERENCE = {
-    "lv_edv_ml": ((124, 21), (166, 32)), "lv_esv_ml": ((49, 11), (69, 16)), "lv_sv_ml": ((75, 14), (96, 20)),
-    "lv_ef": ((61, 5), (58, 5)), "mass_index": ((42, 7), (53, 9)),
-    "rv_edv_ml": ((125.5, 22), (182, 36)), "rv_ef": ((57.5, 5.4), (54, 6)),
+    "lv_edv_ml": ((124, 21), (166, 32)),
+    "lv_esv_ml": ((49, 11), (69, 16)),
+    "lv_sv_ml": ((75, 14), (96, 20)),
+    "lv_ef": ((61, 5), (58, 5)),
+    "mass_index": ((42, 7), (53, 9)),
+    "rv_edv_ml": ((125.5, 22), (182, 36)),
+    "rv_ef": ((57.5, 5.4), (54, 6)),
     "mean_wall_mm": ((5.3, 0.9), (6.3, 1.1)),  # MESA
 }
 
@@ -54,8 +68,12 @@ def test_healthy_people_have_published_means_and_spreads(healthy, measure, sex):
 
 def test_published_ranges_of_women_hold_95_percent(healthy):
     women = healthy[healthy["sex"] == "F"]
-    for measure, (low, high) in {"lv_edv_ml": (88, 161), "lv_esv_ml": (31, 68), "lv_ef": (51, 70),
-                                 "rv_ef": (47, 68)}.items():
+    for measure, (low, high) in {
+        "lv_edv_ml": (88, 161),
+        "lv_esv_ml": (31, 68),
+        "lv_ef": (51, 70),
+        "rv_ef": (47, 68),
+    }.items():
         assert 0.90 < women[measure].between(low, high).mean() < 0.99, measure
 
 
@@ -83,10 +101,19 @@ def test_planted_effects_are_recovered(population, covariate, unit):
     import statsmodels.api as sm
 
     t = population
-    design = sm.add_constant(pd.DataFrame({
-        "bmi": t["bmi_kg_m2"], "sbp": t["sbp_mmhg"], "age": t["age_years"], "male": t["sex"] == "M",
-        "age_male": t["age_years"] * (t["sex"] == "M"), "height": np.log(t["height_cm"]),
-        **{name: t[name] for name in ("diabetes", "hypertension", "cancer")}}).astype(float))
+    design = sm.add_constant(
+        pd.DataFrame(
+            {
+                "bmi": t["bmi_kg_m2"],
+                "sbp": t["sbp_mmhg"],
+                "age": t["age_years"],
+                "male": t["sex"] == "M",
+                "age_male": t["age_years"] * (t["sex"] == "M"),
+                "height": np.log(t["height_cm"]),
+                **{name: t[name] for name in ("diabetes", "hypertension", "cancer")},
+            }
+        ).astype(float)
+    )
     for measure, y in {"lv_edv": t["lv_edv_ml"], "lv_mass": t["lv_mass_g"]}.items():
         low, high = sm.OLS(np.log(y), design).fit().conf_int(0.01).loc[covariate] * unit
         assert low < people.EFFECTS[covariate][measure] < high, measure

@@ -36,8 +36,12 @@ def disc_view(n=32, z=3, frames=2):
     label[radius < 5] = LABELS["LV"]
     image = np.float32(label != LABELS["MYO"]) * (label > 0)
     tile = (1, 1, z, frames)
-    return View(np.tile(image[..., None, None], tile), np.diag([2.0, 2.0, 10.0, 1.0]),
-                np.tile(label[..., None, None], tile), tuple(range(frames)))
+    return View(
+        np.tile(image[..., None, None], tile),
+        np.diag([2.0, 2.0, 10.0, 1.0]),
+        np.tile(label[..., None, None], tile),
+        tuple(range(frames)),
+    )
 
 
 def test_save_writes_the_same_bytes_twice_and_nothing_else(tmp_path):
@@ -120,8 +124,15 @@ def test_masking_hides_what_is_hidden():
 
 
 def test_axes_name_quantity_and_unit():
-    table = pd.DataFrame({"study": list("aabb"), "structure": "LV", "slice": [0, 1, 0, 1],
-                          "dice": [0.8, 0.9, 0.7, 0.95], "model": "UNet"})
+    table = pd.DataFrame(
+        {
+            "study": list("aabb"),
+            "structure": "LV",
+            "slice": [0, 1, 0, 1],
+            "dice": [0.8, 0.9, 0.7, 0.95],
+            "model": "UNet",
+        }
+    )
     fig, axes = style.figure(columns=2, rows=2, cols=4)
     volumes, losses, slices, scores, ranges, limits, scatter, splits = axes.flat
     curves.volumes(volumes, np.arange(4.0), {"LV": [120, 50, 60, 110]})
@@ -147,7 +158,7 @@ def test_axes_name_quantity_and_unit():
 def test_every_structure_and_tissue_has_an_outline_and_a_line_of_its_own():
     label = np.zeros((40, 40), np.uint8)
     for value in (LABELS | TISSUE_LABELS).values():
-        label[4 + 5 * value: 8 + 5 * value, 10:20] = value
+        label[4 + 5 * value : 8 + 5 * value, 10:20] = value
     fig, ax = style.figure()
     images.outlines(ax, label)
     images.structure_legend(fig, list(images.ALL_STYLES))

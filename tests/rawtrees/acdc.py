@@ -8,13 +8,15 @@ from rawtrees.hearts import hearts
 
 FRAMES, ROLLED = 8, 3  # the cine starts somewhere in the cycle, so that ED is not the first frame
 CONFIG_FAULTS = {
-    "no key": lambda text: text.replace("ES:", "End systole:"), "no group": lambda text: text.replace("Group:", ""),
+    "no key": lambda text: text.replace("ES:", "End systole:"),
+    "no group": lambda text: text.replace("Group:", ""),
     "beyond": lambda text: text.replace("NbFrame: 8", "NbFrame: 2"),
     "no number": lambda text: text.replace("Height: ", "Height: tall "),
     "zero": lambda text: text.replace("ED: ", "ED: 0\nwas: "),
     "same": lambda text: text.replace("ED: ", "ED: 2\nwas: ").replace("ES: ", "ES: 2\nwas: "),
     "infinite": lambda text: text.replace("NbFrame: ", "NbFrame: inf\nwas: "),
-    "empty": lambda text: "", "height": lambda text: text.replace("Height: 1", "Height: -1"),
+    "empty": lambda text: "",
+    "height": lambda text: text.replace("Height: 1", "Height: -1"),
 }
 
 
@@ -60,8 +62,14 @@ def patient(home, study, k):
         pairs.store(home / f"{name}_gt.nii.gz", view.label_at(source), affine, k == 3)
     who = study.attributes
     group = {"ARV": "RV"}.get(who["disease"], who["disease"])
-    lines = (f"ED: {ed + 1}", f"ES: {es + 1}", f"Group: {group}", f"Height: {who['height_cm']:.1f}",
-             f"NbFrame: {FRAMES}", f"Weight: {who['weight_kg']:.1f}")
+    lines = (
+        f"ED: {ed + 1}",
+        f"ES: {es + 1}",
+        f"Group: {group}",
+        f"Height: {who['height_cm']:.1f}",
+        f"NbFrame: {FRAMES}",
+        f"Weight: {who['weight_kg']:.1f}",
+    )
     (home / "Info.cfg").write_text("\n".join(lines) + "\n", encoding="utf-8")
     if k == 4:
         (home / f"._{home.name}_4d.nii.gz").write_bytes(b"\0" * 64)

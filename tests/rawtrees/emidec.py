@@ -7,9 +7,11 @@ from rawtrees import late
 FLAWS = ("value", "unreadable", "no_contour", "no_text", "copy", "twice", "shape", "spacing", "empty")
 VALUES = {late.LV: 1, late.MYO: 2, late.OEDEMA: 2, late.SCAR: 3, late.NO_REFLOW: 4}  # of the files
 LEVELS = {late.LV: 420, late.RV: 400, late.MYO: 60, late.OEDEMA: 70, late.SCAR: 700, late.NO_REFLOW: 40}
-TEXT = ("Sex : {sex}\nAge : {age}\nTobacco : {tobacco}\nOverweight : {overweight}\nArterial hypertension : N\n"
-        "Diabetes : Y\nFamilial history of coronary artery disease : N\nECG (ST +) : Y\nTroponin : 23.5\n"
-        "Killip Max : 2\nFEVG : {ef}\nNTProBNP : 1200\nRemarque : h\xe9t\xe9rog\xe8ne\\x21\n")
+TEXT = (
+    "Sex : {sex}\nAge : {age}\nTobacco : {tobacco}\nOverweight : {overweight}\nArterial hypertension : N\n"
+    "Diabetes : Y\nFamilial history of coronary artery disease : N\nECG (ST +) : Y\nTroponin : 23.5\n"
+    "Killip Max : 2\nFEVG : {ef}\nNTProBNP : 1200\nRemarque : h\xe9t\xe9rog\xe8ne\\x21\n"
+)
 
 
 def build(folder, n=6, seed=0, flaws=()):
@@ -33,8 +35,13 @@ def _case(root, kind, number, heart, seed, texts, flaw=None):
     mask = np.zeros(labels.shape, np.uint8)
     for ours, value in VALUES.items():
         mask[labels == ours] = value
-    texts[pid] = {"sex": "FM"[number % 2], "age": 50 + number, "tobacco": "YNF"[number % 3],
-                  "overweight": "NY"[number % 2], "ef": 30.5 + number}
+    texts[pid] = {
+        "sex": "FM"[number % 2],
+        "age": 50 + number,
+        "tobacco": "YNF"[number % 3],
+        "overweight": "NY"[number % 2],
+        "ef": 30.5 + number,
+    }
     root.mkdir(parents=True, exist_ok=True)
     if flaw != "no_text":
         content = TEXT.format(**texts[pid]).encode("latin-1")

@@ -74,5 +74,7 @@ def row(number, code, study, ed, es):
     who = study.attributes
     disease = "LVNC" if number == 3 else who["disease"]
     height = "" if number == 2 else f"{who['height_cm']:.0f}"
-    return (f"{number},{code},{who['vendor']},{LETTERS[who['vendor']]},{1 + number % 5},{ed},{es},"
-            f"{who['age_years']:.0f},{disease},{who['sex']},{height},{who['weight_kg']:.0f}")
+    return (
+        f"{number},{code},{who['vendor']},{LETTERS[who['vendor']]},{1 + number % 5},{ed},{es},"
+        f"{who['age_years']:.0f},{disease},{who['sex']},{height},{who['weight_kg']:.0f}"
+    )

@@ -16,8 +16,11 @@ def build(folder, n=6, seed=0, flaws=(), size=(223, 208)):
     size: pixels in plane, at most 224 x 208. Returns {"train", "test", "flawed": {flaw: id reported}}.
     """
     n_test = max(1, n // 6)
-    facts = {"train": [f"{101 + k}" for k in range(n - n_test)], "test": [f"{201 + k}" for k in range(n_test)],
-             "flawed": {}}
+    facts = {
+        "train": [f"{101 + k}" for k in range(n - n_test)],
+        "test": [f"{201 + k}" for k in range(n_test)],
+        "flawed": {},
+    }
     for heart, number in enumerate(facts["train"] + facts["test"]):
         _patient(folder, number, heart, seed, size, word=("test", "training")[int(number) % 2])
     for number, flaw in enumerate(flaws, start=151):

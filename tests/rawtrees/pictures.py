@@ -19,10 +19,22 @@ def picture_bytes(view, z, t, number, uid=None, cut=0, **fields):
     row, column = (lps[:3, axis] / np.linalg.norm(lps[:3, axis]) for axis in (0, 1))
     count = view.image.shape[3]
     pixels = np.ascontiguousarray(view.image[:, :, z, t].T.astype(np.uint16) * SCALE)
-    timing = {"TriggerTime": f"{RR_MS * t / count:.4f}", "NominalInterval": round(RR_MS),
-              "CardiacNumberOfImages": count, "AcquisitionTime": f"10{number // 60:02d}{number % 60:02d}"}
-    data = dataset(number, (lps @ [0, 0, z, 1])[:3], row, column, t + 1, pixels, view.spacing_mm[:2],
-                   **{**timing, "PatientAge": "058Y", "PatientSex": "F", **fields})
+    timing = {
+        "TriggerTime": f"{RR_MS * t / count:.4f}",
+        "NominalInterval": round(RR_MS),
+        "CardiacNumberOfImages": count,
+        "AcquisitionTime": f"10{number // 60:02d}{number % 60:02d}",
+    }
+    data = dataset(
+        number,
+        (lps @ [0, 0, z, 1])[:3],
+        row,
+        column,
+        t + 1,
+        pixels,
+        view.spacing_mm[:2],
+        **{**timing, "PatientAge": "058Y", "PatientSex": "F", **fields},
+    )
     if uid:
         data.SeriesInstanceUID = uid
     reference = Dataset()

@@ -36,8 +36,10 @@ def build(folder, n=6, seed=0, frames=6, grid=None, bad=True):
         add(f"test/scan_{pair:02d}_B", f"scan_{pair:02d}_B", "test", second)
         scans = {"A": first, "B1": second} | ({"B2": second} if pair == 0 else {})
         numbers = {scan: 10 * pair + k + 1 for k, scan in enumerate(scans)}
-        volumes = {scan: tuple(round(study.truth[f"lv_{name}_ml"] + k, 1) for name in ("edv", "esv"))
-                   for k, (scan, study) in enumerate(scans.items())}
+        volumes = {
+            scan: tuple(round(study.truth[f"lv_{name}_ml"] + k, 1) for name in ("edv", "esv"))
+            for k, (scan, study) in enumerate(scans.items())
+        }
         for which, study in scans.items():
             add(f"test_retest_100/{numbers[which]}", f"retest_{pair:02d}_{which}", "test", study, masks=False)
             known["volumes"][f"retest_{pair:02d}_{which}"] = volumes[which]
@@ -85,14 +87,19 @@ def stacked(view, array):
 def content(view, name):
     """The dictionary of an image pickle."""
     (row, column, across), first, edges = axes(view)
-    found = {"ImageOrientationPatient": [float(number) for number in (*row, *column)],
-             "PixelSpacing": [float(edges[1]), float(edges[0])]}
+    found = {
+        "ImageOrientationPatient": [float(number) for number in (*row, *column)],
+        "PixelSpacing": [float(edges[1]), float(edges[0])],
+    }
     if name != "sax":
         pixels = np.ascontiguousarray(view.image[:, :, 0].transpose(2, 1, 0)).astype(np.int16)
         return found | {"image_voxels": pixels, "ImagePositionPatient": first.tolist()}
     positions = first + np.arange(view.image.shape[2])[:, None] * across * edges[2]
-    return found | {"image_voxels": stacked(view, view.image.astype(np.int16)), "SliceSpacing": np.float64(edges[2]),
-                    "ImagePositionPatient": positions[::-1] if upward(view) else positions}
+    return found | {
+        "image_voxels": stacked(view, view.image.astype(np.int16)),
+        "SliceSpacing": np.float64(edges[2]),
+        "ImagePositionPatient": positions[::-1] if upward(view) else positions,
+    }
 
 
 class Hostile:
@@ -113,19 +120,25 @@ def spoil(root, study, known):
     (root / "train/G/s_9002/SAX.pickle").write_bytes(b"")
     scan(root / "test/patient_7", study)
     scan(root / "test_retest_100/77", study, masks=False)
-    known["skipped"] |= {"G_s_9001": "4C.pickle is missing", "G_s_9002": "SAX.pickle is empty",
-                         "patient_7": "not named like scan_07_A"}
+    known["skipped"] |= {
+        "G_s_9001": "4C.pickle is missing",
+        "G_s_9002": "SAX.pickle is empty",
+        "patient_7": "not named like scan_07_A",
+    }
     sax = content(study.views["sax"], "sax")
     labels = stacked(study.views["sax"], RAW_LABEL[study.views["sax"].labels])
     moved = np.array(sax["ImagePositionPatient"])
     moved[0] += 4 * (moved[0] - moved[1]) / 10
-    for number, (name, value, reason) in enumerate((
+    for number, (name, value, reason) in enumerate(
+        (
             ("SAX.pickle", sax | {"note": Hostile(root / "ran")}, "asks for posix.mkdir|asks for nt.mkdir"),
             ("SAX_segs.pickle", {"image_segmentation": labels + 2 * (labels == 3)}, "holds the label 5"),
             ("SAX.pickle", sax | {"ImagePositionPatient": moved}, "not evenly spaced"),
             ("SAX_segs.pickle", {"image_segmentation": labels[1:]}, "has shape"),
             ("SAX_segs.pickle", {"image_segmentation": 0 * labels}, "no LV in any frame"),
-            ("SAX.pickle", [1, 2], "must be a dictionary"))):
+            ("SAX.pickle", [1, 2], "must be a dictionary"),
+        )
+    ):
         scan(root / f"test/scan_{90 + number}_A", study)
         dump(root / f"test/scan_{90 + number}_A" / name, value)
         known["unreadable"][f"scan_{90 + number}_A"] = reason

@@ -72,14 +72,19 @@ def deliveries(study, k):
 
 
 def series(files, view, z, number, description):
-    files.update({f"{number:03d}-{t:03d}.dcm": (data, description)
-                  for t, data in slice_bytes(view, z, number, SeriesDescription=description).items()})
+    files.update(
+        {
+            f"{number:03d}-{t:03d}.dcm": (data, description)
+            for t, data in slice_bytes(view, z, number, SeriesDescription=description).items()
+        }
+    )
 
 
 def manifest(files):
     """As it comes: dates whose comma no quotes protect."""
-    rows = [",".join(HEAD)] + [f"{name},4711,Aug {1 + i % 30}, 2015,{i},{text}" for i, (name, (_, text))
-                               in enumerate(sorted(files.items()))]
+    rows = [",".join(HEAD)] + [
+        f"{name},4711,Aug {1 + i % 30}, 2015,{i},{text}" for i, (name, (_, text)) in enumerate(sorted(files.items()))
+    ]
     return "\n".join(rows) + "\n"
 
 
@@ -104,6 +109,7 @@ def _plus(name, data=b"x", mode=0):
             entry = zipfile.ZipInfo(name)
             entry.external_attr, entry.compress_type = mode << 16, zipfile.ZIP_DEFLATED
             archive.writestr(entry, data)
+
     return spoil
 
 
@@ -133,9 +139,16 @@ def _no_column(path, files):
 
 
 BAD = {  # word in the reason -> how the short-axis archive is spoilt
-    "points outside": _plus("../../outside.dcm"), "points outside its folder": _plus("/etc/outside"),
-    "'C:": _plus("C:\\outside.dcm"), "is a link": _plus("link.dcm", b"/etc/passwd", 0o120777),
-    "archive inside": _plus("inner.zip"), "times its size": _plus("zeros.dcm", bytes(np.zeros(40_000_000, np.uint8))),
-    "encrypted": _encrypted, "is damaged": _flipped, "no readable zip": _cut, "series discription": _no_column,
-    "is missing": lambda path, files: None, "at least 3": lambda path, files: write(path, {}, 0),
+    "points outside": _plus("../../outside.dcm"),
+    "points outside its folder": _plus("/etc/outside"),
+    "'C:": _plus("C:\\outside.dcm"),
+    "is a link": _plus("link.dcm", b"/etc/passwd", 0o120777),
+    "archive inside": _plus("inner.zip"),
+    "times its size": _plus("zeros.dcm", bytes(np.zeros(40_000_000, np.uint8))),
+    "encrypted": _encrypted,
+    "is damaged": _flipped,
+    "no readable zip": _cut,
+    "series discription": _no_column,
+    "is missing": lambda path, files: None,
+    "at least 3": lambda path, files: write(path, {}, 0),
 }

@@ -18,7 +18,7 @@ from cinema.stats import estimates
 
 PARAMETERS = 'profile = "laptop"\ndata = "virtual"\ndata_root = "../data"\nseed = 0\nout = "../figures"'
 BEGIN = 'from cinema import results\nresults.begin("03_page", out, data)\nresults.record("03_n", 1.5)'
-DRAW = ('from cinema.plots import style\nfig, ax = style.figure()\nstyle.save(fig, "03_generic", out, seed)')
+DRAW = 'from cinema.plots import style\nfig, ax = style.figure()\nstyle.save(fig, "03_generic", out, seed)'
 VIRTUAL = {"tags": ["virtual"]}
 
 
@@ -39,12 +39,17 @@ def test_virtual_cells_become_one_line_that_names_headings_figures_and_reason():
         nbformat.v4.new_code_cell('save(fig, "03_robustness")', metadata=hospitals),
         nbformat.v4.new_code_cell("kept = 1"),
         nbformat.v4.new_markdown_cell("All hearts are virtual.", metadata=VIRTUAL),
-        nbformat.v4.new_markdown_cell("For all."))
+        nbformat.v4.new_markdown_cell("For all."),
+    )
     found = sources(for_data.for_data(original, "acdc", "03"))
     assert found[0] == "# Page\n\nOf all." and found[1] == prepared.notice("acdc")
     assert found[2:] == [
-        PARAMETERS, BEGIN, "*Left out for ACDC: “Noise”, figure 03_robustness. It needs the virtual cohort and other "
-        "hospitals.*", "kept = 1", "For all."]
+        PARAMETERS,
+        BEGIN,
+        "*Left out for ACDC: “Noise”, figure 03_robustness. It needs the virtual cohort and other hospitals.*",
+        "kept = 1",
+        "For all.",
+    ]
     assert len(original.cells) == 8  # as it was
 
 
@@ -145,7 +150,9 @@ def test_records_and_figures_are_of_the_dataset_until_the_next_page(tmp_path):
     results.record("03_paper", 1.0, cohort="published")
     rows = json.loads((tmp_path / "results" / "03_page.json").read_bytes())
     assert [(row["lower"], row["upper"], row["cohort"]) for row in rows] == [
-        (None, None, "acdc"), (None, None, "published")]
+        (None, None, "acdc"),
+        (None, None, "published"),
+    ]
     results.begin("03_page", tmp_path)
     results.record("03_n", 1)
     fig, _ = style.figure()

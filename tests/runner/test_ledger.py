@@ -1,6 +1,5 @@
 """The ledger: verdicts follow intervals, and nothing in README is typed."""
 
-
 import pandas as pd
 import pytest
 from places import ROOT
@@ -12,21 +11,51 @@ ROWS = read_results(ROOT / "figures" / "results.json")
 
 
 def row(key, value, lower, upper, **changes):
-    return {"key": key, "value": value, "lower": lower, "upper": upper, "n": 20, "unit": "", "cohort": "virtual",
-            "claim": "", "notebook": "x", "profile": "laptop", "data": "virtual", "seed": 0} | changes
+    return {
+        "key": key,
+        "value": value,
+        "lower": lower,
+        "upper": upper,
+        "n": 20,
+        "unit": "",
+        "cohort": "virtual",
+        "claim": "",
+        "notebook": "x",
+        "profile": "laptop",
+        "data": "virtual",
+        "seed": 0,
+    } | changes
 
 
 def line(needs, margin=""):
     because = "" if needs else "patients only"
-    return {"decides": "k" if needs else "", "needs": needs, "margin": margin, "because": because,
-            "ours": {"CineMA": "c"}, "floor": "x_f"}
+    return {
+        "decides": "k" if needs else "",
+        "needs": needs,
+        "margin": margin,
+        "because": because,
+        "ours": {"CineMA": "c"},
+        "floor": "x_f",
+    }
 
 
-@pytest.mark.parametrize(("needs", "lower", "upper", "word"), [
-    ("above", 0.1, 0.3, ledger.AGREES), ("above", -0.3, -0.1, ledger.DIFFERS), ("above", -0.1, 0.3, ledger.OPEN),
-    ("above", 0.0, 0.3, ledger.OPEN), ("below", -0.3, -0.1, ledger.AGREES), ("below", 0.1, 0.3, ledger.DIFFERS),
-    ("below", -0.1, 0.1, ledger.OPEN), ("within", -0.01, 0.015, ledger.AGREES), ("within", 0.03, 0.05, ledger.DIFFERS),
-    ("within", -0.05, -0.03, ledger.DIFFERS), ("within", 0.01, 0.03, ledger.OPEN), ("within", -0.1, 0.1, ledger.OPEN)])
+@pytest.mark.parametrize(
+    ("needs", "lower", "upper", "word"),
+    [
+        ("above", 0.1, 0.3, ledger.AGREES),
+        ("above", -0.3, -0.1, ledger.DIFFERS),
+        ("above", -0.1, 0.3, ledger.OPEN),
+        ("above", 0.0, 0.3, ledger.OPEN),
+        ("below", -0.3, -0.1, ledger.AGREES),
+        ("below", 0.1, 0.3, ledger.DIFFERS),
+        ("below", -0.1, 0.1, ledger.OPEN),
+        ("within", -0.01, 0.015, ledger.AGREES),
+        ("within", 0.03, 0.05, ledger.DIFFERS),
+        ("within", -0.05, -0.03, ledger.DIFFERS),
+        ("within", 0.01, 0.03, ledger.OPEN),
+        ("within", -0.1, 0.1, ledger.OPEN),
+    ],
+)
 def test_a_verdict_follows_the_whole_interval(needs, lower, upper, word):
     found = row("k", (lower + upper) / 2, lower, upper)
     assert ledger.verdict(line(needs, "0.02" if needs == "within" else ""), {"k": found})[0] == word
@@ -37,8 +66,15 @@ def test_without_an_interval_of_a_real_training_nothing_is_settled(found):
     assert ledger.verdict(line("above"), {"k": found} if found else {})[0] == ledger.OPEN
 
 
-@pytest.mark.parametrize(("needs", "score", "word"), [("above", 0.6, ledger.AGREES), ("above", 0.5, ledger.OPEN),
-                                                      ("below", 0.4, ledger.AGREES), ("below", 0.6, ledger.OPEN)])
+@pytest.mark.parametrize(
+    ("needs", "score", "word"),
+    [
+        ("above", 0.6, ledger.AGREES),
+        ("above", 0.5, ledger.OPEN),
+        ("below", 0.4, ledger.AGREES),
+        ("below", 0.6, ledger.OPEN),
+    ],
+)
 def test_who_is_no_better_than_learning_nothing_settles_nothing(needs, score, word):
     ends = (0.1, 0.3) if needs == "above" else (-0.3, -0.1)
     found = {"k": row("k", sum(ends) / 2, *ends), "c": row("c", score, None, None), "x_f": row("x_f", 0.5, None, None)}
@@ -63,13 +99,22 @@ def test_every_claim_has_one_line_and_published_rows():
 
 
 def test_the_deciding_number_is_also_shown():
-    assert not [entry["claim"] for entry in ledger.read_ledger()
-                if entry["decides"] and entry["decides"] not in entry["ours"].values()]
+    assert not [
+        entry["claim"]
+        for entry in ledger.read_ledger()
+        if entry["decides"] and entry["decides"] not in entry["ours"].values()
+    ]
 
 
-@pytest.mark.parametrize(("broken", "words"), [
-    ("C1,t,s,a=k,,above,,,x,y", "give both or none"), ("C1,t,s,a=k,k,within,,,,y", "margin"),
-    ("C1,t,s,a=k,k,above,,,because,y", "margin"), ("C1,t,s,a=k,,,,,,y", "margin")])
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ("C1,t,s,a=k,,above,,,x,y", "give both or none"),
+        ("C1,t,s,a=k,k,within,,,,y", "margin"),
+        ("C1,t,s,a=k,k,above,,,because,y", "margin"),
+        ("C1,t,s,a=k,,,,,,y", "margin"),
+    ],
+)
 def test_a_line_that_breaks_the_rules_is_refused(tmp_path, broken, words):
     (tmp_path / "data").mkdir()
     head = (ROOT / "data" / "ledger.csv").read_text(encoding="utf-8").splitlines()[0]
@@ -89,8 +134,9 @@ def test_numbers_of_patients_are_shown_apart_and_decide_nothing():
 def test_laptop_goes_before_ci():
     key = next(entry["decides"] for entry in ledger.read_ledger() if entry["claim"] == "C3")
     rows = [row(key, 0.1, 0.05, 0.2), row(key, -0.1, -0.2, -0.05, profile="ci")]
-    assert all(ledger.table(order).set_index("claim").loc["C3", "verdict"] == ledger.AGREES
-               for order in (rows, rows[::-1]))
+    assert all(
+        ledger.table(order).set_index("claim").loc["C3", "verdict"] == ledger.AGREES for order in (rows, rows[::-1])
+    )
 
 
 def test_differences_are_turned_towards_the_claim():

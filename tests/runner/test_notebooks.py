@@ -26,9 +26,13 @@ def test_outputs_are_taken_and_cells_kept(tmp_path):
 
 
 def test_a_changed_cell_loses_its_output():
-    old, new = (nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-                for sources in (("kept = 1\nprint(kept)", "changed = 1\nprint(changed)"),
-                                ("kept = 1\nprint(kept)", "changed = 2\nprint(changed)")))
+    old, new = (
+        nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+        for sources in (
+            ("kept = 1\nprint(kept)", "changed = 1\nprint(changed)"),
+            ("kept = 1\nprint(kept)", "changed = 2\nprint(changed)"),
+        )
+    )
     for cell in old.cells:
         cell.execution_count, cell.outputs = 1, [nbformat.v4.new_output("stream", text="1\n")]
     kept, changed = notebooks.merged(new, old).cells

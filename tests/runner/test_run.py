@@ -59,7 +59,9 @@ def test_a_run_leaves_figures_numbers_executed_copies_and_an_index(project):
     assert (project / "figures" / "00_figure.png").read_bytes() == b"ci"
     rows = json.loads((project / "figures" / "results.json").read_bytes())
     assert [(row["key"], row["value"], row["notebook"], row["profile"]) for row in rows] == [
-        ("00_seed", 0.5, "00_first", "ci"), ("01_seed", 0.5, "01_second", "ci")]
+        ("00_seed", 0.5, "00_first", "ci"),
+        ("01_seed", 0.5, "01_second", "ci"),
+    ]
     for name in ("00_first.ipynb", "00_first.html", "01_second.ipynb", "01_second.html"):
         assert (project / "report" / "ci" / name).exists()
     index = (project / "report" / "index.html").read_text(encoding="utf-8")
@@ -98,8 +100,22 @@ def test_failure_shows_the_cell_stops_dependents_and_keeps_earlier_results(tmp_p
     write_notebook(root, "00_first", 'x = 1\nraise RuntimeError("planted fault")')
     (root / "figures").mkdir()
     (root / "figures" / "00_figure.png").write_bytes(b"earlier")
-    earlier = [{"notebook": "00_first", "key": "00_seed", "value": 1, "profile": "ci", "data": "virtual", "seed": 0,
-                "lower": None, "upper": None, "n": None, "unit": "", "cohort": "virtual", "claim": ""}]
+    earlier = [
+        {
+            "notebook": "00_first",
+            "key": "00_seed",
+            "value": 1,
+            "profile": "ci",
+            "data": "virtual",
+            "seed": 0,
+            "lower": None,
+            "upper": None,
+            "n": None,
+            "unit": "",
+            "cohort": "virtual",
+            "claim": "",
+        }
+    ]
     results.write_json(root / "figures" / "results.json", earlier)
     assert run.reproduce(profile="ci", root=root) == 1
     printed = "\n".join(lines(capsys))
@@ -115,14 +131,25 @@ def test_failure_shows_the_cell_stops_dependents_and_keeps_earlier_results(tmp_p
 def test_interrupt_ends_the_kernel_and_leaves_130(tmp_path):
     root = make_project(tmp_path)
     mark = root / "kernel"
-    write_notebook(root, "00_first", f"import os, time\nopen({str(mark)!r}, 'w').write(str(os.getpid()))\n"
-                                     "for _ in range(600):\n    time.sleep(0.1)")
-    code = ("import signal, sys; from functools import partial; from pathlib import Path; from cinema import cli, run;"
-            "signal.signal(signal.SIGINT, signal.default_int_handler);"  # a shell's background jobs ignore it
-            "run.reproduce = partial(run.reproduce, root=Path(sys.argv[1]));"
-            "sys.exit(cli.main(['reproduce', '--profile', 'ci']))")
-    process = subprocess.Popen([sys.executable, "-c", code, str(root)], cwd=ROOT, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, encoding="utf-8", env={**os.environ, "PYTHONPATH": str(ROOT)})
+    write_notebook(
+        root,
+        "00_first",
+        f"import os, time\nopen({str(mark)!r}, 'w').write(str(os.getpid()))\nfor _ in range(600):\n    time.sleep(0.1)",
+    )
+    code = (
+        "import signal, sys; from functools import partial; from pathlib import Path; from cinema import cli, run;"
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"  # a shell's background jobs ignore it
+        "run.reproduce = partial(run.reproduce, root=Path(sys.argv[1]));"
+        "sys.exit(cli.main(['reproduce', '--profile', 'ci']))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(root)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     deadline = time.monotonic() + 60
     while not (mark.exists() and mark.read_text(encoding="utf-8")) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -175,8 +202,10 @@ def test_key_follows_files_of_a_real_dataset(tmp_path):
 
 
 def test_only_and_from_choose_and_bring_what_is_needed():
-    books = {name: run.Notebook(name, Path(), "", "", needs) for name, needs in
-             [("00_a", ()), ("01_b", ()), ("02_c", ("01_b",)), ("03_d", ("02_c",))]}
+    books = {
+        name: run.Notebook(name, Path(), "", "", needs)
+        for name, needs in [("00_a", ()), ("01_b", ()), ("02_c", ("01_b",)), ("03_d", ("02_c",))]
+    }
     assert run.choose(books, None, None) == list(books)
     assert run.choose(books, ["01", "03_d"], None) == ["01_b", "03_d"]
     assert run.choose(books, None, "02") == ["02_c", "03_d"]
@@ -185,11 +214,14 @@ def test_only_and_from_choose_and_bring_what_is_needed():
         run.choose(books, ["07"], None)
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"profile": "huge"}, "profile 'huge' is unknown; choose from ci, laptop, paper"),
-    ({"jobs": 0}, "--jobs 0"),
-    ({"only": ["09"]}, "notebook '09' is unknown; choose from 00_first, 01_second"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"profile": "huge"}, "profile 'huge' is unknown; choose from ci, laptop, paper"),
+        ({"jobs": 0}, "--jobs 0"),
+        ({"only": ["09"]}, "notebook '09' is unknown; choose from 00_first, 01_second"),
+    ],
+)
 def test_what_is_unknown_is_named_with_the_choices(tmp_path, changes, message):
     root = make_project(tmp_path)
     with pytest.raises(ValueError, match=message):
@@ -217,8 +249,13 @@ def test_notebooks_get_this_python_and_their_share_of_threads(tmp_path, monkeypa
     found = execute.environment(tmp_path, threads=3)
     assert {found[name] for name in execute.THREADS} == {"3"} and {found[name] for name in execute.ALONE} == {"1"}
     whole = execute.environment(tmp_path, run.count_cores())
-    said = subprocess.run([sys.executable, "-c", "import torch; print(torch.get_num_threads())"], env=whole, check=True,
-                          capture_output=True, encoding="utf-8").stdout
+    said = subprocess.run(
+        [sys.executable, "-c", "import torch; print(torch.get_num_threads())"],
+        env=whole,
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
+    ).stdout
     assert int(said) == run.count_cores()  # notebooks ask torch how many cores they were given
     assert "MPLBACKEND" not in found
     kernel = json.loads((tmp_path / "kernels" / "python3" / "kernel.json").read_bytes())
@@ -293,14 +330,20 @@ def test_expected_compares_within_tolerance_and_only_what_it_speaks_of(tmp_path)
 
 def test_expected_update_keeps_tolerances_and_other_profiles(tmp_path):
     path = tmp_path / "expected.csv"
-    path.write_text("key,value,tolerance,profile\n00_a,1.0,0.1,ci\n00_gone,1,0,ci\n00_c,3,0,laptop\n"
-                    "00_d,0.04987734596443249,0.1,laptop\n", encoding="utf-8")
+    path.write_text(
+        "key,value,tolerance,profile\n00_a,1.0,0.1,ci\n00_gone,1,0,ci\n00_c,3,0,laptop\n"
+        "00_d,0.04987734596443249,0.1,laptop\n",
+        encoding="utf-8",
+    )
     rows = rows_of({"00_a": 1.3, "00_count": 7, "00_text": "yes"})
     rows += rows_of({"00_interval": 2.0}, lower=1.0, upper=4.0)
     table = results.updated(rows, results.read_expected(path))
     assert table.values.tolist() == [
-        ["00_a", 1.3, 0.1, "ci"], ["00_interval", 2.0, 1.5, "ci"], ["00_c", 3, 0, "laptop"],
-        ["00_d", 0.04987734596443249, 0.1, "laptop"]]  # to the last digit
+        ["00_a", 1.3, 0.1, "ci"],
+        ["00_interval", 2.0, 1.5, "ci"],
+        ["00_c", 3, 0, "laptop"],
+        ["00_d", 0.04987734596443249, 0.1, "laptop"],
+    ]  # to the last digit
     laptop = results.updated(rows_of({"00_count": 7}, "laptop"), table)
     assert ["00_count", 7, 0.0, "laptop"] in laptop.values.tolist()
 

@@ -40,8 +40,9 @@ def test_delong_by_hand():
 def test_delong_agrees_with_the_bootstrap(study):
     true, both = study
     groups = [(both[i][true == 1], both[i][true == 0]) for i in (0, 1)]
-    boot = distributions.bootstrap(groups[0], rank_auc, n_resamples=2000, batch=100, method="BCa",
-                                   rng=np.random.default_rng(1)).confidence_interval
+    boot = distributions.bootstrap(
+        groups[0], rank_auc, n_resamples=2000, batch=100, method="BCa", rng=np.random.default_rng(1)
+    ).confidence_interval
     assert classification.auc(true, both[0])[1:3] == pytest.approx(tuple(boot), abs=0.012)
 
     def gap(chosen):
@@ -53,7 +54,10 @@ def test_delong_agrees_with_the_bootstrap(study):
 
 def test_difference_knows_that_scores_are_of_the_same_patients(study):
     true, both = study
-    (paired, p), (same, one) = classification.auc_difference(true, *both), classification.auc_difference(true, both[0], both[0])
+    (paired, p), (same, one) = (
+        classification.auc_difference(true, *both),
+        classification.auc_difference(true, both[0], both[0]),
+    )
     alone = [classification.auc(true, score) for score in both]
     assert paired.upper - paired.lower < np.hypot(*(estimate.upper - estimate.lower for estimate in alone))
     assert (p < 0.05) == (paired.lower > 0) and same[:3] == (0, 0, 0) and one == 1
@@ -81,8 +85,10 @@ def test_the_end_for_a_perfect_auc_covers():
 
 
 def test_power_of_an_auc_is_that_of_simulated_studies():
-    found = [classification.auc_difference(true, score, np.zeros(len(true)))[1] < 0.05
-             for true, (score,) in (scores(np.random.default_rng(s), 40, 80, (0.65,)) for s in range(1000))]
+    found = [
+        classification.auc_difference(true, score, np.zeros(len(true)))[1] < 0.05
+        for true, (score,) in (scores(np.random.default_rng(s), 40, 80, (0.65,)) for s in range(1000))
+    ]
     assert classification.power_of_auc(0.65, 40, 80) == pytest.approx(np.mean(found), abs=0.05)
     assert classification.power_of_auc(0.5, 40, 80) == pytest.approx(0.05, abs=1e-9)
     assert classification.power_of_auc(0.35, 40, 80) == pytest.approx(classification.power_of_auc(0.65, 40, 80))
@@ -140,8 +146,10 @@ def test_macro_auc_difference_of_two_classes_is_delongs_and_narrower_than_of_str
     second = first + 0.5 * rng.normal(size=first.shape)
     gap = classification.macro_auc_difference(true, first, second)
     drawn = [rng.integers(0, 150, 150) for _ in range(400)]
-    again = [classification.macro_auc(true[d], first[d]).value - classification.macro_auc(true[d], second[d]).value
-             for d in drawn]
+    again = [
+        classification.macro_auc(true[d], first[d]).value - classification.macro_auc(true[d], second[d]).value
+        for d in drawn
+    ]
     assert gap.upper - gap.lower == pytest.approx(3.92 * np.std(again), rel=0.25)
     strangers = estimates.independent_difference(*(classification.macro_auc(true, model) for model in (first, second)))
     assert gap.upper - gap.lower < 0.7 * (strangers.upper - strangers.lower)
@@ -180,18 +188,21 @@ def test_calibration_table_counts_everyone_once():
     assert ((table["lower"] <= table["predicted"]) & (table["predicted"] <= table["upper"])).sum() >= 3
 
 
-@pytest.mark.parametrize("call, words", [
-    (lambda rng: classification.auc([1, 1, 1], [1.0, 2.0, 3.0]), "3 cases and 0 controls"),
-    (lambda rng: classification.auc([1, 0, 1, 0], [1.0, 2.0]), "2, 4. patients"),
-    (lambda rng: classification.auc([1, 0, 1, 0], [1.0, np.nan, 0.0, 0.0]), "1 of 4 values are not finite"),
-    (lambda rng: classification.auc([1, 2, 1, 2], [1.0, 2.0, 3.0, 4.0]), "must be 0"),
-    (lambda rng: classification.calibration([1, 0, 1, 0], [0.1, 0.2, 1.3, 0.4], rng), "0..1"),
-    (lambda rng: classification.macro_auc([0, 0, 1, 1], np.full((4, 3), 1 / 3)), "every class 0..2"),
-    (lambda rng: classification.mcc([0, 1], [0, 1, 1], rng), "2 true and 3 predicted"),
-    (lambda rng: classification.threshold_for_sensitivity([1, 0], [0.3, 0.2], 1.5), "sensitivity 1.5"),
-    (lambda rng: classification.power_of_auc(1.2, 10, 10), "AUC 1.2"),
-    (lambda rng: classification.sensitivity([0, 0], [1, 0]), "0 successes of 0"),
-])
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda rng: classification.auc([1, 1, 1], [1.0, 2.0, 3.0]), "3 cases and 0 controls"),
+        (lambda rng: classification.auc([1, 0, 1, 0], [1.0, 2.0]), "2, 4. patients"),
+        (lambda rng: classification.auc([1, 0, 1, 0], [1.0, np.nan, 0.0, 0.0]), "1 of 4 values are not finite"),
+        (lambda rng: classification.auc([1, 2, 1, 2], [1.0, 2.0, 3.0, 4.0]), "must be 0"),
+        (lambda rng: classification.calibration([1, 0, 1, 0], [0.1, 0.2, 1.3, 0.4], rng), "0..1"),
+        (lambda rng: classification.macro_auc([0, 0, 1, 1], np.full((4, 3), 1 / 3)), "every class 0..2"),
+        (lambda rng: classification.mcc([0, 1], [0, 1, 1], rng), "2 true and 3 predicted"),
+        (lambda rng: classification.threshold_for_sensitivity([1, 0], [0.3, 0.2], 1.5), "sensitivity 1.5"),
+        (lambda rng: classification.power_of_auc(1.2, 10, 10), "AUC 1.2"),
+        (lambda rng: classification.sensitivity([0, 0], [1, 0]), "0 successes of 0"),
+    ],
+)
 def test_refusals_are_one_line(call, words):
     with pytest.raises(ValueError, match=words) as error:
         call(np.random.default_rng(0))

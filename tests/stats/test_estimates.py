@@ -120,7 +120,9 @@ def test_difference_of_independent_estimates():
 def test_holm_and_benjamini_hochberg_by_hand():
     p = [0.01, 0.04, 0.03, 0.005]
     assert estimates.holm(p) == pytest.approx([3 * 0.01, 0.06, 2 * 0.03, 4 * 0.005])  # 0.04 may not fall below 0.06
-    assert estimates.benjamini_hochberg(p) == pytest.approx([0.02, 0.04, 0.04, 0.02])  # 4/1 4/2 4/3 4/4, from the largest
+    assert estimates.benjamini_hochberg(p) == pytest.approx(
+        [0.02, 0.04, 0.04, 0.02]
+    )  # 4/1 4/2 4/3 4/4, from the largest
     assert estimates.holm([0.7, 0.9]) == pytest.approx([1.0, 1.0])
     assert estimates.corrected(0.95, 5) == pytest.approx(0.99)
     p = np.random.default_rng(0).random(30) ** 3
@@ -147,7 +149,9 @@ def test_permutation_agrees_with_students_t_on_normal_values():
     rng = np.random.default_rng(4)
     first, second = rng.normal(0.4, 1, 60), rng.normal(0, 1, 60)
     assert estimates.permutation_p(first, second, rng) == pytest.approx(sp.ttest_ind(first, second).pvalue, abs=0.01)
-    assert estimates.paired_permutation_p(first, second, rng) == pytest.approx(sp.ttest_rel(first, second).pvalue, abs=0.01)
+    assert estimates.paired_permutation_p(first, second, rng) == pytest.approx(
+        sp.ttest_rel(first, second).pvalue, abs=0.01
+    )
     assert 0 < estimates.permutation_p(first + 9, second, rng, n=99) <= 0.02
 
 
@@ -157,7 +161,9 @@ def test_power_of_means_is_that_of_simulated_studies():
     assert estimates.power_of_means(1.0, 2.0, 30, 60) == pytest.approx(found.mean(), abs=0.025)
     assert estimates.power_of_means(0.0, 2.0, 30, 60) == 0.05
     gap = estimates.detectable_mean_gap(2.0, 30, 60)
-    assert estimates.power_of_means(gap, 2.0, 30, 60) == estimates.power_of_means(-gap, 2.0, 30, 60) == pytest.approx(0.8)
+    assert (
+        estimates.power_of_means(gap, 2.0, 30, 60) == estimates.power_of_means(-gap, 2.0, 30, 60) == pytest.approx(0.8)
+    )
     assert [estimates.patients_for_mean_gap(delta, 1.0) for delta in (0.5, 20.0)] == [64, 2]  # Cohen 1988
     n = estimates.patients_for_mean_gap(1.0, 2.0)
     assert estimates.power_of_means(1.0, 2.0, n, n) >= 0.8 > estimates.power_of_means(1.0, 2.0, n - 1, n - 1)
@@ -176,22 +182,25 @@ def test_detectable_gap_of_proportions_is_that_of_simulated_studies(p):
     assert np.isnan(estimates.detectable_proportion_gap(0.5, 3, 3))
 
 
-@pytest.mark.parametrize("call, words", [
-    (lambda rng: estimates.bca(np.array([1.0]), np.mean, rng), "at least 2"),
-    (lambda rng: estimates.bca(np.array([1.0, np.nan, 2.0]), np.mean, rng), "1 of 3 values are not finite"),
-    (lambda rng: estimates.paired_difference([1.0, 2.0], [1.0, 2.0, 3.0], rng), "same patients"),
-    (lambda rng: estimates.proportion(5, 4), "5 successes of 4"),
-    (lambda rng: estimates.holm([0.2, 1.2]), "between 0 and 1"),
-    (lambda rng: estimates.benjamini_hochberg([np.nan]), "between 0 and 1"),
-    (lambda rng: estimates.permutation_p([1.0], [1.0, 2.0], rng), "at least 2"),
-    (lambda rng: estimates.paired_permutation_p([1.0, 2.0], [1.0, 2.0, 3.0], rng), "same patients"),
-    (lambda rng: estimates.mean_difference([1.0, np.inf], [1.0, 2.0]), "1 of 2 values are not finite"),
-    (lambda rng: estimates.power_of_means(1.0, 0.0, 10, 10), "sd is 0.0"),
-    (lambda rng: estimates.detectable_mean_gap(1.0, 1, 10), "groups of 1 and 10"),
-    (lambda rng: estimates.detectable_proportion_gap(1.0, 10, 10), "proportion 1.0"),
-    (lambda rng: estimates.patients_for_mean_gap(0.0, 1.0), "delta is 0.0"),
-    (lambda rng: estimates.corrected(0.95, 0), "0 comparisons"),
-])
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda rng: estimates.bca(np.array([1.0]), np.mean, rng), "at least 2"),
+        (lambda rng: estimates.bca(np.array([1.0, np.nan, 2.0]), np.mean, rng), "1 of 3 values are not finite"),
+        (lambda rng: estimates.paired_difference([1.0, 2.0], [1.0, 2.0, 3.0], rng), "same patients"),
+        (lambda rng: estimates.proportion(5, 4), "5 successes of 4"),
+        (lambda rng: estimates.holm([0.2, 1.2]), "between 0 and 1"),
+        (lambda rng: estimates.benjamini_hochberg([np.nan]), "between 0 and 1"),
+        (lambda rng: estimates.permutation_p([1.0], [1.0, 2.0], rng), "at least 2"),
+        (lambda rng: estimates.paired_permutation_p([1.0, 2.0], [1.0, 2.0, 3.0], rng), "same patients"),
+        (lambda rng: estimates.mean_difference([1.0, np.inf], [1.0, 2.0]), "1 of 2 values are not finite"),
+        (lambda rng: estimates.power_of_means(1.0, 0.0, 10, 10), "sd is 0.0"),
+        (lambda rng: estimates.detectable_mean_gap(1.0, 1, 10), "groups of 1 and 10"),
+        (lambda rng: estimates.detectable_proportion_gap(1.0, 10, 10), "proportion 1.0"),
+        (lambda rng: estimates.patients_for_mean_gap(0.0, 1.0), "delta is 0.0"),
+        (lambda rng: estimates.corrected(0.95, 0), "0 comparisons"),
+    ],
+)
 def test_refusals_are_one_line(call, words):
     with pytest.raises(ValueError, match=words) as error:
         call(np.random.default_rng(0))

@@ -64,6 +64,7 @@ def test_empty_masks():
 
 def surface_distances_by_simpleitk(a, b, spacing):
     """Distances from the surface of a to that of b, by SimpleITK's contours and distance map."""
+
     def image(mask):  # a border of background, because SimpleITK's contour stops at the image's edge
         out = sitk.GetImageFromArray(np.pad(mask, 1).astype(np.uint8))
         out.SetSpacing(spacing[::-1])

@@ -88,11 +88,14 @@ def test_the_fast_way_to_resample_patients_is_by_patient():
 
 def test_slices_in_place_of_patients_cover_far_too_little():
     """Ten slices a patient share the patient's level."""
+
     def slices(rng):
         return estimates.bca((rng.normal(size=(20, 1)) + 0.3 * rng.normal(size=(20, 10))).ravel(), np.mean, rng, 300)
 
     def patients(rng):
-        return estimates.bca((rng.normal(size=(20, 1)) + 0.3 * rng.normal(size=(20, 10))).mean(axis=1), np.mean, rng, 500)
+        return estimates.bca(
+            (rng.normal(size=(20, 1)) + 0.3 * rng.normal(size=(20, 10))).mean(axis=1), np.mean, rng, 500
+        )
 
     assert simulations.covered(slices, 0.0)[0] < 0.60
     assert within(simulations.covered(patients, 0.0)[0], COVERAGE)
@@ -100,6 +103,7 @@ def test_slices_in_place_of_patients_cover_far_too_little():
 
 def test_pairs_taken_apart_cover_always_and_find_nothing():
     """Two readings of the same patients, compared as if of different ones: intervals far too wide, a gap is missed."""
+
     def apart(rng):
         return estimates.mean_difference(*simulations.pair(rng, 40, 2.0))
 
@@ -129,9 +133,13 @@ def noise():
         features, classes = rng.normal(size=(200, 300)), rng.permutation(np.repeat([0, 1], 100))
         best = np.argsort(-np.abs(np.corrcoef(features.T, classes)[-1, :-1]))[:20]
         fitted = make_pipeline(StandardScaler(), RidgeCV(PENALTIES)).fit(features, classes).predict(features)
-        rows.append({"right": classification.auc(classes, predicted_number(features, classes, study)),
-                     "selected on all": classification.auc(classes, predicted_number(features[:, best], classes)),
-                     "fitted on all": classification.auc(classes, fitted)})
+        rows.append(
+            {
+                "right": classification.auc(classes, predicted_number(features, classes, study)),
+                "selected on all": classification.auc(classes, predicted_number(features[:, best], classes)),
+                "fitted on all": classification.auc(classes, fitted),
+            }
+        )
     return pd.DataFrame(rows)
 
 

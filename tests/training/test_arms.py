@@ -49,8 +49,15 @@ def studies(tmp_path_factory):
 
 def run_of(studies, name="UNet", seed=0, **changes):
     paths, standard, folder = studies
-    plan = dict(train=paths[:2], val=paths[2:], learning_rate=1e-2, steps=2, seed=seed, folder=str(folder),
-                tests={"acdc": paths[2:]})
+    plan = dict(
+        train=paths[:2],
+        val=paths[2:],
+        learning_rate=1e-2,
+        steps=2,
+        seed=seed,
+        folder=str(folder),
+        tests={"acdc": paths[2:]},
+    )
     return Run(Arm(name, UNET, standard), **plan | changes)
 
 
@@ -128,8 +135,14 @@ def scored(arms, n=30):
     """Scores of two frames a patient; `arms`: name -> how much better than the patient's own level."""
     rng = np.random.default_rng(0)
     level = rng.uniform(0.5, 0.9, n)
-    return pd.DataFrame([{"arm": arm, "study": f"p{i:02d}", "dice": level[i] + gain + rng.normal(0, 0.01)}
-                         for arm, gain in arms.items() for i in range(n) for _ in range(2)])
+    return pd.DataFrame(
+        [
+            {"arm": arm, "study": f"p{i:02d}", "dice": level[i] + gain + rng.normal(0, 0.01)}
+            for arm, gain in arms.items()
+            for i in range(n)
+            for _ in range(2)
+        ]
+    )
 
 
 def test_paired_differences_find_what_was_planted_and_nothing_else():
@@ -151,8 +164,9 @@ def test_means_leave_out_what_has_no_interval():
 
 
 def test_rates_are_chosen_by_their_validation_score():
-    rates = pd.DataFrame({"arm": ["a", "a", "b", "b"], "learning_rate": [1e-3, 1e-2] * 2,
-                          "validation": [0.5, 0.6, 0.4, 0.3]})
+    rates = pd.DataFrame(
+        {"arm": ["a", "a", "b", "b"], "learning_rate": [1e-3, 1e-2] * 2, "validation": [0.5, 0.6, 0.4, 0.3]}
+    )
     assert estimates.best_rates(rates) == {"a": 1e-2, "b": 1e-3}
     assert estimates.best_rates(rates, maximise=False) == {"a": 1e-3, "b": 1e-2}
     history = pd.DataFrame({"arm": ["a"] * 4, "val_mean_dice": [0.2, np.nan, 0.4, 0.5]})
@@ -163,8 +177,9 @@ def test_rates_are_chosen_by_their_validation_score():
 def test_figures_show_every_estimate():
     estimate = Estimate(0.5, 0.4, 0.7, 12)
     _, (left, middle, right) = style.figure(columns=2, cols=3)
-    forest.trends(left, {"a": {4: estimate, 8: estimate}, "b": {8: estimate}}, "Patients", "Dice",
-                       single={"a": [(4, 0.45)]})
+    forest.trends(
+        left, {"a": {4: estimate, 8: estimate}, "b": {8: estimate}}, "Patients", "Dice", single={"a": [(4, 0.45)]}
+    )
     assert [text.get_text() for text in left.get_xticklabels()] == ["4", "8"]
     assert left.get_legend_handles_labels()[1] == ["a", "b"]
     forest.differences(middle, {"a − b": (estimate, Estimate(0.5, 0.3, 0.8, 12))}, "Difference of Dice")

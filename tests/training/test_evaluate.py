@@ -32,8 +32,18 @@ def test_table_leaves_the_model_as_it_was(tmp_path):
     state = torch.get_rng_state()
     first, second = (evaluate.table(model, dataset, TASKS["segmentation"]) for _ in range(2))
     assert first.equals(second) and model.training and torch.equal(state, torch.get_rng_state())
-    assert list(first.columns) == ["study", "frame", "phase", "view", "structure", "dice", "iou", "hd95_mm",
-                                   "volume_ml", "true_volume_ml"]
+    assert list(first.columns) == [
+        "study",
+        "frame",
+        "phase",
+        "view",
+        "structure",
+        "dice",
+        "iou",
+        "hd95_mm",
+        "volume_ml",
+        "true_volume_ml",
+    ]
 
 
 @pytest.mark.parametrize(("view", "size"), [("sax", (16, 16, 4)), ("lax_4c", (16, 16))])
@@ -69,9 +79,13 @@ def test_locate_landmarks(tmp_path):
 
 def rows(volumes):
     """Segmentation rows from {study: (edv, esv, true edv, true esv)}."""
-    return pd.DataFrame([{"study": study, "phase": phase, "structure": "LV",
-                          "volume_ml": v[k], "true_volume_ml": v[k + 2]}
-                         for study, v in volumes.items() for k, phase in enumerate(("ED", "ES"))])
+    return pd.DataFrame(
+        [
+            {"study": study, "phase": phase, "structure": "LV", "volume_ml": v[k], "true_volume_ml": v[k + 2]}
+            for study, v in volumes.items()
+            for k, phase in enumerate(("ED", "ES"))
+        ]
+    )
 
 
 def test_ef_table_and_summary():
@@ -95,8 +109,9 @@ def test_ef_table_refuses_a_missing_or_doubled_phase():
 
 
 def test_ef_of_cines_uses_extremes():
-    table = pd.DataFrame({"study": ["a"] * 4, "structure": "LV", "volume_ml": [90, 120, 60, 80.0],
-                          "true_volume_ml": [100, 90, 50, 70.0]})
+    table = pd.DataFrame(
+        {"study": ["a"] * 4, "structure": "LV", "volume_ml": [90, 120, 60, 80.0], "true_volume_ml": [100, 90, 50, 70.0]}
+    )
     row = evaluate.cine_ef_table(table).iloc[0]
     assert (row.edv_ml, row.esv_ml, row.ef_percent, row.true_ef_percent) == (120, 60, 50, 50)
 

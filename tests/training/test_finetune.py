@@ -51,26 +51,46 @@ def test_published_models_have_the_published_keys_shapes_and_parameters(name):
         assert setting.z_score == tuple(data[data["regression_column"]][key] for key in ("mean", "std"))
 
 
-@pytest.mark.parametrize("task, name, epochs, warmup, micro, every", [
-    ("segmentation", "acdc", 4000, 50, 4, 100), ("segmentation", "rescan", 320, 50, 4, 8),
-    ("segmentation", "myops", 4000, 50, 4, 100), ("classification_vendor", "mnms2_lax_4c", 800, 10, 4, 20),
-    ("regression", "mnms", 800, 10, 4, 20), ("landmark_heatmap", "lax_2c", 400, 10, 32, 20),
-    ("landmark_coordinate", "lax_4c", 400, 10, 32, 20),
-])
+@pytest.mark.parametrize(
+    "task, name, epochs, warmup, micro, every",
+    [
+        ("segmentation", "acdc", 4000, 50, 4, 100),
+        ("segmentation", "rescan", 320, 50, 4, 8),
+        ("segmentation", "myops", 4000, 50, 4, 100),
+        ("classification_vendor", "mnms2_lax_4c", 800, 10, 4, 20),
+        ("regression", "mnms", 800, 10, 4, 20),
+        ("landmark_heatmap", "lax_2c", 400, 10, 32, 20),
+        ("landmark_coordinate", "lax_4c", 400, 10, 32, 20),
+    ],
+)
 def test_recipes_are_those_of_the_method(task, name, epochs, warmup, micro, every):
     setting = published.setting(task, name)
     config = published.config(setting, seed=2)
     assert (config.epochs, config.warmup_epochs, config.micro_batch_size, config.evaluate_every) == (
-        epochs, warmup, micro, every)
+        epochs,
+        warmup,
+        micro,
+        every,
+    )
     assert (config.batch_size, config.layer_decay, config.weight_decay, config.patience, config.seed) == (
-        64, 0.75, 0.05, 5, 2)
+        64,
+        0.75,
+        0.05,
+        5,
+        2,
+    )
     assert (config.learning_rate, config.min_learning_rate, config.clip_norm) == (1e-3, 1e-5, 5.0)
 
 
 def test_pretraining_has_its_own_recipe():
     config = published.config(published.setting("pretraining", "ukb"))
     assert (config.epochs, config.warmup_epochs, config.min_learning_rate, config.layer_decay, config.patience) == (
-        800, 10, 1e-6, None, None)
+        800,
+        10,
+        1e-6,
+        None,
+        None,
+    )
     assert (config.batch_size, config.micro_batch_size, config.betas) == (64, 16, (0.9, 0.95))
 
 
@@ -80,7 +100,9 @@ def test_to_the_letter_is_a_matter_of_values():
     assert (fixed.weight_decay, fixed.decay_everything, fixed.drop_remainder) == (0.05, False, False)
     assert (letter.weight_decay, letter.decay_everything, letter.drop_remainder) == (0.01, True, True)
     assert fixed.layer_decay is letter.layer_decay is None
-    assert published.config(acdc, "cinema", True).weight_decay == 0.05  # the default decay is only that of random weights
+    assert (
+        published.config(acdc, "cinema", True).weight_decay == 0.05
+    )  # the default decay is only that of random weights
     ours, theirs = published.augmentation(acdc)["sax"], published.augmentation(acdc, True)["sax"]
     assert (ours.scale, ours.noise, ours.hole_mm, ours.translation_mm) == ((0.2, 0.2), 0.1, 40.0, 60.0)
     assert (theirs.scale, theirs.noise) == ((0.2, 0.0), 0.1 / 255)
@@ -89,13 +111,19 @@ def test_to_the_letter_is_a_matter_of_values():
     assert not published.augmentation(published.setting("classification", "acdc"))["sax"].hole_mm
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda: published.setting("segment", "acdc"), "unknown task 'segment'; choose one of segmentation, "),
-    (lambda: published.setting("regression_bmi", "mnms"), "regression_bmi has no 'mnms'; choose one of acdc_sax"),
-    (lambda: published.build(published.setting("regression", "acdc"), "unet"), "model is 'unet'; .* cinema, scratch, resnet"),
-    (lambda: finetune.plan("segmentation", "acdc", "laptop"), "unknown profile 'laptop'; choose one of ci, paper"),
-    (lambda: prepared.share(pd.DataFrame({"path": range(4)}), 0.2, 0), r"proportion is 0.2 of 4 studies"),
-])
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: published.setting("segment", "acdc"), "unknown task 'segment'; choose one of segmentation, "),
+        (lambda: published.setting("regression_bmi", "mnms"), "regression_bmi has no 'mnms'; choose one of acdc_sax"),
+        (
+            lambda: published.build(published.setting("regression", "acdc"), "unet"),
+            "model is 'unet'; .* cinema, scratch, resnet",
+        ),
+        (lambda: finetune.plan("segmentation", "acdc", "laptop"), "unknown profile 'laptop'; choose one of ci, paper"),
+        (lambda: prepared.share(pd.DataFrame({"path": range(4)}), 0.2, 0), r"proportion is 0.2 of 4 studies"),
+    ],
+)
 def test_refusals_are_one_line(call, message):
     with pytest.raises(ValueError, match=message) as error:
         call()
@@ -148,8 +176,17 @@ def test_checkpointed_models_ask_for_less_memory():
 
 TINY = {"sax": ((16, 16, 4), (2.5, 2.5, 10.0)), **{v: ((16, 16), (2.5, 2.5)) for v in ("lax_2c", "lax_3c", "lax_4c")}}
 SPLITS = ("train", "train", "train", "val", "test", "test")
-SHAPES = {"acdc": ("sax",), "mnms": ("sax",), "mnms2": ("sax", "lax_4c"), "rescan": ("sax", "lax_4c"),
-          "landmark": ("lax_2c",), "kaggle": ("sax",), "ukb": tuple(TINY), "emidec": ("sax",), "myops": ("sax",)}
+SHAPES = {
+    "acdc": ("sax",),
+    "mnms": ("sax",),
+    "mnms2": ("sax", "lax_4c"),
+    "rescan": ("sax", "lax_4c"),
+    "landmark": ("lax_2c",),
+    "kaggle": ("sax",),
+    "ukb": tuple(TINY),
+    "emidec": ("sax",),
+    "myops": ("sax",),
+}
 FRAMES = {"emidec": 1, "myops": 3, "landmark": 1}
 
 
@@ -170,10 +207,18 @@ def make(folder, dataset):
                 kept = {"labels": labels, "label_frames": (0,)}
             views[name] = dataclasses.replace(view, **kept)
         classes = published.CLASSES.get(("classification_cvd", dataset), ("NOR",))
-        attributes = {"split": "" if dataset == "ukb" else split, "dataset": dataset, "sex": "MF"[k % 2],
-                      "disease": classes[k % len(classes)], "lv_ef_percent": 40.0 + 3 * k, "bmi_kg_m2": 22.0 + k,
-                      "age_years": 50.0 + k, "vendor": ("SIEMENS", "GE MEDICAL SYSTEMS")[k % 2],
-                      "lv_edv_ml": 150.0, "lv_esv_ml": 60.0 + k}
+        attributes = {
+            "split": "" if dataset == "ukb" else split,
+            "dataset": dataset,
+            "sex": "MF"[k % 2],
+            "disease": classes[k % len(classes)],
+            "lv_ef_percent": 40.0 + 3 * k,
+            "bmi_kg_m2": 22.0 + k,
+            "age_years": 50.0 + k,
+            "vendor": ("SIEMENS", "GE MEDICAL SYSTEMS")[k % 2],
+            "lv_edv_ml": 150.0,
+            "lv_esv_ml": 60.0 + k,
+        }
         ed, es = (0, n_frames - 1) if n_frames == 2 else (None, None)
         save_study(Study(f"p{k}", dataset, views, attributes, ed_frame=ed, es_frame=es), folder / dataset)
 
@@ -188,27 +233,49 @@ def root(tmp_path_factory):
 
 @pytest.fixture
 def tiny_models(monkeypatch):
-    monkeypatch.setattr(published, "small", lambda setting: dataclasses.replace(
-        setting, grid={view: TINY[view] for view in setting.views}))
+    monkeypatch.setattr(
+        published,
+        "small",
+        lambda setting: dataclasses.replace(setting, grid={view: TINY[view] for view in setting.views}),
+    )
     monkeypatch.setattr(finetune, "CI_STEPS", 2)
 
 
 def go(root, out, task, name, model="scratch", **more):
-    options = {"profile": "ci", "data_root": str(root), "like_release": False, "source": None, "seed": 0,
-               "device": "cpu", "dry_run": False, "out": str(out), "proportion": 1.0, "max_samples": 0}
+    options = {
+        "profile": "ci",
+        "data_root": str(root),
+        "like_release": False,
+        "source": None,
+        "seed": 0,
+        "device": "cpu",
+        "dry_run": False,
+        "out": str(out),
+        "proportion": 1.0,
+        "max_samples": 0,
+    }
     assert finetune.command(task=task, name=name, model=model, **(options | more)) == 0
     return json.loads((out / "summary.json").read_bytes()), pd.read_csv(out / "scores.csv")
 
 
-@pytest.mark.parametrize("task, name, model, key", [
-    ("segmentation", "acdc", "scratch", "lv_ef_mae"), ("segmentation", "mnms2_lax_4c", "unet", "mean_dice"),
-    ("segmentation", "rescan", "scratch", "rv_edv_rmse_ml"), ("classification", "mnms2", "resnet", "mcc"),
-    ("classification_sex", "mnms", "scratch", "roc_auc"), ("classification_vendor", "mnms2", "scratch", "mcc"),
-    ("regression", "mnms", "scratch", "restored_mae"), ("regression_bmi", "acdc", "resnet", "restored_mae"),
-    ("segmentation", "emidec", "unet", "dice_no-reflow"), ("segmentation", "myops", "scratch", "dice_scar"),
-    ("landmark", "lax_2c", "scratch", "mean_distance_mm"),
-    ("landmark_coordinate", "lax_2c", "scratch", "mean_distance_mm"), ("pretraining", "ukb", "cinema", "loss"),
-])
+@pytest.mark.parametrize(
+    "task, name, model, key",
+    [
+        ("segmentation", "acdc", "scratch", "lv_ef_mae"),
+        ("segmentation", "mnms2_lax_4c", "unet", "mean_dice"),
+        ("segmentation", "rescan", "scratch", "rv_edv_rmse_ml"),
+        ("classification", "mnms2", "resnet", "mcc"),
+        ("classification_sex", "mnms", "scratch", "roc_auc"),
+        ("classification_vendor", "mnms2", "scratch", "mcc"),
+        ("regression", "mnms", "scratch", "restored_mae"),
+        ("regression_bmi", "acdc", "resnet", "restored_mae"),
+        ("segmentation", "emidec", "unet", "dice_no-reflow"),
+        ("segmentation", "myops", "scratch", "dice_scar"),
+        ("landmark", "lax_2c", "scratch", "mean_distance_mm"),
+        ("landmark_coordinate", "lax_2c", "scratch", "mean_distance_mm"),
+        ("pretraining", "ukb", "cinema", "loss"),
+    ],
+)
 def test_every_task_trains_and_is_scored(root, tmp_path, tiny_models, capsys, task, name, model, key):
     summary, scores = go(root, tmp_path, task, name, model)
     assert np.isfinite(summary["numbers"][key]) and summary["notice"]
@@ -250,12 +317,19 @@ def test_studies_without_view_mask_or_class_are_left_out(root, tmp_path, tiny_mo
     rng, right = np.random.default_rng(2), {"split": "train", "dataset": "mnms2", "vendor": "SIEMENS"}
     whole = tiny.view(rng, "sax", 2)
     no_mask = dataclasses.replace(whole, labels=None, label_frames=())
-    cases = {"a": ({"sax": whole}, right), "b": ({"lax_4c": tiny.view(rng, "lax_4c", 2)}, right),
-             "c": ({"sax": no_mask}, right), "d": ({"sax": whole}, right | {"vendor": "Canon"})}
+    cases = {
+        "a": ({"sax": whole}, right),
+        "b": ({"lax_4c": tiny.view(rng, "lax_4c", 2)}, right),
+        "c": ({"sax": no_mask}, right),
+        "d": ({"sax": whole}, right | {"vendor": "Canon"}),
+    }
     for name, (views, attributes) in cases.items():
         save_study(Study(name, "mnms2", views, attributes, ed_frame=0, es_frame=1), tmp_path / "mnms2")
-    for task, name, kept in (("classification_vendor", "mnms2_sax", "ac"), ("segmentation", "mnms2_sax", "ad"),
-                             ("segmentation", "mnms2_lax_4c", "b")):
+    for task, name, kept in (
+        ("classification_vendor", "mnms2_sax", "ac"),
+        ("segmentation", "mnms2_sax", "ad"),
+        ("segmentation", "mnms2_lax_4c", "b"),
+    ):
         planned = finetune.plan(task, name, "ci", tmp_path)
         assert planned.tables["train"].id.tolist() == list(kept) and planned.left_out == 4 - len(kept)
     with pytest.raises(ValueError, match="no study has the attribute disease"):
@@ -278,11 +352,36 @@ def test_pretrained_small_weights_start_a_run_with_their_standard(root):
 
 def test_a_dry_run_needs_no_data_and_trains_nothing(tmp_path, root, tiny_models, capsys):
     for folder, said in ((tmp_path, "none prepared"), (root, "data: 2 test, 3 train, 1 val studies")):
-        assert main(["finetune", "segmentation", "acdc", "--profile", "ci", "--dry-run", "--model", "scratch",
-                     "--data-root", str(folder), "--device", "cpu"]) == 0
+        assert (
+            main(
+                [
+                    "finetune",
+                    "segmentation",
+                    "acdc",
+                    "--profile",
+                    "ci",
+                    "--dry-run",
+                    "--model",
+                    "scratch",
+                    "--data-root",
+                    str(folder),
+                    "--device",
+                    "cpu",
+                ]
+            )
+            == 0
+        )
         text = capsys.readouterr().out
-        for part in (said, "sax: (1, 16, 16, 4) float32", "million trainable", "steps", "AdamW", "GFLOP", "s a step",
-                     "measured on 1 item"):
+        for part in (
+            said,
+            "sax: (1, 16, 16, 4) float32",
+            "million trainable",
+            "steps",
+            "AdamW",
+            "GFLOP",
+            "s a step",
+            "measured on 1 item",
+        ):
             assert part in text, text
     assert not list(tmp_path.iterdir())
     text = "\n".join(rehearse("pretraining", "ukb", "ci", tmp_path))

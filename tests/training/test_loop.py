@@ -29,8 +29,10 @@ TASK = TASKS["segmentation"]
 @pytest.fixture
 def sets(tmp_path):
     paths = tiny.write(tmp_path / "studies", n=4, views=("sax",), n_frames=3)
-    return (StudyFrames(paths[:3], ("sax",), grid=tiny.GRID, augment=SEGMENTATION),
-            StudyFrames(paths[3:], ("sax",), grid=tiny.GRID))
+    return (
+        StudyFrames(paths[:3], ("sax",), grid=tiny.GRID, augment=SEGMENTATION),
+        StudyFrames(paths[3:], ("sax",), grid=tiny.GRID),
+    )
 
 
 def model(seed=0):

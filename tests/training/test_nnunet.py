@@ -33,8 +33,11 @@ def root(tmp_path_factory):
         labels[8, 8] = 4
         labels[9, 8] = 6
         three = dataclasses.replace(whole, image=whole.image[..., :3], labels=labels, label_frames=(0,))
-        for dataset, views in (("acdc", {"sax": two}), ("mnms2", {"lax_4c": tiny.view(rng, "lax_4c", 2)}),
-                               ("myops", {"sax": three})):
+        for dataset, views in (
+            ("acdc", {"sax": two}),
+            ("mnms2", {"lax_4c": tiny.view(rng, "lax_4c", 2)}),
+            ("myops", {"sax": three}),
+        ):
             cine = {} if dataset == "myops" else {"ed_frame": 0, "es_frame": 2 if dataset == "acdc" else 1}
             save_study(Study(f"p{k}", dataset, views, {"split": split, "dataset": dataset}, **cine), folder / dataset)
     return folder
@@ -54,7 +57,10 @@ def test_export_has_the_layout_of_nnu_net(root, tmp_path):
     description = json.loads((folder / "dataset.json").read_bytes())
     assert description["labels"] == {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
     assert (description["numTraining"], description["file_ending"], description["channel_names"]) == (
-        6, ".nii.gz", {"0": "cine"})
+        6,
+        ".nii.gz",
+        {"0": "cine"},
+    )
     assert json.loads((folder / "splits_final.json").read_bytes()) == [{"train": train[:4], "val": train[4:]}]
     cases = pd.read_csv(folder / "cases.csv", keep_default_na=False)
     assert cases.phase.tolist() == ["ED", "ES"] * 4 and cases.split.tolist() == sorted(SPLITS * 2, key=SPLITS.index)
@@ -82,7 +88,6 @@ def test_sequences_are_channels_and_labels_have_no_gaps(root, tmp_path):
     numbers = np.asarray(nib.load(folder / "labelsTs" / "p3_00.nii.gz").dataobj)
     assert (numbers[8, 8] == description["labels"]["scar"]).all()
     assert (numbers[9, 8] == description["labels"]["oedema"]).all()
-
 
 
 def found(true):
@@ -128,10 +133,13 @@ def test_long_axis_and_late_enhancement_are_scored_in_their_own_way(root, tmp_pa
     assert rows.set_index("structure").dice["scar"] == 0.0  # one voxel wide, one voxel off
 
 
-@pytest.mark.parametrize("action, message", [
-    *((action, "nnunet export acdc first") for action in ("train", "predict", "scores")),
-    ("fit", "unknown action 'fit'; choose one of export, train, predict, scores, all"),
-])
+@pytest.mark.parametrize(
+    "action, message",
+    [
+        *((action, "nnunet export acdc first") for action in ("train", "predict", "scores")),
+        ("fit", "unknown action 'fit'; choose one of export, train, predict, scores, all"),
+    ],
+)
 def test_actions_out_of_order_are_one_line(action, message, tmp_path, capsys):
     assert main(["nnunet", action, "acdc", "--out", str(tmp_path), "--device", "cpu"]) == 2
     error = capsys.readouterr().err

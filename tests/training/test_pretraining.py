@@ -27,13 +27,26 @@ def test_evaluation_hides_the_same_patches_every_time(tmp_path):
 
 
 def test_a_small_cinema_learns_to_paint(tmp_path):
-    sets = [StudyFrames(tiny.write(tmp_path / name, n=n, seed=n), VIEWS, "random", tiny.GRID, augment)
-            for name, n, augment in (("train", 6, PRETRAINING), ("val", 2, None))]
+    sets = [
+        StudyFrames(tiny.write(tmp_path / name, n=n, seed=n), VIEWS, "random", tiny.GRID, augment)
+        for name, n, augment in (("train", 6, PRETRAINING), ("val", 2, None))
+    ]
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = CineMA({view: tiny.GRID[view][0] for view in VIEWS}, dict.fromkeys(VIEWS, 1),
-                       {"sax": (2, 2, 1), "lax_4c": (2, 2)}, {"sax": (2, 2, 1), "lax_4c": (2, 2)}, [4], 1,
-                       enc_embed_dim=32, enc_depth=1, enc_n_heads=2, dec_embed_dim=16, dec_depth=1, dec_n_heads=2)
+        model = CineMA(
+            {view: tiny.GRID[view][0] for view in VIEWS},
+            dict.fromkeys(VIEWS, 1),
+            {"sax": (2, 2, 1), "lax_4c": (2, 2)},
+            {"sax": (2, 2, 1), "lax_4c": (2, 2)},
+            [4],
+            1,
+            enc_embed_dim=32,
+            enc_depth=1,
+            enc_n_heads=2,
+            dec_embed_dim=16,
+            dec_depth=1,
+            dec_n_heads=2,
+        )
     config = TrainConfig(epochs=25, warmup_epochs=2, learning_rate=5e-3, batch_size=6, evaluate_every=12)
     history = fit(model, TASKS["pretraining"], *sets, config, tmp_path / "out")
     assert history.loss.iloc[-1] < 0.5 * history.loss.iloc[0]
@@ -47,14 +60,27 @@ def test_mask_ratio_is_checked():
 
 
 def test_painted_patches_go_where_they_were_hidden():
-    model = CineMA({"sax": (16, 16, 4), "lax_4c": (16, 16)}, dict.fromkeys(VIEWS, 1),
-                   {"sax": (2, 2, 1), "lax_4c": (2, 2)}, {"sax": (2, 2, 2), "lax_4c": (2, 2)}, [4], 1,
-                   enc_embed_dim=32, enc_depth=1, enc_n_heads=2, dec_embed_dim=16, dec_depth=1, dec_n_heads=2)
+    model = CineMA(
+        {"sax": (16, 16, 4), "lax_4c": (16, 16)},
+        dict.fromkeys(VIEWS, 1),
+        {"sax": (2, 2, 1), "lax_4c": (2, 2)},
+        {"sax": (2, 2, 2), "lax_4c": (2, 2)},
+        [4],
+        1,
+        enc_embed_dim=32,
+        enc_depth=1,
+        enc_n_heads=2,
+        dec_embed_dim=16,
+        dec_depth=1,
+        dec_n_heads=2,
+    )
     images = {"sax": torch.rand(2, 1, 16, 16, 4), "lax_4c": torch.rand(2, 1, 16, 16)}
     _, predictions, masks, _ = model(images, 0.5, generator=torch.Generator().manual_seed(0))
     hidden = pretraining.hidden_voxels(model, masks)
-    right = {view: patchify(image, model.enc_down_dict[view].patch_size)[masks[view]].unflatten(0, (2, -1))
-             for view, image in images.items()}
+    right = {
+        view: patchify(image, model.enc_down_dict[view].patch_size)[masks[view]].unflatten(0, (2, -1))
+        for view, image in images.items()
+    }
     for view, image in images.items():
         assert hidden[view].shape == image.shape and hidden[view].float().mean() == 0.5
         painted = pretraining.filled_in(model, images, predictions, masks)[view]

@@ -82,9 +82,13 @@ def test_padding_is_cut_off_before_scoring(tmp_path):
 
 
 def test_mean_dice_of_a_set_skips_items_that_lack_a_structure():
-    table = pd.DataFrame([{"study": s, "frame": 0, "view": "sax", "structure": name, "dice": dice, "hd95_mm": 1.0}
-                          for s, dices in (("a", (0.6, 0.8, 1.0)), ("b", (float("nan"), 0.2, 0.2)))
-                          for name, dice in zip(("RV", "MYO", "LV"), dices, strict=True)])
+    table = pd.DataFrame(
+        [
+            {"study": s, "frame": 0, "view": "sax", "structure": name, "dice": dice, "hd95_mm": 1.0}
+            for s, dices in (("a", (0.6, 0.8, 1.0)), ("b", (float("nan"), 0.2, 0.2)))
+            for name, dice in zip(("RV", "MYO", "LV"), dices, strict=True)
+        ]
+    )
     numbers = TASKS["segmentation"].summary(table)
     assert numbers["mean_dice"] == pytest.approx(0.8) and numbers["dice_LV"] == pytest.approx(0.6)
 

@@ -28,8 +28,13 @@ def subjects(raw):
     folders = [folder for part in PARTS for folder in sorted((root / part).glob("patient*")) if folder.is_dir()]
     names = [folder.name for folder in folders]
     infos = {folder: _info(folder / "Info.cfg") for folder in folders}
-    validation = validation_members({folder.name: info["Group"] for folder, info in infos.items()
-                                     if folder.parent.name == "training" and "Group" in info})
+    validation = validation_members(
+        {
+            folder.name: info["Group"]
+            for folder, info in infos.items()
+            if folder.parent.name == "training" and "Group" in info
+        }
+    )
     found, skipped = [], []
     for folder, info in infos.items():
         try:
@@ -68,8 +73,11 @@ def _subject(folder, info, split):
     path = folder / "Info.cfg"
     lacking = [key for key in KEYS if not info.get(key)]
     if lacking:
-        raise ValueError(f"{path.name} gives no {', '.join(lacking)}; it must have the lines {', '.join(KEYS)}"
-                         if info else f"{path.name} is missing or empty; unpack the archive again")
+        raise ValueError(
+            f"{path.name} gives no {', '.join(lacking)}; it must have the lines {', '.join(KEYS)}"
+            if info
+            else f"{path.name} is missing or empty; unpack the archive again"
+        )
     ed, es, count = (int(_positive(path, info, key)) for key in ("ED", "ES", "NbFrame"))
     height_cm, weight_kg = (_positive(path, info, key) for key in ("Height", "Weight"))
     if max(ed, es) > count or ed == es:
@@ -80,8 +88,12 @@ def _subject(folder, info, split):
     reason = common.absent(paths)
     if reason:
         raise FileNotFoundError(reason)
-    attributes = {"disease": info["Group"], "height_cm": height_cm, "weight_kg": weight_kg,
-                  "bmi_kg_m2": weight_kg / (height_cm / 100) ** 2}
+    attributes = {
+        "disease": info["Group"],
+        "height_cm": height_cm,
+        "weight_kg": weight_kg,
+        "bmi_kg_m2": weight_kg / (height_cm / 100) ** 2,
+    }
     return Subject(folder.name, split, paths, attributes, {"ed": ed, "es": es, "n_frames": count})
 
 
@@ -128,9 +140,17 @@ def release(subject):
     raw = dict(zip(("t", "ed", "es", "ed_gt", "es_gt"), map(letter.read, subject.files), strict=True))
     images = common.release_view("sax", raw, label_map(card(NAME)))
     known, frames = subject.attributes, subject.details
-    row = {"pid": subject.id, "pathology": known["disease"], "height": known["height_cm"] / 100,
-           "weight": known["weight_kg"], "bmi": known["bmi_kg_m2"], "n_frames": frames["n_frames"],
-           "ed_frame": frames["ed"], "es_frame": frames["es"], **common.spacing_columns("sax", raw["ed"], "original"),
-           **common.volume_columns(images)}
+    row = {
+        "pid": subject.id,
+        "pathology": known["disease"],
+        "height": known["height_cm"] / 100,
+        "weight": known["weight_kg"],
+        "bmi": known["bmi_kg_m2"],
+        "n_frames": frames["n_frames"],
+        "ed_frame": frames["ed"],
+        "es_frame": frames["es"],
+        **common.spacing_columns("sax", raw["ed"], "original"),
+        **common.volume_columns(images),
+    }
     folder = f"{PARTS[subject.files[0].parents[1].name]}/{subject.id}"
     return Release(folder, {f"{subject.id}_sax_{name}": image for name, image in images.items()}, row)

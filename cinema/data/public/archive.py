@@ -54,16 +54,19 @@ def _check_entry(path, entry):
     elif name.lower().endswith(NESTED):
         problem = "is an archive inside the archive"
     if problem:
-        raise ValueError(f"{path.name}: entry {name[:80]!r} {problem}; a delivery holds plain files only: "
-                         "fetch it again")
+        raise ValueError(
+            f"{path.name}: entry {name[:80]!r} {problem}; a delivery holds plain files only: fetch it again"
+        )
 
 
 def _check_sizes(path, entries):
     total, packed = sum(entry.file_size for entry in entries), sum(entry.compress_size for entry in entries)
     if total > MAX_BYTES or total > MAX_RATIO * max(packed, 1) or len(entries) > MAX_FILES:
-        raise ValueError(f"{path.name} would unpack to {len(entries)} files of {total} bytes from {packed}; at most "
-                         f"{MAX_FILES} files, {MAX_BYTES} bytes and {MAX_RATIO} times its size are read: fetch it "
-                         "again")
+        raise ValueError(
+            f"{path.name} would unpack to {len(entries)} files of {total} bytes from {packed}; at most "
+            f"{MAX_FILES} files, {MAX_BYTES} bytes and {MAX_RATIO} times its size are read: fetch it "
+            "again"
+        )
     if len({entry.filename for entry in entries}) < len(entries):
         raise ValueError(f"{path.name} holds two files of one name; fetch it again")
 

@@ -89,8 +89,11 @@ def card(name, folder=CARDS):
 
 def _check(found, file):
     strange = {
-        "labels": set(found.labels.values()) - set(LABELS | TISSUE_LABELS), "views": set(found.views) - set(VIEWS),
-        "counts": set(found.counts) - set(SPLITS) - {"all"}, "notebook": {found.notebook} - set(found.notebooks)}
+        "labels": set(found.labels.values()) - set(LABELS | TISSUE_LABELS),
+        "views": set(found.views) - set(VIEWS),
+        "counts": set(found.counts) - set(SPLITS) - {"all"},
+        "notebook": {found.notebook} - set(found.notebooks),
+    }
     for entry, values in strange.items():
         if values:
             raise ValueError(f"{file}: {entry} holds {sorted(values)}, which is not known; see Card in cards.py")
@@ -102,9 +105,15 @@ def _check(found, file):
 def markdown(found):
     """A card as a section of data/README.md."""
     counts = ", ".join(f"{split} {n}" for split, n in found.counts.items())
-    lines = [f"### {found.name}", "", f"`{found.key}`: {found.role}. Notebooks {', '.join(found.notebooks)}.", "",
-             f"- Source: {found.source}. Terms: {found.licence}.", f"- Access: {found.access.strip()}.",
-             f"- Split: {found.split.strip()}" + f" ({counts})" * bool(counts) + "."]
+    lines = [
+        f"### {found.name}",
+        "",
+        f"`{found.key}`: {found.role}. Notebooks {', '.join(found.notebooks)}.",
+        "",
+        f"- Source: {found.source}. Terms: {found.licence}.",
+        f"- Access: {found.access.strip()}.",
+        f"- Split: {found.split.strip()}" + f" ({counts})" * bool(counts) + ".",
+    ]
     labels = ", ".join(f"{raw} {name}" for raw, name in found.labels.items())
     lines += [f"- Labels: {labels}."] * bool(found.labels)
     lines += [f"- Classes of {key}: {', '.join(map(str, values))}." for key, values in found.classes.items()]

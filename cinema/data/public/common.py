@@ -81,8 +81,11 @@ def absent(paths):
 
 def known(attributes):
     """Without what the tables leave open: NaN and empty text."""
-    return {name: value for name, value in attributes.items()
-            if value != "" and not (isinstance(value, float) and math.isnan(value))}
+    return {
+        name: value
+        for name, value in attributes.items()
+        if value != "" and not (isinstance(value, float) and math.isnan(value))
+    }
 
 
 def check_heart(labels, name):
@@ -100,8 +103,10 @@ def release_view(view, images, mapping):
     """
     spacing, size = RELEASE_GRID[view]
     labels = {name for name in images if name.endswith("_gt")}
-    images = {name: letter.translated(sitk.Cast(image, sitk.sitkUInt8), mapping) if name in labels else image
-              for name, image in images.items()}
+    images = {
+        name: letter.translated(sitk.Cast(image, sitk.sitkUInt8), mapping) if name in labels else image
+        for name, image in images.items()
+    }
     images = {name: letter.resampled(image, spacing, label=name in labels) for name, image in images.items()}
     lower, upper = letter.label_crop(images["ed_gt"], LABELS["LV"], size)
     images = {name: letter.cropped(image, lower, upper) for name, image in images.items()}

@@ -26,10 +26,18 @@ GRID = {"sax": ((192, 192, 16), SPACING)}  # the published model's; terms.PUBLIS
 CASE = re.compile(r"Case[ _]([NP])(\d+)(.*)")
 # Column of the release's table -> how a key of the text files may begin, without accents, blanks and signs.
 KEYS = {
-    "sex": ("sex",), "age": ("age",), "tobacco": ("tobac", "tabac"), "overweight": ("overweight", "surpoids"),
-    "arterial_hypertension": ("arterialhypertension", "hypertension", "hta"), "diabetes": ("diabet",),
-    "family_history": ("family", "familial", "antecedentsfamil"), "ecg": ("ecg",), "troponin": ("troponin",),
-    "killip_max": ("killip",), "ef": ("fevg", "lvef", "ejectionfraction"), "ntprobnp": ("ntprobnp", "ntprobpn"),
+    "sex": ("sex",),
+    "age": ("age",),
+    "tobacco": ("tobac", "tabac"),
+    "overweight": ("overweight", "surpoids"),
+    "arterial_hypertension": ("arterialhypertension", "hypertension", "hta"),
+    "diabetes": ("diabet",),
+    "family_history": ("family", "familial", "antecedentsfamil"),
+    "ecg": ("ecg",),
+    "troponin": ("troponin",),
+    "killip_max": ("killip",),
+    "ef": ("fevg", "lvef", "ejectionfraction"),
+    "ntprobnp": ("ntprobnp", "ntprobpn"),
 }
 TOBACCO = {"1": "yes", "2": "no", "3": "former", "y": "yes", "n": "no", "f": "former"}
 SEX = {"m": "M", "f": "F", "h": "M"}  # h: homme
@@ -55,8 +63,11 @@ def subjects(raw):
     split, found = splits(sorted(cases)), []
     for key, spellings in sorted(cases.items(), key=lambda item: (item[0][1], item[0][0])):
         case = min(spellings)
-        paths = (root / case / "Images" / f"{case}.nii.gz", root / case / "Contours" / f"{case}.nii.gz",
-                 root / f"{case.replace('_', ' ')}.txt")
+        paths = (
+            root / case / "Images" / f"{case}.nii.gz",
+            root / case / "Contours" / f"{case}.nii.gz",
+            root / f"{case.replace('_', ' ')}.txt",
+        )
         lacking = [path.relative_to(root) for path in paths if not path.is_file()]
         if len(spellings) > 1:
             skipped.append(Skipped(case, f"numbered twice: {', '.join(sorted(spellings))}; remove one of them"))
@@ -105,10 +116,16 @@ def _attributes(said, kind):
     """What the text says, by the names of the virtual cohort; what it does not say, or not clearly, is left out."""
     first = {column: value[0].lower() for column, value in said.items()}
     known = {
-        "sex": SEX.get(first.get("sex")), "age_years": _number(said.get("age")),
-        "tobacco": TOBACCO.get(first.get("tobacco")), "overweight": YES_NO.get(first.get("overweight")),
-        "hypertension": YES_NO.get(first.get("arterial_hypertension")), "diabetes": YES_NO.get(first.get("diabetes")),
-        "killip_max": _number(said.get("killip_max")), "lv_ef_percent": _number(said.get("ef")), "disease": kind}
+        "sex": SEX.get(first.get("sex")),
+        "age_years": _number(said.get("age")),
+        "tobacco": TOBACCO.get(first.get("tobacco")),
+        "overweight": YES_NO.get(first.get("overweight")),
+        "hypertension": YES_NO.get(first.get("arterial_hypertension")),
+        "diabetes": YES_NO.get(first.get("diabetes")),
+        "killip_max": _number(said.get("killip_max")),
+        "lv_ef_percent": _number(said.get("ef")),
+        "disease": kind,
+    }
     return {name: value for name, value in known.items() if value is not None}
 
 
@@ -145,8 +162,10 @@ def release(subject):
     row |= dict(zip(("orig_spacing_x", "orig_spacing_y", "orig_spacing_z"), spacing, strict=True))
     row |= {"n_slices": image.GetSize()[2]} | {f"cls_{k}_proportion": float((values == k).mean()) for k in (1, 2, 3, 4)}
     cuts = letter.label_crop(label, MUSCLE)
-    images = {subject.id: letter.to_uint8(letter.cropped(image, *cuts)),
-              f"{subject.id}_gt": sitk.Cast(letter.cropped(label, *cuts), sitk.sitkUInt8)}
+    images = {
+        subject.id: letter.to_uint8(letter.cropped(image, *cuts)),
+        f"{subject.id}_gt": sitk.Cast(letter.cropped(label, *cuts), sitk.sitkUInt8),
+    }
     tables = {"all_metadata": row, f"{subject.split}_metadata": row}
     return Release(f"train/{subject.id}", images, row, tables)
 

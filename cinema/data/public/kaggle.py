@@ -27,8 +27,10 @@ def subjects(raw):
     root = root if root.is_dir() else raw
     present = [name for name in SPLITS if (root / name).is_dir()]
     if not present:
-        raise ValueError(f"{raw} holds none of train/, validate/ and test/; name the folder that holds them, or "
-                         "second-annual-data-science-bowl/")
+        raise ValueError(
+            f"{raw} holds none of train/, validate/ and test/; name the folder that holds them, or "
+            "second-annual-data-science-bowl/"
+        )
     for name in present:
         volumes = _volumes(root, name)
         folder = root / name / name if (root / name / name).is_dir() else root / name
@@ -49,8 +51,11 @@ def subjects(raw):
             seen[number] = home
             paths = [file for folders in found.values() for part in folders for file in _files(part)]
             good.append(Subject(home.name, SPLITS[name], tuple(paths), volumes[number], {"folders": found}))
-        skipped += [Skipped(str(number), f"no folder below {name}/; unpack it again")
-                    for number in sorted(set(volumes) - set(seen) - {BLACK}) if not (folder / str(number)).is_dir()]
+        skipped += [
+            Skipped(str(number), f"no folder below {name}/; unpack it again")
+            for number in sorted(set(volumes) - set(seen) - {BLACK})
+            if not (folder / str(number)).is_dir()
+        ]
     return good, skipped
 
 
@@ -67,9 +72,15 @@ def _volumes(root, name):
         table = table.reindex(columns=["Systole", "Diastole"]).dropna().reset_index()
     else:
         table = labels.table(root / f"{name}.csv", ["Id", "Systole", "Diastole"]).groupby("Id", as_index=False).mean()
-    return {int(row.Id): {"lv_edv_ml": float(row.Diastole), "lv_esv_ml": float(row.Systole),
-                          "lv_ef_percent": ejection_fraction_percent(row.Diastole, row.Systole)}
-            for row in table.itertuples() if row.Diastole > 0}
+    return {
+        int(row.Id): {
+            "lv_edv_ml": float(row.Diastole),
+            "lv_esv_ml": float(row.Systole),
+            "lv_ef_percent": ejection_fraction_percent(row.Diastole, row.Systole),
+        }
+        for row in table.itertuples()
+        if row.Diastole > 0
+    }
 
 
 def _folders(home):
@@ -134,12 +145,22 @@ def release(subject):
     folders = subject.details["folders"]
     if not (folders["lax_2c"] and folders["lax_4c"]):
         raise ValueError(f"{subject.id} lacks 2C or 4C: the release fails here, the default reads it")
-    raw, images = processed({view: [_pictures(folder) for folder in (paths if view == "sax" else paths[:1])]
-                             for view, paths in folders.items()})
-    row = {"pid": int(subject.id), "n_slices": images["sax"].GetSize()[2],
-           "n_frames": min(image.GetSize()[3] for image in images.values())}
+    raw, images = processed(
+        {
+            view: [_pictures(folder) for folder in (paths if view == "sax" else paths[:1])]
+            for view, paths in folders.items()
+        }
+    )
+    row = {
+        "pid": int(subject.id),
+        "n_slices": images["sax"].GetSize()[2],
+        "n_frames": min(image.GetSize()[3] for image in images.values()),
+    }
     row |= {f"original_sax_spacing_{axis}": edge for axis, edge in zip("xyz", raw["sax"].GetSpacing(), strict=False)}
-    row |= {"systole_volume": subject.attributes["lv_esv_ml"], "diastole_volume": subject.attributes["lv_edv_ml"],
-            "ef": subject.attributes["lv_ef_percent"]}
+    row |= {
+        "systole_volume": subject.attributes["lv_esv_ml"],
+        "diastole_volume": subject.attributes["lv_edv_ml"],
+        "ef": subject.attributes["lv_ef_percent"],
+    }
     images = {f"{subject.id}_{view}_t": image for view, image in images.items()}
     return Release(f"{subject.split}/{subject.id}", images, row)

@@ -45,11 +45,19 @@ def subjects(raw):
                 skipped.append(Skipped(name, f"{view}/{lacking[0].parent.name}/{uid}.png is missing; copy it again"))
             else:
                 cohort = of_uid.cohort_name.iloc[0]
-                found.append(Subject(name, split[uid], paths, {"patient": patient, "site": str(cohort)},
-                                     {"uid": uid, "view": view, "named": of_uid.iloc[0].to_dict()}))
+                found.append(
+                    Subject(
+                        name,
+                        split[uid],
+                        paths,
+                        {"patient": patient, "site": str(cohort)},
+                        {"uid": uid, "view": view, "named": of_uid.iloc[0].to_dict()},
+                    )
+                )
         extra = {path.stem for path in (root / view / "images").glob("*.png")} - set(rows.uid)
-        skipped += [Skipped(f"{uid}_{view}", f"{view}.csv has no row for {uid}.png; it is left out")
-                    for uid in sorted(extra)]
+        skipped += [
+            Skipped(f"{uid}_{view}", f"{view}.csv has no row for {uid}.png; it is left out") for uid in sorted(extra)
+        ]
     return found, skipped
 
 

@@ -87,8 +87,9 @@ def _resampled(image, spacing_mm, label):
         raise ValueError(f"an image of size {image.GetSize()} and spacing {old} mm has no voxel left at {new} mm")
     origin = [o + 0.5 * (wanted - own) for o, own, wanted in zip(image.GetOrigin(), old, new, strict=True)]
     interpolator = sitk.sitkNearestNeighbor if label else sitk.sitkLinear
-    return sitk.Resample(image, size, sitk.Transform(), interpolator, origin, new, image.GetDirection(), 0,
-                         image.GetPixelID())
+    return sitk.Resample(
+        image, size, sitk.Transform(), interpolator, origin, new, image.GetDirection(), 0, image.GetPixelID()
+    )
 
 
 def bounds(low, high, length, target):
@@ -174,6 +175,7 @@ def _to_unit(image):
 
 def to_uint8(image):
     """`to_unit` times 255, truncated to uint8; a constant volume becomes 0."""
+
     def bytes_of(volume):
         unit = _to_unit(volume)
         if np.isnan(sitk.GetArrayViewFromImage(unit)).any():
@@ -187,7 +189,9 @@ def volumes(ed, es, rv=1, lv=3):
     """lv_edv, lv_esv, lv_ef, rv_edv, rv_esv, rv_ef of cropped label images: ml and percent, as the tables have them."""
     found = {}
     for name, value in (("lv", lv), ("rv", rv)):
-        edv, esv = (float(np.count_nonzero(to_array(image) == value) * np.prod(image.GetSpacing()) / 1000.0)
-                    for image in (ed, es))
+        edv, esv = (
+            float(np.count_nonzero(to_array(image) == value) * np.prod(image.GetSpacing()) / 1000.0)
+            for image in (ed, es)
+        )
         found |= {f"{name}_edv": edv, f"{name}_esv": esv, f"{name}_ef": (edv - esv) / edv * 100 if edv else math.nan}
     return found

@@ -19,8 +19,16 @@ NAME = "mnms"
 TABLE = "211230_M&Ms_Dataset_information_diagnosis_opendataset.csv"
 FOLDERS = {"Training/Labeled": "train", "Validation": "val", "Testing": "test"}
 UNLABELLED = "Training/Unlabeled"
-COLUMNS = {"VendorName": "vendor", "Vendor": "vendor_letter", "Centre": "site", "Pathology": "disease", "Sex": "sex",
-           "Age": "age_years", "Height": "height_cm", "Weight": "weight_kg"}
+COLUMNS = {
+    "VendorName": "vendor",
+    "Vendor": "vendor_letter",
+    "Centre": "site",
+    "Pathology": "disease",
+    "Sex": "sex",
+    "Age": "age_years",
+    "Height": "height_cm",
+    "Weight": "weight_kg",
+}
 NUMBERS = ("age_years", "height_cm", "weight_kg")
 
 
@@ -42,8 +50,10 @@ def subjects(raw):
             found.append(_subject(root, code, rows, homes.get(code, [])))
         except (ValueError, OSError) as error:
             skipped.append(Skipped(code, str(error)))
-    skipped += [Skipped(code, f"no row in {TABLE}; ED, ES and vendor are unknown")
-                for code in sorted(set(homes) - set(table["External code"]))]
+    skipped += [
+        Skipped(code, f"no row in {TABLE}; ED, ES and vendor are unknown")
+        for code in sorted(set(homes) - set(table["External code"]))
+    ]
     return found, skipped
 
 
@@ -54,8 +64,11 @@ def _subject(root, code, rows, homes):
         places = " and ".join(str(home.parent.relative_to(root)) for home in homes)
         raise ValueError(f"{code} is in {places}; keep the one that belongs there")
     if not homes:
-        raise FileNotFoundError("among the unlabelled, which are not used" if (root / UNLABELLED / code).is_dir()
-                                else f"{code} is in none of {', '.join(FOLDERS)}")
+        raise FileNotFoundError(
+            "among the unlabelled, which are not used"
+            if (root / UNLABELLED / code).is_dir()
+            else f"{code} is in none of {', '.join(FOLDERS)}"
+        )
     row, home = rows.iloc[0], homes[0]
     paths = (home / f"{code}_sa.nii.gz", home / f"{code}_sa_gt.nii.gz")
     reason = common.absent(paths)
@@ -83,8 +96,10 @@ def _labels(subject, image, affine):
     """Labels (x, y, z, 2) at ED and ES; frames of a table that the cine lacks or that hold no LV are refused."""
     where, mask = (subject.details["ed"], subject.details["es"]), subject.files[1]
     if image.ndim != 4 or max(where) >= image.shape[3]:
-        raise ValueError(f"{subject.files[0].name} has shape {image.shape}; it must be (x, y, z, t) with the frames "
-                         f"ED {where[0]} and ES {where[1]} of the table")
+        raise ValueError(
+            f"{subject.files[0].name} has shape {image.shape}; it must be (x, y, z, t) with the frames "
+            f"ED {where[0]} and ES {where[1]} of the table"
+        )
     labels = labels_module.labels(mask, label_map(card(NAME)), (image, affine))
     if labels.shape != image.shape:
         raise ValueError(f"{mask.name} has shape {labels.shape}; it must have that of its image, {image.shape}")
@@ -112,10 +127,20 @@ def release(subject):
     for phase in ("ed", "es"):
         raw |= {phase: letter.frame(image, frames[phase]), f"{phase}_gt": letter.frame(mask, frames[phase])}
     images = common.release_view("sax", raw, label_map(card(NAME)))
-    row = {"pid": subject.id, "pathology": table.get("disease"), "vendor_name": table.get("vendor"),
-           "vendor": frames["vendor_letter"], "center": table.get("site"), "ed_index": frames["ed"],
-           "es_index": frames["es"], "age": table.get("age_years"), "sex": table.get("sex"),
-           "height": table.get("height_cm"), "weight": table.get("weight_kg"),
-           **common.spacing_columns("sax", raw["ed"]), **common.volume_columns(images)}
+    row = {
+        "pid": subject.id,
+        "pathology": table.get("disease"),
+        "vendor_name": table.get("vendor"),
+        "vendor": frames["vendor_letter"],
+        "center": table.get("site"),
+        "ed_index": frames["ed"],
+        "es_index": frames["es"],
+        "age": table.get("age_years"),
+        "sex": table.get("sex"),
+        "height": table.get("height_cm"),
+        "weight": table.get("weight_kg"),
+        **common.spacing_columns("sax", raw["ed"]),
+        **common.volume_columns(images),
+    }
     named = {f"{subject.id}_sax_{name}": image for name, image in images.items()}
     return Release(f"{subject.split}/{subject.id}", named, row)

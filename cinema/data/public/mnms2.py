@@ -39,8 +39,10 @@ def subjects(raw):
         except (ValueError, OSError) as error:
             skipped.append(Skipped(pid, str(error)))
     folders = {folder.name for folder in (root / "dataset").glob("*") if folder.is_dir()}
-    skipped += [Skipped(pid, f"no row in {TABLE}; disease and vendor are unknown")
-                for pid in sorted(folders - set(table["pid"]))]
+    skipped += [
+        Skipped(pid, f"no row in {TABLE}; disease and vendor are unknown")
+        for pid in sorted(folders - set(table["pid"]))
+    ]
     return found, skipped
 
 
@@ -71,7 +73,7 @@ def _subject(home, rows):
 def _of_view(subject, view):
     """The four files of a view, in the order of ROLES."""
     start = list(VIEWS).index(view) * len(ROLES)
-    return subject.files[start:start + len(ROLES)]
+    return subject.files[start : start + len(ROLES)]
 
 
 def _view(subject, name):
@@ -99,11 +101,20 @@ def release(subject):
     """NNN_{sax,lax_4c}_{ed,ed_gt,es,es_gt} and the row of the metadata table; refuses what `read` refuses."""
     read(subject)
     table, mapping = subject.attributes, label_map(card(NAME))
-    raw = {view: {role.lower(): letter.read(path) for role, path in zip(ROLES, _of_view(subject, view), strict=True)}
-           for view in VIEWS}
+    raw = {
+        view: {role.lower(): letter.read(path) for role, path in zip(ROLES, _of_view(subject, view), strict=True)}
+        for view in VIEWS
+    }
     images = {view: common.release_view(view, four, mapping) for view, four in raw.items()}
-    row = {"pid": subject.id, "pathology": table["disease"], "vendor": table["vendor"], "scanner": table["scanner"],
-           "field": table.get("field_t"), **common.spacing_columns("lax_4c", raw["lax_4c"]["ed"], axes="xy"),
-           **common.spacing_columns("sax", raw["sax"]["ed"]), **common.volume_columns(images["sax"])}
+    row = {
+        "pid": subject.id,
+        "pathology": table["disease"],
+        "vendor": table["vendor"],
+        "scanner": table["scanner"],
+        "field": table.get("field_t"),
+        **common.spacing_columns("lax_4c", raw["lax_4c"]["ed"], axes="xy"),
+        **common.spacing_columns("sax", raw["sax"]["ed"]),
+        **common.volume_columns(images["sax"]),
+    }
     named = {f"{subject.id}_{view}_{name}": image for view, four in images.items() for name, image in four.items()}
     return Release(f"{subject.split}/{subject.id}", named, row)

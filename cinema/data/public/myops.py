@@ -48,8 +48,13 @@ def subjects(raw):
         elif lacking:
             skipped.append(Skipped(number, f"{lacking[0]} of {number} is missing in {part}; download it again"))
         elif twice:
-            skipped.append(Skipped(number, f"{twice[0]} of {number} is there twice: "
-                                           f"{', '.join(path.name for path in paths[twice[0]])}; remove one of them"))
+            skipped.append(
+                Skipped(
+                    number,
+                    f"{twice[0]} of {number} is there twice: "
+                    f"{', '.join(path.name for path in paths[twice[0]])}; remove one of them",
+                )
+            )
         else:
             split = "val" if part == "train" and number in validation else part
             found.append(Subject(number, split, tuple(paths[name][0] for name in wanted), {"sequences": "C0,DE,T2"}))
@@ -90,12 +95,19 @@ def release(subject):
     lower = [(n - SIZE) // 2 for n in size[:2]]
     upper = [n - SIZE - cut for n, cut in zip(size, lower, strict=False)]
     images = [letter.cropped(image, lower, upper) for image in images]
-    named = {f"{subject.id}_{name.lower()}": letter.to_uint8(image)
-             for name, image in zip(SEQUENCES, images, strict=False)}
+    named = {
+        f"{subject.id}_{name.lower()}": letter.to_uint8(image) for name, image in zip(SEQUENCES, images, strict=False)
+    }
     if len(images) > 3:
         named[f"{subject.id}_gt"] = letter.translated(images[3], CODES)
-    row = {"pid": subject.id} | dict(zip(("orig_spacing_x", "orig_spacing_y", "orig_spacing_z"),
-                                         images[0].GetSpacing(), strict=True))
-    row |= {"n_slices": size[2], "crop_lower_x": lower[0], "crop_lower_y": lower[1], "crop_upper_x": upper[0],
-            "crop_upper_y": upper[1]}
+    row = {"pid": subject.id} | dict(
+        zip(("orig_spacing_x", "orig_spacing_y", "orig_spacing_z"), images[0].GetSpacing(), strict=True)
+    )
+    row |= {
+        "n_slices": size[2],
+        "crop_lower_x": lower[0],
+        "crop_lower_y": lower[1],
+        "crop_upper_x": upper[0],
+        "crop_upper_y": upper[1],
+    }
     return Release(f"{'test' if subject.split == 'test' else 'train'}/{subject.id}", named, row)

@@ -72,8 +72,9 @@ def _content(path, keys):
 
 def _pixels(array, key, n_dims, path):
     if not isinstance(array, np.ndarray) or array.ndim != n_dims or array.size == 0 or array.dtype.kind not in "biuf":
-        raise ValueError(f"{path}: {key} must be an array of {n_dims} axes and numbers, "
-                         f"({'z, ' * (n_dims - 3)}t, y, x)")
+        raise ValueError(
+            f"{path}: {key} must be an array of {n_dims} axes and numbers, ({'z, ' * (n_dims - 3)}t, y, x)"
+        )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError(f"{path}: {key} holds values that are not numbers (NaN or infinity)")
     return array.astype({"b": np.uint8}.get(array.dtype.kind, array.dtype.newbyteorder("=")), copy=False)
@@ -95,8 +96,9 @@ def _orientation(content, path):
     row, column = _numbers(content, "ImageOrientationPatient", (6,), path).reshape(2, 3)
     spacing = _numbers(content, "PixelSpacing", (2,), path)
     if min(spacing) <= 0 or abs(row @ column) > EVEN or max(abs(np.linalg.norm(v) - 1) for v in (row, column)) > EVEN:
-        raise ValueError(f"{path}: ImageOrientationPatient must be two unit vectors at right angles, and PixelSpacing "
-                         "positive")
+        raise ValueError(
+            f"{path}: ImageOrientationPatient must be two unit vectors at right angles, and PixelSpacing positive"
+        )
     return row, column, (float(spacing[1]), float(spacing[0]))  # DICOM: between rows, which is y, comes first
 
 
@@ -112,8 +114,13 @@ MAX_BYTES = 2 << 30  # a stack of 20 slices and 50 frames of doubles has a third
 MAX_DEPTH = 32
 PLAIN = (str, bytes, int, float, bool, type(None))
 _MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
-NUMPY = {"ndarray": ("numpy",), "dtype": ("numpy",), "_reconstruct": _MULTIARRAY, "scalar": _MULTIARRAY,
-         "_frombuffer": ("numpy.core.numeric", "numpy._core.numeric")}
+NUMPY = {
+    "ndarray": ("numpy",),
+    "dtype": ("numpy",),
+    "_reconstruct": _MULTIARRAY,
+    "scalar": _MULTIARRAY,
+    "_frombuffer": ("numpy.core.numeric", "numpy._core.numeric"),
+}
 TEXT = {"encode": ("_codecs",), "bytes": ("builtins", "__builtin__")}  # how old protocols write bytes
 NAMES = NUMPY | TEXT
 NUMBERS = re.compile(r"[<>|=]?(b1|\?|[iu][1248]|f[248]|[SU]\d{1,6})")
@@ -141,8 +148,9 @@ def read(path, max_bytes=MAX_BYTES):
         _check_steps(data)
         return _plain(_Reader(data).load(), {}, 0)
     except Refused as error:
-        raise ValueError(f"{path} {_printable(error)}; only arrays and plain values are read: convert it if you trust "
-                         "it") from None
+        raise ValueError(
+            f"{path} {_printable(error)}; only arrays and plain values are read: convert it if you trust it"
+        ) from None
     except Exception as error:  # a damaged pickle fails in many ways, none of which gets beyond this line
         raise ValueError(f"{path} is not a whole pickle ({_printable(error)}); unpack the data set again") from None
 
@@ -275,7 +283,11 @@ def _dtype(made):
     if made.state is None:
         return np.dtype(code)
     state = made.state
-    if type(state) is not tuple or len(state) < 5 or state[1] not in ("<", ">", "|", "=") or any(
-            part is not None for part in state[2:5]):
+    if (
+        type(state) is not tuple
+        or len(state) < 5
+        or state[1] not in ("<", ">", "|", "=")
+        or any(part is not None for part in state[2:5])
+    ):
         raise Refused(f"has an array of dtype {code} with fields")
     return np.dtype(code.lstrip("<>|=")).newbyteorder(state[1])

@@ -39,8 +39,9 @@ def command(name, raw, out=None, jobs=1, like_release=False):
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(f"{error}; expected tree: python3 -m cinema info {name}") from None
     if not subjects and not skipped:
-        raise FileNotFoundError(f"{raw} holds nothing of {card(name).name}; "
-                                f"expected tree: python3 -m cinema info {name}")
+        raise FileNotFoundError(
+            f"{raw} holds nothing of {card(name).name}; expected tree: python3 -m cinema info {name}"
+        )
     subjects, twice = _unique(subjects)
     out.mkdir(parents=True, exist_ok=True)
     done, failed = _all(name, subjects, out, jobs, like_release)
@@ -52,8 +53,10 @@ def command(name, raw, out=None, jobs=1, like_release=False):
         print(f"skipped {one.id}: {one.reason}")
     others = sorted({path.stem for path in out.glob(f"*{SUFFIX}")} - set(done))
     if others:
-        print(f"{len(others)} studies in {out} are of an earlier run ({others[0]} ..) and not in this one; they count "
-              "as well, unless you delete them")
+        print(
+            f"{len(others)} studies in {out} are of an earlier run ({others[0]} ..) and not in this one; they count "
+            "as well, unless you delete them"
+        )
     print(summary(name, subjects, done, skipped, out))
     return 0 if done else 2
 
@@ -92,8 +95,9 @@ def _all(name, subjects, out, jobs, like_release):
     one = _release if like_release else _study
     results = Parallel(n_jobs=jobs, return_as="generator")(delayed(one)(name, subject, out) for subject in subjects)
     done, failed = {}, []
-    for subject, (release, reason) in zip(subjects, tqdm(results, total=len(subjects), desc=name, disable=None),
-                                          strict=True):
+    for subject, (release, reason) in zip(
+        subjects, tqdm(results, total=len(subjects), desc=name, disable=None), strict=True
+    ):
         if reason is None:
             done[subject.id] = (subject, release)
         else:
@@ -149,9 +153,15 @@ def _mark(name, subject):
     """Hash of names, sizes and times of a subject's raw files, what tables and file names say of it, and versions."""
     files = [(Path(path).name, (stat := os.stat(path)).st_size, stat.st_mtime_ns) for path in subject.files]
     adapter = adapter_of(name)
-    what = [VERSION, getattr(adapter, "VERSION", 0), getattr(adapter, "GRID", None), subject.split, files,
-            sorted(subject.attributes.items()),
-            [(key, _named(value)) for key, value in sorted(subject.details.items())]]
+    what = [
+        VERSION,
+        getattr(adapter, "VERSION", 0),
+        getattr(adapter, "GRID", None),
+        subject.split,
+        files,
+        sorted(subject.attributes.items()),
+        [(key, _named(value)) for key, value in sorted(subject.details.items())],
+    ]
     return hashlib.sha256(repr(what).encode()).hexdigest()[:16]
 
 
@@ -191,9 +201,13 @@ def _tables(done, out):
 
 
 def _record(name, subjects, done, skipped, out):
-    content = {"dataset": name, "version": VERSION, "licence": card(name).licence,
-               "counts": dict(Counter(subject.split for subject, _ in done.values())),
-               "skipped": {one.id: one.reason for one in skipped}}
+    content = {
+        "dataset": name,
+        "version": VERSION,
+        "licence": card(name).licence,
+        "counts": dict(Counter(subject.split for subject, _ in done.values())),
+        "skipped": {one.id: one.reason for one in skipped},
+    }
     part = out / f".{MANIFEST}.{uuid.uuid4().hex}.part"
     part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     os.replace(part, out / MANIFEST)
@@ -223,11 +237,18 @@ def info(name=None):
 
 def text_of(found):
     """A card as text for the terminal."""
-    lines = [f"{found.name}: {found.role}", f"source   {found.source}", f"licence  {found.licence}",
-             f"access   {found.access}", f"views    {', '.join(found.views)}", f"holds    {', '.join(found.has)}",
-             f"notebook {', '.join(found.notebooks)}", "raw folder:",
-             *(f"  {line}" for line in found.tree.splitlines()),
-             f"split    {found.split.strip()}"]
+    lines = [
+        f"{found.name}: {found.role}",
+        f"source   {found.source}",
+        f"licence  {found.licence}",
+        f"access   {found.access}",
+        f"views    {', '.join(found.views)}",
+        f"holds    {', '.join(found.has)}",
+        f"notebook {', '.join(found.notebooks)}",
+        "raw folder:",
+        *(f"  {line}" for line in found.tree.splitlines()),
+        f"split    {found.split.strip()}",
+    ]
     if found.counts:
         lines.append("counts   " + ", ".join(f"{split} {n}" for split, n in found.counts.items()))
     lines += ["labels   " + ", ".join(f"{raw} {name}" for raw, name in found.labels.items())] * bool(found.labels)

@@ -18,8 +18,10 @@ def studies(name, data_root):
     card(name)  # refuses an unknown name
     folder = Path(data_root) / name
     if not any(folder.glob(f"*{SUFFIX}")):
-        raise FileNotFoundError(f"{folder} holds no prepared studies of {card(name).name}; "
-                                f"run python3 -m cinema prepare {name} RAW --out {folder}")
+        raise FileNotFoundError(
+            f"{folder} holds no prepared studies of {card(name).name}; "
+            f"run python3 -m cinema prepare {name} RAW --out {folder}"
+        )
     table = study_table(folder)
     return table if "split" in table else table.assign(split="")
 
@@ -72,8 +74,10 @@ def _view(view, size, spacing):
 def notice(name):
     """One Markdown line for the top of a page: the dataset and its terms."""
     found = card(name)
-    return (f"*Data: {found.name} ({found.licence}). These are real patients: keep pages and figures within the terms "
-            f"of {found.source}.*")
+    return (
+        f"*Data: {found.name} ({found.licence}). These are real patients: keep pages and figures within the terms "
+        f"of {found.source}.*"
+    )
 
 
 def stamp(name):
@@ -101,8 +105,9 @@ def share(table, proportion, seed):
     ValueError if that leaves none.
     """
     if not 0 < proportion <= 1 or int(proportion * len(table)) == 0:
-        raise ValueError(f"proportion is {proportion} of {len(table)} studies; it must lie in (0, 1] and leave "
-                         "at least one")
+        raise ValueError(
+            f"proportion is {proportion} of {len(table)} studies; it must lie in (0, 1] and leave at least one"
+        )
     return table if proportion == 1 else table.sample(n=int(proportion * len(table)), random_state=seed)
 
 

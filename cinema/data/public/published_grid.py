@@ -108,7 +108,7 @@ class _Axis:
         weights = interpolation_matrix(old, positions, self.step if widen else 1.0).astype(np.float32)
         used = np.flatnonzero(weights.any(axis=0))
         self.window = (used[0], used[-1] + 1)
-        weights = weights[:, self.window[0]:self.window[1]]
+        weights = weights[:, self.window[0] : self.window[1]]
         same = weights.shape[0] == weights.shape[1] and np.allclose(weights, np.eye(len(weights)), atol=1e-4)
         self.matrix = None if same else weights
 
@@ -127,7 +127,7 @@ def _apply(array, axes):
     array = np.ascontiguousarray(array[windows], np.float32)
     for k, axis in enumerate(axes):
         if axis.matrix is not None:
-            before, after = array.shape[:k], array.shape[k + 1:]
+            before, after = array.shape[:k], array.shape[k + 1 :]
             flat = array.reshape(int(np.prod(before)), array.shape[k], int(np.prod(after)))
             array = np.matmul(axis.matrix, flat).reshape(*before, len(axis.matrix), *after)
     return array
@@ -154,7 +154,7 @@ def _labels(labels, axes):
 def _bytes(image, apart):
     """uint8, rounded: percentiles to 0 and 255 of all frames together or (apart) of each; 0 where all is equal."""
     if apart:
-        return np.concatenate([_bytes(image[..., t:t + 1], False) for t in range(image.shape[3])], axis=3)
+        return np.concatenate([_bytes(image[..., t : t + 1], False) for t in range(image.shape[3])], axis=3)
     low, high = np.percentile(image[::2, ::2] if image.size > MANY else image, PERCENTILES)
     if not high > low:
         low, high = float(image.min()), float(image.max())

@@ -43,8 +43,10 @@ def subjects(raw):
     for subject in found:  # sorted within a group: the first one there is validates
         if subject.split == "train":
             first.setdefault(subject.attributes["group"], subject.id)
-    return [Subject(s.id, "val", s.files, s.attributes, s.details) if s.split == "train" and s.id in first.values()
-            else s for s in found], skipped
+    return [
+        Subject(s.id, "val", s.files, s.attributes, s.details) if s.split == "train" and s.id in first.values() else s
+        for s in found
+    ], skipped
 
 
 def _name(text):
@@ -66,8 +68,14 @@ def _train(root, skipped):
     for group in _folders(root / "train"):
         for folder in _folders(group):
             pid = f"{group.name}/{folder.name}"
-            yield (_name(pid), "train", folder, [*IMAGES.values(), MASKS], {"group": group.name, "patient": _name(pid)},
-                   {"folder_of_release": f"train/{pid}", "pid": pid})
+            yield (
+                _name(pid),
+                "train",
+                folder,
+                [*IMAGES.values(), MASKS],
+                {"group": group.name, "patient": _name(pid)},
+                {"folder_of_release": f"train/{pid}", "pid": pid},
+            )
 
 
 def _test(root, skipped):
@@ -76,8 +84,14 @@ def _test(root, skipped):
         if match is None:
             skipped.append(Skipped(_name(folder.name), f"{folder} is not named like scan_07_A; rename or remove it"))
             continue
-        yield (folder.name, "test", folder, [*IMAGES.values(), MASKS], {"patient": match[1], "rescan": match[2]},
-               {"folder_of_release": f"test/{folder.name}", "pid": folder.name})
+        yield (
+            folder.name,
+            "test",
+            folder,
+            [*IMAGES.values(), MASKS],
+            {"patient": match[1], "rescan": match[2]},
+            {"folder_of_release": f"test/{folder.name}", "pid": folder.name},
+        )
 
 
 def _retest(root, skipped):
@@ -85,23 +99,42 @@ def _retest(root, skipped):
     if not root.is_dir():
         return
     table = labels_module.table(root / TABLE, TABLE_COLUMNS)
-    numbers = {(row, scan): number for row, record in table.iterrows() for scan in SCANS
-               if (number := _number(record[scan]))}
+    numbers = {
+        (row, scan): number for row, record in table.iterrows() for scan in SCANS if (number := _number(record[scan]))
+    }
     counts = Counter(numbers.values())
     for (row, scan), number in numbers.items():
         identity, volumes = f"retest_{row:02d}_{scan}", _readings(table.loc[row])
         if counts[number] > 1 or volumes is None:
-            skipped.append(Skipped(identity, f"{root / TABLE} lists the scan {number} more than once; keep one"
-                                   if volumes else f"{root / TABLE}, row {row}: a volume is no number; correct it"))
+            skipped.append(
+                Skipped(
+                    identity,
+                    f"{root / TABLE} lists the scan {number} more than once; keep one"
+                    if volumes
+                    else f"{root / TABLE}, row {row}: a volume is no number; correct it",
+                )
+            )
             continue
         pid = f"scan_{row:02d}_{scan[0]}"
         attributes = {"patient": f"retest_{row:02d}", "rescan": scan[0], **_attributes(*volumes[scan])}
         same = [volumes[other] for other in SCANS if other[0] == scan[0] and np.isfinite(volumes[other]).all()]
-        yield (identity, "test", root / number, list(IMAGES.values()), attributes,
-               {"folder_of_release": f"{RETEST}/{pid}", "pid": pid,
-                "volumes": tuple(np.mean(same, axis=0).tolist()) if same else (np.nan, np.nan)})
-    skipped += [Skipped(_name(folder.name), f"{root / TABLE} does not list the scan {folder.name}")
-                for folder in _folders(root) if folder.name not in counts]
+        yield (
+            identity,
+            "test",
+            root / number,
+            list(IMAGES.values()),
+            attributes,
+            {
+                "folder_of_release": f"{RETEST}/{pid}",
+                "pid": pid,
+                "volumes": tuple(np.mean(same, axis=0).tolist()) if same else (np.nan, np.nan),
+            },
+        )
+    skipped += [
+        Skipped(_name(folder.name), f"{root / TABLE} does not list the scan {folder.name}")
+        for folder in _folders(root)
+        if folder.name not in counts
+    ]
 
 
 def _number(cell):
@@ -158,14 +191,21 @@ def release(subject):
     """sax_t, lax_2c_t, lax_4c_t as floats from 0 to 1, sax_gt_t where there are masks, and the metadata row."""
     (parts, labels), details = _loaded(subject), subject.details
     raw = {view: _image(*part) for view, part in parts.items()}
-    images = {view: letter.resampled(image, letter.SAX_SPACING if view == "sax" else letter.LAX_SPACING)
-              for view, image in raw.items()}
+    images = {
+        view: letter.resampled(image, letter.SAX_SPACING if view == "sax" else letter.LAX_SPACING)
+        for view, image in raw.items()
+    }
     point = letter.centre(images["lax_2c"], images["lax_4c"], images["sax"])
-    done = {f"{view}_t": letter.to_unit(letter.crop_at(
-        image, point, letter.SAX_SIZE if view == "sax" else letter.LAX_SIZE)) for view, image in images.items()}
+    done = {
+        f"{view}_t": letter.to_unit(letter.crop_at(image, point, letter.SAX_SIZE if view == "sax" else letter.LAX_SIZE))
+        for view, image in images.items()
+    }
     row = {"pid": details["pid"]}
-    row |= {f"orig_{kind}_spacing_{axis}": raw[view].GetSpacing()[i] for kind, view, axes in
-            (("sax", "sax", "xyz"), ("lax", "lax_2c", "xy")) for i, axis in enumerate(axes)}
+    row |= {
+        f"orig_{kind}_spacing_{axis}": raw[view].GetSpacing()[i]
+        for kind, view, axes in (("sax", "sax", "xyz"), ("lax", "lax_2c", "xy"))
+        for i, axis in enumerate(axes)
+    }
     row |= dict(zip(("n_slices", "n_frames"), images["sax"].GetSize()[2:], strict=True))
     if labels is None:
         edv, esv = details["volumes"]

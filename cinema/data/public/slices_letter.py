@@ -20,8 +20,10 @@ def processed(series):
     from cinema.data.public import letter
 
     raw = {view: video(folders) for view, folders in series.items()}
-    images = {view: letter.resampled(image, letter.SAX_SPACING if view == "sax" else letter.LAX_SPACING)
-              for view, image in raw.items()}
+    images = {
+        view: letter.resampled(image, letter.SAX_SPACING if view == "sax" else letter.LAX_SPACING)
+        for view, image in raw.items()
+    }
     point = letter.centre(images["lax_2c"], images["lax_4c"], images["sax"])
     sizes = {view: letter.SAX_SIZE if view == "sax" else letter.LAX_SIZE for view in images}
     return raw, {view: letter.to_uint8(letter.crop_at(image, point, sizes[view])) for view, image in images.items()}
@@ -43,8 +45,10 @@ def video(folders):
             if picture is None or picture.pixels is None:
                 volume[:, :, z, t] = volume[:, :, z, t - 1]
             elif picture.shape != first.shape:
-                raise ValueError(f"{picture.name} has {picture.shape} pixels, the first slice {first.shape}; "
-                                 "the release joins slices of one size only")
+                raise ValueError(
+                    f"{picture.name} has {picture.shape} pixels, the first slice {first.shape}; "
+                    "the release joins slices of one size only"
+                )
             else:
                 volume[:, :, z, t] = picture.pixels
     times = [picture.trigger_ms for picture in _ordered(folders[0])]
@@ -95,8 +99,9 @@ def _image(volume, affine, seconds):
         try:
             frame = sitk.ReadImage(str(Path(folder) / "carrier.nii"))
         except RuntimeError:
-            raise ValueError("the second slice does not lie straight behind the first; SimpleITK refuses the release's "
-                             "image") from None
+            raise ValueError(
+                "the second slice does not lie straight behind the first; SimpleITK refuses the release's image"
+            ) from None
     image = sitk.GetImageFromArray(volume.transpose(3, 2, 1, 0), isVector=False)
     image.SetSpacing(frame.GetSpacing())
     image.SetOrigin(frame.GetOrigin())

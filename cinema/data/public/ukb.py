@@ -44,11 +44,17 @@ def subjects(raw):
             last = max(array for array, _ in copies)
             same = [path for array, path in copies if array == last]  # an array is a repeat of the visit's scan
             chosen[field] = same[0]
-            skipped += [Skipped(name, f"{path.relative_to(raw)} is there again; {same[0].relative_to(raw)} is read: "
-                                      "remove one of them") for path in same[1:]]
+            skipped += [
+                Skipped(
+                    name,
+                    f"{path.relative_to(raw)} is there again; {same[0].relative_to(raw)} is read: remove one of them",
+                )
+                for path in same[1:]
+            ]
         files = [file for path in chosen.values() for file in _files(path)]
-        good.append(Subject(name, "", tuple(files), {"visit": instance}, {
-            "lax": chosen["20208"], "sax": chosen["20209"]}))
+        good.append(
+            Subject(name, "", tuple(files), {"visit": instance}, {"lax": chosen["20208"], "sax": chosen["20209"]})
+        )
     if not good and not skipped:
         raise ValueError(f"{raw} holds no archive named EID_20208_2_0.zip or EID_20209_2_0.zip, nor folders so named")
     return good, skipped
@@ -158,12 +164,14 @@ def manifest(path, names, read_file):
         file_at = head.index("filename")
         series_at = next(head.index(name) for name in ("series discription", "series description") if name in head)
     except (ValueError, StopIteration):
-        raise ValueError(f"{path.name}: {here[0]} lacks the column 'filename' or 'series discription'; fetch it "
-                         "again") from None
+        raise ValueError(
+            f"{path.name}: {here[0]} lacks the column 'filename' or 'series discription'; fetch it again"
+        ) from None
     uneven = [number for number, row in enumerate(rows, start=1) if row and len(row) != len(head)]
     if uneven:
-        raise ValueError(f"{path.name}: line {uneven[0]} of {here[0]} has another number of columns than its head; "
-                         "fetch it again")
+        raise ValueError(
+            f"{path.name}: line {uneven[0]} of {here[0]} has another number of columns than its head; fetch it again"
+        )
     pairs = {row[file_at].strip(): row[series_at].strip() for row in rows[1:] if row}
     return {name: text for name, text in pairs.items() if not RESULTS.search(text)}
 
@@ -172,8 +180,9 @@ def release(subject):
     """The four processed videos of a visit, to the letter; ValueError where the release fails."""
     lax = _by_view(_series(subject.details["lax"], []), LAX)
     sax = _by_view(_series(subject.details["sax"], []), SAX)
-    series = {f"lax_{number}c": [dict(lax.get(number, ())).get(f"CINE_segmented_LAX_{number}Ch")]
-              for number in (2, 3, 4)}
+    series = {
+        f"lax_{number}c": [dict(lax.get(number, ())).get(f"CINE_segmented_LAX_{number}Ch")] for number in (2, 3, 4)
+    }
     odd = [name for found in sax.values() for name, _ in found if not re.fullmatch(r"CINE_segmented_SAX_b\d+", name)]
     series["sax"] = [pictures for found in sax.values() for _, pictures in found]
     lacking = [view for view, folders in series.items() if not folders or None in folders]

@@ -1,6 +1,5 @@
 """ACDC: layout, 1-based frames, the published validation draw, the release's arrays, damaged patients."""
 
-
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -17,17 +16,51 @@ from cinema.data.public.cards import card
 REAL = SHARED / "real/acdc_labelled/patient110"
 SAME = {1: 1, 2: 2, 3: 3}
 FAULTS = {  # fault -> words that the reason must hold
-    "no image": "is missing", "no mask": "_gt.nii.gz is missing", "truncated": "no readable NIfTI",
-    "truncated mask": "_gt.nii.gz is no readable NIfTI", "not an image": "no readable NIfTI", "label": "label 7",
-    "spacing": "mixed spacing", "shape": "not on the grid", "shifted": "not on the grid", "no heart": "has no LV",
-    "no key": "gives no ES", "no group": "gives no Group", "beyond": "of 2 frames", "no number": "Height is 'tall",
-    "zero": "ED is '0'", "empty": "missing or empty", "height": "Height is '-1", "no config": "missing or empty",
-    "twice": "in training and in testing", "no cine": "must be (x, y, z, t)", "short cine": "has 2 frames",
+    "no image": "is missing",
+    "no mask": "_gt.nii.gz is missing",
+    "truncated": "no readable NIfTI",
+    "truncated mask": "_gt.nii.gz is no readable NIfTI",
+    "not an image": "no readable NIfTI",
+    "label": "label 7",
+    "spacing": "mixed spacing",
+    "shape": "not on the grid",
+    "shifted": "not on the grid",
+    "no heart": "has no LV",
+    "no key": "gives no ES",
+    "no group": "gives no Group",
+    "beyond": "of 2 frames",
+    "no number": "Height is 'tall",
+    "zero": "ED is '0'",
+    "empty": "missing or empty",
+    "height": "Height is '-1",
+    "no config": "missing or empty",
+    "twice": "in training and in testing",
+    "no cine": "must be (x, y, z, t)",
+    "short cine": "has 2 frames",
     "other cine": "they must agree",
-    "same": "ED 2, ES 2 of 8 frames; they must be two", "infinite": "NbFrame is 'inf'"}
-COLUMNS = ["pid", "pathology", "height", "weight", "bmi", "n_frames", "ed_frame", "es_frame",
-           "original_sax_spacing_x", "original_sax_spacing_y", "original_sax_spacing_z", "n_slices",
-           "lv_edv", "lv_esv", "lv_ef", "rv_edv", "rv_esv", "rv_ef"]
+    "same": "ED 2, ES 2 of 8 frames; they must be two",
+    "infinite": "NbFrame is 'inf'",
+}
+COLUMNS = [
+    "pid",
+    "pathology",
+    "height",
+    "weight",
+    "bmi",
+    "n_frames",
+    "ed_frame",
+    "es_frame",
+    "original_sax_spacing_x",
+    "original_sax_spacing_y",
+    "original_sax_spacing_z",
+    "n_slices",
+    "lv_edv",
+    "lv_esv",
+    "lv_ef",
+    "rv_edv",
+    "rv_esv",
+    "rv_ef",
+]
 
 
 @pytest.fixture(scope="module")

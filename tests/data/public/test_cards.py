@@ -43,9 +43,16 @@ def test_data_readme_is_written_from_the_cards(tmp_path):
         cards.write_readme(copy)
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ("labels: {1: heart}", "labels holds"), ("views: [sagittal]", "views holds"), ("colour: red", "unknown entries"),
-    ("differences: [{release: a}]", "it must have release and here"), ("notebook: [", "no readable YAML")])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("labels: {1: heart}", "labels holds"),
+        ("views: [sagittal]", "views holds"),
+        ("colour: red", "unknown entries"),
+        ("differences: [{release: a}]", "it must have release and here"),
+        ("notebook: [", "no readable YAML"),
+    ],
+)
 def test_a_wrong_card_is_refused_in_one_line(tmp_path, change, words):
     good = "name: X\nrole: r\nnotebook: '03'\nsource: s\nlicence: l\naccess: a\ntree: t\nsplit: s\n"
     (tmp_path / "x.yaml").write_text(good, encoding="utf-8")

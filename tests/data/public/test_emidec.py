@@ -60,15 +60,33 @@ def test_text_is_decoded_and_keys_are_found(tree, tmp_path):
     subject = by_id(folder)["Case_P001"]
     assert facts["texts"]["Case_P001"]["sex"] == "M" == subject.attributes["sex"]
     assert subject.attributes == {
-        "sex": "M", "age_years": 51.0, "tobacco": "no", "overweight": True, "hypertension": False, "diabetes": True,
-        "killip_max": 2.0, "lv_ef_percent": 31.5, "disease": "P"}
+        "sex": "M",
+        "age_years": 51.0,
+        "tobacco": "no",
+        "overweight": True,
+        "hypertension": False,
+        "diabetes": True,
+        "killip_max": 2.0,
+        "lv_ef_percent": 31.5,
+        "disease": "P",
+    }
     path = tmp_path / "Case P001.txt"
     french = "Âge : 61,5\nSexe : H\nTabac : 3\nHTA : O\nantécédents familiaux : N\\x21\nBMI : 1\n"
     path.write_bytes(french.encode("latin-1"))
-    assert emidec.text(path) == {"age": "61,5", "sex": "H", "tobacco": "3", "arterial_hypertension": "O",
-                                 "family_history": "N!"}
+    assert emidec.text(path) == {
+        "age": "61,5",
+        "sex": "H",
+        "tobacco": "3",
+        "arterial_hypertension": "O",
+        "family_history": "N!",
+    }
     assert emidec._attributes(emidec.text(path), "N") == {
-        "sex": "M", "age_years": 61.5, "tobacco": "former", "hypertension": True, "disease": "N"}
+        "sex": "M",
+        "age_years": 61.5,
+        "tobacco": "former",
+        "hypertension": True,
+        "disease": "N",
+    }
     path.write_bytes(b"Sex : ?\nAge : unknown\nTroponin\n: 4\n\\")  # a lone backslash cannot be decoded
     assert emidec._attributes(emidec.text(path), "N") == {"disease": "N"}
 
@@ -109,10 +127,30 @@ def test_release_by_the_rules_of_data_md(tree, pid):
 
 def test_release_row(tree):
     row = emidec.release(by_id(tree[0])["Case_P002"]).row
-    assert list(row) == ["pid", "sex", "age", "tobacco", "overweight", "arterial_hypertension", "diabetes",
-                         "family_history", "ecg", "troponin", "killip_max", "ef", "ntprobnp", "pathology",
-                         "orig_spacing_x", "orig_spacing_y", "orig_spacing_z", "n_slices", "cls_1_proportion",
-                         "cls_2_proportion", "cls_3_proportion", "cls_4_proportion"]
+    assert list(row) == [
+        "pid",
+        "sex",
+        "age",
+        "tobacco",
+        "overweight",
+        "arterial_hypertension",
+        "diabetes",
+        "family_history",
+        "ecg",
+        "troponin",
+        "killip_max",
+        "ef",
+        "ntprobnp",
+        "pathology",
+        "orig_spacing_x",
+        "orig_spacing_y",
+        "orig_spacing_z",
+        "n_slices",
+        "cls_1_proportion",
+        "cls_2_proportion",
+        "cls_3_proportion",
+        "cls_4_proportion",
+    ]
     assert [row[key] for key in ("sex", "age", "tobacco", "ef", "pathology", "n_slices")] == ["F", 52, 3, 32.5, "P", 6]
     assert row["orig_spacing_x"] == pytest.approx(1.4) and row["orig_spacing_z"] == pytest.approx(8)
 
@@ -135,10 +173,16 @@ def test_default_is_on_the_published_models_grid_and_keeps_tissue_in_place(tree)
 
 
 MESSAGES = {
-    "value": "holds the label 7; allowed are 0, 1, 2, 3, 4", "unreadable": "no readable NIfTI image",
-    "no_contour": "Contours/Case_P90..nii.gz is missing", "no_text": "Case P90..txt is missing",
-    "copy": "another copy of Case_P90.", "twice": "numbered twice: Case_P0090., Case_P90.",
-    "shape": "it is not on the grid of its image", "spacing": "mixed spacing", "empty": "holds no label"}
+    "value": "holds the label 7; allowed are 0, 1, 2, 3, 4",
+    "unreadable": "no readable NIfTI image",
+    "no_contour": "Contours/Case_P90..nii.gz is missing",
+    "no_text": "Case P90..txt is missing",
+    "copy": "another copy of Case_P90.",
+    "twice": "numbered twice: Case_P0090., Case_P90.",
+    "shape": "it is not on the grid of its image",
+    "spacing": "mixed spacing",
+    "empty": "holds no label",
+}
 
 
 @pytest.mark.parametrize("flaw", builder.FLAWS)

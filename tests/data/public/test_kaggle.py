@@ -41,7 +41,13 @@ def found(raw):
 
 def test_splits_and_those_left_out(raw, found):
     assert {id: found[id].split for id in raw[1]["ids"]} == {
-        "1": "train", "2": "train", "3": "train", "4": "train", "501": "val", "701": "test"}
+        "1": "train",
+        "2": "train",
+        "3": "train",
+        "4": "train",
+        "501": "val",
+        "701": "test",
+    }
     skipped = {one.id: one.reason for one in kaggle.subjects(raw[0])[1]}
     for id, word in raw[1]["bad"].items():
         if id in found:
@@ -85,8 +91,12 @@ def test_release_to_the_letter(raw, found, id):
     """Plain; with a repeat first in order; with all slices in one folder; of the test split."""
     folders, release = found[id].details["folders"], kaggle.release(found[id])
     chosen = {view: paths if view == "sax" else paths[:1] for view, paths in folders.items()}
-    expected = arrays({view: [{path.name: path.read_bytes() for path in folder.iterdir()} for folder in paths]
-                       for view, paths in chosen.items()})
+    expected = arrays(
+        {
+            view: [{path.name: path.read_bytes() for path in folder.iterdir()} for folder in paths]
+            for view, paths in chosen.items()
+        }
+    )
     assert release.folder == f"{found[id].split}/{id}" and len(release.images) == 3
     for view, array in expected.items():
         ours = sitk.GetArrayFromImage(release.images[f"{id}_{view}_t"]).T
@@ -109,6 +119,7 @@ def test_nothing_was_written_into_the_raw_folder(raw, found):
 
 # Slice loading by itself: pictures of random numbers, eight frames, on an oblique grid.
 
+
 def stack(spacing=(1.2, 1.2, 8.0), slices_=3, frames=8):
     rng = np.random.default_rng(0)
     turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
@@ -120,8 +131,11 @@ def stack(spacing=(1.2, 1.2, 8.0), slices_=3, frames=8):
 def pictures(view, z, lose=(), cut=(), **fields):
     fields = {"ImagePositionPatient": exact(view, z)} | fields
     fields = {"ImageOrientationPatient": exact(view)} | fields
-    return [picture(f"{t:02d}.dcm", picture_bytes(view, z, t, z + 1, cut=9 if t in cut else 0, **fields))
-            for t in range(view.n_frames) if t not in lose]
+    return [
+        picture(f"{t:02d}.dcm", picture_bytes(view, z, t, z + 1, cut=9 if t in cut else 0, **fields))
+        for t in range(view.n_frames)
+        if t not in lose
+    ]
 
 
 def exact(view, z=None):
@@ -163,8 +177,9 @@ def test_letter_repeats_the_frame_before_a_missing_one():
     """A picture without pixels repeats the one before; at the beginning that is the empty last one; too few files
     repeat the last."""
     view = stack()
-    array = sitk.GetArrayFromImage(video([pictures(view, 0, cut=(0, 4)), pictures(view, 1, lose=(2,)),
-                                          pictures(view, 2)])).T
+    array = sitk.GetArrayFromImage(
+        video([pictures(view, 0, cut=(0, 4)), pictures(view, 1, lose=(2,)), pictures(view, 2)])
+    ).T
     wanted = view.image * SCALE
     assert not array[:, :, 0, 0].any() and np.array_equal(array[:, :, 0, 4], wanted[:, :, 0, 3])
     assert np.array_equal(array[:, :, 1, 2], wanted[:, :, 1, 3])
@@ -254,8 +269,9 @@ def test_default_brings_a_slice_of_fewer_frames_to_the_others():
     assert "1 short-axis slices brought to the others' number of frames" in notes
 
 
-@pytest.mark.parametrize("syntax", [
-    ImplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless, "JPEG", "rescaled", "plain"])
+@pytest.mark.parametrize(
+    "syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless, "JPEG", "rescaled", "plain"]
+)
 def test_every_encoding_gives_the_same_picture(syntax, tmp_path):
     view = stack()
     data = picture_bytes(view, 1, 2, 3)
@@ -303,8 +319,11 @@ def test_a_file_without_geometry_is_refused():
 def test_default_mends_a_long_axis_view_of_which_the_latest_complete_series_counts():
     view = stack(slices_=1, frames=10)
     spoiled = replace(view, image=view.image * 0)
-    found = [plane for rank, (one, lost) in enumerate(((spoiled, ()), (view, ()), (spoiled, (4,))))
-             for plane in planes(pictures(one, 0, lose=lost, SeriesInstanceUID=f"1.{rank}"), "2ch", rank)[0]]
+    found = [
+        plane
+        for rank, (one, lost) in enumerate(((spoiled, ()), (view, ()), (spoiled, (4,))))
+        for plane in planes(pictures(one, 0, lose=lost, SeriesInstanceUID=f"1.{rank}"), "2ch", rank)[0]
+    ]
     read, notes = long_axis(found)
     assert np.array_equal(read.image, view.image * SCALE) and "latest complete one" in notes[0]
     read, notes = long_axis(planes(pictures(view, 0, lose=(4,)), "2ch", 0)[0])

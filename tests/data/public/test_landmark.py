@@ -65,8 +65,10 @@ def test_tables_of_other_order_split_patients_otherwise(tmp_path):
     assert any((split[f"{p}_0_lax_2c"], split[f"{p}_0_lax_4c"]) == ("train", "test") for p in "abcdefghij")
 
 
-@pytest.mark.parametrize(("points", "expected"), [
-    ([(0, 0), (4, 0), (4, 3)], False), ([(0, 0), (4, 0), (4, -3)], True), ([(0, 0), (1, 1), (2, 2)], False)])
+@pytest.mark.parametrize(
+    ("points", "expected"),
+    [([(0, 0), (4, 0), (4, 3)], False), ([(0, 0), (4, 0), (4, -3)], True), ([(0, 0), (1, 1), (2, 2)], False)],
+)
 def test_orientation_sign(points, expected):
     """(y2 - y1)(x3 - x2) - (x2 - x1)(y3 - y2), worked by hand: -12, 12, 0."""
     assert landmark.clockwise(np.array(points)) is expected
@@ -103,8 +105,12 @@ def test_rescaled_as_scikit_image():
     """Values of skimage.transform.rescale(image, 0.25, anti_aliasing=True), version 0.25.2."""
     i, j = np.indices((16, 18))
     image = ((i * 37 + j * j * 11) % 256).astype(np.uint8)
-    expected = [[0.427754, 0.51569, 0.505601, 0.505846], [0.513872, 0.524668, 0.452827, 0.474655],
-                [0.512655, 0.537658, 0.553516, 0.50837], [0.445507, 0.526124, 0.403165, 0.447512]]
+    expected = [
+        [0.427754, 0.51569, 0.505601, 0.505846],
+        [0.513872, 0.524668, 0.452827, 0.474655],
+        [0.512655, 0.537658, 0.553516, 0.50837],
+        [0.445507, 0.526124, 0.403165, 0.447512],
+    ]
     np.testing.assert_allclose(landmark.rescaled(image), expected, atol=1e-6)
 
 
@@ -125,8 +131,10 @@ def smaller(picture):
     return sum(padded[a::4, b::4] for a in (1, 2) for b in (1, 2)) / 4
 
 
-@pytest.mark.parametrize(("name", "mirror"), [("901_a_lax_2c", False), ("902_a_lax_2c", True), ("901_a_lax_4c", True),
-                                              ("902_a_lax_4c", False)])
+@pytest.mark.parametrize(
+    ("name", "mirror"),
+    [("901_a_lax_2c", False), ("902_a_lax_2c", True), ("901_a_lax_4c", True), ("902_a_lax_4c", False)],
+)
 def test_release_by_the_rules_of_data_md(tree, name, mirror):
     folder, _ = tree
     subject = by_id(folder)[name]
@@ -134,7 +142,7 @@ def test_release_by_the_rules_of_data_md(tree, name, mirror):
     expected, mask = smaller(picture), mask[::-1] if mirror else mask
     expected = expected[::-1] if mirror else expected
     release = landmark.release(subject)
-    (file, pixels), = release.images.items()
+    ((file, pixels),) = release.images.items()
     uid, view = name[:5], name[6:]
     assert (release.folder, file) == (f"{view}/images", f"{uid}.png")
     assert pixels.dtype == np.uint8 and pixels.shape == (216, 192)
@@ -142,9 +150,15 @@ def test_release_by_the_rules_of_data_md(tree, name, mirror):
     for number, value in enumerate((85, 170, 255), start=1):
         y, x = np.nonzero(mask == value)
         assert (release.row[f"x{number}"], release.row[f"y{number}"]) == (
-            int(0.25 * int(x.mean())), int(0.25 * int(y.mean())))
+            int(0.25 * int(x.mean())),
+            int(0.25 * int(y.mean())),
+        )
     assert {key: release.row[key] for key in ("cohort_name", "uid", "view", "pid")} == {
-        "cohort_name": "hospital", "uid": uid, "view": view, "pid": uid[:3]}
+        "cohort_name": "hospital",
+        "uid": uid,
+        "view": view,
+        "pid": uid[:3],
+    }
     whole, of_split = release.tables[view], release.tables[f"{view}_{subject.split}"]
     assert list(whole) == ["cohort_name", "uid", "view", "x1", "y1", "x2", "y2", "x3", "y3"]
     assert of_split == whole | {"pid": uid[:3]} and len(release.tables) == 2
@@ -167,10 +181,17 @@ def test_large_pictures_are_cut_around_their_landmarks():
 
 
 MESSAGES = {
-    "value": "holds the value 86; allowed are 0, 85, 170, 255", "unreadable": "is no readable PNG",
-    "no_image": "images/990_a.png is missing", "no_mask": "masks/990_a.png is missing",
-    "twice": "for 2 cohorts or views", "shape": "must be the same", "empty": "no landmark 1, 2, 3;",
-    "lacking": "no landmark 2;", "colour": "of mode RGB", "extra": "has no row for 990_a.png"}
+    "value": "holds the value 86; allowed are 0, 85, 170, 255",
+    "unreadable": "is no readable PNG",
+    "no_image": "images/990_a.png is missing",
+    "no_mask": "masks/990_a.png is missing",
+    "twice": "for 2 cohorts or views",
+    "shape": "must be the same",
+    "empty": "no landmark 1, 2, 3;",
+    "lacking": "no landmark 2;",
+    "colour": "of mode RGB",
+    "extra": "has no row for 990_a.png",
+}
 
 
 @pytest.mark.parametrize("flaw", builder.FLAWS)

@@ -30,16 +30,17 @@ def row(values, dtype, direction=None):
 
 # --- resampling -----------------------------------------------------------------------------------------------------
 
+
 def test_resampled_row_of_int16_along_the_axis_is_truncated():
     np.testing.assert_array_equal(row(ROW, np.int16), [0, 0, 1, 1, 2, 4, 8, 15, 20])
 
 
 def test_resampled_row_of_floats_along_the_axis():
-    np.testing.assert_allclose(row(ROW, np.float32), [0, .5, 1.167, 1.833, 2.5, 4.167, 8.833, 15, 20], atol=6e-4)
+    np.testing.assert_allclose(row(ROW, np.float32), [0, 0.5, 1.167, 1.833, 2.5, 4.167, 8.833, 15, 20], atol=6e-4)
 
 
 def test_resampled_row_of_floats_against_the_axis_is_shifted():
-    expected = [.167, .833, 1.5, 2.167, 2.833, 6.5, 11.667, 18.333, 20]
+    expected = [0.167, 0.833, 1.5, 2.167, 2.833, 6.5, 11.667, 18.333, 20]
     np.testing.assert_allclose(row(ROW, np.float32, FLIP), expected, atol=6e-4)
 
 
@@ -51,7 +52,7 @@ def test_seven_slices_at_5_mm_become_four_at_10_mm_and_the_last_is_zero():
     made = image(np.arange(7).reshape(1, 1, 7), (1.0, 1.0, 5.0))
     result = letter.resampled(made, (1.0, 1.0, 10.0))
     assert result.GetSize() == (1, 1, 4)  # 3.5 rounds half to even
-    np.testing.assert_allclose(letter.to_array(result)[0, 0], [.5, 2.5, 4.5, 0])
+    np.testing.assert_allclose(letter.to_array(result)[0, 0], [0.5, 2.5, 4.5, 0])
 
 
 @pytest.mark.parametrize(("slices", "expected"), [(5, 2), (7, 4), (9, 4), (11, 6)])
@@ -106,8 +107,10 @@ def test_nothing_is_left_of_one_thin_slice():
 
 # --- crops ----------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize(("low", "high", "expected"), [(0, 3, (0, 10)), (15, 20, (10, 0)), (8, 12, (5, 5)),
-                                                        (8, 13, (5, 5))])
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"), [(0, 3, (0, 10)), (15, 20, (10, 0)), (8, 12, (5, 5)), (8, 13, (5, 5))]
+)
 def test_crop_table_20_to_10(low, high, expected):
     assert letter.bounds(low, high, 20, 10) == expected
 
@@ -147,13 +150,17 @@ def plane(normal, through, size=(8, 8), spacing=(1.0, 1.0, 6.0)):
     y = np.cross(normal, x)
     direction = np.stack([x, y, normal], axis=1)
     origin = np.asarray(through, float) - 3.0 * x - 2.0 * y
-    return image(np.arange(np.prod(size)).reshape(*size, 1), spacing, direction=direction.ravel().tolist(),
-                 origin=origin.tolist())
+    return image(
+        np.arange(np.prod(size)).reshape(*size, 1),
+        spacing,
+        direction=direction.ravel().tolist(),
+        origin=origin.tolist(),
+    )
 
 
 def test_centre_is_the_common_point_of_three_oblique_planes():
     point = np.array([12.0, -30.0, 45.0])
-    views = [plane(normal, point) for normal in ([1, .2, .1], [.1, 1, -.3], [.2, -.1, 1])]
+    views = [plane(normal, point) for normal in ([1, 0.2, 0.1], [0.1, 1, -0.3], [0.2, -0.1, 1])]
     np.testing.assert_allclose(letter.centre(*views), point, atol=1e-9)
     np.testing.assert_allclose(letter.centre(*[letter.join([view, view]) for view in views]), point, atol=1e-9)
 
@@ -165,11 +172,14 @@ def test_centre_refuses_planes_without_a_common_point():
         letter.centre(plane([1, 0, 0], [0, 0, 0]), plane([0, 1, 0], [0, 0, 0]), plane([1, 1, 0], [0, 0, 0]))
 
 
-@pytest.mark.parametrize(("point", "start"), [
-    ((10.0, 10.0), (6, 6)),      # 10 - 3.5 = 6.5, cut to 6
-    ((3.0, 2.6), (0, 0)),        # -0.5 and -0.9 go up to 0, not down to -1
-    ((1.0, 19.0), (-2, 15)),     # -2.5 goes up to -2; 15.5 runs over the end
-])
+@pytest.mark.parametrize(
+    ("point", "start"),
+    [
+        ((10.0, 10.0), (6, 6)),  # 10 - 3.5 = 6.5, cut to 6
+        ((3.0, 2.6), (0, 0)),  # -0.5 and -0.9 go up to 0, not down to -1
+        ((1.0, 19.0), (-2, 15)),  # -2.5 goes up to -2; 15.5 runs over the end
+    ],
+)
 def test_crop_at_cuts_the_start_toward_zero_and_pads(point, start):
     array = np.random.default_rng(0).random((20, 20, 2)) + 1
     result = letter.crop_at(image(array, (1.0, 1.0, 5.0)), (*point, 0.0), (8, 8))
@@ -191,7 +201,7 @@ def test_crop_at_has_the_full_size_even_for_small_images_and_far_points():
 
 def test_crop_at_follows_the_direction_and_takes_every_frame():
     point = np.array([12.0, -30.0, 45.0])  # lies at voxel (3, 2) of the plane
-    view = plane([.1, 1, -.3], point)
+    view = plane([0.1, 1, -0.3], point)
     cut = letter.crop_at(letter.join([view, view + 1]), point, (2, 2))
     first = letter.to_array(view)[2:4, 1:3]  # 3 - .5 = 2.5 and 2 - .5 = 1.5
     np.testing.assert_allclose(letter.to_array(cut)[..., 0], first)
@@ -199,6 +209,7 @@ def test_crop_at_follows_the_direction_and_takes_every_frame():
 
 
 # --- intensity ------------------------------------------------------------------------------------------------------
+
 
 def test_clamp_truncates_bounds_of_integer_images_toward_zero():
     """Bounds 1.7 and -2.7 act as 1 and -2 on integer pixels: what data.md says of the filter used here."""
@@ -244,6 +255,7 @@ def test_each_frame_of_a_cine_has_its_own_percentiles():
 
 
 # --- labels, volumes, files -----------------------------------------------------------------------------------------
+
 
 def test_labels_are_exchanged_at_once_and_keep_their_pixel_type():
     raw = image(np.array([0, 1, 2, 3, 9]).reshape(-1, 1, 1), (1.5, 1.0, 1.0), np.int16)

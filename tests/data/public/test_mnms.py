@@ -1,6 +1,5 @@
 """M&Ms: the table's 0-based frames, label values exchanged, the given split, the release's arrays, damaged studies."""
 
-
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -17,16 +16,52 @@ REAL = SHARED / "real/nifti/mnms"
 EXCHANGED = {1: 3, 2: 2, 3: 1}  # 1 is the LV in their files
 ALWAYS = ("no files", "unlabelled", "no row")  # in every tree
 FAULTS = {
-    "no image": "_sa.nii.gz is missing", "no mask": "_sa_gt.nii.gz is missing", "truncated": "no readable NIfTI",
-    "truncated mask": "_gt.nii.gz is no readable NIfTI", "not an image": "no readable NIfTI", "label": "label 7",
-    "spacing": "mixed spacing", "shape": "not on the grid", "shifted": "not on the grid", "no heart": "has no LV",
-    "beyond": "ES 40 of the table", "no number": "ES is '?'", "infinite": "ES is 'inf'",
-    "half": "ES is '2.5'", "same": "are both frame", "off by one": "has no LV", "twice": "is in Validation and",
-    "two rows": "has 2 rows", "3D": "must be (x, y, z, t)", "no files": "is in none of Training/Labeled",
-    "unlabelled": "unlabelled", "no row": "no row in"}
-COLUMNS = ["pid", "pathology", "vendor_name", "vendor", "center", "ed_index", "es_index", "age", "sex", "height",
-           "weight", "orig_sax_spacing_x", "orig_sax_spacing_y", "orig_sax_spacing_z", "n_slices",
-           "lv_edv", "lv_esv", "lv_ef", "rv_edv", "rv_esv", "rv_ef"]
+    "no image": "_sa.nii.gz is missing",
+    "no mask": "_sa_gt.nii.gz is missing",
+    "truncated": "no readable NIfTI",
+    "truncated mask": "_gt.nii.gz is no readable NIfTI",
+    "not an image": "no readable NIfTI",
+    "label": "label 7",
+    "spacing": "mixed spacing",
+    "shape": "not on the grid",
+    "shifted": "not on the grid",
+    "no heart": "has no LV",
+    "beyond": "ES 40 of the table",
+    "no number": "ES is '?'",
+    "infinite": "ES is 'inf'",
+    "half": "ES is '2.5'",
+    "same": "are both frame",
+    "off by one": "has no LV",
+    "twice": "is in Validation and",
+    "two rows": "has 2 rows",
+    "3D": "must be (x, y, z, t)",
+    "no files": "is in none of Training/Labeled",
+    "unlabelled": "unlabelled",
+    "no row": "no row in",
+}
+COLUMNS = [
+    "pid",
+    "pathology",
+    "vendor_name",
+    "vendor",
+    "center",
+    "ed_index",
+    "es_index",
+    "age",
+    "sex",
+    "height",
+    "weight",
+    "orig_sax_spacing_x",
+    "orig_sax_spacing_y",
+    "orig_sax_spacing_z",
+    "n_slices",
+    "lv_edv",
+    "lv_esv",
+    "lv_ef",
+    "rv_edv",
+    "rv_esv",
+    "rv_ef",
+]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +101,8 @@ def test_frames_are_counted_from_0_and_labels_exchanged(subjects, facts):
         np.testing.assert_array_equal(view.image, nib.load(subject.files[0]).get_fdata())
         voxel_ml = np.prod(source.spacing_mm) / 1000
         assert study.attributes["lv_esv_ml"] == pytest.approx(
-            (source.label_at(virtual.es_frame) == 3).sum() * voxel_ml, rel=1e-5)
+            (source.label_at(virtual.es_frame) == 3).sum() * voxel_ml, rel=1e-5
+        )
     assert {facts["frames"][code][0] > facts["frames"][code][1] for code in subjects} == {True, False}
 
 

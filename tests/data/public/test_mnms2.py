@@ -1,6 +1,5 @@
 """M&Ms-2: split by number, incomplete rows, two views, labels exchanged, the release's arrays, damaged studies."""
 
-
 import nibabel as nib
 import numpy as np
 import pytest
@@ -16,15 +15,44 @@ REAL = SHARED / "real/nifti/mnms2"
 EXCHANGED = {1: 3, 2: 2, 3: 1}  # 1 is the LV in their files
 ALWAYS = ("incomplete", "beyond", "no row", "no files")  # in every tree
 FAULTS = {
-    "no image": "_SA_ED.nii.gz is missing", "no mask": "_SA_ED_gt.nii.gz is missing", "truncated": "no readable NIfTI",
-    "truncated mask": "_gt.nii.gz is no readable NIfTI", "not an image": "no readable NIfTI", "label": "label 7",
-    "4C label": "_LA_ES_gt.nii.gz holds the label 7", "spacing": "mixed spacing", "shape": "not on the grid",
-    "shifted": "not on the grid", "no heart": "has no LV", "two rows": "has 2 rows", "4D": "must be one frame",
-    "other grid": "_SA_ES.nii.gz has shape", "incomplete": "gives no VENDOR", "beyond": "knows the numbers 1 to 360",
-    "no row": "no row in", "no files": "(and 7 more)"}
-COLUMNS = ["pid", "pathology", "vendor", "scanner", "field", "orig_lax_4c_spacing_x", "orig_lax_4c_spacing_y",
-           "orig_sax_spacing_x", "orig_sax_spacing_y", "orig_sax_spacing_z", "n_slices",
-           "lv_edv", "lv_esv", "lv_ef", "rv_edv", "rv_esv", "rv_ef"]
+    "no image": "_SA_ED.nii.gz is missing",
+    "no mask": "_SA_ED_gt.nii.gz is missing",
+    "truncated": "no readable NIfTI",
+    "truncated mask": "_gt.nii.gz is no readable NIfTI",
+    "not an image": "no readable NIfTI",
+    "label": "label 7",
+    "4C label": "_LA_ES_gt.nii.gz holds the label 7",
+    "spacing": "mixed spacing",
+    "shape": "not on the grid",
+    "shifted": "not on the grid",
+    "no heart": "has no LV",
+    "two rows": "has 2 rows",
+    "4D": "must be one frame",
+    "other grid": "_SA_ES.nii.gz has shape",
+    "incomplete": "gives no VENDOR",
+    "beyond": "knows the numbers 1 to 360",
+    "no row": "no row in",
+    "no files": "(and 7 more)",
+}
+COLUMNS = [
+    "pid",
+    "pathology",
+    "vendor",
+    "scanner",
+    "field",
+    "orig_lax_4c_spacing_x",
+    "orig_lax_4c_spacing_y",
+    "orig_sax_spacing_x",
+    "orig_sax_spacing_y",
+    "orig_sax_spacing_z",
+    "n_slices",
+    "lv_edv",
+    "lv_esv",
+    "lv_ef",
+    "rv_edv",
+    "rv_esv",
+    "rv_ef",
+]
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +113,10 @@ def test_like_release_arrays_and_row(subjects, pid):
     subject, release = subjects[pid], mnms2.release(subjects[pid])
     home = subject.files[0].parent
     for view, short, size in (("sax", "SA", (192, 192)), ("lax_4c", "LA", (256, 256))):
-        images, masks = ({phase: expected.load(home / f"{pid}_{short}_{phase.upper()}{end}.nii.gz")
-                          for phase in ("ed", "es")} for end in ("", "_gt"))
+        images, masks = (
+            {phase: expected.load(home / f"{pid}_{short}_{phase.upper()}{end}.nii.gz") for phase in ("ed", "es")}
+            for end in ("", "_gt")
+        )
         arrays = expected.arrays(view, images, masks, EXCHANGED)
         expected.check(release, f"{pid}_{view}_", arrays)
         assert arrays["ed"].shape[:2] == size
@@ -129,6 +159,8 @@ def test_real_oblique_planes_with_a_made_mask(tmp_path):
     assert not skipped and subject.split == "test" and study.views["lax_4c"].spacing_mm == pytest.approx((1, 1, 1))
     release = mnms2.release(subject)
     for view, short in (("sax", "SA"), ("lax_4c", "LA")):
-        images, masks = ({phase: expected.load(home / f"300_{short}_{phase.upper()}{end}.nii.gz")
-                          for phase in ("ed", "es")} for end in ("", "_gt"))
+        images, masks = (
+            {phase: expected.load(home / f"300_{short}_{phase.upper()}{end}.nii.gz") for phase in ("ed", "es")}
+            for end in ("", "_gt")
+        )
         expected.check(release, f"300_{view}_", expected.arrays(view, images, masks, EXCHANGED))

@@ -77,8 +77,17 @@ def test_release_is_the_middle_of_the_files(tree):
     np.testing.assert_array_equal(found["104_gt"], expected)
     assert found["104_gt"].dtype == np.int16  # the files' own pixel type
     row = release.row
-    assert list(row) == ["pid", "orig_spacing_x", "orig_spacing_y", "orig_spacing_z", "n_slices", "crop_lower_x",
-                         "crop_lower_y", "crop_upper_x", "crop_upper_y"]
+    assert list(row) == [
+        "pid",
+        "orig_spacing_x",
+        "orig_spacing_y",
+        "orig_spacing_z",
+        "n_slices",
+        "crop_lower_x",
+        "crop_lower_y",
+        "crop_upper_x",
+        "crop_upper_y",
+    ]
     assert [row[key] for key in list(row)[4:]] == [7, 15, 8, 16, 8] and row["orig_spacing_x"] == pytest.approx(1.4)
 
 
@@ -107,10 +116,16 @@ def test_default_scales_each_sequence_for_itself_on_the_published_grid(tree):
 
 
 MESSAGES = {
-    "value": "holds the label 601; allowed are 0, 200, 500, 600, 1220, 2221", "unreadable": "no readable NIfTI image",
-    "no_sequence": "DE of 15. is missing in train", "no_mask": "gd of 15. is missing in train",
-    "twice": "C0 of 215. is there twice: myops_test", "both": "in training and test",
-    "shape": "it is not on the grid", "spacing": "mixed spacing", "empty": "holds no label"}
+    "value": "holds the label 601; allowed are 0, 200, 500, 600, 1220, 2221",
+    "unreadable": "no readable NIfTI image",
+    "no_sequence": "DE of 15. is missing in train",
+    "no_mask": "gd of 15. is missing in train",
+    "twice": "C0 of 215. is there twice: myops_test",
+    "both": "in training and test",
+    "shape": "it is not on the grid",
+    "spacing": "mixed spacing",
+    "empty": "holds no label",
+}
 
 
 @pytest.mark.parametrize("flaw", builder.FLAWS)

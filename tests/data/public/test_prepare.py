@@ -40,8 +40,9 @@ def release(subject):
     import SimpleITK as sitk
 
     read(subject)
-    return Release(f"train/{subject.id}", {f"{subject.id}_x": sitk.Image(4, 4, 2, sitk.sitkUInt8)},
-                   {"pid": subject.id, "n": 1})
+    return Release(
+        f"train/{subject.id}", {f"{subject.id}_x": sitk.Image(4, 4, 2, sitk.sitkUInt8)}, {"pid": subject.id, "n": 1}
+    )
 
 
 @pytest.fixture
@@ -133,8 +134,9 @@ def test_like_release_writes_folders_and_tables(raw, tmp_path):
 def test_acdc_like_the_release_has_its_validation_patients_in_train(tmp_path):
     facts = acdc.build(tmp_path / "raw")
     assert run(tmp_path / "raw", tmp_path / "out", "--like-release") == 0
-    tables = {split: (tmp_path / f"out/{split}_metadata.csv").read_text(encoding="utf-8")
-              for split in ("train", "test")}
+    tables = {
+        split: (tmp_path / f"out/{split}_metadata.csv").read_text(encoding="utf-8") for split in ("train", "test")
+    }
     pids = {split: [line.split(",")[0] for line in table.split()[1:]] for split, table in tables.items()}
     assert sorted(pids["train"] + pids["test"]) == sorted(facts["ids"])
     assert not (tmp_path / "out/val_metadata.csv").exists()

@@ -34,8 +34,13 @@ def affine(direction, spacing, origin=(11.0, -23.0, 57.0)):
     return made
 
 
-DIRECTIONS = {"along": np.eye(3), "flipped": np.diag([-1.0, 1.0, -1.0]), "both flipped": np.diag([-1.0, -1.0, 1.0]),
-              "oblique": rotation(25, -40, 70), "left-handed": rotation(10, 30, -20) @ np.diag([1.0, 1.0, -1.0])}
+DIRECTIONS = {
+    "along": np.eye(3),
+    "flipped": np.diag([-1.0, 1.0, -1.0]),
+    "both flipped": np.diag([-1.0, -1.0, 1.0]),
+    "oblique": rotation(25, -40, 70),
+    "left-handed": rotation(10, 30, -20) @ np.diag([1.0, 1.0, -1.0]),
+}
 
 
 def places(view):
@@ -80,8 +85,9 @@ def test_a_sphere_keeps_its_volume_and_centroid_in_image_and_labels(direction, s
     size = np.array([120, 110, 90]) / spacing
     matrix = affine(direction, spacing)
     middle = to_world(matrix, size / 2 + 0.3)
-    view = with_pattern(size.astype(int), matrix, lambda mm: 1000.0 * (np.linalg.norm(mm - middle, axis=-1) < 30),
-                        np.int16)
+    view = with_pattern(
+        size.astype(int), matrix, lambda mm: 1000.0 * (np.linalg.norm(mm - middle, axis=-1) < 30), np.int16
+    )
     view = replace(view, labels=(3 * (view.image > 0)).astype(np.uint8), label_frames=(0,))
     result = standardised(study(view)).views["sax"]
     true_ml = 4 / 3 * np.pi * 30**3 / 1000
@@ -107,8 +113,12 @@ def test_landmarks_stay_at_their_place(direction):
 def test_cut_around_the_cavity_of_the_labelled_frame():
     labels = np.zeros((300, 260, 3, 2), np.uint8)
     labels[70:80, 150:170, 1, 1], labels[:5, :5, 0, 1], labels[200:210, 20:30, :, 0] = 3, 1, 3
-    view = View(np.random.default_rng(0).integers(0, 9, (300, 260, 3, 4)).astype(np.int16),
-                affine(np.diag([-1.0, -1.0, 1.0]), (1, 1, 10)), labels, (0, 3))
+    view = View(
+        np.random.default_rng(0).integers(0, 9, (300, 260, 3, 4)).astype(np.int16),
+        affine(np.diag([-1.0, -1.0, 1.0]), (1, 1, 10)),
+        labels,
+        (0, 3),
+    )
     result = standardised(study(view, ed_frame=3, es_frame=0))
     found = result.views["sax"]
     assert found.image.shape == (192, 192, 3, 4) and found.label_frames == (0, 3) and result.ed_frame == 3

@@ -81,13 +81,19 @@ def test_b1_and_b2_are_two_scans_here_and_one_in_the_release(tmp_path):
         builder.scan(tmp_path / f"pickle/test_retest_100/{number}", study, masks=False)
     (tmp_path / "pickle/test_retest_100/labels.csv").write_text(
         "A,B1,B2,EDV_A,EDV_B1,EDV_B2,ESV_A,ESV_B1,ESV_B2\n1,2,3,150,160,140,60,70,50\n4,5,,120,110,,50,,\n",
-        encoding="utf-8")
+        encoding="utf-8",
+    )
     subjects, skipped = rescan.subjects(tmp_path)
     assert not skipped
     found = {one.id: one for one in subjects}
     assert list(found) == ["retest_00_A", "retest_00_B1", "retest_00_B2", "retest_01_A", "retest_01_B1"]
-    assert found["retest_00_B2"].attributes == {"patient": "retest_00", "rescan": "B", "lv_edv_ml": 140.0,
-                                                "lv_esv_ml": 50.0, "lv_ef_percent": pytest.approx(100 * 90 / 140)}
+    assert found["retest_00_B2"].attributes == {
+        "patient": "retest_00",
+        "rescan": "B",
+        "lv_edv_ml": 140.0,
+        "lv_esv_ml": 50.0,
+        "lv_ef_percent": pytest.approx(100 * 90 / 140),
+    }
     assert found["retest_01_B1"].attributes == {"patient": "retest_01", "rescan": "B", "lv_edv_ml": 110.0}
     rows = {one.id: rescan.release(one) for one in subjects[1:3]}
     assert {one.folder for one in rows.values()} == {"test_retest_100/scan_00_B"}
@@ -96,8 +102,10 @@ def test_b1_and_b2_are_two_scans_here_and_one_in_the_release(tmp_path):
         assert one.row["ef"] == pytest.approx(60) and "ed_index" not in one.row and "sax_gt_t" not in one.images
 
 
-@pytest.mark.parametrize("lines, message", [
-    ("A,B1\n1,2\n", "lacks the columns B2"), ("", "no readable CSV"), (None, "labels.csv is missing")])
+@pytest.mark.parametrize(
+    "lines, message",
+    [("A,B1\n1,2\n", "lacks the columns B2"), ("", "no readable CSV"), (None, "labels.csv is missing")],
+)
 def test_a_bad_table_stops_the_run(lines, message, tmp_path):
     (tmp_path / "pickle/test_retest_100/1").mkdir(parents=True)
     if lines is not None:
@@ -113,7 +121,8 @@ def test_rows_of_the_table_that_cannot_be_right_are_skipped(tmp_path):
     for number in (1, 2, 3):
         builder.scan(tmp_path / f"pickle/test_retest_100/{number}", study, masks=False)
     (tmp_path / "pickle/test_retest_100/labels.csv").write_text(
-        "A,B1,B2,EDV_A,EDV_B1,EDV_B2,ESV_A,ESV_B1,ESV_B2\n1,2,2,1,1,1,1,1,1\n3,,,big,,,1,,\n", encoding="utf-8")
+        "A,B1,B2,EDV_A,EDV_B1,EDV_B2,ESV_A,ESV_B1,ESV_B2\n1,2,2,1,1,1,1,1,1\n3,,,big,,,1,,\n", encoding="utf-8"
+    )
     subjects, skipped = rescan.subjects(tmp_path)
     assert [one.id for one in subjects] == ["retest_00_A"]
     reasons = {one.id: one.reason for one in skipped}
@@ -142,15 +151,21 @@ def test_slices_are_where_their_positions_are_and_rows_come_first(tmp_path):
     np.testing.assert_allclose(affine[:3, 2], (positions[1] - positions[0]) * (-1, -1, 1))
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "right angles"),
-    ({"PixelSpacing": [0, 1]}, "PixelSpacing positive"),
-    ({"PixelSpacing": ["a", "b"]}, "PixelSpacing is missing or holds no numbers"),
-    ({"SliceSpacing": -1}, "SliceSpacing"),
-    ({"ImagePositionPatient": np.zeros((8, 3))}, "evenly spaced"),
-    ({"ImagePositionPatient": np.zeros((7, 3))}, r"shape \(7, 3\); it must be \(8, 3\)"),
-    ({"image_voxels": np.full((8, 4, 96, 96), np.nan)}, "NaN"), ({"image_voxels": np.zeros((4, 96, 96))}, "4 axes"),
-    ({"image_voxels": "pixels"}, "4 axes"), ({"ImageOrientationPatient": None}, "ImageOrientationPatient")])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "right angles"),
+        ({"PixelSpacing": [0, 1]}, "PixelSpacing positive"),
+        ({"PixelSpacing": ["a", "b"]}, "PixelSpacing is missing or holds no numbers"),
+        ({"SliceSpacing": -1}, "SliceSpacing"),
+        ({"ImagePositionPatient": np.zeros((8, 3))}, "evenly spaced"),
+        ({"ImagePositionPatient": np.zeros((7, 3))}, r"shape \(7, 3\); it must be \(8, 3\)"),
+        ({"image_voxels": np.full((8, 4, 96, 96), np.nan)}, "NaN"),
+        ({"image_voxels": np.zeros((4, 96, 96))}, "4 axes"),
+        ({"image_voxels": "pixels"}, "4 axes"),
+        ({"ImageOrientationPatient": None}, "ImageOrientationPatient"),
+    ],
+)
 def test_headers_that_make_no_grid_are_refused(changes, message, tmp_path):
     _, _, one = written(tmp_path, **changes)
     with pytest.raises(ValueError, match=message) as error:
@@ -207,10 +222,17 @@ def test_the_release_to_the_letter(tree):
     assert set(np.unique(labels)) == {0, 1, 2, 3} and labels.dtype == np.uint8
     voxels = (labels == 3).sum(axis=(1, 2, 3))
     assert result.row == {
-        "pid": "scan_00_A", "orig_sax_spacing_x": pytest.approx(1.8), "orig_sax_spacing_y": pytest.approx(1.8),
-        "orig_sax_spacing_z": pytest.approx(10), "orig_lax_spacing_x": pytest.approx(1.8),
-        "orig_lax_spacing_y": pytest.approx(1.8), "n_slices": 8, "n_frames": 4, "ed_index": int(voxels.argmax()),
-        "es_index": int(voxels.argmin())}
+        "pid": "scan_00_A",
+        "orig_sax_spacing_x": pytest.approx(1.8),
+        "orig_sax_spacing_y": pytest.approx(1.8),
+        "orig_sax_spacing_z": pytest.approx(10),
+        "orig_lax_spacing_x": pytest.approx(1.8),
+        "orig_lax_spacing_y": pytest.approx(1.8),
+        "n_slices": 8,
+        "n_frames": 4,
+        "ed_index": int(voxels.argmax()),
+        "es_index": int(voxels.argmin()),
+    }
     validation = rescan.release(subject(tree, "G_s_0053"))
     assert validation.folder == "train/G/s_0053" and validation.tables == {"train_metadata": validation.row}
 
@@ -238,16 +260,28 @@ def test_prepare_makes_studies_once_and_leaves_the_raw_folder_alone(tree, tmp_pa
 # Pickles --------------------------------------------------------------------------------------------------------------
 
 PLAIN = {
-    "voxels": np.arange(24, dtype=np.int16).reshape(2, 3, 4), "fortran": np.asfortranarray(np.eye(3)[:2]),
-    "swapped": np.arange(3, dtype=">i4"), "strided": np.arange(12.0).reshape(3, 4)[::2, ::3], "empty": np.zeros((0, 3)),
-    "flags": np.array([True, False]), "names": np.array(["a", "bcd"]), "one": np.float64(1.5), "two": np.int64(-2),
-    "list": [1, 2.5, None, True, ("a", b"\x00\xff", b"")], "big": 2**70, "nested": {"a": {3: [np.ones(2, np.float32)]}}}
+    "voxels": np.arange(24, dtype=np.int16).reshape(2, 3, 4),
+    "fortran": np.asfortranarray(np.eye(3)[:2]),
+    "swapped": np.arange(3, dtype=">i4"),
+    "strided": np.arange(12.0).reshape(3, 4)[::2, ::3],
+    "empty": np.zeros((0, 3)),
+    "flags": np.array([True, False]),
+    "names": np.array(["a", "bcd"]),
+    "one": np.float64(1.5),
+    "two": np.int64(-2),
+    "list": [1, 2.5, None, True, ("a", b"\x00\xff", b"")],
+    "big": 2**70,
+    "nested": {"a": {3: [np.ones(2, np.float32)]}},
+}
 
 
 def same(a, b):
     if isinstance(a, np.ndarray):
-        return isinstance(b, np.ndarray) and a.dtype.newbyteorder("=") == b.dtype.newbyteorder("=") and \
-            np.array_equal(a, b)
+        return (
+            isinstance(b, np.ndarray)
+            and a.dtype.newbyteorder("=") == b.dtype.newbyteorder("=")
+            and np.array_equal(a, b)
+        )
     if isinstance(a, dict):
         return type(b) is dict and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, (list, tuple)):
@@ -290,10 +324,18 @@ def trapped(trap):
     """name -> (bytes that would make the folder `trap` if a plain reader loaded them, what is named)."""
     trap, code = str(trap), f"__import__('os').mkdir({str(trap)!r})"
     loud = Calls(os.mkdir, trap)
-    hostile = {"reduce": loud, "nested": {"a": [1, ({"b": loud},)]}, "eval": Calls(eval, code),
-               "exec": Calls(exec, code), "object array": np.array([loud, 1], object), "key": {loud: 1},
-               "getattr": Calls(getattr, "", "join"),
-               "state": WithState(), "ufunc": np.add, "loads": Calls(pickle.loads, pickle.dumps(loud))}
+    hostile = {
+        "reduce": loud,
+        "nested": {"a": [1, ({"b": loud},)]},
+        "eval": Calls(eval, code),
+        "exec": Calls(exec, code),
+        "object array": np.array([loud, 1], object),
+        "key": {loud: 1},
+        "getattr": Calls(getattr, "", "join"),
+        "state": WithState(),
+        "ufunc": np.add,
+        "loads": Calls(pickle.loads, pickle.dumps(loud)),
+    }
     made = {name: pickle.dumps(value, 2 if name == "state" else 4) for name, value in hostile.items()}
     made |= {
         "inst": b"(V" + trap.encode() + b"\nios\nmkdir\n.",  # the oldest way to call
@@ -326,11 +368,26 @@ def test_hostile_pickles_are_refused_and_nothing_runs(name, tmp_path, monkeypatc
         assert re.search(r"asks for (builtins|__builtin__)\.eval;", str(error.value))
 
 
-@pytest.mark.parametrize("value, message", [
-    ({1, 2}, "set"), (np.array([None, 1], object), "dtype O8"), (np.zeros(2, [("a", "f4")]), "dtype V4"),
-    (np.datetime64("2020-01-01"), "dtype M8"), (1j, "complex"), (np.complex64(1j), "dtype c8"), (slice(2), "slice"),
-    (np.ma.array([1]), "numpy.ma"), (bytearray(b"a"), "bytearray"), (np.dtype("f4"), "dtype"), (np.ndarray, "ndarray"),
-    (Ellipsis, "Ellipsis"), (np.matrix([1]), "matrix"), (range(3), "range"), ({(1, 2): 3}, "keys are no plain values")])
+@pytest.mark.parametrize(
+    "value, message",
+    [
+        ({1, 2}, "set"),
+        (np.array([None, 1], object), "dtype O8"),
+        (np.zeros(2, [("a", "f4")]), "dtype V4"),
+        (np.datetime64("2020-01-01"), "dtype M8"),
+        (1j, "complex"),
+        (np.complex64(1j), "dtype c8"),
+        (slice(2), "slice"),
+        (np.ma.array([1]), "numpy.ma"),
+        (bytearray(b"a"), "bytearray"),
+        (np.dtype("f4"), "dtype"),
+        (np.ndarray, "ndarray"),
+        (Ellipsis, "Ellipsis"),
+        (np.matrix([1]), "matrix"),
+        (range(3), "range"),
+        ({(1, 2): 3}, "keys are no plain values"),
+    ],
+)
 def test_what_is_not_plain_is_named(value, message, tmp_path):
     path = tmp_path / "other.pickle"
     for protocol in (2, 4, 5):

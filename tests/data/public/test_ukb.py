@@ -77,8 +77,11 @@ def test_nothing_that_identifies_the_person_is_kept(found, tmp_path):
     study = ukb.read(found["1000002_2"])
     assert study.attributes == {"visit": 2}
     contents = save_study(study, tmp_path).read_bytes()
-    assert not [word for word in (NAME, PATIENT_ID, ACCESSION, "19600101", "20240229", "2015", "4711")
-                if word.encode() in contents]
+    assert not [
+        word
+        for word in (NAME, PATIENT_ID, ACCESSION, "19600101", "20240229", "2015", "4711")
+        if word.encode() in contents
+    ]
 
 
 def test_bad_deliveries_are_refused_in_one_line(raw, found):
@@ -110,8 +113,9 @@ def test_declared_sizes_beyond_the_limit_are_refused_before_anything_is_read(raw
 
 
 def test_manifest_dates_with_a_comma_and_either_spelling():
-    text = (b"filename,date,series discription\na.dcm,Aug 30, 2015,CINE_segmented_LAX_2Ch\n"
-            b"b.dcm,\"May 1, 2016\",X_InlineVF\n")
+    text = (
+        b'filename,date,series discription\na.dcm,Aug 30, 2015,CINE_segmented_LAX_2Ch\nb.dcm,"May 1, 2016",X_InlineVF\n'
+    )
     assert ukb.manifest(Path("x.zip"), ["manifest.cvs"], lambda name: text) == {"a.dcm": "CINE_segmented_LAX_2Ch"}
     with pytest.raises(ValueError, match="line 2 of manifest.csv has another number of columns"):
         ukb.manifest(Path("x.zip"), ["manifest.csv"], lambda name: b"filename,series discription\na,b,c\n")
@@ -170,8 +174,13 @@ def test_a_real_study_packed_as_a_delivery(tmp_path):
     for number, paths in folders.items():
         view = names[number]
         field = "20209" if view == "sax" else "20208"
-        text = (f"CINE_segmented_SAX_b{1 + sorted(sax).index(number)}" if view == "sax" else
-                f"CINE_segmented_LAX_{view[4]}Ch" if view else "other")
+        text = (
+            f"CINE_segmented_SAX_b{1 + sorted(sax).index(number)}"
+            if view == "sax"
+            else f"CINE_segmented_LAX_{view[4]}Ch"
+            if view
+            else "other"
+        )
         packed[field].update({path.name: (path.read_bytes(), text) for path in paths})
     for field, files in packed.items():
         builder.write(tmp_path / f"77_{field}_2_0.zip", files, 0)
