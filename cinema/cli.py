@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+from cinema.files import ROOT
+
 
 @dataclass(frozen=True)
 class Command:
@@ -90,7 +92,7 @@ COMMANDS = {
         (
             option("name", metavar="NAME", help="reader_sax, reader_lax or cinema_small"),
             option("--profile", default="laptop", help="ci or laptop: size of the run (default laptop)"),
-            option("--out", metavar="DIR", help="where the weights go (default data/weights/)"),
+            option("--out", metavar="DIR", help="where the weights go (default cinema/shipped/weights/)"),
             option("--seed", type=int, default=0, help="default 0"),
             option("--jobs", type=int, default=1, metavar="N", help="processes that render hearts (default 1)"),
         ),
@@ -226,7 +228,7 @@ def run_tests(golden, pytest_arguments):
     """pytest's exit code for tests/; `golden` and further arguments are handed on."""
     if golden and not Path(golden).is_dir():
         raise FileNotFoundError(f"{golden} is not a folder; --golden takes the folder of reference cases")
-    root = Path(__file__).resolve().parent.parent
+    root = ROOT
     chosen = [f"--golden={Path(golden).resolve()}"] if golden else []
     command = [sys.executable, "-m", "pytest", *chosen, *pytest_arguments]
     return subprocess.call(command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)})

@@ -11,19 +11,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from cinema.files import ROOT
+
 _current = {}  # the notebook being run: path of its file, its rows by key, whose patients, what figures say of them
 
 
-def begin(notebook, out, data="virtual"):
-    """Start the record of `notebook` ("03_segmentation") in folder `out`, empty.
+def begin(notebook, out, data="virtual", stamp="virtual"):
+    """Start the record of `notebook` ("03_segmentation") in folder `out`, empty; notebooks call runner.start.
 
-    data: "virtual" or the dataset; numbers and figures (plots.style.save) are of that cohort unless they say another.
+    data:  "virtual" or the dataset; numbers are of that cohort unless they say another.
+    stamp: what figures (plots.style.save) say of it: "virtual", or the dataset's name and licence.
     """
-    stamp = data
-    if data != "virtual":
-        from cinema.data.public import prepared
-
-        stamp = prepared.stamp(data)
     path = Path(out) / "results" / f"{notebook}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     _current.clear()
@@ -89,7 +87,6 @@ def _plain(key, value):
     return value
 
 
-ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = ["key", "value", "tolerance", "profile"]
 
 

@@ -7,7 +7,7 @@ import time
 from importlib import import_module
 from pathlib import Path
 
-from cinema.files import WEIGHTS
+from cinema.files import data_folder
 
 NAMES = ("ingredients", "fine_tuning", "labels", "measures")
 PROFILES = ("ci", "laptop")
@@ -24,7 +24,7 @@ def run(name, profile="laptop", jobs=1, seed=0, out=None, work=None):
     for what, value, choices in (("experiment", name, NAMES), ("profile", profile, PROFILES)):
         if value not in choices:
             raise ValueError(f"unknown {what} {value!r}; choose one of {', '.join(choices)}")
-    data = WEIGHTS.parent
+    data = data_folder()
     work = Path(work or data / "work" / profile)
     out = Path(out or (data if profile == "laptop" else work) / "experiments")
     tables = import_module(f"experiments.{name}").run(profile, jobs, seed, work)

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from cinema.data.inputs import read_input
 from cinema.data.loaders import StudyFrames
 from cinema.data.study import load_study, study_paths
-from cinema.files import WEIGHTS
+from cinema.files import RECORDED, WEIGHTS
 from cinema.inference.reader import OwnReader
 from cinema.inference.segment import measured, read_views
 from cinema.models import small
@@ -32,7 +32,7 @@ from cinema.terms import LABELS, SMALL_GRID, STRUCTURES, VIEWS
 from cinema.training.task import one_thread
 
 CHUNK = 25  # studies a piece of work
-RECORD = WEIGHTS.parent / "experiments" / "measures.csv"  # of `python3 -m cinema experiment measures`
+RECORD = RECORDED / "measures.csv"  # of `python3 -m cinema experiment measures`
 MEASURED_VIEWS = ("sax", "lax_2c", "lax_4c")  # as in the Landmark data set; two long axes tell where the valve lies
 WINDOW = {"sax": 96, "lax": 112}  # 144 and 168 mm
 MEASURES = {

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-# Name as given to --data and to prepare -> module of its adapter (see raw.py); its card is data/cards/NAME.yaml.
+# Name as given to --data and to prepare -> module of its adapter (see raw.py); its card is cinema/shipped/cards/NAME.yaml.
 DATASETS = {
     name: f"cinema.data.public.{name}"
     for name in ("acdc", "mnms", "mnms2", "kaggle", "rescan", "landmark", "emidec", "myops", "ukb")

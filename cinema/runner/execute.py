@@ -13,6 +13,7 @@ import time
 import nbformat
 import psutil
 
+from cinema.files import ROOT
 from cinema.results import write_json
 from cinema.runner.for_data import VIRTUAL, write_for_data
 
@@ -138,7 +139,7 @@ def environment(jupyter, threads):
     kernel.mkdir(parents=True, exist_ok=True)
     start = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     write_json(kernel / "kernel.json", {"argv": start, "display_name": "Python 3", "language": "python"})
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    package = str(ROOT)
     ours = {
         "JUPYTER_PATH": str(jupyter),
         "IPYTHONDIR": str(jupyter / "ipython"),

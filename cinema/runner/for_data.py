@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 
 VIRTUAL = "virtual"  # the tag of cells that need the virtual cohort, and its name as `data`
-BEGINS = re.compile(r"results\.begin\([^)]*\bdata\b")
+BEGINS = re.compile(r"\b(results\.begin|start)\([^)]*\bdata\b")
 FIGURE = re.compile(r"""save\(fig, f?["'](\w+)["']""")
 HEADING = re.compile(r"^#{2,4} +(.+?)\s*$", re.MULTILINE)
 
@@ -30,8 +30,7 @@ def for_data(notebook, data, number):
         rest.append(_markdown(f"*This page has nothing to say about {card.name}. Notebooks that have: {others}.*"))
     elif not any(BEGINS.search(cell.source) for cell in rest if cell.cell_type == "code"):
         raise ValueError(
-            f"notebook {number} has no results.begin(.., out, data); what it shows of {card.name} would "
-            "be called virtual"
+            f"notebook {number} has no runner.start(.., data, ..); what it shows of {card.name} would be called virtual"
         )
     page.cells = [*opening, _markdown(prepared.notice(data)), *_without_virtual(rest, card.name)]
     for index, cell in enumerate(page.cells):

@@ -1,7 +1,7 @@
 """The ledger: what the paper claims, what it printed, what was found here, and what follows from it. No torch.
 
 data/ledger.csv says for each claim which recorded numbers are shown, which one decides and what it would have to be;
-data/paper_results.csv holds the published numbers. Verdicts are computed from recorded values and intervals.
+cinema/shipped/paper_results.csv holds the published numbers. Verdicts are computed from recorded values and intervals.
 """
 
 import json
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from cinema.files import PAPER_RESULTS, ROOT
 from cinema.results import read_results
 
-ROOT = Path(__file__).resolve().parents[2]
 BEGIN, END = "<!-- ledger -->", "<!-- /ledger -->"
 AGREES, DIFFERS, OPEN = "agrees in direction", "differs in direction", "cannot be settled on virtual data"
 RETEST = "re-test"  # stands for the claim of published rows that others found with the released weights
@@ -52,9 +52,13 @@ def read_ledger(root=ROOT):
     return lines
 
 
-def read_paper(root=ROOT):
-    """data/paper_results.csv: claim, quantity, system, value, lower, upper, unit, dataset, source, trust, note."""
-    return pd.read_csv(root / "data" / "paper_results.csv")
+def read_paper(*claims):
+    """Published numbers: claim, quantity, system, value, lower, upper, unit, dataset, source, trust, note.
+
+    claims: only those ("C4"); without, all.
+    """
+    table = pd.read_csv(PAPER_RESULTS)
+    return table[table["claim"].isin(claims)] if claims else table
 
 
 def read_rows(out, profile, data="virtual"):
@@ -126,7 +130,7 @@ def table(rows, root=ROOT):
     rows: of figures/results.json or `read_rows`. Numbers of the laptop profile go before those of others.
     """
     virtual = {row["key"]: row for row in sorted(rows, key=lambda row: row["profile"] == "laptop") if not is_real(row)}
-    real, paper, lines = [row for row in rows if is_real(row)], read_paper(root), []
+    real, paper, lines = [row for row in rows if is_real(row)], read_paper(), []
     for line in read_ledger(root):
         printed = paper[paper["claim"] == line["claim"]]
         on_patients = [
@@ -174,7 +178,7 @@ def comparison(rows, root=ROOT):
 
     who: "published CineMA", "published CNN", "ours, CineMA" ..; the unit is the paper's; shares of 1 become percent.
     """
-    found, paper, lines = {row["key"]: row for row in rows if not is_real(row)}, read_paper(root), []
+    found, paper, lines = {row["key"]: row for row in rows if not is_real(row)}, read_paper(), []
     for line in read_ledger(root):
         printed = paper[(paper["claim"] == line["claim"]) & paper["system"].notna()].dropna(subset="value")
         ours = {words: found[key] for words, key in line["ours"].items() if key in found and words in ("CineMA", *CNNS)}

@@ -2,15 +2,13 @@
 and the tables of the READMEs."""
 
 import json
-from pathlib import Path
 
 import jupytext
 import nbformat
 from jupytext.combine import combine_inputs_with_outputs
 
+from cinema.files import ROOT
 from cinema.results import write_json
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def main(sync, update, table, root=ROOT):

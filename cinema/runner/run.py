@@ -23,14 +23,14 @@ from doit.reporter import ZeroReporter
 from doit.tools import config_changed
 
 from cinema import results
+from cinema.files import ROOT
 from cinema.runner import publish
 from cinema.runner.execute import Executor
 
-ROOT = Path(__file__).resolve().parents[2]
 PROFILES = ("ci", "laptop", "paper")
 PARAMETERS = {"profile", "data", "data_root", "seed", "out"}
-NOT_IN_KEY = {"__main__.py", "cli.py", "run.py", "execute.py", "publish.py", "expected.py", "upkeep.py"}
-IN_KEY = {"experiments", "weights"}  # folders of data/ that notebooks read; prepared datasets lie beside them
+NOT_IN_KEY = ("__main__.py", "cli.py", "runner/run.py", "runner/execute.py", "runner/publish.py", "runner/notebooks.py")
+IN_KEY = {"experiments"}  # folders of data/ that notebooks read; prepared datasets lie beside them
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,9 @@ def with_needs(books, chosen):
 def keys(setting, books):
     """name -> hash of everything the notebook's result depends on."""
     shared = hashlib.sha256(json.dumps([setting.parameters(), sys.version_info[:2]]).encode())
-    files = [path for path in sorted((setting.root / "cinema").rglob("*")) if path.name not in NOT_IN_KEY]
+    package = setting.root / "cinema"
+    files = [path for path in sorted(package.rglob("*")) if path.relative_to(package).as_posix() not in NOT_IN_KEY]
+    files = [path for path in files if path.suffix != ".yaml" or path.stem == setting.data]  # one dataset's card
     files += [setting.root / "constraints.txt"]
     data = setting.root / "data"
     files += [
@@ -210,8 +212,6 @@ def keys(setting, books):
         if path.suffix in (".csv", ".json", ".safetensors")
         and (path.parent == data or path.relative_to(data).parts[0] in IN_KEY)
     ]
-    if setting.data != "virtual":
-        files += [data / "cards" / f"{setting.data}.yaml"]
     for path in files:
         if path.is_file() and path.suffix != ".pyc":
             shared.update(path.name.encode() + path.read_bytes())

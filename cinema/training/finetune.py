@@ -16,7 +16,7 @@ import torch
 from cinema.data import late_enhancement
 from cinema.data.loaders import StudyFrames
 from cinema.data.public import prepared
-from cinema.files import WEIGHTS
+from cinema.files import data_folder
 from cinema.models import finetuned, transfer, weights
 from cinema.models.small import shipped_cinema
 from cinema.models.standard import load_standard, save_standard, standardising
@@ -82,7 +82,7 @@ def plan(
 ):
     """The Plan of a run. Raises ValueError for what does not exist, FileNotFoundError if the data is not prepared."""
     setting = checked(task, name, profile, model)
-    data_root = Path(data_root or WEIGHTS.parent)
+    data_root = Path(data_root or data_folder())
     table, left_out = prepared.usable(
         prepared.studies(setting.dataset, data_root), setting.views, needed(setting), setting.column, setting.classes
     )
@@ -148,7 +148,7 @@ def start(plan, source=None, data_root=None):
         small, standard = shipped_cinema()
         transfer(small.state_dict(), model)
         return standardising(model, standard)
-    source = source or finetuned.source(data_root or WEIGHTS.parent)
+    source = source or finetuned.source(data_root or data_folder())
     if source is None:
         raise FileNotFoundError(
             "no pretrained weights here; give --from FILE, FOLDER or mathpluscode/CineMA, or train with --model scratch"
@@ -204,7 +204,7 @@ def trained(plan, out, source, device, data_root):
 
 def finished(source, plan, data_root):
     """A fine-tuned segmentation model to be evaluated: a file, or one of a folder or repository (seed: the plan's)."""
-    source = source or finetuned.source(data_root or WEIGHTS.parent)
+    source = source or finetuned.source(data_root or data_folder())
     if source is None:
         raise FileNotFoundError(
             f"{plan.setting.dataset} is for evaluation only; give --from with the weights of a "
@@ -285,7 +285,7 @@ def command(
     setting = planned.setting
     letter = "_like_release" if like_release else ""
     out = Path(
-        out or WEIGHTS.parent / "work" / "finetuned" / profile / setting.task / setting.name / f"{model}_{seed}{letter}"
+        out or data_folder() / "work" / "finetuned" / profile / setting.task / setting.name / f"{model}_{seed}{letter}"
     )
     print(
         f"{setting.task} {setting.name}: "

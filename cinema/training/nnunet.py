@@ -27,7 +27,7 @@ from cinema.data.labels import translated
 from cinema.data.nifti import write_nifti
 from cinema.data.public import prepared
 from cinema.data.study import load_study
-from cinema.files import WEIGHTS
+from cinema.files import data_folder
 from cinema.stats.metrics import segmentation_rows
 from cinema.terms import LABELS, SMALL_GRID
 from cinema.training import evaluate, segmentation
@@ -273,8 +273,8 @@ def command(action, name, profile, data_root, view, configuration, device, out):
         raise ValueError(f"unknown action {action!r}; choose one of {', '.join(actions)}, all")
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
-    data_root = Path(data_root or WEIGHTS.parent)
-    out = Path(out or WEIGHTS.parent / "work" / "nnunet" / profile)
+    data_root = Path(data_root or data_folder())
+    out = Path(out or data_folder() / "work" / "nnunet" / profile)
     how = {
         "view": view,
         "configuration": configuration,

@@ -1,7 +1,7 @@
 """The project's small pretrained CineMA, from nothing: tissue maps of virtual people, dressed anew at every visit.
 
 `python3 -m cinema train cinema_small` renders the people, trains, resumes where it was stopped, and ends with
-data/weights/cinema_small.safetensors and the mean image and deviation it was trained with, which whoever uses the
+cinema/shipped/weights/cinema_small.safetensors and the mean image and deviation it was trained with, which whoever uses the
 weights needs (presets.shipped_cinema gives both). No patient is involved at any point.
 """
 

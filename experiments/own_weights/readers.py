@@ -1,7 +1,7 @@
 """The project's own small weights, from nothing: render a library of varied hearts, train a reader on it.
 
 `python3 -m cinema train reader_sax` does both, resumes where it was stopped, and ends with
-data/weights/reader_sax.safetensors. No patient is involved at any point.
+cinema/shipped/weights/reader_sax.safetensors. No patient is involved at any point.
 """
 
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ import torch
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from cinema.files import WEIGHTS
+from cinema.files import WEIGHTS, data_folder
 from cinema.inference import reader
 from cinema.models import weights
 from cinema.models.unet import Reader
@@ -61,7 +61,7 @@ def train(name, profile="laptop", out=None, seed=0, jobs=1):
         raise ValueError(f"unknown weights {name!r}; choose one of {', '.join(NAMES)}")
     if profile not in RECIPES:
         raise ValueError(f"unknown profile {profile!r}; choose one of {', '.join(RECIPES)}")
-    work = WEIGHTS.parent / "work" / profile
+    work = data_folder() / "work" / profile
     if name not in KINDS:
         return encoder.train(encoder.RECIPES[profile], work, Path(out or WEIGHTS), seed, jobs)
     recipe, kind = RECIPES[profile], KINDS[name]

@@ -39,6 +39,7 @@ import pandas as pd
 from IPython.display import Code, Markdown
 
 # %%
+from cinema.files import PAPER_RESULTS
 from cinema import results
 from cinema.data import views
 from cinema.data.dicom import read_dicom
@@ -184,7 +185,7 @@ Markdown(f"*Reading.* All three planes are named rightly in {share.text()} of pe
 
 # %%
 published = pd.read_csv("../data/datasets.csv")
-paper = pd.read_csv("../data/paper_results.csv").query("claim in ['C1', 'C2']")
+paper = pd.read_csv(PAPER_RESULTS).query("claim in ['C1', 'C2']")
 paper = paper.set_index(["claim", "quantity"])["value"]
 columns = ["dataset", "role", "views", "labels", "train", "val", "test", "note"]
 published.fillna({"note": ""}).convert_dtypes()[columns]

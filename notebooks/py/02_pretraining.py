@@ -56,7 +56,7 @@ from cinema.analysis.features import predicted_class, predicted_number, study_fe
 from cinema.analysis.patients import unlabelled, work_folder
 from cinema.data.loaders import StudyFrames
 from cinema.data.study import study_paths, study_table
-from cinema.files import WEIGHTS
+from cinema.files import PAPER_RESULTS, WEIGHTS
 from cinema.models import CineMA, weights
 from cinema.models.patches import patchify, select
 from cinema.models.small import SHIPPED, n_parameters, published_cinema, shipped_cinema, small_cinema
@@ -93,7 +93,7 @@ if data != "virtual":
 with torch.device("meta"):
     published, small = published_cinema(), small_cinema()
 paper, ours = recipe.PAPER["pretraining"], pretraining.PRETRAINING
-claim = pd.read_csv("../data/paper_results.csv").query("claim == 'C1'").set_index("quantity")["value"]
+claim = pd.read_csv(PAPER_RESULTS).query("claim == 'C1'").set_index("quantity")["value"]
 
 # %%
 def plan(model, studies, frames_seen, config):
@@ -478,7 +478,7 @@ Markdown("*Reading.* Against random weights, pretraining with three quarters hid
 #
 # *Is the beginning of the curve the reason?* The project ships a CineMA of the size of this page that was trained for
 # longer: `python3 -m cinema train cinema_small` renders virtual people once and dresses them anew at every visit, with
-# other tissue signals, pose, shading and noise. The weights lie in `data/weights` with the mean image and the deviation
+# other tissue signals, pose, shading and noise. The weights lie in `cinema/shipped/weights` with the mean image and the deviation
 # they need; `cinema.models.small.shipped_cinema()` gives both. Three questions are asked of it: does it paint better, do its
 # frozen features know more, and is it a better start for training on few labels?
 

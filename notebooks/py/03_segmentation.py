@@ -57,7 +57,7 @@ from cinema import results
 from cinema.analysis import patients
 from cinema.data.loaders import batches
 from cinema.data.study import save_study, study_table
-from cinema.files import WEIGHTS
+from cinema.files import PAPER_RESULTS, WEIGHTS
 from cinema.models import small
 from cinema.models.standard import save_standard, standard_of
 from cinema.phantom import cohort
@@ -822,7 +822,7 @@ Markdown("The largest fall among three structures and two phases, a hint and no 
 # *What did the paper find?* The rows below are quoted, with how far to trust them; no interval was printed.
 
 # %%
-paper = pd.read_csv("../data/paper_results.csv").query("claim in ['C3', 'C8']")
+paper = pd.read_csv(PAPER_RESULTS).query("claim in ['C3', 'C8']")
 published = paper.dropna(subset="value").set_index("system")["value"]
 results.record("03_paper_cinema_minus_nnunet", published["CineMA"] - published["nnU-Net"], unit="Dice points",
                cohort="published", claim="C3")

@@ -63,7 +63,7 @@ from cinema.analysis.features import features_of, ridge
 from cinema.analysis.patients import work_folder
 from cinema.data.public import prepared
 from cinema.data.study import save_study, study_paths, study_table
-from cinema.files import WEIGHTS
+from cinema.files import PAPER_RESULTS, WEIGHTS
 from cinema.inference import published
 from cinema.models import ResNet3d, finetuned, two_frames
 from cinema.models.small import SHIPPED, SHIPPED_STANDARD
@@ -571,7 +571,7 @@ for name, estimate in cv.items():
     results.record(key, *estimate, unit="percent", claim="C7")
 
 # %% tags=["virtual"]
-paper = pd.read_csv("../data/paper_results.csv")
+paper = pd.read_csv(PAPER_RESULTS)
 yard = paper[paper["quantity"].eq("coefficient of variation")].set_index("system")["value"]
 fig, ax = style.figure(columns=2, height=2.9)
 agreement.methods(ax, {"virtual": cv}, "Coefficient of variation of LVEF between scan and rescan (%)", {
@@ -806,7 +806,7 @@ if data == "rescan":
 
 # %%
 if data == "rescan":
-    paper = pd.read_csv("../data/paper_results.csv")
+    paper = pd.read_csv(PAPER_RESULTS)
     yard = paper[paper["quantity"].eq("coefficient of variation") & paper["trust"].eq("seen")].set_index("system")
     fig, ax = style.figure(columns=2, height=2.4)
     agreement.methods(ax, {data: cv}, "Coefficient of variation of LVEF between scan and rescan (%)", {
@@ -824,7 +824,7 @@ if data == "rescan":
 # called yardstick come from others, on other patients.
 
 # %%
-paper = pd.read_csv("../data/paper_results.csv")
+paper = pd.read_csv(PAPER_RESULTS)
 quoted = paper[paper["claim"].isin(["C4", "C5", "C6", "C7", "C13"]) |
                (paper["claim"].eq("yardstick") & paper["statement"].str.contains("LVEF"))]
 quoted[["claim", "statement", "system", "value", "lower", "upper", "unit", "source", "trust"]].fillna("")

@@ -64,7 +64,7 @@ from cinema.data.loaders import StudyFrames
 from cinema.data.public import prepared
 from cinema.data.study import load_study, study_table
 from cinema.data.transforms import min_max
-from cinema.files import WEIGHTS
+from cinema.files import PAPER_RESULTS, WEIGHTS
 from cinema.inference import published as published_module
 from cinema.inference.reader import OwnReader, peak
 from cinema.models import ResNet2d, finetuned, small
@@ -386,7 +386,7 @@ Markdown("*Reading.* " + " ".join(
 # What did the paper find? The claim is made in words, and the numbers behind it were not found:
 
 # %% tags=["virtual"]
-paper = pd.read_csv("../data/paper_results.csv").query("claim == 'C12'")
+paper = pd.read_csv(PAPER_RESULTS).query("claim == 'C12'")
 paper[["claim", "statement", "quantity", "system", "source", "trust", "note"]]
 
 # %% [markdown] tags=["virtual"]

@@ -55,7 +55,7 @@ from cinema.analysis import disease, features
 from cinema.analysis.patients import work_folder
 from cinema.data.public import cards, prepared
 from cinema.data.study import load_study, save_study, study_table
-from cinema.files import WEIGHTS
+from cinema.files import PAPER_RESULTS, WEIGHTS
 from cinema.models import ResNet3d, finetuned, two_frames
 from cinema.models.small import SHIPPED, SHIPPED_STANDARD
 from cinema.phantom import cohort
@@ -355,7 +355,7 @@ for what, chosen in (("sensitivity", truth == 1), ("specificity", truth == 0)):
     right = {arm: (together[arm, "argmax"] == truth)[chosen].astype(float) for arm in ARMS}
     gaps[what] = estimates.paired_difference(right[ARMS[0]], right[ARMS[2]], rng)
     results.record(f"06_{what}_difference", *gaps[what], claim="C9" if what == "specificity" else "C10")
-paper = pd.read_csv("../data/paper_results.csv").query("claim in ['C9', 'C10']")
+paper = pd.read_csv(PAPER_RESULTS).query("claim in ['C9', 'C10']")
 table = paper[["claim", "quantity", "system", "value", "lower", "upper", "unit", "source"]]
 table
 
@@ -464,7 +464,7 @@ results.record("06_macro_auc_difference", *gap, claim="C11")
 pd.DataFrame({(NAMES[r], arm): {w: e.text(2) for w, e in row.items()} for (r, arm), row in types.items()}).T
 
 # %% tags=["virtual"]
-retests = pd.read_csv("../data/paper_results.csv").query("claim == 're-test' and quantity == 'accuracy, 5 classes'")
+retests = pd.read_csv(PAPER_RESULTS).query("claim == 're-test' and quantity == 'accuracy, 5 classes'")
 Markdown("*Reading.* Macro AUC (one class against all others, mean over classes and cohorts): " + "; ".join(
     f"{arm} {estimate.text(2)}" for arm, estimate in macro.items()) + f". Pretrained CineMA minus ResNet, "
     f"on the same people: {gap.text(2)}. Independent "
@@ -628,7 +628,7 @@ if data != "virtual" and not lacking:
     display(disease.text_table(kinds))
 
 # %% [markdown]
-# Published numbers and independent re-tests stand in `data/paper_results.csv`. A set as small as ACDC has ten healthy
+# Published numbers and independent re-tests stand in `cinema/shipped/paper_results.csv`. A set as small as ACDC has ten healthy
 # test patients: whatever an arm reaches there, its specificity is known to within some forty points, and an order of
 # arms by it is mostly luck. M&Ms and M&Ms-2 have more, and labels that not every auditor agrees with.
 

@@ -56,6 +56,7 @@ from sklearn.linear_model import RidgeCV
 warnings.filterwarnings("ignore", message="IProgress not found")  # a library's wish for a widget we do not use
 
 # %%
+from cinema.files import PAPER_RESULTS
 from cinema import results
 from cinema.analysis import features as features_module, systemic
 from cinema.analysis.features import PENALTIES, measures_on_record
@@ -406,7 +407,7 @@ Markdown(f"*Reading.* Flagged: {told}. DeLong's interval takes a score as given.
 
 # %%
 sizes, curves, rows = np.geomspace(100, 100_000, 60), {}, {}
-paper = pd.read_csv("../data/paper_results.csv").query("claim == 'C1'").set_index("quantity")["value"]
+paper = pd.read_csv(PAPER_RESULTS).query("claim == 'C1'").set_index("quantity")["value"]
 published = int(paper["studies"])
 
 # %%

@@ -49,6 +49,7 @@ from IPython.display import Code, Markdown
 from joblib import Parallel, delayed
 
 # %%
+from cinema.files import PAPER_RESULTS
 from cinema import results
 from cinema.analysis import fairness, features as features_module, mitigation
 from cinema.analysis.features import measures, measures_on_record
@@ -623,7 +624,7 @@ names = {f"{who}, {tests} test{'s' * (tests > 1)}": (part, tests)
          for who, part in who_shares.items() for tests in (len(family), 1)}
 
 # %%
-published = pd.read_csv(Path(cohort.__file__).parents[2] / "data" / "paper_results.csv").query("claim == 'C1'")
+published = pd.read_csv(PAPER_RESULTS).query("claim == 'C1'")
 published = published.set_index("quantity")["value"]
 not_trained_on = int(published["studies"] - published["studies in the training split"])
 fig, ax = style.figure(columns=2, height=3.0)

@@ -24,7 +24,7 @@
 # refused: this page adds up what the other pages have recorded.
 #
 # Everything below the heading *oddities* trains or simulates something; everything above it only reads. No number on
-# this page is typed: published ones come from `data/paper_results.csv`, ours from the records of notebooks 00 to 11.
+# this page is typed: published ones come from `cinema/shipped/paper_results.csv`, ours from the records of notebooks 00 to 11.
 
 # %% tags=["parameters"]
 profile = "laptop"

@@ -15,7 +15,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from cinema.files import WEIGHTS
+from cinema.files import data_folder
 from cinema.inference import segment
 from cinema.inference.grid import GridReader
 from cinema.models import small, weights
@@ -26,7 +26,7 @@ from cinema.terms import LABELS, SMALL_GRID, STRUCTURES
 from cinema.training.checkpoint import BEST, LAST
 from experiments import fine_tuning, ingredients
 
-WORK = WEIGHTS.parent / "work/laptop/experiments"
+WORK = data_folder() / "work/laptop/experiments"
 
 
 def overlap(folder, reader):

@@ -107,7 +107,7 @@ def test_command_interrupted_and_resumed_gives_the_same_weights(work, tmp_path, 
     paths = []
     for name in ("whole", "halves"):
         shutil.copytree(work / "people", tmp_path / name / "work" / "ci" / "people")
-        monkeypatch.setattr(readers, "FOLDER", tmp_path / name / "weights")
+        monkeypatch.setattr(readers, "WEIGHTS", tmp_path / name / "weights")
         if name == "halves":
             with monkeypatch.context() as patch:
                 patch.setattr(pretraining, "task", interrupted)

@@ -90,7 +90,7 @@ def test_unknown_names_are_refused():
 
 @pytest.fixture(scope="module", name="shipped")
 def _shipped(work):
-    """A folder that stands in for data/weights: random weights, and the mean image of nobody."""
+    """A folder that stands in for cinema/shipped/weights: random weights, and the mean image of nobody."""
     torch.manual_seed(5)
     weights.save(small.small_cinema(), work / small.SHIPPED)
     size = small.small_encoder(("sax",))["image_size_dict"]["sax"]
@@ -100,7 +100,7 @@ def _shipped(work):
 
 
 def test_fine_tuning_in_miniature_and_again(shipped, monkeypatch):
-    monkeypatch.setattr(fine_tuning, "FOLDER", shipped)
+    monkeypatch.setattr(fine_tuning, "WEIGHTS", shipped)
     tiny = replace(fine_tuning.RECIPES["ci"], labels=(2,), n_rate_labels=2, n_val=1, n_test=1, mask_steps=1, ef_steps=1)
     monkeypatch.setattr(fine_tuning, "RECIPES", {"ci": tiny})
     table = pd.read_csv(experiments.run("fine_tuning", "ci", out=shipped / "out", work=shipped))
@@ -115,7 +115,7 @@ def test_fine_tuning_in_miniature_and_again(shipped, monkeypatch):
 
 
 def test_labels_in_miniature(shipped, monkeypatch):
-    monkeypatch.setattr(labels_module, "FOLDER", shipped)
+    monkeypatch.setattr(labels_module, "WEIGHTS", shipped)
     tiny = fine_tuning.Recipe((1, 2), seeds=2, rates=(3e-3,), n_rate_labels=2, n_val=1, n_test=2, mask_steps=1)
     monkeypatch.setattr(labels_module, "RECIPES", {"ci": tiny})
     table = pd.read_csv(experiments.run("labels", "ci", out=shipped / "out", work=shipped))
@@ -161,6 +161,6 @@ def test_two_frames_see_the_difference_of_their_frames(shipped):
 
 
 def test_without_shipped_weights_the_command_that_makes_them_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(fine_tuning, "FOLDER", tmp_path)
+    monkeypatch.setattr(fine_tuning, "WEIGHTS", tmp_path)
     with pytest.raises(FileNotFoundError, match="train cinema_small"):
         experiments.run("fine_tuning", "ci", work=tmp_path)

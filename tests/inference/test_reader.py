@@ -84,7 +84,7 @@ def test_training_command_in_miniature(name, tmp_path, monkeypatch, library):
     monkeypatch.setattr(readers, "RECIPES", {"ci": readers.Recipe(n_hearts=2, visits=2, steps=2)})
     monkeypatch.setattr(readers, "N_HELD_OUT", 1)
     monkeypatch.setitem(readers.KINDS, name, replace(readers.KINDS[name], batch_size=1))
-    monkeypatch.setattr(readers, "FOLDER", tmp_path / "weights")
+    monkeypatch.setattr(readers, "WEIGHTS", tmp_path / "weights")
     made = tmp_path / "work" / "ci" / f"library_{LIBRARY_VERSION}"
     made.mkdir(parents=True)
     for index in range(2):
@@ -114,7 +114,9 @@ def test_shipped_reader_finds_a_heart_off_centre():
     from cinema.phantom.shape import Heart
 
     if not (files.WEIGHTS / "reader_sax.safetensors").exists():
-        pytest.skip("data/weights/reader_sax.safetensors is not there; python3 -m cinema train reader_sax makes it")
+        pytest.skip(
+            "cinema/shipped/weights/reader_sax.safetensors is not there; python3 -m cinema train reader_sax makes it"
+        )
     grid = {"sax": ((200, 200, 8), (1.4, 1.4, 12.0))}
     heart = Heart(150, 62, 165, 75, 100, 94, 13, detail_seed=987654)
     scan = acquire(heart, Acquisition(seed=5), [0.0, 0.35], grid, ("sax",))["sax"]

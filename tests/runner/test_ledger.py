@@ -191,9 +191,8 @@ def test_readme_holds_the_short_ledger(tmp_path):
 
 
 def test_write_readme_replaces_the_block_and_nothing_else(tmp_path):
-    for name in ("ledger.csv", "paper_results.csv"):
-        (tmp_path / "data").mkdir(exist_ok=True)
-        (tmp_path / "data" / name).write_bytes((ROOT / "data" / name).read_bytes())
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "ledger.csv").write_bytes((ROOT / "data" / "ledger.csv").read_bytes())
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{ledger.BEGIN}\nold\n{ledger.END}\nafter\n", encoding="utf-8")
     ledger.write_readme(tmp_path)

@@ -1,6 +1,6 @@
 """ACDC: short-axis cines of 150 patients in five classes, ED and ES labelled (CC BY-NC-SA 4.0).
 
-Source, layout, split and differences from the release: data/cards/acdc.yaml.
+Source, layout, split and differences from the release: cinema/shipped/cards/acdc.yaml.
 """
 
 from pathlib import Path

@@ -1,18 +1,18 @@
-"""What is known of a public dataset beside its files: data/cards/NAME.yaml, one card each.
+"""What is known of a public dataset beside its files: cinema/shipped/cards/NAME.yaml, one card each.
 
 README, `python3 -m cinema info NAME`, prepare and the notebooks read the same card, so that a licence, a label map or a
 count stands in one place.
 """
 
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import yaml
 
+from cinema.files import CARDS
 from cinema.terms import LABELS, TISSUE_LABELS, VIEWS
 
-CARDS = Path(__file__).resolve().parents[3] / "data" / "cards"
 SPLITS = ("train", "val", "test")
 BEGIN, END = "<!-- cards -->", "<!-- /cards -->"  # what stands between them in data/README.md is written from the cards
 
@@ -60,7 +60,7 @@ def names(folder=CARDS):
     return tuple(sorted(path.stem for path in Path(folder).glob("*.yaml")))
 
 
-@lru_cache(maxsize=None)
+@cache
 def card(name, folder=CARDS):
     """The Card of a dataset; ValueError for an unknown name, a missing, unknown or ill-formed entry."""
     path = Path(folder) / f"{name}.yaml"

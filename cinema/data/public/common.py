@@ -10,7 +10,7 @@ and, where the published grid of the dataset is not terms.PUBLISHED_GRID, GRID: 
 
 `read` and `release` raise ValueError or OSError, in one line, for what is wrong with a subject; prepare then skips it
 and says why. Nothing is ever written into the raw folder. What is known of a dataset beside its files (source, licence,
-label map, classes, counts ..) is its card: data/cards/NAME.yaml, read by cinema.data.public.cards.
+label map, classes, counts ..) is its card: cinema/shipped/cards/NAME.yaml, read by cinema.data.public.cards.
 """
 
 import math

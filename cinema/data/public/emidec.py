@@ -1,4 +1,4 @@
-"""EMIDEC: late enhancement after infarction, 100 labelled cases. Source, licence, differences: data/cards/emidec.yaml.
+"""EMIDEC: late enhancement after infarction, 100 labelled cases. Source, licence, differences: cinema/shipped/cards/emidec.yaml.
 
 RAW/emidec-dataset-1.0.1/ holds "Case XNNN.txt" and Case_XNNN/{Images,Contours}/Case_XNNN.nii.gz; X is N (normal) or P
 (pathological). RAW may also be that folder itself.

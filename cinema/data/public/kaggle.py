@@ -1,6 +1,6 @@
 """Kaggle Data Science Bowl 2 (2015): cine of 2C, 4C and SAX, with the volumes that readers measured, for evaluation.
 
-Source, licence and tree: data/cards/kaggle.yaml; what the release does, and `release` repeats: data.md sections 5, 10.
+Source, licence and tree: cinema/shipped/cards/kaggle.yaml; what the release does, and `release` repeats: data.md sections 5, 10.
 """
 
 import re

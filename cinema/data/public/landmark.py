@@ -1,4 +1,4 @@
-"""Landmark (Xue 2021): long-axis pictures with valve hinges and apex. Source and differences: data/cards/landmark.yaml.
+"""Landmark (Xue 2021): long-axis pictures with valve hinges and apex. Source and differences: cinema/shipped/cards/landmark.yaml.
 
 RAW/raw/ holds {lax_2c,lax_4c}.csv without a header (cohort, uid, view, landmark number, x, y) and
 VIEW/{images,masks}/UID.png, grey; mask values 85, 170 and 255 are landmarks 1, 2 (hinges) and 3 (apex). RAW may also be

@@ -1,6 +1,6 @@
 """M&Ms: short-axis cines from several vendors and hospitals, ED and ES labelled.
 
-Source, licence, layout, split and differences from the release: data/cards/mnms.yaml.
+Source, licence, layout, split and differences from the release: cinema/shipped/cards/mnms.yaml.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """M&Ms-2: short axis and four-chamber view at ED and ES with labels, right-heart diseases, three vendors.
 
-Source, licence, layout, split and differences from the release: data/cards/mnms2.yaml.
+Source, licence, layout, split and differences from the release: cinema/shipped/cards/mnms2.yaml.
 """
 
 from pathlib import Path

@@ -22,17 +22,17 @@ from cinema.data.public.cards import SPLITS, card
 from cinema.data.public.common import Skipped
 from cinema.data.public.published_grid import standardised
 from cinema.data.study import SUFFIX, save_study
+from cinema.files import data_folder
 from cinema.terms import PUBLISHED_GRID
 
 VERSION = 1  # raised when studies have to be prepared anew; an adapter may have a VERSION of its own
 MANIFEST = "prepared.json"
-DATA = Path(__file__).resolve().parents[3] / "data"
 
 
 def command(name, raw, out=None, jobs=1, like_release=False):
     """Exit code 0 if at least one subject is ready, else 2. ValueError, OSError for a wrong name or folder."""
     adapter = adapter_of(name)
-    out = Path(out) if out else DATA / (f"{name}_release" if like_release else name)
+    out = Path(out) if out else data_folder() / (f"{name}_release" if like_release else name)
     raw = check_folders(Path(raw), out)
     try:
         subjects, skipped = adapter.subjects(raw)

@@ -1,6 +1,6 @@
 """Rescan: 2C, 4C and SAX cines of patients scanned twice, for repeatability; training scans beside them.
 
-Source, tree, split and differences from the release: data/cards/rescan.yaml; what the release does: data.md section 6.
+Source, tree, split and differences from the release: cinema/shipped/cards/rescan.yaml; what the release does: data.md section 6.
 Its pickles are read by cinema.data.public.pickles, which runs nothing.
 """
 

@@ -1,0 +1,105 @@
+"""What a notebook opens with: `page = start(...)` holds its figures, records, random numbers, folders and cores."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cinema import results
+from cinema.data.public import cards, prepared
+from cinema.plots import style
+from cinema.runner import ledger
+from cinema.stats.estimates import FEW
+
+VIRTUAL = "virtual"
+
+
+@dataclass(frozen=True)
+class Page:
+    """One notebook being run.
+
+    data:  "virtual", or the dataset whose patients it is about. out: where figures and records go.
+    rng:   the page's random numbers, from its seed. work: folder of what pages make for each other; virtual and real
+           people never share one. jobs: processes at once, the cores this page was given.
+    least: fewest patients that get an interval (stats.estimates); None for virtual people, who are never too few.
+    """
+
+    name: str
+    profile: str
+    data: str
+    data_root: Path
+    seed: int
+    out: Path
+    rng: np.random.Generator
+    work: Path
+    jobs: int
+    least: int | None
+
+    figure = staticmethod(style.figure)
+    table = staticmethod(results.table)
+    paper = staticmethod(ledger.read_paper)
+
+    @property
+    def virtual(self) -> bool:
+        return self.data == VIRTUAL
+
+    @property
+    def small(self) -> bool:
+        """True in the profile that only checks that everything runs."""
+        return self.profile == "ci"
+
+    def save(self, fig, name: str, cohort: str | None = None) -> None:
+        """Write figure `name` ("04_mae") as plots.style.save does."""
+        style.save(fig, name, self.out, self.seed, cohort)
+
+    def record(self, key: str, value, *interval, **about) -> None:
+        """results.record of a number, or of a stats.estimates.Estimate; one without a value is left out."""
+        if isinstance(value, tuple):
+            results.record_estimate(key, value, **about)
+        else:
+            results.record(key, value, *interval, **about)
+
+    def own_folder(self, empty: bool = True) -> Path:
+        """work/NN_seedS, for this page alone; emptied unless told otherwise."""
+        folder = self.work / f"{self.name[:2]}_seed{self.seed}"
+        if empty:
+            shutil.rmtree(folder, ignore_errors=True)
+        return folder
+
+    def lacks(self, what: str) -> bool:
+        """True if the page's people do not have `what` ("scan-rescan pairs"), a word of the dataset's card (`has`).
+
+        Virtual people lack only what makes patients: "patients".
+        """
+        return what == "patients" if self.virtual else what not in ("patients", *cards.card(self.data).has)
+
+    def studies(self) -> pd.DataFrame:
+        """The prepared studies of the page's dataset (data.public.prepared.studies)."""
+        return prepared.studies(self.data, self.data_root)
+
+
+def start(name, profile, data, data_root, seed, out, paper="", virtual_only=False) -> Page:
+    """Begin a notebook: its records are empty from here on.
+
+    name:  "04_ejection_fraction". The next five: the notebook's parameters.
+    paper: what to do instead where the page cannot be made: of virtual people in the profile paper, or, with
+           virtual_only, of any patients. Such a page is refused with a ValueError of one line.
+    """
+    data_root = Path(data_root)
+    if (profile == "paper" and data == VIRTUAL) or (virtual_only and (profile == "paper" or data != VIRTUAL)):
+        raise ValueError(f"profile {profile!r} with data {data!r}: {paper}")
+    results.begin(name, out, data, data if data == VIRTUAL else prepared.stamp(data))
+    work = data_root / "work" / (profile if data == VIRTUAL else f"{profile}-{data}")
+    rng, least = np.random.default_rng(seed), None if data == VIRTUAL else FEW
+    pd.set_option("display.max_colwidth", None)
+    return Page(name, profile, data, data_root, seed, Path(out), rng, work, count_jobs(), least)
+
+
+def count_jobs() -> int:
+    """Cores a notebook was given: OMP_NUM_THREADS, which the runner sets, or all that this process may use."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    free = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(told) if told.isdigit() else free
