@@ -15,6 +15,7 @@ import numpy as np
 
 from cinema.data.study import SUFFIX, Study, save_study
 from cinema.phantom import ceilings, diseases, image, outcomes, people, shape
+from cinema.phantom.heart import Heart
 from cinema.phantom.roles import ROLES, acquisition, rescanned
 from cinema.terms import SMALL_GRID
 
@@ -29,7 +30,7 @@ class Person:
     id: str
     role: str
     attributes: dict
-    heart: shape.Heart
+    heart: Heart
     acquisition: image.Acquisition
     truth: dict
 

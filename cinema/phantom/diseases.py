@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass, replace
 
 from cinema.phantom import people
-from cinema.phantom.shape import Heart, Infarct
+from cinema.phantom.heart import Heart, Infarct
 
 MAX_TRIES = 20_000
 WALL_MARGIN_MM = 1.0  # people.wall_mm is that exact; with it the rules hold for the true surfaces as well

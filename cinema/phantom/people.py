@@ -16,7 +16,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from cinema.phantom.shape import Heart
+from cinema.phantom.heart import Heart
 from cinema.terms import MYOCARDIUM_DENSITY_G_PER_ML
 
 MEASURES = ("lv_edv", "lv_esv_share", "lv_mass", "lv_length", "shortening", "rv_esv_share", "la", "ra")

@@ -7,6 +7,8 @@ remedy and is imported first, here and in every process that nnU-Net spawns from
 import sys
 from importlib import metadata
 
+import cinema.models._timm  # noqa: F401, mends torchvision's operators before nnU-Net imports timm
+
 
 def main():
     """Exit code of the command that the first argument names, given the others."""

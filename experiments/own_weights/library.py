@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from cinema.phantom.heart import Heart, Infarct
 from cinema.phantom.image import (
     LAX_ANGLE_DEG,
     SAMPLES,
@@ -21,7 +22,7 @@ from cinema.phantom.image import (
     scanner_axes,
     tilted,
 )
-from cinema.phantom.shape import Heart, Infarct, surfaces
+from cinema.phantom.shape import surfaces
 from cinema.phantom.tissue import points, pose, tissue_at
 from cinema.terms import LAX_VIEWS
 

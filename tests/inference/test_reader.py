@@ -110,8 +110,8 @@ def test_unknown_weights_and_profile_are_named():
 
 def test_shipped_reader_finds_a_heart_off_centre():
     """A virtual heart 40 mm off the middle of a large field of view, never seen in training."""
+    from cinema.phantom.heart import Heart
     from cinema.phantom.image import Acquisition, acquire
-    from cinema.phantom.shape import Heart
 
     if not (files.WEIGHTS / "reader_sax.safetensors").exists():
         pytest.skip(

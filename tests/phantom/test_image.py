@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cinema.phantom.body import CODE
+from cinema.phantom.heart import Heart
 from cinema.phantom.image import (
     QUIET_NOISE,
     SAMPLES,
@@ -14,7 +15,6 @@ from cinema.phantom.image import (
     steady_state_signal,
     tissue_signals,
 )
-from cinema.phantom.shape import Heart
 from cinema.terms import LAX_VIEWS, SMALL_GRID
 
 HEART = Heart(150, 62, 165, 75, 100, 94, 13)

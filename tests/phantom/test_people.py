@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from cinema.phantom import cohort, diseases, people, shape
+from cinema.phantom.heart import Heart, Infarct
 from cinema.phantom.roles import ROLES
 
 N = 2000
@@ -133,7 +134,7 @@ def test_log_measures_invert_natural():
     who = people.demographics(rng)
     who |= people.circulation(rng, who)
     y = people.draw(rng, who)
-    heart = shape.Heart(**people.natural(y, who), **people.detail(rng, who))
+    heart = Heart(**people.natural(y, who), **people.detail(rng, who))
     np.testing.assert_allclose(people.log_measures(heart, who["sex"]), y, rtol=1e-9)
 
 
@@ -191,13 +192,13 @@ def test_rules_at_their_thresholds():
     heart = dict(lv_edv_ml=150, lv_esv_ml=60, rv_edv_ml=160, rv_esv_ml=70, lv_mass_g=105, lv_length_mm=96, mapse_mm=14)
 
     def rule(disease, rules="acdc", who=man, **changes):
-        return diseases.satisfies(disease, shape.Heart(**heart | changes), who, rules)
+        return diseases.satisfies(disease, Heart(**heart | changes), who, rules)
 
     assert rule("NOR") and not rule("NOR", lv_esv_ml=76) and not rule("NOR", lv_edv_ml=181)
     assert not rule("NOR", rv_edv_ml=201) and not rule("NOR", rv_esv_ml=90)  # RVEF 44 %: borderline
     assert not rule("NOR", who={"sex": "F", "bsa_m2": 1.85})  # 81 ml/m2 is dilated in a woman
     assert rule("DCM", lv_edv_ml=210, lv_esv_ml=130) and not rule("DCM", lv_edv_ml=210, lv_esv_ml=120)
-    assert not rule("MINF", lv_esv_ml=100) and rule("MINF", lv_esv_ml=100, infarcts=(shape.Infarct(65, 0.6),))
+    assert not rule("MINF", lv_esv_ml=100) and rule("MINF", lv_esv_ml=100, infarcts=(Infarct(65, 0.6),))
     assert rule("HCM", lv_mass_g=230, septal_bulge=0.8) and not rule("HCM", lv_mass_g=215, septal_bulge=0.8)
     assert rule("HCM", "mnms", lv_mass_g=215, septal_bulge=0.8)
     assert rule("ARV", rv_edv_ml=221, rv_esv_ml=100) and not rule("ARV", rv_edv_ml=221, rv_esv_ml=127)

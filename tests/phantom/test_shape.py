@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from cinema.phantom.body import LABEL_OF
+from cinema.phantom.heart import Heart, Infarct
 from cinema.phantom.image import Acquisition, acquire
-from cinema.phantom.shape import Heart, Infarct, emptying, surfaces, truth, volumes_ml, wall_thickness_mm
+from cinema.phantom.shape import emptying, surfaces, truth, volumes_ml, wall_thickness_mm
 from cinema.phantom.tissue import points, pose, tissue_at
 from cinema.terms import LABELS, LAX_VIEWS, MYOCARDIUM_DENSITY_G_PER_ML
 
