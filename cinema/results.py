@@ -138,10 +138,16 @@ def main(update, root=ROOT):
     """Print what is off and return 1 if anything is; with `update`, take over the present values instead."""
     rows, path = read_results(root / "figures" / "results.json"), root / "figures" / "expected.csv"
     table = read_expected(path)
+    if not comparable(rows):
+        raise FileNotFoundError(
+            "figures/results.json holds no number to compare; run python3 -m cinema reproduce first"
+        )
     if update:
         updated(rows, table).to_csv(path, index=False)
         return 0
     off = differences(rows, table)
+    if not len(table):
+        raise ValueError("figures/expected.csv expects nothing; take the present values over with --update")
     print(*off, f"{len(off)} of {len(table)} expected numbers off", sep="\n")
     return 1 if off else 0
 
