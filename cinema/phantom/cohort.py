@@ -19,7 +19,7 @@ from cinema.parallel import in_parallel
 from cinema.phantom import ceilings, diseases, image, outcomes, people, shape
 from cinema.phantom.heart import Heart
 from cinema.phantom.roles import ROLES, acquisition, rescanned
-from cinema.terms import SMALL_GRID
+from cinema.terms import SMALL_GRID, VIEWS
 
 MANIFEST, TRUTH = "manifest.json", "truth.json"
 N_CEILING = 3000  # other people of the same role, simulated for the ceilings
@@ -217,3 +217,13 @@ def split(table, shares=(("train", 0.6), ("val", 0.2), ("test", 0.2)), by="disea
     edges = np.cumsum(parts) / sum(parts)
     chosen = np.asarray(names)[np.minimum(np.searchsorted(edges, rank), len(names) - 1)]
     return patient.map(dict(zip(first["patient"], chosen))).rename("split")
+
+
+def plane_affines(person):
+    """view -> affine (4, 4) of the plane or stack the person is scanned in, without a picture."""
+    return {view: image.place(person.heart, person.acquisition, view).affine(person.heart) for view in VIEWS}
+
+
+def exact_heart(person):
+    """shape.truth of a person at end diastole: volumes, EF, mass, wall thickness .. as exact numbers."""
+    return shape.truth(person.heart, [0.0])

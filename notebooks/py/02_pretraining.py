@@ -71,8 +71,10 @@ from cinema.training.task import evaluated
 
 # %%
 if profile == "paper" and data == "virtual":
-    raise ValueError("profile 'paper' with virtual data: the published pretraining needs 74,916 UK Biobank studies "
-                     "(python3 -m cinema info ukb); prepare some and add --data ukb, or take the profile ci or laptop")
+    raise ValueError(
+        "profile 'paper' with virtual data: the published pretraining needs 74,916 UK Biobank studies "
+        "(python3 -m cinema info ukb); prepare some and add --data ukb, or take the profile ci or laptop"
+    )
 results.begin("02_pretraining", out, data)
 save, rng = partial(style.save, out=out, seed=seed), np.random.default_rng(seed)
 work = work_folder(data_root, profile, data)
@@ -95,24 +97,36 @@ with torch.device("meta"):
 paper, ours = recipe.PAPER["pretraining"], pretraining.PRETRAINING
 claim = pd.read_csv(PAPER_RESULTS).query("claim == 'C1'").set_index("quantity")["value"]
 
+
 # %%
 def plan(model, studies, frames_seen, config):
     tokens = sum(down.pos_embed.shape[1] for down in model.enc_down_dict.values())
-    return {"studies": studies, "frames seen": frames_seen, "million parameters": n_parameters(model) / 1e6,
-            "tokens a heart": tokens, "batch": config.batch_size, "peak learning rate": config.learning_rate}
+    return {
+        "studies": studies,
+        "frames seen": frames_seen,
+        "million parameters": n_parameters(model) / 1e6,
+        "tokens a heart": tokens,
+        "batch": config.batch_size,
+        "peak learning rate": config.learning_rate,
+    }
 
 
-table = {"published": plan(published, claim["studies in the training split"],
-                           claim["studies in the training split"] * paper.epochs, paper),
-         "here": plan(small, n_people, steps * ours.batch_size, ours)}
+table = {
+    "published": plan(
+        published, claim["studies in the training split"], claim["studies in the training split"] * paper.epochs, paper
+    ),
+    "here": plan(small, n_people, steps * ours.batch_size, ours),
+}
 pd.DataFrame(table).map("{:,.4g}".format)
 
 # %%
 ratio_seen = table["published"]["frames seen"] / table["here"]["frames seen"]
 results.record("02_c1_frames_ratio", ratio_seen, unit="times", claim="C1")
-Markdown(f"*Reading.* One frame a study and epoch over {paper.epochs} epochs makes "
-         f"{table['published']['frames seen']:,.0f} frames, {ratio_seen:,.0f} times what is seen here. Whatever this "
-         "page finds is the beginning of a curve.")
+Markdown(
+    f"*Reading.* One frame a study and epoch over {paper.epochs} epochs makes "
+    f"{table['published']['frames seen']:,.0f} frames, {ratio_seen:,.0f} times what is seen here. Whatever this "
+    "page finds is the beginning of a curve."
+)
 
 # %% [markdown]
 # ## Hearts without labels, and a picture to beat
@@ -145,6 +159,7 @@ standard = standard_of(volunteers)
 train_set, held_set = (Standardised(data_set, standard) for data_set in (volunteers, held_out))
 Code(inspect.getsource(standardised), language="python")
 
+
 # %%
 def picture(voxels, view):
     """(x, y) of one item: the plane of a long-axis view, or the middle of the stack."""
@@ -176,8 +191,16 @@ save(fig, "02_mean_image")
 torch.manual_seed(seed)
 model = small_cinema()
 masks = {ratio: model.random_masks(example, ratio, torch.Generator().manual_seed(seed)) for ratio in (0.5, 0.75, 0.9)}
-counts = pd.DataFrame({VIEW_NAMES[view]: {"voxels": image.numel(), "tokens": masks[0.75][view].numel(), **{
-    f"visible at {ratio}": int((~masks[ratio][view]).sum()) for ratio in masks}} for view, image in example.items()})
+counts = pd.DataFrame(
+    {
+        VIEW_NAMES[view]: {
+            "voxels": image.numel(),
+            "tokens": masks[0.75][view].numel(),
+            **{f"visible at {ratio}": int((~masks[ratio][view]).sum()) for ratio in masks},
+        }
+        for view, image in example.items()
+    }
+)
 counts.assign(all=counts.sum(axis=1))
 
 # %%
@@ -228,8 +251,14 @@ Code(inspect.getsource(CineMA.decode), language="python")
 with torch.inference_mode():
     latent = model.encode(example, masks[0.75])
     painted = model.decode(latent, masks[0.75])
-rows = {view: {"image": tuple(example[view].shape), "encoded, visible": tuple(latent[view].shape),
-               "painted, hidden": tuple(painted[view].shape)} for view in VIEWS}
+rows = {
+    view: {
+        "image": tuple(example[view].shape),
+        "encoded, visible": tuple(latent[view].shape),
+        "painted, hidden": tuple(painted[view].shape),
+    }
+    for view in VIEWS
+}
 pd.DataFrame({"cls": {"encoded, visible": tuple(latent["cls"].shape)}, **rows}).T.fillna("")
 
 # %% [markdown]
@@ -268,8 +297,7 @@ histories[0.75].filter(regex="samples|^loss|val").round(3)
 held = [item["image"] for item in (held_set[index] for index in range(len(held_set)))]
 mean_error = np.array([[float(images_of[view].square().mean()) for view in VIEWS] for images_of in held])
 fig, ax = style.figure(height=2.6)
-forest.learning(ax, {f"{ratio:.0%} hidden": histories[ratio] for ratio in ratios},
-                  ("mean image", mean_error.mean()))
+forest.learning(ax, {f"{ratio:.0%} hidden": histories[ratio] for ratio in ratios}, ("mean image", mean_error.mean()))
 save(fig, "02_loss_curves")
 
 # %% [markdown]
@@ -286,9 +314,12 @@ for view, estimate in share.items():
     results.record(f"02_error_{view}", *estimate, unit="of the mean image's error", claim="C1")
 
 # %%
-Markdown("*Reading.* Of the mean image's error, the network leaves " + "; ".join(
-    f"{VIEW_NAMES.get(view, 'over all views')} {estimate.text()}" for view, estimate in share.items()) + ". A value of "
-    "1 would mean that it knows nothing of a heart that the cohort's mean does not know.")
+Markdown(
+    "*Reading.* Of the mean image's error, the network leaves "
+    + "; ".join(f"{VIEW_NAMES.get(view, 'over all views')} {estimate.text()}" for view, estimate in share.items())
+    + ". A value of "
+    "1 would mean that it knows nothing of a heart that the cohort's mean does not know."
+)
 
 # %% [markdown]
 # Learning is asserted, and the weights are kept for notebook 03, with the mean image that has to be subtracted from
@@ -296,8 +327,15 @@ Markdown("*Reading.* Of the mean image's error, the network leaves " + "; ".join
 
 # %%
 assert histories[0.75]["loss"].iloc[-1] < histories[0.75]["loss"].iloc[0]
-about = {"virtual": data == "virtual", "profile": profile, "seed": seed, "frames": steps * config.batch_size,
-         "mask_ratio": 0.75, "error_of_mean_image": share["all"].value, "standard": "02_standard.safetensors"}
+about = {
+    "virtual": data == "virtual",
+    "profile": profile,
+    "seed": seed,
+    "frames": steps * config.batch_size,
+    "mask_ratio": 0.75,
+    "error_of_mean_image": share["all"].value,
+    "standard": "02_standard.safetensors",
+}
 weights.save(model, work / "02_pretrained.safetensors", about)
 save_standard(standard, work / about["standard"]).name
 
@@ -352,15 +390,20 @@ def painting_error(context, target):
 
 # %%
 strangers = {view: image.roll(1, dims=0) for view, image in batch.items()}
-cost = {view: paired_difference(painting_error(strangers, view), painting_error(batch, view), rng, least=least)
-        for view in VIEWS}
+cost = {
+    view: paired_difference(painting_error(strangers, view), painting_error(batch, view), rng, least=least)
+    for view in VIEWS
+}
 for view, estimate in cost.items():
     results.record(f"02_stranger_{view}", *estimate, unit="squared deviations", claim="C1")
 
 # %%
-Markdown("*Reading.* Views of a stranger raise the error by " + "; ".join(
-    f"{VIEW_NAMES[view]} {estimate.text(3)}" for view, estimate in cost.items()) + ". Zero inside an interval means "
-    "that no use of the other views can be seen in that view.")
+Markdown(
+    "*Reading.* Views of a stranger raise the error by "
+    + "; ".join(f"{VIEW_NAMES[view]} {estimate.text(3)}" for view, estimate in cost.items())
+    + ". Zero inside an interval means "
+    "that no use of the other views can be seen in that view."
+)
 
 # %% [markdown] tags=["virtual"] lacks="patients whose function and disease are known"
 # ## What do features know?
@@ -381,9 +424,13 @@ Code(inspect.getsource(study_features), language="python")
 cohort.write("acdc", n_patients, seed, folders["patients"], jobs=n_jobs)
 truth = study_table(folders["patients"])
 patients = Standardised(StudyFrames(truth["path"], ("sax",), "ed_es", SMALL_GRID), standard)
-quantities = {"EF": ("true_lv_ef_percent", "EF points"), "EDV": ("true_lv_edv_ml", "ml"),
-              "mass": ("true_lv_mass_g", "g")}
+quantities = {
+    "EF": ("true_lv_ef_percent", "EF points"),
+    "EDV": ("true_lv_edv_ml", "ml"),
+    "mass": ("true_lv_mass_g", "g"),
+}
 truth.groupby("disease")[[column for column, _ in quantities.values()]].mean().round(0)
+
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
 def knowledge_of(name, ratio, draw, patients=patients):
@@ -392,8 +439,10 @@ def knowledge_of(name, ratio, draw, patients=patients):
     torch.manual_seed(seed + 1000 + draw)
     encoder = trained[ratio] if ratio else small_cinema()
     features = study_features(encoder, patients)
-    columns = {key: np.abs(predicted_number(features, truth[column], seed) - truth[column])
-               for key, (column, _) in quantities.items()}
+    columns = {
+        key: np.abs(predicted_number(features, truth[column], seed) - truth[column])
+        for key, (column, _) in quantities.items()
+    }
     right = predicted_class(features, truth["disease"], seed) == truth["disease"]
     return pd.DataFrame({"encoder": name, "study": truth["id"], **columns, "disease": right.astype(float)})
 
@@ -427,8 +476,10 @@ axes[0, 0].set_title(f"n = {n_patients} patients; bars: 95 % CI; dotted: guessin
 save(fig, "02_probes")
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
-text = {key: "; ".join(f"{name} {estimate.text(2 if key == 'disease' else 1)}" for name, estimate in known[key].items())
-        for key in known}
+text = {
+    key: "; ".join(f"{name} {estimate.text(2 if key == 'disease' else 1)}" for name, estimate in known[key].items())
+    for key in known
+}
 Markdown("*Reading.* " + " ".join(f"**{key}**, guessing {guess[key]:.2g}: {words}." for key, words in text.items()))
 
 # %% [markdown] tags=["virtual"] lacks="patients whose function and disease are known"
@@ -436,33 +487,45 @@ Markdown("*Reading.* " + " ".join(f"**{key}**, guessing {guess[key]:.2g}: {words
 # difficult patients. The fair question is the difference on the same patients. For one axis, errors are divided by
 # the error of guessing (for the disease: by the share of wrong guesses); below zero, pretraining helped.
 
+
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
 def scaled(name, key):
     values = per_patient.loc[name, key]
     return (1 - values) / (1 - guess[key]) if key == "disease" else values / guess[key]
 
 
-gains = {f"{key}, {name}": [paired_difference(scaled(name, key), scaled("random weights", key), rng, level=level)
-                            for level in (0.95, 1 - 0.05 / 12)] for key in known for name in names[1:]}
+gains = {
+    f"{key}, {name}": [
+        paired_difference(scaled(name, key), scaled("random weights", key), rng, level=level)
+        for level in (0.95, 1 - 0.05 / 12)
+    ]
+    for key in known
+    for name in names[1:]
+}
 for key in known:
     results.record(f"02_{key.lower()}_gain", *gains[f"{key}, 75% hidden"][0], unit="of guessing's error", claim="C1")
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
 fig, ax = style.figure(columns=2, height=3.2)
-forest.differences(ax, gains, "Error with pretrained minus error with random weights, "
-                        "as a share of guessing's error")
+forest.differences(ax, gains, "Error with pretrained minus error with random weights, as a share of guessing's error")
 save(fig, "02_pretraining_gain")
+
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
 def verdict(estimate):
     return "better" if estimate.upper < 0 else "worse" if estimate.lower > 0 else "not distinguishable"
 
 
-Markdown("*Reading.* Against random weights, pretraining with three quarters hidden is " + "; ".join(
-    f"for {key} **{verdict(gains[f'{key}, 75% hidden'][0])}** ({gains[f'{key}, 75% hidden'][0].text()})"
-    for key in known)
-    + ". After correction for twelve comparisons (thin bars): " + ", ".join(
-    f"{verdict(gains[f'{key}, 75% hidden'][1])} for {key}" for key in known) + ".")
+Markdown(
+    "*Reading.* Against random weights, pretraining with three quarters hidden is "
+    + "; ".join(
+        f"for {key} **{verdict(gains[f'{key}, 75% hidden'][0])}** ({gains[f'{key}, 75% hidden'][0].text()})"
+        for key in known
+    )
+    + ". After correction for twelve comparisons (thin bars): "
+    + ", ".join(f"{verdict(gains[f'{key}, 75% hidden'][1])} for {key}" for key in known)
+    + "."
+)
 
 # %% [markdown] tags=["virtual"] lacks="patients whose function and disease are known"
 # Where random weights do as well, the reason is not that the features are empty: the gap to guessing is wide for every
@@ -502,8 +565,12 @@ if ready:
     left = bca(painted.mean(axis=1), np.mean, rng, least=least)
     results.record("02_error_shipped", *left, unit="of the mean image's error", claim="C1")
     hours = made["seconds"] / 3600
-    display(Markdown(f"*Reading.* After {made['samples']:,} samples of {made['people']:,} people ({hours:.1f} hours) "
-                     f"it leaves {left.text()} of the mean image's error, this page's training {share['all'].text()}."))
+    display(
+        Markdown(
+            f"*Reading.* After {made['samples']:,} samples of {made['people']:,} people ({hours:.1f} hours) "
+            f"it leaves {left.text()} of the mean image's error, this page's training {share['all'].text()}."
+        )
+    )
 
 # %% [markdown] tags=["virtual"] lacks="patients whose function and disease are known"
 # **Frozen features.** The same probes on the same patients as above, with the shipped encoder beside the random draws
@@ -525,14 +592,24 @@ if ready:
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
 if ready:
-    better = {(key, name): paired_difference(scaled("shipped", key), scaled(name, key), rng)
-              for key in known for name in names[:2]}
+    better = {
+        (key, name): paired_difference(scaled("shipped", key), scaled(name, key), rng)
+        for key in known
+        for name in names[:2]
+    }
     for key in known:
         results.record(f"02_{key.lower()}_shipped_gain", *better[key, names[0]], unit="of guessing's error", claim="C1")
-    display(Markdown("*Reading.* Error with the shipped encoder minus error with the other, as a share of guessing's "
-                     "error, on the same patients (below zero, the shipped one is better). " + " ".join(
-        f"**{key}**: against random weights {better[key, names[0]].text()}, {verdict(better[key, names[0]])}; against "
-        f"this page's training {better[key, names[1]].text()}, {verdict(better[key, names[1]])}." for key in known)))
+    display(
+        Markdown(
+            "*Reading.* Error with the shipped encoder minus error with the other, as a share of guessing's "
+            "error, on the same patients (below zero, the shipped one is better). "
+            + " ".join(
+                f"**{key}**: against random weights {better[key, names[0]].text()}, {verdict(better[key, names[0]])}; against "
+                f"this page's training {better[key, names[1]].text()}, {verdict(better[key, names[1]])}."
+                for key in known
+            )
+        )
+    )
 
 # %% [markdown] tags=["virtual"] lacks="patients whose function and disease are known"
 # **Fine-tuning.** Frozen features are not how such an encoder is used. Two tasks, masks of the stack (Dice) and EF from
@@ -565,10 +642,14 @@ if ready:
     fig, axes = style.figure(columns=2, height=4.6, rows=2, cols=2, sharex=True, sharey="row")
     for ax, (value, where) in zip(axes.flat, product(("dice", "ef"), blind.index)):
         rows = dict(iter(tuned[tuned["cohort"] == where].groupby("arm", sort=False)))
-        points = {arm: means(estimates_module.per_patient(part, [value], by=("labels",)), value, "labels", rng)
-                  for arm, part in rows.items()}
-        single = {arm: list(part.groupby(["labels", "seed"])[value].mean().droplevel("seed").items())
-                  for arm, part in rows.items()}
+        points = {
+            arm: means(estimates_module.per_patient(part, [value], by=("labels",)), value, "labels", rng)
+            for arm, part in rows.items()
+        }
+        single = {
+            arm: list(part.groupby(["labels", "seed"])[value].mean().droplevel("seed").items())
+            for arm, part in rows.items()
+        }
         words = {"dice": "Dice", "ef": "EF error (points)"}[value]
         forest.trends(ax, points, f"Labelled patients ({where})", words, single)
         ax.axhline(blind.loc[where, value], color=style.GREY, ls=":", lw=0.8)
@@ -586,8 +667,13 @@ if ready:
     versus = [(*couple, n) for couple in couples for n in sorted(tuned["labels"].unique())]
     mean = estimates_module.per_patient(tuned.assign(ef=-tuned["ef"]), ["dice", "ef"], by=("arm", "labels"))
     levels = (0.95, 1 - 0.05 / len(versus))
-    gained = {(value, *row): [difference(mean[mean["labels"] == row[2]], *row[:2], rng, value, level=level)
-                              for level in levels] for value in ("dice", "ef") for row in versus}
+    gained = {
+        (value, *row): [
+            difference(mean[mean["labels"] == row[2]], *row[:2], rng, value, level=level) for level in levels
+        ]
+        for value in ("dice", "ef")
+        for row in versus
+    }
     fig, axes = style.figure(columns=2, height=2.6, cols=2, sharey=True)
     for ax, value, words in zip(axes, ("dice", "ef"), ("Gain of Dice", "EF error saved (points)")):
         rows = {f"{a} − {b}, {n} labels".replace("− frozen ", "− "): gained[value, a, b, n] for a, b, n in versus}
@@ -599,12 +685,24 @@ if ready:
 if ready:
     for (value, a, b, n), (estimate, _) in gained.items():
         results.record(f"02_gain_{value}_{record_key(a)}_{n}_labels", *estimate, claim="C8")
-    display(Markdown("*Reading.* " + " ".join(f"**{words}.** " + "; ".join(
-        f"{a} against {b}, {n} labels: {estimates_module.verdict(gained[value, a, b, n][1])} "
-        f"({gained[value, a, b, n][0].text(3 if value == 'dice' else 1)})" for a, b, n in versus) + "."
-        for value, words in (("dice", "Masks, Dice"), ("ef", "EF, points of error saved"))) + " The words go by the "
-        "intervals corrected for the rows of a panel. \"Not shown to differ\" means just that: at this size and with "
-        "so few steps, these patients do not tell which of the two had been pretrained."))
+    display(
+        Markdown(
+            "*Reading.* "
+            + " ".join(
+                f"**{words}.** "
+                + "; ".join(
+                    f"{a} against {b}, {n} labels: {estimates_module.verdict(gained[value, a, b, n][1])} "
+                    f"({gained[value, a, b, n][0].text(3 if value == 'dice' else 1)})"
+                    for a, b, n in versus
+                )
+                + "."
+                for value, words in (("dice", "Masks, Dice"), ("ef", "EF, points of error saved"))
+            )
+            + " The words go by the "
+            'intervals corrected for the rows of a panel. "Not shown to differ" means just that: at this size and with '
+            "so few steps, these patients do not tell which of the two had been pretrained."
+        )
+    )
 
 # %% [markdown] tags=["virtual"] lacks="patients whose function and disease are known"
 # The first pair is the one that counts for whoever has labels; the second shows what the encoder itself knows, with
