@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cinema.data.study import SUFFIX, Study, save_study
+from cinema.data.study import SUFFIX, Study, save_study, study_table
 from cinema.files import whole_or_not
 from cinema.parallel import in_parallel
 from cinema.phantom import ceilings, diseases, image, outcomes, people, shape
@@ -159,6 +159,11 @@ def write(role, n, seed, folder, phases=("ED", "ES"), grid=SMALL_GRID, jobs=1):
         others = [person(role, index, seed + 1_000_003) for index in range(N_CEILING)]
         _write_json(folder / TRUTH, {"role": role} | ceilings.planted(ROLES[role], others))
     return folder
+
+
+def table(role, n, seed, folder, **how):
+    """study.study_table of what `write` renders, with the same arguments."""
+    return study_table(write(role, n, seed, folder, **how))
 
 
 def person_id(role, index):

@@ -13,7 +13,7 @@ from cinema import results
 from cinema.data.public import cards, prepared
 from cinema.plots import style
 from cinema.runner import ledger
-from cinema.stats.estimates import FEW, Estimate, bca
+from cinema.stats.estimates import FEW, LEVEL, Estimate, bca, paired_difference
 
 VIRTUAL = "virtual"
 
@@ -68,6 +68,10 @@ class Page:
         """Mean over people, one value each, with its BCa interval (stats.estimates.bca)."""
         return bca(values, np.mean, self.rng, least=self.least)
 
+    def paired(self, first, second, level: float = LEVEL) -> Estimate:
+        """Mean difference of values of the same people, first - second (stats.estimates.paired_difference)."""
+        return paired_difference(first, second, self.rng, level=level, least=self.least)
+
     def own_folder(self, empty: bool = True) -> Path:
         """work/NN_seedS, for this page alone; emptied unless told otherwise."""
         folder = self.work / f"{self.name[:2]}_seed{self.seed}"
@@ -85,6 +89,10 @@ class Page:
     def studies(self) -> pd.DataFrame:
         """The prepared studies of the page's dataset (data.public.prepared.studies)."""
         return prepared.studies(self.data, self.data_root)
+
+    def unlabelled(self, n_learn: int, n_held: int) -> tuple[list, list]:
+        """Files to learn from and files held out: prepared studies with all four views (prepared.unlabelled)."""
+        return prepared.unlabelled(self.data, self.data_root, self.work, n_learn, n_held, self.jobs)
 
 
 def start(name, profile, data, data_root, seed, out, paper="", virtual_only=False) -> Page:

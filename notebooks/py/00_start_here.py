@@ -41,10 +41,10 @@ import torch
 from IPython.display import HTML, Code, Markdown
 
 # %%
-from cinema import UNet, runner
+from cinema import runner
 from cinema.data.loaders import StudyFrames
 from cinema.data.study import save_study
-from cinema.models.patches import random_mask
+from cinema.models import UNet, random_mask
 from cinema.phantom import cohort
 from cinema.plots import curves, distributions, images
 from cinema.terms import LAX_VIEWS, SMALL_GRID, STRUCTURES, VIEW_NAMES, VIEWS
