@@ -11,44 +11,14 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from cinema.data.study import View
-from cinema.phantom.body import CODE, LABEL_OF, TISSUES, noise
+from cinema.phantom.body import CODE, LABEL_OF, RELAXATION, TISSUES, noise
 from cinema.phantom.shape import annulus_mm, surfaces
-from cinema.phantom.tissue import points, pose, tissue_at
+from cinema.phantom.tissue import points, pose, tissue_at, to_body
 from cinema.terms import LAX_VIEWS, SMALL_GRID, VIEWS, check_view
 
 # Angle of each long-axis plane about the LV axis (0 = mid septum, 90 = anterior wall).
 LAX_ANGLE_DEG = {"lax_4c": -12.0, "lax_3c": 52.0, "lax_2c": 104.0}
 
-# Relative proton density, T1 and T2 in ms at 1.5 T, and T1, T2 at 3 T. Blood, muscle, liver, fat after
-# Stanisz and the cine set of MRXCAT; the others are stand-ins of like tissue.
-RELAXATION = {
-    "air": (0, 1, 1, 1, 1),
-    "gas": (0.01, 800, 30, 900, 25),
-    "lung": (0.10, 1000, 30, 1200, 20),
-    "lung_vessel": (0.6, 1441, 200, 1932, 180),
-    "fat": (0.85, 380, 90, 420, 80),
-    "muscle": (0.85, 981, 36, 1412, 34),
-    "bone": (0.55, 550, 50, 600, 45),
-    "liver": (0.85, 576, 46, 812, 40),
-    "liver_vessel": (0.8, 1441, 200, 1932, 180),
-    "stomach": (0.85, 1100, 70, 1500, 60),
-    "spleen": (0.9, 1057, 79, 1300, 60),
-    "mediastinum": (0.6, 700, 55, 850, 48),
-    "pericardium": (0.3, 900, 25, 1200, 22),
-    "heart_fat": (0.8, 380, 80, 420, 70),
-    "chamber_wall": (0.8, 1030, 40, 1471, 40),
-    "atrial_blood": (0.95, 1441, 250, 1932, 230),
-    "aorta": (0.95, 1441, 250, 1932, 230),
-    "pulmonary_blood": (0.95, 1441, 220, 1932, 200),
-    "vein": (0.95, 1500, 160, 1932, 140),
-    "valve": (0.7, 1030, 40, 1471, 40),
-    "rv_wall": (0.8, 1030, 42, 1471, 42),
-    "rv_blood": (0.95, 1441, 220, 1932, 200),
-    "rv_trabecula": (0.8, 1030, 44, 1471, 44),
-    "myocardium": (0.8, 1030, 44, 1471, 44),
-    "lv_blood": (0.95, 1441, 250, 1932, 230),
-    "papillary": (0.8, 1030, 46, 1471, 46),
-}
 # Lung is no even black: vessels too small for the map and gravity, about as bright and as uneven as in real images.
 LUNG_LEVEL, LUNG_SPREAD = 3.2, 0.7
 # Receiver noise where there is no signal, relative to that in blood: parallel imaging, flow and filters add the rest.
@@ -92,18 +62,12 @@ def steady_state_signal(proton_density, t1_ms, t2_ms, flip_deg, tr_ms, te_ms):
 
 def tissue_signals(acquisition, rng):
     """Signal per tissue code, LV blood = 1, fat negative; varies a little from person to person."""
-    table = np.array([RELAXATION[name] for name in TISSUES])
-    t1, t2 = (table[:, 1], table[:, 2]) if acquisition.field_t < 2.5 else (table[:, 3], table[:, 4])
+    table = np.array(list(RELAXATION.values()))
     spread = rng.lognormal(0, (0.06, 0.05, 0.10), (len(TISSUES), 3))
     spread[BLOOD] = spread[CODE["lv_blood"]] * rng.lognormal(0, 0.03, (len(BLOOD), 3))  # one blood, many chambers
-    signal = steady_state_signal(
-        table[:, 0] * spread[:, 0],
-        t1 * spread[:, 1],
-        t2 * spread[:, 2],
-        acquisition.flip_deg,
-        acquisition.tr_ms,
-        acquisition.te_ms,
-    )
+    columns = (0, 1, 2) if acquisition.field_t < 2.5 else (0, 3, 4)
+    density, t1, t2 = (table[:, column] * spread[:, k] for k, column in enumerate(columns))
+    signal = steady_state_signal(density, t1, t2, acquisition.flip_deg, acquisition.tr_ms, acquisition.te_ms)
     signal = np.where(FAT, -signal, signal) / signal[CODE["lv_blood"]]
     return signal.astype(np.float32)
 
@@ -119,11 +83,11 @@ class Plane:
 
     def affine(self, heart):
         """Voxel index -> RAS body mm."""
-        where, size = pose(heart), np.asarray(self.size[:2])
+        size = np.asarray(self.size[:2])
         corner = self.first_mm - self.columns[:, :2] @ (np.asarray(self.spacing_mm[:2]) * (size - 1) / 2)
         affine = np.eye(4)
-        affine[:3, :3] = where.axes.T @ self.columns * self.spacing_mm
-        affine[:3, 3] = where.to_body(corner[:, None])[:, 0]
+        affine[:3, :3] = pose(heart).T @ self.columns * self.spacing_mm
+        affine[:3, 3] = to_body(heart, corner[:, None])[:, 0]
         return affine
 
 
@@ -141,7 +105,7 @@ def place(heart, acquisition, view, grid=SMALL_GRID):
     """The plane or stack an operator would prescribe for `view`, with angular error and random top slice."""
     rng = np.random.default_rng([acquisition.seed, 11, VIEWS.index(check_view(view))])
     size, spacing = grid[view]
-    axes, middle = pose(heart).axes, np.array([0, 0, 0.45 * heart.lv_length_mm])
+    axes, middle = pose(heart), np.array([0, 0, 0.45 * heart.lv_length_mm])
     pixel = acquisition.pixel_mm or spacing[0]
     if view == "sax":
         normal = tilted(np.array([0, 0, 1.0]), acquisition.plane_error_deg, rng)

@@ -56,11 +56,9 @@ EXPOSURES = {
         0.035,
         {"male": -0.65},
         {"lv_esv_share": 0.015},
-        0.0,
-        0.0,
-        "1,354 of 39,095, 67 % women; EF -0.6 points, about 0.1 SD",
+        source="1,354 of 39,095, 67 % women; EF -0.6 points, about 0.1 SD",
     ),
-    "null_exposure": Exposure(0.30, {}, {}, 0.0, 0.0, "no effect on anything, by construction"),
+    "null_exposure": Exposure(0.30, source="no effect on anything, by construction"),
 }
 
 # Hazard ratios per standard deviation: published for imaging (mutually adjusted), assumed for age and sex
@@ -151,8 +149,7 @@ def separation(name, sex):
 
 def heart_score(name, person, heart, exposed):
     """Log likelihood ratio of an exposure from the true heart, given covariates and the other exposures."""
-    without = {**exposed, name: False}
-    shift, sbp_shift, _ = total_shift(without)
+    shift, sbp_shift, _ = total_shift({**exposed, name: False})
     mu = people.expected(person, people.expected_sbp(person) + sbp_shift) + shift
     delta = total_effect(name)
     away = people.log_measures(heart, person["sex"]) - mu - delta / 2
@@ -161,14 +158,10 @@ def heart_score(name, person, heart, exposed):
 
 def imaging(heart, person):
     """The measures that carry risk: long-axis shortening (share), LVGFI (percent), LAVi (ml/m2)."""
-    stroke = heart.lv_edv_ml - heart.lv_esv_ml
     mean_volume = (heart.lv_edv_ml + heart.lv_esv_ml) / 2
-    lvgfi = 100 * stroke / (mean_volume + heart.lv_mass_g / MYOCARDIUM_DENSITY_G_PER_ML)
-    return {
-        "shortening": heart.mapse_mm / heart.lv_length_mm,
-        "lvgfi": lvgfi,
-        "lavi": heart.la_volume_ml / person["bsa_m2"],
-    }
+    lvgfi = 100 * (heart.lv_edv_ml - heart.lv_esv_ml) / (mean_volume + heart.lv_mass_g / MYOCARDIUM_DENSITY_G_PER_ML)
+    lavi = heart.la_volume_ml / person["bsa_m2"]
+    return {"shortening": heart.mapse_mm / heart.lv_length_mm, "lvgfi": lvgfi, "lavi": lavi}
 
 
 def log_hazard(person, heart):

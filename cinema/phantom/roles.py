@@ -12,7 +12,7 @@ import numpy as np
 from cinema.phantom import people
 from cinema.phantom.image import Acquisition
 from cinema.phantom.people import CLINIC, UK_BIOBANK, Population
-from cinema.terms import VIEWS
+from cinema.terms import LAX_VIEWS, VIEWS
 
 # Published for UK Biobank stacks: 16 % shift by more than 3.4 mm on average, 2.1 % have low contrast.
 BREATH_SHIFT_MM = (0.262, 0.735)  # log-normal SD of the shift: 16 % above 2.7 mm, a mean shift of 3.4 mm
@@ -64,7 +64,7 @@ class Role:
     """One sub-cohort.
 
     n:          default size.
-    classes:    (disease, share); "none" are people as they come, "ANY" the widest variety.
+    classes:    disease -> share; "none" are people as they come, "ANY" the widest variety.
     rules:      whose disease rules hold (diseases.RULES).
     scanners:   (site, scanner, share).
     pixel_mm, slice_thickness_mm: ranges acquired; the pixel sets the blur, the grid sets the sampling.
@@ -75,9 +75,9 @@ class Role:
     n: int
     imitates: str
     description: str
-    views: tuple
-    classes: tuple
+    classes: dict
     scanners: tuple
+    views: tuple
     rules: str = "acdc"
     population: Population = CLINIC
     pixel_mm: tuple = (1.3, 1.9)
@@ -90,7 +90,6 @@ class Role:
     quality_gap: QualityGap | None = None
 
 
-UKB_SCANNER = (("UKB", "Siemens 1.5 T", 1.0),)
 SIX_HOSPITALS = (
     ("H1", "Siemens 1.5 T", 0.25),
     ("H2", "Philips 1.5 T", 0.2),
@@ -115,29 +114,31 @@ FIVE_UK_SITES = (
     ("R4", "Philips 3 T", 0.1),
     ("R5", "Siemens 1.5 T", 0.15),
 )
+DIJON = (("Dijon-like", "Siemens 1.5 T", 0.6), ("Dijon-like", "Siemens 3 T", 0.4))
+KAGGLE = (("K1", "Siemens 1.5 T", 0.8), ("K2", "Siemens 3 T", 0.2))
 EVERY_SCANNER = tuple((f"T{i}", name, 1 / len(SCANNERS)) for i, name in enumerate(SCANNERS))
-MIXED_ETHNICITY = (("White", 0.46), ("Asian", 0.18), ("Black", 0.18), ("Other", 0.18))
-ENRICHED = (("diabetes", 0.30), ("cancer", 0.30))
+
+# What sub-cohorts share: UK Biobank's people in its one scanner, and what is drawn in four views.
+UKB = dict(scanners=(("UKB", "Siemens 1.5 T", 1.0),), pixel_mm=(1.8, 1.8), slice_thickness_mm=(6.0, 8.0))
+UKB |= dict(views=VIEWS, population=UK_BIOBANK)
+DRAWN = dict(views=VIEWS, masks=VIEWS, landmarks=LAX_VIEWS)
+EVERYBODY = ("ANY", "none", "NOR", "MINF", "DCM", "HCM", "HHD", "ARV", "LV", "FALL", "CIA", "TRI", "RV")
 
 ROLES = {
     "pretraining": Role(
         2000,
         "UK Biobank",
         "unlabelled volunteers for masked pretraining, a tenth of them ill",
-        VIEWS,
-        (("none", 0.9), ("ANY", 0.1)),
-        UKB_SCANNER,
-        population=UK_BIOBANK,
-        pixel_mm=(1.8, 1.8),
-        slice_thickness_mm=(6.0, 8.0),
+        {"none": 0.9, "ANY": 0.1},
+        **UKB,
     ),
     "acdc": Role(
         150,
         "ACDC",
         "one hospital, two scanners, five classes in equal parts",
+        dict.fromkeys(("NOR", "MINF", "DCM", "HCM", "ARV"), 0.2),
+        DIJON,
         ("sax",),
-        tuple((name, 0.2) for name in ("NOR", "MINF", "DCM", "HCM", "ARV")),
-        (("Dijon-like", "Siemens 1.5 T", 0.6), ("Dijon-like", "Siemens 3 T", 0.4)),
         pixel_mm=(1.37, 1.68),
         masks=("sax",),
     ),
@@ -146,9 +147,9 @@ ROLES = {
         "M&Ms",
         "four vendors, six hospitals; more normal hearts and fewer DCM than the original, so that "
         "specificity can be measured",
-        ("sax",),
-        (("NOR", 0.3), ("DCM", 0.24), ("HCM", 0.22), ("ARV", 0.14), ("HHD", 0.10)),
+        {"NOR": 0.3, "DCM": 0.24, "HCM": 0.22, "ARV": 0.14, "HHD": 0.10},
         SIX_HOSPITALS,
+        ("sax",),
         "mnms",
         masks=("sax",),
     ),
@@ -156,18 +157,9 @@ ROLES = {
         360,
         "M&Ms-2",
         "three vendors, right-heart diseases, four-chamber view",
-        ("sax", "lax_4c"),
-        (
-            ("NOR", 0.25),
-            ("HCM", 0.19),
-            ("LV", 0.18),
-            ("ARR", 0.12),
-            ("CIA", 0.12),
-            ("FALL", 0.10),
-            ("RV", 0.02),
-            ("TRI", 0.02),
-        ),
+        {"NOR": 0.25, "HCM": 0.19, "LV": 0.18, "ARR": 0.12, "CIA": 0.12, "FALL": 0.10, "RV": 0.02, "TRI": 0.02},
         THREE_VENDORS,
+        ("sax", "lax_4c"),
         "mnms2",
         masks=("sax", "lax_4c"),
     ),
@@ -175,18 +167,18 @@ ROLES = {
         500,
         "Kaggle Data Science Bowl 2015",
         "volumes only: no masks, a clinic's mixture",
+        {"none": 0.55, "DCM": 0.12, "MINF": 0.08, "HCM": 0.12, "ARV": 0.05, "ANY": 0.08},
+        KAGGLE,
         ("sax", "lax_2c", "lax_4c"),
-        (("none", 0.55), ("DCM", 0.12), ("MINF", 0.08), ("HCM", 0.12), ("ARV", 0.05), ("ANY", 0.08)),
-        (("K1", "Siemens 1.5 T", 0.8), ("K2", "Siemens 3 T", 0.2)),
         slice_thickness_mm=(5.0, 8.0),
     ),
     "rescan": Role(
         220,
         "Rescan (Bhuva 2019, Davies 2022)",
         "110 people scanned twice within a week at five sites",
-        ("sax", "lax_2c", "lax_4c"),
-        (("none", 0.3), ("MINF", 0.2), ("DCM", 0.15), ("HCM", 0.2), ("HHD", 0.15)),
+        {"none": 0.3, "MINF": 0.2, "DCM": 0.15, "HCM": 0.2, "HHD": 0.15},
         FIVE_UK_SITES,
+        ("sax", "lax_2c", "lax_4c"),
         "mnms",
         slice_thickness_mm=(8.0, 10.0),
         masks=("sax",),
@@ -196,65 +188,41 @@ ROLES = {
         300,
         "Landmark (Xue 2021)",
         "long-axis views with two mitral hinges and the apex",
-        ("lax_2c", "lax_4c"),
-        (("none", 0.5), ("DCM", 0.15), ("MINF", 0.15), ("HCM", 0.2)),
+        {"none": 0.5, "DCM": 0.15, "MINF": 0.15, "HCM": 0.2},
         THREE_VENDORS,
+        ("lax_2c", "lax_4c"),
         landmarks=("lax_2c", "lax_4c"),
     ),
     "population": Role(
         2000,
         "UK Biobank with follow-up",
         "exposures and deaths, enriched so that the analyses have power",
-        VIEWS,
-        (("none", 1.0),),
-        UKB_SCANNER,
-        population=UK_BIOBANK,
-        pixel_mm=(1.8, 1.8),
-        slice_thickness_mm=(6.0, 8.0),
-        masks=VIEWS,
-        landmarks=VIEWS[1:],
-        prevalence=ENRICHED,
+        {"none": 1.0},
+        **UKB | DRAWN,
+        prevalence=(("diabetes", 0.30), ("cancer", 0.30)),
         death_share=0.25,
     ),
     "fairness": Role(
         1200,
         "UK Biobank, balanced",
         "ethnic groups of usable size; one of them (Black) gets worse images, the others and the sexes do not",
-        VIEWS,
-        (("NOR", 0.5), ("MINF", 0.15), ("DCM", 0.15), ("HCM", 0.2)),
+        {"NOR": 0.5, "MINF": 0.15, "DCM": 0.15, "HCM": 0.2},
         THREE_VENDORS,
-        population=Population(ethnicity=MIXED_ETHNICITY),
-        masks=VIEWS,
-        landmarks=VIEWS[1:],
+        **DRAWN,
+        population=Population(ethnicity=(("White", 0.46), ("Asian", 0.18), ("Black", 0.18), ("Other", 0.18))),
         quality_gap=QualityGap("ethnicity", "Black"),
     ),
     "training": Role(
         4000,
         "nothing: the widest variety",
         "what the project's own weights are trained on",
-        VIEWS,
-        (
-            ("ANY", 0.4),
-            ("none", 0.15),
-            ("NOR", 0.05),
-            ("MINF", 0.08),
-            ("DCM", 0.08),
-            ("HCM", 0.08),
-            ("HHD", 0.04),
-            ("ARV", 0.04),
-            ("LV", 0.02),
-            ("FALL", 0.02),
-            ("CIA", 0.02),
-            ("TRI", 0.01),
-            ("RV", 0.01),
-        ),
+        dict(zip(EVERYBODY, (0.4, 0.15, 0.05, 0.08, 0.08, 0.08, 0.04, 0.04, 0.02, 0.02, 0.02, 0.01, 0.01))),
         EVERY_SCANNER,
-        "every",
-        Population(0.5, (50.0, 22.0), (12.0, 90.0), ((25.5, 5.5), (25.5, 5.0))),
-        (1.0, 2.4),
-        (5.0, 10.0),
-        VIEWS,
-        VIEWS[1:],
+        **DRAWN,
+        rules="every",
+        population=Population(0.5, (50.0, 22.0), (12.0, 90.0), ((25.5, 5.5), (25.5, 5.0))),
+        pixel_mm=(1.0, 2.4),
+        slice_thickness_mm=(5.0, 10.0),
     ),
 }
 
@@ -284,12 +252,11 @@ def acquisition(rng, role, scanner, attributes):
     )
     gap = role.quality_gap
     if gap is not None and attributes[gap.attribute] == gap.value:
-        scan = replace(
-            scan,
-            snr=scan.snr * gap.snr_factor,
-            blur_mm=scan.blur_mm + gap.extra_blur_mm,
-            breath_shift_mm=scan.breath_shift_mm * gap.breath_factor,
-        )
+        worse = {
+            "blur_mm": scan.blur_mm + gap.extra_blur_mm,
+            "breath_shift_mm": scan.breath_shift_mm * gap.breath_factor,
+        }
+        scan = replace(scan, snr=scan.snr * gap.snr_factor, **worse)
     return scan
 
 

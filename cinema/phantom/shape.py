@@ -212,15 +212,8 @@ def surfaces(heart, phase):
     linear, square = 2 * _integral(inner * tall), _integral(tall**2)
     wanted = 2 * rv_volume * MM3_PER_ML / length
     height_mm = (-linear + np.sqrt(linear**2 + 4 * square * wanted)) / (2 * square)
-    return Surfaces(
-        endo.astype(np.float32),
-        epi.astype(np.float32),
-        inner.astype(np.float32),
-        (inner + height_mm * tall).astype(np.float32),
-        rim,
-        base,
-        apex,
-    )
+    radii = (radius.astype(np.float32) for radius in (endo, epi, inner, inner + height_mm * tall))
+    return Surfaces(*radii, rim, base, apex)
 
 
 def _contract(endo, contraction, wanted):
@@ -268,22 +261,16 @@ def truth(heart, phases):
     MAPSE, long-axis shortening, mean and largest ED wall thickness.
     """
     curve = np.array([volumes_ml(heart, float(phase)) for phase in phases])
-    ends = [surfaces(heart, 0.0), surfaces(heart, heart.es_fraction)]
-    wall = wall_thickness_mm(heart, 0.0)
-    lengths = [s.length_mm for s in ends]
-    return {
-        "lv_volume_ml": curve[:, 0],
-        "rv_volume_ml": curve[:, 2],
-        "lv_length_mm": np.array([surfaces(heart, float(phase)).length_mm for phase in phases]),
-        "lv_edv_ml": heart.lv_edv_ml,
-        "lv_esv_ml": heart.lv_esv_ml,
-        "lv_ef_percent": 100 * (1 - heart.lv_esv_ml / heart.lv_edv_ml),
-        "rv_edv_ml": heart.rv_edv_ml,
-        "rv_esv_ml": heart.rv_esv_ml,
-        "rv_ef_percent": 100 * (1 - heart.rv_esv_ml / heart.rv_edv_ml),
+    lengths = np.array([surfaces(heart, float(phase)).length_mm for phase in phases])
+    ed, es, wall = surfaces(heart, 0.0), surfaces(heart, heart.es_fraction), wall_thickness_mm(heart, 0.0)
+    found = {"lv_volume_ml": curve[:, 0], "rv_volume_ml": curve[:, 2], "lv_length_mm": lengths}
+    for side in ("lv", "rv"):
+        edv, esv = getattr(heart, f"{side}_edv_ml"), getattr(heart, f"{side}_esv_ml")
+        found |= {f"{side}_edv_ml": edv, f"{side}_esv_ml": esv, f"{side}_ef_percent": 100 * (1 - esv / edv)}
+    return found | {
         "lv_mass_g": heart.lv_mass_g,
         "mean_wall_mm": float(wall.mean()),
         "max_wall_mm": float(wall.max()),
-        "mapse_mm": float(ends[1].base_mm - ends[0].base_mm),
-        "shortening_percent": 100 * (lengths[0] - lengths[1]) / lengths[0],
+        "mapse_mm": float(es.base_mm - ed.base_mm),
+        "shortening_percent": 100 * (ed.length_mm - es.length_mm) / ed.length_mm,
     }

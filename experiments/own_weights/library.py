@@ -92,7 +92,7 @@ def sax_plane(heart, rng):
     behind = rng.uniform(22, 46)
     step = (heart.lv_length_mm + behind + 14) / N_SLICES
     normal = tilted(np.array([0, 0, 1.0]), 6.0, rng)
-    columns = scanner_axes(pose(heart).axes, normal, 0.0)
+    columns = scanner_axes(pose(heart), normal, 0.0)
     columns[:, 2] *= np.sign(columns[2, 2])
     toward_rv = rng.uniform(0, 14)  # leave room for the right ventricle
     first = np.array([toward_rv, 0, -behind])

@@ -30,7 +30,7 @@ def test_roles_are_as_described(role):
     spec, people_ = ROLES[role], [cohort.person(role, i, 1) for i in range(400)]
     seen = pd.DataFrame([p.attributes for p in people_])
     shares = seen.drop_duplicates("patient")["disease"].value_counts(normalize=True)
-    for disease, share in spec.classes:
+    for disease, share in spec.classes.items():
         assert abs(shares.get(disease, 0) - share) < 0.01, disease
     assert {name for _, name, _ in spec.scanners} == set(seen["scanner"])
     assert abs(sum(share for *_, share in spec.scanners) - 1) < 1e-9
