@@ -152,16 +152,12 @@ def write(role, n, seed, folder, phases=("ED", "ES"), grid=SMALL_GRID, jobs=1):
     for path in set(folder.glob(f"*{SUFFIX}")) - {folder / f"{name}{SUFFIX}" for name in names}:
         path.unlink()  # a cohort of n holds n studies
     missing = [i for i, name in enumerate(names) if not (folder / f"{name}{SUFFIX}").exists()]
-    todo = tqdm(missing, desc=f"virtual {role}", unit="study", disable=None)
-    Parallel(n_jobs=jobs)(delayed(_write_one)(role, index, seed, folder, phases, grid) for index in todo)
+    render = delayed(lambda index: save_study(study(person(role, index, seed), phases, grid), folder))
+    Parallel(n_jobs=jobs)(map(render, tqdm(missing, desc=f"virtual {role}", unit="study", disable=None)))
     if not (folder / TRUTH).exists():
         others = [person(role, index, seed + 1_000_003) for index in range(N_CEILING)]
         _write_json(folder / TRUTH, {"role": role} | ceilings.planted(ROLES[role], others))
     return folder
-
-
-def _write_one(role, index, seed, folder, phases, grid):
-    save_study(study(person(role, index, seed), phases, grid), folder)
 
 
 def _clear_stale(folder, wanted):

@@ -84,30 +84,14 @@ def numbers(heart, person):
     }
 
 
-def by_sex(n, women, men):
-    return women if n["sex"] == "F" else men
-
-
-def thin(n):
-    return n["max_wall_mm"] < 12 - WALL_MARGIN_MM
-
-
-def thick(n):
-    return n["max_wall_mm"] > 15 + WALL_MARGIN_MM
-
-
-def lv_dilated(n):
-    return n["lv_edv_ml"] > by_sex(n, 179, 214) and n["lv_edvi"] > by_sex(n, 96, 105)
-
-
-def rv_dilated(n):
-    return n["rv_edv_ml"] > by_sex(n, 201, 250) and n["rv_edvi"] > by_sex(n, 112, 121)
-
-
-def normal(n):
-    return n["lv_ef"] > 50 and n["lv_edvi"] < by_sex(n, 80, 90) and thin(n) and n["rv_edvi"] < 100 and n["rv_ef"] > 45
-
-
+by_sex = lambda n, women, men: women if n["sex"] == "F" else men
+thin = lambda n: n["max_wall_mm"] < 12 - WALL_MARGIN_MM
+thick = lambda n: n["max_wall_mm"] > 15 + WALL_MARGIN_MM
+lv_dilated = lambda n: n["lv_edv_ml"] > by_sex(n, 179, 214) and n["lv_edvi"] > by_sex(n, 96, 105)
+rv_dilated = lambda n: n["rv_edv_ml"] > by_sex(n, 201, 250) and n["rv_edvi"] > by_sex(n, 112, 121)
+normal = lambda n: (
+    n["lv_ef"] > 50 and n["lv_edvi"] < by_sex(n, 80, 90) and thin(n) and n["rv_edvi"] < 100 and n["rv_ef"] > 45
+)
 ACDC = {
     "NOR": normal,
     "MINF": lambda n: n["lv_ef"] < 40 and n["n_infarcts"] > 0,

@@ -105,7 +105,6 @@ def place(heart, acquisition, view, grid=SMALL_GRID):
     """The plane or stack an operator would prescribe for `view`, with angular error and random top slice."""
     rng = np.random.default_rng([acquisition.seed, 11, VIEWS.index(check_view(view))])
     size, spacing = grid[view]
-    axes, middle = pose(heart), np.array([0, 0, 0.45 * heart.lv_length_mm])
     pixel = acquisition.pixel_mm or spacing[0]
     if view == "sax":
         normal = tilted(np.array([0, 0, 1.0]), acquisition.plane_error_deg, rng)
@@ -119,9 +118,9 @@ def place(heart, acquisition, view, grid=SMALL_GRID):
         angle = np.deg2rad(LAX_ANGLE_DEG[view] + rng.normal(0, 4.0))
         across = np.array([np.cos(angle), np.sin(angle), 0])
         normal = tilted(np.cross([0, 0, 1.0], across), acquisition.plane_error_deg, rng)
-        first = middle + normal * rng.normal(0, 1.5)
+        first = np.array([0, 0, 0.45 * heart.lv_length_mm]) + normal * rng.normal(0, 1.5)
         size3, spacing3 = (*size[:2], 1), (pixel, pixel, acquisition.slice_thickness_mm)
-    columns = scanner_axes(axes, normal, np.deg2rad(rng.normal(0, 6.0)))
+    columns = scanner_axes(pose(heart), normal, np.deg2rad(rng.normal(0, 6.0)))
     if view == "sax" and columns[2, 2] < 0:
         columns[:, 2] *= -1  # slices run from base to apex
     return Plane(first, columns, spacing3, size3)
@@ -180,10 +179,8 @@ def acquire(heart, acquisition, phases, grid=SMALL_GRID, views=VIEWS):
         texture = 1 + 0.06 * noise(where.heart_mm, 6.0, 3, rng.uniform(0, 64, 3)).reshape(tissues[0].shape).mean(0)
         lungs = LUNG_LEVEL * np.exp(LUNG_SPREAD * noise(where.heart_mm, 20.0, 0, rng.uniform(0, 64, 3)))
         lungs = lungs.reshape(tissues[0].shape)
-        clean = np.stack(
-            [np.where(t == CODE["lung"], signals[t] * lungs, signals[t]).mean(axis=0) * texture for t in tissues],
-            axis=-1,
-        )
+        seen = (np.where(t == CODE["lung"], signals[t] * lungs, signals[t]) for t in tissues)
+        clean = np.stack([samples.mean(axis=0) * texture for samples in seen], axis=-1)
         image = _scan(clean, plane, acquisition, heart, rng)
         labels = np.stack([majority_label(t) for t in tissues], axis=-1)
         marks = landmarks(heart, plane, phases) if view in LAX_VIEWS else None

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
+from scipy.optimize import brentq
 
 from cinema.phantom import people
 from cinema.terms import MYOCARDIUM_DENSITY_G_PER_ML
@@ -91,8 +92,6 @@ def exposure_logit(name, person, prevalence=None):
 @lru_cache
 def _intercept(prevalence, slopes):
     """Where the logistic model starts so that, over standard covariates, `prevalence` results."""
-    from scipy.optimize import brentq
-
     slopes = dict(slopes)
     z, w = _normal_quadrature()
     spread = math.hypot(slopes.get("age", 0.0), slopes.get("bmi", 0.0)) * z
@@ -176,8 +175,6 @@ def log_hazard(person, heart):
 @lru_cache
 def _weibull_scale(death_share):
     """Scale in years at which `death_share` of the population would be dead after the median follow-up."""
-    from scipy.optimize import brentq
-
     z, w = _normal_quadrature()
     risk = np.exp(0.84 * z)  # 0.84: SD of the log hazard in the population
     cumulative = brentq(lambda h: w @ (1 - np.exp(-h * risk)) - death_share, 1e-9, 1e3)

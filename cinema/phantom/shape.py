@@ -121,15 +121,13 @@ def _at_rest(heart):
     endo = (radius * cavity).astype(np.float32)
 
     thickness = 1 + rng.uniform(-0.06, 0.1) * np.cos(angle - rng.uniform(0, 2 * np.pi)) - 0.22 * _smooth(level / 0.9)
-    thickness = thickness + heart.septal_bulge * _angular_bump(heart.bulge_angle_deg, heart.bulge_half_width_deg) * (
-        1 - 0.6 * _smooth((level - 0.45) / 0.5)
-    )
+    bulge = heart.septal_bulge * _angular_bump(heart.bulge_angle_deg, heart.bulge_half_width_deg)
+    thickness = thickness + bulge * (1 - 0.6 * _smooth((level - 0.45) / 0.5))
     thickness = thickness + heart.apical_bulge * _smooth((level - 0.4) / 0.45)
     contraction = np.broadcast_to(0.92 + 0.3 * np.clip(level, 0, 1), endo.shape).copy()
     for infarct in heart.infarcts:
-        patch = _angular_bump(infarct.angle_deg, infarct.half_width_deg)[None] * np.exp(
-            -0.5 * ((level - infarct.level) / infarct.half_width_level) ** 2
-        )
+        along = np.exp(-0.5 * ((level - infarct.level) / infarct.half_width_level) ** 2)
+        patch = _angular_bump(infarct.angle_deg, infarct.half_width_deg)[None] * along
         contraction *= 1 - infarct.akinesia * patch
         thickness = thickness * (1 - infarct.thinning * patch)
 
@@ -142,8 +140,13 @@ def _at_rest(heart):
         wall = (level >= rim) * (epicardium(wall_mm) ** 2 - endo**2)
         return heart.lv_length_mm / 2 * _integral(wall) / MM3_PER_ML * MYOCARDIUM_DENSITY_G_PER_ML
 
-    wall_mm = _solve(mass, heart.lv_mass_g, 0.5, 60.0)
-    epi = epicardium(wall_mm).astype(np.float32)
+    low, high = 0.5, 60.0  # mm of wall
+    if not mass(low) <= heart.lv_mass_g <= mass(high):
+        raise ValueError(f"no wall of {low} to {high} mm weighs {heart.lv_mass_g} g; change LV mass or volume")
+    for _ in range(40):  # bisection
+        middle = (low + high) / 2
+        low, high = (middle, high) if mass(middle) < heart.lv_mass_g else (low, middle)
+    epi = epicardium((low + high) / 2).astype(np.float32)
     return endo, epi, contraction.astype(np.float32), _rv_shape(heart, rng), share
 
 
@@ -177,16 +180,6 @@ def _rv_shape(heart, rng):
 def _integral(values):
     """Integral over level and angle; half weight on the boundary levels would be below 0.1 %."""
     return float(np.sum(values, dtype=np.float64)) * D_LEVEL * D_ANGLE
-
-
-def _solve(function, target, low, high, steps=40):
-    """Bisection of an increasing function; ValueError if the target is out of reach."""
-    if not function(low) <= target <= function(high):
-        raise ValueError(f"no wall between {low} and {high} mm gives {target}; change LV mass or volume")
-    for _ in range(steps):
-        middle = (low + high) / 2
-        low, high = (middle, high) if function(middle) < target else (low, middle)
-    return (low + high) / 2
 
 
 @lru_cache(maxsize=1024)

@@ -127,9 +127,8 @@ def tissue_at(heart, where, phase):
     rng = np.random.default_rng([heart.detail_seed, 6])
     fat_gap, wall = rng.uniform(2.0, 4.0), rng.uniform(1.0, 3.2)
     has_rv = rv > inner + np.float32(0.6)
-    outer = np.maximum(
-        np.where(zeta >= np.minimum(s.rim[where.angle_index], 0), epi, 0), np.where(has_rv, rv + np.float32(fat_gap), 0)
-    )
+    outer = np.where(zeta >= np.minimum(s.rim[where.angle_index], 0), epi, 0)
+    outer = np.maximum(outer, np.where(has_rv, rv + np.float32(fat_gap), 0))
     near_heart = (zeta > -0.9) & (zeta < 1.35) & (r < 140)
     groove = 1.1 * np.exp(-((zeta / np.float32(0.10)) ** 2))
     apex = np.clip((zeta - np.float32(0.6)) / np.float32(0.4), 0, 1) * (np.float32(0.4) + where.lump)
