@@ -115,7 +115,7 @@ def test_fine_tuning_in_miniature_and_again(shipped, monkeypatch):
 
 
 def test_labels_in_miniature(shipped, monkeypatch):
-    monkeypatch.setattr(labels_module, "WEIGHTS", shipped)
+    monkeypatch.setattr(fine_tuning, "WEIGHTS", shipped)
     tiny = fine_tuning.Recipe((1, 2), seeds=2, rates=(3e-3,), n_rate_labels=2, n_val=1, n_test=2, mask_steps=1)
     monkeypatch.setattr(labels_module, "RECIPES", {"ci": tiny})
     table = pd.read_csv(experiments.run("labels", "ci", out=shipped / "out", work=shipped))
@@ -141,7 +141,7 @@ def test_measures_in_miniature(tmp_path, monkeypatch):
 
 
 def test_frozen_arms_keep_their_encoder_and_others_do_not(shipped):
-    files = [shipped / small.SHIPPED, shipped / small.SHIPPED_STANDARD]
+    files = [str(shipped / small.SHIPPED), str(shipped / small.SHIPPED_STANDARD)]
     pretrained = weights.read(files[0])
     for arm in fine_tuning.arms(two_frames.two_frames, files, 2):
         model = arm.start(0)
