@@ -45,13 +45,15 @@ def write_dicom(study, folder, rng, slice_thickness_mm=8.0):
     names = iter(rng.permutation(10**6)[: sum(pixels.shape[2] for _, _, pixels in order)])
     for number, (view, z, pixels) in enumerate(order, start=1):
         times = np.asarray(view.frame_times_ms, float)
-        place = _place(view, z) | {"NominalInterval": round(np.mean(np.diff(times)) * len(times))}
+        series = about | _place(view, z) | {"NominalInterval": round(np.mean(np.diff(times)) * len(times))}
         for t in range(pixels.shape[2]):
             own = {"TriggerTime": f"{times[t]:.2f}", "SeriesNumber": number, "InstanceNumber": t + 1}
             if pixels.shape[2] > 1:
                 own["CardiacNumberOfImages"] = view.n_frames
-            own |= _uids(study.id, number, t) | place
-            _save(about | own, pixels[..., t], folder / f"IM{next(names):06d}.dcm")
+            for tag, part in (("StudyInstance", ()), ("SeriesInstance", (number,)), ("SOPInstance", (number, t))):
+                own[f"{tag}UID"] = generate_uid(entropy_srcs=["cinema", study.id, *map(str, part)])
+            own["FrameOfReferenceUID"] = own["StudyInstanceUID"]
+            _save(series | own, pixels[..., t], folder / f"IM{next(names):06d}.dcm")
     return sum(pixels.shape[2] for _, _, pixels in order)
 
 
@@ -81,12 +83,6 @@ def _about(study):
         "weight_kg": ("PatientWeight", "{:.1f}"),
     }
     return fields | {tag: text.format(known[name]) for name, (tag, text) in written.items() if name in known}
-
-
-def _uids(name, number, frame):
-    parts = {"StudyInstanceUID": (), "SeriesInstanceUID": (number,), "SOPInstanceUID": (number, frame)}
-    uids = {tag: generate_uid(entropy_srcs=["cinema", name, *map(str, part)]) for tag, part in parts.items()}
-    return uids | {"FrameOfReferenceUID": uids["StudyInstanceUID"]}
 
 
 def _place(view, z):

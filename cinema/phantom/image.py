@@ -198,24 +198,18 @@ def _scan(clean, plane, acquisition, heart, rng):
         image = (1 - acquisition.misgating) * image + acquisition.misgating * neighbours
     if acquisition.ghosting:
         image = image + acquisition.ghosting * np.roll(image, image.shape[1] // 2, axis=1)
-    image = image * shading(plane, acquisition, heart, rng)[..., None]
-    sigma = 0.6 / acquisition.snr * (QUIET_NOISE + (1 - QUIET_NOISE) * np.clip(np.abs(image), 0, 1))
-    noisy = np.hypot(0.6 * image + sigma * rng.normal(0, 1, image.shape), sigma * rng.normal(0, 1, image.shape))
-    return noisy.astype(np.float32)
-
-
-def shading(plane, acquisition, heart, rng):
-    """(x, y, z) receive sensitivity falling off from the chest wall, and off-resonance bands."""
-    nx, ny, nz = plane.size
-    ras = plane.affine(heart)
-    grid = np.meshgrid(np.arange(nx), np.arange(ny), np.arange(nz), indexing="ij")
-    x, y, z = (ras[row, 0] * grid[0] + ras[row, 1] * grid[1] + ras[row, 2] * grid[2] + ras[row, 3] for row in range(3))
+    grid = np.meshgrid(*map(np.arange, plane.size), indexing="ij")
+    x, y, z = (row[0] * grid[0] + row[1] * grid[1] + row[2] * grid[2] + row[3] for row in plane.affine(heart)[:3])
+    # Receive sensitivity falls off from the chest wall.
     coil = np.exp(acquisition.coil_shading * (0.006 * y + rng.normal(0, 0.002) * x + rng.normal(0, 0.002) * z))
-    if acquisition.banding:
+    if acquisition.banding:  # off resonance
         direction = rng.normal(0, 1, 3)
         angle = (direction[0] * x + direction[1] * y + direction[2] * z) / 35.0 + rng.uniform(0, 6.28)
         coil = coil * (1 - 0.8 * acquisition.banding * np.exp(-((np.cos(angle / 2) / 0.18) ** 2)))
-    return coil.astype(np.float32)
+    image = image * coil.astype(np.float32)[..., None]
+    sigma = 0.6 / acquisition.snr * (QUIET_NOISE + (1 - QUIET_NOISE) * np.clip(np.abs(image), 0, 1))
+    noisy = np.hypot(0.6 * image + sigma * rng.normal(0, 1, image.shape), sigma * rng.normal(0, 1, image.shape))
+    return noisy.astype(np.float32)
 
 
 def landmarks(heart, plane, phases):

@@ -75,11 +75,8 @@ DEATH_SHARE = 0.02  # dead after the median follow-up; 1 to 3 % in such a cohort
 
 def standardised(person):
     """Covariates of the exposure and hazard models: age, bmi in SD, male 0 or 1."""
-    return {
-        "age": (person["age_years"] - AGE[0]) / AGE[1],
-        "bmi": (person["bmi_kg_m2"] - 26.6) / people.BMI_SD,
-        "male": float(person["sex"] == "M"),
-    }
+    age, bmi = (person["age_years"] - AGE[0]) / AGE[1], (person["bmi_kg_m2"] - 26.6) / people.BMI_SD
+    return {"age": age, "bmi": bmi, "male": float(person["sex"] == "M")}
 
 
 def exposure_logit(name, person, prevalence=None):

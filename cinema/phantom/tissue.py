@@ -171,7 +171,17 @@ def _base(heart, s, xyz, zeta, phase, out, rng):
     rim = s.epi[int(np.searchsorted(LEVELS, 0.0))]
     mean_rim = float(rim.mean())
 
-    for volume_ml, centre, stretch in _atria(heart, empty, rng, mean_rim):
+    filling = 1.25 * (0.6 + 0.4 * empty)  # a fifth or so of each ball lies beyond its valve and is cut off
+    left, right = heart.la_volume_ml * filling, heart.ra_volume_ml * filling
+    size = (0.75 * left * 1000 / np.pi) ** (1 / 3)
+    left_centre = rng.uniform(-0.3, 0.0) * mean_rim, rng.uniform(-0.4, -0.1) * mean_rim, -0.75 * size
+    left_stretch = rng.uniform(1.0, 1.35), rng.uniform(0.95, 1.2), rng.uniform(0.75, 1.0)
+    size = (0.75 * right * 1000 / np.pi) ** (1 / 3)
+    turn = np.deg2rad(rng.uniform(-45, -10))
+    off = mean_rim + rng.uniform(0.55, 0.8) * size
+    right_centre = off * np.cos(turn), off * np.sin(turn), -0.45 * size
+    right_stretch = rng.uniform(0.9, 1.1), rng.uniform(1.0, 1.3), rng.uniform(0.9, 1.15)
+    for volume_ml, centre, stretch in ((left, left_centre, left_stretch), (right, right_centre, right_stretch)):
         radius = (0.75 * volume_ml * 1000 / np.pi / np.prod(stretch)) ** (1 / 3)
         unit = [(axis - c) / (radius * f) for axis, c, f in zip((x, y, z), centre, stretch)]
         distance = np.sqrt(sum(u * u for u in unit))
@@ -214,17 +224,3 @@ def _base(heart, s, xyz, zeta, phase, out, rng):
     vein = np.hypot(x - 1.05 * mean_rim * np.cos(groove), y - 1.05 * mean_rim * np.sin(groove))
     codes[(vein < rng.uniform(2, 5)) & (np.abs(depth + 0.05) < 0.12)] = CODE["vein"]
     out[behind] = codes
-
-
-def _atria(heart, empty, rng, rim_mm):
-    """(volume, centre relative to the mitral plane, stretch) of the left and right atrium."""
-    filling = 1.25 * (0.6 + 0.4 * empty)  # a fifth or so of each ball lies beyond its valve and is cut off
-    left, right = heart.la_volume_ml * filling, heart.ra_volume_ml * filling
-    size = (0.75 * left * 1000 / np.pi) ** (1 / 3)
-    centre = rng.uniform(-0.3, 0.0) * rim_mm, rng.uniform(-0.4, -0.1) * rim_mm, -0.75 * size
-    yield left, centre, (rng.uniform(1.0, 1.35), rng.uniform(0.95, 1.2), rng.uniform(0.75, 1.0))
-    size = (0.75 * right * 1000 / np.pi) ** (1 / 3)
-    turn = np.deg2rad(rng.uniform(-45, -10))
-    off = rim_mm + rng.uniform(0.55, 0.8) * size
-    stretch = rng.uniform(0.9, 1.1), rng.uniform(1.0, 1.3), rng.uniform(0.9, 1.15)
-    yield right, (off * np.cos(turn), off * np.sin(turn), -0.45 * size), stretch
