@@ -17,6 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.special import ndtr
 
 from cinema.phantom import people
 from cinema.terms import MYOCARDIUM_DENSITY_G_PER_ML
@@ -188,9 +189,7 @@ def survive(rng, hazard, death_share=DEATH_SHARE):
 
 def auc_of_separation(d):
     """AUC of one normal marker that is shifted by d standard deviations."""
-    from scipy.stats import norm
-
-    return float(norm.cdf(d / math.sqrt(2)))
+    return float(ndtr(d / math.sqrt(2)))
 
 
 def c_index_of_spread(spread):

@@ -10,15 +10,17 @@ atrial volumes (0.8 of Hudsmith's, the model having no appendage), slopes with a
 all residual correlations, and everything about the heart's detail and the chest.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from math import exp, log, pi, sqrt
 
 import numpy as np
 
+from cinema.phantom.heart import Heart
 from cinema.terms import MYOCARDIUM_DENSITY_G_PER_ML
 
 SEXES = ("F", "M")
+SIZES = [field.name for field in fields(Heart)][:9]  # volumes, mass, lengths: what log measures stand for
 # Mean and coefficient of variation: healthy men, women. esv_share = ESV / EDV = 1 - EF; shortening = MAPSE / length.
 _REFERENCE = {
     "lv_edv": ((166, 32 / 166), (124, 21 / 124)),
@@ -179,17 +181,8 @@ def natural(log_measures, person):
     length *= (edv / REFERENCE[person["sex"]]["lv_edv"][0]) ** LENGTH_PER_EDV
     esv_share, rv_esv_share = min(esv_share, 0.95), min(rv_esv_share, 0.95)
     rv_edv = edv * (1 - esv_share) / (1 - rv_esv_share)  # equal stroke volumes
-    return {
-        "lv_edv_ml": edv,
-        "lv_esv_ml": edv * esv_share,
-        "rv_edv_ml": rv_edv,
-        "rv_esv_ml": rv_edv * rv_esv_share,
-        "lv_mass_g": mass,
-        "lv_length_mm": length,
-        "mapse_mm": shortening * length,
-        "la_volume_ml": la,
-        "ra_volume_ml": ra,
-    }
+    sizes = (edv, edv * esv_share, rv_edv, rv_edv * rv_esv_share, mass, length, shortening * length, la, ra)
+    return dict(zip(SIZES, sizes, strict=True))
 
 
 def log_measures(heart, sex):

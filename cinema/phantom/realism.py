@@ -87,10 +87,8 @@ def edges(picture, labels):
     centre = np.array(ndimage.center_of_mass(labels == LABELS["LV"]))
     angle, radius = np.arange(N_RAYS) * 2 * np.pi / N_RAYS, np.arange(0, REACH_MM, STEP_MM)
     where = centre[:, None, None] + np.stack([np.cos(angle), np.sin(angle)])[..., None] * radius / PIXEL_MM
-    profiles, crossed, cosine = (
-        ndimage.map_coordinates(array, where, order=order, mode="nearest")
-        for array, order in ((picture, 1), (labels, 0), (_cosine(labels), 0))
-    )
+    read = partial(ndimage.map_coordinates, coordinates=where, mode="nearest")
+    profiles, crossed, cosine = read(picture, order=1), read(labels, order=0), read(_cosine(labels), order=0)
     cavity, left = crossed == LABELS["LV"], np.isin(crossed, (LABELS["LV"], LABELS["MYO"]))
     rims = {
         "endocardial edge (mm)": (cavity, slice(None), BLOOD_MM, WALL_MM),

@@ -123,11 +123,12 @@ EVERYBODY = ("ANY", "none", "NOR", "MINF", "DCM", "HCM", "HHD", "ARV", "LV", "FA
 SHARES = (0.4, 0.15, 0.05, 0.08, 0.08, 0.08, 0.04, 0.04, 0.02, 0.02, 0.02, 0.01, 0.01)  # of EVERYBODY in training
 VARIED = Population(0.5, (50.0, 22.0), (12.0, 90.0), ((25.5, 5.5), (25.5, 5.0)))
 MIXED = Population(ethnicity=(("White", 0.46), ("Asian", 0.18), ("Black", 0.18), ("Other", 0.18)))
+WORSE_IMAGES = QualityGap("ethnicity", "Black")
 ENRICHED = (("diabetes", 0.30), ("cancer", 0.30))
 # What sub-cohorts share: UK Biobank's people in its one scanner; all views, with masks and landmarks.
 UKB = dict(population=UK_BIOBANK, pixel_mm=(1.8, 1.8), slice_thickness_mm=(6.0, 8.0))
 DRAWN = dict(masks=VIEWS, landmarks=LAX_VIEWS)
-SAX, SAX_4C, LAX_2C_4C = ("sax",), ("sax", "lax_4c"), ("lax_2c", "lax_4c")
+SAX, SAX_4C, SAX_2C_4C, LAX_2C_4C = ("sax",), ("sax", "lax_4c"), ("sax", "lax_2c", "lax_4c"), ("lax_2c", "lax_4c")
 
 # Which data set each sub-cohort imitates, and what there is to know of it.
 ABOUT = {
@@ -169,29 +170,16 @@ ROLES = {
     "acdc": Role(150, *_LIKE["acdc"], DIJON, SAX, pixel_mm=(1.37, 1.68), masks=SAX),
     "mnms": Role(345, *_LIKE["mnms"], SIX_HOSPITALS, SAX, "mnms", masks=SAX),
     "mnms2": Role(360, *_LIKE["mnms2"], THREE_VENDORS, SAX_4C, "mnms2", masks=SAX_4C),
-    "kaggle": Role(500, *_LIKE["kaggle"], KAGGLE, (*SAX, *LAX_2C_4C), slice_thickness_mm=(5.0, 8.0)),
+    "kaggle": Role(500, *_LIKE["kaggle"], KAGGLE, SAX_2C_4C, slice_thickness_mm=(5.0, 8.0)),
     "rescan": Role(
-        220,
-        *_LIKE["rescan"],
-        FIVE_UK_SITES,
-        (*SAX, *LAX_2C_4C),
-        "mnms",
-        slice_thickness_mm=(8.0, 10.0),
-        masks=SAX,
-        paired=True,
+        220, *_LIKE["rescan"], FIVE_UK_SITES, SAX_2C_4C, "mnms", slice_thickness_mm=(8.0, 10.0), masks=SAX, paired=True
     ),
     "landmark": Role(300, *_LIKE["landmark"], THREE_VENDORS, LAX_2C_4C, landmarks=LAX_2C_4C),
     "population": Role(
         2000, *_LIKE["population"], UKB_SCANNER, VIEWS, **UKB | DRAWN, prevalence=ENRICHED, death_share=0.25
     ),
     "fairness": Role(
-        1200,
-        *_LIKE["fairness"],
-        THREE_VENDORS,
-        VIEWS,
-        **DRAWN,
-        population=MIXED,
-        quality_gap=QualityGap("ethnicity", "Black"),
+        1200, *_LIKE["fairness"], THREE_VENDORS, VIEWS, **DRAWN, population=MIXED, quality_gap=WORSE_IMAGES
     ),
     "training": Role(4000, *_LIKE["training"], EVERY_SCANNER, VIEWS, "every", VARIED, (1.0, 2.4), (5.0, 10.0), **DRAWN),
 }

@@ -157,10 +157,8 @@ class DressedStudies(Dataset):
     def describe(self):
         """What tells this data set from another, for run.json."""
         ranges = ", ".join(f"{name} {value}" for name, value in asdict(self.visit).items())
-        return (
-            f"people {self.paths[0].stem} to {self.paths[-1].stem} of maps {MAPS_VERSION}, "
-            f"{N_PHASES} phases, seed {self.seed}, {ranges}"
-        )
+        people = f"{self.paths[0].stem} to {self.paths[-1].stem}"
+        return f"people {people} of maps {MAPS_VERSION}, {N_PHASES} phases, seed {self.seed}, {ranges}"
 
     def __len__(self):
         return len(self.paths) * N_PHASES

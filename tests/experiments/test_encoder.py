@@ -63,9 +63,8 @@ def test_all_views_share_the_signals_of_a_visit():
         image = images[view][0].reshape(64, 64, -1).numpy()
         kept = middle < np.sort(middle, axis=None)[-100]
         slope = np.polyfit(middle[kept], image[kept][:, 0], 1)
-        np.testing.assert_allclose(
-            image[kept], np.polyval(slope, middle[kept])[:, None].repeat(image.shape[2], 1), atol=2e-3
-        )
+        expected = np.polyval(slope, middle[kept])[:, None].repeat(image.shape[2], 1)
+        np.testing.assert_allclose(image[kept], expected, atol=2e-3)
         np.testing.assert_allclose(image[..., 0], images["lax_2c"][0].numpy(), atol=0.02)
 
 
@@ -120,11 +119,8 @@ def test_command_interrupted_and_resumed_gives_the_same_weights(work, tmp_path, 
     assert all(torch.equal(whole[key], halves[key]) for key in whole)
     assert "not for clinical use" in capsys.readouterr().out
     facts = weights.metadata_of(paths[0])
-    assert (
-        facts["samples"] == 24
-        and facts["people"] == 2
-        and set(facts["error_relative_to_mean_image"]) == {"all", *VIEWS}
-    )
+    assert (facts["samples"], facts["people"]) == (24, 2)
+    assert set(facts["error_relative_to_mean_image"]) == {"all", *VIEWS}
     model, standard = small.shipped_cinema(tmp_path / "whole")
     assert not model.training and standard.mean["sax"].shape == (1, 64, 64, 8)
     with pytest.raises(FileNotFoundError, match="train cinema_small makes it"):

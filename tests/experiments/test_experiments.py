@@ -58,7 +58,7 @@ def test_each_arm_leaves_out_what_it_says():
         assert np.array_equal(looks[name][0], codes)
     assert not np.isin(looks["no trabeculae"][0], [CODE["papillary"], CODE["rv_trabecula"]]).any()
     assert not np.isin(looks["no surroundings"][0], [CODE["liver"], CODE["fat"], CODE["bone"]]).any()
-    for name, arm in ARMS.items():  # whatever is left out, the truth of what is seen stays, but for one arm
+    for name in ARMS:  # whatever is left out, the truth of what is seen stays, but for one arm
         labels = LABEL_OF if name != "trabeculae not in cavity" else looks[name][1]
         assert np.array_equal(looks[name][1], labels)
     wall = looks["trabeculae not in cavity"][1]
@@ -82,10 +82,9 @@ def test_turned_as_the_reader_turns():
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(ValueError, match="choose one of ingredients"):
-        experiments.run("reagents")
-    with pytest.raises(ValueError, match="unknown profile 'paper'"):
-        experiments.run("ingredients", "paper")
+    for names, message in ((("reagents",), "choose one of ingredients"), (("ingredients", "paper"), "unknown profile")):
+        with pytest.raises(ValueError, match=message):
+            experiments.run(*names)
 
 
 @pytest.fixture(scope="module", name="shipped")
