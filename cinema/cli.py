@@ -68,7 +68,7 @@ COMMANDS = {
             option("raw", metavar="RAW", help="the folder as the source delivers it; nothing is written there"),
             option("--out", metavar="DIR", help="where the studies go (default data/NAME)"),
             option("--jobs", type=int, default=1, metavar="N", help="subjects at once (default 1)"),
-            option("--like-release", action="store_true", help="the arrays and tables of the authors' release instead"),
+            option("--like-release", action="store_true", help="has left; finetune --like-release remains"),
         ),
     ),
     "info": Command(
