@@ -269,7 +269,7 @@ def pair_terms(first, second):
 def terms_of(rows, pairs):
     """`pair_terms` of the LVEF of one arm on the pairs of `scans`, averaged over seeds."""
     of_seeds = [pair_terms(*scan_means(pairs, part.set_index("study")["LV"])) for _, part in rows.groupby("seed")]
-    return np.mean(of_seeds, axis=0)
+    return np.mean(of_seeds, axis=0) if of_seeds else np.zeros(0)
 
 
 def variation(terms, rng, n_resamples=estimates.N_RESAMPLES):
