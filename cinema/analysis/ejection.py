@@ -6,11 +6,11 @@ says, an expert's masks or a table of volumes.
 """
 
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
 
 from cinema.analysis.features import features_of, ridge
 from cinema.data.geometry import tidy_labels
@@ -22,6 +22,7 @@ from cinema.inference.measures import without_open_slices
 from cinema.inference.reader import OwnReader
 from cinema.models import finetuned
 from cinema.models.published import PUBLISHED
+from cinema.parallel import in_parallel
 from cinema.stats import classification, estimates
 from cinema.stats.metrics import ef_band, published_ef_percent, volume_ml
 from cinema.terms import LABELS, LAX_VIEWS, SMALL_GRID
@@ -46,8 +47,8 @@ def from_masks(path, masks_of):
     """
     study = load_study(path, ["sax"])
     view, ends = study.views["sax"], [study.ed_frame, study.es_frame]
-    named = None not in ends
-    masks, row = masks_of(view, ends if named else list(range(view.n_frames))), {"study": study.id}
+    named, row = None not in ends, {"study": study.id}
+    masks = masks_of(view, ends if named else list(range(view.n_frames)))
     for side in SIDES:
         volumes = [volume_ml(masks[..., t] == LABELS[side], view.spacing_mm) for t in range(masks.shape[3])]
         row[side] = published_ef_percent(*(volumes if named else (max(volumes), min(volumes))))
@@ -59,8 +60,9 @@ def exact_masks():
     return lambda view, frames: np.stack([view.label_at(frame) for frame in frames], axis=-1)
 
 
-def network_masks(model):
-    """masks_of by a segmentation network made for the studies' grid."""
+def network_masks(run):
+    """masks_of by the trained segmentation network of an arms.Run."""
+    model = arms.model_of(run)
 
     @torch.inference_mode()
     def masks_of(view, frames):
@@ -69,11 +71,6 @@ def network_masks(model):
         return logits.argmax(1).movedim(0, -1).numpy().astype(np.uint8)
 
     return masks_of
-
-
-def run_masks(run):
-    """masks_of by the trained network of an arms.Run."""
-    return network_masks(arms.model_of(run))
 
 
 def reader_masks(turns=1):
@@ -106,31 +103,27 @@ def read(ways, jobs=1):
     for key, (make, paths) in ways.items():
         paths, size = list(paths), PART if jobs > 1 else max(1, len(paths))
         parts += [(key, make, paths[i : i + size]) for i in range(0, len(paths), size)]
-    done = Parallel(jobs)(delayed(_read)(make, paths) for _, make, paths in parts)
-    rows = [
-        row | {"arm": arm, "seed": seed} for ((arm, seed), *_), part in zip(parts, done, strict=True) for row in part
-    ]
+    rows = [row for part in in_parallel(_read, parts, jobs, "masks") for row in part]
     return pd.DataFrame(rows, columns=["study", *SIDES, "arm", "seed"])
 
 
-def _read(make, paths):
+def _read(part):
+    (arm, seed), make, paths = part
     with one_thread():
         masks_of = make()
-        return [from_masks(path, masks_of) for path in paths]
+        return [from_masks(path, masks_of) | {"arm": arm, "seed": seed} for path in paths]
 
 
 def plan(arm, parts, tests, rate, steps, seed, folder):
     """arms.Run of an arm that is shown ED and ES and told the EF. parts: training and validation files."""
-    train, val = parts
-    return arms.Run(arm, train, val, rate, steps, seed, str(folder), tests, regression.EF_TASK, regression.pairs)
+    return arms.Run(arm, *parts, rate, steps, seed, str(folder), tests, regression.EF_TASK, regression.pairs)
 
 
 def reference(table):
     """The reference of a table of study.study_table: DataFrame, index study, NaN where nothing is known."""
-    columns = {}
-    for side in SIDES:
-        told = f"{side.lower()}_ef_percent"
-        columns[side] = table.get(f"true_{told}", table.get(told, pd.Series(np.nan, table.index)))
+    columns, unknown = {}, pd.Series(np.nan, table.index)
+    for side, name in zip(SIDES, ("lv_ef_percent", "rv_ef_percent")):
+        columns[side] = table.get(f"true_{name}", table.get(name, unknown))
     return pd.DataFrame(columns).set_axis(table["id"], axis=0).rename_axis("study").astype(float)
 
 
@@ -179,15 +172,11 @@ def by_published(data, data_root, tested, everyone, seeds):
     """
     names, own = [name for name in PUBLISHED["segmentation"] if name.endswith("_sax")], f"{data}_sax"
     names, paths = ([own], list(tested)) if own in names else (names, list(everyone))
-    source, device = finetuned.source(data_root), "cuda" if torch.cuda.is_available() else "cpu"
+    source, device, ways = finetuned.source(data_root), "cuda" if torch.cuda.is_available() else "cpu", {}
     if source is None or not paths:
-        lacking = [finetuned.missing("segmentation", name) for name in names if paths]
-        return read({}), "\n\n".join(lacking)
-    ways = {
-        (f"published {name}, masks", seed): (partial(published_masks, name, source, seed, device), paths)
-        for name in names
-        for seed in seeds
-    }
+        return read({}), "\n\n".join(finetuned.missing("segmentation", name) for name in names if paths)
+    for name, seed in product(names, seeds):
+        ways[f"published {name}, masks", seed] = (partial(published_masks, name, source, seed, device), paths)
     rows = [read(ways)]
     if own in PUBLISHED["regression_ef"]:
         straight = published.predict("regression_ef", own, paths, source, seeds, device)
@@ -282,10 +271,7 @@ def variation(terms, rng, n_resamples=estimates.N_RESAMPLES):
 
 def variation_difference(first, second, rng, level=estimates.LEVEL):
     """Coefficient of variation of one way minus that of another, from their `pair_terms` on the same patients."""
-
-    def gap(a, b, axis=-1):
-        return _root_mean(a, axis) - _root_mean(b, axis)
-
+    gap = lambda a, b, axis=-1: _root_mean(a, axis) - _root_mean(b, axis)
     return estimates.bca((first, second), gap, rng, level=level)
 
 

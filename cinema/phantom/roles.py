@@ -89,6 +89,10 @@ class Role:
     paired: bool = False
     quality_gap: QualityGap | None = None
 
+    @property
+    def vendors(self):
+        return ", ".join(sorted({scanner.split()[0] for _, scanner, _ in self.scanners}))
+
 
 UKB_SCANNER = (("UKB", "Siemens 1.5 T", 1.0),)
 SIX_HOSPITALS = (

@@ -41,7 +41,6 @@ out = "../figures"
 # %%
 import inspect
 import json
-import warnings
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -51,8 +50,6 @@ import pandas as pd
 import torch
 from IPython.display import Code, Markdown, display
 from joblib import Parallel, delayed
-
-warnings.filterwarnings("ignore", message="IProgress not found")  # a library's wish for a widget we do not use
 
 # %%
 from cinema import plots, runner
@@ -198,7 +195,7 @@ best.to_frame("validation error (points)").assign(chosen=used).round(2)
 # %% tags=["virtual"]
 labelled = [path for role, part in tests.items() if role != "kaggle" for path in part]
 asked = {"brief, masks": tests["acdc"]}
-ways = {key: (partial(ejection.run_masks, run), asked.get(key[0], everyone)) for key, run in drawers.items()}
+ways = {key: (partial(ejection.network_masks, run), asked.get(key[0], everyone)) for key, run in drawers.items()}
 ways[ejection.READER, seed] = (ejection.reader_masks, labelled)
 ways["exact masks", seed] = (ejection.exact_masks, labelled)
 said = [ejection.read(ways, page.jobs), straight]
@@ -424,7 +421,7 @@ excess = {}
 for name, side in product(drawing, ejection.SIDES):
     wide = near[near["arm"] == name].set_index("study")[f"{side} error"]
     floor = near[near["arm"] == "exact masks"].set_index("study").loc[wide.index, f"{side} error"]
-    found = excess[f"{name.split(',')[0]}, {side}"] = estimates.paired_difference(wide, floor, rng)
+    found = excess[f"{name.split(',')[0]}, {side}"] = page.paired(wide, floor)
     key, about = f"04_{side.lower()}ef_{short(name)}", {"unit": "EF points", "claim": ejection.claim_of(name, side)}
     page.record(f"{key}_reading", mae[f"{side} reading"][name], **about)
     page.record(f"{key}_above_floor", found, **about)
@@ -504,7 +501,7 @@ def rescanned(index, folder):
 
 # %% tags=["virtual"]
 moved = Parallel(page.jobs)(delayed(rescanned)(i, trainings / "elsewhere") for i in range(9 if page.small else 60))
-readers = {key: (partial(ejection.run_masks, run), moved) for key, run in drawers.items() if key[0] in masked}
+readers = {key: (partial(ejection.network_masks, run), moved) for key, run in drawers.items() if key[0] in masked}
 tests_of = (delayed(arms.test)(arms.model_of(run), {"moved": moved}, run.task, run.data) for run in wanted)
 moved_rows = [ejection.read(readers, page.jobs)]
 for run, rows in zip(wanted, Parallel(page.jobs)(tests_of)):
@@ -518,7 +515,7 @@ shift, levels = {}, (estimates.LEVEL, estimates.corrected(estimates.LEVEL, 5))
 for name in [*masked, *direct]:
     after = moved_size[name]
     before = near[near["arm"] == name].set_index("study")["LV error"].loc[after.index]
-    shift[name] = [estimates.paired_difference(after, before, rng, level=level) for level in levels]
+    shift[name] = [page.paired(after, before, level=level) for level in levels]
     key = f"04_other_scanner_{estimates.record_key(name)}"
     page.record(key, shift[name][0], unit="EF points", claim="C6")
 fig, ax = page.figure(columns=2, height=1.9)
@@ -640,7 +637,7 @@ Markdown(
 path, accuracy = [], {}
 for name, rows in twice.groupby("arm", sort=False):
     errors = rows.groupby("study")["LV error"].apply(lambda error: error.abs().mean())
-    accuracy[name] = estimates.bca(errors, np.mean, rng)
+    accuracy[name] = page.mean(errors)
 values, middle = read["CineMA, masks"]["LV"], read["guess"]["LV"].iloc[0]
 for share in np.linspace(1, 0, 11):
     shrunk = middle + share * (values - middle)

@@ -462,7 +462,7 @@ away = {}
 for name, (how, found) in product(drawn, (("cut", cut), ("fine", fine))):
     each = [np.linalg.norm(found[name, view] - exact[view], axis=-1).mean((1, 2)) for view in PLANES]
     away[name, how] = np.mean(each, axis=0)
-saved = {name: estimates.paired_difference(away[name, "cut"], away[name, "fine"], rng) for name in drawn}
+saved = {name: page.paired(away[name, "cut"], away[name, "fine"]) for name in drawn}
 for name, estimate in saved.items():
     page.record(f"05_cut_minus_fine_{record_key(name)}", estimate, unit="mm")
 told = "; ".join(f"{estimate.text(2, ' mm')} ({name})" for name, estimate in saved.items())
@@ -494,7 +494,7 @@ once, everybody = exact["lax_4c"].copy(), np.arange(n_cine)
 shortest = long_axis.extreme_frames(once)[1]
 once[everybody, shortest] = long_axis.swapped(once[everybody, shortest])
 more = long_axis.extremes(once).mapse_mm - long_axis.extremes(exact["lax_4c"]).mapse_mm
-jump = estimates.bca(more, np.mean, rng)
+jump = page.mean(more)
 page.record("05_swapped_once_mapse", jump, unit="mm")
 for name, share in swaps.items():
     page.record(f"05_frames_swapped_{record_key(name)}", 100 * share, n=n_cine, unit="percent")
@@ -539,7 +539,7 @@ summary, off = {}, {key: value - TRUE[key[1]] for key, value in values.items()}
 for name, (key, (words, unit)) in product(sources, UNITS.items()):
     error = off[name, key]
     for what, part in (("bias", error), ("mae", np.abs(error))):
-        estimate = estimates.bca(part, np.mean, rng)
+        estimate = page.mean(part)
         page.record(f"05_{words.lower()}_{what}_{record_key(name)}", estimate, unit=unit, claim="C12")
         summary[name, f"{words} ({unit}), {what}"] = estimate.text(1)
 pd.Series(summary).unstack(sort=False)
@@ -548,7 +548,7 @@ pd.Series(summary).unstack(sort=False)
 for way, other in (("heatmap", "UNet"), ("coordinates", "ResNet")):
     for key, (words, unit) in UNITS.items():
         pair = [np.abs(off[f"{way} {end}", key]) for end in ("pretrained", other)]
-        gap = estimates.paired_difference(*pair, rng)
+        gap = page.paired(*pair)
         page.record(f"05_{words.lower()}_error_difference_{way}", gap, unit=unit, claim="C12")
 told = []
 for key, (words, _) in UNITS.items():
@@ -743,7 +743,7 @@ off = {key: {words: {} for words in NOISES} for key in UNITS}
 scatter = {key: {words: {} for words in NOISES} for key in UNITS}
 for (k, key), words, rule in product(enumerate(UNITS), NOISES, RULES):
     drawn_values = planted[words, rule][:, k]
-    off[key][words][rule] = estimates.bca(drawn_values.mean(0), np.mean, rng)
+    off[key][words][rule] = page.mean(drawn_values.mean(0))
     scatter[key][words][rule] = float(np.sqrt(drawn_values.var(0, ddof=1).mean()))
     name = f"{UNITS[key][0].lower()}_{record_key(words)}_{record_key(rule)}"
     page.record(f"05_planted_bias_{name}", off[key][words][rule], unit=UNITS[key][1])
@@ -804,7 +804,7 @@ found = {(name, rule): of(sharp[name]) for name in read for rule, of in RULES.it
 errors, bias, width = {}, {}, {}
 for key, name, rule in product(UNITS, read, RULES):
     error = errors[key, name, rule] = getattr(found[name, rule], key) - TRUE[key]
-    bias.setdefault((key, name), {})[rule] = estimates.bca(error, np.mean, rng)
+    bias.setdefault((key, name), {})[rule] = page.mean(error)
     width.setdefault((key, name), {})[rule] = float(error.std(ddof=1))
 
 # %% tags=["virtual"]
@@ -822,7 +822,7 @@ for (key, (words, unit)), name, rule in product(UNITS.items(), read, RULES):
     page.record(f"05_rule_{record_key(f'{words} {name} {rule}')}", bias[key, name][rule], unit=unit)
     if name != read[0] and rule != "published":
         sizes = [np.abs(errors[key, name, one]) for one in (rule, "published")]
-        gain[f"{words}, {name}", rule] = estimates.paired_difference(*sizes, rng, level=level)
+        gain[f"{words}, {name}", rule] = page.paired(*sizes, level=level)
 helped = ", ".join(f"{rule} ({what})" for (what, rule), e in gain.items() if e.upper < 0) or "none"
 harmed = ", ".join(f"{rule} ({what})" for (what, rule), e in gain.items() if e.lower > 0) or "none"
 pd.Series(gain).map(lambda e: e.text(2).replace("95 %", "corrected")).unstack(sort=False)
@@ -857,8 +857,8 @@ def finer(index, size, pixel_mm):
 people, sharper = range(6 if page.small else 20), {}
 for size, pixel_mm in ((64, 2.5), (96, 5 / 3), (128, 1.25)):
     sharper[f"{pixel_mm:.3g} mm"] = np.array(Parallel(page.jobs)(delayed(finer)(i, size, pixel_mm) for i in people))
-at = {words: estimates.bca(values, np.mean, rng) for words, values in sharper.items()}
-better = estimates.paired_difference(sharper["1.25 mm"], sharper["2.5 mm"], rng)
+at = {words: page.mean(values) for words, values in sharper.items()}
+better = page.paired(sharper["1.25 mm"], sharper["2.5 mm"])
 for words, estimate in at.items():
     page.record(f"05_reader_distance_at_{record_key(words)}", estimate, unit="mm")
 page.record("05_reader_distance_fine_minus_coarse", better, unit="mm")

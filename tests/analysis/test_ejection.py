@@ -43,9 +43,10 @@ def test_ways_stay_in_order_and_nobody_asked_is_no_row(paths):
     assert nobody.empty and list(nobody) == list(table)
 
 
-def test_network_masks_have_the_grid_and_frames_of_the_study(paths):
+def test_network_masks_have_the_grid_and_frames_of_the_study(paths, monkeypatch):
+    monkeypatch.setattr(ejection.arms, "model_of", lambda run: tiny.Pixelwise())
     view = load_study(paths[0]).views["sax"]
-    masks = ejection.network_masks(tiny.Pixelwise())(view, [0, 3])
+    masks = ejection.network_masks(None)(view, [0, 3])
     assert masks.shape == (*view.image.shape[:3], 2) and masks.dtype == np.uint8
 
 
