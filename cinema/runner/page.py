@@ -87,7 +87,9 @@ class Page:
         return what == "patients" if self.virtual else what not in ("patients", *cards.card(self.data).has)
 
     def studies(self) -> pd.DataFrame:
-        """The prepared studies of the page's dataset (data.public.prepared.studies)."""
+        """The prepared studies of the page's dataset (data.public.prepared.studies); no rows where people are virtual."""
+        if self.virtual:
+            return pd.DataFrame(columns=["id", "path", "split"], dtype=object)
         return prepared.studies(self.data, self.data_root)
 
     def unlabelled(self, n_learn: int, n_held: int) -> tuple[list, list]:
