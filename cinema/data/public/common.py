@@ -71,6 +71,15 @@ def read_table(path: str | Path, columns, **settings) -> pd.DataFrame:
     return found
 
 
+def nifti(folder: Path, stem: str) -> Path:
+    """FOLDER/STEM.nii.gz, or what copies of a data set have in its place: STEM.nii, or a folder STEM.nii that holds it.
+
+    Where there is none, the first, for `absent` to name.
+    """
+    names = (f"{stem}.nii.gz", f"{stem}.nii", f"{stem}.nii/{stem}.nii")
+    return next((folder / name for name in names if (folder / name).is_file()), folder / names[0])
+
+
 def absent(paths) -> str | None:
     """One line that names the first of `paths` that is no file; None if all are there."""
     missing = [path for path in paths if not path.is_file()]

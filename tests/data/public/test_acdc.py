@@ -1,5 +1,7 @@
 """ACDC: layout, 1-based frames, the published validation draw, damaged patients."""
 
+import json
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -8,8 +10,13 @@ from places import SHARED
 from rawtrees import acdc as tree
 from rawtrees.refusals import refusals
 
+from cinema.data.loaders import StudyFrames
 from cinema.data.public import acdc
 from cinema.data.public.cards import card
+from cinema.data.public.prepare import command
+from cinema.data.public.prepared import on_grid
+from cinema.data.study import load_study, study_paths, study_table
+from cinema.terms import PUBLISHED_GRID
 
 REAL = SHARED / "real/acdc_labelled/patient110"
 FAULTS = {  # fault -> words that the reason must hold
@@ -77,7 +84,7 @@ def test_frames_are_counted_from_1_and_the_cine_keeps_every_frame(subjects, fact
         assert sorted(view.label_frames) == list(view.label_frames)
         np.testing.assert_array_equal(view.label_at(ed - 1), source.label_at(virtual.ed_frame))
         np.testing.assert_array_equal(view.label_at(es - 1), source.label_at(virtual.es_frame))
-        cine = nib.load(subject.files[0]).get_fdata()
+        cine = nib.load(subject.files[4]).get_fdata()
         np.testing.assert_array_equal(view.image, cine)
         assert view.spacing_mm == pytest.approx(source.spacing_mm, abs=1e-5)  # patient004's affine lacks the sizes
         assert view.image.dtype == np.int16
@@ -99,13 +106,46 @@ def test_frame_files_count_where_the_cine_differs(tmp_path):
     facts = tree.build(tmp_path, n=1)
     (subject,), _ = acdc.subjects(tmp_path)
     before = acdc.read(subject)
-    still = nib.load(subject.files[1])
+    still = nib.load(subject.files[0])
     brighter = np.asarray(still.dataobj) + np.int16(5)
-    nib.save(nib.Nifti1Image(brighter, still.affine, still.header), subject.files[1])
+    nib.save(nib.Nifti1Image(brighter, still.affine, still.header), subject.files[0])
     after = acdc.read(subject)
     difference = after.views["sax"].image - before.views["sax"].image
     ed = facts["frames"]["patient001"][0] - 1
     assert (difference[..., ed] == 5).all() and not np.delete(difference, ed, axis=3).any()
+
+
+def test_without_a_cine_a_study_holds_ed_and_es(tmp_path, capsys):
+    """As most public copies have it: no 4D file, and here and there .nii, or a folder .nii with the file."""
+    raw, whole, out = tmp_path / "raw", tmp_path / "whole", tmp_path / "out"
+    facts = tree.build(raw, n=3)
+    assert command("acdc", raw, whole) == 0
+    assert "cine" not in capsys.readouterr().out
+    cines = sorted(raw.rglob("*_4d.nii.gz"))
+    for path in cines[1:]:
+        path.unlink()
+    for path in sorted(raw.rglob("patient003_frame*.gz")):
+        nib.save(nib.load(path), path.with_suffix(""))
+        path.unlink()
+    for path in sorted(raw.rglob("patient101_frame*_gt.nii.gz")):
+        (home := path.with_suffix("")).mkdir()
+        nib.save(nib.load(path), home / home.name)
+        path.unlink()
+    assert command("acdc", raw, out) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "note: 2 of 3 patients have no cine: their studies hold two frames, ED and ES"
+    assert json.loads((out / "prepared.json").read_text(encoding="utf-8"))["notes"][0] in said[0]
+    for pid in facts["ids"]:
+        held, full = (load_study(folder / f"{pid}.h5") for folder in (out, whole))
+        assert (held.ed_frame, held.es_frame) == ((full.ed_frame, full.es_frame) if pid == "patient001" else (0, 1))
+        assert held.attributes.keys() == full.attributes.keys()
+        assert held.attributes["lv_ef_percent"] == full.attributes["lv_ef_percent"]
+        for one, other in ((held.ed_frame, full.ed_frame), (held.es_frame, full.es_frame)):
+            np.testing.assert_array_equal(held.views["sax"].label_at(one), full.views["sax"].label_at(other))
+    assert len(StudyFrames(study_paths(out), PUBLISHED_GRID, ("sax",), frames="ed_es")) == 3
+    assert len(StudyFrames(study_paths(out), PUBLISHED_GRID, ("sax",), frames="labelled")) == 6
+    copies = on_grid(study_table(out), {"sax": ((24, 24, 4), (6.0, 6.0, 20.0))}, tmp_path / "copies")
+    assert [load_study(path).views["sax"].n_frames for path in copies.path] == [tree.FRAMES, 2, 2]
 
 
 def whole_training(root):
@@ -132,7 +172,7 @@ def test_validation_members_of_the_usual_order_are_the_published_ten(tmp_path):
 
 def test_the_draw_does_not_change_when_a_patient_is_damaged(tmp_path):
     whole_training(tmp_path)
-    (tmp_path / "database/training/patient001/patient001_4d.nii.gz").unlink()
+    (tmp_path / "database/training/patient001/patient001_frame01.nii.gz").unlink()
     found, skipped = acdc.subjects(tmp_path)
     assert [one.id for one in skipped] == ["patient001"]
     assert {"patient019", "patient002"} <= {subject.id for subject in found if subject.split == "val"}
