@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cinema.data.labels import label_map, read_labels, ventricle_volumes
-from cinema.data.nifti import check_grid, volume
-from cinema.data.public.cards import card
-from cinema.data.public.common import Skipped, Subject, absent, check_heart, nifti
-from cinema.data.study import Study, View
+from cinema.data.nifti import volume
+from cinema.data.public.common import Skipped, Subject, beating, labelled, nifti, sorted_out, there, with_labels
+from cinema.data.study import Study
 
 NAME = "acdc"
 PARTS = {"training": "train", "testing": "test"}
@@ -34,19 +32,16 @@ def subjects(raw: str | Path) -> tuple[list[Subject], list[Skipped]]:
         if folder.parent.name == "training" and "Group" in info
     }
     validation = validation_members(groups)
-    found, skipped = [], []
-    for folder, info in infos.items():
-        try:
-            if names.count(folder.name) > 1:
-                raise ValueError(f"{folder.name} is in training and in testing; keep the one that belongs there")
-            split = PARTS[folder.parent.name]
-            found.append(_subject(folder, info, "val" if folder.name in validation else split))
-        except (ValueError, OSError) as error:
-            skipped.append(Skipped(folder.name, str(error)))
-    return found, skipped
+
+    def subject(folder: Path, info: dict[str, str]) -> Subject:
+        if names.count(folder.name) > 1:
+            raise ValueError(f"{folder.name} is in training and in testing; keep the one that belongs there")
+        return _subject(folder, info, "val" if folder.name in validation else PARTS[folder.parent.name])
+
+    return sorted_out(((folder.name, (folder, info)) for folder, info in infos.items()), subject)
 
 
-def validation_members(groups):
+def validation_members(groups: dict[str, str]) -> list[str]:
     """The patients that validate: 2 of each class of training, drawn as pandas draws them.
 
     groups: patient -> class, of all training patients. Equals groupby("pathology").sample(n=2, random_state=0) of the
@@ -60,7 +55,7 @@ def validation_members(groups):
     return chosen
 
 
-def _info(path):
+def _info(path: Path) -> dict[str, str]:
     """The "key: value" lines of Info.cfg; empty if there is none."""
     if not path.is_file():
         return {}
@@ -68,7 +63,7 @@ def _info(path):
     return {key.strip(): value.strip() for key, colon, value in (line.partition(":") for line in lines) if colon}
 
 
-def _subject(folder, info, split):
+def _subject(folder: Path, info: dict[str, str], split: str) -> Subject:
     path = folder / "Info.cfg"
     lacking = [key for key in KEYS if not info.get(key)]
     if lacking:
@@ -82,10 +77,7 @@ def _subject(folder, info, split):
     if max(ed, es) > count or ed == es:
         raise ValueError(f"{path.name}: ED {ed}, ES {es} of {count} frames; they must be two of 1 to NbFrame")
     stems = [f"{folder.name}_frame{number:02d}" for number in (ed, es)]
-    paths = [nifti(folder, f"{stem}{kind}") for kind in ("", "_gt") for stem in stems]
-    reason = absent(paths)
-    if reason:
-        raise FileNotFoundError(reason)
+    paths = there([nifti(folder, f"{stem}{kind}") for kind in ("", "_gt") for stem in stems])
     cine = nifti(folder, f"{folder.name}_4d")
     attributes = {
         "disease": info["Group"],
@@ -104,7 +96,7 @@ def notes(subjects: list[Subject]) -> list[str]:
     )
 
 
-def _positive(path, info, key):
+def _positive(path: Path, info: dict[str, str], key: str) -> float:
     try:
         value = float(info[key])
     except ValueError:
@@ -119,23 +111,12 @@ def read(subject: Subject) -> Study:
 
     The frame files, on which the labels were drawn, give these frames and the place in space.
     """
-    frames, masks, cine = subject.files[:2], subject.files[2:4], subject.files[4:]
-    stills, labels = [volume(path) for path in frames], []
-    for frame, still, mask in zip(frames, stills, masks, strict=True):
-        if still[0].ndim != 3:
-            raise ValueError(f"{frame.name} has shape {still[0].shape}; it must be one frame (x, y, z)")
-        check_grid(*still, stills[0], frame.name)
-        labels.append(read_labels(mask, label_map(card(NAME)), still))
-        check_heart(labels[-1], mask.name)
-    if cine:
+    stills, labels = labelled(NAME, subject.files[:2], subject.files[2:4])
+    where, image = [0, 1], np.stack([one for one, _ in stills], axis=-1)
+    if len(subject.files) > 4:
         where = [subject.details[phase] - 1 for phase in PHASES]  # counted from 1 in file names and Info.cfg
-        image = _with_stills(cine[0], stills, where)
-    else:
-        where, image = [0, 1], np.stack([still for still, _ in stills], axis=-1)
-    order = np.argsort(where)
-    view = View(image, stills[0][1], np.stack([labels[i] for i in order], axis=-1), tuple(where[i] for i in order))
-    volumes = ventricle_volumes(*labels, view.spacing_mm)
-    return Study(subject.id, NAME, {"sax": view}, subject.attributes | volumes, ed_frame=where[0], es_frame=where[1])
+        image = _with_stills(subject.files[4], stills, where)
+    return beating(subject, NAME, {"sax": with_labels(image, stills[0][1], labels, where)}, *where)
 
 
 def _with_stills(path: Path, stills: list, where: list[int]) -> np.ndarray:
