@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from cinema.data.loaders import StudyFrames
 from cinema.data.transforms import SEGMENTATION, varied
+from cinema.files import WEIGHTS
 from cinema.models import small, transfer, weights
 from cinema.models.standard import load_standard, standardising
 from cinema.stats import estimates
@@ -39,6 +40,7 @@ FROM_PRETRAINING = replace(FROM_SCRATCH, weight_decay=0.05, decay_everything=Fal
 MILD = varied(SEGMENTATION, rotation_deg=30.0, translation_mm=10.0, hole_mm=0.0)
 EVALUATIONS = 3  # in the course of a run
 ENCODER = ("enc_", "encoder.")  # how the names of what pretraining gives begin
+SHIPPED = tuple(str(WEIGHTS / name) for name in (small.SHIPPED, small.SHIPPED_STANDARD))  # encoder and its standard
 
 
 @dataclass(frozen=True)

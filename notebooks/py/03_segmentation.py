@@ -83,8 +83,10 @@ from experiments import labels
 
 # %%
 if profile == "paper" and data == "virtual":
-    raise ValueError("profile 'paper' with virtual data: the published models are for patients; prepare a dataset "
-                     "(python3 -m cinema info acdc) and add --data acdc, or take the profile ci or laptop")
+    raise ValueError(
+        "profile 'paper' with virtual data: the published models are for patients; prepare a dataset "
+        "(python3 -m cinema info acdc) and add --data acdc, or take the profile ci or laptop"
+    )
 n_jobs = torch.get_num_threads()  # the cores this notebook was given: one training on each
 torch.set_num_threads(1)
 results.begin("03_segmentation", out, data)
@@ -92,7 +94,10 @@ save, rng = partial(style.save, out=out, seed=seed), np.random.default_rng(seed)
 work = patients.work_folder(data_root, profile, data) / f"03_seed{seed}"
 shutil.rmtree(work, ignore_errors=True)
 least = None if data == "virtual" else FEW  # real patients: no interval below
-mean_by, difference = partial(estimates_module.means, rng=rng, least=least), partial(estimates_module.difference, rng=rng, least=least)
+mean_by, difference = (
+    partial(estimates_module.means, rng=rng, least=least),
+    partial(estimates_module.difference, rng=rng, least=least),
+)
 
 # %% [markdown]
 # ## Patients and scanners
@@ -191,9 +196,15 @@ Code("\n\n".join(inspect.getsource(f) for f in (contenders, train)), language="p
 
 # %%
 one_heart = {"sax": torch.rand(1, task.channels, *SMALL_GRID["sax"][0])}
-cost = pd.DataFrame({name: {"parameters": sum(p.numel() for p in arm.build().parameters()),
-                            "million MACs": multiply_accumulates(arm.build().eval(), one_heart)}
-                     for name, arm in arms.items()}).T
+cost = pd.DataFrame(
+    {
+        name: {
+            "parameters": sum(p.numel() for p in arm.build().parameters()),
+            "million MACs": multiply_accumulates(arm.build().eval(), one_heart),
+        }
+        for name, arm in arms.items()
+    }
+).T
 for name, words in (("CineMA, scratch", "cinema"), ("UNet", "unet")):
     results.record(f"03_parameters_{words}", int(cost.loc[name, "parameters"]), n=1)
     results.record(f"03_million_macs_{words}", cost.loc[name, "million MACs"], n=1)
@@ -240,8 +251,11 @@ rates.pivot(index="arm", columns="learning_rate", values="validation").loc[list(
 # far away from the heart.
 
 # %%
-wanted = [plan(arm, tuple(training), learning_rate=chosen[name], seed=seed + i, tests=tests)
-          for name, arm in arms.items() for i in range(seeds)]
+wanted = [
+    plan(arm, tuple(training), learning_rate=chosen[name], seed=seed + i, tests=tests)
+    for name, arm in arms.items()
+    for i in range(seeds)
+]
 histories, scores = train_all(wanted, n_jobs)
 seen = scores[scores["data"] == home]
 lost = int(seen["hd95_mm"].isna().sum())
@@ -256,8 +270,13 @@ first = histories[histories["seed"] == seed].dropna(subset="val_mean_dice")
 fig, (left, right) = style.figure(columns=2, height=2.4, cols=2, sharey=True)
 for ax, rows, x, n in ((left, rates, "learning_rate", n_asked), (right, first, "epoch", n_val)):
     score = "validation" if ax is left else "val_mean_dice"
-    curves.losses(ax, rows.pivot(index=x, columns="arm", values=score).reset_index(), dict(zip(names, names)), x,
-                  f"Validation Dice (n = {n})")
+    curves.losses(
+        ax,
+        rows.pivot(index=x, columns="arm", values=score).reset_index(),
+        dict(zip(names, names)),
+        x,
+        f"Validation Dice (n = {n})",
+    )
 left.set(xscale="log", xlabel="Learning rate")
 right.get_legend().remove()
 save(fig, "03_learning_rates")
@@ -267,11 +286,14 @@ late = late_gain(first)
 for name, gain in late.items():
     results.record(f"03_late_gain_{record_key(name)}", gain, n=n_val)
 edge = [name for name, rate in chosen.items() if rate in (rates["learning_rate"].min(), rates["learning_rate"].max())]
-Markdown("*Reading.* Chosen: " + "; ".join(f"{name} {rate:g}" for name, rate in chosen.items()) +
-         f". At the edge of the candidates, so that a rate beyond might do better still: {', '.join(edge) or 'none'}. "
-         "Between the last two evaluations Dice rose by " +
-         ", ".join(f"{100 * gain:.1f} points ({name})" for name, gain in late.items()) +
-         ". The cosine schedule ends at a small rate, so curves flatten whether or not there is more to learn.")
+Markdown(
+    "*Reading.* Chosen: "
+    + "; ".join(f"{name} {rate:g}" for name, rate in chosen.items())
+    + f". At the edge of the candidates, so that a rate beyond might do better still: {', '.join(edge) or 'none'}. "
+    "Between the last two evaluations Dice rose by "
+    + ", ".join(f"{100 * gain:.1f} points ({name})" for name, gain in late.items())
+    + ". The cosine schedule ends at a small rate, so curves flatten whether or not there is more to learn."
+)
 
 # %%
 structures = per_patient(seen, ["dice", "hd95_mm"], by=("arm", "structure"))
@@ -300,10 +322,13 @@ by_seed.assign(spread=by_seed.max(axis=1) - by_seed.min(axis=1)).round(3)
 
 # %%
 hardest = min(drawn, key=lambda structure: dice[structure, "UNet"].value)
-Markdown("*Reading.* Mean Dice over structures: " + "; ".join(f"{k} {v.text(3)}" for k, v in means.items()) +
-         f". The atlas, which sees no image, reaches {floor_dice:.2f}. The hardest structure for the UNet is "
-         f"{hardest}. Of {len(seen)} masks {lost} were missing altogether; HD95 is undefined for them and leaves them "
-         f"out, which favours the arm that draws nothing. The table shows mean Dice by seed ({seeds} per arm).")
+Markdown(
+    "*Reading.* Mean Dice over structures: "
+    + "; ".join(f"{k} {v.text(3)}" for k, v in means.items())
+    + f". The atlas, which sees no image, reaches {floor_dice:.2f}. The hardest structure for the UNet is "
+    f"{hardest}. Of {len(seen)} masks {lost} were missing altogether; HD95 is undefined for them and leaves them "
+    f"out, which favours the arm that draws nothing. The table shows mean Dice by seed ({seeds} per arm)."
+)
 
 # %% [markdown]
 # A network that read nothing from the image would not beat the atlas. This is checked on virtual patients, except in
@@ -324,9 +349,13 @@ assert profile == "ci" or data != "virtual" or min(estimate.value for estimate i
 # %%
 pairs = [(names[0], names[1]), (names[0], names[2]), (names[1], names[2])]
 groups = {"mean": overall} | {s: structures[structures["structure"] == s] for s in drawn}
-rows = {f"{a} − {b}, {what}".replace("CineMA, ", ""): [
-    difference(table, a, b, level=level) for level in (0.95, 1 - 0.05 / (3 * len(groups)))]
-    for a, b in pairs for what, table in groups.items()}
+rows = {
+    f"{a} − {b}, {what}".replace("CineMA, ", ""): [
+        difference(table, a, b, level=level) for level in (0.95, 1 - 0.05 / (3 * len(groups)))
+    ]
+    for a, b in pairs
+    for what, table in groups.items()
+}
 fig, ax = style.figure(columns=2, height=3.2 * len(rows) / 12)
 forest.differences(ax, rows, "Difference of Dice, same scanners")
 save(fig, "03_paired_differences")
@@ -336,10 +365,12 @@ gain, versus, plain = (difference(overall, a, b) for a, b in pairs)
 results.record("03_difference_pretraining", *gain, claim="C3")
 results.record("03_difference_cinema_unet", *versus, claim="C3")
 results.record("03_difference_scratch_unet", *plain, claim="C3")
-Markdown(f"*Reading.* Pretrained CineMA minus UNet, the comparison named in advance: {versus.text(3)}. CineMA is "
-         f"{verdict(versus)}. What pretraining gave, pretrained minus scratch: {gain.text(3)}; the pretrained "
-         f"one is {verdict(gain)}. CineMA from scratch minus UNet: {plain.text(3)}; CineMA is "
-         f"{verdict(plain)}.")
+Markdown(
+    f"*Reading.* Pretrained CineMA minus UNet, the comparison named in advance: {versus.text(3)}. CineMA is "
+    f"{verdict(versus)}. What pretraining gave, pretrained minus scratch: {gain.text(3)}; the pretrained "
+    f"one is {verdict(gain)}. CineMA from scratch minus UNet: {plain.text(3)}; CineMA is "
+    f"{verdict(plain)}."
+)
 
 # %% [markdown]
 # The intervals hold the trained networks fixed. If a difference changes its sign from one seed to the next, another
@@ -374,8 +405,12 @@ tested["vendor"] = tested["study"].map(vendor)
 tested["cohort"] = tested["data"].map(lambda role: f"{ROLES[role].imitates}-like\n(n = {n_test})")
 vendors = tested["vendor"].value_counts() // len(arms)
 tested["vendor"] = tested["vendor"].map({name: f"{name}\n(n = {n})" for name, n in vendors.items() if n > 2})
-groups = {column: {name: estimates_module.means(rows, "dice", column, rng) for name, rows in tested.groupby("arm", sort=False)}
-          for column in ("cohort", "vendor")}
+groups = {
+    column: {
+        name: estimates_module.means(rows, "dice", column, rng) for name, rows in tested.groupby("arm", sort=False)
+    }
+    for column in ("cohort", "vendor")
+}
 
 # %% tags=["virtual"] lacks="patients of hospitals that nobody trained on"
 fig, axes = style.figure(columns=2, height=2.8, cols=2, sharey=True)
@@ -394,10 +429,12 @@ for name, by_cohort in groups["cohort"].items():
     drops[name] = worse - estimates["acdc"].value
 abroad = estimates_module.difference(tested[tested["data"] != "acdc"], names[0], names[2], rng)
 results.record("03_difference_cinema_unet_unseen", *abroad, claim="C3")
-Markdown("*Reading.* From the scanners trained on to the worse of the unseen cohorts, mean Dice changes by " +
-         "; ".join(f"{100 * drop:+.1f} points ({name})" for name, drop in drops.items()) +
-         f". On the unseen cohorts, pretrained CineMA minus UNet is {abroad.text(3)}: {verdict(abroad)}. "
-         "Groups of patients by vendor are small (fewer than three are not shown); read intervals before order.")
+Markdown(
+    "*Reading.* From the scanners trained on to the worse of the unseen cohorts, mean Dice changes by "
+    + "; ".join(f"{100 * drop:+.1f} points ({name})" for name, drop in drops.items())
+    + f". On the unseen cohorts, pretrained CineMA minus UNet is {abroad.text(3)}: {verdict(abroad)}. "
+    "Groups of patients by vendor are small (fewer than three are not shown); read intervals before order."
+)
 
 # %% [markdown] tags=["virtual"] lacks="patients of hospitals that nobody trained on"
 # Public multi-vendor data show far larger drops without adaptation (from about 90 to 60 or 70 % Dice, PMC8082399).
@@ -425,9 +462,18 @@ if data == "virtual":
 else:
     sizes = sorted({max(1, n_train // parts) for parts in (4, 2, 1)})
     draws = {size: 2 if size == sizes[0] and profile != "ci" else 1 for size in sizes[:-1]}  # the smallest vary most
-    fewer = [plan(arm, tuple(training[i * size : (i + 1) * size]), learning_rate=chosen[name], seed=seed + i,
-                  tests={home: tests[home]})
-             for name, arm in arms.items() for size in draws for i in range(draws[size])]
+    fewer = [
+        plan(
+            arm,
+            tuple(training[i * size : (i + 1) * size]),
+            learning_rate=chosen[name],
+            seed=seed + i,
+            tests={home: tests[home]},
+        )
+        for name, arm in arms.items()
+        for size in draws
+        for i in range(draws[size])
+    ]
     table = pd.concat([train_all(fewer, n_jobs)[1], seen], ignore_index=True)
 
 # %%
@@ -444,8 +490,7 @@ save(fig, "03_label_efficiency")
 of = table.groupby("n_train")["seed"].agg(set)
 alike = table[table["seed"].isin(of[sizes[-2]] & of[sizes[-1]])]
 sized, alike = (per_patient(rows, ["dice"], by=("arm", "n_train")) for rows in (table, alike))
-half = {name: difference(rows, sizes[-2], sizes[-1], by="n_train")
-        for name, rows in alike.groupby("arm", sort=False)}
+half = {name: difference(rows, sizes[-2], sizes[-1], by="n_train") for name, rows in alike.groupby("arm", sort=False)}
 few = difference(sized[sized["n_train"] == sizes[0]], names[0], names[1])
 for name, estimate in half.items():
     results.record(f"03_halving_{record_key(name)}", *estimate, claim="C8")
@@ -454,11 +499,13 @@ for name, estimate in half.items():
 results.record("03_difference_pretraining_few", *few, claim="C8")
 
 # %%
-Markdown(f"*Reading.* With {sizes[-2]} instead of {sizes[-1]} patients mean Dice changes by " +
-         "; ".join(f"{estimate.text(3)} ({name})" for name, estimate in half.items()) +
-         f". With {sizes[0]} patients, pretrained minus scratch is {few.text(3)}: {verdict(few)}. The paper "
-         "says in words that half the labels give comparable performance; the number behind it was not found, so there "
-         "is nothing to compare these differences with.")
+Markdown(
+    f"*Reading.* With {sizes[-2]} instead of {sizes[-1]} patients mean Dice changes by "
+    + "; ".join(f"{estimate.text(3)} ({name})" for name, estimate in half.items())
+    + f". With {sizes[0]} patients, pretrained minus scratch is {few.text(3)}: {verdict(few)}. The paper "
+    "says in words that half the labels give comparable performance; the number behind it was not found, so there "
+    "is nothing to compare these differences with."
+)
 
 # %% [markdown]
 # Two things make "half is enough" easy to say. With the same number of steps, half the patients are seen twice as
@@ -500,10 +547,12 @@ save(fig, "03_cases")
 # %%
 about = people.set_index("id").reindex(columns=["disease", "scanner"]).fillna("unknown")
 case = {word: f"{about.loc[study, 'disease']} on {about.loc[study, 'scanner']}" for word, study in cases.items()}
-Markdown("*Reading.* " + "; ".join(f"{word}: {text}" for word, text in case.items()) + ". The number at the left is "
-         "the patient's mean Dice over arms, structures, phases and seeds. Where the right ventricle is drawn, look "
-         "first at its corners at the septum, where outlines part, then at the wall of the left one: a pixel is "
-         "2.5 mm, a third of a normal wall, so half a pixel too much all round is a large share of a thin structure.")
+Markdown(
+    "*Reading.* " + "; ".join(f"{word}: {text}" for word, text in case.items()) + ". The number at the left is "
+    "the patient's mean Dice over arms, structures, phases and seeds. Where the right ventricle is drawn, look "
+    "first at its corners at the septum, where outlines part, then at the wall of the left one: a pixel is "
+    "2.5 mm, a third of a normal wall, so half a pixel too much all round is a large share of a thin structure."
+)
 
 # %% [markdown]
 # ## From base to apex
@@ -513,15 +562,23 @@ Markdown("*Reading.* " + "; ".join(f"{word}: {text}" for word, text in case.item
 # band the quartiles.
 
 # %%
-sliced = pd.concat([task.slice_rows(study, drawing[..., frame], studies[study].labels[..., frame]).assign(arm=name)
-                    for (name, study), drawing in found.items() for frame in range(drawing.shape[3])])
+sliced = pd.concat(
+    [
+        task.slice_rows(study, drawing[..., frame], studies[study].labels[..., frame]).assign(arm=name)
+        for (name, study), drawing in found.items()
+        for frame in range(drawing.shape[3])
+    ]
+)
 sliced = sliced.groupby(["arm", "study", "structure", "slice"], sort=False)["dice"].mean().reset_index()
 fig, axes = style.figure(columns=2, height=5.2 * len(drawn) / 3, rows=len(drawn), cols=3, sharex=True, sharey=True)
 for (i, structure), (j, name) in product(enumerate(drawn), enumerate(arms)):
     curves.dice(axes[i, j], sliced[sliced["arm"] == name], structure)
     axes[i, j].get_legend().remove()
-    axes[i, j].set(title=name if i == 0 else "", ylabel="" if j else f"{structure}: Dice",
-                   xlabel=f"Slice (0 = base), n = {n_test}" if i == len(drawn) - 1 else "")
+    axes[i, j].set(
+        title=name if i == 0 else "",
+        ylabel="" if j else f"{structure}: Dice",
+        xlabel=f"Slice (0 = base), n = {n_test}" if i == len(drawn) - 1 else "",
+    )
 save(fig, "03_dice_by_slice")
 
 # %%
@@ -534,10 +591,15 @@ both = {part: ends.reindex(columns=["middle", part]).groupby("study").mean().dro
 dips = {part: paired_difference(*rows.T.to_numpy(), rng, least=least) for part, rows in both.items() if len(rows)}
 for part, estimate in dips.items():
     results.record(f"03_lv_middle_minus_{part}", *estimate)
-Markdown("*Reading.* For the left ventricle, all arms together, middle slices score higher than " + (" and than ".join(
-    f"the {part} by {estimate.text(3)}" for part, estimate in dips.items()) or "the ends by nothing that so few slices "
-    "could tell") + ". At both ends a slice holds the ventricle only in part, the true outline ends between two "
-    "slices, and few pixels are left to share.")
+Markdown(
+    "*Reading.* For the left ventricle, all arms together, middle slices score higher than "
+    + (
+        " and than ".join(f"the {part} by {estimate.text(3)}" for part, estimate in dips.items())
+        or "the ends by nothing that so few slices could tell"
+    )
+    + ". At both ends a slice holds the ventricle only in part, the true outline ends between two "
+    "slices, and few pixels are left to share."
+)
 
 # %% [markdown]
 # The clinic knows both ends as the places where experts disagree.
@@ -553,17 +615,23 @@ Markdown("*Reading.* For the left ventricle, all arms together, middle slices sc
 
 # %% tags=["virtual"] lacks="virtual patients, whose scans can be repeated with one thing changed"
 n_robust, n_frames = (3, 6) if profile == "ci" else (10, 8)
-conditions = {"noise": {f"SNR/{k}": dict(snr=k) for k in (1, 2, 4, 8)},
-              "slice shifts": {f"{mm} mm": dict(shift=mm) for mm in (0, 3, 6)},
-              "mis-gating": {f"{share:.0%}": dict(misgating=share, phases=n_frames) for share in (0.0, 0.5, 1.0)}}
+conditions = {
+    "noise": {f"SNR/{k}": dict(snr=k) for k in (1, 2, 4, 8)},
+    "slice shifts": {f"{mm} mm": dict(shift=mm) for mm in (0, 3, 6)},
+    "mis-gating": {f"{share:.0%}": dict(misgating=share, phases=n_frames) for share in (0.0, 0.5, 1.0)},
+}
 
 
 # %% tags=["virtual"] lacks="virtual patients, whose scans can be repeated with one thing changed"
 def rescan(index, folder, snr=1, shift=None, misgating=0.0, phases=("ED", "ES")):
     """Scan a test patient again under another condition; the path of the study, with masks at ED and ES."""
     person = cohort.person("acdc", index, seed)
-    scan = replace(person.acquisition, snr=person.acquisition.snr / snr, misgating=misgating,
-                   breath_shift_mm=person.acquisition.breath_shift_mm if shift is None else shift)
+    scan = replace(
+        person.acquisition,
+        snr=person.acquisition.snr / snr,
+        misgating=misgating,
+        breath_shift_mm=person.acquisition.breath_shift_mm if shift is None else shift,
+    )
     study = cohort.study(replace(person, acquisition=scan), phases, {"sax": SMALL_GRID["sax"]})
     view, kept = study.views["sax"], (study.ed_frame, study.es_frame)
     view = replace(view, labels=view.labels[..., kept], label_frames=kept)
@@ -571,9 +639,13 @@ def rescan(index, folder, snr=1, shift=None, misgating=0.0, phases=("ED", "ES"))
 
 
 # %% tags=["virtual"] lacks="virtual patients, whose scans can be repeated with one thing changed"
-todo = {f"{kind}: {name}": [delayed(rescan)(n_train + n_val + i, work / record_key(f"{kind} {name}"), **change)
-                            for i in range(n_robust)]
-        for kind, changes in conditions.items() for name, change in changes.items()}
+todo = {
+    f"{kind}: {name}": [
+        delayed(rescan)(n_train + n_val + i, work / record_key(f"{kind} {name}"), **change) for i in range(n_robust)
+    ]
+    for kind, changes in conditions.items()
+    for name, change in changes.items()
+}
 harder = {name: Parallel(n_jobs)(tasks) for name, tasks in todo.items()}
 _, hard = train_all([replace(run, tests=harder) for run in wanted if run.seed == seed], n_jobs)
 hard[["kind", "condition"]] = hard["data"].str.split(": ", expand=True)
@@ -581,9 +653,15 @@ hard[["kind", "condition"]] = hard["data"].str.split(": ", expand=True)
 # %% tags=["virtual"] lacks="virtual patients, whose scans can be repeated with one thing changed"
 fig, axes = style.figure(columns=2, height=2.6, cols=3, sharey=True)
 for ax, (kind, rows) in zip(axes, hard.groupby("kind", sort=False)):
-    forest.trends(ax, {name: estimates_module.means(per_patient(part, ["dice"], by=("condition",)), "dice",
-                                                 "condition", rng) for name, part in rows.groupby("arm", sort=False)},
-                       kind.capitalize(), "Mean Dice" if ax is axes[0] else "")
+    forest.trends(
+        ax,
+        {
+            name: estimates_module.means(per_patient(part, ["dice"], by=("condition",)), "dice", "condition", rng)
+            for name, part in rows.groupby("arm", sort=False)
+        },
+        kind.capitalize(),
+        "Mean Dice" if ax is axes[0] else "",
+    )
 axes[0].legend()
 save(fig, "03_robustness")
 
@@ -594,15 +672,19 @@ for (kind, name), rows in per.groupby(["kind", "arm"], sort=False):
     order = list(conditions[kind])
     loss[kind, name] = estimates_module.difference(rows, order[0], order[-1], rng, by="condition")
     results.record(f"03_loss_{record_key(kind)}_{record_key(name)}", *loss[kind, name])
-pd.DataFrame([(kind, name, estimate.text(3)) for (kind, name), estimate in loss.items()],
-             columns=["made worse by", "arm", "loss of Dice, from mildest to worst"])
+pd.DataFrame(
+    [(kind, name, estimate.text(3)) for (kind, name), estimate in loss.items()],
+    columns=["made worse by", "arm", "loss of Dice, from mildest to worst"],
+)
 
 # %% tags=["virtual"] lacks="virtual patients, whose scans can be repeated with one thing changed"
 worst = {kind: max(arms, key=lambda name: loss[kind, name].value) for kind in conditions}
-Markdown("*Reading.* The arm that loses most: " + "; ".join(f"{kind}, {name} ({loss[kind, name].value:.3f})"
-                                                           for kind, name in worst.items()) +
-         f". One seed per arm and {n_robust} patients: read the intervals in the table. The masks move with the slices "
-         "under breath-hold shifts, so a network is asked to follow each slice as it lies, not to repair the stack.")
+Markdown(
+    "*Reading.* The arm that loses most: "
+    + "; ".join(f"{kind}, {name} ({loss[kind, name].value:.3f})" for kind, name in worst.items())
+    + f". One seed per arm and {n_robust} patients: read the intervals in the table. The masks move with the slices "
+    "under breath-hold shifts, so a network is asked to follow each slice as it lies, not to repair the stack."
+)
 
 # %% [markdown]
 # ## What it costs
@@ -622,8 +704,9 @@ cost.round({"parameters": 0, "million MACs": 0, "step, ms": 0, "training, s": 0,
 # %%
 fig, axes = style.figure(columns=2, height=2.5, cols=2, sharey=True)
 for ax, column, words in zip(axes, ("million MACs", "step, ms"), ("Million MACs per heart", "Training step (ms)")):
-    forest.scatter(ax, {name: (cost.loc[name, column], means[name]) for name in arms}, words,
-                        "Mean Dice" if ax is axes[0] else "")
+    forest.scatter(
+        ax, {name: (cost.loc[name, column], means[name]) for name in arms}, words, "Mean Dice" if ax is axes[0] else ""
+    )
 axes[0].legend()
 save(fig, "03_compute")
 
@@ -668,29 +751,51 @@ def opened():
     return model
 
 
-variants = {"open branch": (replace(arms[names[1]], build=opened), chosen[names[1]]),
-            "recipe only": (replace(arms[names[0]], pretrained=None), chosen[names[0]])}
+variants = {
+    "open branch": (replace(arms[names[1]], build=opened), chosen[names[1]]),
+    "recipe only": (replace(arms[names[0]], pretrained=None), chosen[names[0]]),
+}
 if data == "virtual":
     mean_image, short = (str(work.parent / f"02_{name}.safetensors") for name in ("standard", "pretrained"))
     variants["brief"] = replace(arms[names[0]], pretrained=short, standard=mean_image), chosen[names[0]]
-_, extra = train_all([plan(replace(arm, name=name), tuple(training), learning_rate=rate, seed=seed,
-                                   tests={home: tests[home]}) for name, (arm, rate) in variants.items()], n_jobs)
+_, extra = train_all(
+    [
+        plan(replace(arm, name=name), tuple(training), learning_rate=rate, seed=seed, tests={home: tests[home]})
+        for name, (arm, rate) in variants.items()
+    ],
+    n_jobs,
+)
 
 # %%
 first_seed = per_patient(pd.concat([extra, seen[seen["seed"] == seed]]), ["dice"])
-compared = {"open_branch": ("open branch", names[1]), "weights": (names[0], "recipe only"),
-            "recipe": ("recipe only", names[1]), "longer": (names[0], "brief"), "brief": ("brief", "recipe only")}
-why = {words: difference(first_seed, a, b) for words, (a, b) in compared.items() if "brief" not in (a, b)
-       or "brief" in variants}
+compared = {
+    "open_branch": ("open branch", names[1]),
+    "weights": (names[0], "recipe only"),
+    "recipe": ("recipe only", names[1]),
+    "longer": (names[0], "brief"),
+    "brief": ("brief", "recipe only"),
+}
+why = {
+    words: difference(first_seed, a, b)
+    for words, (a, b) in compared.items()
+    if "brief" not in (a, b) or "brief" in variants
+}
 for words, estimate in why.items():
     results.record(f"03_difference_{words}", *estimate, claim="C3")
 
 # %%
-said = {"open_branch": "the branch opened", "weights": "pretrained instead of random weights, the recipe being equal",
-        "recipe": "the recipe of fine-tuning alone, from random numbers", "longer": "long instead of brief pretraining",
-        "brief": "brief pretraining instead of random weights, the recipe being equal"}
-Markdown("*Reading.* Change of mean Dice, each from one training: " + "; ".join(
-    f"{said[words]}, {estimate.text(3)}, {verdict(estimate)}" for words, estimate in why.items()) + ".")
+said = {
+    "open_branch": "the branch opened",
+    "weights": "pretrained instead of random weights, the recipe being equal",
+    "recipe": "the recipe of fine-tuning alone, from random numbers",
+    "longer": "long instead of brief pretraining",
+    "brief": "brief pretraining instead of random weights, the recipe being equal",
+}
+Markdown(
+    "*Reading.* Change of mean Dice, each from one training: "
+    + "; ".join(f"{said[words]}, {estimate.text(3)}, {verdict(estimate)}" for words, estimate in why.items())
+    + "."
+)
 
 # %% [markdown]
 # **An unused transformer?** The decoder also receives the convolution stages, and may do without the tokens. In the
@@ -714,11 +819,14 @@ encoder = small.small_encoder(("sax",))
 patch = np.multiply(encoder["enc_patch_size_dict"]["sax"], encoder["enc_scale_factor_dict"]["sax"])
 n_tokens, edge_mm = int(np.prod(np.array(SMALL_GRID["sax"][0]) // patch)), patch * SMALL_GRID["sax"][1]
 results.record("03_tokens", n_tokens, n=1)
-Markdown("*Reading.* Without places in the tokens, mean Dice falls by " + "; ".join(
-    f"{estimate.text(3)} ({name})" for name, estimate in use.items()) + ".\n\n**Few, coarse tokens?** The transformer "
+Markdown(
+    "*Reading.* Without places in the tokens, mean Dice falls by "
+    + "; ".join(f"{estimate.text(3)} ({name})" for name, estimate in use.items())
+    + ".\n\n**Few, coarse tokens?** The transformer "
     f"sees one heart as {n_tokens} tokens of {edge_mm[0]:.0f} × {edge_mm[1]:.0f} × {edge_mm[2]:.0f} mm, the published "
     "one as 2304 of 16 × 16 × 10 mm. A left ventricle is about 50 mm wide and its wall about 8 mm thick: the "
-    "transformer can say where the heart is, the wall must come through the convolutions. No other size was tried.")
+    "transformer can say where the heart is, the wall must come through the convolutions. No other size was tried."
+)
 
 # %% [markdown]
 # **Short training?** The published fine-tuning runs for up to 4000 epochs; these runs make a handful. The rise of
@@ -771,9 +879,16 @@ absolute.assign(n=n_read, seeds=len(read_seeds)).round(3)
 # %% tags=["virtual"]
 both = per_patient(read, ["dice"], by=("arm", "stored"))
 without = [name for name in both["arm"].unique() if name != "all"]
-lacking = {way: {name: [estimates_module.difference(rows, name, "all", rng, level=level)
-                        for level in (0.95, 1 - 0.05 / len(without))] for name in without}
-           for way, rows in both.groupby("stored", sort=False)}
+lacking = {
+    way: {
+        name: [
+            estimates_module.difference(rows, name, "all", rng, level=level)
+            for level in (0.95, 1 - 0.05 / len(without))
+        ]
+        for name in without
+    }
+    for way, rows in both.groupby("stored", sort=False)
+}
 for way, name in product(ways, without):
     results.record(f"03_without_{record_key(name)}_{record_key(way)}", *lacking[way][name][0])
 
@@ -788,21 +903,42 @@ save(fig, "03_ingredients")
 
 # %% tags=["virtual"]
 signs = ("worse", "better", "not shown to differ")
-words = {way: {sign: [f"{name} ({rows[name][0].value:+.3f})" for name in sorted(rows, key=lambda k: rows[k][0].value)
-                      if verdict(rows[name][1]) == sign] for sign in signs} for way, rows in lacking.items()}
+words = {
+    way: {
+        sign: [
+            f"{name} ({rows[name][0].value:+.3f})"
+            for name in sorted(rows, key=lambda k: rows[k][0].value)
+            if verdict(rows[name][1]) == sign
+        ]
+        for sign in signs
+    }
+    for way, rows in lacking.items()
+}
 top = {way: both[(both["stored"] == way) & (both["arm"] == "all")]["dice"].mean() for way in ways}
-Markdown(f"*Reading*, n = {n_read} patients, {len(read_seeds)} seeds. " + " ".join(
-    f"**{way.capitalize()}**, mean Dice with all ingredients {top[way]:.3f}. " + " ".join(
-        f"{sign.capitalize()} without it: {', '.join(names)}." for sign, names in words[way].items() if names)
-    for way in ways) + " The verdicts are those of the thin bars, corrected for the rows of a panel.")
+Markdown(
+    f"*Reading*, n = {n_read} patients, {len(read_seeds)} seeds. "
+    + " ".join(
+        f"**{way.capitalize()}**, mean Dice with all ingredients {top[way]:.3f}. "
+        + " ".join(
+            f"{sign.capitalize()} without it: {', '.join(names)}." for sign, names in words[way].items() if names
+        )
+        for way in ways
+    )
+    + " The verdicts are those of the thin bars, corrected for the rows of a panel."
+)
 
 # %% tags=["virtual"]
 per_part = read.melt(["arm", "seed", "study", "structure"], ["dice_ed", "dice_es"], "phase", "value")
 part = per_part.groupby(["arm", "structure", "phase"])["value"].mean().unstack(["structure", "phase"])
 fall = part.loc[without] - part.loc["all"]
-Markdown("The largest fall among three structures and two phases, a hint and no more: " + "; ".join(
-    f"{name}: {row.idxmin()[0]} at {row.idxmin()[1][-2:].upper()} ({row.min():+.3f})" for name, row in fall.iterrows())
-    + ".")
+Markdown(
+    "The largest fall among three structures and two phases, a hint and no more: "
+    + "; ".join(
+        f"{name}: {row.idxmin()[0]} at {row.idxmin()[1][-2:].upper()} ({row.min():+.3f})"
+        for name, row in fall.iterrows()
+    )
+    + "."
+)
 
 # %% [markdown] tags=["virtual"]
 # An ingredient that costs nothing here is not useless. The test scanners are virtual as well: contrast follows the same
@@ -824,17 +960,24 @@ Markdown("The largest fall among three structures and two phases, a hint and no 
 # %%
 paper = pd.read_csv(PAPER_RESULTS).query("claim in ['C3', 'C8']")
 published = paper.dropna(subset="value").set_index("system")["value"]
-results.record("03_paper_cinema_minus_nnunet", published["CineMA"] - published["nnU-Net"], unit="Dice points",
-               cohort="published", claim="C3")
+results.record(
+    "03_paper_cinema_minus_nnunet",
+    published["CineMA"] - published["nnU-Net"],
+    unit="Dice points",
+    cohort="published",
+    claim="C3",
+)
 paper[["claim", "quantity", "system", "value", "source", "trust", "note"]].fillna("")
 
 # %%
 lead = published["nnU-Net"] - published["CineMA"]
-Markdown(f"*Reading.* CineMA {published['CineMA']:.2f} %, nnU-Net {published['nnU-Net']:.2f} %: the convolutional "
-         f"system is ahead by {lead:.2f} points. The pair comes from a summary of the journal article, not from the "
-         "article; which data sets and classes it averages was not found, and neither was the UNet's number. The "
-         "journal version claims only to *approach* nnU-Net, which tunes itself to a data set for hours and was not "
-         "run on this page.")
+Markdown(
+    f"*Reading.* CineMA {published['CineMA']:.2f} %, nnU-Net {published['nnU-Net']:.2f} %: the convolutional "
+    f"system is ahead by {lead:.2f} points. The pair comes from a summary of the journal article, not from the "
+    "article; which data sets and classes it averages was not found, and neither was the UNet's number. The "
+    "journal version claims only to *approach* nnU-Net, which tunes itself to a data set for hours and was not "
+    "run on this page."
+)
 
 # %% [markdown]
 # Independent work points the same way. A study of self-supervision for cardiac MR found 0.89 Dice with all labels and
@@ -849,8 +992,12 @@ Markdown(f"*Reading.* CineMA {published['CineMA']:.2f} %, nnU-Net {published['nn
 
 # %%
 if data == "virtual":
-    display(Markdown("Published weights are for patients. `python3 -m cinema reproduce --only 03 --data acdc` shows "
-                     "here their Dice and HD95 for each structure, three seeds, beside the arms above."))
+    display(
+        Markdown(
+            "Published weights are for patients. `python3 -m cinema reproduce --only 03 --data acdc` shows "
+            "here their Dice and HD95 for each structure, three seeds, beside the arms above."
+        )
+    )
 else:
     theirs, said = task.published(people[people["split"] == "test"], data_root)
     display(Markdown(said))
