@@ -15,12 +15,11 @@ from sklearn.ensemble import RandomForestClassifier
 from torch.utils.data import Dataset
 
 from cinema.analysis.features import N_FOLDS, predicted_number, study_features
+from cinema.analysis.patients import ask_published, averaged
 from cinema.data.loaders import StudyFrames
 from cinema.data.study import load_study
 from cinema.files import WEIGHTS
-from cinema.inference import published
-from cinema.models import ResNet3d, finetuned, small
-from cinema.models.published import PUBLISHED
+from cinema.models import ResNet3d, small
 from cinema.models.standard import Standardised
 from cinema.stats import classification, estimates
 from cinema.terms import LABELS, SMALL_GRID
@@ -30,21 +29,10 @@ from cinema.training.task import one_thread
 
 ATTRIBUTES = {"sex": "sex", "vendor": "vendor", "age": "age_years", "BMI": "bmi_kg_m2"}  # words -> attribute of a study
 UNITS = {"age": "years", "BMI": "kg/m²"}  # the others are classes
-TASKS = {
-    "sex": "classification_sex",
-    "vendor": "classification_vendor",
-    "age": "regression_age",
-    "BMI": "regression_bmi",
-}
+TASKS = {name: f"{'regression' if name in UNITS else 'classification'}_{name.lower()}" for name in ATTRIBUTES}
 LEAST = 2 * N_FOLDS  # patients of a probe
-PROTOCOL = {
-    "flip angle": "flip_deg",
-    "repetition time": "tr_ms",
-    "noise": "snr",
-    "blur": "blur_mm",
-    "shading": "coil_shading",
-    "field": "field_t",
-}  # words -> fields of phantom.image.Acquisition
+PROTOCOL = {"flip angle": "flip_deg", "repetition time": "tr_ms", "noise": "snr"}  # fields of phantom.image.Acquisition
+PROTOCOL |= {"blur": "blur_mm", "shading": "coil_shading", "field": "field_t"}
 CHUNK = 20
 BANDS = 8
 
@@ -120,27 +108,20 @@ def quality(answers, told, rng):
 
 
 def by_published(table, data, name, data_root, seeds, rng):
-    """(Estimate of the published model of an attribute on the test patients of its own set, ""), or (None, why not).
-
-    Seeds are averaged. Where no model was published there is no reason to give.
-    """
-    task, model, column = TASKS[name], f"{data}_sax", ATTRIBUTES[name]
-    source = finetuned.source(data_root)
-    if model not in PUBLISHED[task] or source is None:
-        return None, finetuned.missing(task, model) if model in PUBLISHED[task] else ""
-    tested = table[(table["split"] == "test") & table[column].notna()]
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    rows = published.predict(task, model, tested["whole"].tolist(), source, seeds, device)
-    true = tested.set_index("id")[column]
+    """(Estimate of the published model of an attribute on the test patients of its own set, ""), or (None, why not)."""
+    column = ATTRIBUTES[name]
+    known_of = table[column].notna() if column in table else np.zeros(len(table), bool)
+    tested = table[(table["split"] == "test") & known_of] if "split" in table else table[:0]
+    rows, why = ask_published(TASKS[name], data, tested, data_root, seeds)
+    if rows.empty:
+        return None, why
+    answers, true = averaged(rows, tested["id"]), tested[column].to_numpy()
     if name in UNITS:
-        found = rows.groupby("study")["value"].mean().reindex(true.index).to_numpy()
-        return quality(found, Known(name, np.arange(len(true)), true.to_numpy(float)), rng), ""
-    classes = rows.attrs["classes"]
-    p = rows.groupby("study")[[f"p_{k}" for k in range(len(classes))]].mean().reindex(true.index).to_numpy()
-    kept = true.isin(classes).to_numpy()
-    told = Known(name, np.flatnonzero(kept), true.to_numpy(str)[kept])
+        return quality(answers[:, 0], Known(name, np.arange(len(true)), true.astype(float)), rng), ""
+    classes, kept = rows.attrs["classes"], np.isin(true, rows.attrs["classes"])
+    told = Known(name, np.flatnonzero(kept), true[kept].astype(str))
     seen = np.isin(np.sort(classes), told.values)
-    return quality(p[kept][:, np.argsort(classes)][:, seen], told, rng), ""
+    return quality(answers[kept][:, np.argsort(classes)][:, seen], told, rng), ""
 
 
 def resnet(told):

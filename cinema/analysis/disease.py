@@ -7,7 +7,6 @@ the table, NaN where an arm was not asked. Class 0 is the healthy one.
 
 import numpy as np
 import pandas as pd
-import torch
 from joblib import Parallel, delayed
 from scipy.optimize import minimize_scalar
 from sklearn.ensemble import RandomForestClassifier
@@ -15,11 +14,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from cinema.analysis.patients import ask_published, averaged
 from cinema.data.public import cards
 from cinema.data.study import save_study, study_table
-from cinema.inference import published
-from cinema.models import finetuned
-from cinema.models.published import PUBLISHED
 from cinema.models.two_frames import Classes
 from cinema.phantom import cohort, diseases
 from cinema.stats import classification, estimates
@@ -116,27 +113,21 @@ def probed(n, fit=None):
     return model
 
 
-def of_arm(scores, table, n):
-    """(people, n) probabilities from rows of a trained arm (study, seed, p_0 ..), seeds averaged."""
-    return scores.groupby("study")[[f"p_{k}" for k in range(n)]].mean().reindex(table["id"]).to_numpy()
-
-
 def by_published(table, classes, data, data_root, seeds):
     """(probabilities of the published classifier of a set for validation and test patients, ""), or (None, why not).
 
     Only classes that are read here count; what the model gives to others is shared out.
     """
-    name, source = f"{data}_sax", finetuned.source(data_root)
-    if name not in PUBLISHED[TASK]:
-        return None, "Published classifiers are for patients, of ACDC, M&Ms and M&Ms-2."
-    if source is None:
-        return None, finetuned.missing(TASK, name)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    asked = table.loc[in_split(table, "val", "test"), "path"].tolist()
-    rows = published.predict(TASK, name, asked, source, seeds, device)
-    theirs = rows.attrs["classes"]
-    p = of_arm(rows, table, len(theirs))[:, [theirs.index(one) for one in classes]]
+    rows, why = ask_published(TASK, data, table[in_split(table, "val", "test")], data_root, seeds)
+    if rows.empty:
+        return None, why
+    p = averaged(rows, table["id"])[:, [rows.attrs["classes"].index(one) for one in classes]]
     return p / p.sum(axis=1, keepdims=True), ""
+
+
+def of_arm(scores, table, n):
+    """(people, n) probabilities from rows of a trained arm (study, seed, p_0 ..), seeds averaged."""
+    return averaged(scores, table["id"])
 
 
 def exact_features(person):

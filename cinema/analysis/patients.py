@@ -22,6 +22,7 @@ from cinema.data.study import load_study
 from cinema.data.transforms import crop_to, min_max, pad_end
 from cinema.inference.published import predict
 from cinema.models import finetuned
+from cinema.models.finetuned import SEEDS
 from cinema.models.published import PUBLISHED
 from cinema.models.standard import save_standard, standard_of
 from cinema.terms import LABELS, SMALL_GRID, STRUCTURES, VIEWS
@@ -135,10 +136,6 @@ class Drawing:
     to_labels: Callable
 
     @property
-    def structures(self):
-        return tuple(self.regions)
-
-    @property
     def shape(self):
         """Arguments of the small networks of cinema.models.small."""
         return {"in_chans": self.channels, "out_chans": self.classes}
@@ -148,14 +145,6 @@ class Drawing:
         path = str(Path(folder) / "standard.safetensors")
         save_standard(standard_of(self.stacks(paths)), path)
         return path
-
-    def test(self, model, tests):
-        """arms.test of this drawing."""
-        return arms.test(model, tests, self.task, self.stacks)
-
-    def slice_rows(self, study, found, true):
-        """arms.slice_rows of this drawing's structures."""
-        return arms.slice_rows(study, found, true, self.regions)
 
     def read(self, path):
         """A study's short-axis View; of a cine only the frames that have masks, ED before ES."""
@@ -174,18 +163,32 @@ class Drawing:
         return self.to_labels(crop_to(numbers, view.image.shape[:3]))[..., None]
 
     def published(self, table, data_root):
-        """(rows of the published models on the patients of a table of `split_studies`, one sentence).
+        """(rows of the published models on the patients of a table of `split_studies`, one sentence)."""
+        rows, why = ask_published("segmentation", self.data, table, data_root)
+        return rows, why or f"Read by the published models, {rows['seed'].nunique()} seeds, n = {len(table)}."
 
-        No rows where there are no weights.
-        """
-        name, source = f"{self.data}_sax", finetuned.source(data_root)
-        if name not in PUBLISHED["segmentation"]:
-            return pd.DataFrame(), f"The authors publish no weights for {self.data}; theirs are for patients' cines."
-        if source is None:
-            return pd.DataFrame(), finetuned.missing("segmentation", name)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        rows = predict("segmentation", name, table["whole"].tolist(), source, device=device)
-        return rows, f"Read by the published models of {name}, {rows['seed'].nunique()} seeds, n = {len(table)}."
+
+def ask_published(task, data, table, data_root, seeds=SEEDS):
+    """(rows of the published models of a task on a table of patients, ""), or (no rows, why not).
+
+    table: with a column `whole`, the paths on the published grid. rows: as inference.published.predict.
+    """
+    name, source = f"{data}_sax", finetuned.source(data_root)
+    if name not in PUBLISHED[task]:
+        return pd.DataFrame(), f"The authors publish no weights of {task} for {data}."
+    if source is None:
+        return pd.DataFrame(), finetuned.missing(task, name)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return predict(task, name, table["whole"].tolist(), source, seeds, device), ""
+
+
+def averaged(rows, ids):
+    """(people, numbers or classes): what a model says of some people (`value`, or p_0 ..), its seeds averaged.
+
+    NaN of those it was not asked about.
+    """
+    columns = ["value"] if "value" in rows else list(rows.filter(regex=r"^p_\d+$"))
+    return rows.groupby("study")[columns].mean().reindex(ids).to_numpy()
 
 
 def drawing(data):

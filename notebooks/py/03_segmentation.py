@@ -127,7 +127,7 @@ examples = people.drop_duplicates(kind).sort_values(kind).iloc[:7]
 fig, axes = page.figure(columns=2, height=1.6, cols=len(examples))
 for ax, row in zip(axes, examples.itertuples()):
     images.labelled(ax, task.read(row.path), 0, title=getattr(row, kind))
-images.structure_legend(fig, task.structures[::-1])
+images.structure_legend(fig, tuple(task.regions)[::-1])
 page.save(fig, "03_scanners")
 
 # %% [markdown]
@@ -232,10 +232,11 @@ wanted = [
     for name, arm in contenders.items()
     for i in range(seeds)
 ]
+test = partial(arms.test, task=task.task, data=task.stacks)
 histories, scores = arms.train_all(wanted, page.jobs)
 seen = scores[scores["data"] == home]
 lost = int(seen["hd95_mm"].isna().sum())
-floor = task.test(arms.Atlas(task.stacks(training), task.classes), {home: tests[home]})
+floor = test(arms.Atlas(task.stacks(training), task.classes), {home: tests[home]})
 
 # %% [markdown]
 # First the trainings themselves. Left, what each rate reached on the validation patients of the search; right, Dice on
@@ -271,7 +272,7 @@ Markdown(
 # %%
 structures = per_patient(seen, ["dice", "hd95_mm"], by=("arm", "structure"))
 dice, hd95 = (mean_by(structures, value, ["structure", "arm"]) for value in ("dice", "hd95_mm"))
-drawn = [structure for structure in task.structures if (structure, names[0]) in dice]
+drawn = [structure for structure in task.regions if (structure, names[0]) in dice]
 for unit, what, found in (("", "dice", dice), ("mm", "hd95", hd95)):
     for (structure, name), estimate in found.items():
         page.record(f"03_{what}_{structure.lower()}_{record_key(name)}", estimate, unit=unit, claim="C3")
@@ -507,7 +508,7 @@ for row, study in zip(axes, cases.values()):
         images.panel(ax, view, es, z, title=name)
         images.outlines(ax, (view.labels if name == "truth" else found[name, study])[..., z, es])
 images.name_rows(axes[:, 0], [f"{word}: {ranked[study]:.2f}" for word, study in cases.items()])
-images.structure_legend(fig, task.structures[::-1])
+images.structure_legend(fig, tuple(task.regions)[::-1])
 page.save(fig, "03_cases")
 
 # %%
@@ -531,7 +532,7 @@ Markdown(
 rows = []
 for (name, study), drawing in found.items():
     for frame in range(drawing.shape[3]):
-        once = task.slice_rows(study, drawing[..., frame], studies[study].labels[..., frame])
+        once = arms.slice_rows(study, drawing[..., frame], studies[study].labels[..., frame], task.regions)
         rows.append(once.assign(arm=name))
 sliced = pd.concat(rows).groupby(["arm", "study", "structure", "slice"], sort=False)["dice"].mean().reset_index()
 
@@ -758,7 +759,7 @@ Markdown(
 blurred = []
 for name in names[:2]:
     hook = models[name].encoder.register_forward_hook(lambda _, given, x: x.mean(1, keepdim=True).expand_as(x))
-    blurred.append(task.test(models[name], {home: tests[home]}).assign(arm=f"{name}, mean token"))
+    blurred.append(test(models[name], {home: tests[home]}).assign(arm=f"{name}, mean token"))
     hook.remove()
 leaning = per_patient(pd.concat([*blurred, seen[seen["seed"] == seed]]), ["dice"])
 use = {name: difference(leaning, name, f"{name}, mean token") for name in names[:2]}

@@ -13,6 +13,7 @@ from cinema.data import late_enhancement
 from cinema.data.public import prepared
 from cinema.data.study import Study, View, load_study, save_study
 from cinema.terms import LABELS, SMALL_GRID, TISSUE_LABELS, VIEWS
+from cinema.training import arms
 
 AFFINE = np.diag([*SMALL_GRID["sax"][1], 1.0])
 
@@ -120,13 +121,13 @@ def test_late_enhancement_is_drawn_in_the_store_s_labels_and_scored_by_merged_ma
     view = task.read(path)
     assert view.image.shape[3] == task.channels == channels and task.classes == len(order)
     assert np.array_equal(task.draw(Echo(task.classes, channels), view), labels)
-    rows = task.test(Echo(task.classes, channels), {"test": [path]})
-    assert set(rows["structure"]) == set(task.structures) == set(late_enhancement.REGIONS[data])
-    assert (rows["dice"] == 1).all() and len(rows) == len(task.structures)
+    rows = arms.test(Echo(task.classes, channels), {"test": [path]}, task.task, task.stacks)
+    assert set(rows["structure"]) == set(task.regions) == set(late_enhancement.REGIONS[data])
+    assert (rows["dice"] == 1).all() and len(rows) == len(task.regions)
     ill = {name for name in order if name in TISSUE_LABELS}
     assert set(task.regions["MYO"]) == {LABELS["MYO"], *(TISSUE_LABELS[name] for name in ill)}
     lost = np.where(labels == LABELS["MYO"], 0, labels)  # healthy muscle is missed, the rest is right
-    sliced = task.slice_rows("p00", lost[..., 0], labels[..., 0]).groupby("structure")["dice"].mean()
+    sliced = arms.slice_rows("p00", lost[..., 0], labels[..., 0], task.regions).groupby("structure")["dice"].mean()
     healthy, muscle = 1, 1 + len(ill)
     assert sliced["MYO"] == pytest.approx(2 * (muscle - healthy) / (2 * muscle - healthy)) and sliced["LV"] == 1
 
