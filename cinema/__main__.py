@@ -2,7 +2,8 @@
 
 Standard library only, and readable by older Pythons, so that they fail with a sentence. In a clone it keeps `.venv`:
 requirements.txt under constraints.txt, and the package itself. `.venv/cinema-key` says for which files and folder that
-was done; it reads "unfinished" while `.venv` is being made, so that a half-made one is made anew.
+was done; it reads "unfinished" while `.venv` is being made, so that a half-made one is made anew. A `.venv` that is a
+link to another clone's stays that clone's: the link is taken away, and this clone makes its own.
 An active environment that already holds every requirement is used as it is, and so is any with CINEMA_NO_VENV=1.
 """
 
@@ -88,6 +89,11 @@ def missing_packages(version_of):
     return missing
 
 
+def is_borrowed():
+    """True if .venv is a link to an environment that was set up for another folder than this one."""
+    return VENV.is_symlink() and KEY.exists() and read_key() != wanted_key() and read_home() != str(ROOT)
+
+
 def wanted_key():
     """Hash of everything .venv depends on."""
     names = "requirements.txt", "constraints.txt", "pyproject.toml"
@@ -96,7 +102,12 @@ def wanted_key():
 
 
 def read_key():
-    return KEY.read_text(encoding="utf-8").strip() if KEY.exists() else None
+    return (KEY.read_text(encoding="utf-8").splitlines() or [""])[0] if KEY.exists() else None
+
+
+def read_home():
+    """The folder that .venv was set up for: the second line of its key."""
+    return (KEY.read_text(encoding="utf-8").splitlines()[1:] or [None])[0]
 
 
 def python_version():
@@ -116,6 +127,9 @@ def set_up():
     if is_usable() and read_key() == wanted_key():
         return
     start = time.monotonic()
+    if is_borrowed():
+        say(f".venv is a link to {os.path.realpath(str(VENV))}, which another clone uses; leaving that one as it is")
+        VENV.unlink()
     say("setting up .venv; the first time takes a few minutes and about 2 GB")
     if not is_usable():
         if is_inside():
@@ -127,7 +141,7 @@ def set_up():
     pip = [str(PYTHON), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
     run([*pip, "-r", "requirements.txt", "-c", "constraints.txt"], "packages not installed")
     run([*pip, "--no-deps", "--no-build-isolation", "-e", "."], "cinema itself not installed")
-    KEY.write_text(wanted_key(), encoding="utf-8")
+    KEY.write_text(wanted_key() + "\n" + str(ROOT) + "\n", encoding="utf-8")
     say(f"environment ready after {time.monotonic() - start:.0f} s")
 
 

@@ -13,16 +13,20 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from cinema.files import ROOT
+from cinema.files import ROOT, need_clone
 
 
 @dataclass(frozen=True)
 class Command:
-    """call: "module:function", imported only when run. options: (flags, argparse's settings) pairs."""
+    """call: "module:function", imported only when run. options: (flags, argparse's settings) pairs.
+
+    in_clone: it works on notebooks, tests or experiments, which an installed package does not have.
+    """
 
     call: str
     help: str
     options: tuple = ()
+    in_clone: bool = False
 
 
 def option(*flags, **settings):
@@ -48,11 +52,13 @@ COMMANDS = {
             option("--seed", type=int, default=0, help="default 0"),
             option("--out", metavar="DIR", help="where figures and results.json go (default figures/)"),
         ),
+        in_clone=True,
     ),
     "test": Command(
         "cinema.cli:run_tests",
         "run the tests; further options go to pytest",
         (option("--golden", metavar="DIR", help="folder of reference cases for the models"),),
+        in_clone=True,
     ),
     "prepare": Command(
         "cinema.data.public.prepare:command",
@@ -62,7 +68,7 @@ COMMANDS = {
             option("raw", metavar="RAW", help="the folder as the source delivers it; nothing is written there"),
             option("--out", metavar="DIR", help="where the studies go (default data/NAME)"),
             option("--jobs", type=int, default=1, metavar="N", help="subjects at once (default 1)"),
-            option("--like-release", action="store_true", help="the arrays and tables of the authors' release instead"),
+            option("--like-release", action="store_true", help="has left; finetune --like-release remains"),
         ),
     ),
     "info": Command(
@@ -96,6 +102,7 @@ COMMANDS = {
             option("--seed", type=int, default=0, help="default 0"),
             option("--jobs", type=int, default=1, metavar="N", help="processes that render hearts (default 1)"),
         ),
+        in_clone=True,
     ),
     "finetune": Command(
         "cinema.training.finetune:command",
@@ -124,7 +131,7 @@ COMMANDS = {
             ),
             option("--max-samples", type=int, default=0, metavar="N", help="at most this many studies of each split"),
             option("--device", metavar="D", help="cpu, cuda, cuda:1, mps (default: cuda where there is one)"),
-            option("--dry-run", action="store_true", help="say what a run would need; needs no data"),
+            option("--dry-run", action="store_true", help="say how long a run would take; needs no data"),
             option("--out", metavar="DIR", help="where the run goes (default data/work/finetuned/..)"),
         ),
     ),
@@ -154,11 +161,13 @@ COMMANDS = {
             option("--seed", type=int, default=0, help="default 0"),
             option("--out", metavar="DIR", help="where NAME.csv goes (default data/experiments/; ci: data/work/ci/)"),
         ),
+        in_clone=True,
     ),
     "expected": Command(
         "cinema.results:main",
         "compare figures/results.json with figures/expected.csv",
         (option("--update", action="store_true", help="take over the present values; tolerances stay as they are"),),
+        in_clone=True,
     ),
     "notebooks": Command(
         "cinema.runner.notebooks:main",
@@ -168,6 +177,7 @@ COMMANDS = {
             option("--update", action="store_true", help="take the outputs from report/laptop/"),
             option("--table", action="store_true", help="print README's table of notebooks and seconds"),
         ),
+        in_clone=True,
     ),
 }
 
@@ -203,6 +213,9 @@ def main(arguments=None):
     debug = options.pop("debug")
     module, function = COMMANDS[command].call.split(":")
     try:
+        if COMMANDS[command].in_clone:
+            need_clone(f"python3 -m cinema {command}")
+            sys.path.insert(0, str(ROOT))  # the installed script does not find experiments/ by itself
         code = getattr(import_module(module), function)(**options)
         return code if isinstance(code, int) else 0
     except KeyboardInterrupt:
@@ -228,7 +241,6 @@ def run_tests(golden, pytest_arguments):
     """pytest's exit code for tests/; `golden` and further arguments are handed on."""
     if golden and not Path(golden).is_dir():
         raise FileNotFoundError(f"{golden} is not a folder; --golden takes the folder of reference cases")
-    root = ROOT
     chosen = [f"--golden={Path(golden).resolve()}"] if golden else []
     command = [sys.executable, "-m", "pytest", *chosen, *pytest_arguments]
-    return subprocess.call(command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)})
+    return subprocess.call(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})

@@ -1,34 +1,68 @@
 """Where things are, and the one way to write a file whole or not at all. Standard library only."""
 
 import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
-ROOT = PACKAGE.parent  # of a clone; elsewhere see `checkout`
+ROOT = PACKAGE.parent  # of a clone (see `is_clone`); site-packages for an installed package
 SHIPPED = PACKAGE / "shipped"  # comes with the package, in a wheel too
 WEIGHTS = SHIPPED / "weights"
 CARDS = SHIPPED / "cards"
 RECORDED = ROOT / "data" / "experiments"  # of `python3 -m cinema experiment NAME`; in a clone only
 PAPER_RESULTS = SHIPPED / "paper_results.csv"  # each published number: claim, value, interval, source, trust
-HOW_TO_CLONE = "clone the repository that README names and run it there"
 
 
-def checkout() -> Path | None:
-    """The clone this package lies in, with notebooks, tests and experiments; None for an installed package."""
-    return ROOT if (ROOT / "pyproject.toml").is_file() and (ROOT / "notebooks").is_dir() else None
+def is_clone() -> bool:
+    """True if this package lies in a clone of the repository, with notebooks, tests and experiments beside it."""
+    return (ROOT / "pyproject.toml").is_file() and (ROOT / "notebooks").is_dir()
 
 
-def need_checkout(command: str) -> Path:
-    """The clone; FileNotFoundError in one line where there is none, since `command` needs what only a clone has."""
-    root = checkout()
-    if root is None:
+def need_clone(command: str) -> None:
+    """FileNotFoundError in one line where `command` needs what only a clone has and this is an installed package."""
+    if not is_clone():
         raise FileNotFoundError(
-            f"{command} needs a clone of the repository, and this cinema is installed in {PACKAGE}: {HOW_TO_CLONE}"
+            f"{command} needs notebooks, tests and experiments, which the package installed in {PACKAGE} does not have; "
+            "git clone the repository this package was made from, and give the command in that folder"
         )
-    return root
 
 
 def data_folder() -> Path:
-    """Where prepared datasets and work lie: CINEMA_DATA, else the clone's data/, else data/ where one stands."""
-    named, root = os.environ.get("CINEMA_DATA"), checkout()
-    return Path(named) if named else (root or Path.cwd()) / "data"
+    """Folder of prepared datasets and of work: CINEMA_DATA, else data/ of the clone, else ~/cinema_data.
+
+    Never in the installed package, and not in the working folder, so that every command finds what another one wrote.
+    It need not exist yet.
+    """
+    if os.environ.get("CINEMA_DATA"):
+        return Path(os.environ["CINEMA_DATA"]).expanduser().resolve()
+    return ROOT / "data" if is_clone() else Path.home() / "cinema_data"
+
+
+@contextmanager
+def whole_or_not(path: str | os.PathLike, suffix: str = ".part") -> Iterator[Path]:
+    """A context that gives a temporary path to write to, which becomes `path` if the block ends well.
+
+    Otherwise an earlier `path` stays as it was and the temporary file or folder is removed. suffix: of the temporary
+    name, for writers that go by the name's end.
+    """
+    with beside(path, suffix) as temporary:
+        yield temporary
+        os.replace(temporary, path)
+
+
+@contextmanager
+def beside(path: str | os.PathLike, suffix: str = ".part") -> Iterator[Path]:
+    """A context that gives a hidden path beside `path`; a file or folder left there at the end is removed."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}{suffix}")
+    try:
+        yield temporary
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            with suppress(OSError):  # none is there, or it cannot be removed: what went wrong before is what to say
+                temporary.unlink()

@@ -6,12 +6,11 @@
 
 import json
 import math
-import os
 from pathlib import Path
 
 import pandas as pd
 
-from cinema.files import ROOT
+from cinema.files import ROOT, whole_or_not
 
 _current = {}  # the notebook being run: path of its file, its rows by key, whose patients, what figures say of them
 
@@ -68,13 +67,9 @@ def table():
 
 
 def write_json(path, content):
-    """Write JSON whole or not at all: to a temporary name, then renamed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    """Write JSON whole or not at all."""
+    with whole_or_not(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _plain(key, value):
@@ -138,10 +133,16 @@ def main(update, root=ROOT):
     """Print what is off and return 1 if anything is; with `update`, take over the present values instead."""
     rows, path = read_results(root / "figures" / "results.json"), root / "figures" / "expected.csv"
     table = read_expected(path)
+    if not comparable(rows):
+        raise FileNotFoundError(
+            "figures/results.json holds no number to compare; run python3 -m cinema reproduce first"
+        )
     if update:
         updated(rows, table).to_csv(path, index=False)
         return 0
     off = differences(rows, table)
+    if not len(table):
+        raise ValueError("figures/expected.csv expects nothing; take the present values over with --update")
     print(*off, f"{len(off)} of {len(table)} expected numbers off", sep="\n")
     return 1 if off else 0
 

@@ -54,7 +54,7 @@ def absolute_error(rng, n):
 
 
 def mean_of_rows(rng, n):
-    """What stats.by_patient gives for the mean of all rows, computed from sums and counts so that it is fast."""
+    """Mean of all rows of patients who have several: whole patients are resampled, by their sums and counts."""
     counts = rng.integers(4, 13, n)
     sums = counts * rng.normal(size=n) + np.sqrt(counts) * 0.5 * rng.normal(size=n)
     return estimates.bca((sums, counts), lambda s, c, axis=-1: s.sum(axis) / c.sum(axis), rng, N_RESAMPLES)
@@ -173,10 +173,6 @@ def permuted(rng):
     return estimates.permutation_p(first, second, rng, n=199)
 
 
-def permuted_pairs(rng):
-    return estimates.paired_permutation_p(*pair(rng, 25), rng, n=199)
-
-
 def holm_of_eight(rng):
     return estimates.holm(rng.random(8)).min()
 
@@ -210,7 +206,6 @@ def wilson(n, p):
 INTERVALS = table()
 NULLS = {
     "permutation, n 20 and 30": permuted,
-    "paired permutation, n 25": permuted_pairs,
     "AUC difference, n 100/100": lambda rng: two_aucs(rng, 100, 100, (0.75, 0.75))[1],
     "AUC difference, n 60/240": lambda rng: two_aucs(rng, 60, 240, (0.85, 0.85))[1],
     "Welch, n 20 and 60": excludes(partial(two_means, n1=20, n2=60), 1.0),

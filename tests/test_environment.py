@@ -1,6 +1,7 @@
 """Set-up: what `python3 -m cinema` does before any package is there, and the files it relies on."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -8,6 +9,8 @@ import sys
 import zipfile
 from importlib import metadata
 
+import nibabel as nib
+import numpy as np
 import pytest
 import yaml
 from places import ROOT
@@ -80,6 +83,20 @@ def test_a_half_made_environment_is_made_anew(clone, monkeypatch):
     clone.set_up()
     assert [command[2] for command in clone.ran] == ["venv", "pip", "pip"]
     assert not (clone.VENV / "left over").exists() and clone.read_key() == clone.wanted_key()
+
+
+def test_the_environment_of_another_clone_is_left_alone(clone, tmp_path_factory, capsys):
+    other = tmp_path_factory.mktemp("other") / ".venv"
+    (other / "bin").mkdir(parents=True)
+    (other / "bin" / "python").touch()
+    (other / "pyvenv.cfg").write_text(f"version = {clone.python_version()}.7\n", encoding="utf-8")
+    (other / "cinema-key").write_text("key\nfolder of the other\n", encoding="utf-8")
+    clone.VENV.symlink_to(other, target_is_directory=True)
+    clone.set_up()
+    assert not clone.VENV.is_symlink() and [command[2] for command in clone.ran] == ["venv", "pip", "pip"]
+    assert (other / "cinema-key").read_text(encoding="utf-8") == "key\nfolder of the other\n"
+    assert "which another clone uses; leaving that one as it is" in capsys.readouterr().err
+    assert clone.read_home() == str(clone.ROOT)
 
 
 def test_an_environment_of_another_python_is_made_anew(clone):
@@ -169,28 +186,65 @@ def test_conda_environment_leads_to_the_same_files():
     assert wanted <= packages("requirements.txt")
 
 
-def test_the_wheel_holds_every_file_of_the_package(tmp_path):
-    source = tmp_path / "source"
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """Folder with the package as a wheel brings it, and nothing of the clone."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
     shutil.copytree(ROOT / "cinema", source / "cinema", ignore=shutil.ignore_patterns("__pycache__", "*.part"))
     for name in (*FILES, "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "wheel",
-            "--no-deps",
-            "--no-build-isolation",
-            "--quiet",
-            "-w",
-            str(tmp_path),
-            str(source),
-        ],
-        check=True,
-    )
-    (wheel,) = tmp_path.glob("cinema-*.whl")
+    pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet"]
+    subprocess.run([*pip, "-w", str(folder), str(source)], check=True)
+    (wheel,) = folder.glob("cinema-*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        inside = {name for name in archive.namelist() if name.startswith("cinema/")}
+        archive.extractall(folder / "site-packages")
     wanted = {path.relative_to(source).as_posix() for path in (source / "cinema").rglob("*") if path.is_file()}
-    assert wanted <= inside
+    assert wanted <= set(archive.namelist())
+    return folder / "site-packages"
+
+
+def outside(installed, folder, *arguments):
+    """A finished Python process with the installed package, in a folder that has nothing to do with the clone."""
+    settings = {"PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1", "CINEMA_DATA": str(folder / "data")}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env={**os.environ, **settings}, capture_output=True, encoding="utf-8"
+    )
+
+
+def listing(folder):
+    return {path.relative_to(folder): path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_an_installed_package_knows_its_datasets_weights_and_models(installed, tmp_path):
+    before = listing(installed)
+    told = outside(installed, tmp_path, "-m", "cinema", "info")
+    assert told.returncode == 0 and "acdc" in told.stdout, told.stderr
+    nib.save(nib.Nifti1Image(disc(), np.diag([1.5, 1.5, 10.0, 1.0])), tmp_path / "sax.nii.gz")
+    read = outside(installed, tmp_path, "-m", "cinema", "segment", "sax.nii.gz", "--view", "sax", "--out", "read")
+    assert read.returncode == 0 and (tmp_path / "read" / "report.html").exists(), read.stderr
+    code = (
+        "import cinema; from cinema.models import small; model, standard = small.shipped_cinema();"
+        "print(cinema.__file__, isinstance(model, cinema.CineMA))"
+    )
+    model = outside(installed, tmp_path, "-c", code)
+    assert model.stdout.split() == [str(installed / "cinema" / "__init__.py"), "True"], model.stderr
+    assert listing(installed) == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["reproduce"], ["test"], ["train", "reader_sax"], ["experiment", "labels"], ["expected"], ["notebooks", "--sync"]],
+)
+def test_what_needs_a_clone_says_so_in_one_line(installed, tmp_path, command):
+    done = outside(installed, tmp_path, "-m", "cinema", *command)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert f"python3 -m cinema {command[0]} needs" in done.stderr and "git clone" in done.stderr
+
+
+def disc():
+    """(x, y, z, t) of a bright heart that shrinks, as good as nothing of a picture."""
+    x, y = np.mgrid[:96, :96] - 48
+    radii = 16 - 5 * np.sin(np.linspace(0, np.pi, 4))
+    frames = [np.where(np.hypot(x, y) < r, 200, np.where(np.hypot(x, y) < r + 7, 60, 110)) for r in radii]
+    return np.stack([np.stack(frames, -1)] * 6, axis=2).astype(np.int16)

@@ -11,61 +11,50 @@ import pytest
 from places import ROOT
 
 PACKAGE = ROOT / "cinema"
-MODULES = sorted(PACKAGE.rglob("*.py"))
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-ORDER = [  # each imports only from earlier rows, and from its own part
-    {"terms"},
-    {"study"},
-    {"geometry", "metrics"},
-    {"phantom"},
-    {"datasets", "transforms"},
-    {"loaders"},
-    {"models"},
-    {"tasks"},
-    {"train", "evaluate"},
-    {"compare", "shipping"},
-    {"experiments"},
-]
-RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
-FORBIDDEN = {  # part -> what it may not import, beyond the order
-    "models": {"study", "phantom", "datasets", "transforms", "loaders", "h5py", "nibabel", "pydicom"},
-    "plots": {"torch", "models", "tasks", "train", "evaluate", "loaders", "datasets", "study"},
-    **dict.fromkeys(
-        (
-            "stats",
-            "diagnosis",
-            "survival",
-            "cox",
-            "fairness",
-            "mitigation",
-            "exposures",
-            "ledger",
-            "long_axis",
-            "run",
-            "execute",
-            "publish",
-            "expected",
-            "upkeep",
-            "results",
-            "cli",
-            "terms",
-            "study",
-            "geometry",
-            "phantom",
-            "datasets",
-        ),
-        {"torch", "timm"},
-    ),
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
 }
+FOLDERS = ("cinema", "experiments", "tests", "notebooks/py")
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+FLOORS = {  # room -> floor; imports go down a floor, never up, and not between rooms of one floor
+    "files": 1,
+    "terms": 1,
+    "parallel": 1,
+    "models": 2,
+    "stats": 2,
+    "results": 2,
+    "cli": 2,
+    "__init__": 2,
+    "__main__": 3,
+    "data": 3,
+    "data.public": 3,
+    "plots": 3,
+    "phantom": 4,
+    "training": 4,
+    "runner": 4,
+    "inference": 5,
+    "analysis": 6,
+}
+LEVEL = {("plots", "stats"), ("data.public", "data")}  # the first may import the second all the same
+APART = [("data", "models"), ("models", "data"), ("training", "phantom")]  # never, whatever the floors
+FORBIDDEN = {  # room -> outside packages that it must not need
+    **dict.fromkeys(
+        ("stats", "runner", "results", "cli", "files", "terms", "parallel", "plots", "phantom"), {"torch", "timm"}
+    ),
+    "models": {"h5py", "nibabel", "pydicom"},
+}
+LONGEST = 330  # lines of a file, after the formatter
 
 
-def part_of(path):
-    """terms.py -> terms, models/vit.py -> models."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def room_of(module):
+    """cinema.data.public.acdc -> data.public, cinema.models.vit -> models, cinema.terms -> terms."""
+    words = module.split(".")[1:] or ["__init__"]
+    return "data.public" if words[:2] == ["data", "public"] else words[0]
 
 
 def imports(path):
-    """Parts of the package and outside packages that a file imports, anywhere in it."""
+    """Full names of what a file imports, anywhere in it: modules of the project, heads of outside packages."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = []
@@ -73,28 +62,49 @@ def imports(path):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import; write cinema.x"
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        for name in names:
-            words = name.split(".")
-            found.add(words[1] if words[0] == "cinema" and len(words) > 1 else words[0])
+            full = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in MODULES else node.module for name in full]
+        found |= {name if name.split(".")[0] == "cinema" else name.split(".")[0] for name in names}
     return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_go_one_way(path):
-    part, found = part_of(path), imports(path)
-    too_late = {name for name in found if name in RANK and name != part and RANK[name] >= RANK.get(part, len(ORDER))}
-    assert not too_late, f"{part} may not import {too_late}"
-    assert not found & FORBIDDEN.get(part, set())
+IMPORTS = {module: imports(path) for module, path in MODULES.items()}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_down_a_floor(module):
+    room, found = room_of(module), IMPORTS[module]
+    assert room in FLOORS, f"{room} has no floor; rank it here, and say in README what it is for"
+    for other in {room_of(name) for name in found if name.split(".")[0] == "cinema"} - {room}:
+        assert FLOORS[other] < FLOORS[room] or (room, other) in LEVEL, f"{room} may not import {other}"
+        assert (room, other) not in APART, f"{room} may not import {other}"
+    assert not found & ({"experiments", "tests", "notebooks"} | FORBIDDEN.get(room, set()))
+
+
+def test_imports_have_no_circle():
+    waiting = {module: {name for name in found if name in MODULES} - {module} for module, found in IMPORTS.items()}
+    while free := [module for module, needed in waiting.items() if not needed & set(waiting)]:
+        for module in free:
+            del waiting[module]
+    assert not waiting, f"these import each other: {sorted(waiting)}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_file_is_long(module):
+    assert len(MODULES[module].read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+def test_nothing_is_stored_in_two_places():
+    assert {path.name for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__", "shipped"} <= set(FLOORS)
 
 
 def test_only_one_file_imports_timm():
-    assert [path.name for path in MODULES if "timm" in imports(path)] in ([], ["_timm.py"])
+    assert [module for module, found in IMPORTS.items() if "timm" in found] in ([], ["cinema.models._timm"])
 
 
 def test_importing_the_package_and_the_runner_is_cheap():
     code = (
-        "import sys, cinema, cinema.cli, cinema.run; heavy = {'torch', 'matplotlib', 'timm'} & set(sys.modules);"
+        "import sys, cinema, cinema.cli, cinema.runner.run; heavy = {'torch', 'matplotlib', 'timm'} & set(sys.modules);"
         "assert not heavy, heavy; import cinema; assert 'UNet' in dir(cinema)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
@@ -109,7 +119,7 @@ def test_public_names_are_there_and_others_are_refused():
 
 
 def test_lines_are_at_most_120_characters():
-    files = [*MODULES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "notebooks" / "py").glob("*.py")]
+    files = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
     assert not [
         f"{path.relative_to(ROOT)}:{number}"
         for path in files
@@ -118,7 +128,7 @@ def test_lines_are_at_most_120_characters():
     ]
 
 
-@pytest.mark.parametrize("folder", ["cinema", "tests", "notebooks/py"])
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_text_names_its_encoding(folder):
     """Otherwise it is the machine's, or ASCII once a library has changed the process's locale."""
     silent = []

@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
 from sklearn.ensemble import RandomForestClassifier
 from torch.utils.data import Dataset
 
@@ -21,6 +20,7 @@ from cinema.data.study import load_study
 from cinema.files import WEIGHTS
 from cinema.models import ResNet3d, small
 from cinema.models.standard import Standardised
+from cinema.parallel import in_parallel
 from cinema.stats import classification, estimates
 from cinema.terms import LABELS, SMALL_GRID
 from cinema.training import regression
@@ -218,16 +218,16 @@ def usual_labels(paths, z):
 def features(paths, masks, jobs=1):
     """Frozen features of the shipped encoder with each of some masks hidden: (masks, studies, d)."""
     pieces = [list(paths[i : i + CHUNK]) for i in range(0, len(paths), CHUNK)]
-    return np.concatenate(Parallel(jobs)(delayed(_features)(part, masks) for part in pieces), axis=1)
+    return np.concatenate(in_parallel(partial(_features, masks=masks), pieces, jobs, "hidden windows"), axis=1)
 
 
+@one_thread()
 def _features(paths, masks):
     """(masks, studies, d); the studies are read once."""
-    with one_thread():
-        model, standard = small.shipped_cinema(WEIGHTS)
-        dataset = Standardised(StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID), standard)
-        plain = [dataset[index] for index in range(len(dataset))]
-        return np.stack([study_features(model, Hidden(plain, mask)) for mask in masks])
+    model, standard = small.shipped_cinema(WEIGHTS)
+    dataset = Standardised(StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID), standard)
+    plain = [dataset[index] for index in range(len(dataset))]
+    return np.stack([study_features(model, Hidden(plain, mask)) for mask in masks])
 
 
 def statistics(paths):

@@ -5,9 +5,10 @@ test of detection alone) and `number`, that of the class. Probabilities are (peo
 the table, NaN where an arm was not asked. Class 0 is the healthy one.
 """
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from scipy.optimize import minimize_scalar
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -18,6 +19,7 @@ from cinema.analysis.patients import ask_published, averaged
 from cinema.data.public import cards
 from cinema.data.study import save_study, study_table
 from cinema.models.two_frames import Classes
+from cinema.parallel import in_parallel
 from cinema.phantom import cohort, diseases
 from cinema.stats import classification, estimates
 from cinema.training.classification import class_numbers
@@ -38,14 +40,15 @@ def virtual_people(role, classes, n, n_normal, seed, folders, jobs=1):
     table = table[table["disease"].isin(classes)].reset_index(drop=True)
     table = table.assign(split=cohort.split(table, SHARES, seed=seed))
 
-    def scan(index):
-        return save_study(cohort.study(cohort.person(role, index, seed)), folders[1])
-
     further = range(n, n + 40 * n_normal)
     healthy = [i for i in further if cohort.person(role, i, seed).attributes["disease"] == HEALTHY][:n_normal]
-    Parallel(jobs)(delayed(scan)(i) for i in healthy)
+    in_parallel(partial(_scan, role, seed, folders[1]), healthy, jobs)
     table = pd.concat([table, study_table(folders[1]).assign(split="normal")], ignore_index=True)
     return table.assign(number=class_numbers(table["disease"], classes))
+
+
+def _scan(role, seed, folder, index):
+    return save_study(cohort.study(cohort.person(role, index, seed)), folder)
 
 
 def patients(table, data):
@@ -123,11 +126,6 @@ def by_published(table, classes, data, data_root, seeds):
         return None, why
     p = averaged(rows, table["id"])[:, [rows.attrs["classes"].index(one) for one in classes]]
     return p / p.sum(axis=1, keepdims=True), ""
-
-
-def of_arm(scores, table, n):
-    """(people, n) probabilities from rows of a trained arm (study, seed, p_0 ..), seeds averaged."""
-    return averaged(scores, table["id"])
 
 
 def exact_features(person):

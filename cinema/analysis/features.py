@@ -13,22 +13,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tqdm import tqdm
 
 from cinema.data.inputs import read_input
 from cinema.data.loaders import StudyFrames
 from cinema.data.public import prepared
 from cinema.data.study import load_study, study_paths
-from cinema.files import RECORDED, WEIGHTS
+from cinema.files import RECORDED, WEIGHTS, whole_or_not
 from cinema.inference.reader import OwnReader
 from cinema.inference.segment import measured, read_views
 from cinema.models import small
 from cinema.models.standard import Standardised
+from cinema.parallel import in_parallel
 from cinema.stats.metrics import dice, lv_lengths_mm
 from cinema.terms import LABELS, SMALL_GRID, STRUCTURES, VIEWS
 from cinema.training.task import one_thread
@@ -114,24 +113,19 @@ def _kept(folder, name, paths, weights, compute, jobs):
             if str(kept["origin"]) == origin:
                 return pd.DataFrame(kept["values"], index=kept["study"], columns=kept["columns"])
     table = _computed(paths, compute, jobs, name=name)
-    temporary, names = target.with_suffix(".part.npz"), (table.index.to_numpy(str), table.columns.to_numpy(str))
-    np.savez(temporary, origin=origin, values=table.to_numpy(), study=names[0], columns=names[1])
-    temporary.replace(target)
+    names = {"study": table.index.to_numpy(str), "columns": table.columns.to_numpy(str)}
+    with whole_or_not(target, ".part.npz") as temporary:
+        np.savez(temporary, origin=origin, values=table.to_numpy(), **names)
     return table
 
 
 def _computed(paths, compute, jobs, chunk=CHUNK, name="studies"):
     """The tables of pieces of `chunk` studies, one below the other."""
     pieces = [paths[i : i + chunk] for i in range(0, len(paths), chunk)]
-    work = Parallel(jobs, return_as="generator")(delayed(_single)(compute, piece) for piece in pieces)
-    return pd.concat(tqdm(work, total=len(pieces), desc=name, unit=f"{chunk} studies", disable=None))
+    return pd.concat(in_parallel(compute, pieces, jobs, f"{name}, {chunk} at a time"))
 
 
-def _single(compute, piece):
-    with one_thread():
-        return compute(piece)
-
-
+@one_thread()
 def _features(paths, views):
     model, standard = small.shipped_cinema(WEIGHTS)
     data = Standardised(StudyFrames(paths, views, "ed_es", SMALL_GRID), standard)
@@ -139,6 +133,7 @@ def _features(paths, views):
     return pd.DataFrame(rows, index=[path.stem for path in paths], columns=[str(i) for i in range(rows.shape[1])])
 
 
+@one_thread()
 def _measures(paths):
     readers = dict.fromkeys(MEASURED_VIEWS, OwnReader(WEIGHTS, turns=1, size=WINDOW, search=False))
     return pd.DataFrame([_measured(read_input(path), readers) for path in paths], index=[path.stem for path in paths])

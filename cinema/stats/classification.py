@@ -8,7 +8,6 @@ import pandas as pd
 import statsmodels.api as sm
 from scipy import optimize, special
 from scipy import stats as distributions
-from sklearn.metrics import roc_curve
 
 from cinema.stats import estimates
 from cinema.stats.estimates import ALPHA, LEVEL, N_RESAMPLES, POWER, Estimate
@@ -80,13 +79,6 @@ def threshold_for_sensitivity(true, score, sensitivity):
         raise ValueError(f"sensitivity {sensitivity}; it must lie above 0 and at most be 1")
     cases = np.sort(score[true])[::-1]
     return float(cases[int(np.ceil(sensitivity * len(cases) - 1e-9)) - 1])
-
-
-def youden_threshold(true, score):
-    """Score t with the largest sensitivity + specificity of score >= t, the highest of equals. Source: Youden 1950."""
-    true, (score,) = _binary(true, score, least=1)
-    false_positives, true_positives, thresholds = roc_curve(true, score, drop_intermediate=False)
-    return float(thresholds[1:][np.argmax((true_positives - false_positives)[1:])])
 
 
 def sensitivity(true, positive, level=LEVEL):

@@ -67,19 +67,6 @@ def bca(values, statistic, rng, n_resamples=N_RESAMPLES, level=LEVEL, least=None
     return Estimate(value, *map(float, interval.confidence_interval), n)
 
 
-def by_patient(table, statistic, rng, patient="study", n_resamples=N_RESAMPLES, level=LEVEL):
-    """Estimate of a statistic of a table that has several rows a patient; whole patients are resampled.
-
-    statistic: function of a DataFrame with the columns of `table` that returns a number.
-    """
-    rows = list(table.groupby(patient, sort=True).indices.values())
-
-    def of_patients(chosen):
-        return statistic(table.iloc[np.concatenate([rows[int(i)] for i in chosen])])
-
-    return bca(np.arange(len(rows)), of_patients, rng, n_resamples, level)
-
-
 def paired_difference(first, second, rng, n_resamples=N_RESAMPLES, level=LEVEL, least=None):
     """Mean of first - second, both measured on the same patients, in the same order. least: as in `bca`."""
     _check((np.asarray(first), np.asarray(second)), 1 if least else 2)
@@ -177,17 +164,12 @@ def permutation_p(first, second, rng, n=N_PERMUTATIONS):
     Exact where there are no more than n divisions, else from n random ones, never 0. It tests that both groups have
     the same distribution. Source: Fisher 1935; Phipson and Smyth 2010; scipy.stats.permutation_test.
     """
-    return _permuted(_groups(first, second), "independent", rng, n)
 
+    def gap(a, b, axis=-1):
+        return np.mean(a, axis=axis) - np.mean(b, axis=axis)
 
-def paired_permutation_p(first, second, rng, n=N_PERMUTATIONS):
-    """Two-sided p of the mean difference of two values of the same patients, by exchanging them within patients.
-
-    As `permutation_p`; it tests that the differences are symmetric about 0.
-    """
-    first, second = np.asarray(first, float), np.asarray(second, float)
-    _check((first, second))
-    return _permuted((first, second), "samples", rng, n)
+    test = stats.permutation_test(_groups(first, second), gap, n_resamples=n, batch=512, rng=rng)
+    return float(test.pvalue)
 
 
 def power_of_means(delta, sd, n1, n2, alpha=ALPHA):
@@ -212,16 +194,6 @@ def detectable_mean_gap(sd, n1, n2, alpha=ALPHA, power=POWER):
     while lacking(enough) < 0:
         enough *= 1.5
     return float(sd * optimize.brentq(lacking, 1e-9, enough))  # statsmodels' own search fails at small alpha
-
-
-def patients_for_mean_gap(delta, sd, alpha=ALPHA, power=POWER):
-    """Patients in each of two equal groups for a two-sided t test to find delta with chance `power`."""
-    _positive(delta=abs(delta), sd=sd)
-    z = stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)
-    n = max(2, int(2 * (z * sd / delta) ** 2))  # for known sd, always too few
-    while power_of_means(delta, sd, n, n, alpha) < power:
-        n += 1
-    return n
 
 
 def detectable_proportion_gap(p, n1, n2, alpha=ALPHA, power=POWER):
@@ -263,15 +235,6 @@ def _groups(first, second):
     for group in groups:
         _check((group,))
     return groups
-
-
-def _permuted(groups, kind, rng, n):
-    """p of the difference of means when patients change places, as scipy's permutation_type names it."""
-
-    def gap(a, b, axis=-1):
-        return np.mean(a, axis=axis) - np.mean(b, axis=axis)
-
-    return float(stats.permutation_test(groups, gap, permutation_type=kind, n_resamples=n, batch=512, rng=rng).pvalue)
 
 
 def _p_values(p):

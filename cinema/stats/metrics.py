@@ -11,7 +11,6 @@ from sklearn import metrics as sk
 from cinema.terms import EF_BANDS_PERCENT, LABELS, STRUCTURES
 
 MM3_PER_ML = 1000.0
-STABILITY_OFFSET = 1.0  # logit distance from the decision surface
 
 # EMIDEC is scored on merged masks: class number -> label values it takes together.
 EMIDEC_REGIONS = {1: (1,), 2: (2, 3, 4), 3: (3, 4), 4: (4,)}
@@ -104,18 +103,6 @@ def hd95_mm(predicted, true, spacing_mm):
     surfaces = [mask[box] & ~ndimage.binary_erosion(mask[box]) for mask in (predicted, true)]
     to_surface = [ndimage.distance_transform_edt(~surface, sampling=spacing_mm) for surface in surfaces]
     return float(max(np.percentile(to_surface[1 - i][surfaces[i]], 95) for i in (0, 1)))
-
-
-def stability(logits):
-    """How little each class's mask depends on the threshold: (classes, ...) logits -> (classes,).
-
-    IoU of the masks `logit - mean over classes` >= 1 and >= -1; the second is the reference. As one contains
-    the other this is a ratio of counts; NaN where even the larger is empty.
-    """
-    logits = np.asarray(logits, np.float32)
-    centred = (logits - logits.mean(0)).reshape(len(logits), -1)
-    inner, outer = ((centred >= level).sum(1) for level in (STABILITY_OFFSET, -STABILITY_OFFSET))
-    return np.where(outer > 0, inner / np.maximum(outer, 1), np.nan)
 
 
 def segmentation_rows(predicted, true, spacing_mm, structures=STRUCTURES):

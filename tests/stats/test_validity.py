@@ -73,16 +73,6 @@ def test_more_resamples_change_nothing(name, monkeypatch):
     assert np.mean(many[:, 1] - many[:, 0]) == pytest.approx(np.mean(few[:, 1] - few[:, 0]), rel=0.03)
 
 
-def test_the_fast_way_to_resample_patients_is_by_patient():
-    rng = np.random.default_rng(0)
-    counts = rng.integers(1, 6, 15)
-    table = pd.DataFrame({"study": np.repeat(range(15), counts), "dice": rng.normal(size=counts.sum())})
-    slow = estimates.by_patient(table, lambda t: t["dice"].mean(), np.random.default_rng(1), n_resamples=300)
-    sums = table.groupby("study")["dice"].sum().to_numpy()
-    fast = estimates.bca((sums, counts), lambda s, c, axis=-1: s.sum(axis) / c.sum(axis), np.random.default_rng(1), 300)
-    assert fast == pytest.approx(slow, abs=1e-12)
-
-
 # Broken on purpose.
 
 
@@ -121,7 +111,6 @@ def test_pairs_taken_apart_have_no_level_either():
         return estimates.permutation_p(*simulations.pair(rng, 25), rng, n=199)
 
     assert simulations.false_findings(apart) < 0.01
-    assert within(simulations.false_findings(simulations.permuted_pairs), LEVEL)
 
 
 @pytest.fixture(scope="module")
