@@ -553,8 +553,7 @@ last = lv["slice"] == lv.groupby("study")["slice"].transform("max")
 lv.loc[last, "end"] = "apex"
 ends = per_patient(lv, ["dice"], by=("arm", "end")).pivot(index=["arm", "study"], columns="end", values="dice")
 both = {part: ends.reindex(columns=["middle", part]).groupby("study").mean().dropna() for part in ("base", "apex")}
-dips = {part: rows.T.to_numpy() for part, rows in both.items() if len(rows)}
-dips = {part: estimates.paired_difference(*rows, rng, least=page.least) for part, rows in dips.items()}
+dips = {part: page.paired(*rows.T.to_numpy()) for part, rows in both.items() if len(rows)}
 for part, estimate in dips.items():
     page.record(f"03_lv_middle_minus_{part}", estimate)
 

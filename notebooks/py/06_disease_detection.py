@@ -349,7 +349,7 @@ page.save(fig, "06_thresholds")
 gaps = {}
 for what, chosen in (("sensitivity", truth == 1), ("specificity", truth == 0)):
     right = {arm: (together[arm, "argmax"] == truth)[chosen].astype(float) for arm in ARMS}
-    gaps[what] = estimates.paired_difference(right[ARMS[0]], right[ARMS[2]], rng, least=page.least)
+    gaps[what] = page.paired(right[ARMS[0]], right[ARMS[2]])
     page.record(f"06_{what}_difference", gaps[what], claim=claims[what])
 page.paper("C9", "C10")[["claim", "quantity", "system", "value", "lower", "upper", "unit", "source"]]
 

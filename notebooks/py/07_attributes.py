@@ -158,12 +158,7 @@ for label in numbers:
 true = {label: told[label].values for label in numbers}
 middle = {label: np.full(len(values), values.mean()) for label, values in true.items()}
 guess = {label: attributes.quality(middle[label], told[label], rng) for label in numbers}
-saved = {
-    label: estimates.paired_difference(
-        np.abs(read[label] - values), np.abs(values.mean() - values), rng, least=page.least
-    )
-    for label, values in true.items()
-}
+saved = {k: page.paired(np.abs(read[k] - values), np.abs(values.mean() - values)) for k, values in true.items()}
 for label in numbers:
     page.record(f"07_{label.lower()}_mae_of_mean", guess[label], claim="C15")
     page.record(f"07_{label.lower()}_mae_frozen_minus_mean", saved[label], claim="C15")
@@ -269,7 +264,7 @@ for arm in sex_of:
 
 # %% tags=["virtual"] lacks="exact bodies, to say what a network could have found"
 sex_gap, _ = auc_difference(male[test], sex_of["cinema"], sex_of["resnet"])
-age_gap = estimates.paired_difference(off["cinema"], off["resnet"], rng)
+age_gap = page.paired(off["cinema"], off["resnet"])
 page.record("07_sex_auc_difference", sex_gap, claim="C14")
 page.record("07_age_mae_difference", age_gap, unit="years", claim="C15")
 Markdown(
