@@ -124,6 +124,11 @@ def study(person, phases=("ED", "ES"), grid=SMALL_GRID):
     return Study(person.id, f"virtual {person.role}", kept, person.attributes, truth, ed, es)
 
 
+def save(person, folder, phases=("ED", "ES"), grid=SMALL_GRID):
+    """Scan a person and store the Study in a folder; returns its path."""
+    return save_study(study(person, phases, grid), folder)
+
+
 def write(role, n, seed, folder, phases=("ED", "ES"), grid=SMALL_GRID, jobs=1):
     """Render the first n people of a role into folder/<id>.h5, with manifest.json and truth.json; return the folder.
 
@@ -150,7 +155,7 @@ def write(role, n, seed, folder, phases=("ED", "ES"), grid=SMALL_GRID, jobs=1):
     for path in set(folder.glob(f"*{SUFFIX}")) - {folder / f"{name}{SUFFIX}" for name in names}:
         path.unlink()  # a cohort of n holds n studies
     missing = [i for i, name in enumerate(names) if not (folder / f"{name}{SUFFIX}").exists()]
-    render = lambda index: save_study(study(person(role, index, seed), phases, grid), folder)
+    render = lambda index: save(person(role, index, seed), folder, phases, grid)
     in_parallel(render, missing, jobs, f"virtual {role}")
     if not (folder / TRUTH).exists():
         others = [person(role, index, seed + 1_000_003) for index in range(N_CEILING)]
@@ -214,6 +219,11 @@ def split(table, shares=(("train", 0.6), ("val", 0.2), ("test", 0.2)), by="disea
 def plane_affines(person):
     """view -> affine (4, 4) of the plane or stack the person is scanned in, without a picture."""
     return {view: image.place(person.heart, person.acquisition, view).affine(person.heart) for view in VIEWS}
+
+
+def plane_landmarks(person, view, grid, phases):
+    """Exact landmarks (phases, 3, 2) of a long-axis plane, in pixels of the grid: two mitral hinges and the apex."""
+    return image.landmarks(person.heart, image.place(person.heart, person.acquisition, view, grid), phases)
 
 
 def exact_heart(person):

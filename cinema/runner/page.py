@@ -87,7 +87,7 @@ class Page:
         return what == "patients" if self.virtual else what not in ("patients", *cards.card(self.data).has)
 
     def studies(self) -> pd.DataFrame:
-        """The prepared studies of the page's dataset (data.public.prepared.studies); no rows where people are virtual."""
+        """The prepared studies of the page's dataset (prepared.studies); no rows where people are virtual."""
         if self.virtual:
             return pd.DataFrame(columns=["id", "path", "split"], dtype=object)
         return prepared.studies(self.data, self.data_root)

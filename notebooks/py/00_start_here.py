@@ -43,7 +43,6 @@ from IPython.display import HTML, Code, Markdown
 # %%
 from cinema import runner
 from cinema.data.loaders import StudyFrames
-from cinema.data.study import save_study
 from cinema.models import UNet, random_mask
 from cinema.phantom import cohort
 from cinema.plots import curves, distributions, images
@@ -182,7 +181,7 @@ Markdown(
 # %%
 folder = tempfile.TemporaryDirectory()
 people = [cohort.person("acdc", index, seed) for index in range(n_train + n_test)]
-paths = [save_study(cohort.study(somebody), folder.name) for somebody in people]
+paths = [cohort.save(somebody, folder.name) for somebody in people]
 frames = partial(StudyFrames, views=("sax",), grid=SMALL_GRID, seed=seed)
 train_set, test_set = frames(paths[:n_train]), frames(paths[n_train:])
 pd.Series([somebody.attributes["disease"] for somebody in people]).value_counts().to_frame("people")

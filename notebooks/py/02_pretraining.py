@@ -494,9 +494,9 @@ Markdown(
 #
 # *Is the beginning of the curve the reason?* The project ships a CineMA of the size of this page that was trained for
 # longer: `python3 -m cinema train cinema_small` renders virtual people once and dresses them anew at every visit, with
-# other tissue signals, pose, shading and noise. `cinema.models.small.shipped_cinema()` gives its weights, and the mean image
-# and the deviation that they need. Three questions are asked of it: does it paint better, do its
-# frozen features know more, and is it a better start for training on few labels?
+# other tissue signals, pose, shading and noise. `cinema.models.small.shipped_cinema()` gives its weights, and the mean
+# image and the deviation that they need. Three questions are asked of it: does it paint better, do its frozen features
+# know more, and is it a better start for training on few labels?
 
 # %% [markdown]
 # **Painting.** The held-out people of this page are not dressed ones: they were imaged by the full model of one
@@ -544,8 +544,8 @@ display(
         "*Reading.* Error with the shipped encoder minus error with the other, as a share of guessing's "
         "error, on the same patients (below zero, the shipped one is better). "
         + " ".join(
-            f"**{key}**: against random weights {better[key, names[0]].text()}, {verdict(better[key, names[0]])}; against "
-            f"this page's training {better[key, names[1]].text()}, {verdict(better[key, names[1]])}."
+            f"**{key}**: against random weights {better[key, names[0]].text()}, {verdict(better[key, names[0]])}; "
+            f"against this page's training {better[key, names[1]].text()}, {verdict(better[key, names[1]])}."
             for key in known
         )
     )
@@ -633,8 +633,8 @@ def told(value, digits):
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
 Markdown(
     f"*Reading.* **Masks, Dice.** {told('dice', 3)}. **EF, points of error saved.** {told('ef', 1)}. The words go by "
-    'the intervals corrected for the rows of a panel. "Not shown to differ" means just that: at this size and with so few '
-    "steps, these patients do not tell which of the two had been pretrained."
+    'the intervals corrected for the rows of a panel. "Not shown to differ" means just that: at this size and with so '
+    "few steps, these patients do not tell which of the two had been pretrained."
 )
 
 # %% [markdown] tags=["virtual"] lacks="patients whose function and disease are known"
