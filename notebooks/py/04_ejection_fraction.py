@@ -248,7 +248,7 @@ for side in ejection.SIDES:
     of_side = mae[f"{side} error"]
     shown[f"{side}EF"] = {name: of_side[name] for name in listed if name in of_side}
 fig, ax = page.figure(columns=2, height=2.9)
-plots.agreement.methods(ax, shown, "Mean absolute error (EF points)")
+plots.forest.methods(ax, shown, "Mean absolute error (EF points)")
 fig.legend(loc="outside right upper")
 page.save(fig, "04_mae")
 
@@ -412,7 +412,7 @@ for name, side in product(drawing, ejection.SIDES):
     parts["reading alone"][row] = mae[f"{side} reading"][name]
     parts["slices alone"][row] = mae[f"{side} error"]["exact masks"]
 fig, ax = page.figure(columns=2, height=2.7)
-plots.agreement.methods(ax, parts, "Mean absolute error (EF points)")
+plots.forest.methods(ax, parts, "Mean absolute error (EF points)")
 fig.legend(loc="outside right upper")
 page.save(fig, "04_error_parts")
 
@@ -569,7 +569,7 @@ yard = paper[paper["quantity"].eq("coefficient of variation")].set_index("system
 published = {f"published, {name}: {value:g} %": value for name, value in yard.items()}
 fig, ax = page.figure(columns=2, height=2.9)
 label = "Coefficient of variation of LVEF between scan and rescan (%)"
-plots.agreement.methods(ax, {"virtual": cv}, label, published)
+plots.forest.methods(ax, {"virtual": cv}, label, published)
 fig.legend(loc="outside right upper")
 page.save(fig, "04_rescan_variation")
 
@@ -612,7 +612,7 @@ for name in (ejection.READER, *masked):
     for step, estimate in parts[name].items():
         page.record(f"04_rescan_part_{step}_{short(name)}", estimate, unit="points2", claim="C7")
 fig, ax = page.figure(columns=2, height=2.4)
-plots.agreement.methods(ax, parts, "Mean squared difference of LVEF between scan and rescan (points²)", {"": 0})
+plots.forest.methods(ax, parts, "Mean squared difference of LVEF between scan and rescan (points²)", {"": 0})
 fig.legend(loc="outside right upper")
 page.save(fig, "04_rescan_components")
 
@@ -765,7 +765,7 @@ for (arm, side), fit in fits.items():
     shown.setdefault(f"{side}EF", {})[arm] = fit["mae"]
 if fits:
     fig, ax = page.figure(columns=2, height=2.4)
-    plots.agreement.methods(ax, shown, "Mean absolute error against the reference (EF points)")
+    plots.forest.methods(ax, shown, "Mean absolute error against the reference (EF points)")
     fig.legend(loc="outside right upper")
     page.save(fig, "04_patients_mae")
     off = [f"{arm} off by {estimates.text(mae, 1, ' points')}" for arm, mae in shown.get("LVEF", {}).items()]
@@ -803,7 +803,7 @@ yard = paper[paper["quantity"].eq("coefficient of variation") & paper["trust"].e
 lines = {f"published, {name}: {value:g} %": value for name, value in yard.items()}
 if cv:
     fig, ax = page.figure(columns=2, height=2.4)
-    plots.agreement.methods(ax, {data: cv}, "Coefficient of variation of LVEF between scan and rescan (%)", lines)
+    plots.forest.methods(ax, {data: cv}, "Coefficient of variation of LVEF between scan and rescan (%)", lines)
     fig.legend(loc="outside right upper")
     page.save(fig, "04_patients_variation")
     words = "A smaller value is worth something only with the error beside it: who says the same of everybody repeats"

@@ -415,7 +415,7 @@ slips = {way: (read - true).reshape(-1, 2) for way, read in ways.items()}
 # %% tags=["virtual"]
 fig, axes = page.figure(columns=2, height=2.6, cols=3, sharex=True, sharey=True)
 for ax, (way, slip) in zip(axes, slips.items()):
-    plots.images.offsets(ax, slip * spacing, way)
+    plots.agreement.offsets(ax, slip * spacing, way)
 axes[-1].legend(loc="lower left")
 page.save(fig, "05_reading_a_heatmap")
 
@@ -614,8 +614,8 @@ assert gap < 0.15 and np.all(np.diff(by_formula["beating"]) > 0) and np.all(np.d
 # %% tags=["virtual"]
 fig, axes = page.figure(columns=2, height=2.7, cols=2)
 label = "Bias of the change of length (mm)"
-plots.images.formula(axes[0], noise, by_formula, by_draw, "Noise of the length (mm, SD)", label)
-plots.images.formula(axes[1], counts, by_count, {}, "Frames in a cycle", label)
+plots.curves.formula(axes[0], noise, by_formula, by_draw, "Noise of the length (mm, SD)", label)
+plots.curves.formula(axes[1], counts, by_count, {}, "Frames in a cycle", label)
 for ax in axes:
     ax.legend()
 page.save(fig, "05_bias_of_extremes")
@@ -665,7 +665,7 @@ over = list(steady.index[steady["expected"] > steady["observed"]])
 example = {name: long_axis.lengths_mm(sources[name]["lax_4c"][middle]) for name in ("heatmap pretrained", "reader")}
 fig, ax = page.figure()
 phase, curve = np.arange(n_frames) / n_frames, long_axis.lengths_mm(exact["lax_4c"][middle])
-plots.images.lengths(ax, phase, curve, example)
+plots.curves.lengths(ax, phase, curve, example)
 ax.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
 page.save(fig, "05_length_curve")
 
@@ -754,8 +754,8 @@ page.record("05_noise_estimate_without_noise_mm", unseen, n=n_cine, unit="mm")
 # %% tags=["virtual"]
 fig, axes = page.figure(columns=2, height=4.6, rows=2, cols=2, sharey=True)
 for row, (key, (words, unit)) in zip(axes, UNITS.items()):
-    plots.images.rules(row[0], off[key], f"Bias of {words} ({unit})")
-    plots.images.spread(row[1], scatter[key], f"Scatter of {words} from noise alone ({unit}, SD)")
+    plots.forest.rules(row[0], off[key], f"Bias of {words} ({unit})")
+    plots.forest.spread(row[1], scatter[key], f"Scatter of {words} from noise alone ({unit}, SD)")
 axes[0, 1].legend(title=f"{planted_mm} mm of noise", title_fontsize=7)
 page.save(fig, "05_corrections_planted")
 
@@ -811,8 +811,8 @@ for key, name, rule in product(UNITS, read, RULES):
 fig, axes = page.figure(columns=2, height=4.6, rows=2, cols=2, sharey=True)
 for row, (key, (words, unit)) in zip(axes, UNITS.items()):
     some, wide = ({name: of[key, name] for name in (read[0], "reader")} for of in (bias, width))
-    plots.images.rules(row[0], some, f"Bias of {words} ({unit})")
-    plots.images.spread(row[1], wide, f"SD of the error of {words} over people ({unit})")
+    plots.forest.rules(row[0], some, f"Bias of {words} ({unit})")
+    plots.forest.spread(row[1], wide, f"SD of the error of {words} over people ({unit})")
 axes[0, 1].legend(loc="upper left", bbox_to_anchor=(0, 1.2), ncols=2)
 page.save(fig, "05_corrections_networks")
 

@@ -62,7 +62,7 @@ from cinema.analysis import features as features_module, systemic
 from cinema.analysis.features import PENALTIES, measures_on_record
 from cinema.data.study import study_table
 from cinema.phantom import cohort, outcomes
-from cinema.plots import distributions, forest, style, survival
+from cinema.plots import distributions, forest, style
 from cinema.stats import classification
 from cinema.stats.estimates import bca, corrected, holm, proportion
 
@@ -115,7 +115,7 @@ adjusted = {}
 for ax, (name, words) in zip(axes, NAMES.items()):
     raw = {what: systemic.difference_sd(true[name], values) for what, values in everything.items()}
     adjusted[name] = {what: systemic.difference_sd(true[name], values, covariates) for what, values in hearts.items()}
-    survival.forest(ax, {"as they are": raw, "at equal age, sex, BMI": adjusted[name]}, "Cases − controls (SD)", 0)
+    forest.rows(ax, {"as they are": raw, "at equal age, sex, BMI": adjusted[name]}, "Cases − controls (SD)", 0)
     ax.set_title(f"{words}, n = {n}", fontsize=7, loc="left")
 axes[0].set_xticks([-0.5, 0, 0.5])
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
@@ -195,7 +195,7 @@ for ax, (name, words) in zip(axes, NAMES.items()):
     best = ceilings["exposures"][name]
     marks = {COV: best["covariates"]} | {f"{source} + {COV}": best["both"] for source in (MEAS, FEAT)}
     rows = {source: auc[source, name] for source in SOURCES}
-    survival.forest(ax, rows, "AUC, 95 % CI", 0.5, marks, "ceiling, planted")
+    forest.rows(ax, rows, "AUC, 95 % CI", 0.5, marks, "ceiling, planted")
     ax.axvline(best["heart_closed_form"], color=style.SERIES[3][0], ls="--", lw=0.8, label="ceiling, heart only")
     ax.margins(x=0.1)
     ax.set_title(f"{words}, {true[name].sum()} of {n}", fontsize=7, loc="left")
@@ -307,7 +307,7 @@ known_of |= {"age": read("age_years"), "BMI": read("bmi_kg_m2")}
 for words, estimate in known_of.items():
     results.record(f"08_features_know_{words.lower().replace(' ', '_')}", *estimate, unit="correlation", claim="C16")
 fig, ax = style.figure(height=2.2)
-survival.forest(ax, known_of, "Correlation of read and true, 95 % CI", 0)
+forest.rows(ax, known_of, "Correlation of read and true, 95 % CI", 0)
 ax.set_title(f"read off the features, n = {n}", fontsize=7, loc="left")
 save(fig, "08_leak")
 
@@ -349,7 +349,7 @@ pd.DataFrame(balance).T.round(2)
 # %%
 fig, axes = style.figure(columns=2, height=2.2, cols=4, sharey=True, sharex=True)
 for ax, (name, words) in zip(axes, NAMES.items()):
-    survival.forest(ax, left[words], "AUC, 95 % CI", 0.5)
+    forest.rows(ax, left[words], "AUC, 95 % CI", 0.5)
     best = ceilings["exposures"][name]["heart_closed_form"]
     ax.axvline(best, color=style.SERIES[3][0], ls="--", lw=0.8, label="ceiling, heart beyond age, sex, BMI")
     ax.margins(x=0.1)

@@ -75,7 +75,7 @@ from cinema.analysis.survival import (
 )
 from cinema.data.study import study_table
 from cinema.phantom import cohort, outcomes
-from cinema.plots import style, survival
+from cinema.plots import forest, style, survival
 from cinema.stats import estimates
 from cinema.terms import MYOCARDIUM_DENSITY_G_PER_ML
 
@@ -228,7 +228,7 @@ for series, key in (("true measures", "true"), ("read from images", "read")):
 fig, ax = style.figure(columns=2, height=2.9)
 label = f"Hazard ratio per SD (95 % CI, n = {n}, {death.sum()} deaths)"
 spoken = {series: {CALLED.get(name, name): e for name, e in row.items()} for series, row in ratios.items()}
-survival.forest(ax, spoken, label, 1.0, {CALLED.get(k, k): v for k, v in known.items()}, "planted", log=True)
+forest.rows(ax, spoken, label, 1.0, {CALLED.get(k, k): v for k, v in known.items()}, "planted", log=True)
 ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
 save(fig, "09_hazard_ratios")
 
@@ -304,8 +304,8 @@ assert all(np.array_equal(scores.fold, found["age and sex"].fold) for scores in 
 # %%
 fig, axes = style.figure(columns=2, height=2.9, cols=2, width_ratios=(1.25, 1), sharey=False)
 rows = c | {"truth: age and sex": ceiling["age_sex"], "truth: ceiling": ceiling["all"]}
-survival.forest(axes[0], rows, f"C-index (95 % CI, n = {n})", 0.5)
-survival.forest(axes[1], gain | {"truth: ceiling": head_room}, "C minus C of age and sex (95 % CI)", 0.0)
+forest.rows(axes[0], rows, f"C-index (95 % CI, n = {n})", 0.5)
+forest.rows(axes[1], gain | {"truth: ceiling": head_room}, "C minus C of age and sex (95 % CI)", 0.0)
 save(fig, "09_c_index")
 
 # %%
@@ -358,8 +358,8 @@ within = {name: c_index(t, d, values, band) for name, values in parts.items()}
 
 # %%
 fig, ax = style.figure(columns=2, height=3.0)
-survival.forest(ax, {"all pairs": everywhere, "pairs of the same sex and age band": within},
-             f"C-index (95 % CI, n = {n_later})", 0.5)
+forest.rows(ax, {"all pairs": everywhere, "pairs of the same sex and age band": within},
+            f"C-index (95 % CI, n = {n_later})", 0.5)
 ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
 save(fig, "09_age_and_sex")
 

@@ -338,7 +338,7 @@ swapped = {group: again(ids, PARTS, f"all_{group}") for group, ids in some.items
 fig, axes = style.figure(columns=2, height=2.5, cols=4)
 for ax, (group, metric) in zip(axes, [(g, m) for m in ("dice_myo", "ef_error") for g in some]):
     ticks = ("as scanned", "worse scan") if group == "White" else ("as scanned", "usual scan")
-    forest.pairs(ax, people.loc[some[group], metric], swapped[group][metric], ticks, METRICS[metric])
+    distributions.pairs(ax, people.loc[some[group], metric], swapped[group][metric], ticks, METRICS[metric])
     ax.set_xlabel(group)
 save(fig, "10_same_hearts")
 

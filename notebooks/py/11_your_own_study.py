@@ -321,7 +321,7 @@ true_curves = {"LV": truth["lv_volume_ml"], "RV": truth["rv_volume_ml"]} if stud
 fig, ax = page.figure()
 curves = {side: found_numbers[f"{side.lower()}_volumes"] for side in ("LV", "RV")}
 plots.cine.against_truth(ax, times, curves, true_curves, "Volume (ml)", unit)
-plots.cine.mark_frames(ax, {"ED": times[ed], "ES": times[es]})
+plots.style.mark_places(ax, {"ED": times[ed], "ES": times[es]}, va="bottom")
 ax.set_ylim(0)
 save(fig, "11_volume_curve")
 
@@ -470,7 +470,7 @@ plots.cine.against_truth(
 )
 ax.axhline(0, color=plots.style.GREY, lw=0.5)
 if study:
-    plots.cine.mark_frames(ax, {"this reader": jitter})
+    plots.style.mark_places(ax, {"this reader": jitter}, va="bottom")
 page.save(fig, "11_bias_of_extremes")
 
 # %%

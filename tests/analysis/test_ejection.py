@@ -12,7 +12,6 @@ import torch
 
 from cinema.analysis import ejection
 from cinema.data.study import Study, View, load_study, save_study
-from cinema.plots import agreement, style
 from cinema.stats import estimates
 from cinema.stats.metrics import coefficient_of_variation_percent
 
@@ -181,18 +180,3 @@ def test_components_find_the_planted_variances_and_add_up():
         assert found[name].lower < 2 * sd**2 < found[name].upper
     assert found["together"].lower < 0 < found["together"].upper
     assert all(isinstance(part, estimates.Estimate) for part in found.values())
-
-
-def test_figures_say_n_and_draw_every_method():
-    e = estimates.Estimate
-    _, ax = style.figure()
-    series = {"LV": {"a": e(3, 2, 4, 9), "b": e(5, 4, 7, 9)}, "RV": {"a": e(6, 5, 8, 7)}}
-    agreement.methods(ax, series, "x", {"line": 1})
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["a", "b"]
-    assert "n = 7 or 9" in ax.get_title("left") and len(ax.containers) == 2
-    _, ax = style.figure()
-    agreement.rescans(ax, [50, 60, 40], [52, 57, 40])
-    assert "n = 3 pairs" in ax.get_title("left") and "points" in ax.get_ylabel()
-    _, ax = style.figure()
-    agreement.trade_off(ax, {"a": (e(3, 2, 4, 9), e(5, 4, 7, 9))}, [(3, 5), (0, 9)], "x", "y")
-    assert len(ax.containers) == 1 and ax.get_ylim()[0] == 0

@@ -107,6 +107,7 @@ def test_command_interrupted_and_resumed_gives_the_same_weights(work, tmp_path, 
     paths = []
     for name in ("whole", "halves"):
         shutil.copytree(work / "people", tmp_path / name / "work" / "ci" / "people")
+        monkeypatch.setenv("CINEMA_DATA", str(tmp_path / name))
         monkeypatch.setattr(readers, "WEIGHTS", tmp_path / name / "weights")
         if name == "halves":
             with monkeypatch.context() as patch:
