@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from cinema.data.late_enhancement import ORDER
 from cinema.data.transforms import CLASSIFICATION, LANDMARKS, PRETRAINING, SEGMENTATION, varied
 from cinema.models.config import build as build_model
+from cinema.models.config import per_view
 from cinema.models.finetuned import CLASSES, MEAN_STD
 from cinema.models.small import small_encoder
 from cinema.models.vit import SIZES
@@ -210,8 +211,8 @@ def description(setting, model="cinema"):
     encoder = dict(
         image_size_dict={view: setting.grid[view][0] for view in views},
         in_chans_dict=dict.fromkeys(views, setting.channels // n_frames),
-        enc_patch_size_dict=_per_view(views, (4, 4, 1)),
-        enc_scale_factor_dict=_per_view(views, (2, 2, 1)),
+        enc_patch_size_dict=per_view(views, (4, 4, 1)),
+        enc_scale_factor_dict=per_view(views, (2, 2, 1)),
         enc_conv_chans=(64, 128),
         enc_conv_n_blocks=2,
         grad_ckpt=True,
@@ -225,8 +226,8 @@ def description(setting, model="cinema"):
             encoder,
             out_chans=setting.outputs,
             dec_chans=(32, 64, 128, 256, 512),
-            dec_patch_size_dict=_per_view(views, (2, 2, 1)),
-            dec_scale_factor_dict=_per_view(views, (2, 2, 1)),
+            dec_patch_size_dict=per_view(views, (2, 2, 1)),
+            dec_scale_factor_dict=per_view(views, (2, 2, 1)),
             dropout=0.1,
             drop_path=0.1,
         )
@@ -246,13 +247,12 @@ def small_description(setting, model="cinema"):
         return name, dict(encoder, dec_embed_dim=96, dec_depth=2, dec_n_heads=4)
     if name == "ConvViT":
         return name, dict(encoder, n_frames=published["n_frames"], out_chans=setting.outputs)
-    factor = {view: (2, 2, 2) if view == "sax" else (2, 2) for view in views}
     return name, dict(
         encoder,
         out_chans=setting.outputs,
         dec_chans=(16, 32, 64),
-        dec_patch_size_dict=factor,
-        dec_scale_factor_dict=_per_view(views, (2, 2, 1)),
+        dec_patch_size_dict=per_view(views, (2, 2, 2)),
+        dec_scale_factor_dict=per_view(views, (2, 2, 1)),
     )
 
 
@@ -267,7 +267,3 @@ def check_model(setting, model):
     fitting = ("cinema",) if setting.kind == "pretraining" else ("cinema", "scratch", "unet" if dense else "resnet")
     if model not in fitting:
         raise ValueError(f"model is {model!r}; {setting.task} has {', '.join(fitting)}")
-
-
-def _per_view(views, value):
-    return {view: value if view == "sax" else value[:2] for view in views}

@@ -17,7 +17,7 @@ from cinema.data.public import prepared
 from cinema.data.public.cards import card
 from cinema.data.study import Study, save_study
 from cinema.models.small import shipped_cinema
-from cinema.training import dry_run, finetune, published
+from cinema.training import finetune, published
 
 MANIFESTS = json.loads(gzip.decompress((KEPT / "manifests.json.gz").read_bytes()))
 MANIFESTS = {name.removeprefix("manifest_"): manifest for name, manifest in MANIFESTS.items()}
@@ -360,8 +360,8 @@ def test_a_dry_run_needs_no_data_and_trains_nothing(tmp_path, root, tiny_models,
         for part in (said, "million to be trained", "= 2 steps of 2 samples", "s a step (measured on 1 of", "0:00:0"):
             assert part in text, text
     assert not list(tmp_path.iterdir())
-    assert "assumed, their number is unknown" in "\n".join(dry_run.estimate("pretraining", "ukb", "ci", tmp_path))
-    assert dry_run.estimate("segmentation", "kaggle", "ci", root)[-1].startswith("evaluation only")
+    assert "assumed, their number is unknown" in "\n".join(finetune.estimate("pretraining", "ukb", "ci", tmp_path))
+    assert finetune.estimate("segmentation", "kaggle", "ci", root)[-1].startswith("evaluation only")
 
 
 @pytest.mark.parametrize(
@@ -375,12 +375,12 @@ def test_a_dry_run_needs_no_data_and_trains_nothing(tmp_path, root, tiny_models,
     ],
 )
 def test_every_task_has_a_dry_run(tmp_path, tiny_models, task, name):
-    assert "s a step" in dry_run.estimate(task, name, "ci", tmp_path)[-1]
+    assert "s a step" in finetune.estimate(task, name, "ci", tmp_path)[-1]
 
 
 def test_a_dry_run_of_the_paper_profile_is_of_the_published_model(tmp_path, monkeypatch):
-    monkeypatch.setattr(dry_run, "step_seconds", lambda model, task, batch, device: 0.5)
-    text = "\n".join(dry_run.estimate("segmentation", "acdc", "paper", tmp_path, like_release=True))
+    monkeypatch.setattr(finetune, "step_seconds", lambda model, plan, n, device: 0.5)
+    text = "\n".join(finetune.estimate("segmentation", "acdc", "paper", tmp_path, like_release=True))
     assert "125.6 million" in text and "time on cpu: 32 s a step" in text  # 64 samples, one at a time
     assert "4000 epochs = 8000 steps of 64 samples" in text  # 180 frames, 52 of them left out
     assert "2 days, 23:06:40 in all" in text
