@@ -26,13 +26,7 @@ NAMES = {f"{name}_sax": (name, ("sax",)) for name in ("acdc", "mnms", "mnms2", "
 NAMES |= {f"{name}_lax_4c": (name, ("lax_4c",)) for name in ("mnms2", "rescan")}
 NAMES |= {view: ("landmark", (view,)) for view in ("lax_2c", "lax_4c")}
 NAMES |= {"myops2020_sax": ("myops", ("sax",)), "ukb": ("ukb", VIEWS)}
-_UNSHARED = (
-    "rescan_sax",
-    "rescan_lax_4c",
-    "emidec_sax",
-    "myops2020_sax",
-    "kaggle_sax",
-)  # their weights
+_UNSHARED = ("rescan_sax", "rescan_lax_4c", "emidec_sax", "myops2020_sax", "kaggle_sax")  # trained, not published
 # published task -> names
 TASKS = PUBLISHED | {"segmentation": (*PUBLISHED["segmentation"], *_UNSHARED), "pretraining": ("ukb",)}
 SHORT = {"classification": "classification_cvd", "regression": "regression_ef", "landmark": "landmark_heatmap"}
