@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cinema.files import ROOT, whole_or_not
+from cinema.files import ROOT, write_text
 
 _current = {}  # the notebook being run: path of its file, its rows by key, whose patients, what figures say of them
 
@@ -68,8 +68,7 @@ def table():
 
 def write_json(path, content):
     """Write JSON whole or not at all."""
-    with whole_or_not(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def _plain(key, value):
@@ -138,7 +137,7 @@ def main(update, root=ROOT):
             "figures/results.json holds no number to compare; run python3 -m cinema reproduce first"
         )
     if update:
-        updated(rows, table).to_csv(path, index=False)
+        write_text(path, updated(rows, table).to_csv(index=False))
         return 0
     off = differences(rows, table)
     if not len(table):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cinema.files import PAPER_RESULTS, ROOT
+from cinema.files import PAPER_RESULTS, ROOT, write_between
 from cinema.results import read_results
 
 BEGIN, END = "<!-- ledger -->", "<!-- /ledger -->"
@@ -295,13 +295,8 @@ def readme_block(text):
 
 def write_readme(root=ROOT):
     """Put the short ledger of figures/results.json between README's markers. ValueError if they are absent."""
-    path = root / "README.md"
-    text = path.read_text(encoding="utf-8")
-    if readme_block(text) is None:
-        raise ValueError(f"{path.name} has no lines {BEGIN} and {END}; add them where the ledger should stand")
-    before, after = text.split(BEGIN, 1)[0], text.split(END, 1)[1]
     block = markdown(read_results(root / "figures" / "results.json"), root=root)
-    path.write_text(f"{before}{BEGIN}\n{block}\n{END}{after}", encoding="utf-8")
+    write_between(root / "README.md", BEGIN, END, block)
 
 
 def _floor(line, found):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from cinema.files import CARDS, ROOT
+from cinema.files import CARDS, ROOT, write_between
 from cinema.terms import LABELS, TISSUE_LABELS, VIEWS
 
 SPLITS = ("train", "val", "test")
@@ -125,9 +125,4 @@ def markdown(found):
 
 def write_readme(path=ROOT / "data" / "README.md"):
     """Put all cards between the markers of data/README.md. ValueError if they are absent."""
-    text = path.read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
-        raise ValueError(f"{path.name} has no lines {BEGIN} and {END}; add them where the datasets should stand")
-    before, after = text.split(BEGIN, 1)[0], text.split(END, 1)[1]
-    block = "\n\n".join(markdown(card(name)) for name in names())
-    path.write_text(f"{before}{BEGIN}\n{block}\n{END}{after}", encoding="utf-8")
+    write_between(path, BEGIN, END, "\n\n".join(markdown(card(name)) for name in names()))
