@@ -96,7 +96,7 @@ def test_the_environment_of_another_clone_is_left_alone(clone, tmp_path_factory,
     assert not clone.VENV.is_symlink() and [command[2] for command in clone.ran] == ["venv", "pip", "pip"]
     assert (other / "cinema-key").read_text(encoding="utf-8") == "key\nfolder of the other\n"
     assert "which another clone uses; leaving that one as it is" in capsys.readouterr().err
-    assert clone.read_home() == str(clone.ROOT)
+    assert clone.read_key(1) == str(clone.ROOT)
 
 
 def test_an_environment_of_another_python_is_made_anew(clone):
