@@ -54,7 +54,7 @@ def cross_parts(fold, free=None, wide=None, n_components=N_COMPONENTS):
     and components are those of the training rows; missing values become the training mean. No label is used here.
 
     Not for tests of "no effect": two folds are each other's training data, so that agreement by chance counts twice and
-    true nulls are flagged too often (tests/test_exposures.py). Use forward_parts.
+    true nulls are flagged too often (tests/analysis/test_systemic.py). Use forward_parts.
     """
     return [_design_matrix(fold != k, fold == k, free, wide, n_components) for k in np.unique(fold)]
 
@@ -127,10 +127,8 @@ def added(true, score, covariates, level=LEVEL):
     beta, covariance = fit(np.asarray(true, float)[known], (x - x.mean(0)) / np.maximum(x.std(0), 1e-12), SLIGHT)
     se = np.sqrt(covariance[1, 1])
     reach = norm.ppf((1 + level) / 2) * se
-    return (
-        Estimate(*(float(np.exp(beta[1] + k * reach)) for k in (0, -1, 1)), int(known.sum())),
-        float(2 * norm.sf(abs(beta[1]) / se)),
-    )
+    ratio = Estimate(*(float(np.exp(beta[1] + k * reach)) for k in (0, -1, 1)), int(known.sum()))
+    return ratio, float(2 * norm.sf(abs(beta[1]) / se))
 
 
 def auc_within(true, score, strata):
