@@ -165,3 +165,9 @@ def detectable(ax, patients, ratios, planted, n):
     ax.set_yticks([t - 1 for t in ticks], [f"{t:g}" for t in ticks])
     ax.minorticks_off()
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+
+
+def ceiling(ax, value, label):
+    """A dashed line at the best that anybody could reach."""
+    ax.axvline(value, color=SERIES[3][0], ls="--", lw=0.8, label=label)
+    ax.margins(x=0.1)
