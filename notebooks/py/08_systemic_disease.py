@@ -60,7 +60,6 @@ from cinema.stats import classification, power
 from cinema.stats.estimates import bca, corrected, holm, proportion
 
 # %%
-needs = (
 needs = "exposures come from the UK Biobank, after an application; run this page with ci or laptop on virtual data"
 page = runner.start("08_systemic_disease", profile, data, data_root, seed, out, paper=needs, virtual_only=True)
 record, rng = partial(page.record, claim="C16"), page.rng
