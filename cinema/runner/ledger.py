@@ -69,6 +69,12 @@ def read_rows(out, profile, data="virtual"):
     ]
 
 
+def recorded_on_patients(report):
+    """Rows that runs with a data set have left below `report` (report/NAME/figures/results.json), ci excepted."""
+    rows = [row for path in sorted(Path(report).glob("*/figures/results.json")) for row in read_results(path)]
+    return [row for row in rows if row["data"] != "virtual" and row["profile"] != "ci"]
+
+
 def keys(line):
     """Recorded numbers that a line of the ledger uses."""
     return [*line["ours"].values(), *(key for key in (line["decides"], line["floor"]) if "_" in key)]
