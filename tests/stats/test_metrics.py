@@ -92,14 +92,6 @@ def test_hd95_of_shifted_boxes_is_the_shift():
     assert metrics.hd95_mm(a, a, (2.0, 1.0)) == 0
 
 
-def test_stability_is_one_where_no_logit_is_near_the_threshold():
-    logits = np.zeros((2, 1, 4))
-    logits[0, 0] = [6, 6, -6, -6]
-    np.testing.assert_allclose(metrics.stability(logits), [1, 1])
-    logits[0, 0, 0] = 0.5  # near: in the larger mask of both classes, in the smaller of neither
-    np.testing.assert_allclose(metrics.stability(logits), [0.5, 2 / 3])
-
-
 def test_segmentation_rows():
     true = np.zeros((6, 6, 2), np.uint8)
     true[:3], true[3:5] = 3, 2
