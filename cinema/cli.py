@@ -68,7 +68,7 @@ COMMANDS = {
             option("raw", metavar="RAW", help="the folder as the source delivers it; nothing is written there"),
             option("--out", metavar="DIR", help="where the studies go (default data/NAME)"),
             option("--jobs", type=int, default=1, metavar="N", help="subjects at once (default 1)"),
-            option("--like-release", action="store_true", help="the arrays and tables of the authors' release instead"),
+            option("--like-release", action="store_true", help="has left; finetune --like-release remains"),
         ),
     ),
     "info": Command(
@@ -131,7 +131,7 @@ COMMANDS = {
             ),
             option("--max-samples", type=int, default=0, metavar="N", help="at most this many studies of each split"),
             option("--device", metavar="D", help="cpu, cuda, cuda:1, mps (default: cuda where there is one)"),
-            option("--dry-run", action="store_true", help="say what a run would need; needs no data"),
+            option("--dry-run", action="store_true", help="say how long a run would take; needs no data"),
             option("--out", metavar="DIR", help="where the run goes (default data/work/finetuned/..)"),
         ),
     ),

@@ -1,6 +1,10 @@
 """Where things are, and the one way to write a file whole or not at all. Standard library only."""
 
 import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -27,5 +31,38 @@ def need_clone(command: str) -> None:
 
 
 def data_folder() -> Path:
-    """Where prepared datasets and work lie: CINEMA_DATA, else the clone's data/, else data/ of the present folder."""
-    return Path(os.environ.get("CINEMA_DATA") or (ROOT if is_clone() else Path.cwd()) / "data")
+    """Folder of prepared datasets and of work: CINEMA_DATA, else data/ of the clone, else ~/cinema_data.
+
+    Never in the installed package, and not in the working folder, so that every command finds what another one wrote.
+    It need not exist yet.
+    """
+    if os.environ.get("CINEMA_DATA"):
+        return Path(os.environ["CINEMA_DATA"]).expanduser().resolve()
+    return ROOT / "data" if is_clone() else Path.home() / "cinema_data"
+
+
+@contextmanager
+def whole_or_not(path: str | os.PathLike, suffix: str = ".part") -> Iterator[Path]:
+    """A context that gives a temporary path to write to, which becomes `path` if the block ends well.
+
+    Otherwise an earlier `path` stays as it was and the temporary file or folder is removed. suffix: of the temporary
+    name, for writers that go by the name's end.
+    """
+    with beside(path, suffix) as temporary:
+        yield temporary
+        os.replace(temporary, path)
+
+
+@contextmanager
+def beside(path: str | os.PathLike, suffix: str = ".part") -> Iterator[Path]:
+    """A context that gives a hidden path beside `path`; a file or folder left there at the end is removed."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}{suffix}")
+    try:
+        yield temporary
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            with suppress(OSError):  # none is there, or it cannot be removed: what went wrong before is what to say
+                temporary.unlink()

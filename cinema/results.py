@@ -7,12 +7,11 @@ They are written to <out>/results/<notebook>.json at once; the runner merges the
 
 import json
 import math
-import os
 from pathlib import Path
 
 import pandas as pd
 
-from cinema.files import ROOT
+from cinema.files import ROOT, whole_or_not
 
 FIELDS = ("key", "value", "lower", "upper", "n", "unit", "cohort", "claim")  # of a record
 EXPECTED = ["key", "value", "tolerance", "profile"]  # of figures/expected.csv
@@ -68,13 +67,9 @@ def table():
 
 
 def write_json(path, content):
-    """Write JSON whole or not at all: to a temporary name, then renamed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    """Write JSON whole or not at all."""
+    with whole_or_not(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _plain(key, value):

@@ -12,14 +12,13 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
-from tqdm import tqdm
 
 from cinema.data.study import load_study, study_paths
 from cinema.inference import reader
 from cinema.inference.measures import without_open_slices
 from cinema.inference.reader import OwnReader
 from cinema.models.unet import Reader
+from cinema.parallel import in_parallel
 from cinema.phantom import cohort
 from cinema.phantom.body import CODE, LABEL_OF, TISSUES
 from cinema.phantom.image import Acquisition, tissue_signals
@@ -141,10 +140,8 @@ def run(profile, jobs, seed, work):
         for role in ROLES
     }
     one = partial(train_and_test, recipe=recipe, library=library, n_hearts=n_hearts, patients=patients, folder=folder)
-    todo = [delayed(one)(arm, seed + i) for i in range(recipe.seeds) for arm in ARMS]
-    done = Parallel(jobs, return_as="generator")(todo)
-    rows = pd.concat(tqdm(done, total=len(todo), desc="trainings", unit="run", disable=None), ignore_index=True)
-    return {"ingredients": rows}
+    todo = [(arm, seed + i) for i in range(recipe.seeds) for arm in ARMS]
+    return {"ingredients": pd.concat(in_parallel(lambda run: one(*run), todo, jobs, "trainings"), ignore_index=True)}
 
 
 def train_and_test(arm, seed, recipe, library, n_hearts, patients, folder):

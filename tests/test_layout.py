@@ -20,6 +20,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FLOORS = {  # room -> floor; imports go down a floor, never up, and not between rooms of one floor
     "files": 1,
     "terms": 1,
+    "parallel": 1,
     "models": 2,
     "stats": 2,
     "results": 2,
@@ -38,7 +39,9 @@ FLOORS = {  # room -> floor; imports go down a floor, never up, and not between 
 LEVEL = {("plots", "stats"), ("data.public", "data")}  # the first may import the second all the same
 APART = [("data", "models"), ("models", "data"), ("training", "phantom")]  # never, whatever the floors
 FORBIDDEN = {  # room -> outside packages that it must not need
-    **dict.fromkeys(("stats", "runner", "results", "cli", "files", "terms", "plots", "phantom"), {"torch", "timm"}),
+    **dict.fromkeys(
+        ("stats", "runner", "results", "cli", "files", "terms", "parallel", "plots", "phantom"), {"torch", "timm"}
+    ),
     "models": {"h5py", "nibabel", "pydicom"},
 }
 LONGEST = 330  # lines of a file, after the formatter

@@ -1,11 +1,11 @@
 """What images tell of patients and scanners: sex, vendor, age, BMI, whichever a prepared set knows (notebook 07)."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
 from torch.utils.data import Dataset
 
 from cinema.analysis import disease
@@ -17,6 +17,7 @@ from cinema.inference import published
 from cinema.models import small
 from cinema.models.published import PUBLISHED
 from cinema.models.standard import Standardised
+from cinema.parallel import in_parallel
 from cinema.stats import classification, estimates
 from cinema.terms import LABELS, SMALL_GRID
 from cinema.training.task import one_thread
@@ -191,7 +192,7 @@ def heart_share(paths, mask):
 def features(paths, masks, jobs=1):
     """Frozen features of the shipped encoder with each of some masks hidden: (masks, studies, d)."""
     pieces = [list(paths[i : i + CHUNK]) for i in range(0, len(paths), CHUNK)]
-    return np.concatenate(Parallel(jobs)(delayed(_features)(part, masks) for part in pieces), axis=1)
+    return np.concatenate(in_parallel(partial(_features, masks=masks), pieces, jobs, "hidden windows"), axis=1)
 
 
 def _features(paths, masks):

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
 
 from cinema.analysis.features import ridge
 from cinema.data.geometry import tidy_labels
@@ -17,6 +16,7 @@ from cinema.inference.measures import without_open_slices
 from cinema.inference.reader import OwnReader
 from cinema.models import finetuned
 from cinema.models.published import PUBLISHED
+from cinema.parallel import in_parallel
 from cinema.stats import classification, estimates
 from cinema.stats.metrics import ef_band, published_ef_percent, volume_ml
 from cinema.terms import LABELS
@@ -163,7 +163,7 @@ def reader_labels(image, spacing_mm, reader):
 
 def by_own_reader(paths, jobs=1, turns=1):
     """Rows by the project's own short-axis reader, which has seen no patient at all; turns: poses averaged."""
-    rows = Parallel(jobs)(delayed(_read)(path, turns) for path in paths)
+    rows = in_parallel(partial(_read, turns=turns), paths, jobs, "studies")
     return pd.DataFrame(rows).assign(arm=READER, seed=0)
 
 

@@ -12,21 +12,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tqdm import tqdm
 
 from cinema.data.inputs import read_input
 from cinema.data.loaders import StudyFrames
 from cinema.data.study import load_study, study_paths
-from cinema.files import RECORDED, WEIGHTS
+from cinema.files import RECORDED, WEIGHTS, whole_or_not
 from cinema.inference.reader import OwnReader
 from cinema.inference.segment import measured, read_views
 from cinema.models import small
 from cinema.models.standard import Standardised
+from cinema.parallel import in_parallel
 from cinema.stats.metrics import dice, lv_lengths_mm
 from cinema.terms import LABELS, SMALL_GRID, STRUCTURES, VIEWS
 from cinema.training.task import one_thread
@@ -124,23 +123,21 @@ def _kept(folder, name, paths, weights, compute, jobs):
             if str(kept["origin"]) == origin:
                 return pd.DataFrame(kept["values"], index=kept["study"], columns=kept["columns"])
     table = _computed(paths, compute, jobs, name=name)
-    temporary = target.with_suffix(".part.npz")
-    np.savez(
-        temporary,
-        origin=origin,
-        values=table.to_numpy(),
-        study=table.index.to_numpy(str),
-        columns=table.columns.to_numpy(str),
-    )
-    temporary.replace(target)
+    with whole_or_not(target, ".part.npz") as temporary:
+        np.savez(
+            temporary,
+            origin=origin,
+            values=table.to_numpy(),
+            study=table.index.to_numpy(str),
+            columns=table.columns.to_numpy(str),
+        )
     return table
 
 
 def _computed(paths, compute, jobs, chunk=CHUNK, name="studies"):
     """The tables of pieces of `chunk` studies, one below the other."""
     pieces = [paths[i : i + chunk] for i in range(0, len(paths), chunk)]
-    work = Parallel(jobs, return_as="generator")(delayed(_single)(compute, piece) for piece in pieces)
-    return pd.concat(tqdm(work, total=len(pieces), desc=name, unit=f"{chunk} studies", disable=None))
+    return pd.concat(in_parallel(partial(_single, compute), pieces, jobs, f"{name}, {chunk} at a time"))
 
 
 def _single(compute, piece):

@@ -60,12 +60,6 @@ def expected_extremes(curve, sd):
     return high - np.trapezoid(all_below) * step, low + np.trapezoid(all_above) * step
 
 
-def expected_range(n):
-    """Expected largest minus smallest of n independent standard normal values."""
-    largest, smallest = expected_extremes(np.zeros(n), 1.0)
-    return float(largest - smallest)
-
-
 def smoothed(points):
     """Points smoothed over time as measure.smooth does it, but round the cycle's end."""
     return gaussian_filter1d(points, SMOOTH_FRAMES, axis=-3, mode="wrap")

@@ -98,7 +98,7 @@ def _reasons(result, singles, lax):
 def _long_axis(plane):
     planes.refuse_missing(plane)
     image = planes.load(plane)[:, :, None]
-    return View(image, plane.affine, frame_times_ms=plane.times_ms), list(plane.notes)
+    return View(image, plane.affine, frame_times_ms=plane.times), list(plane.notes)
 
 
 def _why_none(aside, reasons=None):

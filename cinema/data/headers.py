@@ -47,18 +47,18 @@ TAGS = (
 )
 DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
 MR_IMAGES = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1")  # classic and enhanced MR image storage
+THICKNESS_MM = 8.0  # of a slice whose header does not say
 BYSTANDERS = ("dicomdir", "license", "readme", "version", "lockfile")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """One image. position, row, column: LPS mm and unit vectors; spacing: along row and column of pixels in mm.
 
-    Identifiers are kept for grouping while reading and go no further.
+    Identifiers are kept for grouping while reading and go no further. An image that was read at once (pictures.py) has
+    its pixels, (x, y) or None where they are damaged, instead of a path, and what ends below at None.
     """
 
-    path: Path
-    index: int  # within a multi-frame file
     series: str
     number: int
     instance: int
@@ -69,12 +69,15 @@ class Frame:
     spacing: tuple
     thickness: float
     trigger_ms: float | None
-    clock: str | None  # acquisition or content time, to sort by where triggers are missing
+    clock: str  # time of acquisition (else of content), to sort by where triggers are missing, or repeats
     rr_ms: float | None
     declared: int | None  # frames of the cycle, as the scanner counted them
-    contrast: tuple  # image kind and echo time: frames that differ in it are different pictures
-    inversion_ms: float | None
-    place: str  # frame of reference
+    pixels: np.ndarray | None = None
+    path: Path | None = None
+    index: int = 0  # within a multi-frame file
+    contrast: tuple = ((), None, 1)  # image kind and echo time: frames that differ in it are different pictures
+    inversion_ms: float | None = None
+    place: str = ""  # frame of reference
 
 
 def scan(path):
@@ -210,9 +213,9 @@ def _frames(file, header):
             row=row,
             column=column,
             spacing=(float(spacing[1]), float(spacing[0])),
-            thickness=_number(value("SliceThickness", "PixelMeasuresSequence")) or 8.0,
+            thickness=_number(value("SliceThickness", "PixelMeasuresSequence")) or THICKNESS_MM,
             trigger_ms=_number(header.get("TriggerTime") if delay is None else delay),
-            clock=str(header.get("AcquisitionTime") or header.get("ContentTime") or "") or None,
+            clock=str(header.get("AcquisitionTime") or header.get("ContentTime") or ""),
             rr_ms=_number(
                 value("RRIntervalTimeNominal", "CardiacSynchronizationSequence") or header.get("NominalInterval")
             )

@@ -16,7 +16,8 @@ def read_input(path, view=None):
     Raises FileNotFoundError or ValueError in one line.
     """
     from cinema.data.dicom import read_dicom
-    from cinema.data.nifti import SUFFIXES, nifti_files, read_nifti
+    from cinema.data.nifti import SUFFIXES, nifti_files
+    from cinema.data.nifti_study import read_nifti
 
     path = Path(path)
     if not path.exists():

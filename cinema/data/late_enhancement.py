@@ -1,11 +1,10 @@
-"""Scar and oedema: the classes EMIDEC and MyoPS are trained on, the merged masks they are scored by, tidying MyoPS.
+"""Scar and oedema: the classes EMIDEC and MyoPS are trained on, the merged masks they are scored by.
 
 The store has one numbering of labels (terms.LABELS and TISSUE_LABELS), in which tissue that is ill replaces MYO.
 A network's output channels follow the release's numbering, so that published layouts of weights fit.
 """
 
 import numpy as np
-from scipy import ndimage
 
 from cinema.data.labels import translated
 from cinema.stats.metrics import EMIDEC_REGIONS, dice_counting_empty, hd95_mm, iou, volume_ml
@@ -32,13 +31,8 @@ def classes(dataset):
     return {STORE[name]: number for number, name in enumerate(ORDER[dataset])}
 
 
-def to_classes(labels, dataset):
-    """Labels of the store -> class numbers, uint8. ValueError for a label that the data set does not have."""
-    return translated(np.asarray(labels), classes(dataset), dataset)
-
-
 def to_labels(numbers, dataset):
-    """Class numbers -> labels of the store, uint8: undoes to_classes."""
+    """Class numbers -> labels of the store, uint8. ValueError for a number that the data set does not have."""
     return translated(np.asarray(numbers), {number: label for label, number in classes(dataset).items()}, dataset)
 
 
@@ -63,36 +57,3 @@ def region_rows(predicted, true, spacing_mm, dataset):
             }
         )
     return rows
-
-
-def tidied_myops(numbers, scar_pixels=60, oedema_pixels=200):
-    """A MyoPS prediction without specks: class numbers (x, y, z) -> (x, y, z), slice by slice.
-
-    Scar components (8-connected) of fewer than scar_pixels give way to the most frequent other class of their
-    bounding box enlarged by one pixel; then components of oedema or scar of fewer than oedema_pixels give way to the
-    most frequent class there that is neither. Of equally frequent ones the lower grey value of the files wins. The
-    published thresholds count pixels of unresampled images. Source: method, sections 11 and 12 (the release's box
-    starts at -1 where a component touches the border, and is empty; here it ends at the border).
-    """
-    grey = MYOPS_GREY[np.asarray(numbers)]
-    oedema, scar = MYOPS_GREY[4], MYOPS_GREY[5]
-    for z in range(grey.shape[2]):
-        plane = grey[:, :, z]
-        _remove(plane, plane == scar, scar_pixels, lambda values: values != scar)
-        _remove(plane, plane >= oedema, oedema_pixels, lambda values: values < oedema)
-    order = np.argsort(MYOPS_GREY)
-    return order[np.searchsorted(MYOPS_GREY[order], grey)].astype(np.uint8)
-
-
-def _remove(plane, mask, smallest, may_replace):
-    """Replace components of `mask` with fewer than `smallest` pixels, in place."""
-    components, n = ndimage.label(mask, np.ones((3, 3)))
-    sizes = np.bincount(components.ravel(), minlength=n + 1)
-    for number, (x, y) in enumerate(ndimage.find_objects(components), start=1):
-        if sizes[number] >= smallest:
-            continue
-        box = (slice(max(x.start - 1, 0), x.stop + 1), slice(max(y.start - 1, 0), y.stop + 1))
-        around = plane[box]
-        values, counts = np.unique(around[may_replace(around)], return_counts=True)
-        if len(values):  # nothing else there: it stays
-            around[components[box] == number] = values[counts.argmax()]

@@ -1,11 +1,6 @@
-"""NIfTI files -> a study, and masks back to NIfTI on the grid they came from.
-
-One file (3D or 4D), or a folder with one patient's files. A view is told by the name (sax, sa; 2ch, lax_2c, 4c ..),
-else several slices are the short axis, else the affines tell if a short-axis stack is there too.
-"""
+"""The NIfTI format: volumes and masks read with one-line errors, and written on the grid they came from."""
 
 import os
-import re
 import uuid
 import zlib
 from pathlib import Path
@@ -13,22 +8,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from cinema.data import views
-from cinema.data.geometry import moving_centre, spacing_mm, to_world
-from cinema.data.reading import Reading
-from cinema.data.study import Study, View
-from cinema.terms import VIEW_NAMES, VIEWS, check_view
+from cinema.data.geometry import spacing_mm, to_world
 
 SUFFIXES = (".nii", ".nii.gz")
-# A file name is cut into words at anything but letters and digits.
-VIEW_WORDS = {
-    "sax": ("sax", "sa", "shortaxis"),
-    "lax_2c": ("2c", "2ch", "lax2c", "lax2ch", "la2ch"),
-    "lax_3c": ("3c", "3ch", "lax3c", "lax3ch", "la3ch"),
-    "lax_4c": ("4c", "4ch", "lax4c", "lax4ch", "la4ch"),
-}
-MASK_WORDS = {"gt", "seg", "mask", "label", "labels", "segmentation"}
-ED_WORDS, ES_WORDS = {"ed", "diastole"}, {"es", "systole"}
 GEOMETRY_FIELDS = (
     "qform_code",
     "sform_code",
@@ -42,78 +24,71 @@ GEOMETRY_FIELDS = (
     "srow_y",
     "srow_z",
 )
-SECONDS = {"sec": 1e3, "msec": 1.0, "usec": 1e-3}
+SAME_SPACING = 0.01  # relative: headers round
+SAME_PLACE = 0.5  # in voxels: beyond this, a mask's corner lies elsewhere than its image's
 
 
-def read_nifti(path, view=None):
-    """Reading of a NIfTI file or of a folder of one patient's files.
+def volume(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """(array, affine) of a NIfTI file: (x, y, z) or (x, y, z, t) in its own number type, RAS+ affine in mm.
 
-    view: what a single file shows, where its name and shape do not tell.
-    Raises FileNotFoundError, ValueError in one line.
+    Values are scaled where the header says so (then float32). The affine's columns have the header's voxel sizes.
+    Raises FileNotFoundError; ValueError for a file that is unreadable, empty, not 3D or 4D, or holds NaN or infinity.
     """
     path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; name a NIfTI file (.nii, .nii.gz) or a folder of them")
-    files = [path] if path.is_file() else nifti_files(path)
-    images, notes, table = [], [], []
-    for file in files:
-        if path.is_dir() and MASK_WORDS & _words(file):
-            table.append(
-                {
-                    "series": file.name,
-                    "view": None,
-                    "slices": 0,
-                    "frames": 0,
-                    "reason": "a mask by its name, not an image",
-                }
-            )
-        else:
-            images.append((file, *_load(file)))
-    if not images:
-        raise ValueError(f"{path} holds no NIfTI images (.nii, .nii.gz); name a file or another folder")
-    named = [
-        (file, data, header, more, _name_view(file, data) if view is None else _told(view, data, file, images))
-        for file, data, header, more in images
-    ]
-    named = _by_geometry(named)
-    found, headers, phases = {}, {}, (None, None)
-    for name in VIEWS:
-        members = [entry for entry in named if entry[4] == name]
-        if members:
-            found[name], headers[name], frames, used = _join(members, name, path)
-            phases = frames if frames != (None, None) else phases
-            for file, data, _, more, _ in members:
-                chosen = file in used
-                notes += more if chosen else []
-                table.append(
-                    {
-                        "series": file.name,
-                        "view": name if chosen else None,
-                        "slices": data.shape[2],
-                        "frames": data.shape[3],
-                        "reason": "by its name or shape" if chosen else "the cine file holds these frames",
-                    }
-                )
-    unknown = [entry for entry in named if entry[4] is None]
-    if not found:
-        raise ValueError(f"{unknown[0][0]} has one slice and no view in its name; add --view lax_2c, lax_3c or lax_4c")
-    table += [
-        {
-            "series": entry[0].name,
-            "view": None,
-            "slices": 1,
-            "frames": entry[1].shape[3],
-            "reason": "one slice, no view in its name, and no other view to tell it from",
-        }
-        for entry in unknown
-    ]
-    positions = None
-    if "sax" in found:
-        positions, more = _positions(found["sax"])
-        notes += more
-    notes += [f"no {VIEW_NAMES[name]} view given" for name in VIEWS if name not in found]
-    study = Study("study", "own", found, {}, ed_frame=phases[0], es_frame=phases[1])
-    return Reading(study, table, tuple(dict.fromkeys(notes)), headers, positions)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.name} is missing in {path.parent.name}; download it again")
+    image, array, affine, stated = opened(path, path.name, "download it again")
+    scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0
+    affine[:3, :3] *= stated / spacing_mm(affine)
+    return np.ascontiguousarray(array, np.float32 if scaled else array.dtype.newbyteorder("=")), affine
+
+
+def opened(path: Path, name: str | Path, remedy: str, dtype: type | None = None) -> tuple:
+    """(nibabel's image, array of 3 or 4 axes, affine as it stands, voxel sizes of the header) of a file.
+
+    name, remedy: for the one line of a ValueError. dtype: to read as; None leaves the file's own.
+    """
+    try:
+        image = nib.load(path)
+        array = np.asarray(image.dataobj, dtype)
+    except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError) as error:
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        raise ValueError(f"{name} is no readable NIfTI image ({reason}); {remedy}") from None
+    while array.ndim > 4 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.ndim not in (2, 3, 4) or min(array.shape) == 0:
+        raise ValueError(f"{name} has shape {array.shape}; it must be (x, y, z) or (x, y, z, t)")
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"{name} holds {array.dtype} values; they must be plain numbers")
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"{name} holds values that are not numbers (NaN or infinity); {remedy}")
+    affine, stated = np.array(image.affine, float), np.ones(3)
+    zooms = image.header.get_zooms()[:3]
+    stated[: len(zooms)] = zooms
+    if not np.all(np.isfinite(np.r_[affine.ravel(), stated])) or min(spacing_mm(affine)) == 0 or min(stated) <= 0:
+        raise ValueError(f"{name} has no usable geometry (voxel sizes {stated.tolist()} mm); {remedy}")
+    return image, array[..., None] if array.ndim == 2 else array, affine, stated
+
+
+def check_grid(array: np.ndarray, affine: np.ndarray, like: tuple, name: str) -> None:
+    """ValueError unless a mask has its image's shape (frames aside), voxel sizes and place."""
+    image, reference = like
+    if array.shape[:3] != image.shape[:3] or (array.ndim == image.ndim == 4 and array.shape != image.shape):
+        raise ValueError(f"{name} has shape {array.shape}, its image {image.shape}: it is not on the grid of its image")
+    sizes, wanted = spacing_mm(affine), spacing_mm(reference)
+    if not np.allclose(sizes, wanted, rtol=SAME_SPACING):
+        raise ValueError(
+            f"{name} has voxels of {sizes_text(sizes)} mm, its image {sizes_text(wanted)} mm: mixed spacing"
+        )
+    corners = np.array(np.meshgrid(*[(0, size - 1) for size in array.shape[:3]])).reshape(3, -1).T
+    apart = np.abs(to_world(affine, corners) - to_world(reference, corners)).max()
+    if apart > SAME_PLACE * min(wanted):
+        raise ValueError(f"{name} lies up to {apart:.3g} mm from its image: it is not on the grid of its image")
+
+
+def sizes_text(lengths: np.ndarray, digits: int = 4) -> str:
+    """Voxel sizes as 1.5 x 1.5 x 8."""
+    return " x ".join(f"{length:.{digits}g}" for length in lengths)
 
 
 def nifti_files(folder):
@@ -123,146 +98,6 @@ def nifti_files(folder):
         for file in Path(folder).rglob("*")
         if file.name.lower().endswith(SUFFIXES) and not file.name.startswith(".")
     )
-
-
-def _words(file):
-    return {word for word in re.split(r"[^a-z0-9]+", file.name.lower().split(".nii")[0]) if word}
-
-
-def _load(file):
-    """(x, y, z, t) float32 data, header and notes of one file; ValueError names what is wrong with it."""
-    try:
-        image = nib.load(file)
-        data = np.asarray(image.dataobj, dtype=np.float32)
-    except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{file} is no readable NIfTI image ({reason[:100]}); copy or export it again") from None
-    shape = data.shape
-    while data.ndim > 4 and data.shape[-1] == 1:
-        data = data[..., 0]
-    if data.ndim not in (2, 3, 4) or min(data.shape) == 0:
-        raise ValueError(f"{file} has shape {shape}; it must be (x, y, slice) or (x, y, slice, frame)")
-    data = data.reshape(*data.shape, *[1] * (4 - data.ndim))
-    if min(data.shape[:2]) < 16:
-        raise ValueError(f"{file} has shape {shape}; slices must be the first two axes, at least 16 pixels wide")
-    if not np.all(np.isfinite(data)):
-        raise ValueError(f"{file} holds values that are not numbers (NaN or infinity); write it again without them")
-    if np.ptp(data) == 0:
-        raise ValueError(f"{file} is empty: every voxel is {data.flat[0]:g}; is it the right file?")
-    affine, notes = _affine(image, file)
-    return data, (image.header, affine), notes
-
-
-def _affine(image, file):
-    """RAS affine with the header's voxel sizes. Some files state sizes that their affine lacks; sizes count then."""
-    affine, zooms = np.array(image.affine, float), np.array(image.header.get_zooms()[:3], float)
-    zooms = np.r_[zooms, np.ones(3 - len(zooms))]
-    lengths = spacing_mm(affine)
-    if not np.all(np.isfinite(affine)) or min(lengths) == 0 or not np.all(np.isfinite(zooms)) or min(zooms) <= 0:
-        raise ValueError(f"{file} has no usable geometry (voxel sizes {zooms.tolist()} mm); convert it again")
-    if np.allclose(lengths, zooms, rtol=0.01):
-        return affine, []
-    affine[:3, :3] *= zooms / lengths
-    return affine, [
-        f"{file.name}: the affine's voxel sizes ({_sizes(lengths)} mm) are not the header's "
-        f"({_sizes(zooms)} mm); the header's count"
-    ]
-
-
-def _sizes(lengths):
-    return " x ".join(f"{length:.3g}" for length in lengths)
-
-
-def _name_view(file, data):
-    words = _words(file)
-    joined = "".join(sorted(words & {"lax", "la"}))
-    for name, marks in VIEW_WORDS.items():
-        if words & set(marks):
-            if name == "sax" or data.shape[2] == 1:
-                return name
-            raise ValueError(
-                f"{file} is a {VIEW_NAMES[name]} by its name but has {data.shape[2]} slices; give one plane"
-            )
-    return "sax" if data.shape[2] > 1 and not joined else None
-
-
-def _told(view, data, file, images):
-    check_view(view)
-    if len(images) > 1:
-        raise ValueError(f"--view {view} is for one file; {file.parent} holds {len(images)}: leave --view out")
-    if (view == "sax") == (data.shape[2] == 1):
-        raise ValueError(f"{file} has {data.shape[2]} slice(s); that is no {VIEW_NAMES[view]}: name another --view")
-    return view
-
-
-def _by_geometry(named):
-    """Give the nameless single slices a view by how they stand to the short-axis stack, if there is one."""
-    stack = next((entry for entry in named if entry[4] == "sax"), None)
-    axis = None if stack is None else views.axis_of_stack(stack[2][1])
-    nameless = [entry for entry in named if entry[4] is None]
-    if axis is None or not nameless:
-        return named
-    data, affine = stack[1], stack[2][1]
-    heart = to_world(affine, (*moving_centre(data, spacing_mm(affine)), (data.shape[2] - 1) / 2))
-    planes = []
-    for entry in nameless:  # ED and ES of one plane are one plane
-        if not any(np.allclose(entry[2][1], plane, atol=1e-3) for plane in planes):
-            planes.append(entry[2][1])
-    lax = views.assign(planes, axis, heart).lax
-
-    def view(entry):
-        return next((name for name, index in lax.items() if np.allclose(entry[2][1], planes[index], atol=1e-3)), None)
-
-    return [entry if entry[4] is not None else (*entry[:4], view(entry)) for entry in named]
-
-
-def _join(members, name, path):
-    """(View, header, (ED frame, ES frame), files used) of one view's files: a cine, or ED and ES."""
-    cines = [entry for entry in members if entry[1].shape[3] > 1]
-    if len(cines) == 1:
-        file, data, (header, affine), *_ = cines[0]
-        return View(data, affine, frame_times_ms=_times(header, data.shape[3])), header, (None, None), {file}
-    phases = {}
-    for entry in members:
-        words = _words(entry[0])
-        phases.setdefault("ED" if words & ED_WORDS else "ES" if words & ES_WORDS else "?", []).append(entry)
-    if len(members) > 1 and (set(phases) != {"ED", "ES"} or len(members) > 2):
-        names = ", ".join(entry[0].name for entry in members[:4])
-        raise ValueError(
-            f"{path} holds {len(members)} files of the {VIEW_NAMES[name]} view ({names}); give one "
-            "patient's cine, or one file with ed and one with es in its name"
-        )
-    parts = [phases[phase][0] for phase in ("ED", "ES", "?") if phase in phases]
-    shapes = {entry[1].shape for entry in parts}
-    if len(shapes) > 1 or not np.allclose(parts[0][2][1], parts[-1][2][1], atol=1e-2):
-        raise ValueError(
-            f"{path}: {' and '.join(entry[0].name for entry in parts)} differ in shape or position; "
-            "ED and ES must share one grid"
-        )
-    header, affine = parts[0][2]
-    frames = tuple(
-        list(phases).index(phase)
-        if phase in phases and len(parts) == 1
-        else ("ED", "ES").index(phase)
-        if len(parts) == 2
-        else None
-        for phase in ("ED", "ES")
-    )
-    return View(np.concatenate([entry[1] for entry in parts], axis=3), affine), header, frames, {e[0] for e in parts}
-
-
-def _times(header, count):
-    """(t,) ms from the header's frame distance, None where it is missing or no part of a heart beat."""
-    step = float(header["pixdim"][4]) * SECONDS.get(header.get_xyzt_units()[1], 1e3)
-    return np.arange(count) * step if 5 <= step <= 250 else None
-
-
-def _positions(view):
-    """(z,) slice places in mm, NaN for slices of one constant value: padding, without an image."""
-    flat = np.ptp(view.image, axis=(0, 1, 3)) == 0
-    positions = np.where(flat, np.nan, np.arange(view.image.shape[2]) * view.spacing_mm[2])
-    count = int(flat.sum())
-    return positions, [f"{count} of {len(flat)} short-axis slices are empty padding and stay empty"] if count else []
 
 
 def write_nifti(array, affine, path, frame_ms=None, header=None):

@@ -7,12 +7,12 @@ through directly, a tenth of pydicom's time; pydicom reads every other kind.
 import struct
 import tempfile
 import warnings
-from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
 import pydicom
 
+from cinema.data.headers import THICKNESS_MM, Frame, orthonormal
 from cinema.data.planes import decompressed
 
 PLAIN = b"1.2.840.10008.1.2.1"
@@ -20,7 +20,6 @@ LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"
 UNDEFINED = 0xFFFFFFFF
 TAGS = {
     0x00180050: "SliceThickness",
-    0x00180088: "SpacingBetweenSlices",
     0x00181060: "TriggerTime",
     0x00181062: "NominalInterval",
     0x00181090: "CardiacNumberOfImages",
@@ -42,41 +41,17 @@ TAGS = {
 PIXELS = 0x7FE00010
 
 
-@dataclass(frozen=True)
-class Picture:
-    """One image file. Positions and directions in DICOM's LPS; spacing along row and column of pixels, in mm.
+def picture(name: str, data: bytes) -> Frame:
+    """The Frame in the bytes of a DICOM file of one image; ValueError in one line if its header cannot be used.
 
-    pixels: (columns, rows), so (x, y), in the file's type, or None where they are damaged or cut short.
-    What a header lacks is None. Nothing that identifies a patient is kept, nor a date; `clock`, the time of day
-    of the acquisition, serves to tell repeats apart and goes no further.
+    Nothing that identifies a patient is kept, nor a date.
     """
-
-    name: str
-    series: str
-    number: int
-    instance: int
-    shape: tuple
-    position: tuple
-    row: tuple
-    column: tuple
-    spacing: tuple
-    between_mm: float | None
-    thickness_mm: float | None
-    trigger_ms: float | None
-    rr_ms: float | None
-    declared: int | None
-    clock: str
-    pixels: np.ndarray | None
-
-
-def picture(name, data):
-    """The Picture in the bytes of a DICOM file; ValueError in one line if its header cannot be used."""
     try:
         header, pixels = _plain(data)
     except (struct.error, IndexError, UnicodeDecodeError, ValueError):  # not plain or not whole
         header, pixels = _any(name, data)
     try:
-        return _picture(name, header, pixels)
+        return _picture(header, pixels)
     except (KeyError, ValueError, TypeError, IndexError):
         raise ValueError(
             f"{name} lacks size, position, orientation or pixel spacing, or they make no sense; "
@@ -84,7 +59,7 @@ def picture(name, data):
         ) from None
 
 
-def _picture(name, header, pixels):
+def _picture(header, pixels):
     orientation, spacing = _floats(header["ImageOrientationPatient"]), _floats(header["PixelSpacing"])
     shape = int(header["Columns"]), int(header["Rows"])
     position = _floats(header["ImagePositionPatient"])
@@ -95,23 +70,22 @@ def _picture(name, header, pixels):
         or not np.all(np.isfinite([*orientation, *position, *spacing]))
     ):
         raise ValueError
-    return Picture(
-        name,
-        str(header.get("SeriesInstanceUID", "")),
-        int(header.get("SeriesNumber") or 0),
-        int(header.get("InstanceNumber") or 0),
-        shape,
-        position,
-        orientation[:3],
-        orientation[3:],
-        (spacing[1], spacing[0]),
-        _one(header, "SpacingBetweenSlices"),
-        _one(header, "SliceThickness"),
-        _one(header, "TriggerTime"),
-        _one(header, "NominalInterval"),
-        int(_one(header, "CardiacNumberOfImages") or 0) or None,
-        str(header.get("AcquisitionTime") or ""),
-        None if pixels is None else _rescaled(pixels, header).T,
+    row, column = orthonormal(np.array(orientation))
+    return Frame(
+        series=str(header.get("SeriesInstanceUID", "")),
+        number=int(header.get("SeriesNumber") or 0),
+        instance=int(header.get("InstanceNumber") or 0),
+        shape=shape,
+        position=np.array(position),
+        row=row,
+        column=column,
+        spacing=(spacing[1], spacing[0]),
+        thickness=_one(header, "SliceThickness") or THICKNESS_MM,
+        trigger_ms=_one(header, "TriggerTime"),
+        clock=str(header.get("AcquisitionTime") or ""),
+        rr_ms=_one(header, "NominalInterval"),
+        declared=int(_one(header, "CardiacNumberOfImages") or 0) or None,
+        pixels=None if pixels is None else _rescaled(pixels, header).T,
     )
 
 

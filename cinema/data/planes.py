@@ -1,5 +1,6 @@
 """DICOM frames -> planes in time: which of them are cine, in what order, and their pixels."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,29 +12,46 @@ MAX_FRAME_STEP_S = 0.35  # between frames of a beat; dynamic series take one ima
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plane:
-    """One plane of one series. frames in order of time; times_ms after the R wave or None; affine RAS, the
-    third column one slice thickness along row x column; place: frame of reference and not more."""
+    """One place of one series. frames: in order of time; times: of each, in ms after the R wave, or None.
 
-    number: int
-    series: str
+    notes: sentences on its frames. Of files that are read at once (slices.py), where times may be counted: name and
+    rank of its folder or series among others, and how many frames its beat has.
+    """
+
     frames: tuple
-    times_ms: np.ndarray | None = None
+    times: np.ndarray | None = None
     notes: tuple = ()
+    name: str = ""
+    rank: int = 0
+    declared: int = 0
+
+    @property
+    def number(self):
+        return self.frames[0].number
+
+    @property
+    def series(self):
+        return self.frames[0].series
 
     @property
     def affine(self):
-        return affine_of(self.frames[0])
+        """RAS; index order column, row, slice; the third column is one slice thickness along row x column."""
+        frame, affine = self.frames[0], np.eye(4)
+        affine[:3, 0], affine[:3, 1] = frame.row * frame.spacing[0], frame.column * frame.spacing[1]
+        affine[:3, 2] = np.cross(frame.row, frame.column) * frame.thickness
+        affine[:3, 3] = frame.position
+        return LPS_TO_RAS @ affine
 
     @property
     def phases(self):
         """(t,) part of the heart cycle passed at each frame, 0 <= phase < 1."""
         count = len(self.frames)
         rr = self.frames[0].rr_ms
-        if self.times_ms is None or not rr or rr <= self.times_ms[-1]:
+        if self.times is None or not rr or rr <= self.times[-1]:
             return np.arange(count) / count
-        return self.times_ms / rr
+        return self.times / rr
 
     @property
     def recipe(self):
@@ -43,21 +61,19 @@ class Plane:
 
     @property
     def place(self):
+        """Frame of reference."""
         return self.frames[0].place
 
 
-def affine_of(frame):
-    """RAS affine of one frame: index order column, row, slice."""
-    affine = np.eye(4)
-    affine[:3, 0], affine[:3, 1] = frame.row * frame.spacing[0], frame.column * frame.spacing[1]
-    affine[:3, 2] = np.cross(frame.row, frame.column) * frame.thickness
-    affine[:3, 3] = frame.position
-    return LPS_TO_RAS @ affine
+def latest(frames: list, time: Callable, order: Callable) -> dict:
+    """{time: frame} in order of time; of frames of one time the last by `order` counts."""
+    found = {time(frame): frame for frame in sorted(frames, key=order)}
+    return {key: found[key] for key in sorted(found)}
 
 
 def cine_planes(frames):
     """(planes that are cine, [(plane, reason)] of the others)."""
-    planes = [Plane(group[0].number, group[0].series, tuple(group)) for group in _group(frames)]
+    planes = [Plane(tuple(group)) for group in _group(frames)]
     flow = [plane for plane in planes if plane.frames[0].contrast[0]]
     cine, aside = [], []
     for plane in planes:
@@ -115,23 +131,21 @@ def _in_time(plane):
     triggers = [frame.trigger_ms for frame in frames]
     if None in triggers or not any(triggers):
         return _by_clock(plane)
-    frames = sorted(frames, key=lambda frame: (frame.trigger_ms, frame.instance))
-    latest = {frame.trigger_ms: frame for frame in frames}  # the later of two images of one phase
-    notes = ()
-    if len(latest) < len(frames):
-        if len(latest) < max(MIN_FRAMES, len(frames) / 3):
+    phases, notes = latest(frames, lambda frame: frame.trigger_ms, lambda frame: frame.instance), ()
+    if len(phases) < len(frames):
+        if len(phases) < max(MIN_FRAMES, len(frames) / 3):
             return plane, (
-                f"{len(frames)} images at {len(latest)} phases of the cycle: dynamic or multi-contrast, no cine"
+                f"{len(frames)} images at {len(phases)} phases of the cycle: dynamic or multi-contrast, no cine"
             )
         notes = (
-            f"series {plane.number} shows {len(frames) - len(latest)} phases more than once; the later image counts",
+            f"series {plane.number} shows {len(frames) - len(phases)} phases more than once; the later image counts",
         )
-    frames = tuple(latest.values())
+    frames = tuple(phases.values())
     if len(frames) < MIN_FRAMES and promised < MIN_FRAMES:
         return plane, f"only {len(frames)} phases; a cine has at least {MIN_FRAMES}"
     if len(frames) > 1 and frames[-1].trigger_ms - frames[0].trigger_ms < MIN_SPAN_MS and promised <= len(frames):
         return plane, "all images lie within one phase of the cycle, no cine"
-    return replace(plane, frames=frames, times_ms=np.array([frame.trigger_ms for frame in frames]), notes=notes), None
+    return replace(plane, frames=frames, times=np.array(list(phases)), notes=notes), None
 
 
 def _by_clock(plane):
@@ -165,11 +179,11 @@ def refuse_missing(plane):
     count, declared = len(plane.frames), max(frame.declared or 0 for frame in plane.frames)
     where = f"series {plane.number} in {plane.frames[0].path.parent}"
     remedy = "export the series again, or remove it to go on without"
-    if plane.times_ms is not None and count > 2:
-        steps = np.diff(plane.times_ms)
+    if plane.times is not None and count > 2:
+        steps = np.diff(plane.times)
         hole = int(np.argmax(steps))
         if steps[hole] > 1.6 * np.median(steps):
-            before, after = plane.times_ms[hole : hole + 2]
+            before, after = plane.times[hole : hole + 2]
             raise ValueError(
                 f"{where}: no frame between {before:.0f} and {after:.0f} ms after the R wave, where "
                 f"others are {np.median(steps):.0f} ms apart; {remedy}"

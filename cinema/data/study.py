@@ -5,14 +5,13 @@ frame of a single view is read without the others), attributes as HDF5 attribute
 to a temporary name and renamed, so an interrupted write leaves nothing half done.
 """
 
-import os
-import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from cinema.files import whole_or_not
 from cinema.terms import LABELS, TISSUE_LABELS, VIEWS, check_view
 
 SUFFIX = ".h5"
@@ -114,13 +113,8 @@ def save_study(study, folder):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{study.id}{SUFFIX}"
-    temporary = folder / f".{study.id}.{uuid.uuid4().hex}.part"
-    try:
-        with h5py.File(temporary, "w") as file:
-            _write(study, file)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_or_not(path) as temporary, h5py.File(temporary, "w") as file:
+        _write(study, file)
     return path
 
 
@@ -204,12 +198,6 @@ def _read_view(group, frames, path):
         label_frames = tuple(f for f, _ in kept)
     extras = {name: group[name][()][chosen] for name in ("landmarks", "frame_times_ms") if name in group}
     return View(image, group["affine"][()], labels, label_frames, **extras)
-
-
-def read_frame(path, view, frame):
-    """One (x, y, z) frame of one view, without reading the others."""
-    with _open(path) as file:
-        return file[f"views/{check_view(view)}/image"][..., frame]
 
 
 def _open(path):

@@ -2,8 +2,6 @@
 
 import json
 import os
-import shutil
-import uuid
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +12,7 @@ from cinema.data.geometry import tidy_labels
 from cinema.data.inputs import read_input
 from cinema.data.nifti import write_nifti
 from cinema.data.reading import describe
+from cinema.files import beside
 from cinema.inference import measures
 from cinema.terms import LABELS, VIEW_NAMES, VIEWS
 
@@ -194,20 +193,15 @@ def staged(out):
     """
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out} is a file; name a folder")
-    folder = out.parent / f".{out.name}.{uuid.uuid4().hex}.part"
     try:
-        try:
+        with beside(out) as folder:
             folder.mkdir(parents=True)
             yield folder
             _deliver(folder, out)
-        except OSError as error:
-            if isinstance(error, FileNotFoundError) and not error.errno:
-                raise  # an input of ours that does not exist, already in words
-            raise ValueError(
-                f"cannot write {out}: {error.strerror or error}; free space or choose another --out"
-            ) from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not error.errno:
+            raise  # an input of ours that does not exist, already in words
+        raise ValueError(f"cannot write {out}: {error.strerror or error}; free space or choose another --out") from None
 
 
 def _deliver(folder, out):

@@ -179,7 +179,7 @@ class ConvUNetR(nn.Module):
             self.pred_head_dict[view] = conv_class(n_dims)(dec_chans[0], out_chans, 1)
         if len(levels) > 1:
             raise ValueError(f"views need different decoder levels {sorted(levels)}; give them equal factors")
-        self.n_layers_wo_skip, self.n_downsample_layers = levels.pop()
+        ((self.n_layers_wo_skip, _),) = levels
         self.encoder = ViTEncoder(
             enc_embed_dim,
             enc_depth,

@@ -8,9 +8,6 @@ position tables are short in period and scaled (models.patches.position_table), 
 
 from pathlib import Path
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
 from cinema.files import WEIGHTS
 from cinema.models import CineMA, ConvUNetR, ConvViT, UNet, weights
 from cinema.models.standard import load_standard
@@ -64,7 +61,7 @@ def small_convunetr(views=("sax",), out_chans=4, dec_chans=(16, 32, 64), dropout
 
 
 def small_unet(view="sax", out_chans=4, chans=(12, 24, 48), dropout=0.0, in_chans=1):
-    """The convolutional baseline of one view; its compute is that of small_convunetr within a tenth (`gigaflops`)."""
+    """The convolutional baseline of one view; its compute is that of small_convunetr within a tenth."""
     factor = (2, 2, 1)[: len(SMALL_GRID[view][0])]
     return UNet(len(factor), in_chans, out_chans, chans, dropout, patch_size=factor, scale_factor=factor, n_blocks=1)
 
@@ -97,10 +94,3 @@ def shipped_cinema(folder=WEIGHTS):
 def n_parameters(model):
     """How many numbers training can change."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-
-
-def gigaflops(model, images):
-    """Floating-point operations (multiplications and additions, in 10^9) of one forward pass per item of the batch."""
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(images)
-    return counter.get_total_flops() / len(next(iter(images.values()))) / 1e9

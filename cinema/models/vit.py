@@ -127,15 +127,4 @@ class ViTEncoder(Transformer):
 
     def forward(self, x):
         """(b, n, dim) -> (b, 1 + n, dim), the class token first."""
-        return super().forward(self.with_class_token(x))
-
-    def with_class_token(self, x):
-        return torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
-
-    def layers(self, x):
-        """What every block gives, the last one after the final norm: (b, 1 + n, dim, depth)."""
-        x, outputs = self.with_class_token(x), []
-        for block in self.blocks:
-            x = block(x)
-            outputs.append(x)
-        return torch.stack([*outputs[:-1], self.norm(x)], dim=-1)
+        return super().forward(torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1))

@@ -1,9 +1,7 @@
 """Weights in files: safetensors, which cannot run code; published, own, and checkpoints of others."""
 
 import json
-import os
 import re
-import uuid
 from pathlib import Path
 
 import torch
@@ -11,6 +9,7 @@ import yaml
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from cinema.files import whole_or_not
 from cinema.models.config import build, describe
 from cinema.models.published import PRETRAINED, REPOSITORY, fetch, finetuned_file
 
@@ -31,14 +30,11 @@ def save(model_or_state, path, metadata=None):
         header.update(model=type(model_or_state).__name__, arguments=getattr(model_or_state, "arguments", None))
     state = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
-        save_file(state, temporary, {"format": "pt", _META_KEY: json.dumps(header)})
-        os.replace(temporary, path)
+        with whole_or_not(path) as temporary:
+            save_file(state, temporary, {"format": "pt", _META_KEY: json.dumps(header)})
     except SafetensorError as error:
         raise OSError(f"{path} could not be written ({error}); make room or choose another folder") from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

@@ -6,14 +6,16 @@ interrupted, and every study stays the same. `write` renders a cohort into a fol
 
 import hashlib
 import json
-import os
 import zlib
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from cinema.data.study import SUFFIX, Study, save_study
+from cinema.files import whole_or_not
+from cinema.parallel import in_parallel
 from cinema.phantom import ceilings, diseases, image, outcomes, people, shape
 from cinema.phantom.heart import Heart
 from cinema.phantom.roles import ROLES, acquisition, rescanned
@@ -132,9 +134,6 @@ def write(role, n, seed, folder, phases=("ED", "ES"), grid=SMALL_GRID, jobs=1):
     generator's sources are the same; otherwise the cohort is made anew, with one line saying so.
     ValueError if the folder holds studies of another role or of unknown origin.
     """
-    from joblib import Parallel, delayed
-    from tqdm import tqdm
-
     phase_list(person(role, 0, seed).heart, phases)  # refuse before anything is touched
     lacking = [view for view in ROLES[role].views if view not in grid]
     if lacking or n < 1:
@@ -154,8 +153,8 @@ def write(role, n, seed, folder, phases=("ED", "ES"), grid=SMALL_GRID, jobs=1):
     for path in set(folder.glob(f"*{SUFFIX}")) - {folder / f"{name}{SUFFIX}" for name in names}:
         path.unlink()  # a cohort of n holds n studies
     missing = [i for i, name in enumerate(names) if not (folder / f"{name}{SUFFIX}").exists()]
-    todo = tqdm(missing, desc=f"virtual {role}", unit="study", disable=None)
-    Parallel(n_jobs=jobs)(delayed(_write_one)(role, index, seed, folder, phases, grid) for index in todo)
+    one = partial(_write_one, role=role, seed=seed, folder=folder, phases=phases, grid=grid)
+    in_parallel(one, missing, jobs, f"virtual {role}")
     if not (folder / TRUTH).exists():
         others = [person(role, index, seed + 1_000_003) for index in range(N_CEILING)]
         _write_json(folder / TRUTH, {"role": role} | ceilings.planted(ROLES[role], others))
@@ -168,7 +167,7 @@ def person_id(role, index):
     return f"virtual_{role}_{index // 2:05d}_{'AB'[index % 2]}" if paired else f"virtual_{role}_{index:05d}"
 
 
-def _write_one(role, index, seed, folder, phases, grid):
+def _write_one(index, role, seed, folder, phases, grid):
     save_study(study(person(role, index, seed), phases, grid), folder)
 
 
@@ -190,9 +189,8 @@ def _clear_stale(folder, wanted):
 
 
 def _write_json(path, content):
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    with whole_or_not(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def source_hash():

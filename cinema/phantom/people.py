@@ -16,7 +16,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from cinema.phantom.heart import Heart
 from cinema.terms import MYOCARDIUM_DENSITY_G_PER_ML
 
 MEASURES = ("lv_edv", "lv_esv_share", "lv_mass", "lv_length", "shortening", "rv_esv_share", "la", "ra")
@@ -272,8 +271,3 @@ def wall_mm(heart):
     t *= 0.975
     share = 1 + 0.27 * heart.septal_bulge * heart.bulge_half_width_deg / 50 + 0.1 * heart.apical_bulge
     return t, t / share * max(1.1 + heart.septal_bulge, 1.1 + 0.47 * heart.apical_bulge)
-
-
-def healthy_heart(rng, person, shift=0.0):
-    """A heart drawn from the healthy reference, shifted by exposures."""
-    return Heart(**natural(draw(rng, person, shift), person), **detail(rng, person))

@@ -2,8 +2,6 @@
 
 import base64
 import io
-import os
-import uuid
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -12,6 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 from cinema import results
+from cinema.files import whole_or_not
 from cinema.terms import COLOURS, LABELS
 
 WIDTH_INCHES = {1: 3.35, 2: 7.0}  # one and two columns of a journal page
@@ -72,12 +71,8 @@ def save(fig, name, out, seed, cohort=None):
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     for kind, fields in metadata.items():
-        temporary = out / f".{name}.{uuid.uuid4().hex}.part"
-        try:
+        with whole_or_not(out / f"{name}.{kind}") as temporary:
             fig.savefig(temporary, format=kind, metadata=fields)
-            os.replace(temporary, out / f"{name}.{kind}")
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def cine(images, labels=None, height=220, cycle_ms=1000, limit_bytes=130_000):

@@ -31,8 +31,11 @@ def _module(path: Path, package: Path) -> tuple[str, str]:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
             entries.append(_entry(node))
             methods = node.body if isinstance(node, ast.ClassDef) else []
-            entries += [_entry(method, f"{node.name}.") for method in methods
-                        if isinstance(method, ast.FunctionDef) and not method.name.startswith("_")]
+            entries += [
+                _entry(method, f"{node.name}.")
+                for method in methods
+                if isinstance(method, ast.FunctionDef) and not method.name.startswith("_")
+            ]
     about = _text(ast.get_docstring(tree))
     if not entries and not about:
         return name, ""

@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+from cinema.files import whole_or_not
 from cinema.results import read_results, write_json
 
 FIGURES = (".png", ".pdf")
@@ -58,9 +59,8 @@ def copy_figures(made, out, name):
         if path.is_dir():
             shutil.copytree(path, target, dirs_exist_ok=True)
         elif not target.exists() or not filecmp.cmp(path, target, shallow=False):
-            temporary = out / f".{path.name}.part"
-            shutil.copyfile(path, temporary)
-            os.replace(temporary, target)
+            with whole_or_not(target) as temporary:
+                shutil.copyfile(path, temporary)
     for stale in {path.name for path in figures(out, name)} - {path.name for path in paths}:
         (out / stale).unlink()
 

@@ -14,14 +14,13 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from joblib import Parallel, delayed
 from torch import nn
-from tqdm import tqdm
 
 from cinema.data.loaders import StudyFrames
 from cinema.data.transforms import SEGMENTATION, varied
 from cinema.models import small, transfer, weights
 from cinema.models.standard import load_standard, standardising
+from cinema.parallel import in_parallel
 from cinema.stats import estimates
 from cinema.stats.metrics import dice
 from cinema.terms import LABELS, SMALL_GRID, STRUCTURES
@@ -129,12 +128,9 @@ def test(model, tests, task=TASK, data=stacks):
 
 def train_all(runs, n_jobs):
     """`train` for every run, n_jobs processes at once; the two tables of all of them."""
-    from joblib import Parallel, delayed
-
     with warnings.catch_warnings():  # a worker that was idle too long is replaced, and joblib warns of it
         warnings.filterwarnings("ignore", "A worker stopped")
-        results = Parallel(n_jobs, return_as="generator")(delayed(train)(run) for run in runs)
-        rows = list(tqdm(results, total=len(runs), desc="trainings", unit="run", disable=None))
+        rows = in_parallel(train, runs, n_jobs, "trainings")
     histories, scores = zip(*rows, strict=True)
     return pd.concat(histories, ignore_index=True), pd.concat(scores, ignore_index=True)
 
@@ -235,9 +231,7 @@ def trained(contenders, plan, training, tests, recipe, seed, jobs):
         for n in recipe.labels
         for arm in contenders
     ]
-    done = Parallel(jobs, return_as="generator")(delayed(tested)(run) for run in wanted)
-    bar = tqdm(done, total=len(wanted), desc=wanted[0].task.name, unit="run", disable=None)
-    return pd.concat(bar, ignore_index=True), rates
+    return pd.concat(in_parallel(tested, wanted, jobs, wanted[0].task.name), ignore_index=True), rates
 
 
 def labelled(training, n, i):

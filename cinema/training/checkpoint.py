@@ -6,16 +6,15 @@ metrics.csv         one row per epoch;  run.json  what ran, on what, with which 
 """
 
 import json
-import os
 import platform
 import subprocess
-import uuid
 from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 import torch
 
+from cinema.files import whole_or_not
 from cinema.models import weights
 
 RESUME, BEST, LAST = "resume.safetensors", "best.safetensors", "last.safetensors"
@@ -49,15 +48,11 @@ def load_state(out, model, optimiser):
 
 def write_text(path, text):
     """Write a text file whole or not at all."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
+        with whole_or_not(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OSError(f"{path} could not be written ({error.strerror}); make room or choose another folder") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_metrics(out, history):

@@ -1,7 +1,7 @@
 """Train a published model on a prepared data set, and score it: `python3 -m cinema finetune TASK NAME`.
 
 Profile paper is the published recipe at full size (cinema.training.published); ci is a few steps of the small models, to see that
-everything runs. --dry-run says what a run would need, and needs no data.
+everything runs. --dry-run says how long a run would take, and needs no data.
 """
 
 import json
@@ -277,9 +277,9 @@ def command(
     """The command line. Exit code 0."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if dry_run:
-        from cinema.training.rehearsal import rehearse
+        from cinema.training.dry_run import estimate
 
-        print("\n".join(rehearse(task, name, profile, data_root, model, like_release, seed, device)))
+        print("\n".join(estimate(task, name, profile, data_root, model, like_release, seed, device)))
         return 0
     planned = plan(task, name, profile, data_root, model, like_release, seed, proportion, max_samples)
     setting = planned.setting

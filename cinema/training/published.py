@@ -19,7 +19,6 @@ from cinema.training import regression, segmentation
 from cinema.training.recipe import PAPER
 from cinema.training.tasks import TASKS as KINDS
 
-MODELS = ("cinema", "scratch", "unet", "resnet")
 NAMES = {  # published name -> (data set, views)
     "acdc_sax": ("acdc", ("sax",)),
     "mnms_sax": ("mnms", ("sax",)),
@@ -147,7 +146,8 @@ def small(setting):
 
 
 def config(setting, model="cinema", like_release=False, seed=0):
-    """TrainConfig of the published recipe. model: one of MODELS; all but "cinema" start from random weights.
+    """TrainConfig of the published recipe. model: "cinema", "scratch", "unet" or "resnet"; all but "cinema" start
+    from random weights.
 
     Fixed: no item of an epoch is left out; weight decay is .05 from scratch too, and spares biases and norms.
     """

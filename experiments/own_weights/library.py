@@ -4,12 +4,12 @@ One HDF5 file per heart and dataset `<view>` (phases, slices, samples, x, y) of 
 vary far beyond any clinic: what a network has seen in excess it will not stumble over.
 """
 
-import os
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from cinema.files import whole_or_not
 from cinema.phantom.heart import Heart, Infarct
 from cinema.phantom.image import (
     LAX_ANGLE_DEG,
@@ -127,14 +127,9 @@ def write_entry(folder, index, seed):
     if path.exists():
         return path
     heart, rng = library_heart(index, seed)
-    temporary = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        with h5py.File(temporary, "w") as file:
-            file.attrs.update({"seed": seed, "version": LIBRARY_VERSION, "pixel_mm": PIXEL_MM})
-            for name, array in render(heart, rng).items():
-                chunks = (1, 1, *array.shape[2:]) if array.ndim == 5 else None
-                file.create_dataset(name, data=array, chunks=chunks, compression="lzf" if chunks else None)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_or_not(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update({"seed": seed, "version": LIBRARY_VERSION, "pixel_mm": PIXEL_MM})
+        for name, array in render(heart, rng).items():
+            chunks = (1, 1, *array.shape[2:]) if array.ndim == 5 else None
+            file.create_dataset(name, data=array, chunks=chunks, compression="lzf" if chunks else None)
     return path

@@ -5,14 +5,14 @@ slices of the short-axis stack from base to apex, then one plane per long-axis v
 terms.SMALL_GRID and somewhat wider, so that a visit may turn and shift them. Phases: ED, ES and two more.
 """
 
-import os
+from functools import partial
 from pathlib import Path
 
 import h5py
 import numpy as np
-from joblib import Parallel, delayed
-from tqdm import tqdm
 
+from cinema.files import whole_or_not
+from cinema.parallel import in_parallel
 from cinema.phantom import cohort, image
 from cinema.terms import SMALL_GRID, VIEWS
 
@@ -44,14 +44,9 @@ def write_maps(folder, index, seed):
     phases = [0.0, person.heart.es_fraction, *rng.uniform(0.05, 0.95, N_PHASES - 2)]
     planes = render(person, phases)
     path = maps_path(folder, index)
-    temporary = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        with h5py.File(temporary, "w") as file:
-            file.attrs.update({"seed": seed, "version": MAPS_VERSION, "id": person.id, "phases": phases})
-            file.create_dataset("planes", data=planes, chunks=(1, *planes.shape[1:]), compression="lzf")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_or_not(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update({"seed": seed, "version": MAPS_VERSION, "id": person.id, "phases": phases})
+        file.create_dataset("planes", data=planes, chunks=(1, *planes.shape[1:]), compression="lzf")
     return path
 
 
@@ -75,6 +70,5 @@ def make(folder, n_people, seed, jobs=1):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     todo = [index for index in range(n_people) if not up_to_date(maps_path(folder, index), seed)]
-    work = (delayed(write_maps)(folder, index, seed) for index in todo)
-    list(tqdm(Parallel(jobs, return_as="generator")(work), total=len(todo), desc="people", unit="person", disable=None))
+    in_parallel(partial(write_maps, folder, seed=seed), todo, jobs, "people")
     return folder

@@ -5,16 +5,16 @@ cinema/shipped/weights/reader_sax.safetensors. No patient is involved at any poi
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
-from joblib import Parallel, delayed
-from tqdm import tqdm
 
 from cinema.files import WEIGHTS, data_folder
 from cinema.inference import reader
 from cinema.models import weights
 from cinema.models.unet import Reader
+from cinema.parallel import in_parallel
 from cinema.training import checkpoint
 from cinema.training.loop import TrainConfig, fit, in_steps
 from experiments.own_weights import encoder
@@ -115,6 +115,5 @@ def make_library(work, n_hearts, jobs=1):
     folder = Path(work) / f"library_{LIBRARY_VERSION}"
     folder.mkdir(parents=True, exist_ok=True)
     todo = [index for index in range(n_hearts) if not library_path(folder, index).exists()]
-    work = (delayed(write_entry)(folder, index, LIBRARY_SEED) for index in todo)
-    list(tqdm(Parallel(jobs, return_as="generator")(work), total=len(todo), desc="hearts", disable=None))
+    in_parallel(partial(write_entry, folder, seed=LIBRARY_SEED), todo, jobs, "hearts")
     return folder

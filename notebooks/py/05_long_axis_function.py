@@ -1025,7 +1025,7 @@ if data != "virtual":
 # ## Exercises
 #
 # 1. What is the expected range of two independent measurements with an SD of s? *(Check: 2 s / √π = 1.13 s;
-#    `long_axis.expected_range(2)`.)*
+#    the gap of the two in `long_axis.expected_extremes(np.zeros(2), s)`.)*
 # 2. Points lie anywhere within a pixel with equal chance, and a perfect reading is cut toward zero. What is the mean
 #    shift along each axis, and what does it do to the length of the ventricle? *(Check: half a pixel, if nothing is
 #    rounded first; nothing on average, since hinges and apex shift alike.)*

@@ -14,7 +14,7 @@ from cinema.models.config import build
 from cinema.models.convunetr import ImageBlock, stretch
 from cinema.models.layers import ResidualConvBlock, depthwise, pointwise
 from cinema.models.patches import grid_of, position_table, random_mask
-from cinema.models.vit import Attention, ViTEncoder
+from cinema.models.vit import Attention
 
 VIEWS = {"sax": (16, 16, 2), "lax_4c": (32, 16)}
 ENCODER = dict(
@@ -199,12 +199,6 @@ def test_features_of_a_subset_of_views_at_another_size():
     model = seeded("CineMA", **CINEMA)
     features = model.feature_forward(images(views={"lax_4c": (48, 24)}))
     assert {k: tuple(v.shape) for k, v in features.items()} == {"cls": (2, 1, 12), "lax_4c": (2, 18, 12)}
-
-
-def test_encoder_layers_end_with_its_output():
-    encoder, x = ViTEncoder(12, 3, 2).eval(), torch.rand(2, 5, 12)
-    layers = encoder.layers(x)
-    assert layers.shape == (2, 6, 12, 3) and torch.equal(layers[..., -1], encoder(x))
 
 
 def test_position_table_scaled_and_distinct():

@@ -17,8 +17,7 @@ from cinema.data.public import prepared
 from cinema.data.public.cards import card
 from cinema.data.study import Study, save_study
 from cinema.models.small import shipped_cinema
-from cinema.training import cost, finetune, published
-from cinema.training.rehearsal import rehearse
+from cinema.training import dry_run, finetune, published
 
 MANIFESTS = json.loads(gzip.decompress((KEPT / "manifests.json.gz").read_bytes()))
 MANIFESTS = {name.removeprefix("manifest_"): manifest for name, manifest in MANIFESTS.items()}
@@ -149,29 +148,15 @@ def test_subsets_choose_the_rows_of_the_release():
     assert prepared.for_training(table, 90) is table and prepared.share(table, 1.0, 0) is table
 
 
-def test_peak_memory_and_operations_of_a_known_network():
-    with torch.device("meta"):
-        model = torch.nn.Sequential(*(torch.nn.Linear(1000, 1000) for _ in range(3)))
-        images = torch.zeros(500, 1000)
-    counted = cost.cost_of(model, images, lambda model, x: model(x).sum())
-    assert counted.total == counted.trainable == 3 * (1000 * 1000 + 1000)
-    assert counted.operations == 2 * 500 * 1000 * 1000 * (3 + 2 + 3)  # the image needs no gradient
-    # three outputs are kept; then the first weight and bias to be reached get a gradient beside the accumulated one
-    assert counted.activation_bytes == pytest.approx(4 * (3 * 500 * 1000 + 1000 * 1000 + 1000), abs=100)
-    assert counted.bytes_needed(3)["activations"] == 3 * counted.activation_bytes
-    assert counted.bytes_needed(3)["AdamW"] == 2 * counted.bytes_needed(3)["gradients"] == 8 * counted.trainable
-
-
-def test_checkpointed_models_ask_for_less_memory():
+def test_checkpointed_models_keep_less_for_the_way_back():
     name, arguments = published.small_description(published.small(published.setting("segmentation", "mnms2_lax_4c")))
-    taken = {}
+    kept = {}
     for checkpointed in (False, True):
-        with torch.device("meta"):
-            model = published.build_model(name, dict(arguments, grad_ckpt=checkpointed))
-            images = {"image": {"lax_4c": torch.zeros(8, 1, 64, 64)}}
-        taken[checkpointed] = cost.cost_of(model, images, cost.output_loss)
-    assert taken[True].activation_bytes < 0.7 * taken[False].activation_bytes
-    assert taken[True].operations > taken[False].operations
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x, sizes=sizes: sizes.append(x.nbytes) or x, lambda x: x):
+            published.build_model(name, dict(arguments, grad_ckpt=checkpointed))({"lax_4c": torch.rand(2, 1, 64, 64)})
+        kept[checkpointed] = sum(sizes)
+    assert kept[True] < 0.7 * kept[False]
 
 
 TINY = {"sax": ((16, 16, 4), (2.5, 2.5, 10.0)), **{v: ((16, 16), (2.5, 2.5)) for v in ("lax_2c", "lax_3c", "lax_4c")}}
@@ -351,7 +336,7 @@ def test_pretrained_small_weights_start_a_run_with_their_standard(root):
 
 
 def test_a_dry_run_needs_no_data_and_trains_nothing(tmp_path, root, tiny_models, capsys):
-    for folder, said in ((tmp_path, "none prepared"), (root, "data: 2 test, 3 train, 1 val studies")):
+    for folder, said in ((tmp_path, "samples: 180 an epoch (by its card"), (root, "samples: 6 an epoch (of the prep")):
         assert (
             main(
                 [
@@ -372,29 +357,30 @@ def test_a_dry_run_needs_no_data_and_trains_nothing(tmp_path, root, tiny_models,
             == 0
         )
         text = capsys.readouterr().out
-        for part in (
-            said,
-            "sax: (1, 16, 16, 4) float32",
-            "million trainable",
-            "steps",
-            "AdamW",
-            "GFLOP",
-            "s a step",
-            "measured on 1 item",
-        ):
+        for part in (said, "million to be trained", "= 2 steps of 2 samples", "s a step (measured on 1 of", "0:00:0"):
             assert part in text, text
     assert not list(tmp_path.iterdir())
-    text = "\n".join(rehearse("pretraining", "ukb", "ci", tmp_path))
-    for part in ("an unknown number of studies", "2 items an epoch (assumed", "lax_3c: (1, 16, 16)"):
-        assert part in text, text
-    for folder in (tmp_path, root):
-        lines = rehearse("segmentation", "kaggle", "ci", folder)
-        assert lines[-1].startswith("evaluation only") and "sax: (1, 16, 16, 4) float32" in lines[2]
+    assert "assumed, their number is unknown" in "\n".join(dry_run.estimate("pretraining", "ukb", "ci", tmp_path))
+    assert dry_run.estimate("segmentation", "kaggle", "ci", root)[-1].startswith("evaluation only")
 
 
-def test_a_dry_run_of_the_paper_profile_counts_the_published_model(tmp_path, monkeypatch):
-    monkeypatch.setattr(cost, "LONGEST_SECONDS", 0.0)
-    text = "\n".join(rehearse("segmentation", "acdc", "paper", tmp_path, like_release=True))
-    assert "125.6 million trainable of 127.4" in text
-    assert "4000 epochs of 2 steps of 64 items (4 at a time) = 8000 steps" in text  # 180 frames, 52 of them left out
-    assert "measuring takes too long" in text and "A100" in text and "not reproduced" in text
+@pytest.mark.parametrize(
+    "task, name",
+    [
+        ("classification", "mnms2"),
+        ("regression", "mnms"),
+        ("segmentation", "myops"),
+        ("landmark", "lax_2c"),
+        ("landmark_coordinate", "lax_2c"),
+    ],
+)
+def test_every_task_has_a_dry_run(tmp_path, tiny_models, task, name):
+    assert "s a step" in dry_run.estimate(task, name, "ci", tmp_path)[-1]
+
+
+def test_a_dry_run_of_the_paper_profile_is_of_the_published_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(dry_run, "step_seconds", lambda model, task, batch, device: 0.5)
+    text = "\n".join(dry_run.estimate("segmentation", "acdc", "paper", tmp_path, like_release=True))
+    assert "125.6 million" in text and "time on cpu: 32 s a step" in text  # 64 samples, one at a time
+    assert "4000 epochs = 8000 steps of 64 samples" in text  # 180 frames, 52 of them left out
+    assert "2 days, 23:06:40 in all" in text

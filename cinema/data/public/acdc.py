@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cinema.data import labels as labels_module
-from cinema.data.labels import check_grid, label_map, volume
-from cinema.data.public import common, letter
+from cinema.data.labels import label_map, read_labels, ventricle_volumes
+from cinema.data.nifti import check_grid, volume
 from cinema.data.public.cards import card
-from cinema.data.public.common import Release, Skipped, Subject
+from cinema.data.public.common import Skipped, Subject, absent, check_heart
 from cinema.data.study import Study, View
 
 NAME = "acdc"
@@ -85,7 +84,7 @@ def _subject(folder, info, split):
     frames = [folder / f"{folder.name}_frame{number:02d}.nii.gz" for number in (ed, es)]
     masks = [path.with_name(path.name.replace(".nii.gz", "_gt.nii.gz")) for path in frames]
     paths = (folder / f"{folder.name}_4d.nii.gz", *frames, *masks)
-    reason = common.absent(paths)
+    reason = absent(paths)
     if reason:
         raise FileNotFoundError(reason)
     attributes = {
@@ -94,7 +93,7 @@ def _subject(folder, info, split):
         "weight_kg": weight_kg,
         "bmi_kg_m2": weight_kg / (height_cm / 100) ** 2,
     }
-    return Subject(folder.name, split, paths, attributes, {"ed": ed, "es": es, "n_frames": count})
+    return Subject(folder.name, split, paths, attributes, {"ed": ed, "es": es})
 
 
 def _positive(path, info, key):
@@ -123,34 +122,12 @@ def read(subject):
         check_grid(*stills[-1], stills[0], frame.name)
         if stills[-1][0].shape != image.shape[:3]:
             raise ValueError(f"{frame.name} has shape {stills[-1][0].shape}, the cine {image.shape}; they must agree")
-        labels.append(labels_module.labels(mask, mapping, stills[-1]))
-        common.check_heart(labels[-1], mask.name)
+        labels.append(read_labels(mask, mapping, stills[-1]))
+        check_heart(labels[-1], mask.name)
     image = np.array(image, np.result_type(image, *(still for still, _ in stills)))
     for index, (still, _) in zip(where, stills, strict=True):
         image[..., index] = still
     order = np.argsort(where)
     view = View(image, stills[0][1], np.stack([labels[i] for i in order], axis=-1), tuple(where[i] for i in order))
-    volumes = labels_module.volumes(*labels, view.spacing_mm)
+    volumes = ventricle_volumes(*labels, view.spacing_mm)
     return Study(subject.id, NAME, {"sax": view}, subject.attributes | volumes, ed_frame=where[0], es_frame=where[1])
-
-
-def release(subject):
-    """patientNNN_sax_{t,ed,ed_gt,es,es_gt} and the row of the metadata table; refuses what `read` refuses."""
-    read(subject)
-    raw = dict(zip(("t", "ed", "es", "ed_gt", "es_gt"), map(letter.read, subject.files), strict=True))
-    images = common.release_view("sax", raw, label_map(card(NAME)))
-    known, frames = subject.attributes, subject.details
-    row = {
-        "pid": subject.id,
-        "pathology": known["disease"],
-        "height": known["height_cm"] / 100,
-        "weight": known["weight_kg"],
-        "bmi": known["bmi_kg_m2"],
-        "n_frames": frames["n_frames"],
-        "ed_frame": frames["ed"],
-        "es_frame": frames["es"],
-        **common.spacing_columns("sax", raw["ed"], "original"),
-        **common.volume_columns(images),
-    }
-    folder = f"{PARTS[subject.files[0].parents[1].name]}/{subject.id}"
-    return Release(folder, {f"{subject.id}_sax_{name}": image for name, image in images.items()}, row)

@@ -10,21 +10,18 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
-from cinema.data import labels as labels_module
-from cinema.data.labels import label_map, volume
-from cinema.data.public import letter
+from cinema.data.labels import label_map, read_labels
+from cinema.data.nifti import volume
 from cinema.data.public.cards import card
-from cinema.data.public.common import Release, Skipped, Subject
+from cinema.data.public.common import Skipped, Subject
 from cinema.data.study import Study, View
 
 NAME = "emidec"
 FOLDER = "emidec-dataset-1.0.1"
-SPACING, MUSCLE = (1.458, 1.458, 10.0), 2  # of the release; it crops around the muscle
-GRID = {"sax": ((192, 192, 16), SPACING)}  # the published model's; terms.PUBLISHED_GRID for every other dataset
+GRID = {"sax": ((192, 192, 16), (1.458, 1.458, 10.0))}  # the published model's; others: terms.PUBLISHED_GRID
 CASE = re.compile(r"Case[ _]([NP])(\d+)(.*)")
-# Column of the release's table -> how a key of the text files may begin, without accents, blanks and signs.
+# What is read of a case's text -> how a key of the text files may begin, without accents, blanks and signs.
 KEYS = {
     "sex": ("sex",),
     "age": ("age",),
@@ -32,12 +29,8 @@ KEYS = {
     "overweight": ("overweight", "surpoids"),
     "arterial_hypertension": ("arterialhypertension", "hypertension", "hta"),
     "diabetes": ("diabet",),
-    "family_history": ("family", "familial", "antecedentsfamil"),
-    "ecg": ("ecg",),
-    "troponin": ("troponin",),
     "killip_max": ("killip",),
     "ef": ("fevg", "lvef", "ejectionfraction"),
-    "ntprobnp": ("ntprobnp", "ntprobpn"),
 }
 TOBACCO = {"1": "yes", "2": "no", "3": "former", "y": "yes", "n": "no", "f": "former"}
 SEX = {"m": "M", "f": "F", "h": "M"}  # h: homme
@@ -74,8 +67,7 @@ def subjects(raw):
         elif lacking:
             skipped.append(Skipped(case, f"{lacking[0]} is missing; unpack the archive again"))
         else:
-            said = text(paths[2])
-            found.append(Subject(case, split[key], paths, _attributes(said, key[0]), {"text": said}))
+            found.append(Subject(case, split[key], paths, _attributes(text(paths[2]), key[0])))
     return found, skipped
 
 
@@ -83,8 +75,8 @@ def splits(keys):
     """{(letter, number): split}: per letter, sorted by number and shuffled by default_rng(0); a fifth each at the end
     for val and test."""
     split = {}
-    for letter_ in "NP":
-        ordered = sorted(key for key in keys if key[0] == letter_)
+    for letter in "NP":
+        ordered = sorted(key for key in keys if key[0] == letter)
         np.random.default_rng(0).shuffle(ordered)
         n, part = len(ordered), int(0.2 * len(ordered))
         names = ["train"] * (n - 2 * part) + ["val"] * part + ["test"] * part
@@ -142,39 +134,8 @@ def read(subject):
     pixels, affine = volume(image)
     if pixels.ndim != 3:
         raise ValueError(f"{image.name} has shape {pixels.shape}; it must be one volume (x, y, z)")
-    labels = labels_module.labels(mask, label_map(card(NAME)), (pixels, affine))
+    labels = read_labels(mask, label_map(card(NAME)), (pixels, affine))
     if labels.shape != pixels.shape or not labels.any():
         raise ValueError(f"Contours/{mask.name} of shape {labels.shape} holds no label; it must outline the heart")
     view = View(pixels[..., None], affine, labels[..., None], (0,))
     return Study(subject.id, NAME, {"sax": view}, subject.attributes)
-
-
-def release(subject):
-    """The release's arrays and row; val and test go to the folder train as well, as the release has it."""
-    read(subject)  # refuses what cannot be used
-    image, label = (letter.read(path) for path in subject.files[:2])
-    spacing = image.GetSpacing()
-    image, label = letter.resampled(image, SPACING), letter.resampled(label, SPACING, label=True)
-    values = letter.to_array(label)
-    said = subject.details["text"]
-    row = {"pid": subject.id} | {column: _written(said.get(column), column) for column in KEYS}
-    row |= {"pathology": subject.attributes["disease"]}
-    row |= dict(zip(("orig_spacing_x", "orig_spacing_y", "orig_spacing_z"), spacing, strict=True))
-    row |= {"n_slices": image.GetSize()[2]} | {f"cls_{k}_proportion": float((values == k).mean()) for k in (1, 2, 3, 4)}
-    cuts = letter.label_crop(label, MUSCLE)
-    images = {
-        subject.id: letter.to_uint8(letter.cropped(image, *cuts)),
-        f"{subject.id}_gt": sitk.Cast(letter.cropped(label, *cuts), sitk.sitkUInt8),
-    }
-    tables = {"all_metadata": row, f"{subject.split}_metadata": row}
-    return Release(f"train/{subject.id}", images, row, tables)
-
-
-def _written(value, column):
-    """A table entry: a number where it is one, tobacco by its code (1 yes, 2 no, 3 former)."""
-    if value is not None and column == "tobacco" and value[0].lower() in TOBACCO:
-        return {"yes": 1, "no": 2, "former": 3}[TOBACCO[value[0].lower()]]
-    number = _number(value)
-    if number is None:
-        return value
-    return int(number) if number.is_integer() else number

@@ -1,16 +1,15 @@
 """Kaggle Data Science Bowl 2 (2015): cine of 2C, 4C and SAX, with the volumes that readers measured, for evaluation.
 
-Source, licence and tree: cinema/shipped/cards/kaggle.yaml; what the release does, and `release` repeats: data.md sections 5, 10.
+Source, licence, tree and differences from the release: cinema/shipped/cards/kaggle.yaml.
 """
 
 import re
 from pathlib import Path
 
-from cinema.data import labels, stack
+from cinema.data import slices
 from cinema.data.headers import attributes as known_of
 from cinema.data.pictures import picture
-from cinema.data.public.common import Release, Skipped, Subject
-from cinema.data.public.slices_letter import processed
+from cinema.data.public.common import Skipped, Subject, read_table
 from cinema.data.study import Study
 from cinema.stats.metrics import ejection_fraction_percent
 
@@ -63,7 +62,7 @@ def _volumes(root, name):
     """Subject number -> lv_edv_ml, lv_esv_ml, lv_ef_percent. Test has one line for each volume, some of them twice."""
     if name == "test":
         path = root / "solution.csv"
-        table = labels.table(path, ["Id", "Volume"])
+        table = read_table(path, ["Id", "Volume"])
         ids = table["Id"].astype(str).str.extract(r"^(\d+)_(Systole|Diastole)$")
         strange = table["Id"][ids.isna().any(axis=1)]
         if len(strange):
@@ -71,7 +70,7 @@ def _volumes(root, name):
         table = table.assign(Id=ids[0], part=ids[1]).pivot_table("Volume", "Id", "part", aggfunc="mean")
         table = table.reindex(columns=["Systole", "Diastole"]).dropna().reset_index()
     else:
-        table = labels.table(root / f"{name}.csv", ["Id", "Systole", "Diastole"]).groupby("Id", as_index=False).mean()
+        table = read_table(root / f"{name}.csv", ["Id", "Systole", "Diastole"]).groupby("Id", as_index=False).mean()
     return {
         int(row.Id): {
             "lv_edv_ml": float(row.Diastole),
@@ -103,10 +102,10 @@ def read(subject):
     for view in ("sax", "lax_2c", "lax_4c"):
         found = []
         for rank, folder in enumerate(subject.details["folders"][view]):
-            more, why = stack.planes(_pictures(folder, notes), folder.name, rank)
+            more, why = slices.planes(_pictures(folder, notes), folder.name, rank)
             found, _ = found + more, notes.extend(why)
         if view == "sax" or found:
-            views[view], more = stack.short_axis(found) if view == "sax" else stack.long_axis(found)
+            views[view], more = slices.short_axis(found) if view == "sax" else slices.long_axis(found)
             notes += more
         else:
             notes.append(f"no usable {view[-2:].upper()} view")
@@ -116,7 +115,7 @@ def read(subject):
     return Study(subject.id, "kaggle", views, _about(subject) | subject.attributes | said)
 
 
-def _pictures(folder, notes=None):
+def _pictures(folder, notes):
     """Pictures of a folder by file name; files without a usable header are left out, and named in notes."""
     found, damaged = [], 0
     for path in _files(folder):
@@ -124,7 +123,7 @@ def _pictures(folder, notes=None):
             found.append(picture(path.name, path.read_bytes()))
         except ValueError:
             damaged += 1
-    if damaged and notes is not None:
+    if damaged:
         notes.append(f"{damaged} files of {folder.name} are damaged")
     return found
 
@@ -138,29 +137,3 @@ def _about(subject):
         except Exception:  # damaged: the next one says the same
             continue
     return {}
-
-
-def release(subject):
-    """The three processed videos of a study and its row, to the letter; ValueError where the release fails."""
-    folders = subject.details["folders"]
-    if not (folders["lax_2c"] and folders["lax_4c"]):
-        raise ValueError(f"{subject.id} lacks 2C or 4C: the release fails here, the default reads it")
-    raw, images = processed(
-        {
-            view: [_pictures(folder) for folder in (paths if view == "sax" else paths[:1])]
-            for view, paths in folders.items()
-        }
-    )
-    row = {
-        "pid": int(subject.id),
-        "n_slices": images["sax"].GetSize()[2],
-        "n_frames": min(image.GetSize()[3] for image in images.values()),
-    }
-    row |= {f"original_sax_spacing_{axis}": edge for axis, edge in zip("xyz", raw["sax"].GetSpacing(), strict=False)}
-    row |= {
-        "systole_volume": subject.attributes["lv_esv_ml"],
-        "diastole_volume": subject.attributes["lv_edv_ml"],
-        "ef": subject.attributes["lv_ef_percent"],
-    }
-    images = {f"{subject.id}_{view}_t": image for view, image in images.items()}
-    return Release(f"{subject.split}/{subject.id}", images, row)

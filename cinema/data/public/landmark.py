@@ -10,10 +10,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
-from cinema.data import labels
-from cinema.data.public.common import Release, Skipped, Subject
+from cinema.data.public.common import Skipped, Subject, read_table
 from cinema.data.study import Study, View
 
 NAME = "landmark"
@@ -32,7 +30,7 @@ def subjects(raw):
         raise FileNotFoundError(f"{raw} holds no raw/lax_2c.csv or raw/lax_4c.csv; name the folder that holds raw")
     found, skipped = [], []
     for view in tables:
-        table = labels.table(root / f"{view}.csv", COLUMNS, header=None, names=COLUMNS, dtype=str)
+        table = read_table(root / f"{view}.csv", COLUMNS, header=None, names=COLUMNS, dtype=str)
         rows = table[["cohort_name", "uid", "view"]].drop_duplicates()
         split = splits(rows.uid)
         for uid, of_uid in rows.groupby("uid", sort=False):
@@ -46,13 +44,7 @@ def subjects(raw):
             else:
                 cohort = of_uid.cohort_name.iloc[0]
                 found.append(
-                    Subject(
-                        name,
-                        split[uid],
-                        paths,
-                        {"patient": patient, "site": str(cohort)},
-                        {"uid": uid, "view": view, "named": of_uid.iloc[0].to_dict()},
-                    )
+                    Subject(name, split[uid], paths, {"patient": patient, "site": str(cohort)}, {"view": view})
                 )
         extra = {path.stem for path in (root / view / "images").glob("*.png")} - set(rows.uid)
         skipped += [
@@ -124,33 +116,3 @@ def clockwise(points):
     way round)."""
     (x1, y1), (x2, y2), (x3, y3) = points.tolist()
     return (y2 - y1) * (x3 - x2) - (x2 - x1) * (y3 - y2) > 0
-
-
-def rescaled(image, scale=SCALE):
-    """An (x, y) uint8 image made smaller, float64 in 0..1: blurred against aliasing, then linear.
-
-    Source: scikit-image's documented rescale(.., anti_aliasing=True): Gaussian of sigma (factor - 1) / 2 per axis,
-    pixel edges aligned, mirrored about the centres of border pixels.
-    """
-    image = image / 255.0
-    size = np.maximum(np.round(scale * np.array(image.shape)), 1)
-    factors = np.array(image.shape) / size
-    smooth = ndimage.gaussian_filter(image, np.maximum(0, (factors - 1) / 2), mode="mirror")
-    return ndimage.zoom(smooth, 1 / factors, order=1, mode="mirror", grid_mode=True)
-
-
-def release(subject):
-    """The release's picture (rows, columns) and row: a quarter of the size, coordinates cut to whole pixels twice."""
-    image, mask = _pictures(subject)
-    small = rescaled(image)
-    points = landmarks(mask).astype(int)
-    if clockwise(points) != CLOCKWISE[subject.details["view"]]:
-        small, points = small[:, ::-1], landmarks(mask[:, ::-1]).astype(int)
-    points = (SCALE * points).astype(int)
-    uid, view = subject.details["uid"], subject.details["view"]
-    pixels = np.clip(small * 255, 0, 255).astype(np.uint8)
-    named = subject.details["named"]
-    row = named | {f"{axis}{k + 1}": int(points[k, i]) for k in range(3) for i, axis in enumerate("xy")}
-    with_pid = row | {"pid": uid.split("_")[0]}
-    tables = {view: row, f"{view}_{subject.split}": with_pid}
-    return Release(f"{view}/images", {f"{uid}.png": np.ascontiguousarray(pixels.T)}, with_pid, tables)

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cinema.data import labels as labels_module
-from cinema.data.labels import label_map, volume
-from cinema.data.public import common, letter
+from cinema.data.labels import label_map, read_labels, ventricle_volumes
+from cinema.data.nifti import volume
 from cinema.data.public.cards import card
-from cinema.data.public.common import Release, Skipped, Subject
+from cinema.data.public.common import Skipped, Subject, absent, check_heart, known, read_table
 from cinema.data.study import Study, View
 
 NAME = "mnms"
@@ -21,7 +20,6 @@ FOLDERS = {"Training/Labeled": "train", "Validation": "val", "Testing": "test"}
 UNLABELLED = "Training/Unlabeled"
 COLUMNS = {
     "VendorName": "vendor",
-    "Vendor": "vendor_letter",
     "Centre": "site",
     "Pathology": "disease",
     "Sex": "sex",
@@ -37,7 +35,7 @@ def subjects(raw):
     root = Path(raw) / "OpenDataset"
     if not root.is_dir():
         raise FileNotFoundError(f"{root} does not exist; name the folder that holds OpenDataset")
-    table = labels_module.table(root / TABLE, ("External code", "ED", "ES", *COLUMNS), dtype=str, keep_default_na=False)
+    table = read_table(root / TABLE, ("External code", "ED", "ES", *COLUMNS), dtype=str, keep_default_na=False)
     table = table[table["External code"] != ""].sort_values("External code")
     homes = {}
     for place in FOLDERS:
@@ -71,7 +69,7 @@ def _subject(root, code, rows, homes):
         )
     row, home = rows.iloc[0], homes[0]
     paths = (home / f"{code}_sa.nii.gz", home / f"{code}_sa_gt.nii.gz")
-    reason = common.absent(paths)
+    reason = absent(paths)
     if reason:
         raise FileNotFoundError(reason)
     details = {"ed": _frame(row, "ED"), "es": _frame(row, "ES")}
@@ -79,10 +77,9 @@ def _subject(root, code, rows, homes):
         raise ValueError(f"ED and ES are both frame {details['ed']} in {TABLE}; they must differ")
     attributes = {ours: row[theirs] for theirs, ours in COLUMNS.items()}
     attributes |= {name: float(pd.to_numeric(attributes[name], errors="coerce")) for name in NUMBERS}
-    details["vendor_letter"] = attributes.pop("vendor_letter")
     height_m = attributes["height_cm"] / 100
     attributes["bmi_kg_m2"] = attributes["weight_kg"] / height_m**2 if height_m > 0 else float("nan")
-    return Subject(code, FOLDERS[home.parent.relative_to(root).as_posix()], paths, common.known(attributes), details)
+    return Subject(code, FOLDERS[home.parent.relative_to(root).as_posix()], paths, known(attributes), details)
 
 
 def _frame(row, phase):
@@ -100,11 +97,11 @@ def _labels(subject, image, affine):
             f"{subject.files[0].name} has shape {image.shape}; it must be (x, y, z, t) with the frames "
             f"ED {where[0]} and ES {where[1]} of the table"
         )
-    labels = labels_module.labels(mask, label_map(card(NAME)), (image, affine))
+    labels = read_labels(mask, label_map(card(NAME)), (image, affine))
     if labels.shape != image.shape:
         raise ValueError(f"{mask.name} has shape {labels.shape}; it must have that of its image, {image.shape}")
     for phase, frame in zip(("ED", "ES"), where, strict=True):
-        common.check_heart(labels[..., frame], f"{mask.name}, {phase} = frame {frame},")
+        check_heart(labels[..., frame], f"{mask.name}, {phase} = frame {frame},")
     return labels[..., list(where)]
 
 
@@ -114,33 +111,5 @@ def read(subject):
     labels, where = _labels(subject, image, affine), (subject.details["ed"], subject.details["es"])
     order = np.argsort(where)
     view = View(image, affine, labels[..., order], tuple(where[i] for i in order))
-    volumes = labels_module.volumes(labels[..., 0], labels[..., 1], view.spacing_mm)
+    volumes = ventricle_volumes(labels[..., 0], labels[..., 1], view.spacing_mm)
     return Study(subject.id, NAME, {"sax": view}, subject.attributes | volumes, ed_frame=where[0], es_frame=where[1])
-
-
-def release(subject):
-    """<code>_sax_{ed,ed_gt,es,es_gt} and the row of the metadata table; refuses what `read` refuses."""
-    read(subject)
-    image, mask = map(letter.read, subject.files)
-    frames, table = subject.details, subject.attributes
-    raw = {}
-    for phase in ("ed", "es"):
-        raw |= {phase: letter.frame(image, frames[phase]), f"{phase}_gt": letter.frame(mask, frames[phase])}
-    images = common.release_view("sax", raw, label_map(card(NAME)))
-    row = {
-        "pid": subject.id,
-        "pathology": table.get("disease"),
-        "vendor_name": table.get("vendor"),
-        "vendor": frames["vendor_letter"],
-        "center": table.get("site"),
-        "ed_index": frames["ed"],
-        "es_index": frames["es"],
-        "age": table.get("age_years"),
-        "sex": table.get("sex"),
-        "height": table.get("height_cm"),
-        "weight": table.get("weight_kg"),
-        **common.spacing_columns("sax", raw["ed"]),
-        **common.volume_columns(images),
-    }
-    named = {f"{subject.id}_sax_{name}": image for name, image in images.items()}
-    return Release(f"{subject.split}/{subject.id}", named, row)

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cinema.data import labels as labels_module
-from cinema.data.labels import check_grid, label_map
-from cinema.data.public import common, letter
+from cinema.data.labels import label_map, read_labels, ventricle_volumes
+from cinema.data.nifti import check_grid, volume
 from cinema.data.public.cards import card
-from cinema.data.public.common import Release, Skipped, Subject
+from cinema.data.public.common import Skipped, Subject, absent, check_heart, known, read_table
 from cinema.data.study import Study, View
 
 NAME = "mnms2"
@@ -29,7 +28,7 @@ def subjects(raw):
     root = Path(raw) / "MnM2"
     if not root.is_dir():
         raise FileNotFoundError(f"{root} does not exist; name the folder that holds MnM2")
-    table = labels_module.table(root / TABLE, ("SUBJECT_CODE", *COLUMNS), dtype=str, keep_default_na=False)
+    table = read_table(root / TABLE, ("SUBJECT_CODE", *COLUMNS), dtype=str, keep_default_na=False)
     table = table[table["SUBJECT_CODE"].str.strip() != ""]
     table = table.assign(pid=table["SUBJECT_CODE"].str.strip().str.removesuffix(".0").str.zfill(3))
     found, skipped = [], []
@@ -62,12 +61,12 @@ def _subject(home, rows):
     if lacking:
         raise ValueError(f"{TABLE} gives no {', '.join(lacking)} of it; incomplete rows are left out")
     paths = tuple(home / f"{home.name}_{short}_{role}.nii.gz" for short in VIEWS.values() for role in ROLES)
-    split, reason = split_of(home.name), common.absent(paths)
+    split, reason = split_of(home.name), absent(paths)
     if reason:
         raise FileNotFoundError(reason)
     attributes = {ours: row[theirs].strip() for theirs, ours in COLUMNS.items()}
     attributes["field_t"] = float(pd.to_numeric(attributes["field_t"], errors="coerce"))
-    return Subject(home.name, split, paths, common.known(attributes))
+    return Subject(home.name, split, paths, known(attributes))
 
 
 def _of_view(subject, view):
@@ -78,43 +77,20 @@ def _of_view(subject, view):
 
 def _view(subject, name):
     ed, es, *masks = _of_view(subject, name)
-    images = [labels_module.volume(path) for path in (ed, es)]
+    images = [volume(path) for path in (ed, es)]
     for path, (image, _) in zip((ed, es), images, strict=True):
         if image.ndim != 3:
             raise ValueError(f"{path.name} has shape {image.shape}; it must be one frame (x, y, z)")
     check_grid(*images[1], images[0], es.name)
     mapping = label_map(card(NAME))
-    labels = [labels_module.labels(mask, mapping, image) for mask, image in zip(masks, images, strict=True)]
-    for mask, volume in zip(masks, labels, strict=True):
-        common.check_heart(volume, mask.name)
+    labels = [read_labels(mask, mapping, image) for mask, image in zip(masks, images, strict=True)]
+    for mask, label in zip(masks, labels, strict=True):
+        check_heart(label, mask.name)
     return View(np.stack([image for image, _ in images], axis=-1), images[0][1], np.stack(labels, axis=-1), (0, 1))
 
 
 def read(subject):
     """SAX and 4C with labels, frame 0 = ED and frame 1 = ES."""
     views = {name: _view(subject, name) for name in VIEWS}
-    volumes = labels_module.volumes(views["sax"].label_at(0), views["sax"].label_at(1), views["sax"].spacing_mm)
+    volumes = ventricle_volumes(views["sax"].label_at(0), views["sax"].label_at(1), views["sax"].spacing_mm)
     return Study(subject.id, NAME, views, subject.attributes | volumes, ed_frame=0, es_frame=1)
-
-
-def release(subject):
-    """NNN_{sax,lax_4c}_{ed,ed_gt,es,es_gt} and the row of the metadata table; refuses what `read` refuses."""
-    read(subject)
-    table, mapping = subject.attributes, label_map(card(NAME))
-    raw = {
-        view: {role.lower(): letter.read(path) for role, path in zip(ROLES, _of_view(subject, view), strict=True)}
-        for view in VIEWS
-    }
-    images = {view: common.release_view(view, four, mapping) for view, four in raw.items()}
-    row = {
-        "pid": subject.id,
-        "pathology": table["disease"],
-        "vendor": table["vendor"],
-        "scanner": table["scanner"],
-        "field": table.get("field_t"),
-        **common.spacing_columns("lax_4c", raw["lax_4c"]["ed"], axes="xy"),
-        **common.spacing_columns("sax", raw["sax"]["ed"]),
-        **common.volume_columns(images["sax"]),
-    }
-    named = {f"{subject.id}_{view}_{name}": image for view, four in images.items() for name, image in four.items()}
-    return Release(f"{subject.split}/{subject.id}", named, row)

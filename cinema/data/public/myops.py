@@ -10,20 +10,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cinema.data import labels as labels_module
-from cinema.data.labels import check_grid, label_map, volume
-from cinema.data.late_enhancement import MYOPS_GREY
-from cinema.data.public import letter
+from cinema.data.labels import label_map, read_labels
+from cinema.data.nifti import check_grid, volume
 from cinema.data.public.cards import card
-from cinema.data.public.common import Release, Skipped, Subject
+from cinema.data.public.common import Skipped, Subject
 from cinema.data.study import Study, View
 
 NAME = "myops"
 SEQUENCES = ("C0", "DE", "T2")
 FILE = re.compile(r"myops_(training|test)_(\d+)_(C0|DE|T2|gd)\.nii\.gz")
 FOLDERS = {"train25": "train", "train25_myops_gd": "train", "test20": "test"}
-SIZE, N_VAL = 192, 5
-CODES = {int(grey): number for number, grey in enumerate(MYOPS_GREY) if grey}
+N_VAL = 5
 
 
 def subjects(raw):
@@ -77,37 +74,9 @@ def read(subject):
     affine, masks = volumes[0][1], {}
     if len(subject.files) > 3:
         mask = subject.files[3]
-        labels = labels_module.labels(mask, label_map(card(NAME)), volumes[0])
+        labels = read_labels(mask, label_map(card(NAME)), volumes[0])
         if labels.ndim != 3 or not labels.any():
             raise ValueError(f"{mask.name} of shape {labels.shape} holds no label; it must outline the heart")
         masks = {"labels": labels[..., None], "label_frames": (0,)}
     image = np.stack([pixels for pixels, _ in volumes], -1)
     return Study(subject.id, NAME, {"sax": View(image, affine, **masks)}, subject.attributes)
-
-
-def release(subject):
-    """The release's arrays and row: nothing resampled, the middle 192 x 192 pixels. ValueError for smaller images."""
-    read(subject)  # refuses what cannot be used
-    images = [letter.read(path) for path in subject.files]
-    size = images[0].GetSize()
-    if min(size[:2]) < SIZE:
-        raise ValueError(f"the images have {size[0]} x {size[1]} pixels; the release cannot crop fewer than {SIZE}")
-    lower = [(n - SIZE) // 2 for n in size[:2]]
-    upper = [n - SIZE - cut for n, cut in zip(size, lower, strict=False)]
-    images = [letter.cropped(image, lower, upper) for image in images]
-    named = {
-        f"{subject.id}_{name.lower()}": letter.to_uint8(image) for name, image in zip(SEQUENCES, images, strict=False)
-    }
-    if len(images) > 3:
-        named[f"{subject.id}_gt"] = letter.translated(images[3], CODES)
-    row = {"pid": subject.id} | dict(
-        zip(("orig_spacing_x", "orig_spacing_y", "orig_spacing_z"), images[0].GetSpacing(), strict=True)
-    )
-    row |= {
-        "n_slices": size[2],
-        "crop_lower_x": lower[0],
-        "crop_lower_y": lower[1],
-        "crop_upper_x": upper[0],
-        "crop_upper_y": upper[1],
-    }
-    return Release(f"{'test' if subject.split == 'test' else 'train'}/{subject.id}", named, row)

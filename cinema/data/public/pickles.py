@@ -1,4 +1,8 @@
-"""One scan of Rescan as its pickles hold it: pixels, masks and where they lie, checked.
+"""Rescan's pickles, read as data: plain values and NumPy arrays come out, and nothing in a file is ever run.
+
+A pickle is a program. The reader hands it nothing of the outside but the names in ALLOWED, which stand for NumPy's own
+words for arrays, old and new: each checks what it is given and makes numbers of it, and cannot be changed by a file.
+NumPy's own functions would do more: they allocate what a file claims, and believe its flags.
 
 A geometry is (position, row, column, step, spacing): centre of the first voxel, unit vectors along x and y, step from
 slice to slice (all LPS, mm), and voxel edges (x, y, z) with z by SliceSpacing. Source: data.md section 6.
@@ -16,8 +20,166 @@ import numpy as np
 from cinema.data.labels import label_map, translated
 from cinema.data.public.cards import card
 
+MAX_BYTES = 2 << 30  # a stack of 20 slices and 50 frames of doubles has a third of this
+MAX_DEPTH = 32
+PLAIN = (str, bytes, int, float, bool, type(None))
+NUMBERS = re.compile(r"[<>|=]?(b1|\?|[iu][1248]|f[248]|[SU]\d{1,6})")
+OUTSIDE = {"EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "NEXT_BUFFER"}
 EVEN = 0.02  # relative: steps between slices, right angles, unit lengths
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+class Refused(ValueError):
+    """What a file asked for and does not get."""
+
+
+def read(path: str | Path, max_bytes: int = MAX_BYTES) -> object:
+    """The value in a pickle: dict, list, tuple, str, bytes, int, float, bool, None, arrays and scalars of NumPy.
+
+    Arrays hold booleans, integers, floats or text of fixed length, and are read-only. Raises FileNotFoundError, or
+    ValueError in one line: larger than max_bytes, damaged, or asking for anything else, which is named.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; unpack the data set again")
+    size = path.stat().st_size
+    if size > max_bytes:
+        raise ValueError(f"{path} has {size} bytes; at most {max_bytes} are read")
+    try:
+        data = path.read_bytes()
+        for step, argument, _ in pickletools.genops(data):  # every length in the file is true, if this gets to the end
+            if step.name in OUTSIDE:
+                raise Refused(f"asks for {step.name.lower()} {'' if argument is None else argument}".rstrip())
+            if step.name in ("PUT", "LONG_BINPUT") and argument > len(data):
+                raise Refused(f"asks for place {argument} in memory")
+        return _plain(_Reader(data).load(), {}, 0)
+    except Refused as error:
+        raise ValueError(
+            f"{path} {_printable(error)}; only arrays and plain values are read: convert it if you trust it"
+        ) from None
+    except Exception as error:  # a damaged pickle fails in many ways, none of which gets beyond this line
+        raise ValueError(f"{path} is not a whole pickle ({_printable(error)}); unpack the data set again") from None
+
+
+def _printable(error):
+    """One line of what an error says: names in a file may hold anything."""
+    text = "".join(mark if mark.isprintable() else "?" for mark in str(error)[:200])
+    return text or type(error).__name__
+
+
+class _Dtype:
+    """Type of plain numbers or text: its code, then the byte order in the state that a file gives it."""
+
+    __slots__ = ("dtype",)
+    kind = "dtype"
+
+    def __init__(self, code, align=False, copy=False):
+        if type(code) is not str or not NUMBERS.fullmatch(code):
+            raise Refused(f"has an array of dtype {str(code)[:20]}")
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state):
+        if len(state) < 5 or state[1] not in ("<", ">", "|", "=") or any(part is not None for part in state[2:5]):
+            raise Refused(f"has an array of dtype {self.dtype} with fields")
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class _Array:
+    """An array before and after it is given its state: (version,) shape, type, Fortran's order or not, bytes."""
+
+    __slots__ = ("array",)
+    kind = "ndarray"
+
+    def __init__(self, *_):
+        pass
+
+    def __setstate__(self, state):
+        shape, dtype, fortran, content = state[-4:]
+        self.array = _filled(content, dtype, shape, {False: "C", True: "F"}[fortran])
+
+
+class _Function:
+    """A function for the reader, without the attributes that a file could set on one."""
+
+    __slots__ = ("call",)
+    kind = "function"
+
+    def __init__(self, call):
+        self.call = call
+
+    def __call__(self, *arguments):
+        return self.call(*arguments)
+
+    def __setstate__(self, state):
+        raise Refused("changes a function")
+
+
+def _filled(content, dtype, shape, order):
+    content = content.encode("latin1") if type(content) is str else content  # Python 2 wrote bytes as text
+    if type(dtype) is not _Dtype or type(content) not in (bytes, bytearray):
+        raise Refused(f"fills an array from a {type(content).__name__}, as arrays of objects do")
+    if type(shape) is not tuple or not all(type(n) is int and n >= 0 for n in shape) or len(shape) > MAX_DEPTH:
+        raise Refused(f"has an array of shape {str(shape)[:40]}")
+    if order not in ("C", "F"):
+        raise Refused(f"has an array in the order {str(order)[:20]}")
+    dtype = dtype.dtype
+    if dtype.itemsize == 0 or math.prod(shape) * dtype.itemsize != len(content):
+        raise Refused(f"has an array of {dtype} and shape {shape} with {len(content)} bytes")
+    return np.frombuffer(bytes(content), dtype).reshape(shape, order=order)
+
+
+def _encoded(text="", encoding="latin1"):
+    """How old protocols write bytes: encode("..", "latin1"), and bytes() for none."""
+    if type(text) is not str or encoding not in ("latin1", "latin-1"):
+        raise Refused("calls encode in an unusual way")
+    return text.encode("latin1")
+
+
+FUNCTIONS = {"_reconstruct": _Array, "scalar": _Function(lambda dtype, content: _filled(content, dtype, (), "C")[()])}
+ALLOWED = {
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Dtype,
+    **{(f"numpy.{core}.multiarray", name): each for core in ("core", "_core") for name, each in FUNCTIONS.items()},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _Function(_filled) for core in ("core", "_core")},
+    **{name: _Function(_encoded) for name in (("_codecs", "encode"), ("builtins", "bytes"), ("__builtin__", "bytes"))},
+}
+
+
+class _Reader(pickle.Unpickler):
+    def __init__(self, data):
+        super().__init__(io.BytesIO(data), encoding="latin1")
+
+    def find_class(self, module, name):
+        if (module, name) not in ALLOWED:
+            raise Refused(f"asks for {module}.{name}")
+        return ALLOWED[module, name]
+
+
+def _plain(value, known, depth):
+    """`value` with arrays for the reader's; Refused for what is neither plain nor of arrays, nested deep or in itself.
+
+    known: id -> what became of it, None while that is being found out; shared parts are gone through once.
+    """
+    if type(value) in PLAIN or isinstance(value, (np.ndarray, np.generic)):
+        return value
+    if type(value) is _Array and hasattr(value, "array"):
+        return value.array
+    if depth > MAX_DEPTH:
+        raise Refused(f"nests deeper than {MAX_DEPTH}")
+    if id(value) not in known:
+        known[id(value)] = None
+        if type(value) in (list, tuple):
+            made = type(value)(_plain(each, known, depth + 1) for each in value)
+        elif type(value) is not dict:
+            raise Refused(f"holds a {getattr(value, 'kind', type(value).__name__)}")
+        elif not all(type(key) in PLAIN for key in value):
+            raise Refused("has a dict whose keys are no plain values")
+        else:
+            made = {key: _plain(each, known, depth + 1) for key, each in value.items()}
+        known[id(value)] = made
+    if known[id(value)] is None:
+        raise Refused("holds something that contains itself")
+    return known[id(value)]
 
 
 def sax(path):
@@ -108,186 +270,3 @@ def ras(geometry):
     affine = np.eye(4)
     affine[:3] = np.stack([row * spacing[0], column * spacing[1], step, position], axis=1)
     return LPS_TO_RAS @ affine
-
-
-MAX_BYTES = 2 << 30  # a stack of 20 slices and 50 frames of doubles has a third of this
-MAX_DEPTH = 32
-PLAIN = (str, bytes, int, float, bool, type(None))
-_MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
-NUMPY = {
-    "ndarray": ("numpy",),
-    "dtype": ("numpy",),
-    "_reconstruct": _MULTIARRAY,
-    "scalar": _MULTIARRAY,
-    "_frombuffer": ("numpy.core.numeric", "numpy._core.numeric"),
-}
-TEXT = {"encode": ("_codecs",), "bytes": ("builtins", "__builtin__")}  # how old protocols write bytes
-NAMES = NUMPY | TEXT
-NUMBERS = re.compile(r"[<>|=]?(b1|\?|[iu][1248]|f[248]|[SU]\d{1,6})")
-OUTSIDE = {"EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "NEXT_BUFFER"}
-
-
-class Refused(ValueError):
-    """What a file asked for and does not get."""
-
-
-def read(path, max_bytes=MAX_BYTES):
-    """The value in a pickle: dict, list, tuple, str, bytes, int, float, bool, None, arrays and scalars of NumPy.
-
-    Arrays hold booleans, integers, floats or text of fixed length, and are read-only. Raises FileNotFoundError, or
-    ValueError in one line: larger than max_bytes, damaged, or asking for anything else, which is named.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; unpack the data set again")
-    size = path.stat().st_size
-    if size > max_bytes:
-        raise ValueError(f"{path} has {size} bytes; at most {max_bytes} are read")
-    try:
-        data = path.read_bytes()
-        _check_steps(data)
-        return _plain(_Reader(data).load(), {}, 0)
-    except Refused as error:
-        raise ValueError(
-            f"{path} {_printable(error)}; only arrays and plain values are read: convert it if you trust it"
-        ) from None
-    except Exception as error:  # a damaged pickle fails in many ways, none of which gets beyond this line
-        raise ValueError(f"{path} is not a whole pickle ({_printable(error)}); unpack the data set again") from None
-
-
-def _printable(error):
-    """One line of what an error says: names in a file may hold anything."""
-    text = "".join(mark if mark.isprintable() else "?" for mark in str(error)[:200])
-    return text or type(error).__name__
-
-
-def _check_steps(data):
-    """Refuse steps that reach outside, and places in the reader's memory that no file of this length needs."""
-    for step, argument, _ in pickletools.genops(data):
-        if step.name in OUTSIDE:
-            raise Refused(f"asks for {step.name.lower()} {'' if argument is None else argument}".rstrip())
-        if step.name in ("PUT", "LONG_BINPUT") and argument > len(data):
-            raise Refused(f"asks for place {argument} in memory")
-
-
-class _Made:
-    """What a stand-in was called with, and the state it was given. It is data: nothing calls it."""
-
-    __slots__ = ("arguments", "kind", "state")
-
-    def __init__(self, kind, arguments):
-        self.kind, self.arguments, self.state = kind, arguments, None
-
-    def __setstate__(self, state):
-        self.state = state
-
-
-class _StandIn:
-    """In place of one of NAMES. Calling it keeps the arguments; nothing can be set on it."""
-
-    __slots__ = ("kind",)
-
-    def __init__(self, kind):
-        self.kind = kind
-
-    def __call__(self, *arguments):
-        return _Made(self.kind, arguments)
-
-    def __setstate__(self, state):
-        raise Refused(f"changes {self.kind}")
-
-
-class _Reader(pickle.Unpickler):
-    def __init__(self, data):
-        super().__init__(io.BytesIO(data), encoding="latin1")  # Python 2 wrote the bytes of arrays as text
-
-    def find_class(self, module, name):
-        if module not in NAMES.get(name, ()):
-            raise Refused(f"asks for {module}.{name}")
-        return _StandIn(name)
-
-
-def _plain(value, known, depth):
-    """`value` with everything made by stand-ins turned into arrays; Refused for anything but plain types."""
-    if type(value) in PLAIN:
-        return value
-    if depth > MAX_DEPTH:
-        raise Refused(f"nests deeper than {MAX_DEPTH}")
-    if id(value) not in known:
-        known[id(value)] = None  # inside itself
-        known[id(value)] = _container(value, known, depth + 1)
-    if known[id(value)] is None:
-        raise Refused("holds something that contains itself")
-    return known[id(value)]
-
-
-def _container(value, known, depth):
-    if type(value) in (list, tuple):
-        return type(value)(_plain(each, known, depth) for each in value)
-    if type(value) is dict:
-        if not all(type(key) in PLAIN for key in value):
-            raise Refused("has a dict whose keys are no plain values")
-        return {key: _plain(each, known, depth) for key, each in value.items()}
-    if type(value) is _Made:
-        return _array(value) if value.kind in NUMPY else _bytes(value)
-    raise Refused(f"holds a {getattr(value, 'kind', type(value).__name__)}")
-
-
-def _bytes(made):
-    """bytes(), or text that stands for bytes: encode("..", "latin1")."""
-    arguments = made.arguments
-    if made.state is None and made.kind == "bytes" and arguments in ((), ([],)):
-        return b""
-    if made.state is not None or made.kind != "encode" or arguments[1:] not in (("latin1",), ("latin-1",)):
-        raise Refused(f"calls {made.kind} in an unusual way")
-    return _raw(arguments[0])
-
-
-def _raw(value):
-    if type(value) is _Made and value.kind in TEXT:
-        return _bytes(value)
-    if type(value) in (bytes, bytearray):
-        return bytes(value)
-    if type(value) is str:
-        return value.encode("latin1")
-    raise Refused(f"fills an array from a {type(value).__name__}, as arrays of objects do")
-
-
-def _array(made):
-    """The array or scalar of what NumPy's reduce wrote: _reconstruct and a state, _frombuffer, or scalar."""
-    arguments, state = made.arguments, made.state
-    if made.kind == "_reconstruct" and type(state) is tuple and len(state) in (4, 5):
-        shape, dtype, fortran, content = state[-4:]
-        return _filled(content, dtype, shape, "F" if fortran else "C")
-    if made.kind == "_frombuffer" and state is None and len(arguments) == 4 and arguments[3] in ("C", "F"):
-        return _filled(*arguments)
-    if made.kind == "scalar" and state is None and len(arguments) == 2:
-        return _filled(arguments[1], arguments[0], (), "C")[()]
-    raise Refused(f"calls {made.kind} in an unusual way")
-
-
-def _filled(content, dtype, shape, order):
-    dtype, content = _dtype(dtype), _raw(content)
-    if type(shape) is not tuple or not all(type(n) is int and n >= 0 for n in shape) or len(shape) > MAX_DEPTH:
-        raise Refused(f"has an array of shape {str(shape)[:40]}")
-    if dtype.itemsize == 0 or math.prod(shape) * dtype.itemsize != len(content):
-        raise Refused(f"has an array of {dtype} and shape {shape} with {len(content)} bytes")
-    return np.frombuffer(content, dtype).reshape(shape, order=order)
-
-
-def _dtype(made):
-    """A number type by its code and byte order; whatever else its state holds must be as for plain numbers."""
-    code = made.arguments[0] if type(made) is _Made and made.kind == "dtype" and made.arguments else None
-    if type(code) is not str or not NUMBERS.fullmatch(code):
-        raise Refused(f"has an array of dtype {str(code)[:20]}")
-    if made.state is None:
-        return np.dtype(code)
-    state = made.state
-    if (
-        type(state) is not tuple
-        or len(state) < 5
-        or state[1] not in ("<", ">", "|", "=")
-        or any(part is not None for part in state[2:5])
-    ):
-        raise Refused(f"has an array of dtype {code} with fields")
-    return np.dtype(code.lstrip("<>|=")).newbyteorder(state[1])

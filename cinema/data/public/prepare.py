@@ -1,10 +1,9 @@
 """`python3 -m cinema prepare NAME RAW`: a raw folder -> studies on the published grid, resumable, never half written.
 
-OUT/<id>.h5 and OUT/prepared.json; with --like-release OUT/<folder>/<name>.nii.gz and the release's tables. What cannot
-be used is skipped with its reason; the raw folder is only read. `info NAME` prints a dataset's card.
+OUT/<id>.h5 and OUT/prepared.json. What cannot be used is skipped with its reason; the raw folder is only read.
+`info NAME` prints a dataset's card.
 """
 
-import csv
 import hashlib
 import json
 import os
@@ -30,9 +29,18 @@ MANIFEST = "prepared.json"
 
 
 def command(name, raw, out=None, jobs=1, like_release=False):
-    """Exit code 0 if at least one subject is ready, else 2. ValueError, OSError for a wrong name or folder."""
+    """Exit code 0 if at least one subject is ready, else 2. ValueError, OSError for a wrong name or folder.
+
+    like_release: of earlier versions; ValueError says what stands in its place.
+    """
+    if like_release:
+        raise ValueError(
+            "prepare --like-release has left: the arrays and tables of the authors' release are no longer "
+            "made; published weights read what prepare writes without it, and finetune --like-release "
+            "remains"
+        )
     adapter = adapter_of(name)
-    out = Path(out) if out else data_folder() / (f"{name}_release" if like_release else name)
+    out = Path(out) if out else data_folder() / name
     raw = check_folders(Path(raw), out)
     try:
         subjects, skipped = adapter.subjects(raw)
@@ -44,10 +52,8 @@ def command(name, raw, out=None, jobs=1, like_release=False):
         )
     subjects, twice = _unique(subjects)
     out.mkdir(parents=True, exist_ok=True)
-    done, failed = _all(name, subjects, out, jobs, like_release)
+    done, failed = _all(name, subjects, out, jobs)
     skipped = [*skipped, *twice, *failed]
-    if like_release:
-        _tables(done, out)
     _record(name, subjects, done, skipped, out)
     for one in skipped:
         print(f"skipped {one.id}: {one.reason}")
@@ -87,62 +93,36 @@ def _unique(subjects):
     return kept, [Skipped(name, "found more than once; keep one copy in the raw folder") for name in twice]
 
 
-def _all(name, subjects, out, jobs, like_release):
-    """({id: Release without images, or None}, Skipped of those that failed), in the order of `subjects`."""
+def _all(name, subjects, out, jobs):
+    """({id: Subject} of those that are ready, Skipped of those that failed), in the order of `subjects`."""
     from joblib import Parallel, delayed
     from tqdm import tqdm
 
-    one = _release if like_release else _study
-    results = Parallel(n_jobs=jobs, return_as="generator")(delayed(one)(name, subject, out) for subject in subjects)
+    results = Parallel(n_jobs=jobs, return_as="generator")(delayed(_study)(name, subject, out) for subject in subjects)
     done, failed = {}, []
-    for subject, (release, reason) in zip(
-        subjects, tqdm(results, total=len(subjects), desc=name, disable=None), strict=True
-    ):
+    for subject, reason in zip(subjects, tqdm(results, total=len(subjects), desc=name, disable=None), strict=True):
         if reason is None:
-            done[subject.id] = (subject, release)
+            done[subject.id] = subject
         else:
             failed.append(Skipped(subject.id, reason))
     return done, failed
 
 
 def _study(name, subject, out):
-    """(None, reason or None): write OUT/<id>.h5 unless it is there from the same raw files."""
+    """None or the reason why not: write OUT/<id>.h5 unless it is there from the same raw files."""
     path = out / f"{subject.id}{SUFFIX}"
     try:
         mark = _mark(name, subject)
         if _marked(path) == mark:
-            return None, None
+            return None
         adapter = adapter_of(name)
         with threadpool_limits(1):  # the matrices are small: threads of one product wait for each other
             study = standardised(adapter.read(subject), getattr(adapter, "GRID", PUBLISHED_GRID))
         attributes = {**study.attributes, "split": subject.split, "dataset": name, "prepared_from": mark}
         save_study(replace(study, attributes=attributes), out)
     except (ValueError, OSError, KeyError, IndexError, RuntimeError) as error:
-        return None, _one_line(error)
-    return None, None
-
-
-def _release(name, subject, out):
-    """(Release without its images, reason or None): write the release's arrays of one subject."""
-    import SimpleITK as sitk
-    from PIL import Image
-
-    try:
-        release = adapter_of(name).release(subject)
-        folder = out / release.folder
-        folder.mkdir(parents=True, exist_ok=True)
-        for file, image in release.images.items():
-            is_png = file.endswith(".png")
-            path = folder / (file if is_png else f"{file}.nii.gz")
-            part = folder / f".{uuid.uuid4().hex}.part{'.png' if is_png else '.nii.gz'}"
-            try:
-                Image.fromarray(image).save(part) if is_png else sitk.WriteImage(image, str(part))
-                os.replace(part, path)
-            finally:
-                part.unlink(missing_ok=True)
-    except (ValueError, OSError, KeyError, IndexError, RuntimeError) as error:
-        return None, _one_line(error)
-    return replace(release, images={}), None
+        return _one_line(error)
+    return None
 
 
 def _one_line(error):
@@ -183,29 +163,12 @@ def _marked(path):
         return None
 
 
-def _tables(done, out):
-    """The release's metadata tables: one row a subject, sorted by pid, a table for each of its folders."""
-    tables = {}
-    for subject, release in done.values():
-        part = release.folder.split("/")[0] if "/" in release.folder else subject.split or "all"
-        for table, row in (release.tables or {f"{part}_metadata": release.row}).items():
-            tables.setdefault(table, []).append(row)
-    for table, rows in tables.items():
-        columns = list(dict.fromkeys(column for row in rows for column in row))
-        part = out / f".{table}.{uuid.uuid4().hex}.part"
-        with open(part, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(sorted(rows, key=lambda row: str(row.get("pid", ""))))
-        os.replace(part, out / f"{table}.csv")
-
-
 def _record(name, subjects, done, skipped, out):
     content = {
         "dataset": name,
         "version": VERSION,
         "licence": card(name).licence,
-        "counts": dict(Counter(subject.split for subject, _ in done.values())),
+        "counts": dict(Counter(subject.split for subject in done.values())),
         "skipped": {one.id: one.reason for one in skipped},
     }
     part = out / f".{MANIFEST}.{uuid.uuid4().hex}.part"
@@ -215,7 +178,7 @@ def _record(name, subjects, done, skipped, out):
 
 def summary(name, subjects, done, skipped, out):
     """One line: ready and skipped, and per split the number beside the published one."""
-    counts, published = Counter(subject.split for subject, _ in done.values()), card(name).counts
+    counts, published = Counter(subject.split for subject in done.values()), card(name).counts
     parts = []
     for split in (*SPLITS, ""):
         if split in counts or split in published:

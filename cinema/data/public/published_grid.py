@@ -2,8 +2,7 @@
 
 Short axis 1 x 1 x 10 mm and at most 192 x 192 pixels, long axis 1 x 1 mm and at most 256 x 256, cut around the heart;
 grey values from percentiles to uint8. The release does the same with a grid that moves where axes run against the
-world's (cinema.data.public.letter); here the new grid has the old one's directions and middle,
-so pixels stay where they are.
+world's; here the new grid has the old one's directions and middle, so pixels stay where they are.
 """
 
 from dataclasses import replace

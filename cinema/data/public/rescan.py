@@ -1,7 +1,7 @@
 """Rescan: 2C, 4C and SAX cines of patients scanned twice, for repeatability; training scans beside them.
 
-Source, tree, split and differences from the release: cinema/shipped/cards/rescan.yaml; what the release does: data.md section 6.
-Its pickles are read by cinema.data.public.pickles, which runs nothing.
+Source, tree, split and differences from the release: cinema/shipped/cards/rescan.yaml.
+Its pickles are read by cinema.data.public.pickles, which runs nothing of them.
 """
 
 import re
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cinema.data import labels as labels_module
-from cinema.data.public import letter, pickles
-from cinema.data.public.common import Release, Skipped, Subject
+from cinema.data.labels import ventricle_volumes
+from cinema.data.public import pickles
+from cinema.data.public.common import Skipped, Subject, read_table
 from cinema.data.study import Study, View
 from cinema.stats.metrics import ejection_fraction_percent
 from cinema.terms import LABELS
@@ -31,14 +31,14 @@ def subjects(raw):
         raise FileNotFoundError(f"{root} holds none of train, test and {RETEST}; name the folder that holds pickle")
     found, skipped, seen = [], [], set()
     for make in (_train, _test, _retest):
-        for identity, split, folder, names, attributes, details in make(root, skipped):
+        for identity, split, folder, names, attributes in make(root, skipped):
             reason = _absent(folder, names)
             if reason or identity in seen:
                 skipped.append(Skipped(identity, reason or f"{folder} has the name of another scan; rename one"))
             else:
                 seen.add(identity)
                 paths = tuple(folder / name for name in names)
-                found.append(Subject(identity, split, paths, attributes, details | {"folder": folder}))
+                found.append(Subject(identity, split, paths, attributes, {"folder": folder}))
     first = {}
     for subject in found:  # sorted within a group: the first one there is validates
         if subject.split == "train":
@@ -67,15 +67,8 @@ def _absent(folder, names):
 def _train(root, skipped):
     for group in _folders(root / "train"):
         for folder in _folders(group):
-            pid = f"{group.name}/{folder.name}"
-            yield (
-                _name(pid),
-                "train",
-                folder,
-                [*IMAGES.values(), MASKS],
-                {"group": group.name, "patient": _name(pid)},
-                {"folder_of_release": f"train/{pid}", "pid": pid},
-            )
+            name = _name(f"{group.name}/{folder.name}")
+            yield name, "train", folder, [*IMAGES.values(), MASKS], {"group": group.name, "patient": name}
 
 
 def _test(root, skipped):
@@ -84,21 +77,14 @@ def _test(root, skipped):
         if match is None:
             skipped.append(Skipped(_name(folder.name), f"{folder} is not named like scan_07_A; rename or remove it"))
             continue
-        yield (
-            folder.name,
-            "test",
-            folder,
-            [*IMAGES.values(), MASKS],
-            {"patient": match[1], "rescan": match[2]},
-            {"folder_of_release": f"test/{folder.name}", "pid": folder.name},
-        )
+        yield folder.name, "test", folder, [*IMAGES.values(), MASKS], {"patient": match[1], "rescan": match[2]}
 
 
 def _retest(root, skipped):
     root = root / RETEST
     if not root.is_dir():
         return
-    table = labels_module.table(root / TABLE, TABLE_COLUMNS)
+    table = read_table(root / TABLE, TABLE_COLUMNS)
     numbers = {
         (row, scan): number for row, record in table.iterrows() for scan in SCANS if (number := _number(record[scan]))
     }
@@ -115,21 +101,8 @@ def _retest(root, skipped):
                 )
             )
             continue
-        pid = f"scan_{row:02d}_{scan[0]}"
         attributes = {"patient": f"retest_{row:02d}", "rescan": scan[0], **_attributes(*volumes[scan])}
-        same = [volumes[other] for other in SCANS if other[0] == scan[0] and np.isfinite(volumes[other]).all()]
-        yield (
-            identity,
-            "test",
-            root / number,
-            list(IMAGES.values()),
-            attributes,
-            {
-                "folder_of_release": f"{RETEST}/{pid}",
-                "pid": pid,
-                "volumes": tuple(np.mean(same, axis=0).tolist()) if same else (np.nan, np.nan),
-            },
-        )
+        yield identity, "test", root / number, list(IMAGES.values()), attributes
     skipped += [
         Skipped(_name(folder.name), f"{root / TABLE} does not list the scan {folder.name}")
         for folder in _folders(root)
@@ -183,44 +156,5 @@ def read(subject):
     ed, es = (int(drawn[choose(voxels[drawn])]) for choose in (np.argmax, np.argmin))
     sax = views["sax"]
     views["sax"] = View(sax.image, sax.affine, labels[..., drawn], tuple(drawn.tolist()))
-    volumes = labels_module.volumes(labels[..., ed], labels[..., es], sax.spacing_mm)
+    volumes = ventricle_volumes(labels[..., ed], labels[..., es], sax.spacing_mm)
     return Study(subject.id, NAME, views, subject.attributes | volumes, ed_frame=ed, es_frame=es)
-
-
-def release(subject):
-    """sax_t, lax_2c_t, lax_4c_t as floats from 0 to 1, sax_gt_t where there are masks, and the metadata row."""
-    (parts, labels), details = _loaded(subject), subject.details
-    raw = {view: _image(*part) for view, part in parts.items()}
-    images = {
-        view: letter.resampled(image, letter.SAX_SPACING if view == "sax" else letter.LAX_SPACING)
-        for view, image in raw.items()
-    }
-    point = letter.centre(images["lax_2c"], images["lax_4c"], images["sax"])
-    done = {
-        f"{view}_t": letter.to_unit(letter.crop_at(image, point, letter.SAX_SIZE if view == "sax" else letter.LAX_SIZE))
-        for view, image in images.items()
-    }
-    row = {"pid": details["pid"]}
-    row |= {
-        f"orig_{kind}_spacing_{axis}": raw[view].GetSpacing()[i]
-        for kind, view, axes in (("sax", "sax", "xyz"), ("lax", "lax_2c", "xy"))
-        for i, axis in enumerate(axes)
-    }
-    row |= dict(zip(("n_slices", "n_frames"), images["sax"].GetSize()[2:], strict=True))
-    if labels is None:
-        edv, esv = details["volumes"]
-        row |= {"edv": edv, "esv": esv, "ef": ejection_fraction_percent(edv, esv)}
-    else:
-        masks = letter.resampled(_image(labels, parts["sax"][1]), letter.SAX_SPACING, label=True)
-        done["sax_gt_t"] = letter.crop_at(masks, point, letter.SAX_SIZE)
-        voxels = np.count_nonzero(letter.to_array(done["sax_gt_t"]) == LABELS["LV"], axis=(0, 1, 2))
-        row |= {"ed_index": int(np.argmax(voxels)), "es_index": int(np.argmin(voxels))}
-    folder = details["folder_of_release"]
-    return Release(folder, done, row, {f"{folder.split('/')[0]}_metadata": row})  # validation stays in train's table
-
-
-def _image(pixels, geometry):
-    """SimpleITK image as the release builds it: third axis across the plane, PixelSpacing taken as (x, y)."""
-    position, row, column, _, (x, y, z) = geometry
-    across = np.cross(row, column) * z
-    return letter.from_array(pixels, pickles.ras((position, row, column, across, (y, x, z))))

@@ -1,8 +1,7 @@
 """UK Biobank: cine of fields 20208 (long axis) and 20209 (short axis), read from the zip archives as delivered.
 
 Source, fields to request and terms: cinema/shipped/cards/ukb.yaml. A participant's visit is one study, EID_INSTANCE; the eid is
-the number that your application knows the participant by, nothing else of the person is kept. What the release does,
-and `release` repeats: data.md section 10.
+the number that your application knows the participant by, nothing else of the person is kept.
 """
 
 import csv
@@ -11,11 +10,10 @@ import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
+from cinema.data import slices
 from cinema.data.pictures import picture
 from cinema.data.public.archive import opened
-from cinema.data.public.common import Release, Skipped, Subject
-from cinema.data.public.slices_letter import processed
-from cinema.data.stack import long_axis, planes, short_axis
+from cinema.data.public.common import Skipped, Subject
 from cinema.data.study import Study
 
 NAME = re.compile(r"(\d+)_(20208|20209)_(\d+)_(\d+)(\.zip)?", re.IGNORECASE)
@@ -84,12 +82,12 @@ def read(subject):
     notes, views = [], {}
     lax = _by_view(_series(subject.details["lax"], notes), LAX)
     sax = _by_view(_series(subject.details["sax"], notes), SAX)
-    stack, more = short_axis(_planes([item for found in sax.values() for item in found], notes))
+    stack, more = slices.short_axis(_planes([item for found in sax.values() for item in found], notes))
     notes += more
     for number in (2, 3, 4):
         found = _planes(lax.get(number, ()), notes)
         if found:
-            views[f"lax_{number}c"], more = long_axis(found)
+            views[f"lax_{number}c"], more = slices.long_axis(found)
             notes += more
         else:
             notes.append(f"no usable {number}C view")
@@ -103,7 +101,7 @@ def _planes(series, notes):
     """Planes of [(name, pictures)] in order; what is set aside is said in notes."""
     found = []
     for rank, (name, pictures) in enumerate(series):
-        more, why = planes(pictures, name, rank)
+        more, why = slices.planes(pictures, name, rank)
         found, _ = found + more, notes.extend(why)
     return found
 
@@ -174,20 +172,3 @@ def manifest(path, names, read_file):
         )
     pairs = {row[file_at].strip(): row[series_at].strip() for row in rows[1:] if row}
     return {name: text for name, text in pairs.items() if not RESULTS.search(text)}
-
-
-def release(subject):
-    """The four processed videos of a visit, to the letter; ValueError where the release fails."""
-    lax = _by_view(_series(subject.details["lax"], []), LAX)
-    sax = _by_view(_series(subject.details["sax"], []), SAX)
-    series = {
-        f"lax_{number}c": [dict(lax.get(number, ())).get(f"CINE_segmented_LAX_{number}Ch")] for number in (2, 3, 4)
-    }
-    odd = [name for found in sax.values() for name, _ in found if not re.fullmatch(r"CINE_segmented_SAX_b\d+", name)]
-    series["sax"] = [pictures for found in sax.values() for _, pictures in found]
-    lacking = [view for view, folders in series.items() if not folders or None in folders]
-    if odd or lacking:
-        what = f"series {odd[0]}, whose name has a suffix" if odd else f"no view {lacking[0]}"
-        raise ValueError(f"{subject.id} has {what}: the release fails here, the default reads it")
-    _, images = processed(series)
-    return Release(subject.id, {f"{subject.id}_{view}": image for view, image in images.items()}, {"pid": subject.id})

@@ -4,8 +4,8 @@ from importlib import import_module
 
 import pytest
 
-from cinema.data import labels
 from cinema.data.inputs import DATASETS
+from cinema.data.labels import label_map
 from cinema.data.public import cards, prepare
 from cinema.terms import LABELS, TISSUE_LABELS
 
@@ -13,7 +13,7 @@ from cinema.terms import LABELS, TISSUE_LABELS
 def test_every_dataset_has_a_card_and_an_adapter():
     assert set(cards.names()) == set(DATASETS)
     for module in DATASETS.values():
-        assert all(callable(getattr(import_module(module), name)) for name in ("subjects", "read", "release"))
+        assert all(callable(getattr(import_module(module), name)) for name in ("subjects", "read"))
 
 
 @pytest.mark.parametrize("name", sorted(DATASETS))
@@ -26,10 +26,10 @@ def test_info_prints_the_card(name, capsys):
 
 
 def test_label_maps_lead_to_our_labels():
-    assert labels.label_map(cards.card("mnms")) == {1: LABELS["LV"], 2: LABELS["MYO"], 3: LABELS["RV"]}
-    assert labels.label_map(cards.card("acdc")) == {1: LABELS["RV"], 2: LABELS["MYO"], 3: LABELS["LV"]}
-    assert set(labels.label_map(cards.card("myops"))) == {200, 500, 600, 1220, 2221}
-    assert labels.label_map(cards.card("myops"))[2221] == TISSUE_LABELS["scar"]
+    assert label_map(cards.card("mnms")) == {1: LABELS["LV"], 2: LABELS["MYO"], 3: LABELS["RV"]}
+    assert label_map(cards.card("acdc")) == {1: LABELS["RV"], 2: LABELS["MYO"], 3: LABELS["LV"]}
+    assert set(label_map(cards.card("myops"))) == {200, 500, 600, 1220, 2221}
+    assert label_map(cards.card("myops"))[2221] == TISSUE_LABELS["scar"]
 
 
 def test_data_readme_is_written_from_the_cards(tmp_path):

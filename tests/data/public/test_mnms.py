@@ -1,10 +1,9 @@
-"""M&Ms: the table's 0-based frames, label values exchanged, the given split, the release's arrays, damaged studies."""
+"""M&Ms: the table's 0-based frames, label values exchanged, the given split, damaged studies."""
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-import release_numpy as expected
 from places import SHARED
 from rawtrees import mnms as tree
 from rawtrees.refusals import refusals
@@ -13,7 +12,6 @@ from cinema.data.public import mnms
 from cinema.data.public.cards import card
 
 REAL = SHARED / "real/nifti/mnms"
-EXCHANGED = {1: 3, 2: 2, 3: 1}  # 1 is the LV in their files
 ALWAYS = ("no files", "unlabelled", "no row")  # in every tree
 FAULTS = {
     "no image": "_sa.nii.gz is missing",
@@ -39,29 +37,6 @@ FAULTS = {
     "unlabelled": "unlabelled",
     "no row": "no row in",
 }
-COLUMNS = [
-    "pid",
-    "pathology",
-    "vendor_name",
-    "vendor",
-    "center",
-    "ed_index",
-    "es_index",
-    "age",
-    "sex",
-    "height",
-    "weight",
-    "orig_sax_spacing_x",
-    "orig_sax_spacing_y",
-    "orig_sax_spacing_z",
-    "n_slices",
-    "lv_edv",
-    "lv_esv",
-    "lv_ef",
-    "rv_edv",
-    "rv_esv",
-    "rv_ef",
-]
 
 
 @pytest.fixture(scope="module")
@@ -106,22 +81,6 @@ def test_frames_are_counted_from_0_and_labels_exchanged(subjects, facts):
     assert {facts["frames"][code][0] > facts["frames"][code][1] for code in subjects} == {True, False}
 
 
-@pytest.mark.parametrize("code", ["A0S9V9", "A1D9Z7", "C6E0F9"])
-def test_like_release_arrays_and_row(subjects, facts, code):
-    subject, release = subjects[code], mnms.release(subjects[code])
-    where = dict(zip(("ed", "es"), facts["frames"][code], strict=True))
-    images, masks = ({phase: expected.load(path, frame) for phase, frame in where.items()} for path in subject.files)
-    arrays = expected.arrays("sax", images, masks, EXCHANGED)
-    expected.check(release, f"{code}_sax_", arrays)
-    assert release.folder == f"{subject.split}/{code}" and list(release.row) == COLUMNS
-    row, voxel_ml = release.row, 10 / 1000
-    assert (row["ed_index"], row["es_index"]) == facts["frames"][code]
-    assert row["vendor"] == tree.LETTERS[row["vendor_name"]]
-    edv, esv = ((arrays[name] == 3).sum() * voxel_ml for name in ("ed_gt", "es_gt"))
-    assert (row["lv_edv"], row["lv_ef"]) == pytest.approx((edv, (edv - esv) / edv * 100))
-    assert row["rv_edv"] == pytest.approx((arrays["ed_gt"] == 1).sum() * voxel_ml)
-
-
 def test_damaged_studies_are_refused_in_one_line(tmp_path):
     facts = tree.build(tmp_path, n=1, faults=tuple(name for name in FAULTS if name not in ALWAYS))
     reasons = refusals(mnms, tmp_path, facts["bad"])
@@ -157,6 +116,3 @@ def test_real_oblique_planes_with_a_made_mask(tmp_path):
     study = mnms.read(subject)
     assert not skipped and study.attributes["lv_edv_ml"] == pytest.approx(40 * 30 * 6 * 10 / 1000, rel=1e-5)
     np.testing.assert_allclose(study.views["sax"].affine, ed.affine, atol=1e-4)
-    release = mnms.release(subject)
-    images, masks = ({"ed": expected.load(path, 1), "es": expected.load(path, 0)} for path in subject.files)
-    expected.check(release, "R1_sax_", expected.arrays("sax", images, masks, EXCHANGED))

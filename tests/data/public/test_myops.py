@@ -1,10 +1,9 @@
-"""MyoPS: the validation draw, both names of test files, studies, the release's arrays, and what is left out."""
+"""MyoPS: the validation draw, both names of test files, studies, and what is left out."""
 
 import re
 
 import numpy as np
 import pytest
-import release_numpy
 import SimpleITK as sitk
 from rawtrees import myops as builder
 from rawtrees.refusals import refusals
@@ -60,48 +59,6 @@ def test_study_has_sequences_and_labels_as_the_files(tree):
     assert view.label_frames == (0,) and study.attributes["sequences"] == "C0,DE,T2" and study.ed_frame is None
     test = myops.read(subjects[facts["test"][0]])
     assert test.views["sax"].labels is None and test.views["sax"].image.shape[3] == 3
-
-
-def test_release_is_the_middle_of_the_files(tree):
-    folder, _ = tree
-    subject = next(subject for subject in myops.subjects(folder)[0] if subject.id == "104")
-    release = myops.release(subject)
-    assert list(release.images) == ["104_c0", "104_de", "104_t2", "104_gt"] and release.folder == "train/104"
-    found = {name: sitk.GetArrayFromImage(image).T for name, image in release.images.items()}
-    box = (slice(15, 207), slice(8, 200))  # of 223 x 208: (223 - 192) // 2 and (208 - 192) // 2
-    for name, path in zip(("c0", "de", "t2"), subject.files, strict=False):
-        raw = sitk.GetArrayFromImage(sitk.ReadImage(str(path))).T
-        release_numpy.check_grey(found[f"104_{name}"], release_numpy.to_uint8(raw[box]))
-    raw = sitk.GetArrayFromImage(sitk.ReadImage(str(subject.files[3]))).T[box]
-    expected = np.select([raw == k for k in (600, 500, 200, 1220, 2221)], [1, 2, 3, 4, 5])
-    np.testing.assert_array_equal(found["104_gt"], expected)
-    assert found["104_gt"].dtype == np.int16  # the files' own pixel type
-    row = release.row
-    assert list(row) == [
-        "pid",
-        "orig_spacing_x",
-        "orig_spacing_y",
-        "orig_spacing_z",
-        "n_slices",
-        "crop_lower_x",
-        "crop_lower_y",
-        "crop_upper_x",
-        "crop_upper_y",
-    ]
-    assert [row[key] for key in list(row)[4:]] == [7, 15, 8, 16, 8] and row["orig_spacing_x"] == pytest.approx(1.4)
-
-
-def test_folders_of_the_release(tree):
-    folders = {subject.split: myops.release(subject).folder.split("/")[0] for subject in myops.subjects(tree[0])[0]}
-    assert folders == {"train": "train", "val": "train", "test": "test"}
-
-
-def test_small_images_are_read_but_the_release_fails(tmp_path):
-    builder.build(tmp_path, n=2, size=(223, 180))
-    subject = myops.subjects(tmp_path)[0][0]
-    assert myops.read(subject).views["sax"].image.shape[:2] == (223, 180)
-    with pytest.raises(ValueError, match="223 x 180 pixels; the release cannot crop fewer than 192"):
-        myops.release(subject)
 
 
 def test_default_scales_each_sequence_for_itself_on_the_published_grid(tree):

@@ -6,14 +6,13 @@ import types
 from dataclasses import replace
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pytest
 from rawtrees import acdc
 
 from cinema.cli import main
 from cinema.data.public import prepare, prepared
-from cinema.data.public.common import Release, Skipped, Subject
+from cinema.data.public.common import Skipped, Subject
 from cinema.data.study import Study, View, load_study, study_paths
 from cinema.terms import SMALL_GRID
 
@@ -36,19 +35,10 @@ def read(subject):
     return Study(subject.id, "acdc", {"sax": View(image, np.diag([1.0, 1.0, 10.0, 1.0]))}, subject.attributes)
 
 
-def release(subject):
-    import SimpleITK as sitk
-
-    read(subject)
-    return Release(
-        f"train/{subject.id}", {f"{subject.id}_x": sitk.Image(4, 4, 2, sitk.sitkUInt8)}, {"pid": subject.id, "n": 1}
-    )
-
-
 @pytest.fixture
 def raw(tmp_path, monkeypatch):
     """A raw folder of three subjects, and the small adapter in ACDC's place."""
-    module = types.SimpleNamespace(subjects=subjects, read=read, release=release)
+    module = types.SimpleNamespace(subjects=subjects, read=read)
     monkeypatch.setattr(prepare, "adapter_of", lambda name: module)
     READ.clear()
     folder = tmp_path / "raw"
@@ -123,25 +113,11 @@ def test_ctrl_c_leaves_whole_studies_only_and_the_next_run_goes_on(raw, tmp_path
     assert run(raw, tmp_path / "out") == 0 and READ == ["b", "c"]
 
 
-def test_like_release_writes_folders_and_tables(raw, tmp_path):
-    assert run(raw, tmp_path / "out", "--like-release") == 0
-    assert nib.load(tmp_path / "out/train/a/a_x.nii.gz").shape == (4, 4, 2)
-    table = (tmp_path / "out/train_metadata.csv").read_text(encoding="utf-8")
-    assert table.split() == ["pid,n", "a,1", "b,1", "c,1"]  # by folder
-    assert not list((tmp_path / "out").rglob("*.part*"))
-
-
-def test_acdc_like_the_release_has_its_validation_patients_in_train(tmp_path):
-    facts = acdc.build(tmp_path / "raw")
-    assert run(tmp_path / "raw", tmp_path / "out", "--like-release") == 0
-    tables = {
-        split: (tmp_path / f"out/{split}_metadata.csv").read_text(encoding="utf-8") for split in ("train", "test")
-    }
-    pids = {split: [line.split(",")[0] for line in table.split()[1:]] for split, table in tables.items()}
-    assert sorted(pids["train"] + pids["test"]) == sorted(facts["ids"])
-    assert not (tmp_path / "out/val_metadata.csv").exists()
-    for split, names in pids.items():
-        assert names == sorted(path.name for path in (tmp_path / "out" / split).iterdir())
+def test_like_release_says_that_it_left(raw, tmp_path, capsys):
+    assert run(raw, tmp_path / "out", "--like-release") == 2
+    said = capsys.readouterr().err
+    assert "--like-release has left" in said and "finetune" in said and said.count("\n") == 1
+    assert READ == [] and not (tmp_path / "out").exists()
 
 
 def test_studies_of_another_raw_folder_are_named_not_deleted(raw, tmp_path, capsys):

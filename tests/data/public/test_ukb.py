@@ -1,19 +1,15 @@
-"""UK Biobank's archives: which visits they hold, what is read by default, the release to the letter, bad deliveries."""
+"""UK Biobank's archives: which visits they hold, what is read by default, bad deliveries."""
 
-import csv
-import zipfile
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
-import SimpleITK as sitk
 from dicom_writer import ACCESSION, NAME, PATIENT_ID
 from places import SHARED
 from rawtrees import ukb as builder
 from rawtrees.pictures import SCALE, picture_bytes
-from release_dicom import arrays
 
 from cinema.data.dicom import read_dicom
 from cinema.data.public import archive, ukb
@@ -119,36 +115,6 @@ def test_manifest_dates_with_a_comma_and_either_spelling():
     assert ukb.manifest(Path("x.zip"), ["manifest.cvs"], lambda name: text) == {"a.dcm": "CINE_segmented_LAX_2Ch"}
     with pytest.raises(ValueError, match="line 2 of manifest.csv has another number of columns"):
         ukb.manifest(Path("x.zip"), ["manifest.csv"], lambda name: b"filename,series discription\na,b,c\n")
-
-
-def delivered(raw, id):
-    """view -> slices of {file name: bytes}, read with zipfile and csv alone."""
-    eid, series = id.split("_")[0], {}
-    for field in ("20208", "20209"):
-        with zipfile.ZipFile(raw / f"{eid}_{field}_2_0.zip") as file:
-            name = next(name for name in file.namelist() if name.startswith("manifest"))
-            for row in list(csv.reader(file.read(name).decode().splitlines()))[1:]:
-                if "VF" not in row[-1]:
-                    series.setdefault(row[-1], {})[row[0]] = file.read(row[0])
-    sax = sorted((name for name in series if "SAX" in name), key=lambda name: int(name.rsplit("_b")[-1]))
-    views = {f"lax_{n}c": [series[f"CINE_segmented_LAX_{n}Ch"]] for n in (2, 3, 4)}
-    return views | {"sax": [series[name] for name in sax]}
-
-
-@pytest.mark.parametrize("id", ["1000001_2", "1000002_2", "1000005_2", "1000006_2"])
-def test_release_to_the_letter(raw, found, id):
-    """Complete; with results between the images; with missing frames; slices out of order and two series in one."""
-    release, expected = ukb.release(found[id]), arrays(delivered(raw[0], id))
-    assert release.folder == id and set(release.images) == {f"{id}_{view}" for view in expected}
-    for view, array in expected.items():
-        ours = sitk.GetArrayFromImage(release.images[f"{id}_{view}"]).T
-        assert ours.dtype == np.uint8 and ours.shape == array.shape
-        assert np.abs(ours.astype(int) - array).max() <= 1 and ours.std() > 5
-
-
-def test_release_fails_where_the_authors_does(found):
-    with pytest.raises(ValueError, match="suffix: the release fails here"):
-        ukb.release(found["1000004_2"])
 
 
 def test_a_small_bench_reads_the_floors_pixels(raw, found):
