@@ -15,6 +15,7 @@ from cinema.analysis import ejection
 from cinema.stats import classification, estimates
 
 N_STUDIES = 1000
+COVERAGE, LEVEL = (0.93, 0.97), (0.03, 0.07)  # what intervals and tests must keep in as many studies
 N_RESAMPLES = 500
 
 
@@ -23,6 +24,10 @@ def covered(interval, truth, n_studies=N_STUDIES):
     ends = np.array([interval(np.random.default_rng([7, study]))[1:3] for study in range(n_studies)])
     above, below = np.mean(ends[:, 0] > truth), np.mean(ends[:, 1] < truth)
     return float(1 - above - below), float(above), float(below)
+
+
+def within(share, band):
+    return band[0] <= share <= band[1]
 
 
 def false_findings(p_of, n_studies=N_STUDIES, alpha=0.05):

@@ -8,18 +8,12 @@ import pytest
 import statsmodels.api as sm
 from scipy.ndimage import gaussian_filter
 from scipy.stats import fisher_exact, permutation_test, ttest_ind
+from simulations import COVERAGE, LEVEL, N_STUDIES, within
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from cinema.analysis import fairness, mitigation
 from cinema.stats import estimates
-
-N_STUDIES = 1000
-COVERAGE, LEVEL = (0.93, 0.97), (0.03, 0.07)
-
-
-def within(share, band):
-    return band[0] <= share <= band[1]
 
 
 def people(rng, n=400):

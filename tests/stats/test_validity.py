@@ -10,19 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import simulations
+from simulations import COVERAGE, LEVEL, within
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cinema.analysis.features import PENALTIES, predicted_number
 from cinema.stats import classification, estimates
-
-COVERAGE = 0.93, 0.97
-LEVEL = 0.03, 0.07
-
-
-def within(share, band):
-    return band[0] <= share <= band[1]
 
 
 @pytest.mark.parametrize("name", simulations.INTERVALS)
