@@ -50,6 +50,7 @@ from joblib import Parallel, delayed
 from cinema import runner
 from cinema.analysis import errata
 from cinema.data.study import study_paths, study_table
+from cinema.files import WEIGHTS
 from cinema.models import small
 from cinema.phantom import cohort
 from cinema.plots import forest, style
@@ -254,7 +255,7 @@ for role, folder in folders.items():
 acdc, mnms2 = (list(map(str, study_paths(folders[role])))[:n] for role, n in (("acdc", 40), ("mnms2", 200)))
 train, val, test = acdc[:n_train], acdc[n_train : n_train + n_val], acdc[-n_test:]
 network = partial(small.small_convunetr, dec_chans=(8, 32, 64))
-standard, start = (str(small.FOLDER / name) for name in (small.SHIPPED_STANDARD, small.SHIPPED))
+standard, start = (str(WEIGHTS / name) for name in (small.SHIPPED_STANDARD, small.SHIPPED))
 loaders = {"as here": arms.stacks, "x only": errata.x_only, "repeated draws": errata.repeated}
 assert not set(train) & set(test) and not set(val) & set(train + test)
 
