@@ -22,7 +22,7 @@ from cinema.data.transforms import crop_to, min_max, pad_end
 from cinema.inference.published import predict
 from cinema.models import finetuned
 from cinema.models.published import PUBLISHED
-from cinema.terms import LABELS, SMALL_GRID, STRUCTURES, VIEWS
+from cinema.terms import LABELS, SMALL_GRID, STRUCTURES
 from cinema.training import arms, evaluate, segmentation
 from cinema.training.segmentation import late_enhancement_task as late_task
 from cinema.training.task import Task
@@ -45,7 +45,7 @@ def split_studies(data, data_root, folder, profile, jobs=1):
     Copies on the small grid go to folder/<data>. ValueError where fewer than two are left for training.
     """
     table = prepared.studies(data, data_root)
-    table = table[[_has(path, "labels") for path in table["path"]]]
+    table = table[[prepared.has(path, "labels") for path in table["path"]]]
     table, lent = fill_empty_splits(table.assign(role=data, whole=table["path"]).reset_index(drop=True))
     learn = int((table["split"] == "train").sum())
     if learn < 2:
@@ -58,22 +58,6 @@ def split_studies(data, data_root, folder, profile, jobs=1):
     table = prepared.on_grid(table, {"sax": SMALL_GRID["sax"]}, Path(folder) / data, jobs)
     table.attrs["lent"] = lent
     return table
-
-
-def unlabelled(data, data_root, folder, n_learn, n_held, jobs=1):
-    """(files to learn from, files held out): prepared studies with all four views on SMALL_GRID, whatever their split.
-
-    At most n_learn + n_held studies, of which a fifth and at least two are held out, and with them any other visit of
-    the same people. Copies go to folder/<data>. ValueError with fewer than four.
-    """
-    table = prepared.studies(data, data_root)
-    table = table[[all(_has(path, "image", view) for view in VIEWS) for path in table["path"]]].head(n_learn + n_held)
-    if len(table) < 4:
-        raise ValueError(f"{len(table)} studies of {data} in {data_root} have all four views; prepare at least four")
-    table = prepared.on_grid(table, SMALL_GRID, Path(folder) / data, jobs)
-    person = table["id"].str.rsplit("_", n=1).str[0] if "visit" in table else table["id"]  # ids are person_visit
-    held = min(n_held, max(2, len(table) // SHARE))
-    return table["path"][~person.isin(person.tail(held))].tolist(), table["path"].tail(held).tolist()
 
 
 def fill_empty_splits(table):
@@ -199,8 +183,3 @@ def _sequences(dataset, paths, augment=None, seed=0):
 def shown_slice(labels):
     """Index of the third slice from the base that holds left ventricle, or the last one. labels: (x, y, z)."""
     return min(int(np.flatnonzero((labels == LABELS["LV"]).any(axis=(0, 1)))[0]) + 2, labels.shape[2] - 1)
-
-
-def _has(path, part, view="sax"):
-    with h5py.File(path) as file:
-        return f"views/{view}/{part}" in file

@@ -10,7 +10,7 @@ from collections import Counter
 from cinema.data import planes, stack, views
 from cinema.data.geometry import moving_centre, to_world
 from cinema.data.headers import scan
-from cinema.data.reading import Reading
+from cinema.data.reading import Reading, row
 from cinema.data.study import Study, View
 from cinema.terms import LAX_VIEWS, VIEW_NAMES, check_view
 
@@ -112,10 +112,7 @@ def _table(cine, aside, sax, assigned, reasons):
 
     def add(plane, view, reason):
         key = (plane.number, plane.series, view, reason)
-        row = rows.setdefault(
-            key, {"series": plane.number, "view": view, "slices": 0, "frames": len(plane.frames), "reason": reason}
-        )
-        row["slices"] += 1
+        rows.setdefault(key, row(plane.number, view, 0, len(plane.frames), reason))["slices"] += 1
 
     for plane, reason in aside:
         add(plane, None, reason)
@@ -129,4 +126,4 @@ def _table(cine, aside, sax, assigned, reasons):
             add(plane, name, f"along the LV axis{angle}")
         else:
             add(plane, None, reasons.get(id(plane), "not needed"))
-    return sorted(rows.values(), key=lambda row: (row["series"], row["view"] or ""))
+    return sorted(rows.values(), key=lambda one: (one["series"], one["view"] or ""))

@@ -1,5 +1,6 @@
 """Headers of a folder of DICOM files: one record per image frame, damage and mixtures named."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,44 +8,11 @@ import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
 
-TAGS = (
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "SeriesInstanceUID",
-    "StudyInstanceUID",
-    "PatientID",
-    "PatientName",
-    "StudyDate",
-    "Modality",
-    "SeriesNumber",
-    "InstanceNumber",
-    "ImageType",
-    "Rows",
-    "Columns",
-    "NumberOfFrames",
-    "PixelSpacing",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "SliceThickness",
-    "SpacingBetweenSlices",
-    "TriggerTime",
-    "NominalInterval",
-    "AcquisitionTime",
-    "ContentTime",
-    "CardiacNumberOfImages",
-    "EchoTime",
-    "InversionTime",
-    "SamplesPerPixel",
-    "FrameOfReferenceUID",
-    "Manufacturer",
-    "MagneticFieldStrength",
-    "PatientSex",
-    "PatientAge",
-    "PatientSize",
-    "PatientWeight",
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
-)
+TAGS = """SOPClassUID SOPInstanceUID SeriesInstanceUID StudyInstanceUID PatientID PatientName StudyDate Modality
+SeriesNumber InstanceNumber ImageType Rows Columns NumberOfFrames PixelSpacing ImagePositionPatient
+ImageOrientationPatient SliceThickness SpacingBetweenSlices TriggerTime NominalInterval AcquisitionTime ContentTime
+CardiacNumberOfImages EchoTime InversionTime SamplesPerPixel FrameOfReferenceUID Manufacturer MagneticFieldStrength
+PatientSex PatientAge PatientSize PatientWeight SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence"""
 DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
 MR_IMAGES = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1")  # classic and enhanced MR image storage
 THICKNESS_MM = 8.0  # of a slice whose header does not say
@@ -111,7 +79,7 @@ def scan(path):
         notes.append(f"{copies} {'file is a copy' if copies == 1 else 'files are copies'} of others and left out")
     if not images:
         raise ValueError(f"{path} holds DICOM but no MR images; export the cine series themselves")
-    frames = [frame for file, header in images.values() for frame in _frames(file, header)]
+    frames = [frame for file, header in images.values() for frame in frames_of(file, header)]
     return frames, attributes([header for _, header in images.values()]), notes
 
 
@@ -146,7 +114,7 @@ def _read_header(file):
         # Files without the DICM mark exist (old exports); they begin with group 0002 or 0008, little or big endian.
         if start[128:] != b"DICM" and start[:2] not in (b"\x02\x00", b"\x08\x00", b"\x00\x08"):
             return None
-        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(TAGS), force=True)
+        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=TAGS.split(), force=True)
     except (InvalidDicomError, EOFError, ValueError, NotImplementedError, AttributeError, KeyError, TypeError):
         return None
     except OSError as error:
@@ -170,7 +138,7 @@ def _refuse_mixtures(headers, path):
             raise ValueError(f"{path} mixes {len(groups)} {what} ({counts} files); give the folder of one of them")
 
 
-def _frames(file, header):
+def frames_of(file: Path, header: pydicom.Dataset) -> Iterator[Frame]:
     """Frame records of a classic file (one) or an enhanced one (many); none where geometry is missing."""
     count = int(header.get("NumberOfFrames") or 1)
     shared = _first(header.get("SharedFunctionalGroupsSequence"))
@@ -195,10 +163,9 @@ def _frames(file, header):
                     "export it again or remove it"
                 )
             continue  # no picture of the body: a screen shot, a curve
-        kind = frozenset(
-            str(word).upper()
-            for word in value("FrameType", "MRImageFrameTypeSequence") or header.get("ImageType") or ()
-        )
+        words = value("FrameType", "MRImageFrameTypeSequence") or header.get("ImageType") or ()
+        kind = {str(word).upper() for word in words} & {"P", "PHASE", "PHASE MAP", "VELOCITY", "R", "I"}
+        beat = value("RRIntervalTimeNominal", "CardiacSynchronizationSequence") or header.get("NominalInterval")
         delay = value("NominalCardiacTriggerDelayTime", "CardiacSynchronizationSequence")
         echo = _number(value("EffectiveEchoTime", "MREchoSequence") or header.get("EchoTime"))
         row, column = orthonormal(np.asarray(orientation, float))
@@ -216,13 +183,10 @@ def _frames(file, header):
             thickness=_number(value("SliceThickness", "PixelMeasuresSequence")) or THICKNESS_MM,
             trigger_ms=_number(header.get("TriggerTime") if delay is None else delay),
             clock=str(header.get("AcquisitionTime") or header.get("ContentTime") or ""),
-            rr_ms=_number(
-                value("RRIntervalTimeNominal", "CardiacSynchronizationSequence") or header.get("NominalInterval")
-            )
-            or None,
+            rr_ms=_number(beat) or None,
             declared=int(header.get("CardiacNumberOfImages") or 0) or None,
             contrast=(
-                tuple(sorted(kind & {"P", "PHASE", "PHASE MAP", "VELOCITY", "R", "I"})),
+                tuple(sorted(kind)),
                 None if echo is None else round(echo, 2),
                 int(header.get("SamplesPerPixel") or 1),
             ),

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-# Name as given to --data and to prepare -> module of its adapter (see raw.py); its card is cinema/shipped/cards/NAME.yaml.
+# Name as given to --data and to prepare -> module of its adapter (see common.py); its card is shipped/cards/NAME.yaml.
 DATASETS = {
     name: f"cinema.data.public.{name}"
     for name in ("acdc", "mnms", "mnms2", "kaggle", "rescan", "landmark", "emidec", "myops", "ukb")
@@ -39,14 +39,12 @@ def _has_dicom_mark(file):
 def _read_stored(path, view):
     import numpy as np
 
-    from cinema.data.reading import Reading
+    from cinema.data.reading import Reading, row
     from cinema.data.study import load_study
 
     study = load_study(path, None if view is None else [view])
-    table = [
-        {"series": number, "view": name, "slices": held.image.shape[2], "frames": held.n_frames, "reason": "stored so"}
-        for number, (name, held) in enumerate(study.views.items(), start=1)
-    ]
+    held = enumerate(study.views.items(), start=1)
+    table = [row(number, name, *one.image.shape[2:], "stored so") for number, (name, one) in held]
     sax = study.views.get("sax")
     positions = None if sax is None else np.arange(sax.image.shape[2]) * sax.spacing_mm[2]
     return Reading(study, table, (), {}, positions)

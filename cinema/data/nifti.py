@@ -1,7 +1,5 @@
 """The NIfTI format: volumes and masks read with one-line errors, and written on the grid they came from."""
 
-import os
-import uuid
 import zlib
 from pathlib import Path
 
@@ -9,20 +7,11 @@ import nibabel as nib
 import numpy as np
 
 from cinema.data.geometry import spacing_mm, to_world
+from cinema.files import whole_or_not
 
 SUFFIXES = (".nii", ".nii.gz")
 GEOMETRY_FIELDS = (
-    "qform_code",
-    "sform_code",
-    "quatern_b",
-    "quatern_c",
-    "quatern_d",
-    "qoffset_x",
-    "qoffset_y",
-    "qoffset_z",
-    "srow_x",
-    "srow_y",
-    "srow_z",
+    "qform_code sform_code quatern_b quatern_c quatern_d qoffset_x qoffset_y qoffset_z srow_x srow_y srow_z"
 )
 SAME_SPACING = 0.01  # relative: headers round
 SAME_PLACE = 0.5  # in voxels: beyond this, a mask's corner lies elsewhere than its image's
@@ -107,23 +96,18 @@ def write_nifti(array, affine, path, frame_ms=None, header=None):
     frame_ms: time between frames, None if unknown (then 0 is written).
     header:   of the image the array belongs to: its voxel sizes, qform and sform are repeated instead.
     """
-    path = Path(path)
     geometry = nib.Nifti1Header()
     if header is None:
         geometry.set_data_shape(array.shape)
         geometry.set_sform(affine, code=1)
         geometry.set_qform(affine, code=1)
     else:
-        for name in GEOMETRY_FIELDS:
+        for name in GEOMETRY_FIELDS.split():
             geometry[name] = header[name]
         geometry["pixdim"][:4] = header["pixdim"][:4]
         affine = header.get_best_affine()  # nibabel rewrites a header that differs from the affine it is given
     image = nib.Nifti1Image(array, affine, geometry, dtype=array.dtype)
     image.header["pixdim"][4] = 0.0 if frame_ms is None else frame_ms / 1000
     image.header.set_xyzt_units("mm", "sec")
-    temporary = path.parent / f".{uuid.uuid4().hex}.part.nii.gz"
-    try:
+    with whole_or_not(path, ".part.nii.gz") as temporary:
         nib.save(image, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

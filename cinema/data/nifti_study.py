@@ -12,7 +12,7 @@ import numpy as np
 from cinema.data import views
 from cinema.data.geometry import moving_centre, spacing_mm, to_world
 from cinema.data.nifti import SAME_SPACING, nifti_files, opened, sizes_text
-from cinema.data.reading import Reading
+from cinema.data.reading import Reading, row
 from cinema.data.study import Study, View
 from cinema.terms import VIEW_NAMES, VIEWS, check_view
 
@@ -41,15 +41,7 @@ def read_nifti(path, view=None):
     images, notes, table = [], [], []
     for file in files:
         if path.is_dir() and MASK_WORDS & _words(file):
-            table.append(
-                {
-                    "series": file.name,
-                    "view": None,
-                    "slices": 0,
-                    "frames": 0,
-                    "reason": "a mask by its name, not an image",
-                }
-            )
+            table.append(row(file.name, None, 0, 0, "a mask by its name, not an image"))
         else:
             images.append((file, *_load(file)))
     if not images:
@@ -68,28 +60,13 @@ def read_nifti(path, view=None):
             for file, data, _, more, _ in members:
                 chosen = file in used
                 notes += more if chosen else []
-                table.append(
-                    {
-                        "series": file.name,
-                        "view": name if chosen else None,
-                        "slices": data.shape[2],
-                        "frames": data.shape[3],
-                        "reason": "by its name or shape" if chosen else "the cine file holds these frames",
-                    }
-                )
+                reason = "by its name or shape" if chosen else "the cine file holds these frames"
+                table.append(row(file.name, name if chosen else None, *data.shape[2:], reason))
     unknown = [entry for entry in named if entry[4] is None]
     if not found:
         raise ValueError(f"{unknown[0][0]} has one slice and no view in its name; add --view lax_2c, lax_3c or lax_4c")
-    table += [
-        {
-            "series": entry[0].name,
-            "view": None,
-            "slices": 1,
-            "frames": entry[1].shape[3],
-            "reason": "one slice, no view in its name, and no other view to tell it from",
-        }
-        for entry in unknown
-    ]
+    why = "one slice, no view in its name, and no other view to tell it from"
+    table += [row(entry[0].name, None, 1, entry[1].shape[3], why) for entry in unknown]
     positions = None
     if "sax" in found:
         positions, more = _positions(found["sax"])

@@ -26,15 +26,20 @@ class Reading:
     sax_positions_mm: np.ndarray | None = None
 
 
+def row(series: int | str, view: str | None, slices: int, frames: int, reason: str) -> dict:
+    """A line of Reading.table."""
+    return {"series": series, "view": view, "slices": slices, "frames": frames, "reason": reason}
+
+
 def describe(reading):
     """The table as text, one line per series: its number, what it was taken for, and why."""
     rows = [("series", "view", "slices", "frames", "reason")]
-    for row in reading.table:
-        view = VIEW_NAMES.get(row["view"], "set aside")
-        rows.append((str(row["series"]), view, str(row["slices"]), str(row["frames"]), row["reason"]))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for one in reading.table:
+        view = VIEW_NAMES.get(one["view"], "set aside")
+        rows.append((str(one["series"]), view, str(one["slices"]), str(one["frames"]), one["reason"]))
+    widths = [max(len(one[column]) for one in rows) for column in range(4)]
     return "\n".join(
-        "  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[4]]) for row in rows
+        "  ".join([*(text.ljust(width) for text, width in zip(one, widths, strict=False)), one[4]]) for one in rows
     )
 
 

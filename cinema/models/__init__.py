@@ -12,7 +12,7 @@ MODELS = {
     "ResNet3d": "resnet",
     "Reader": "unet",
 }
-FUNCTIONS = {"from_pretrained": "weights", "from_finetuned": "weights", "transfer": "weights"}
+FUNCTIONS = {"from_pretrained": "weights", "from_finetuned": "weights", "transfer": "weights", "random_mask": "patches"}
 
 __all__ = ["MODELS", *MODELS, *FUNCTIONS]
 

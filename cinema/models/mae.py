@@ -196,6 +196,13 @@ class CineMA(nn.Module):
         x = x[:, x.shape[1] - sum(counts) :]
         return {view: self.pred_head_dict[view](part) for view, part in zip(masks, x.split(counts, dim=1))}
 
+    def hidden_patches(self, image_dict, masks):
+        """The voxels that were hidden, as `decode` orders them: view -> (b, hidden, voxels of a patch)."""
+        return {
+            view: select(patchify(image, self.enc_down_dict[view].patch_size), masks[view])
+            for view, image in image_dict.items()
+        }
+
     def loss(self, image_dict, predictions, masks):
         """Mean over the views whose loss is finite (NaN if none is), and a dict of detached scalars."""
         losses, metrics = [], {}

@@ -91,6 +91,11 @@ def shipped_cinema(folder=WEIGHTS):
     return weights.restore(paths[0]), load_standard(paths[1])
 
 
+def shipped_description(folder=WEIGHTS):
+    """What the file of shipped_cinema says of its making: people, samples, seconds, errors .."""
+    return weights.metadata_of(Path(folder) / SHIPPED)
+
+
 def n_parameters(model):
     """How many numbers training can change."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

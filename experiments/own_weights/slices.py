@@ -1,3 +1,7 @@
+"""Slices of a library of hearts (library), dressed anew at every visit (domain_randomisation), and the task of reading
+them: labels of the structures, and on the long axes heatmaps of the landmarks as well.
+"""
+
 from dataclasses import asdict
 
 import h5py
@@ -31,7 +35,7 @@ class DressedSlices(Dataset):
     shifts between them and which are missing differ from visit to visit. A long-axis item is one plane (g = 1), the
     three views mixed. alone: True where slices are to be read without their neighbours.
 
-    folder: of phantom.library; kind: "sax" or "lax"; n_entries: hearts used, from `first`; visits: items per heart
+    folder: of library.write_entry; kind: "sax" or "lax"; n_entries: hearts used, from `first`; visits: items per heart
     and epoch.
     """
 
@@ -51,14 +55,15 @@ class DressedSlices(Dataset):
 
     def describe(self):
         """What distinguishes this data set from another, for run.json."""
-        return {
+        hearts = [self.paths[0].stem, self.paths[-1].stem]
+        about = {
             "library": LIBRARY_VERSION,
             "kind": self.kind,
-            "hearts": [self.paths[0].stem, self.paths[-1].stem],
+            "hearts": hearts,
             "visits": self.visits,
             "seed": self.seed,
-            **asdict(self.look),
         }
+        return about | asdict(self.look)
 
     def __len__(self):
         return len(self.paths) * self.visits

@@ -55,7 +55,7 @@ from cinema.analysis import features as features_module
 from cinema.analysis import systemic
 from cinema.data.study import study_table
 from cinema.phantom import cohort, outcomes
-from cinema.plots import distributions, forest, survival
+from cinema.plots import distributions, forest
 from cinema.stats import classification, power
 from cinema.stats.estimates import bca, corrected, holm, proportion
 
@@ -114,7 +114,7 @@ adjusted = {
 fig, axes = page.figure(columns=2, height=3.0, cols=4, sharey=True, sharex=True)
 for ax, (name, words) in zip(axes, NAMES.items()):
     rows = {"as they are": raw[name], "at equal age, sex, BMI": adjusted[name]}
-    survival.forest(ax, rows, "Cases − controls (SD)", 0)
+    forest.rows(ax, rows, "Cases − controls (SD)", 0)
     ax.set_title(f"{words}, n = {n}", fontsize=7, loc="left")
 axes[0].set_xticks([-0.5, 0, 0.5])
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
@@ -195,8 +195,8 @@ for ax, (name, words) in zip(axes, NAMES.items()):
     best = ceilings[name]
     marks = {COV: best["covariates"], f"{MEAS} + {COV}": best["both"], f"{FEAT} + {COV}": best["both"]}
     rows = {source: auc[source, name] for source in SOURCES}
-    survival.forest(ax, rows, "AUC, 95 % CI", 0.5, marks, "ceiling, planted")
-    survival.ceiling(ax, best["heart_closed_form"], "ceiling, heart only")
+    forest.rows(ax, rows, "AUC, 95 % CI", 0.5, marks, "ceiling, planted")
+    forest.ceiling(ax, best["heart_closed_form"], "ceiling, heart only")
     ax.set_title(f"{words}, {true[name].sum()} of {n}", fontsize=7, loc="left")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
 page.save(fig, "08_auc")
@@ -312,7 +312,7 @@ known_of |= {"age": read("age_years"), "BMI": read("bmi_kg_m2")}
 for words, estimate in known_of.items():
     record(f"08_features_know_{words.lower().replace(' ', '_')}", estimate, unit="correlation")
 fig, ax = page.figure(height=2.2)
-survival.forest(ax, known_of, "Correlation of read and true, 95 % CI", 0)
+forest.rows(ax, known_of, "Correlation of read and true, 95 % CI", 0)
 ax.set_title(f"read off the features, n = {n}", fontsize=7, loc="left")
 page.save(fig, "08_leak")
 
@@ -352,8 +352,8 @@ pd.DataFrame(balance).T.round(2)
 # %%
 fig, axes = page.figure(columns=2, height=2.2, cols=4, sharey=True, sharex=True)
 for ax, (name, words) in zip(axes, NAMES.items()):
-    survival.forest(ax, left[name], f"AUC, 95 % CI\n(matched: n = {left[name]['matched'].n})", 0.5)
-    survival.ceiling(ax, ceilings[name]["heart_closed_form"], "ceiling, heart beyond age, sex, BMI")
+    forest.rows(ax, left[name], f"AUC, 95 % CI\n(matched: n = {left[name]['matched'].n})", 0.5)
+    forest.ceiling(ax, ceilings[name]["heart_closed_form"], "ceiling, heart beyond age, sex, BMI")
     ax.set_title(f"{words}, n = {n}", fontsize=7, loc="left")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left")
 page.save(fig, "08_like_with_like")

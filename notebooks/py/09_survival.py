@@ -56,6 +56,7 @@ from cinema.analysis import cox, survival
 from cinema.analysis import features as features_module
 from cinema.data.study import study_table
 from cinema.phantom import cohort, outcomes
+from cinema.plots import forest
 from cinema.plots import survival as plots
 from cinema.stats import power
 from cinema.stats.estimates import Estimate, corrected, holm, proportion, verdict
@@ -204,7 +205,7 @@ for series, rows in ratios.items():
 fig, ax = page.figure(columns=2, height=2.9)
 label = f"Hazard ratio per SD (95 % CI, n = {n}, {death.sum()} deaths)"
 spoken = {series: {CALLED.get(name, name): e for name, e in row.items()} for series, row in ratios.items()}
-plots.forest(ax, spoken, label, 1.0, {CALLED.get(k, k): v for k, v in known.items()}, "planted", log=True)
+forest.rows(ax, spoken, label, 1.0, {CALLED.get(k, k): v for k, v in known.items()}, "planted", log=True)
 ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
 page.save(fig, "09_hazard_ratios")
 
@@ -286,8 +287,8 @@ assert all(np.array_equal(scores.fold, base.fold) for scores in found.values())
 # %%
 fig, axes = page.figure(columns=2, height=2.9, cols=2, width_ratios=(1.25, 1), sharey=False)
 rows = c | {"truth: age and sex": ceiling["age_sex"], "truth: ceiling": ceiling["all"]}
-plots.forest(axes[0], rows, f"C-index (95 % CI, n = {n})", 0.5)
-plots.forest(axes[1], gain | {"truth: ceiling": head_room}, "C minus C of age and sex (95 % CI)", 0.0)
+forest.rows(axes[0], rows, f"C-index (95 % CI, n = {n})", 0.5)
+forest.rows(axes[1], gain | {"truth: ceiling": head_room}, "C minus C of age and sex (95 % CI)", 0.0)
 page.save(fig, "09_c_index")
 
 # %%
@@ -342,7 +343,7 @@ within = {name: survival.c_index(t, d, values, band) for name, values in parts.i
 # %%
 fig, ax = page.figure(columns=2, height=3.0)
 rows = {"all pairs": everywhere, "pairs of the same sex and age band": within}
-plots.forest(ax, rows, f"C-index (95 % CI, n = {n_later})", 0.5)
+forest.rows(ax, rows, f"C-index (95 % CI, n = {n_later})", 0.5)
 ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
 page.save(fig, "09_age_and_sex")
 

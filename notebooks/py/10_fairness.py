@@ -333,7 +333,7 @@ swapped = {group: again(ids, PARTS, f"all_{group}") for group, ids in some.items
 fig, axes = page.figure(columns=2, height=2.5, cols=4)
 for ax, (group, metric) in zip(axes, [(g, m) for m in ("dice_myo", "ef_error") for g in some]):
     ticks = ("as scanned", "worse scan") if group == "White" else ("as scanned", "usual scan")
-    forest.pairs(ax, people.loc[some[group], metric], swapped[group][metric], ticks, METRICS[metric])
+    distributions.pairs(ax, people.loc[some[group], metric], swapped[group][metric], ticks, METRICS[metric])
     ax.set_xlabel(group)
 page.save(fig, "10_same_hearts")
 
@@ -413,7 +413,7 @@ for _ in range(n_draws):
         draws[name] += estimate.lower > 0 or estimate.upper < 0
 draws = {name: count / n_draws for name, count in draws.items()}
 for name, share in draws.items():
-    record(f"10_clinics_called_unfair_{name}", share, n=n_draws, unit="share of draws")
+    page.record(f"10_clinics_called_unfair_{name}", share, n=n_draws, unit="share of draws")
 for name, row in zip(("crude", "adjusted"), sexes.values()):
     record(f"10_sex_dice_myo_{name}", *row[["gap", "lower", "upper"]], n=n_people)
 

@@ -80,11 +80,11 @@ def test_people_are_told_apart_by_what_is_known_of_all():
 def test_pretraining_takes_studies_with_all_views(tmp_path, same_grid):
     write(tmp_path, [""] * 7)
     with pytest.raises(ValueError, match="0 studies of acdc .* have all four views; prepare at least four"):
-        patients.unlabelled("acdc", tmp_path, tmp_path / "work", 10, 5)
+        prepared.unlabelled("acdc", tmp_path, tmp_path / "work", 10, 5)
     for path in sorted((tmp_path / "acdc").glob("*.h5")):
         study = load_study(path)
         save_study(replace(study, views={view: study.views["sax"] for view in VIEWS}), tmp_path / "acdc")
-    learn, held = patients.unlabelled("acdc", tmp_path, tmp_path / "work", 4, 2)
+    learn, held = prepared.unlabelled("acdc", tmp_path, tmp_path / "work", 4, 2)
     assert [Path(path).stem for path in (*learn, *held)] == ["p00", "p01", "p02", "p03", "p04", "p05"]
     assert len(held) == 2
 
@@ -94,7 +94,7 @@ def test_nobody_is_both_learnt_from_and_held_out(tmp_path, same_grid):
     for name in ("1_2", "2_2", "3_2", "4_2", "4_3"):
         about = {"split": "", "visit": int(name[-1])}
         save_study(Study(name, "ukb", dict.fromkeys(VIEWS, view), about), tmp_path / "ukb")
-    learn, held = patients.unlabelled("ukb", tmp_path, tmp_path / "work", 9, 1)
+    learn, held = prepared.unlabelled("ukb", tmp_path, tmp_path / "work", 9, 1)
     assert [Path(path).stem for path in learn] == ["1_2", "2_2", "3_2"] and [Path(p).stem for p in held] == ["4_3"]
 
 

@@ -7,46 +7,41 @@ from pathlib import Path
 
 import numpy as np
 
-from cinema.data.labels import label_map, read_labels, ventricle_volumes
-from cinema.data.nifti import check_grid, volume
-from cinema.data.public.cards import card
-from cinema.data.public.common import Skipped, Subject, absent, check_heart
-from cinema.data.study import Study, View
+from cinema.data.nifti import volume
+from cinema.data.public.common import Skipped, Subject, beating, labelled, nifti, sorted_out, there, with_labels
+from cinema.data.study import Study
 
 NAME = "acdc"
 PARTS = {"training": "train", "testing": "test"}
 KEYS = ("ED", "ES", "Group", "Height", "NbFrame", "Weight")
+PHASES = ("ed", "es")
 VALIDATION_A_CLASS = 2
 
 
-def subjects(raw):
-    """Every patient of RAW/database with a sound Info.cfg and all files; the others with the reason."""
+def subjects(raw: str | Path) -> tuple[list[Subject], list[Skipped]]:
+    """Every patient of RAW/database with a sound Info.cfg, frames and masks; the others with the reason."""
     root = Path(raw) / "database"
     if not any((root / part).is_dir() for part in PARTS):
         raise FileNotFoundError(f"{root} holds no training and no testing folder; name the folder that holds database")
     folders = [folder for part in PARTS for folder in sorted((root / part).glob("patient*")) if folder.is_dir()]
     names = [folder.name for folder in folders]
     infos = {folder: _info(folder / "Info.cfg") for folder in folders}
-    validation = validation_members(
-        {
-            folder.name: info["Group"]
-            for folder, info in infos.items()
-            if folder.parent.name == "training" and "Group" in info
-        }
-    )
-    found, skipped = [], []
-    for folder, info in infos.items():
-        try:
-            if names.count(folder.name) > 1:
-                raise ValueError(f"{folder.name} is in training and in testing; keep the one that belongs there")
-            split = PARTS[folder.parent.name]
-            found.append(_subject(folder, info, "val" if folder.name in validation else split))
-        except (ValueError, OSError) as error:
-            skipped.append(Skipped(folder.name, str(error)))
-    return found, skipped
+    groups = {
+        folder.name: info["Group"]
+        for folder, info in infos.items()
+        if folder.parent.name == "training" and "Group" in info
+    }
+    validation = validation_members(groups)
+
+    def subject(folder: Path, info: dict[str, str]) -> Subject:
+        if names.count(folder.name) > 1:
+            raise ValueError(f"{folder.name} is in training and in testing; keep the one that belongs there")
+        return _subject(folder, info, "val" if folder.name in validation else PARTS[folder.parent.name])
+
+    return sorted_out(((folder.name, (folder, info)) for folder, info in infos.items()), subject)
 
 
-def validation_members(groups):
+def validation_members(groups: dict[str, str]) -> list[str]:
     """The patients that validate: 2 of each class of training, drawn as pandas draws them.
 
     groups: patient -> class, of all training patients. Equals groupby("pathology").sample(n=2, random_state=0) of the
@@ -60,7 +55,7 @@ def validation_members(groups):
     return chosen
 
 
-def _info(path):
+def _info(path: Path) -> dict[str, str]:
     """The "key: value" lines of Info.cfg; empty if there is none."""
     if not path.is_file():
         return {}
@@ -68,7 +63,7 @@ def _info(path):
     return {key.strip(): value.strip() for key, colon, value in (line.partition(":") for line in lines) if colon}
 
 
-def _subject(folder, info, split):
+def _subject(folder: Path, info: dict[str, str], split: str) -> Subject:
     path = folder / "Info.cfg"
     lacking = [key for key in KEYS if not info.get(key)]
     if lacking:
@@ -81,22 +76,27 @@ def _subject(folder, info, split):
     height_cm, weight_kg = (_positive(path, info, key) for key in ("Height", "Weight"))
     if max(ed, es) > count or ed == es:
         raise ValueError(f"{path.name}: ED {ed}, ES {es} of {count} frames; they must be two of 1 to NbFrame")
-    frames = [folder / f"{folder.name}_frame{number:02d}.nii.gz" for number in (ed, es)]
-    masks = [path.with_name(path.name.replace(".nii.gz", "_gt.nii.gz")) for path in frames]
-    paths = (folder / f"{folder.name}_4d.nii.gz", *frames, *masks)
-    reason = absent(paths)
-    if reason:
-        raise FileNotFoundError(reason)
+    stems = [f"{folder.name}_frame{number:02d}" for number in (ed, es)]
+    paths = there([nifti(folder, f"{stem}{kind}") for kind in ("", "_gt") for stem in stems])
+    cine = nifti(folder, f"{folder.name}_4d")
     attributes = {
         "disease": info["Group"],
         "height_cm": height_cm,
         "weight_kg": weight_kg,
         "bmi_kg_m2": weight_kg / (height_cm / 100) ** 2,
     }
-    return Subject(folder.name, split, paths, attributes, {"ed": ed, "es": es})
+    return Subject(folder.name, split, (*paths, *[cine] * cine.is_file()), attributes, {"ed": ed, "es": es})
 
 
-def _positive(path, info, key):
+def notes(subjects: list[Subject]) -> list[str]:
+    """What is to be said once of all subjects: how many have no cine."""
+    without = sum(len(subject.files) == len(PHASES) * 2 for subject in subjects)
+    return [f"{without} of {len(subjects)} patients have no cine: their studies hold two frames, ED and ES"] * (
+        without > 0
+    )
+
+
+def _positive(path: Path, info: dict[str, str], key: str) -> float:
     try:
         value = float(info[key])
     except ValueError:
@@ -106,28 +106,29 @@ def _positive(path, info, key):
     return value
 
 
-def read(subject):
-    """The cine with labels at ED and ES. The frame files, on which the labels were drawn, give these frames and
-    the place in space."""
-    cine, *frames, ed_mask, es_mask = subject.files
-    image, _ = volume(cine)
+def read(subject: Subject) -> Study:
+    """The cine with labels at ED and ES, or (without a cine) these two frames.
+
+    The frame files, on which the labels were drawn, give these frames and the place in space.
+    """
+    stills, labels = labelled(NAME, subject.files[:2], subject.files[2:4])
+    where, image = [0, 1], np.stack([one for one, _ in stills], axis=-1)
+    if len(subject.files) > 4:
+        where = [subject.details[phase] - 1 for phase in PHASES]  # counted from 1 in file names and Info.cfg
+        image = _with_stills(subject.files[4], stills, where)
+    return beating(subject, NAME, {"sax": with_labels(image, stills[0][1], labels, where)}, *where)
+
+
+def _with_stills(path: Path, stills: list, where: list[int]) -> np.ndarray:
+    """The cine (x, y, z, t) with the two stills at the frames `where`."""
+    image, _ = volume(path)
     if image.ndim != 4:
-        raise ValueError(f"{cine.name} has shape {image.shape}; it must be (x, y, z, t)")
-    where = [subject.details[phase] - 1 for phase in ("ed", "es")]  # counted from 1 in file names and Info.cfg
+        raise ValueError(f"{path.name} has shape {image.shape}; it must be (x, y, z, t)")
     if max(where) >= image.shape[3]:
-        raise ValueError(f"{cine.name} has {image.shape[3]} frames; Info.cfg names frame {max(where) + 1}")
-    mapping, stills, labels = label_map(card(NAME)), [], []
-    for frame, mask in zip(frames, (ed_mask, es_mask), strict=True):
-        stills.append(volume(frame))
-        check_grid(*stills[-1], stills[0], frame.name)
-        if stills[-1][0].shape != image.shape[:3]:
-            raise ValueError(f"{frame.name} has shape {stills[-1][0].shape}, the cine {image.shape}; they must agree")
-        labels.append(read_labels(mask, mapping, stills[-1]))
-        check_heart(labels[-1], mask.name)
+        raise ValueError(f"{path.name} has {image.shape[3]} frames; Info.cfg names frame {max(where) + 1}")
+    if stills[0][0].shape != image.shape[:3]:
+        raise ValueError(f"the frame files have shape {stills[0][0].shape}, {path.name} {image.shape}; they must agree")
     image = np.array(image, np.result_type(image, *(still for still, _ in stills)))
     for index, (still, _) in zip(where, stills, strict=True):
         image[..., index] = still
-    order = np.argsort(where)
-    view = View(image, stills[0][1], np.stack([labels[i] for i in order], axis=-1), tuple(where[i] for i in order))
-    volumes = ventricle_volumes(*labels, view.spacing_mm)
-    return Study(subject.id, NAME, {"sax": view}, subject.attributes | volumes, ed_frame=where[0], es_frame=where[1])
+    return image

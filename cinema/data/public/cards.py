@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from cinema.files import CARDS
+from cinema.files import CARDS, ROOT
 from cinema.terms import LABELS, TISSUE_LABELS, VIEWS
 
 SPLITS = ("train", "val", "test")
@@ -123,7 +123,7 @@ def markdown(found):
     return "\n".join([*lines, "", "```", found.tree.rstrip(), "```"])
 
 
-def write_readme(path=CARDS.parent / "README.md"):
+def write_readme(path=ROOT / "data" / "README.md"):
     """Put all cards between the markers of data/README.md. ValueError if they are absent."""
     text = path.read_text(encoding="utf-8")
     if BEGIN not in text or END not in text:

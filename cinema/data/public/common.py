@@ -1,11 +1,12 @@
 """What every adapter of a public dataset gives: which examinations a raw folder holds, and each of them as a Study.
 
-An adapter is one file, cinema/datasets/NAME.py, with two functions:
+An adapter is one file, cinema/data/public/NAME.py, with two functions:
 
     subjects(raw) -> (list of Subject, list of Skipped)   from file names and tables alone, no pixels
     read(subject) -> study.Study                          on the scanner's own grid, labels as terms has them
 
-and, where the published grid of the dataset is not terms.PUBLISHED_GRID, GRID: view -> (size, spacing_mm).
+where the published grid of the dataset is not terms.PUBLISHED_GRID, GRID: view -> (size, spacing_mm), and where
+something is to be said once of all subjects, notes(subjects) -> list of lines.
 
 `read` raises ValueError or OSError, in one line, for what is wrong with a subject; prepare then skips it
 and says why. Nothing is ever written into the raw folder. What is known of a dataset beside its files (source, licence,
@@ -13,12 +14,18 @@ label map, classes, counts ..) is its card: cinema/shipped/cards/NAME.yaml, read
 """
 
 import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from cinema.data.labels import label_map, read_labels, ventricle_volumes
+from cinema.data.nifti import check_grid, volume
+from cinema.data.public.cards import card
+from cinema.data.study import Study, View
 from cinema.terms import LABELS
 
 
@@ -37,9 +44,9 @@ class Subject:
 
     id: str
     split: str
-    files: tuple
-    attributes: dict = field(default_factory=dict)
-    details: dict = field(default_factory=dict)
+    files: tuple[Path, ...]
+    attributes: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class Skipped:
     reason: str
 
 
-def read_table(path: str | Path, columns, **settings) -> pd.DataFrame:
+def read_table(path: str | Path, columns: Iterable[str], **settings: Any) -> pd.DataFrame:
     """DataFrame of a CSV file that has at least `columns`; further arguments go to pandas.read_csv.
 
     Raises FileNotFoundError, and ValueError for an unreadable file or missing columns.
@@ -71,13 +78,44 @@ def read_table(path: str | Path, columns, **settings) -> pd.DataFrame:
     return found
 
 
-def absent(paths) -> str | None:
-    """One line that names the first of `paths` that is no file; None if all are there."""
+def nifti(folder: Path, stem: str) -> Path:
+    """FOLDER/STEM.nii.gz, or what copies of a data set have in its place: STEM.nii, or a folder STEM.nii that holds it.
+
+    Where there is none, the first, for `absent` to name.
+    """
+    names = (f"{stem}.nii.gz", f"{stem}.nii", f"{stem}.nii/{stem}.nii")
+    return next((folder / name for name in names if (folder / name).is_file()), folder / names[0])
+
+
+def there(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """The paths; FileNotFoundError in one line names the first that is no file."""
     missing = [path for path in paths if not path.is_file()]
-    more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-    if not missing:
-        return None
-    return f"{missing[0].name} is missing{more} in {missing[0].parent.name}; unpack the archive again"
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise FileNotFoundError(
+            f"{missing[0].name} is missing{more} in {missing[0].parent.name}; unpack the archive again"
+        )
+    return tuple(paths)
+
+
+def sorted_out(cases: Iterable, subject: Callable[..., Subject]) -> tuple[list[Subject], list[Skipped]]:
+    """(subjects, skipped) of cases (id, arguments of `subject`), which raises ValueError or OSError with the reason."""
+    found, skipped = [], []
+    for name, arguments in cases:
+        try:
+            found.append(subject(*arguments))
+        except (ValueError, OSError) as error:
+            skipped.append(Skipped(name, str(error)))
+    return found, skipped
+
+
+def fifths(items: Iterable) -> dict:
+    """{item: split}: shuffled by default_rng(0); a fifth each at the end for val and test."""
+    ordered = list(items)
+    np.random.default_rng(0).shuffle(ordered)
+    part = int(0.2 * len(ordered))
+    splits = ["train"] * (len(ordered) - 2 * part) + ["val"] * part + ["test"] * part
+    return dict(zip(ordered, splits, strict=True))
 
 
 def known(attributes: dict) -> dict:
@@ -93,3 +131,43 @@ def check_heart(labels: np.ndarray, name: str) -> None:
     """ValueError unless the (x, y, z) label volume holds a left ventricle."""
     if not (labels == LABELS["LV"]).any():
         raise ValueError(f"{name} has no LV; without it there is no volume and no centre. Is it the right frame?")
+
+
+def still(path: Path, what: str = "one volume") -> tuple[np.ndarray, np.ndarray]:
+    """(array (x, y, z), affine) of a NIfTI file of one frame; ValueError for one with frames in time."""
+    image, affine = volume(path)
+    if image.ndim != 3:
+        raise ValueError(f"{path.name} has shape {image.shape}; it must be {what} (x, y, z)")
+    return image, affine
+
+
+def labelled(name: str, images: Sequence[Path], masks: Sequence[Path]) -> tuple[list, list[np.ndarray]]:
+    """([(array, affine)], [label volume]) of stills of one grid and their masks, each of which holds an LV."""
+    stills, labels, mapping = [still(path, "one frame") for path in images], [], label_map(card(name))
+    for path, one in zip(images[1:], stills[1:], strict=True):
+        check_grid(*one, stills[0], path.name)
+    for mask, one in zip(masks, stills, strict=True):
+        labels.append(read_labels(mask, mapping, one))
+        check_heart(labels[-1], mask.name)
+    return stills, labels
+
+
+def beating(subject: Subject, name: str, views: dict[str, View], ed: int, es: int) -> Study:
+    """The Study with the ventricles' volumes at the frames ED and ES of the short axis."""
+    sax = views["sax"]
+    volumes = ventricle_volumes(sax.label_at(ed), sax.label_at(es), sax.spacing_mm)
+    return Study(subject.id, name, views, subject.attributes | volumes, ed_frame=ed, es_frame=es)
+
+
+def with_labels(image: np.ndarray, affine: np.ndarray, labels: Sequence[np.ndarray], frames: Sequence[int]) -> View:
+    """The View of a cine whose label volumes are of these frames, sorted by frame."""
+    order = np.argsort(frames)
+    return View(image, affine, np.stack([labels[i] for i in order], axis=-1), tuple(int(frames[i]) for i in order))
+
+
+def heart_of(mask: Path, like: tuple, name: str, said: str) -> np.ndarray:
+    """The label volume of a late enhancement image; ValueError unless it outlines something on its grid."""
+    labels = read_labels(mask, label_map(card(name)), like)
+    if labels.shape != like[0].shape or not labels.any():
+        raise ValueError(f"{said} of shape {labels.shape} holds no label; it must outline the heart")
+    return labels

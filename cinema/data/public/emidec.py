@@ -1,4 +1,4 @@
-"""EMIDEC: late enhancement after infarction, 100 labelled cases. Source, licence, differences: cinema/shipped/cards/emidec.yaml.
+"""EMIDEC: late enhancement after infarction, 100 labelled cases. Source, licence, differences: its card.
 
 RAW/emidec-dataset-1.0.1/ holds "Case XNNN.txt" and Case_XNNN/{Images,Contours}/Case_XNNN.nii.gz; X is N (normal) or P
 (pathological). RAW may also be that folder itself.
@@ -7,14 +7,10 @@ RAW/emidec-dataset-1.0.1/ holds "Case XNNN.txt" and Case_XNNN/{Images,Contours}/
 import re
 import unicodedata
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
-from cinema.data.labels import label_map, read_labels
-from cinema.data.nifti import volume
-from cinema.data.public.cards import card
-from cinema.data.public.common import Skipped, Subject
+from cinema.data.public.common import Skipped, Subject, fifths, heart_of, nifti, still
 from cinema.data.study import Study, View
 
 NAME = "emidec"
@@ -37,11 +33,12 @@ SEX = {"m": "M", "f": "F", "h": "M"}  # h: homme
 YES_NO = {"y": True, "o": True, "n": False, "1": True, "0": False}
 
 
-def subjects(raw):
+def subjects(raw: str | Path) -> tuple[list[Subject], list[Skipped]]:
     """Cases with image, contour and text; the published split over all cases that the folder names."""
     root = Path(raw) / FOLDER if (Path(raw) / FOLDER).is_dir() else Path(raw)
     names = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
-    cases, skipped = {}, []
+    cases: dict[tuple[str, int], set[str]] = {}
+    skipped = []
     for name in names:
         match = CASE.fullmatch(name.removesuffix(".txt"))
         if match is None:
@@ -57,8 +54,8 @@ def subjects(raw):
     for key, spellings in sorted(cases.items(), key=lambda item: (item[0][1], item[0][0])):
         case = min(spellings)
         paths = (
-            root / case / "Images" / f"{case}.nii.gz",
-            root / case / "Contours" / f"{case}.nii.gz",
+            nifti(root / case / "Images", case),
+            nifti(root / case / "Contours", case),
             root / f"{case.replace('_', ' ')}.txt",
         )
         lacking = [path.relative_to(root) for path in paths if not path.is_file()]
@@ -71,20 +68,12 @@ def subjects(raw):
     return found, skipped
 
 
-def splits(keys):
-    """{(letter, number): split}: per letter, sorted by number and shuffled by default_rng(0); a fifth each at the end
-    for val and test."""
-    split = {}
-    for letter in "NP":
-        ordered = sorted(key for key in keys if key[0] == letter)
-        np.random.default_rng(0).shuffle(ordered)
-        n, part = len(ordered), int(0.2 * len(ordered))
-        names = ["train"] * (n - 2 * part) + ["val"] * part + ["test"] * part
-        split |= dict(zip(map(tuple, ordered), names, strict=True))
-    return split
+def splits(keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """{(letter, number): split}: per letter, sorted by number, in fifths."""
+    return {key: split for letter in "NP" for key, split in fifths(sorted(k for k in keys if k[0] == letter)).items()}
 
 
-def text(path):
+def text(path: str | Path) -> dict[str, str]:
     """{column: value as written} of a case's "key : value" lines; unknown keys are left out."""
     raw = Path(path).read_bytes()
     with warnings.catch_warnings():
@@ -93,7 +82,7 @@ def text(path):
             content = raw.decode("unicode_escape")
         except UnicodeDecodeError:  # a lone backslash at the end, or a broken escape
             content = raw.decode("latin-1")
-    said = {}
+    said: dict[str, str] = {}
     for line in content.splitlines():
         key, _, value = line.partition(":")
         key = unicodedata.normalize("NFKD", key).lower()
@@ -104,16 +93,16 @@ def text(path):
     return said
 
 
-def _attributes(said, kind):
+def _attributes(said: dict[str, str], kind: str) -> dict:
     """What the text says, by the names of the virtual cohort; what it does not say, or not clearly, is left out."""
     first = {column: value[0].lower() for column, value in said.items()}
     known = {
-        "sex": SEX.get(first.get("sex")),
+        "sex": SEX.get(first.get("sex", "")),
         "age_years": _number(said.get("age")),
-        "tobacco": TOBACCO.get(first.get("tobacco")),
-        "overweight": YES_NO.get(first.get("overweight")),
-        "hypertension": YES_NO.get(first.get("arterial_hypertension")),
-        "diabetes": YES_NO.get(first.get("diabetes")),
+        "tobacco": TOBACCO.get(first.get("tobacco", "")),
+        "overweight": YES_NO.get(first.get("overweight", "")),
+        "hypertension": YES_NO.get(first.get("arterial_hypertension", "")),
+        "diabetes": YES_NO.get(first.get("diabetes", "")),
         "killip_max": _number(said.get("killip_max")),
         "lv_ef_percent": _number(said.get("ef")),
         "disease": kind,
@@ -121,21 +110,17 @@ def _attributes(said, kind):
     return {name: value for name, value in known.items() if value is not None}
 
 
-def _number(value):
+def _number(value: str | None) -> float | None:
     try:
         return float(str(value).replace(",", "."))
     except ValueError:
         return None
 
 
-def read(subject):
+def read(subject: Subject) -> Study:
     """The Study of a case: one frame, its mask with scar and no-reflow."""
     image, mask, _ = subject.files
-    pixels, affine = volume(image)
-    if pixels.ndim != 3:
-        raise ValueError(f"{image.name} has shape {pixels.shape}; it must be one volume (x, y, z)")
-    labels = read_labels(mask, label_map(card(NAME)), (pixels, affine))
-    if labels.shape != pixels.shape or not labels.any():
-        raise ValueError(f"Contours/{mask.name} of shape {labels.shape} holds no label; it must outline the heart")
+    pixels, affine = still(image)
+    labels = heart_of(mask, (pixels, affine), NAME, f"Contours/{mask.name}")
     view = View(pixels[..., None], affine, labels[..., None], (0,))
     return Study(subject.id, NAME, {"sax": view}, subject.attributes)

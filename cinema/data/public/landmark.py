@@ -1,4 +1,4 @@
-"""Landmark (Xue 2021): long-axis pictures with valve hinges and apex. Source and differences: cinema/shipped/cards/landmark.yaml.
+"""Landmark (Xue 2021): long-axis pictures with valve hinges and apex. Source and differences: its card.
 
 RAW/raw/ holds {lax_2c,lax_4c}.csv without a header (cohort, uid, view, landmark number, x, y) and
 VIEW/{images,masks}/UID.png, grey; mask values 85, 170 and 255 are landmarks 1, 2 (hinges) and 3 (apex). RAW may also be
@@ -6,12 +6,13 @@ that folder itself. The tables' coordinates are not used: the masks say the same
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from cinema.data.public.common import Skipped, Subject, read_table
+from cinema.data.public.common import Skipped, Subject, fifths, read_table
 from cinema.data.study import Study, View
 
 NAME = "landmark"
@@ -22,7 +23,7 @@ SCALE = 0.25
 CLOCKWISE = {"lax_2c": True, "lax_4c": False}  # how hinge, hinge, apex turn; pictures that do not are mirrored
 
 
-def subjects(raw):
+def subjects(raw: str | Path) -> tuple[list[Subject], list[Skipped]]:
     """One subject per picture that a table names; both tables are split by patient, each for itself."""
     root = Path(raw) / "raw" if (Path(raw) / "raw").is_dir() else Path(raw)
     tables = [view for view in VIEWS if (root / f"{view}.csv").is_file()]
@@ -42,10 +43,8 @@ def subjects(raw):
             elif lacking:
                 skipped.append(Skipped(name, f"{view}/{lacking[0].parent.name}/{uid}.png is missing; copy it again"))
             else:
-                cohort = of_uid.cohort_name.iloc[0]
-                found.append(
-                    Subject(name, split[uid], paths, {"patient": patient, "site": str(cohort)}, {"view": view})
-                )
+                about = {"patient": patient, "site": str(of_uid.cohort_name.iloc[0])}
+                found.append(Subject(name, split[uid], paths, about, {"view": view}))
         extra = {path.stem for path in (root / view / "images").glob("*.png")} - set(rows.uid)
         skipped += [
             Skipped(f"{uid}_{view}", f"{view}.csv has no row for {uid}.png; it is left out") for uid in sorted(extra)
@@ -53,18 +52,13 @@ def subjects(raw):
     return found, skipped
 
 
-def splits(uids):
-    """{uid: split} by patient (uid up to the first "_"): in order of appearance, shuffled by default_rng(0); a fifth
-    each at the end for val and test."""
-    patients = list(dict.fromkeys(uid.split("_")[0] for uid in uids))
-    np.random.default_rng(0).shuffle(patients)
-    n, part = len(patients), int(0.2 * len(patients))
-    names = ["train"] * (n - 2 * part) + ["val"] * part + ["test"] * part
-    of = dict(zip(patients, names, strict=True))
+def splits(uids: Iterable[str]) -> dict[str, str]:
+    """{uid: split} by patient (uid up to the first "_"), in fifths of the patients in order of appearance."""
+    of = fifths(dict.fromkeys(uid.split("_")[0] for uid in uids))
     return {uid: of[uid.split("_")[0]] for uid in uids}
 
 
-def read(subject):
+def read(subject: Subject) -> Study:
     """The Study of a picture, mirrored where the release mirrors. Landmarks are the middles of their marks.
 
     Pixels count as SCALE mm, so that the published grid's are 1; their true size is not known.
@@ -78,7 +72,7 @@ def read(subject):
     return Study(subject.id, NAME, {view: held}, subject.attributes)
 
 
-def _pictures(subject):
+def _pictures(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
     """Image and mask as (x, y) uint8 arrays; ValueError if one is unreadable or they do not fit each other."""
     image, mask = (_grey(path) for path in subject.files)
     name = subject.files[1].name
@@ -93,7 +87,7 @@ def _pictures(subject):
     return image, mask
 
 
-def _grey(path):
+def _grey(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as picture:
             picture.load()
@@ -106,12 +100,12 @@ def _grey(path):
     return array.T
 
 
-def landmarks(mask):
+def landmarks(mask: np.ndarray) -> np.ndarray:
     """(3, 2) mean pixel position (x, y) of each mark of an (x, y) mask."""
     return np.array([np.argwhere(mask == value).mean(0) for value in MARKS])
 
 
-def clockwise(points):
+def clockwise(points: np.ndarray) -> bool:
     """Whether three points turn clockwise by the sign the release computes (on a screen, where y points down, the other
     way round)."""
     (x1, y1), (x2, y2), (x3, y3) = points.tolist()

@@ -5,29 +5,29 @@ test20/myops_test_ID_{C0,DE,T2}.nii.gz (some copies say myops_training_ there, t
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from cinema.data.labels import label_map, read_labels
-from cinema.data.nifti import check_grid, volume
-from cinema.data.public.cards import card
-from cinema.data.public.common import Skipped, Subject
+from cinema.data.nifti import check_grid
+from cinema.data.public.common import Skipped, Subject, heart_of, still
 from cinema.data.study import Study, View
 
 NAME = "myops"
 SEQUENCES = ("C0", "DE", "T2")
-FILE = re.compile(r"myops_(training|test)_(\d+)_(C0|DE|T2|gd)\.nii\.gz")
+FILE = re.compile(r"myops_(training|test)_(\d+)_(C0|DE|T2|gd)\.nii(\.gz)?")
 FOLDERS = {"train25": "train", "train25_myops_gd": "train", "test20": "test"}
 N_VAL = 5
 
 
-def subjects(raw):
+def subjects(raw: str | Path) -> tuple[list[Subject], list[Skipped]]:
     """Patients with all sequences (and in training a mask). Validation is drawn from all training numbers."""
-    raw, cases = Path(raw), {}
+    raw = Path(raw)
+    cases: dict[tuple[str, str], dict[str, list[Path]]] = {}
     for folder, part in FOLDERS.items():
-        for path in sorted((raw / folder).glob("*.nii.gz")):
+        for path in sorted((raw / folder).glob("*.nii*")):
             match = FILE.fullmatch(path.name)
             if match and (part == "test" or match[1] == "training") and (match[3] == "gd") == folder.endswith("gd"):
                 cases.setdefault((part, match[2]), {}).setdefault(match[3], []).append(path)
@@ -45,38 +45,27 @@ def subjects(raw):
         elif lacking:
             skipped.append(Skipped(number, f"{lacking[0]} of {number} is missing in {part}; download it again"))
         elif twice:
-            skipped.append(
-                Skipped(
-                    number,
-                    f"{twice[0]} of {number} is there twice: "
-                    f"{', '.join(path.name for path in paths[twice[0]])}; remove one of them",
-                )
-            )
+            copies = ", ".join(path.name for path in paths[twice[0]])
+            skipped.append(Skipped(number, f"{twice[0]} of {number} is there twice: {copies}; remove one of them"))
         else:
             split = "val" if part == "train" and number in validation else part
             found.append(Subject(number, split, tuple(paths[name][0] for name in wanted), {"sequences": "C0,DE,T2"}))
     return found, skipped
 
 
-def drawn(numbers):
+def drawn(numbers: Sequence[str]) -> set[str]:
     """The validation patients: pandas' sample(n=5, random_state=0); of fewer than ten patients, a fifth."""
     n = N_VAL if len(numbers) >= 2 * N_VAL else len(numbers) // 5 or min(len(numbers) - 1, 1)
     return set(pd.Series(numbers, dtype=object).sample(n=max(n, 0), random_state=0))
 
 
-def read(subject):
+def read(subject: Subject) -> Study:
     """The Study of a patient: the three sequences as frames, the mask (training) at the first of them."""
-    volumes = [volume(path) for path in subject.files[:3]]
-    for path, (pixels, affine) in zip(subject.files, volumes, strict=False):
-        if pixels.ndim != 3:
-            raise ValueError(f"{path.name} has shape {pixels.shape}; it must be one volume (x, y, z)")
-        check_grid(pixels, affine, volumes[0], path.name)
-    affine, masks = volumes[0][1], {}
+    volumes = [still(path) for path in subject.files[:3]]
+    for path, one in zip(subject.files[:3], volumes, strict=True):
+        check_grid(*one, volumes[0], path.name)
+    image, affine, labels = np.stack([pixels for pixels, _ in volumes], -1), volumes[0][1], None
     if len(subject.files) > 3:
-        mask = subject.files[3]
-        labels = read_labels(mask, label_map(card(NAME)), volumes[0])
-        if labels.ndim != 3 or not labels.any():
-            raise ValueError(f"{mask.name} of shape {labels.shape} holds no label; it must outline the heart")
-        masks = {"labels": labels[..., None], "label_frames": (0,)}
-    image = np.stack([pixels for pixels, _ in volumes], -1)
-    return Study(subject.id, NAME, {"sax": View(image, affine, **masks)}, subject.attributes)
+        labels = heart_of(subject.files[3], volumes[0], NAME, subject.files[3].name)[..., None]
+    view = View(image, affine, labels, () if labels is None else (0,))
+    return Study(subject.id, NAME, {"sax": view}, subject.attributes)

@@ -54,7 +54,8 @@ def command(name, raw, out=None, jobs=1, like_release=False):
     out.mkdir(parents=True, exist_ok=True)
     done, failed = _all(name, subjects, out, jobs)
     skipped = [*skipped, *twice, *failed]
-    _record(name, subjects, done, skipped, out)
+    notes = _notes(name, subjects, skipped)
+    _record(name, done, skipped, notes, out)
     for one in skipped:
         print(f"skipped {one.id}: {one.reason}")
     others = sorted({path.stem for path in out.glob(f"*{SUFFIX}")} - set(done))
@@ -63,7 +64,9 @@ def command(name, raw, out=None, jobs=1, like_release=False):
             f"{len(others)} studies in {out} are of an earlier run ({others[0]} ..) and not in this one; they count "
             "as well, unless you delete them"
         )
-    print(summary(name, subjects, done, skipped, out))
+    for note in notes:
+        print(f"note: {note}")
+    print(summary(name, done, skipped, out))
     return 0 if done else 2
 
 
@@ -163,20 +166,30 @@ def _marked(path):
         return None
 
 
-def _record(name, subjects, done, skipped, out):
+def _notes(name, subjects, skipped):
+    """What is to be said once of the whole run: what the adapter has to say, and that the raw folder is not whole."""
+    adapter, there, published = adapter_of(name), len(subjects) + len(skipped), sum(card(name).counts.values())
+    notes = adapter.notes(subjects) if hasattr(adapter, "notes") else []
+    if there < published:
+        notes.append(f"the raw folder names {there} of {published} published studies; results hold for these")
+    return notes
+
+
+def _record(name, done, skipped, notes, out):
     content = {
         "dataset": name,
         "version": VERSION,
         "licence": card(name).licence,
         "counts": dict(Counter(subject.split for subject in done.values())),
         "skipped": {one.id: one.reason for one in skipped},
+        **({"notes": notes} if notes else {}),
     }
     part = out / f".{MANIFEST}.{uuid.uuid4().hex}.part"
     part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     os.replace(part, out / MANIFEST)
 
 
-def summary(name, subjects, done, skipped, out):
+def summary(name, done, skipped, out):
     """One line: ready and skipped, and per split the number beside the published one."""
     counts, published = Counter(subject.split for subject in done.values()), card(name).counts
     parts = []

@@ -1,7 +1,7 @@
 """UK Biobank: cine of fields 20208 (long axis) and 20209 (short axis), read from the zip archives as delivered.
 
-Source, fields to request and terms: cinema/shipped/cards/ukb.yaml. A participant's visit is one study, EID_INSTANCE; the eid is
-the number that your application knows the participant by, nothing else of the person is kept.
+Source, fields to request and terms: its card. A participant's visit is one study, EID_INSTANCE; the eid is the number
+that your application knows the participant by, nothing else of the person is kept.
 """
 
 import csv

@@ -1,43 +1,23 @@
 """ACDC: layout, 1-based frames, the published validation draw, damaged patients."""
 
+import json
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
 from places import SHARED
 from rawtrees import acdc as tree
-from rawtrees.refusals import refusals
 
+from cinema.data.loaders import StudyFrames
 from cinema.data.public import acdc
 from cinema.data.public.cards import card
+from cinema.data.public.prepare import command
+from cinema.data.public.prepared import on_grid
+from cinema.data.study import load_study, study_paths, study_table
+from cinema.terms import PUBLISHED_GRID
 
 REAL = SHARED / "real/acdc_labelled/patient110"
-FAULTS = {  # fault -> words that the reason must hold
-    "no image": "is missing",
-    "no mask": "_gt.nii.gz is missing",
-    "truncated": "no readable NIfTI",
-    "truncated mask": "_gt.nii.gz is no readable NIfTI",
-    "not an image": "no readable NIfTI",
-    "label": "label 7",
-    "spacing": "mixed spacing",
-    "shape": "not on the grid",
-    "shifted": "not on the grid",
-    "no heart": "has no LV",
-    "no key": "gives no ES",
-    "no group": "gives no Group",
-    "beyond": "of 2 frames",
-    "no number": "Height is 'tall",
-    "zero": "ED is '0'",
-    "empty": "missing or empty",
-    "height": "Height is '-1",
-    "no config": "missing or empty",
-    "twice": "in training and in testing",
-    "no cine": "must be (x, y, z, t)",
-    "short cine": "has 2 frames",
-    "other cine": "they must agree",
-    "same": "ED 2, ES 2 of 8 frames; they must be two",
-    "infinite": "NbFrame is 'inf'",
-}
 
 
 @pytest.fixture(scope="module")
@@ -77,35 +57,56 @@ def test_frames_are_counted_from_1_and_the_cine_keeps_every_frame(subjects, fact
         assert sorted(view.label_frames) == list(view.label_frames)
         np.testing.assert_array_equal(view.label_at(ed - 1), source.label_at(virtual.ed_frame))
         np.testing.assert_array_equal(view.label_at(es - 1), source.label_at(virtual.es_frame))
-        cine = nib.load(subject.files[0]).get_fdata()
+        cine = nib.load(subject.files[4]).get_fdata()
         np.testing.assert_array_equal(view.image, cine)
         assert view.spacing_mm == pytest.approx(source.spacing_mm, abs=1e-5)  # patient004's affine lacks the sizes
         assert view.image.dtype == np.int16
-
-
-def test_volumes_are_voxel_counts_of_the_masks(subjects, facts):
-    for pid, subject in subjects.items():
-        study, virtual = acdc.read(subject), facts["studies"][pid]
-        labels, voxel = virtual.views["sax"].labels, np.prod(virtual.views["sax"].spacing_mm) / 1000
-        frames = {frame: labels[..., i] for i, frame in enumerate(virtual.views["sax"].label_frames)}
-        edv, esv = ((frames[frame] == 3).sum() * voxel for frame in (virtual.ed_frame, virtual.es_frame))
-        assert study.attributes["lv_edv_ml"] == pytest.approx(edv, rel=1e-6)
-        assert study.attributes["lv_ef_percent"] == pytest.approx((1 - esv / edv) * 100, rel=1e-6)
-        rv = (frames[virtual.ed_frame] == 1).sum() * voxel
-        assert study.attributes["rv_edv_ml"] == pytest.approx(rv, rel=1e-6)
 
 
 def test_frame_files_count_where_the_cine_differs(tmp_path):
     facts = tree.build(tmp_path, n=1)
     (subject,), _ = acdc.subjects(tmp_path)
     before = acdc.read(subject)
-    still = nib.load(subject.files[1])
+    still = nib.load(subject.files[0])
     brighter = np.asarray(still.dataobj) + np.int16(5)
-    nib.save(nib.Nifti1Image(brighter, still.affine, still.header), subject.files[1])
+    nib.save(nib.Nifti1Image(brighter, still.affine, still.header), subject.files[0])
     after = acdc.read(subject)
     difference = after.views["sax"].image - before.views["sax"].image
     ed = facts["frames"]["patient001"][0] - 1
     assert (difference[..., ed] == 5).all() and not np.delete(difference, ed, axis=3).any()
+
+
+def test_without_a_cine_a_study_holds_ed_and_es(tmp_path, capsys):
+    """As most public copies have it: no 4D file, and here and there .nii, or a folder .nii with the file."""
+    raw, whole, out = tmp_path / "raw", tmp_path / "whole", tmp_path / "out"
+    facts = tree.build(raw, n=3)
+    assert command("acdc", raw, whole) == 0
+    assert "no cine" not in capsys.readouterr().out
+    cines = sorted(raw.rglob("*_4d.nii.gz"))
+    for path in cines[1:]:
+        path.unlink()
+    for path in sorted(raw.rglob("patient003_frame*.gz")):
+        nib.save(nib.load(path), path.with_suffix(""))
+        path.unlink()
+    for path in sorted(raw.rglob("patient101_frame*_gt.nii.gz")):
+        (home := path.with_suffix("")).mkdir()
+        nib.save(nib.load(path), home / home.name)
+        path.unlink()
+    assert command("acdc", raw, out) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "note: 2 of 3 patients have no cine: their studies hold two frames, ED and ES"
+    assert json.loads((out / "prepared.json").read_text(encoding="utf-8"))["notes"][0] in said[0]
+    for pid in facts["ids"]:
+        held, full = (load_study(folder / f"{pid}.h5") for folder in (out, whole))
+        assert (held.ed_frame, held.es_frame) == ((full.ed_frame, full.es_frame) if pid == "patient001" else (0, 1))
+        assert held.attributes.keys() == full.attributes.keys()
+        assert held.attributes["lv_ef_percent"] == full.attributes["lv_ef_percent"]
+        for one, other in ((held.ed_frame, full.ed_frame), (held.es_frame, full.es_frame)):
+            np.testing.assert_array_equal(held.views["sax"].label_at(one), full.views["sax"].label_at(other))
+    assert len(StudyFrames(study_paths(out), PUBLISHED_GRID, ("sax",), frames="ed_es")) == 3
+    assert len(StudyFrames(study_paths(out), PUBLISHED_GRID, ("sax",), frames="labelled")) == 6
+    copies = on_grid(study_table(out), {"sax": ((24, 24, 4), (6.0, 6.0, 20.0))}, tmp_path / "copies")
+    assert [load_study(path).views["sax"].n_frames for path in copies.path] == [tree.FRAMES, 2, 2]
 
 
 def whole_training(root):
@@ -132,7 +133,7 @@ def test_validation_members_of_the_usual_order_are_the_published_ten(tmp_path):
 
 def test_the_draw_does_not_change_when_a_patient_is_damaged(tmp_path):
     whole_training(tmp_path)
-    (tmp_path / "database/training/patient001/patient001_4d.nii.gz").unlink()
+    (tmp_path / "database/training/patient001/patient001_frame01.nii.gz").unlink()
     found, skipped = acdc.subjects(tmp_path)
     assert [one.id for one in skipped] == ["patient001"]
     assert {"patient019", "patient002"} <= {subject.id for subject in found if subject.split == "val"}
@@ -149,21 +150,6 @@ def test_validation_is_drawn_as_pandas_draws_it():
 def test_small_classes_keep_patients_for_training():
     assert acdc.validation_members({"a": "DCM"}) == []
     assert len(acdc.validation_members({"a": "DCM", "b": "DCM", "c": "DCM"})) == 1
-
-
-def test_damaged_patients_are_refused_in_one_line(tmp_path):
-    facts = tree.build(tmp_path, n=1, faults=tuple(FAULTS))
-    reasons = refusals(acdc, tmp_path, facts["bad"])
-    assert "patient001" not in reasons and reasons.keys() == facts["bad"].keys()
-    for pid, reason in reasons.items():
-        fault = facts["bad"][pid]
-        assert FAULTS[fault] in reason, (fault, reason)
-        assert pid in reason or "Info.cfg" in reason, reason
-
-
-def test_another_folder_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="name the folder that holds database"):
-        acdc.subjects(tmp_path)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the labelled real patient is not at hand (../shared/real)")

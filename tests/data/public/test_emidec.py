@@ -1,12 +1,9 @@
 """EMIDEC: the split, text files, studies, and what is left out - on a folder of its layout."""
 
-import re
-
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from rawtrees import emidec as builder
-from rawtrees.refusals import refusals
 
 from cinema.data.public import emidec
 from cinema.data.public.published_grid import standardised
@@ -106,29 +103,3 @@ def test_default_is_on_the_published_models_grid_and_keeps_tissue_in_place(tree)
     for value in (2, 3, 4):  # muscle, cavity, scar
         places = [view.affine @ np.r_[np.argwhere(view.labels[..., 0] == value).mean(0), 1] for view in (before, after)]
         np.testing.assert_allclose(places[1], places[0], atol=1.5)  # mm; slices are 8 and 10 mm apart
-
-
-MESSAGES = {
-    "value": "holds the label 7; allowed are 0, 1, 2, 3, 4",
-    "unreadable": "no readable NIfTI image",
-    "no_contour": "Contours/Case_P90..nii.gz is missing",
-    "no_text": "Case P90..txt is missing",
-    "copy": "another copy of Case_P90.",
-    "twice": "numbered twice: Case_P0090., Case_P90.",
-    "shape": "it is not on the grid of its image",
-    "spacing": "mixed spacing",
-    "empty": "holds no label",
-}
-
-
-@pytest.mark.parametrize("flaw", builder.FLAWS)
-def test_flawed_cases_are_left_out_in_one_line(tmp_path, flaw):
-    facts = builder.build(tmp_path, n=1, flaws=(flaw,))
-    name = facts["flawed"][flaw]
-    reasons = refusals(emidec, tmp_path, {name})
-    assert list(reasons) == [name] and re.search(MESSAGES[flaw], reasons[name])
-
-
-def test_folder_without_cases(tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds no emidec-dataset"):
-        emidec.subjects(tmp_path)

@@ -1,12 +1,9 @@
 """Landmark: split by patient, marks, orientation, and what is left out."""
 
-import re
-
 import numpy as np
 import pytest
 from PIL import Image
 from rawtrees import landmark as builder
-from rawtrees.refusals import refusals
 
 from cinema.data.public import landmark
 from cinema.data.public.published_grid import standardised
@@ -115,30 +112,3 @@ def test_large_pictures_are_cut_around_their_landmarks():
     after = standardised(Study("a", "test", {"lax_2c": view})).views["lax_2c"]
     assert after.image.shape == (256, 256, 1, 1)
     assert (after.landmarks > 60).all() and (after.landmarks < 250).all()
-
-
-MESSAGES = {
-    "value": "holds the value 86; allowed are 0, 85, 170, 255",
-    "unreadable": "is no readable PNG",
-    "no_image": "images/990_a.png is missing",
-    "no_mask": "masks/990_a.png is missing",
-    "twice": "for 2 cohorts or views",
-    "shape": "must be the same",
-    "empty": "no landmark 1, 2, 3;",
-    "lacking": "no landmark 2;",
-    "colour": "of mode RGB",
-    "extra": "has no row for 990_a.png",
-}
-
-
-@pytest.mark.parametrize("flaw", builder.FLAWS)
-def test_flawed_pictures_are_left_out_in_one_line(tmp_path, flaw):
-    facts = builder.build(tmp_path, n=1, flaws=(flaw,), views=("lax_2c",))
-    name = facts["flawed"][flaw]
-    reasons = refusals(landmark, tmp_path, {name})
-    assert list(reasons) == [name] and re.search(MESSAGES[flaw], reasons[name])
-
-
-def test_folder_without_tables(tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds no raw/lax_2c.csv"):
-        landmark.subjects(tmp_path)

@@ -6,37 +6,11 @@ import pandas as pd
 import pytest
 from places import SHARED
 from rawtrees import mnms as tree
-from rawtrees.refusals import refusals
 
 from cinema.data.public import mnms
 from cinema.data.public.cards import card
 
 REAL = SHARED / "real/nifti/mnms"
-ALWAYS = ("no files", "unlabelled", "no row")  # in every tree
-FAULTS = {
-    "no image": "_sa.nii.gz is missing",
-    "no mask": "_sa_gt.nii.gz is missing",
-    "truncated": "no readable NIfTI",
-    "truncated mask": "_gt.nii.gz is no readable NIfTI",
-    "not an image": "no readable NIfTI",
-    "label": "label 7",
-    "spacing": "mixed spacing",
-    "shape": "not on the grid",
-    "shifted": "not on the grid",
-    "no heart": "has no LV",
-    "beyond": "ES 40 of the table",
-    "no number": "ES is '?'",
-    "infinite": "ES is 'inf'",
-    "half": "ES is '2.5'",
-    "same": "are both frame",
-    "off by one": "has no LV",
-    "twice": "is in Validation and",
-    "two rows": "has 2 rows",
-    "3D": "must be (x, y, z, t)",
-    "no files": "is in none of Training/Labeled",
-    "unlabelled": "unlabelled",
-    "no row": "no row in",
-}
 
 
 @pytest.fixture(scope="module")
@@ -79,14 +53,6 @@ def test_frames_are_counted_from_0_and_labels_exchanged(subjects, facts):
             (source.label_at(virtual.es_frame) == 3).sum() * voxel_ml, rel=1e-5
         )
     assert {facts["frames"][code][0] > facts["frames"][code][1] for code in subjects} == {True, False}
-
-
-def test_damaged_studies_are_refused_in_one_line(tmp_path):
-    facts = tree.build(tmp_path, n=1, faults=tuple(name for name in FAULTS if name not in ALWAYS))
-    reasons = refusals(mnms, tmp_path, facts["bad"])
-    assert reasons.keys() == facts["bad"].keys()
-    for code, reason in reasons.items():
-        assert FAULTS[facts["bad"][code]] in reason, (facts["bad"][code], reason)
 
 
 def test_a_folder_or_table_that_is_not_there_is_named(tmp_path):

@@ -5,33 +5,11 @@ import numpy as np
 import pytest
 from places import SHARED
 from rawtrees import mnms2 as tree
-from rawtrees.refusals import refusals
 
 from cinema.data.public import mnms2
 from cinema.data.public.cards import card
 
 REAL = SHARED / "real/nifti/mnms2"
-ALWAYS = ("incomplete", "beyond", "no row", "no files")  # in every tree
-FAULTS = {
-    "no image": "_SA_ED.nii.gz is missing",
-    "no mask": "_SA_ED_gt.nii.gz is missing",
-    "truncated": "no readable NIfTI",
-    "truncated mask": "_gt.nii.gz is no readable NIfTI",
-    "not an image": "no readable NIfTI",
-    "label": "label 7",
-    "4C label": "_LA_ES_gt.nii.gz holds the label 7",
-    "spacing": "mixed spacing",
-    "shape": "not on the grid",
-    "shifted": "not on the grid",
-    "no heart": "has no LV",
-    "two rows": "has 2 rows",
-    "4D": "must be one frame",
-    "other grid": "_SA_ES.nii.gz has shape",
-    "incomplete": "gives no VENDOR",
-    "beyond": "knows the numbers 1 to 360",
-    "no row": "no row in",
-    "no files": "(and 7 more)",
-}
 
 
 @pytest.fixture(scope="module")
@@ -85,19 +63,6 @@ def test_views_labels_and_volumes(subjects, facts):
         edv, esv = ((sax.label_at(frame) == 3).sum() * np.prod(sax.spacing_mm) / 1000 for frame in (0, 1))
         assert study.attributes["lv_ef_percent"] == pytest.approx((edv - esv) / edv * 100, rel=1e-5)
         assert study.attributes["lv_edv_ml"] == pytest.approx(edv, rel=1e-5)
-
-
-def test_damaged_studies_are_refused_in_one_line(tmp_path):
-    facts = tree.build(tmp_path, n=1, faults=tuple(name for name in FAULTS if name not in ALWAYS))
-    reasons = refusals(mnms2, tmp_path, facts["bad"])
-    assert reasons.keys() == facts["bad"].keys()
-    for pid, reason in reasons.items():
-        assert FAULTS[facts["bad"][pid]] in reason, (facts["bad"][pid], reason)
-
-
-def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="name the folder that holds MnM2"):
-        mnms2.subjects(tmp_path)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real images are not at hand (../shared/real)")

@@ -1,12 +1,9 @@
 """MyoPS: the validation draw, both names of test files, studies, and what is left out."""
 
-import re
-
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from rawtrees import myops as builder
-from rawtrees.refusals import refusals
 
 from cinema.data.public import myops
 from cinema.data.public.published_grid import standardised
@@ -70,30 +67,3 @@ def test_default_scales_each_sequence_for_itself_on_the_published_grid(tree):
     assert tops.max() > 1.3 * tops.min()  # on one scale the darkest sequence would end far below 255
     assert [int(view.image[..., k].max()) for k in range(3)] == [255, 255, 255]
     assert set(np.unique(view.labels)) == {0, 1, 2, 3, 4, 6}
-
-
-MESSAGES = {
-    "value": "holds the label 601; allowed are 0, 200, 500, 600, 1220, 2221",
-    "unreadable": "no readable NIfTI image",
-    "no_sequence": "DE of 15. is missing in train",
-    "no_mask": "gd of 15. is missing in train",
-    "twice": "C0 of 215. is there twice: myops_test",
-    "both": "in training and test",
-    "shape": "it is not on the grid",
-    "spacing": "mixed spacing",
-    "empty": "holds no label",
-}
-
-
-@pytest.mark.parametrize("flaw", builder.FLAWS)
-def test_flawed_patients_are_left_out_in_one_line(tmp_path, flaw):
-    facts = builder.build(tmp_path, n=2, flaws=(flaw,))
-    name = facts["flawed"][flaw]
-    reasons = refusals(myops, tmp_path, {name})
-    assert set(reasons) == ({name, name.replace("train", "test")} if flaw == "both" else {name})
-    assert re.search(MESSAGES[flaw], reasons[name])
-
-
-def test_folder_without_patients(tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds no train25"):
-        myops.subjects(tmp_path)
