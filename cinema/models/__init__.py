@@ -1,6 +1,7 @@
 """The models. MODELS names them; each is imported when first asked for."""
 
 from importlib import import_module
+from typing import Any
 
 # public name -> module of this package
 MODELS = {
@@ -17,12 +18,12 @@ FUNCTIONS = {"from_pretrained": "weights", "from_finetuned": "weights", "transfe
 __all__ = ["MODELS", *MODELS, *FUNCTIONS]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     module = {**MODELS, **FUNCTIONS}.get(name)
     if module is None:
         raise AttributeError(f"cinema.models has no {name!r}; it has {', '.join(__all__)}")
     return getattr(import_module(f"cinema.models.{module}"), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)

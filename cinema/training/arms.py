@@ -19,6 +19,7 @@ from torch import nn
 
 from cinema.data.loaders import StudyFrames
 from cinema.data.transforms import SEGMENTATION, varied
+from cinema.files import WEIGHTS
 from cinema.models import small, transfer, weights
 from cinema.models.standard import load_standard, standardising
 from cinema.parallel import in_parallel
@@ -41,6 +42,7 @@ EVALUATIONS = 3  # in the course of a run
 ARMS = ("CineMA, pretrained", "CineMA, scratch", "UNet")  # of `contenders`
 DICE = [f"dice_{structure.lower()}" for structure in STRUCTURES]  # columns of recorded tables
 ENCODER = ("enc_", "encoder.")  # how the names of what pretraining gives begin
+SHIPPED = tuple(str(WEIGHTS / name) for name in (small.SHIPPED, small.SHIPPED_STANDARD))  # encoder and its standard
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from cinema.data import late_enhancement
 from cinema.data.public import prepared
 from cinema.data.study import Study, View, load_study, save_study
 from cinema.terms import LABELS, SMALL_GRID, TISSUE_LABELS, VIEWS
+from cinema.training import arms
 
 AFFINE = np.diag([*SMALL_GRID["sax"][1], 1.0])
 
@@ -64,11 +65,6 @@ def test_four_patients_are_enough_and_three_are_refused(tmp_path, same_grid):
     (tmp_path / "acdc" / "p02.h5").unlink()
     with pytest.raises(ValueError, match="3 studies of acdc in .* masks, 1 for training; prepare at least four"):
         patients.split_studies("acdc", tmp_path, tmp_path / "work", "ci")
-
-
-def test_real_and_virtual_work_never_share_a_folder():
-    assert patients.work_folder("data", "ci", "virtual") == Path("data/work/ci")
-    assert patients.work_folder("data", "ci", "acdc") == Path("data/work/ci-acdc")
 
 
 def test_people_are_told_apart_by_what_is_known_of_all():
@@ -125,13 +121,13 @@ def test_late_enhancement_is_drawn_in_the_store_s_labels_and_scored_by_merged_ma
     view = task.read(path)
     assert view.image.shape[3] == task.channels == channels and task.classes == len(order)
     assert np.array_equal(task.draw(Echo(task.classes, channels), view), labels)
-    rows = task.test(Echo(task.classes, channels), {"test": [path]})
-    assert set(rows["structure"]) == set(task.structures) == set(late_enhancement.REGIONS[data])
-    assert (rows["dice"] == 1).all() and len(rows) == len(task.structures)
+    rows = arms.test(Echo(task.classes, channels), {"test": [path]}, task.task, task.stacks)
+    assert set(rows["structure"]) == set(task.regions) == set(late_enhancement.REGIONS[data])
+    assert (rows["dice"] == 1).all() and len(rows) == len(task.regions)
     ill = {name for name in order if name in TISSUE_LABELS}
     assert set(task.regions["MYO"]) == {LABELS["MYO"], *(TISSUE_LABELS[name] for name in ill)}
     lost = np.where(labels == LABELS["MYO"], 0, labels)  # healthy muscle is missed, the rest is right
-    sliced = task.slice_rows("p00", lost[..., 0], labels[..., 0]).groupby("structure")["dice"].mean()
+    sliced = arms.slice_rows("p00", lost[..., 0], labels[..., 0], task.regions).groupby("structure")["dice"].mean()
     healthy, muscle = 1, 1 + len(ill)
     assert sliced["MYO"] == pytest.approx(2 * (muscle - healthy) / (2 * muscle - healthy)) and sliced["LV"] == 1
 
@@ -154,7 +150,6 @@ def test_the_slice_shown_is_the_third_with_ventricle_or_the_last():
 
 def test_without_weights_the_page_says_what_to_fetch(tmp_path, monkeypatch):
     monkeypatch.delenv("CINEMA_WEIGHTS", raising=False)
-    rows, said = patients.drawing("acdc").published(pd.DataFrame({"whole": []}), tmp_path)
-    assert rows is None and "acdc_sax" in said and "CINEMA_WEIGHTS" in said
-    rows, said = patients.drawing("emidec").published(pd.DataFrame({"whole": []}), tmp_path)
-    assert rows is None and "publish no weights" in said
+    for data, words in (("acdc", ("acdc_sax", "CINEMA_WEIGHTS")), ("emidec", ("publish no weights",))):
+        rows, said = patients.drawing(data).published(pd.DataFrame({"whole": []}), tmp_path)
+        assert rows.empty and all(word in said for word in words)

@@ -130,6 +130,7 @@ def test_labels_are_trained_as_long_as_the_arms_of_notebook_03():
     laptop = re.search(r"n_train, n_val, n_test, steps, seeds = .* else \((.+)\)", text)[1].split(", ")
     recipe = RECIPES["laptop"]
     assert (int(laptop[0]), int(laptop[3])) == (max(recipe.labels), recipe.mask_steps)
+    assert f'labels_rates.csv"), {recipe.n_val}  # validation patients' in text
 
 
 def test_measures_in_miniature(tmp_path, monkeypatch):
