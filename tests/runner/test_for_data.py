@@ -58,7 +58,7 @@ def test_a_page_with_nothing_to_say_names_those_that_have():
 def test_a_page_that_would_call_real_numbers_virtual_is_refused():
     plain = page()
     plain.cells[2].source = 'results.begin("03_page", out)'
-    with pytest.raises(ValueError, match="notebook 03 has no results.begin.*of ACDC would be called virtual"):
+    with pytest.raises(ValueError, match="notebook 03 has no runner.start.*of ACDC would be called virtual"):
         for_data.for_data(plain, "acdc", "03")
 
 

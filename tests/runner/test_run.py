@@ -125,7 +125,8 @@ def test_interrupt_ends_the_kernel_and_leaves_130(tmp_path):
     )
     write_notebook(root, "00_first", body)
     code = (
-        "import signal, sys; from functools import partial; from pathlib import Path; from cinema import cli, run;"
+        "import signal, sys; from functools import partial; from pathlib import Path;"
+        "from cinema import cli; from cinema.runner import run;"
         "signal.signal(signal.SIGINT, signal.default_int_handler);"  # a shell's background jobs ignore it
         "run.reproduce = partial(run.reproduce, root=Path(sys.argv[1]));"
         "sys.exit(cli.main(['reproduce', '--profile', 'ci']))"
@@ -160,7 +161,8 @@ def test_key_follows_everything_a_result_depends_on(tmp_path):
     before = current()
     assert current() == before
     (root / "data" / "work" / "generated.csv").write_text("made by a notebook", encoding="utf-8")
-    (root / "cinema" / "run.py").write_text("# how notebooks are run is not what they say", encoding="utf-8")
+    (root / "cinema" / "runner").mkdir()
+    (root / "cinema" / "runner" / "run.py").write_text("# how notebooks are run is not what they say", encoding="utf-8")
     assert current() == before
     assert current(seed=1)["00_first"] != before["00_first"]
     assert current(profile="laptop")["00_first"] != before["00_first"]
