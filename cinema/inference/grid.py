@@ -74,7 +74,7 @@ class GridReader:
 
 def readers_from_file(path: str | Path, device: str = "cpu") -> dict[str, GridReader]:
     """view -> GridReader of one weights file: of its segmenter or landmark model, for the views it was made for."""
-    model = from_finetuned(path).to(device)
+    model: Any = from_finetuned(path).to(device)
     config = Path(path).with_name("config.yaml")
     sizes = model.arguments.get("image_size_dict")
     views = list(sizes) if sizes else views_of(read_config(config), config) if config.is_file() else []
