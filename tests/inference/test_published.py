@@ -300,23 +300,24 @@ def test_segment_takes_one_model_of_a_source_by_name(tmp_path, monkeypatch):
         readers_from_repository(f"{tmp_path / 'source'}:segmentation/acdc_sax:2")
 
 
+def loading(task, name, file="own"):
+    return lambda folder: finetuned.load(task, name, folder / f"{file}.safetensors")
+
+
 @pytest.mark.parametrize(
     "call, message",
     [
         (lambda d: segment.open_readers(f"{d}/source:regression_ef/acdc_sax"), "needs segmentation/NAME"),
         (lambda d: segment.open_readers("mathpluscode/CineMA:segmentation/acdc"), "published for segmentation are"),
         (lambda d: segment.open_readers("mathpluscode/CineMA:segmentation/acdc_sax:3"), "published are 0, 1 and 2"),
-        (lambda d: finetuned.load("regression", "acdc_sax", d / "own.safetensors"), "task is 'regression'"),
-        (lambda d: finetuned.load("segmentation", "acdc_sax", d / "own.safetensors"), "outputs; segmentation needs 4"),
-        (
-            lambda d: finetuned.load("regression_ef", "own_sax", d / "own.safetensors"),
-            "no mean and std for regression_ef",
-        ),
-        (lambda d: finetuned.load("classification_sex", "own", d / "own.safetensors"), "no class names for"),
+        (loading("regression", "acdc_sax"), "task is 'regression'"),
+        (loading("segmentation", "acdc_sax"), "outputs; segmentation needs 4"),
+        (loading("regression_ef", "own_sax"), "no mean and std for regression_ef"),
+        (loading("classification_sex", "own"), "no class names for"),
         (lambda d: predict("regression_ef", "acdc_sax", [], d / "own.safetensors"), "a single file exactly one"),
         (lambda d: predict("regression_ef", "acdc_sax", [], d), "lacks finetuned.*acdc_sax_0.safetensors and"),
         (lambda d: finetuned.missing("segmentation", "rescan_sax"), "published for segmentation are"),
-        (lambda d: finetuned.load("landmark_heatmap", "lax_2c", d / "unet.safetensors"), "config.yaml beside it"),
+        (loading("landmark_heatmap", "lax_2c", "unet"), "config.yaml beside it"),
     ],
 )
 def test_refusals_are_one_line(call, message, tmp_path):
