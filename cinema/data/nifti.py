@@ -2,6 +2,7 @@
 
 import zlib
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -80,7 +81,7 @@ def sizes_text(lengths: np.ndarray, digits: int = 4) -> str:
     return " x ".join(f"{length:.{digits}g}" for length in lengths)
 
 
-def nifti_files(folder):
+def nifti_files(folder: str | Path) -> list[Path]:
     """NIfTI files below a folder, sorted."""
     return sorted(
         file
@@ -89,7 +90,9 @@ def nifti_files(folder):
     )
 
 
-def write_nifti(array, affine, path, frame_ms=None, header=None):
+def write_nifti(
+    array: np.ndarray, affine: np.ndarray, path: str | Path, frame_ms: float | None = None, header: Any = None
+) -> None:
     """Write an (x, y, z, t) array; whole or not at all.
 
     affine:   index -> RAS mm, written as sform and qform (scanner coordinates).

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -28,15 +29,15 @@ class Plane:
     declared: int = 0
 
     @property
-    def number(self):
+    def number(self) -> int:
         return self.frames[0].number
 
     @property
-    def series(self):
+    def series(self) -> str:
         return self.frames[0].series
 
     @property
-    def affine(self):
+    def affine(self) -> np.ndarray:
         """RAS; index order column, row, slice; the third column is one slice thickness along row x column."""
         frame, affine = self.frames[0], np.eye(4)
         affine[:3, 0], affine[:3, 1] = frame.row * frame.spacing[0], frame.column * frame.spacing[1]
@@ -45,7 +46,7 @@ class Plane:
         return LPS_TO_RAS @ affine
 
     @property
-    def phases(self):
+    def phases(self) -> np.ndarray:
         """(t,) part of the heart cycle passed at each frame, 0 <= phase < 1."""
         count = len(self.frames)
         rr = self.frames[0].rr_ms
@@ -54,13 +55,13 @@ class Plane:
         return self.times / rr
 
     @property
-    def recipe(self):
+    def recipe(self) -> tuple:
         """What images of one protocol share: echo time and pixel size, rounded."""
         frame = self.frames[0]
         return round(2 * (frame.contrast[1] or 0)), tuple(np.round(frame.spacing, 1))
 
     @property
-    def place(self):
+    def place(self) -> str:
         """Frame of reference."""
         return self.frames[0].place
 
@@ -71,7 +72,7 @@ def latest(frames: list, time: Callable, order: Callable) -> dict:
     return {key: found[key] for key in sorted(found)}
 
 
-def cine_planes(frames):
+def cine_planes(frames: list) -> tuple[list[Plane], list[tuple[Plane, str]]]:
     """(planes that are cine, [(plane, reason)] of the others)."""
     planes = [Plane(tuple(group)) for group in _group(frames)]
     flow = [plane for plane in planes if plane.frames[0].contrast[0]]
@@ -87,7 +88,7 @@ def cine_planes(frames):
     return cine, aside
 
 
-def _group(frames):
+def _group(frames: list) -> list[list]:
     """Frames of one series, one picture kind, one plane, in one list each."""
     groups = {}
     for frame in frames:
@@ -106,7 +107,7 @@ def _group(frames):
     return [group for places in groups.values() for group in places]
 
 
-def _of_one_acquisition(first, second):
+def _of_one_acquisition(first: Plane, second: Plane) -> bool:
     """Scanners write magnitude and phase of one flow acquisition into one series or into neighbouring ones."""
     return (
         abs(first.number - second.number) <= 1
@@ -116,7 +117,7 @@ def _of_one_acquisition(first, second):
     )
 
 
-def _in_time(plane):
+def _in_time(plane: Plane) -> tuple[Plane, str | None]:
     """The plane with its frames in order of time, and None or the reason why it is no cine."""
     frames = plane.frames
     if frames[0].contrast[2] > 1:
@@ -148,7 +149,7 @@ def _in_time(plane):
     return replace(plane, frames=frames, times=np.array(list(phases)), notes=notes), None
 
 
-def _by_clock(plane):
+def _by_clock(plane: Plane) -> tuple[Plane, str | None]:
     frames = plane.frames
     if len(frames) < MIN_FRAMES:
         return plane, f"only {len(frames)} images; a cine has at least {MIN_FRAMES}"
@@ -165,7 +166,7 @@ def _by_clock(plane):
     return replace(plane, frames=tuple(frames), notes=(note,)), None
 
 
-def _seconds(clock):
+def _seconds(clock: str) -> float:
     """Seconds since midnight of a DICOM time, HHMMSS.FFFFFF."""
     digits = clock.replace(":", "").ljust(6, "0")
     try:
@@ -174,7 +175,7 @@ def _seconds(clock):
         return 0.0
 
 
-def refuse_missing(plane):
+def refuse_missing(plane: Plane) -> None:
     """ValueError if frames of a plane that is used are missing: fewer than declared, or a hole in time."""
     count, declared = len(plane.frames), max(frame.declared or 0 for frame in plane.frames)
     where = f"series {plane.number} in {plane.frames[0].path.parent}"
@@ -192,7 +193,7 @@ def refuse_missing(plane):
         raise ValueError(f"{where}: {count} of {declared} frames are there; {remedy}")
 
 
-def load(plane):
+def load(plane: Plane) -> np.ndarray:
     """(x, y, t) float32 pixels of a plane, rescaled as the header says. ValueError names a damaged file."""
     files, images = {}, []
     for frame in plane.frames:
@@ -205,7 +206,7 @@ def load(plane):
     return np.stack(images, axis=-1)
 
 
-def _pixels(path):
+def _pixels(path: Path) -> np.ndarray:
     """(frames, rows, columns) float32 of one file."""
     try:
         dataset = pydicom.dcmread(path, force=True)
@@ -221,7 +222,7 @@ def _pixels(path):
     return pixels * slopes[:, :1, None] + slopes[:, 1:, None]
 
 
-def decompressed(path):
+def decompressed(path: str | Path) -> np.ndarray:
     import SimpleITK as sitk
 
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
@@ -231,7 +232,7 @@ def decompressed(path):
     return sitk.GetArrayFromImage(reader.Execute())
 
 
-def _slopes(dataset, count):
+def _slopes(dataset: pydicom.Dataset, count: int) -> np.ndarray:
     """(frames, 2) float32 rescale slope and intercept, from the frame's group, the shared group or the header."""
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or [None] * count
     shared = dataset.get("SharedFunctionalGroupsSequence") or [None]

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from cinema.data import views
 from cinema.data.geometry import normal, to_voxel, to_world
-from cinema.data.planes import load, refuse_missing
+from cinema.data.planes import Plane, load, refuse_missing
 from cinema.data.study import View
 
 SAME_PLACE_MM = 2.0
@@ -16,7 +16,7 @@ SAME_STEP = 0.15  # of the least step between slices
 MIN_SLICES = 3
 
 
-def find(cine):
+def find(cine: list[Plane]) -> tuple[list[Plane], list[Plane], dict[int, str]]:
     """(slices of the short-axis stack, other planes, reasons of those set aside by id)."""
     groups = []
     for plane in cine:
@@ -32,12 +32,12 @@ def find(cine):
     return members, singles, reasons
 
 
-def depth(plane, across):
+def depth(plane: Plane, across: np.ndarray) -> float:
     """Place of a plane along a direction, in mm."""
     return float(across @ plane.affine[:3, 3])
 
 
-def _places(group):
+def _places(group: list[Plane]) -> list[float]:
     """Distinct depths of parallel planes, sorted."""
     across = normal(group[0].affine)
     places = []
@@ -47,7 +47,7 @@ def _places(group):
     return places
 
 
-def _one_stack(group):
+def _one_stack(group: list[Plane]) -> tuple[list[Plane], dict[int, str]]:
     """Members and reasons. Where several series hold a stack each, the fullest (then the latest) counts, and
     others only add slices beyond its ends. Of slices at one place the one taken like most others (tagging is not)
     and then the later series counts."""
@@ -92,7 +92,7 @@ def multiples(steps: np.ndarray) -> tuple[np.ndarray, bool]:
     return whole.astype(int), bool(np.abs(parts - whole).max() <= SAME_STEP)
 
 
-def build(members):
+def build(members: list[Plane]) -> tuple[View, np.ndarray, list[str]]:
     """(View, (z,) positions in mm, notes) of a stack's planes, on the grid most of them share.
 
     Slices run along row x column, as SimpleITK orders them. A missing slice of an even stack becomes an empty
@@ -144,12 +144,12 @@ def build(members):
     return View(image, affine, frame_times_ms=times), positions, notes + clock_notes
 
 
-def _grid(plane):
+def _grid(plane: Plane) -> tuple:
     frame = plane.frames[0]
     return frame.shape, tuple(np.round(frame.spacing, 3)), tuple(np.round([*frame.row, *frame.column], 2))
 
 
-def _even(depths):
+def _even(depths: np.ndarray) -> tuple[np.ndarray, float, list[str]]:
     """Slice index of each depth on an even grid, its step in mm, and notes on gaps and unevenness."""
     if len(depths) == 1:
         raise ValueError("the short-axis stack has one slice; volumes need at least two")
@@ -176,7 +176,7 @@ def _even(depths):
     return np.arange(len(depths)), step, [note]
 
 
-def _common_clock(members):
+def _common_clock(members: list[Plane]) -> tuple[Plane, list[str]]:
     """The plane whose frame count is the most common (the larger one on a tie), and a note if counts differ."""
     counts = Counter(len(plane.frames) for plane in members)
     common = max(counts, key=lambda count: (counts[count], count))
@@ -189,7 +189,7 @@ def _common_clock(members):
     return next(plane for plane in members if len(plane.frames) == common), notes
 
 
-def _nearest_phase(plane, clock):
+def _nearest_phase(plane: Plane, clock: Plane) -> np.ndarray:
     """Indices of the plane's frames nearest in relative phase to the clock's; its own order if counts agree."""
     if len(plane.frames) == len(clock.frames):
         return np.arange(len(plane.frames))
@@ -197,7 +197,7 @@ def _nearest_phase(plane, clock):
     return np.argmin(np.minimum(apart, 1 - apart), axis=1)
 
 
-def _onto(pixels, affine, target, shape):
+def _onto(pixels: np.ndarray, affine: np.ndarray, target: np.ndarray, shape: tuple) -> tuple[np.ndarray, bool]:
     """Pixels (x, y, t) of a plane on another grid of the same plane, and whether that needed interpolation."""
     corners = np.array([[0, 0, 0], [shape[0] - 1, 0, 0], [0, shape[1] - 1, 0]])
     off = np.abs(to_voxel(affine, to_world(target, corners)) - corners)[:, :2].max()

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from cinema.data import slices
+from cinema.data.headers import Frame
 from cinema.data.headers import attributes as known_of
 from cinema.data.pictures import picture
 from cinema.data.public.common import Skipped, Subject, read_table
@@ -19,7 +20,7 @@ BLACK = 761  # all its images are empty
 FOLDER = re.compile(r"(2ch|4ch|sax)_(\d+)")
 
 
-def subjects(raw):
+def subjects(raw: str | Path) -> tuple[list[Subject], list[Skipped]]:
     """(subjects, skipped) of train, validate and test, each with its measured volumes."""
     raw, good, skipped, seen = Path(raw), [], [], {}
     root = raw / "second-annual-data-science-bowl"
@@ -58,7 +59,7 @@ def subjects(raw):
     return good, skipped
 
 
-def _volumes(root, name):
+def _volumes(root: Path, name: str) -> dict[int, dict[str, float]]:
     """Subject number -> lv_edv_ml, lv_esv_ml, lv_ef_percent. Test has one line for each volume, some of them twice."""
     if name == "test":
         path = root / "solution.csv"
@@ -82,7 +83,7 @@ def _volumes(root, name):
     }
 
 
-def _folders(home):
+def _folders(home: Path) -> dict[str, list[Path]]:
     """View -> its folders below HOME/study, sorted by number."""
     found = {view: [] for view in VIEWS.values()}
     for path in (home / "study").glob("*_*"):
@@ -92,11 +93,11 @@ def _folders(home):
     return {view: [path for _, path in sorted(paths)] for view, paths in found.items()}
 
 
-def _files(folder):
+def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() == ".dcm")
 
 
-def read(subject):
+def read(subject: Subject) -> Study:
     """The cine of a study: SAX and 2C or 4C or both, with what the first header says of person and scanner."""
     views, notes = {}, []
     for view in ("sax", "lax_2c", "lax_4c"):
@@ -115,7 +116,7 @@ def read(subject):
     return Study(subject.id, "kaggle", views, _about(subject) | subject.attributes | said)
 
 
-def _pictures(folder, notes):
+def _pictures(folder: Path, notes: list[str]) -> list[Frame]:
     """Pictures of a folder by file name; files without a usable header are left out, and named in notes."""
     found, damaged = [], 0
     for path in _files(folder):
@@ -128,7 +129,7 @@ def _pictures(folder, notes):
     return found
 
 
-def _about(subject):
+def _about(subject: Subject) -> dict:
     import pydicom
 
     for path in subject.files:

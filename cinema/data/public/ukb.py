@@ -8,10 +8,13 @@ import csv
 import io
 import re
 from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
 from cinema.data import slices
+from cinema.data.headers import Frame
 from cinema.data.pictures import picture
+from cinema.data.planes import Plane
 from cinema.data.public.archive import opened
 from cinema.data.public.common import Skipped, Subject
 from cinema.data.study import Study
@@ -24,7 +27,7 @@ RESULTS = re.compile(r"Inline_?VF", re.IGNORECASE)  # the scanner's own drawings
 DATE = re.compile(r"\b([A-Z][a-z]{2}) (\d{1,2}), (\d{4})\b")
 
 
-def subjects(raw):
+def subjects(raw: str | Path) -> tuple[list[Subject], list[Skipped]]:
     """(subjects, skipped): one for each participant and visit of which both fields are there."""
     raw, found, skipped = Path(raw), {}, []
     for path in _deliveries(raw):
@@ -58,7 +61,7 @@ def subjects(raw):
     return good, skipped
 
 
-def _deliveries(folder):
+def _deliveries(folder: Path) -> list[Path]:
     """Archives and unpacked folders of the two fields below a folder, by name; archives before folders."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} does not exist; name the folder of the archives")
@@ -73,11 +76,11 @@ def _deliveries(folder):
     return archives + folders + [found for path in deeper for found in _deliveries(path)]
 
 
-def _files(path):
+def _files(path: Path) -> list[Path]:
     return [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
 
 
-def read(subject):
+def read(subject: Subject) -> Study:
     """The cine of a visit: SAX and as many of 2C, 3C and 4C as there are, at least one of them."""
     notes, views = [], {}
     lax = _by_view(_series(subject.details["lax"], notes), LAX)
@@ -97,7 +100,7 @@ def read(subject):
     return Study(subject.id, "ukb", {"sax": stack} | views, subject.attributes | said)
 
 
-def _planes(series, notes):
+def _planes(series: Iterable[tuple[str, list[Frame]]], notes: list[str]) -> list[Plane]:
     """Planes of [(name, pictures)] in order; what is set aside is said in notes."""
     found = []
     for rank, (name, pictures) in enumerate(series):
@@ -106,7 +109,7 @@ def _planes(series, notes):
     return found
 
 
-def _by_view(series, pattern):
+def _by_view(series: dict[str, list[Frame]], pattern: re.Pattern) -> dict[int, list[tuple[str, list[Frame]]]]:
     """Number in the series' name (chambers or slice) -> [(name, pictures)], names sorted."""
     views = {}
     for name in sorted(series):
@@ -116,7 +119,7 @@ def _by_view(series, pattern):
     return {number: views[number] for number in sorted(views)}
 
 
-def _series(path, notes):
+def _series(path: Path, notes: list[str]) -> dict[str, list[Frame]]:
     """Series description -> Pictures of one delivery, by file name; only cine of the two fields is read."""
     with opened(path) as (names, read_file):
         listed = manifest(path, names, read_file)
@@ -137,7 +140,7 @@ def _series(path, notes):
     return series
 
 
-def _places(path, names):
+def _places(path: Path, names: list[str]) -> dict[str, str]:
     """Plain file name -> name in the archive; ValueError if two files share one."""
     plain = [PurePosixPath(name).name for name in names]
     twice = [name for name, count in Counter(plain).items() if count > 1]
@@ -146,7 +149,7 @@ def _places(path, names):
     return dict(zip(plain, names, strict=True))
 
 
-def manifest(path, names, read_file):
+def manifest(path: Path, names: list[str], read_file: Callable[[str], bytes]) -> dict[str, str]:
     """File name -> series description, as the delivery's manifest.csv (at times manifest.cvs) has it.
 
     Its dates, such as Aug 30, 2015, hold a comma that no quotes protect. The scanner's own results (InlineVF) are left
