@@ -118,7 +118,7 @@ def _table(
     reasons: dict[int, str],
 ) -> list[dict]:
     """One row per series and use, ordered by series number."""
-    rows = {}
+    rows: dict[tuple, dict] = {}
 
     def add(plane: Plane, view: str | None, reason: str) -> None:
         key = (plane.number, plane.series, view, reason)

@@ -72,7 +72,8 @@ def scan(path: str | Path) -> tuple[list[Frame], dict, list[str]]:
     notes = []
     if foreign:
         notes.append(f"{len(foreign)} {'file that is' if len(foreign) == 1 else 'files that are'} not DICOM left out")
-    images, pictures = {}, [pair for pair in headers if _is_image(pair[1])]
+    images: dict[str, tuple] = {}
+    pictures = [pair for pair in headers if _is_image(pair[1])]
     for file, header in pictures:
         images.setdefault(str(header.get("SOPInstanceUID", file)), (file, header))
     copies = len(pictures) - len(images)
@@ -127,7 +128,8 @@ def _read_header(file: Path) -> pydicom.Dataset | None:
 
 def _refuse_mixtures(headers: list, path: str | Path) -> None:
     """One patient, one examination. Counts are named, identities never."""
-    people, visits = {}, {}
+    people: dict[str, int] = {}
+    visits: dict[str, int] = {}
     for _, header in headers:
         for groups, keys in ((people, ("PatientID", "PatientName")), (visits, ("StudyDate", "StudyInstanceUID"))):
             name = next((str(header[key].value) for key in keys if header.get(key)), None)
@@ -201,13 +203,13 @@ def attributes(headers: list) -> dict:
     header = headers[0]
     maker = str(header.get("Manufacturer") or "").lower()
     names = {"siemens": "Siemens", "philips": "Philips", "ge ": "GE", "canon": "Canon", "toshiba": "Canon"}
-    age = str(header.get("PatientAge") or "")
+    age, size = str(header.get("PatientAge") or ""), _number(header.get("PatientSize"))
     known = {
         "vendor": next((name for word, name in names.items() if word in maker + " "), None),
         "field_t": _number(header.get("MagneticFieldStrength")),
         "sex": {"F": "F", "M": "M"}.get(str(header.get("PatientSex") or "").upper()),
         "age_years": int(age[:-1]) if age.endswith("Y") and age[:-1].isdigit() and int(age[:-1]) < 90 else None,
-        "height_cm": round(100 * _number(header.get("PatientSize")), 1) if header.get("PatientSize") else None,
+        "height_cm": round(100 * size, 1) if size else None,
         "weight_kg": _number(header.get("PatientWeight")) or None,
     }
     return {name: value for name, value in known.items() if value is not None}

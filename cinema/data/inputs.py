@@ -46,7 +46,7 @@ def _read_stored(path: str | Path, view: str | None) -> Reading:
 
     study = load_study(path, None if view is None else [view])
     held = enumerate(study.views.items(), start=1)
-    table = [row(number, name, *one.image.shape[2:], "stored so") for number, (name, one) in held]
+    table = [row(number, name, one.image.shape[2], one.n_frames, "stored so") for number, (name, one) in held]
     sax = study.views.get("sax")
     positions = None if sax is None else np.arange(sax.image.shape[2]) * sax.spacing_mm[2]
     return Reading(study, table, (), {}, positions)

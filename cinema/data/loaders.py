@@ -8,6 +8,7 @@ every epoch, the same augmentations.)
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -95,7 +96,7 @@ class StudyFrames(Dataset):
         if self.frames == "random":
             frame = (int(rng.integers(frame[0])),)
         study = load_study(self.paths[which], self.views, list(frame))
-        item = {
+        item: dict[str, Any] = {
             "id": study.id,
             "frame": -1 if len(frame) > 1 else frame[0],
             "phase": _phase(study, self.frames),
@@ -110,7 +111,7 @@ class StudyFrames(Dataset):
             item["target"] = self.targets[which]
         return item
 
-    def _view(self, view: View, name: str, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+    def _view(self, view: Any, name: str, rng: np.random.Generator) -> dict[str, torch.Tensor]:
         size, spacing = self.grid[name]
         _check_spacing(view, spacing, name)
         image = np.moveaxis(np.asarray(view.image, np.float32), -1, 0)

@@ -62,7 +62,7 @@ def read_nifti(path: str | Path, view: str | None = None) -> Reading:
                 chosen = file in used
                 notes += more if chosen else []
                 reason = "by its name or shape" if chosen else "the cine file holds these frames"
-                table.append(row(file.name, name if chosen else None, *data.shape[2:], reason))
+                table.append(row(file.name, name if chosen else None, data.shape[2], data.shape[3], reason))
     unknown = [entry for entry in named if entry[4] is None]
     if not found:
         raise ValueError(f"{unknown[0][0]} has one slice and no view in its name; add --view lax_2c, lax_3c or lax_4c")
@@ -130,11 +130,11 @@ def _by_geometry(named: list) -> list:
     stack = next((entry for entry in named if entry[4] == "sax"), None)
     axis = None if stack is None else views.axis_of_stack(stack[2][1])
     nameless = [entry for entry in named if entry[4] is None]
-    if axis is None or not nameless:
+    if stack is None or axis is None or not nameless:
         return named
-    data, affine = stack[1], stack[2][1]
+    _, data, (_, affine), *_ = stack
     heart = to_world(affine, (*moving_centre(data, spacing_mm(affine)), (data.shape[2] - 1) / 2))
-    planes = []
+    planes: list[np.ndarray] = []
     for entry in nameless:  # ED and ES of one plane are one plane
         if not any(np.allclose(entry[2][1], plane, atol=1e-3) for plane in planes):
             planes.append(entry[2][1])
@@ -152,7 +152,7 @@ def _join(members: list, name: str, path: Path) -> tuple:
     if len(cines) == 1:
         file, data, (header, affine), *_ = cines[0]
         return View(data, affine, frame_times_ms=_times(header, data.shape[3])), header, (None, None), {file}
-    phases = {}
+    phases: dict[str, list] = {}
     for entry in members:
         words = _words(entry[0])
         phases.setdefault("ED" if words & ED_WORDS else "ES" if words & ES_WORDS else "?", []).append(entry)

@@ -1,8 +1,9 @@
 """DICOM frames -> planes in time: which of them are cine, in what order, and their pixels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -22,7 +23,7 @@ class Plane:
     """
 
     frames: tuple
-    times: np.ndarray | None = None
+    times: Any = None
     notes: tuple = ()
     name: str = ""
     rank: int = 0
@@ -66,7 +67,7 @@ class Plane:
         return self.frames[0].place
 
 
-def latest(frames: list, time: Callable, order: Callable) -> dict:
+def latest(frames: Sequence, time: Callable, order: Callable) -> dict:
     """{time: frame} in order of time; of frames of one time the last by `order` counts."""
     found = {time(frame): frame for frame in sorted(frames, key=order)}
     return {key: found[key] for key in sorted(found)}
@@ -90,7 +91,7 @@ def cine_planes(frames: list) -> tuple[list[Plane], list[tuple[Plane, str]]]:
 
 def _group(frames: list) -> list[list]:
     """Frames of one series, one picture kind, one plane, in one list each."""
-    groups = {}
+    groups: dict[tuple, list[list]] = {}
     for frame in frames:
         places = groups.setdefault((frame.series, frame.contrast, frame.shape, frame.spacing), [])
         for group in places:
@@ -132,15 +133,15 @@ def _in_time(plane: Plane) -> tuple[Plane, str | None]:
     triggers = [frame.trigger_ms for frame in frames]
     if None in triggers or not any(triggers):
         return _by_clock(plane)
-    phases, notes = latest(frames, lambda frame: frame.trigger_ms, lambda frame: frame.instance), ()
+    phases = latest(frames, lambda frame: frame.trigger_ms, lambda frame: frame.instance)
+    notes: tuple[str, ...] = ()
     if len(phases) < len(frames):
         if len(phases) < max(MIN_FRAMES, len(frames) / 3):
             return plane, (
                 f"{len(frames)} images at {len(phases)} phases of the cycle: dynamic or multi-contrast, no cine"
             )
-        notes = (
-            f"series {plane.number} shows {len(frames) - len(phases)} phases more than once; the later image counts",
-        )
+        again = len(frames) - len(phases)
+        notes = (f"series {plane.number} shows {again} phases more than once; the later image counts",)
     frames = tuple(phases.values())
     if len(frames) < MIN_FRAMES and promised < MIN_FRAMES:
         return plane, f"only {len(frames)} phases; a cine has at least {MIN_FRAMES}"
@@ -161,9 +162,9 @@ def _by_clock(plane: Plane) -> tuple[Plane, str | None]:
     if not (by_number or by_clock):
         return plane, "no trigger times, and neither image numbers nor times tell the order of its images"
     what = "image number" if by_number else "time of acquisition"
-    frames = sorted(frames, key=lambda frame: frame.instance if by_number else frame.clock)
+    frames = tuple(sorted(frames, key=lambda frame: frame.instance if by_number else frame.clock))
     note = f"series {plane.number} has no trigger times; its frames are in order of {what}"
-    return replace(plane, frames=tuple(frames), notes=(note,)), None
+    return replace(plane, frames=frames, notes=(note,)), None
 
 
 def _seconds(clock: str) -> float:

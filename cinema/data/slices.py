@@ -45,7 +45,8 @@ def _quality(plane: Plane) -> tuple:
 
 def planes(pictures: list[Frame], name: str, rank: int) -> tuple[list[Plane], list[str]]:
     """(planes of all places and series among the pictures of one folder or series, notes)."""
-    groups, found, notes = {}, [], []
+    groups: dict[tuple, list[Frame]] = {}
+    found, notes = [], []
     for picture in pictures:
         where = tuple(np.round([*picture.position, *picture.row, *picture.column], 2))
         groups.setdefault((picture.series, picture.shape, picture.spacing, where), []).append(picture)
@@ -60,8 +61,8 @@ def planes(pictures: list[Frame], name: str, rank: int) -> tuple[list[Plane], li
 
 def _in_time(group: list[Frame], name: str, rank: int) -> Plane:
     whole = [picture for picture in group if picture.pixels is not None]
-    timed = all(picture.trigger_ms is not None for picture in whole)
-    if not timed or len({picture.trigger_ms for picture in whole}) < len(whole) / 3:  # no times to speak of
+    has_times = all(picture.trigger_ms is not None for picture in whole)
+    if not has_times or len({picture.trigger_ms for picture in whole}) < len(whole) / 3:  # no times to speak of
         first = min((picture.instance for picture in whole), default=0)
         timed = latest(whole, lambda one: float(one.instance - first), lambda one: one.clock)
     else:
@@ -114,7 +115,7 @@ def short_axis(found: list[Plane]) -> tuple[View, list[str]]:
         notes.append("short-axis slices are not numbered in order; they were sorted by position")
     count = Counter(plane.declared for plane in members).most_common(1)[0][0]
     mended, slices, shifted = [], [], 0
-    for plane, depth in zip(members, depths, strict=True):
+    for plane in members:
         image, changed = frames(plane, count)
         mended += [plane] * changed
         off = ((plane.affine[:3, 3] - members[0].affine[:3, 3]) @ axes.T)[:2] / plane.frames[0].spacing
@@ -143,8 +144,7 @@ def _alike(found: list[Plane]) -> tuple[list[Plane], list[str]]:
             if plane not in largest
         ]
         members = largest
-    across = _axes(members[0])[2] if members else None
-    members, twins = one_per_place(members, across, _quality, SAME_PLACE_MM)
+    members, twins = one_per_place(members, _axes(members[0])[2] if members else np.zeros(3), _quality, SAME_PLACE_MM)
     notes += [
         f"{plane.name} lies where {twin.name} does, which is the later complete one: set aside" for plane, twin in twins
     ]

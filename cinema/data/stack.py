@@ -18,7 +18,7 @@ MIN_SLICES = 3
 
 def find(cine: list[Plane]) -> tuple[list[Plane], list[Plane], dict[int, str]]:
     """(slices of the short-axis stack, other planes, reasons of those set aside by id)."""
-    groups = []
+    groups: list[list[Plane]] = []
     for plane in cine:
         group = next((group for group in groups if views.parallel(normal(group[0].affine), normal(plane.affine))), None)
         groups.append([plane]) if group is None else group.append(plane)
@@ -40,7 +40,7 @@ def depth(plane: Plane, across: np.ndarray) -> float:
 def _places(group: list[Plane]) -> list[float]:
     """Distinct depths of parallel planes, sorted."""
     across = normal(group[0].affine)
-    places = []
+    places: list[float] = []
     for place in sorted(depth(plane, across) for plane in group):
         if not places or place - places[-1] > SAME_PLACE_MM:
             places.append(place)
@@ -52,7 +52,7 @@ def _one_stack(group: list[Plane]) -> tuple[list[Plane], dict[int, str]]:
     others only add slices beyond its ends. Of slices at one place the one taken like most others (tagging is not)
     and then the later series counts."""
     across = normal(group[0].affine)
-    by_series = {}
+    by_series: dict[str, list[Plane]] = {}
     for plane in group:
         by_series.setdefault(plane.series, []).append(plane)
     full = [planes for planes in by_series.values() if len(_places(planes)) >= MIN_SLICES]
@@ -77,7 +77,8 @@ def _one_stack(group: list[Plane]) -> tuple[list[Plane], dict[int, str]]:
 
 def one_per_place(planes: list, across: np.ndarray, rank: Callable, within_mm: float) -> tuple[list, list]:
     """(planes in order of place, [(plane left out, the one taken there)]): of those at one place the highest rank."""
-    kept, twins = [], []
+    kept: list[Plane] = []
+    twins: list[tuple[Plane, Plane]] = []
     for plane in sorted(planes, key=rank, reverse=True):
         place = depth(plane, across)
         twin = next((other for other in kept if abs(depth(other, across) - place) <= within_mm), None)
@@ -159,15 +160,12 @@ def _even(depths: np.ndarray) -> tuple[np.ndarray, float, list[str]]:
         places = np.r_[0, np.cumsum(counts)]
         step = (depths[-1] - depths[0]) / places[-1]
         missing = places[-1] + 1 - len(depths)
-        notes = (
-            []
-            if not missing
-            else [
-                f"{missing} short-axis {'slice is' if missing == 1 else 'slices are'} missing: slices are {step:.1f} mm "
-                f"apart, in places {steps.max():.1f} mm; volumes there come from the neighbours"
-            ]
+        are = "slice is" if missing == 1 else "slices are"
+        note = (
+            f"{missing} short-axis {are} missing: slices are {step:.1f} mm "
+            f"apart, in places {steps.max():.1f} mm; volumes there come from the neighbours"
         )
-        return places, step, notes
+        return places, step, [note] * bool(missing)
     step = (depths[-1] - depths[0]) / (len(depths) - 1)
     note = (
         f"short-axis slices are unevenly spaced ({steps.min():.1f} to {steps.max():.1f} mm); images and masks are "

@@ -49,7 +49,7 @@ class View:
         if min(self.spacing_mm) <= 0:
             raise ValueError(f"spacing is {self.spacing_mm} mm; every axis must be positive")
         if self.labels is not None:
-            self._check_labels()
+            self._check_labels(self.labels)
         if self.landmarks is not None and self.landmarks.shape != (self.n_frames, 3, 2):
             raise ValueError(f"landmarks have shape {self.landmarks.shape}; they must be ({self.n_frames}, 3, 2)")
         if self.frame_times_ms is not None and len(self.frame_times_ms) != self.n_frames:
@@ -57,16 +57,16 @@ class View:
                 f"{len(self.frame_times_ms)} frame times for {self.n_frames} frames; the counts must agree"
             )
 
-    def _check_labels(self) -> None:
+    def _check_labels(self, labels: np.ndarray) -> None:
         expected = (*self.image.shape[:3], len(self.label_frames))
-        if self.labels.shape != expected:
-            raise ValueError(f"labels have shape {self.labels.shape}; image and label_frames ask for {expected}")
+        if labels.shape != expected:
+            raise ValueError(f"labels have shape {labels.shape}; image and label_frames ask for {expected}")
         if any(not 0 <= frame < self.n_frames for frame in self.label_frames):
             raise ValueError(f"label_frames {self.label_frames} lie outside the {self.n_frames} frames")
-        top = int(self.labels.max(initial=0))
+        top = int(labels.max(initial=0))
         allowed = sorted((LABELS | TISSUE_LABELS).values())
-        if self.labels.dtype != np.uint8 or top > max(allowed):
-            raise ValueError(f"label value {top} ({self.labels.dtype}); allowed are uint8 {allowed}")
+        if labels.dtype != np.uint8 or top > max(allowed):
+            raise ValueError(f"label value {top} ({labels.dtype}); allowed are uint8 {allowed}")
 
     @property
     def n_frames(self) -> int:
@@ -192,7 +192,8 @@ def _read_view(group: h5py.Group, frames: Sequence[int] | None, path: str | Path
     if any(not 0 <= frame < n_frames for frame in chosen):
         raise ValueError(f"{path}: frames {chosen} asked for; the view has 0 to {n_frames - 1}")
     image = group["image"][()] if frames is None else np.stack([group["image"][..., f] for f in chosen], axis=-1)
-    labels, label_frames = None, ()
+    labels: np.ndarray | None = None
+    label_frames: tuple[int, ...] = ()
     if "labels" in group:
         stored = [int(frame) for frame in group.attrs["label_frames"]]
         kept = [(chosen.index(f), i) for i, f in enumerate(stored) if f in chosen]

@@ -69,7 +69,8 @@ def pad_end(x: np.ndarray, size: Sequence[int]) -> np.ndarray:
 
 def crop_to(x: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """The first `size` entries of the trailing axes: undoes pad_end."""
-    return x[(..., *(slice(0, n) for n in size))]
+    kept: tuple = (..., *(slice(0, n) for n in size))
+    return x[kept]
 
 
 def augmented(

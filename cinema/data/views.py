@@ -155,8 +155,7 @@ def _hypotheses(affines: list[np.ndarray], axis: np.ndarray, heart: np.ndarray |
     basis = np.stack(_frame(axis))
     for count in range(min(3, len(affines)), 0, -1):
         for views in combinations(LAX_VIEWS, count):
-            for chosen in permutations(range(len(affines)), count):
-                chosen = list(chosen)
+            for chosen in map(list, permutations(range(len(affines)), count)):
                 off_angle = (angles[chosen] - [ANGLES_DEG[view] for view in views] + 90) % 180 - 90
                 rotation = off_angle.sum() / (count + (VIEW_ANGLE_DEG / HEART_ROTATION_DEG) ** 2)
                 point, off_line = _common_line(normals[chosen], offsets[chosen], heart is not None)

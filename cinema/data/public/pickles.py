@@ -52,7 +52,7 @@ def read(path: str | Path, max_bytes: int = MAX_BYTES) -> object:
         for step, argument, _ in pickletools.genops(data):  # every length in the file is true, if this gets to the end
             if step.name in OUTSIDE:
                 raise Refused(f"asks for {step.name.lower()} {'' if argument is None else argument}".rstrip())
-            if step.name in ("PUT", "LONG_BINPUT") and argument > len(data):
+            if step.name in ("PUT", "LONG_BINPUT") and (argument or 0) > len(data):
                 raise Refused(f"asks for place {argument} in memory")
         return _plain(_Reader(data).load(), {}, 0)
     except Refused as error:

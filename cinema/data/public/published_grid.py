@@ -53,11 +53,11 @@ def _meeting(views: dict[str, View]) -> np.ndarray | None:
 def _heart(view: View, ed_frame: int | None, meeting: np.ndarray | None, cine: bool) -> np.ndarray:
     """(x, y) voxel of the view about which it is cut."""
     if view.labels is not None and view.labels.any():
-        frame = ed_frame if ed_frame in view.label_frames else view.label_frames[0]
+        frame = ed_frame if ed_frame is not None and ed_frame in view.label_frames else view.label_frames[0]
         label = view.label_at(frame)
         if not label.any():
             label = view.labels.max(axis=3)
-        heart = label == LABELS["LV"] if (label == LABELS["LV"]).any() else label > 0
+        heart: Any = label == LABELS["LV"] if (label == LABELS["LV"]).any() else label > 0
         return np.array([_middle(heart.any(axis=(1 - axis, 2))) for axis in (0, 1)])
     shape = np.array(view.image.shape[:2])
     if view.landmarks is not None and np.isfinite(view.landmarks).any():
@@ -141,7 +141,7 @@ def _labels(labels: np.ndarray, axes: list[_Axis]) -> np.ndarray:
     Half-way between two slices shares tie wherever the slices differ; there the label counts that has more around it,
     in the plane, so that outlines lie between those of the two slices.
     """
-    result = None
+    result: Any = None
     for value in range(int(labels.max(initial=0)) + 1):
         share = _apply(labels == value, axes)
         share += TIE * ndimage.gaussian_filter(share, (AROUND_MM, AROUND_MM, 0, 0))  # new pixels are 1 mm

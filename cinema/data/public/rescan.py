@@ -31,7 +31,8 @@ def subjects(raw: str | Path) -> tuple[list[Subject], list[Skipped]]:
     root = Path(raw) / "pickle"
     if not any((root / part).is_dir() for part in ("train", "test", RETEST)):
         raise FileNotFoundError(f"{root} holds none of train, test and {RETEST}; name the folder that holds pickle")
-    found, skipped, seen = [], [], set()
+    found, seen = [], set()
+    skipped: list[Skipped] = []
     for make in (_train, _test, _retest):
         for identity, split, folder, names, attributes in make(root, skipped):
             reason = _absent(folder, names)
@@ -41,7 +42,7 @@ def subjects(raw: str | Path) -> tuple[list[Subject], list[Skipped]]:
                 seen.add(identity)
                 paths = tuple(folder / name for name in names)
                 found.append(Subject(identity, split, paths, attributes, {"folder": folder}))
-    first = {}
+    first: dict[str, str] = {}
     for subject in found:  # sorted within a group: the first one there is validates
         if subject.split == "train":
             first.setdefault(subject.attributes["group"], subject.id)

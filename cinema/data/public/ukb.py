@@ -17,7 +17,7 @@ from cinema.data.pictures import picture
 from cinema.data.planes import Plane
 from cinema.data.public.archive import opened
 from cinema.data.public.common import Skipped, Subject
-from cinema.data.study import Study
+from cinema.data.study import Study, View
 
 NAME = re.compile(r"(\d+)_(20208|20209)_(\d+)_(\d+)(\.zip)?", re.IGNORECASE)
 FIELDS = {"20208": "long axis", "20209": "short axis"}
@@ -29,9 +29,10 @@ DATE = re.compile(r"\b([A-Z][a-z]{2}) (\d{1,2}), (\d{4})\b")
 
 def subjects(raw: str | Path) -> tuple[list[Subject], list[Skipped]]:
     """(subjects, skipped): one for each participant and visit of which both fields are there."""
-    raw, found, skipped = Path(raw), {}, []
+    raw, skipped = Path(raw), []
+    found: dict[tuple[int, int], dict[str, list[tuple[int, Path]]]] = {}
     for path in _deliveries(raw):
-        eid, field, instance, array, _ = NAME.fullmatch(path.name).groups()
+        eid, field, instance, array, _ = NAME.fullmatch(path.name).groups()  # type: ignore[union-attr]
         found.setdefault((int(eid), int(instance)), {}).setdefault(field, []).append((int(array), path))
     good = []
     for (eid, instance), fields in sorted(found.items()):
@@ -82,7 +83,8 @@ def _files(path: Path) -> list[Path]:
 
 def read(subject: Subject) -> Study:
     """The cine of a visit: SAX and as many of 2C, 3C and 4C as there are, at least one of them."""
-    notes, views = [], {}
+    notes: list[str] = []
+    views: dict[str, View] = {}
     lax = _by_view(_series(subject.details["lax"], notes), LAX)
     sax = _by_view(_series(subject.details["sax"], notes), SAX)
     stack, more = slices.short_axis(_planes([item for found in sax.values() for item in found], notes))
@@ -102,16 +104,17 @@ def read(subject: Subject) -> Study:
 
 def _planes(series: Iterable[tuple[str, list[Frame]]], notes: list[str]) -> list[Plane]:
     """Planes of [(name, pictures)] in order; what is set aside is said in notes."""
-    found = []
+    found: list[Plane] = []
     for rank, (name, pictures) in enumerate(series):
         more, why = slices.planes(pictures, name, rank)
-        found, _ = found + more, notes.extend(why)
+        found += more
+        notes += why
     return found
 
 
 def _by_view(series: dict[str, list[Frame]], pattern: re.Pattern) -> dict[int, list[tuple[str, list[Frame]]]]:
     """Number in the series' name (chambers or slice) -> [(name, pictures)], names sorted."""
-    views = {}
+    views: dict[int, list[tuple[str, list[Frame]]]] = {}
     for name in sorted(series):
         match = pattern.fullmatch(name)
         if match:
@@ -128,7 +131,8 @@ def _series(path: Path, notes: list[str]) -> dict[str, list[Frame]]:
         absent = [name for name in wanted if name not in at]
         if absent:
             notes.append(f"{len(absent)} of the {len(wanted)} cine files of the manifest are not there")
-        series, damaged = {}, 0
+        damaged = 0
+        series: dict[str, list[Frame]] = {}
         for name in sorted(set(wanted) & set(at)):
             data = read_file(at[name])
             try:
