@@ -13,8 +13,8 @@ TISSUE_LABELS = {"scar": 4, "no-reflow": 5, "oedema": 6}
 # One colour and one line style per structure, everywhere (Okabe-Ito: safe for colour-blind readers).
 COLOURS = {"RV": "#E69F00", "MYO": "#009E73", "LV": "#0072B2"}
 LINE_STYLES = {"RV": "-", "MYO": "--", "LV": "-."}
-TISSUE_COLOURS = {"scar": "#D55E00", "no-reflow": "#000000", "oedema": "#CC79A7"}
-TISSUE_LINE_STYLES = {"scar": ":", "no-reflow": (0, (3, 1, 1, 1, 1, 1)), "oedema": (0, (5, 1))}  # none as above
+ALL_COLOURS = COLOURS | {"scar": "#D55E00", "no-reflow": "#000000", "oedema": "#CC79A7"}  # of tissue as well
+ALL_LINE_STYLES = LINE_STYLES | {"scar": ":", "no-reflow": (0, (3, 1, 1, 1, 1, 1)), "oedema": (0, (5, 1))}
 
 # Grids: size in voxels and spacing in mm per view. Long-axis views are planes, so two numbers.
 PUBLISHED_GRID = {

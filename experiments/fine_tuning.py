@@ -1,7 +1,7 @@
 """Is the shipped encoder worth having? The same networks from its weights, from random ones, trained or frozen.
 
 Two tasks on virtual patients of the acdc role, with 8, 32 and 128 labelled ones: masks of the short-axis stack
-(presets.small_convunetr) and the ejection fraction from end diastole and end systole (TwoFrames). Every arm gets the
+(small.small_convunetr) and the ejection fraction from end diastole and end systole (TwoFrames). Every arm gets the
 learning rate that served it best on validation patients; tests are other patients of the same scanners (acdc) and of
 other hospitals and vendors (mnms).
 """
@@ -9,6 +9,7 @@ other hospitals and vendors (mnms).
 import hashlib
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -55,10 +56,7 @@ def run(profile, jobs, seed, work):
     fine_tuning_rates: rows task, arm, learning_rate, validation (mean Dice, or MAE in points).
     """
     recipe = RECIPES[profile]
-    small.shipped_cinema(WEIGHTS)  # refused early, with the remedy, where it does not exist
-    files = [WEIGHTS / name for name in (small.SHIPPED, small.SHIPPED_STANDARD)]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files) + cohort.source_hash().encode()).hexdigest()
-    folder = work / "experiments" / f"fine_tuning_seed{seed}_{digest[:16]}"
+    files, folder = shipped_encoder(work / "experiments", f"fine_tuning_seed{seed}")
     n_train = max(recipe.labels)
     sizes = {"acdc": n_train + recipe.n_val + recipe.n_test, "mnms": recipe.n_test}
     paths = {role: study_paths(cohort.write(role, n, seed, folder / role, jobs=jobs)) for role, n in sizes.items()}
@@ -74,9 +72,20 @@ def run(profile, jobs, seed, work):
     return {"fine_tuning": rows, "fine_tuning_rates": pd.concat([mask_rates, ef_rates], ignore_index=True)}
 
 
+def shipped_encoder(work, name):
+    """(files of the shipped encoder and its Standard, folder in `work` for what follows from them and the phantom).
+
+    FileNotFoundError with the remedy where there is no such encoder.
+    """
+    small.shipped_cinema(WEIGHTS)
+    files = [str(WEIGHTS / file) for file in (small.SHIPPED, small.SHIPPED_STANDARD)]
+    content = b"".join(Path(file).read_bytes() for file in files) + cohort.source_hash().encode()
+    return files, work / f"{name}_{hashlib.sha256(content).hexdigest()[:16]}"
+
+
 def arms(build, files, batch_size):
     """The contenders of one task, in the order of ARMS."""
-    weights, standard = map(str, files)
+    weights, standard = files
     new, warm = (replace(config, batch_size=batch_size) for config in (FROM_SCRATCH, FROM_PRETRAINING))
     starts = ((weights, warm, False), (None, new, False), (weights, new, True), (None, new, True))
     return tuple(Arm(name, build, standard, *start) for name, start in zip(ARMS, starts, strict=True))
@@ -92,11 +101,13 @@ def guessed_ef(training, tests):
     """The mean EF of all training patients, as a prediction for each test patient."""
     mean = np.mean(pairs(training).targets)
     rows = [
-        {"study": study, "data": name, "true": true, "predicted": mean}
+        (path.stem, name, true, mean)
         for name, paths in tests.items()
-        for study, true in zip((path.stem for path in paths), pairs(paths).targets)
+        for path, true in zip(paths, pairs(paths).targets)
     ]
-    return pd.DataFrame(rows).assign(arm=NO_IMAGE, n_train=len(training), seed=0)
+    return pd.DataFrame(rows, columns=["study", "data", "true", "predicted"]).assign(
+        arm=NO_IMAGE, n_train=len(training), seed=0
+    )
 
 
 def per_patient(dice, ef=None):

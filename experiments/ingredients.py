@@ -2,7 +2,7 @@
 
 The same library of hearts is dressed with everything, and with one thing left out at a time. A small reader is
 trained on each for the same number of steps and reads patients of other virtual cohorts: other hearts, made by other
-rules, imaged by a model of the scanner (phantom.image) that training (phantom.dress) does not use.
+rules, imaged by a model of the scanner (phantom.image) that training (own_weights.domain_randomisation) does not use.
 """
 
 from collections.abc import Callable
@@ -28,20 +28,8 @@ from cinema.training.loop import fit, in_steps
 from experiments.own_weights import readers, slices
 from experiments.own_weights.domain_randomisation import Look, dress, random_signals
 
-# What is kept where nothing surrounds the heart.
-HEART = (
-    "myocardium",
-    "papillary",
-    "lv_blood",
-    "rv_wall",
-    "rv_trabecula",
-    "rv_blood",
-    "chamber_wall",
-    "atrial_blood",
-    "aorta",
-    "pulmonary_blood",
-    "valve",
-)
+# All that lies around the heart; tissue codes begin there, and end with the gas of the bowel.
+SURROUNDINGS = (*TISSUES[: CODE["chamber_wall"]], "vein", "gas")
 ROLES = ("mnms", "mnms2")
 GRID = SMALL_GRID | {"sax": ((reader.SIZE["sax"],) * 2 + (8,), (reader.PIXEL_MM,) * 2 + (12.0,))}
 STORED = ("as scanned", "turned")  # archives keep slices turned and mirrored in every way
@@ -57,14 +45,9 @@ def relabelled(changes):
     return tuple(LABELS[changes[name]] if name in changes else int(LABEL_OF[CODE[name]]) for name in TISSUES)
 
 
-def one_scanner(rng):
-    """Tissue signals of one 1.5 T scanner, with the small differences between people."""
-    return tissue_signals(Acquisition(), rng)
-
-
 @dataclass(frozen=True)
-class Arm:
-    """How hearts are dressed for training. codes, label_of: tables of `recoded` and `relabelled`."""
+class Dressing:
+    """How the hearts of one arm are dressed for training. codes, label_of: tables of `recoded` and `relabelled`."""
 
     name: str
     look: Look = Look()
@@ -74,15 +57,16 @@ class Arm:
 
 
 ARMS = (
-    Arm("all"),
+    Dressing("all"),
     # As the walls they spring from: that of the left ventricle is labelled, that of the right is not.
-    Arm("trabeculae not in cavity", label_of=relabelled({"papillary": "MYO", "rv_trabecula": "background"})),
-    Arm("no trabeculae", codes=recoded({"papillary": "lv_blood", "rv_trabecula": "rv_blood"})),
-    Arm("no surroundings", Look(blobs=0), codes=recoded(dict.fromkeys(set(TISSUES) - set(HEART), "lung"))),
-    Arm("one scanner's signals", signals=one_scanner),
-    Arm("not turned", Look(turned=False)),
-    Arm("no warp, one scale", Look(scale=(1.0, 1.0), elastic_mm=0)),
-    Arm("plain look", Look(blobs=0, flow=0, shading=0, ringing=0)),
+    Dressing("trabeculae not in cavity", label_of=relabelled({"papillary": "MYO", "rv_trabecula": "background"})),
+    Dressing("no trabeculae", codes=recoded({"papillary": "lv_blood", "rv_trabecula": "rv_blood"})),
+    Dressing("no surroundings", Look(blobs=0), codes=recoded(dict.fromkeys(SURROUNDINGS, "lung"))),
+    # With the small differences between people.
+    Dressing("one scanner's signals", signals=partial(tissue_signals, Acquisition())),
+    Dressing("not turned", Look(turned=False)),
+    Dressing("no warp, one scale", Look(scale=(1.0, 1.0), elastic_mm=0)),
+    Dressing("plain look", Look(blobs=0, flow=0, shading=0, ringing=0)),
 )
 
 
@@ -174,20 +158,10 @@ def scores(model, patients):
                 turn = 0 if stored == STORED[0] else 1 + index % 7
                 true, image = without_open_slices(turned(view.labels, turn)), turned(view.image, turn)
                 found = without_open_slices(own.predict_sax(image, view.spacing_mm))
-                overlap = {
-                    s: [dice(found[..., t] == LABELS[s], true[..., t] == LABELS[s]) for t in (0, 1)] for s in STRUCTURES
-                }
-                rows += [
-                    {
-                        "cohort": role,
-                        "patient": index,
-                        "stored": stored,
-                        "structure": structure,
-                        "dice_ed": ed,
-                        "dice_es": es,
-                    }
-                    for structure, (ed, es) in overlap.items()
-                ]
+                about = {"cohort": role, "patient": index, "stored": stored}
+                for name in STRUCTURES:
+                    ed, es = (dice(found[..., t] == LABELS[name], true[..., t] == LABELS[name]) for t in (0, 1))
+                    rows.append(about | {"structure": name, "dice_ed": ed, "dice_es": es})
     return rows
 
 

@@ -4,17 +4,14 @@ The recipe is that of fine_tuning, masks alone. Every arm first gets the learnin
 patients, with 32 labels. All people are other ones than those of the notebooks: the next seed's.
 """
 
-import hashlib
 from functools import partial
 
 import pandas as pd
 
 from cinema.data.study import study_paths
-from cinema.files import WEIGHTS
-from cinema.models import small
 from cinema.phantom import cohort
 from cinema.training.arms import Run, contenders, trained
-from experiments.fine_tuning import Recipe, guessed_masks, per_patient
+from experiments.fine_tuning import Recipe, guessed_masks, per_patient, shipped_encoder
 
 ROLE = "acdc"
 RECIPES = {"ci": Recipe((2, 4), 1, (3e-3,), 4, 2, 2, 3), "laptop": Recipe((4, 8, 16, 32), mask_steps=200)}
@@ -27,17 +24,14 @@ def run(profile, jobs, seed, work):
     phantom.cohort.person(cohort, index, seed + 1). labels_rates: as fine_tuning_rates.
     """
     recipe = RECIPES[profile]
-    small.shipped_cinema(WEIGHTS)  # refused early, with the remedy, where it does not exist
-    files = [WEIGHTS / name for name in (small.SHIPPED, small.SHIPPED_STANDARD)]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files) + cohort.source_hash().encode()).hexdigest()
-    folder = work / "experiments" / f"labels_seed{seed}_{digest[:16]}"
+    files, folder = shipped_encoder(work / "experiments", f"labels_seed{seed}")
     n_train = recipe.seeds * max(recipe.labels)
     n = n_train + recipe.n_val + recipe.n_test
     paths = study_paths(cohort.write(ROLE, n, seed + 1, folder / ROLE, jobs=jobs))
     training, val = paths[:n_train], tuple(paths[n_train : n_train + recipe.n_val])
     tests = {ROLE: paths[-recipe.n_test :]}
     plan = partial(Run, val=val, seed=seed, steps=recipe.mask_steps, folder=str(folder / "masks"))
-    arms = contenders(*map(str, files)).values()
+    arms = contenders(*files).values()
     dice, rates = trained(arms, plan, training, tests, recipe, seed, jobs)
     dice = pd.concat([dice, guessed_masks(training, tests)])
     return {"labels": per_patient(dice), "labels_rates": rates}

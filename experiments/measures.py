@@ -1,7 +1,7 @@
 """What the project's readers measure in the virtual people of notebooks 08 to 10, who are thousands.
 
 Readers are shipped, and people depend on role, index and seed alone, so that numbers are the same at every run. They
-are made once; `imaging.measures_on_record` measures a sample again wherever the table is used.
+are made once; `analysis.features.measures_on_record` measures a sample again wherever the table is used.
 """
 
 import pandas as pd
@@ -13,7 +13,7 @@ RECIPES = {"ci": {"population": 4, "fairness": 2}, "laptop": {"population": 2000
 
 
 def run(profile, jobs, seed, work):
-    """Tables by file name. measures: one row a person, study id and the columns of imaging.measures."""
+    """Tables by file name. measures: one row a person, study id and the columns of features.measures."""
     parts = []
     for role, n in RECIPES[profile].items():
         folder = cohort.write(role, n, seed, work / "experiments" / f"measures_{role}_seed{seed}", jobs=jobs)

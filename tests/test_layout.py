@@ -162,6 +162,21 @@ def test_notebook_is_readable_executed_and_in_step_with_its_twin(path):
     assert needs[0] == needs[1]
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_opens_with_one_call_and_names_few_modules(path):
+    twin = path.parent / "py" / f"{path.stem}.py"
+    named = {name for name in imports(twin) if name.split(".")[0] == "cinema"}
+    text = twin.read_text(encoding="utf-8")
+    assert len(named) <= 12, sorted(named)
+    assert f'page = runner.start("{path.stem}", profile, ' in text and "results.begin" not in text
+
+
+def test_code_is_formatted_and_plainly_right():
+    for command in (["ruff", "format", "--check"], ["ruff", "check"], ["mypy"]):
+        done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, encoding="utf-8")
+        assert done.returncode == 0, done.stdout
+
+
 def test_every_twin_has_its_notebook():
     assert [path.stem for path in sorted((ROOT / "notebooks" / "py").glob("*.py"))] == [path.stem for path in NOTEBOOKS]
 

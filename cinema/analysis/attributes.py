@@ -1,4 +1,8 @@
-"""What images tell of patients and scanners: sex, vendor, age, BMI, whichever a prepared set knows (notebook 07)."""
+"""What images tell of people and scanners (sex, vendor, age, BMI), how well, and from which part (notebook 07).
+
+Virtual people and patients are read alike: frozen features, a linear probe in folds. What is exact of virtual people
+(hearts, bodies, protocols) bounds what can be read.
+"""
 
 from dataclasses import dataclass
 from functools import partial
@@ -6,136 +10,152 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.ensemble import RandomForestClassifier
 from torch.utils.data import Dataset
 
-from cinema.analysis import disease
 from cinema.analysis.features import N_FOLDS, predicted_number, study_features
+from cinema.analysis.patients import ask_published, averaged
 from cinema.data.loaders import StudyFrames
 from cinema.data.study import load_study
 from cinema.files import WEIGHTS
-from cinema.inference import published
-from cinema.models import small
-from cinema.models.published import PUBLISHED
+from cinema.models import ResNet3d, small
 from cinema.models.standard import Standardised
 from cinema.parallel import in_parallel
 from cinema.stats import classification, estimates
 from cinema.terms import LABELS, SMALL_GRID
+from cinema.training import regression
+from cinema.training.classification import TASK, numbered, pairs
 from cinema.training.task import one_thread
 
 ATTRIBUTES = {"sex": "sex", "vendor": "vendor", "age": "age_years", "BMI": "bmi_kg_m2"}  # words -> attribute of a study
 UNITS = {"age": "years", "BMI": "kg/m²"}  # the others are classes
-TASKS = {
-    "sex": "classification_sex",
-    "vendor": "classification_vendor",
-    "age": "regression_age",
-    "BMI": "regression_bmi",
-}
-FLOOR = "without an image"
-LEAST = 2 * N_FOLDS  # patients of a probe; of a class, one in every fold
+TASKS = {name: f"{'regression' if name in UNITS else 'classification'}_{name.lower()}" for name in ATTRIBUTES}
+LEAST = 2 * N_FOLDS  # patients of a probe
+PROTOCOL = {"flip angle": "flip_deg", "repetition time": "tr_ms", "noise": "snr"}  # fields of phantom.image.Acquisition
+PROTOCOL |= {"blur": "blur_mm", "shading": "coil_shading", "field": "field_t"}
+CHUNK = 20
+BANDS = 8
 
 
 @dataclass(frozen=True)
 class Known:
-    """Patients of whom an attribute is known: positions in the table, their values; why not, if it cannot be read."""
+    """People of whom an attribute is known: positions in the table, their values; why not, if it cannot be read."""
 
+    name: str
     rows: np.ndarray
     values: np.ndarray
     lacks: str = ""
 
+    @property
+    def unit(self):
+        """Of a number; empty for a class."""
+        return UNITS.get(self.name, "")
 
-def known(table, name):
-    """Known of an attribute. Classes of fewer patients than folds are left out."""
-    column = ATTRIBUTES[name]
-    values = table.get(column, pd.Series(np.nan, table.index, dtype=object))
-    values = values.where(values.notna() & (values != ""))
+    @property
+    def classes(self):
+        """(names, class numbers of the people)."""
+        return np.unique(self.values, return_inverse=True)
+
+
+def known(table, name, least=N_FOLDS):
+    """Known of an attribute. Classes of fewer than `least` people are left out; None leaves none out."""
+    given = table.get(ATTRIBUTES[name], pd.Series(np.nan, table.index, dtype=object))
+    values = given.where(given.notna() & (given != ""))
     if name not in UNITS:
         counts = values.value_counts()
-        values = values.where(values.isin(counts[counts >= N_FOLDS].index))
+        values = values.where(values.isin(counts[counts >= (least or 1)].index))
     rows = np.flatnonzero(values.notna())
-    found = values.to_numpy()[rows]
-    found = found.astype(float) if name in UNITS else found.astype(str)
-    return Known(rows, found, _lack(name, table.get(column), found))
+    found = values.to_numpy()[rows].astype(float if name in UNITS else str)
+    lacks = ""
+    if not given.notna().any():
+        lacks = "the data set does not tell it"
+    elif len(found) < LEAST:
+        lacks = f"{len(found)} usable patients, and a probe in {N_FOLDS} folds needs {LEAST}"
+    elif len(np.unique(found)) < 2:
+        lacks = f"everybody has the same, {found[0]}"
+    return Known(name, rows, found, lacks)
 
 
-def _lack(name, given, found):
-    """Why an attribute cannot be read, in a clause; empty if it can."""
-    if given is None or not given.notna().any():
-        return "the data set does not tell it"
-    if len(found) < LEAST:
-        return f"{len(found)} usable patients, and a probe in {N_FOLDS} folds needs {LEAST}"
-    if len(np.unique(found)) < 2:
-        return f"everybody has the same, {found[0]}"
-    return ""
+def readable(told):
+    """Those attributes that can be read: label -> Known; ValueError with all reasons where there is none."""
+    kept = {label: one for label, one in told.items() if not one.lacks}
+    if not kept:
+        reasons = "; ".join(f"{label}: {one.lacks}" for label, one in told.items())
+        raise ValueError(f"no attribute can be read ({reasons}): prepare more of the set, or another one")
+    return kept
 
 
-def read(features, wanted, name, seed=0):
+def one_against_rest(features, values, seed=0):
+    """(n, classes) cross-fitted scores, one probe a class, classes in sorted order."""
+    values = np.asarray(values)
+    return np.stack([predicted_number(features, (values == name).astype(float), seed) for name in np.unique(values)], 1)
+
+
+def read(features, told, seed=0):
     """Cross-fitted answers of a linear probe: (n,) numbers, or (n, classes) scores in sorted order of the classes."""
-    x = features[wanted.rows]
-    if name in UNITS:
-        return predicted_number(x, wanted.values, seed)
-    return disease.one_against_rest(x, wanted.values, seed)
+    probe = predicted_number if told.unit else one_against_rest
+    return probe(features[told.rows], told.values, seed)
 
 
-def quality(answers, wanted, name, rng):
+def quality(answers, told, rng):
     """stats.Estimate of answers: mean absolute error of a number, (macro) AUC of a class."""
-    if name in UNITS:
-        return estimates.mean(np.abs(answers - wanted.values), rng)
-    numbers = np.unique(wanted.values, return_inverse=True)[1]
+    if told.unit:
+        return estimates.mean(np.abs(answers - told.values), rng)
+    numbers = told.classes[1]
     if answers.shape[1] == 2:
         return estimates.or_without_interval(lambda: classification.auc(numbers, answers[:, 1]), np.nan, len(numbers))
     return estimates.or_without_interval(lambda: classification.macro_auc(numbers, answers), np.nan, len(numbers))
 
 
-def floor(wanted, name, rng):
-    """The answer without an image: the mean of everybody, or an AUC of one half."""
+def by_published(table, data, name, data_root, seeds, rng):
+    """(Estimate of the published model of an attribute on the test patients of its own set, ""), or (None, why not)."""
+    column = ATTRIBUTES[name]
+    known_of = table[column].notna() if column in table else np.zeros(len(table), bool)
+    tested = table[(table["split"] == "test") & known_of] if "split" in table else table[:0]
+    rows, why = ask_published(TASKS[name], data, tested, data_root, seeds)
+    if rows.empty:
+        return None, why
+    answers, true = averaged(rows, tested["id"]), tested[column].to_numpy()
     if name in UNITS:
-        return estimates.mean(np.abs(wanted.values - wanted.values.mean()), rng)
-    return estimates.without_interval(0.5, len(wanted.values))
+        return quality(answers[:, 0], Known(name, np.arange(len(true)), true.astype(float)), rng), ""
+    classes, kept = rows.attrs["classes"], np.isin(true, rows.attrs["classes"])
+    told = Known(name, np.flatnonzero(kept), true[kept].astype(str))
+    seen = np.isin(np.sort(classes), told.values)
+    return quality(answers[kept][:, np.argsort(classes)][:, seen], told, rng), ""
 
 
-def in_words(reached):
-    """DataFrame of words, a row an attribute, a column a reader. reached: name -> {reader: stats.Estimate}."""
-    rows = {
-        name: {
-            arm: "0.5, by definition"
-            if arm == FLOOR and name not in UNITS
-            else estimates.text(e, 1 if name in UNITS else 2, f" {UNITS[name]}" if name in UNITS else "")
-            for arm, e in row.items()
-        }
-        for name, row in reached.items()
-    }
-    return pd.DataFrame(rows).T.fillna("")
+def resnet(told):
+    """(how to build it, its task, its data set) of a small ResNet that is trained for an attribute, as arms.Run's."""
+    if told.unit:
+        task, data, n = regression.task(float(told.values.mean()), float(told.values.std())), numbered, 1
+    else:
+        classes = tuple(told.classes[0].tolist())
+        task, data, n = TASK, partial(pairs, classes=classes, attribute=ATTRIBUTES[told.name]), len(classes)
+    return partial(ResNet3d, 10, 2, n, (16, 32, 64, 128)), task, data
 
 
-def offered(name, data):
-    """Whether a network for this attribute was published for this data set."""
-    return f"{data}_sax" in PUBLISHED[TASKS[name]]
+def image_features(person):
+    """What a picture could show of a person, exactly: log volumes and mass, length, function, fat, size of the body."""
+    h = person.heart
+    volumes = (h.lv_edv_ml, h.lv_esv_ml, h.rv_edv_ml, h.rv_esv_ml)
+    sizes = (h.lv_mass_g, h.lv_length_mm, h.mapse_mm, h.la_volume_ml, h.ra_volume_ml)
+    return np.log([*volumes, *sizes, h.chest_fat_mm, h.epicardial_fat_mm, h.body_scale]).tolist()
 
 
-def by_published(table, data, name, source, seeds, rng, device="cpu"):
-    """Estimate of a published model (`offered`) of an attribute on the test patients of its own set, seeds averaged."""
-    task, model, column = TASKS[name], f"{data}_sax", ATTRIBUTES[name]
-    tested = table[(table["split"] == "test") & table[column].notna()]
-    rows = published.predict(task, model, tested["path"].tolist(), source, seeds, device)
-    true = tested.set_index("id")[column]
-    if name in UNITS:
-        found = rows.groupby("study")["value"].mean().reindex(true.index).to_numpy()
-        return estimates.mean(np.abs(found - true.to_numpy(float)), rng)
-    classes = rows.attrs["classes"]
-    p = rows.groupby("study")[[f"p_{k}" for k in range(len(classes))]].mean().reindex(true.index).to_numpy()
-    order = np.argsort(classes)
-    kept = true.isin(classes).to_numpy()
-    wanted = Known(np.flatnonzero(kept), true.to_numpy(str)[kept])
-    seen = np.isin(np.sort(classes), wanted.values)
-    return quality(p[kept][:, order][:, seen], wanted, name, rng)
+def acquired(person, names=tuple(PROTOCOL)):
+    """How a person was scanned, exactly: some of PROTOCOL."""
+    return [getattr(person.acquisition, PROTOCOL[name]) for name in names]
 
 
-CHUNK = 20
-BANDS = 8
+def by_forest(describe, answer, others, people, seed):
+    """(n, classes) probabilities of an attribute by a forest that was fitted to others, as `describe` tells them."""
+    forest = RandomForestClassifier(200, min_samples_leaf=5, random_state=seed)
+    forest.fit([describe(person) for person in others], [person.attributes[answer] for person in others])
+    return forest.predict_proba([describe(person) for person in people])
 
 
 class Hidden(Dataset):
-    """A data set of standardised images (presets.Standardised) with the voxels of `mask` at zero, the cohort's mean.
+    """A data set of standardised images (models.standard) with the voxels of `mask` at zero, the cohort's mean.
 
     mask: (x, y) or (x, y, z) boolean, True where hidden; the same for all studies, so that its outline tells nothing
     of the patient. (A mask drawn round each heart would betray the heart's size.)
@@ -189,19 +209,25 @@ def heart_share(paths, mask):
     return inside / total
 
 
+def usual_labels(paths, z):
+    """(x, y): what a pixel of slice z is in most of some studies at end-diastole."""
+    slices = np.array([load_study(path, ["sax"]).views["sax"].label_at(0)[:, :, z] for path in paths])
+    return np.argmax([(slices == value).mean(axis=0) for value in LABELS.values()], axis=0)
+
+
 def features(paths, masks, jobs=1):
     """Frozen features of the shipped encoder with each of some masks hidden: (masks, studies, d)."""
     pieces = [list(paths[i : i + CHUNK]) for i in range(0, len(paths), CHUNK)]
     return np.concatenate(in_parallel(partial(_features, masks=masks), pieces, jobs, "hidden windows"), axis=1)
 
 
+@one_thread()
 def _features(paths, masks):
     """(masks, studies, d); the studies are read once."""
-    with one_thread():
-        model, standard = small.shipped_cinema(WEIGHTS)
-        dataset = Standardised(StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID), standard)
-        plain = [dataset[index] for index in range(len(dataset))]
-        return np.stack([study_features(model, Hidden(plain, mask)) for mask in masks])
+    model, standard = small.shipped_cinema(WEIGHTS)
+    dataset = Standardised(StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID), standard)
+    plain = [dataset[index] for index in range(len(dataset))]
+    return np.stack([study_features(model, Hidden(plain, mask)) for mask in masks])
 
 
 def statistics(paths):

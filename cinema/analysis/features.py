@@ -1,7 +1,8 @@
-"""What the images of a cohort say, one row a study: frozen features of the shipped encoder, measures of the readers.
+"""What images say, one row a study: frozen features of the shipped encoder, measures of the readers, and the probes
+that read a number or a class from features, cross-fitted.
 
 For cohorts of thousands. A table is computed once and kept in the cohort's folder; when studies or weights change it is
-made anew. Nothing here has seen a label of the cohort.
+made anew. Nothing but the probes has seen a label of the cohort.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from cinema.data.inputs import read_input
 from cinema.data.loaders import StudyFrames
+from cinema.data.public import prepared
 from cinema.data.study import load_study, study_paths
 from cinema.files import RECORDED, WEIGHTS, whole_or_not
 from cinema.inference.reader import OwnReader
@@ -34,43 +36,38 @@ CHUNK = 25  # studies a piece of work
 RECORD = RECORDED / "measures.csv"  # of `python3 -m cinema experiment measures`
 MEASURED_VIEWS = ("sax", "lax_2c", "lax_4c")  # as in the Landmark data set; two long axes tell where the valve lies
 WINDOW = {"sax": 96, "lax": 112}  # 144 and 168 mm
-MEASURES = {
-    "LVEDV": "lv_edv_ml",
-    "LVESV": "lv_esv_ml",
-    "LVEF": "lv_ef_percent",
-    "LVM": "lv_mass_g",
-    "RVEDV": "rv_edv_ml",
-    "RVESV": "rv_esv_ml",
-    "RVEF": "rv_ef_percent",
-}
+NAMES = "LVEDV LVESV LVEF LVM RVEDV RVESV RVEF".split()  # of inference.measures, and here:
+COLUMNS = "lv_edv_ml lv_esv_ml lv_ef_percent lv_mass_g rv_edv_ml rv_esv_ml rv_ef_percent".split()
+PENALTIES = np.logspace(-1, 5, 13)
+N_FOLDS = 5
 
 
-def features(folder, jobs=1, views=VIEWS, weights=WEIGHTS):
-    """Frozen features of presets.shipped_cinema for every study of a folder: DataFrame, index study id.
+def features(folder, jobs=1, views=VIEWS):
+    """`study_features` of the shipped encoder for every study of a folder: DataFrame, index study id.
 
-    The class token and, per view, mean and standard deviation over tokens, of ED and ES side by side (probes.
-    study_features). folder: studies of two frames on SMALL_GRID. Views that a cohort lacks are left out.
+    folder: studies of two frames on SMALL_GRID. Views that a cohort lacks are left out.
     """
     paths = study_paths(folder)
     present = load_study(paths[0]).views
-    views = tuple(view for view in views if view in present)
-    names = [small.SHIPPED, small.SHIPPED_STANDARD]
-    return _kept(
-        folder,
-        f"features_{'_'.join(views)}",
-        paths,
-        [Path(weights) / name for name in names],
-        partial(_features, views=views, weights=weights),
-        jobs,
-    )
+    views, weights = tuple(view for view in views if view in present), (small.SHIPPED, small.SHIPPED_STANDARD)
+    return _kept(folder, f"features_{'_'.join(views)}", paths, weights, partial(_features, views=views), jobs)
 
 
-def features_of(paths, jobs=1, views=("sax",), weights=WEIGHTS):
+def features_of(paths, jobs=1, views=("sax",)):
     """`features` of the studies at `paths`, wherever they lie; not kept."""
-    return _computed([Path(path) for path in paths], partial(_features, views=views, weights=weights), jobs)
+    return _computed([Path(path) for path in paths], partial(_features, views=views), jobs)
 
 
-def measures(folder, jobs=1, weights=WEIGHTS):
+def short_axis(table, folder, jobs=1):
+    """A table of prepared studies with `path` of their short-axis copies on SMALL_GRID, as the encoder takes them.
+
+    Copies go to folder; `whole` is the path on the published grid.
+    """
+    table = prepared.on_grid(table.assign(whole=table["path"]), {"sax": SMALL_GRID["sax"]}, folder, jobs)
+    return table.reset_index(drop=True)
+
+
+def measures(folder, jobs=1):
     """What the project's own readers measure in every study of a folder: DataFrame, index study id.
 
     Columns: lv_edv_ml, lv_esv_ml, lv_ef_percent, lv_mass_g, rv_edv_ml, rv_esv_ml, rv_ef_percent; where 2C or 4C exist
@@ -78,11 +75,8 @@ def measures(folder, jobs=1, weights=WEIGHTS):
     means over the labelled frames. Not a number where the reader found no heart. Made for speed: images must be cut
     around the heart, as the cohorts' are, and are read in one pose, not eight.
     """
-    paths = study_paths(folder)
-    names = [f"reader_{kind}.safetensors" for kind in ("sax", "lax")]
-    return _kept(
-        folder, "measures", paths, [Path(weights) / name for name in names], partial(_measures, weights=weights), jobs
-    )
+    weights = [f"reader_{kind}.safetensors" for kind in ("sax", "lax")]
+    return _kept(folder, "measures", study_paths(folder), weights, _measures, jobs)
 
 
 def measures_on_record(folder, jobs=1, n_again=20, record=RECORD):
@@ -97,7 +91,7 @@ def measures_on_record(folder, jobs=1, n_again=20, record=RECORD):
     if not known or json.loads((Path(folder) / "manifest.json").read_bytes())["seed"] != 0:
         return measures(folder, jobs)
     some = paths[:: max(1, len(paths) // n_again)][:n_again]
-    again = _computed(some, partial(_measures, weights=WEIGHTS), jobs, max(1, len(some) // jobs))
+    again = _computed(some, _measures, jobs, max(1, len(some) // jobs))
     kept = table.loc[again.index, again.columns]
     near = np.isclose(again, kept, rtol=0.01, atol=0.01, equal_nan=True).mean()
     if near < 0.9:
@@ -110,50 +104,38 @@ def measures_on_record(folder, jobs=1, n_again=20, record=RECORD):
 
 def _kept(folder, name, paths, weights, compute, jobs):
     """The table `name` of a folder, computed in pieces by `compute` unless it is there and of the same origin."""
-    target = Path(folder) / f"{name}.npz"
-    facts = [(path.name, path.stat().st_size) for path in paths]
-    manifest = Path(folder) / "manifest.json"
-    origin = hashlib.sha256(
-        repr(facts).encode()
-        + (manifest.read_bytes() if manifest.exists() else b"")
-        + b"".join(path.read_bytes() for path in weights)
-    ).hexdigest()
+    target, manifest = Path(folder) / f"{name}.npz", Path(folder) / "manifest.json"
+    parts = [repr([(path.name, path.stat().st_size) for path in paths]).encode()]
+    parts += [path.read_bytes() for path in (manifest, *(WEIGHTS / name for name in weights)) if path.exists()]
+    origin = hashlib.sha256(b"".join(parts)).hexdigest()
     if target.exists():
         with np.load(target) as kept:
             if str(kept["origin"]) == origin:
                 return pd.DataFrame(kept["values"], index=kept["study"], columns=kept["columns"])
     table = _computed(paths, compute, jobs, name=name)
+    names = {"study": table.index.to_numpy(str), "columns": table.columns.to_numpy(str)}
     with whole_or_not(target, ".part.npz") as temporary:
-        np.savez(
-            temporary,
-            origin=origin,
-            values=table.to_numpy(),
-            study=table.index.to_numpy(str),
-            columns=table.columns.to_numpy(str),
-        )
+        np.savez(temporary, origin=origin, values=table.to_numpy(), **names)
     return table
 
 
 def _computed(paths, compute, jobs, chunk=CHUNK, name="studies"):
     """The tables of pieces of `chunk` studies, one below the other."""
     pieces = [paths[i : i + chunk] for i in range(0, len(paths), chunk)]
-    return pd.concat(in_parallel(partial(_single, compute), pieces, jobs, f"{name}, {chunk} at a time"))
+    return pd.concat(in_parallel(compute, pieces, jobs, f"{name}, {chunk} at a time"))
 
 
-def _single(compute, piece):
-    with one_thread():
-        return compute(piece)
-
-
-def _features(paths, views, weights):
-    model, standard = small.shipped_cinema(weights)
+@one_thread()
+def _features(paths, views):
+    model, standard = small.shipped_cinema(WEIGHTS)
     data = Standardised(StudyFrames(paths, views, "ed_es", SMALL_GRID), standard)
     rows = study_features(model, data)
     return pd.DataFrame(rows, index=[path.stem for path in paths], columns=[str(i) for i in range(rows.shape[1])])
 
 
-def _measures(paths, weights):
-    readers = dict.fromkeys(MEASURED_VIEWS, OwnReader(weights, turns=1, size=WINDOW, search=False))
+@one_thread()
+def _measures(paths):
+    readers = dict.fromkeys(MEASURED_VIEWS, OwnReader(WEIGHTS, turns=1, size=WINDOW, search=False))
     return pd.DataFrame([_measured(read_input(path), readers) for path in paths], index=[path.stem for path in paths])
 
 
@@ -161,20 +143,19 @@ def _measured(reading, readers):
     """One row of `measures`."""
     study, sax = reading.study, reading.study.views["sax"]
     labels, landmarks, _ = read_views(study, readers, reading.sax_positions_mm)
-    row = dict.fromkeys(MEASURES.values(), np.nan)
+    row = dict.fromkeys(COLUMNS, np.nan)
     try:
         numbers, labels, _ = measured(reading, labels, landmarks)
     except ValueError:  # no left ventricle found
         numbers = {}
-    row |= {column: float(numbers[name]) for name, column in MEASURES.items() if numbers.get(name) is not None}
+    row |= {column: float(numbers[name]) for name, column in zip(NAMES, COLUMNS) if numbers.get(name) is not None}
     seen = [view for view in MEASURED_VIEWS if view in landmarks]
     if seen:
         lengths = [lv_lengths_mm(landmarks[view][study.ed_frame], study.views[view].spacing_mm) for view in seen]
-        row |= {
-            "mapse_mm": _mean(numbers.get("MAPSE", {}), seen),
-            "lv_length_mm": float(np.mean(lengths)),
-            "shortening_percent": _mean(numbers.get("GLshortening", {}), seen),
-        }
+        moved, shortened = (numbers.get(name, {}) for name in ("MAPSE", "GLshortening"))
+        row["mapse_mm"] = float(np.mean([moved.get(view, np.nan) for view in seen]))
+        row["lv_length_mm"] = float(np.mean(lengths))
+        row["shortening_percent"] = float(np.mean([shortened.get(view, np.nan) for view in seen]))
     for structure in STRUCTURES if sax.labels is not None else ():
         overlaps = [
             dice(labels["sax"][..., frame] == LABELS[structure], sax.label_at(frame) == LABELS[structure])
@@ -182,14 +163,6 @@ def _measured(reading, readers):
         ]
         row[f"dice_{structure.lower()}"] = float(np.mean(overlaps))
     return row
-
-
-def _mean(values, views):
-    return float(np.mean([values.get(view, np.nan) for view in views]))
-
-
-PENALTIES = np.logspace(-1, 5, 13)
-N_FOLDS = 5
 
 
 def study_features(model, dataset):

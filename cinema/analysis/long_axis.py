@@ -1,28 +1,39 @@
 """Long-axis function from landmarks over a cycle: why extremes over frames read too high, and what to do about it.
 
 Points are (..., t, 3, 2) in mm: hinge, hinge, apex in every frame of one whole cycle, so that the first frame follows
-the last. Leading axes (people, draws of noise) are carried along. A rule turns points into a Function.
+the last. Leading axes (people, draws of noise) are carried along. A rule turns points into a Function. Further down:
+who finds the points in pictures of virtual people or of patients, and how far off, as rows of arm, seed, view, study,
+landmark and distance_mm.
 """
 
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy.ndimage import gaussian_filter1d
 from scipy.special import ndtr
 
 from cinema.data.loaders import StudyFrames
+from cinema.data.public import prepared
 from cinema.data.study import load_study
+from cinema.data.transforms import min_max
 from cinema.inference import published
 from cinema.inference.measures import SMOOTH_FRAMES
+from cinema.inference.reader import OwnReader, peak
+from cinema.models import finetuned
 from cinema.models.published import PUBLISHED
-from cinema.stats import estimates
 from cinema.stats.metrics import lv_lengths_mm
 from cinema.terms import PUBLISHED_GRID, SMALL_GRID
 from cinema.training import landmarks
-from cinema.training.arms import Run
+from cinema.training.arms import Run, model_of
+from cinema.training.task import one_thread
 
+PLANES = ("lax_2c", "lax_4c")
+TASKS = {"heatmap": landmarks.HEATMAP, "coordinates": landmarks.COORDINATE}
+MIDDLE = "mean position"
 NODES = 801  # of the integrals over all values an extreme can take
 REACH_SD = 8.0  # noise further out than this does not count
 FOURTH_DIFFERENCE = (1.0, -4.0, 6.0, -4.0, 1.0)  # of a smooth curve nearly zero, of noise not
@@ -61,7 +72,7 @@ def expected_extremes(curve, sd):
 
 
 def smoothed(points):
-    """Points smoothed over time as measure.smooth does it, but round the cycle's end."""
+    """Points smoothed over time as measures.smooth does it, but round the cycle's end."""
     return gaussian_filter1d(points, SMOOTH_FRAMES, axis=-3, mode="wrap")
 
 
@@ -103,13 +114,8 @@ def along_axis(points, longest, shortest):
 
 
 def extremes(points):
-    """The published rule: the frames of largest and smallest length, found on the points that are measured."""
+    """Function by the published rule: frames of largest and smallest length, found on the points that are measured."""
     return at_frames(points, *extreme_frames(points))
-
-
-def smoothed_extremes(points):
-    """The published rule on points smoothed over time."""
-    return extremes(smoothed(points))
 
 
 def corrected(points, rng, draws=50):
@@ -128,6 +134,16 @@ def corrected(points, rng, draws=50):
 def swapped(points):
     """The same points with the two hinges in the other order."""
     return points[..., [1, 0, 2], :]
+
+
+def in_nearer_order(found, true):
+    """(found, other): points with the hinges of a whole cycle in the order that lies nearer the true ones.
+
+    other: (...) integers, 1 where that is not the order in which they were found.
+    """
+    both = np.stack([found, swapped(found)])
+    other = np.linalg.norm(both - true, axis=-1).mean((-2, -1)).argmin(0)
+    return np.where(other[..., None, None, None] == 1, both[1], both[0]), other
 
 
 def steadiness(error):
@@ -170,107 +186,116 @@ def _frame(points, frame):
     return np.take_along_axis(points, index, axis=-3)[..., 0, :, :]
 
 
-PLANES = ("lax_2c", "lax_4c")
-TASKS = {"heatmap": landmarks.HEATMAP, "coordinates": landmarks.COORDINATE}
-MIDDLE = "mean position"
-
-
 def whole_picture(view):
     """view -> (size, spacing_mm) of SMALL_GRID's pixels laid over the whole published picture."""
     size, full = SMALL_GRID[view][0], PUBLISHED_GRID[view]
     return {view: (size, tuple(n * mm / m for n, mm, m in zip(full[0], full[1], size, strict=True)))}
 
 
-def of_view(table, view):
-    """Rows of the studies that hold this view."""
-    return table[[view in load_study(path, frames=[0]).views for path in table["path"]]].reset_index(drop=True)
+def whole_pictures(patients, folder, jobs=1):
+    """view -> studies of that view, for views with somebody in every part of the split.
 
-
-def frames(paths, augment=None, seed=0, view="lax_4c"):
-    """Pictures with their points on `whole_picture`; for compare.Run."""
-    return StudyFrames(paths, (view,), "landmarks", whole_picture(view), seed=seed)
-
-
-def plan(arm, view, table, rate, steps, seed, folder):
-    """The training of an arm on one view: train, val and test of the table, which is on `whole_picture`.
-
-    The first word of the arm's name ("heatmap", "coordinates") is the way points are found.
+    patients: of data.public.prepared.studies, with the column split. path: of a copy on `whole_picture`, kept in
+    `folder`; whole: of the study itself.
     """
-    of = {split: tuple(table.loc[table["split"] == split, "path"]) for split in ("train", "val", "test")}
-    return Run(
-        arm,
-        of["train"],
-        of["val"],
-        rate,
-        steps,
-        seed,
-        str(folder),
-        {"test": of["test"]},
-        TASKS[arm.name.split()[0]],
-        partial(frames, view=view),
-    )
+    found = {}
+    for view in PLANES:
+        rows = patients[np.array([view in load_study(path, frames=[0]).views for path in patients["path"]], bool)]
+        if {"train", "val", "test"} <= set(rows["split"]):
+            rows = rows.assign(whole=rows["path"])
+            found[view] = prepared.on_grid(rows, whole_picture(view), folder / f"pictures_{view}", jobs)
+    return found
 
 
-def points(table, view):
-    """(studies, 3, 2) marked pixels of the pictures as they are in a table's files."""
-    return np.array([load_study(path, [view]).views[view].landmarks[0] for path in table["path"]], float)
+def views_of(paths, view):
+    """The View of each study."""
+    return [load_study(path, [view]).views[view] for path in paths]
 
 
-def mean_position(table, view):
-    """Rows as of a trained arm: every test study is told the mean place of each point in the training studies."""
-    of = {split: table[table["split"] == split] for split in ("train", "test")}
-    pixel = np.array(whole_picture(view)[view][1])
-    away = np.linalg.norm((points(of["test"], view) - points(of["train"], view).mean(0)) * pixel, axis=-1)
+def plan(arm, view, parts, rate, steps, seed, folder, grid):
+    """The training of an arm on one view.
+
+    The first word of the arm's name ("heatmap", "coordinates") is the way points are found. parts: "train", "val",
+    "test" -> study files, whose pictures are on `grid` (view -> size, spacing_mm).
+    """
+    train, val, test = (tuple(map(str, parts[name])) for name in ("train", "val", "test"))
+    data = partial(_frames, view=view, grid=grid)
+    return Run(arm, train, val, rate, steps, seed, str(folder), {"test": test}, TASKS[arm.name.split()[0]], data)
+
+
+def _frames(paths, augment=None, seed=0, *, view, grid):
+    return StudyFrames(paths, (view,), "landmarks", grid, seed=seed)
+
+
+def reached(histories):
+    """Least validation distance of every arm (rows) at every learning rate (columns), from arms.train_all."""
+    best = histories.groupby(["arm", "learning_rate"], sort=False)["val_mean_distance_mm"].min()
+    return best.unstack()
+
+
+def rows_of(arm, view, studies, distances_mm, seed=0):
+    """Rows of an arm, from distances (studies, frames, landmarks) in mm."""
     return pd.DataFrame(
         [
-            {"arm": MIDDLE, "seed": 0, "view": view, "study": study, "landmark": name, "distance_mm": mm}
-            for study, three in zip(of["test"]["id"], away, strict=True)
-            for name, mm in zip(landmarks.LANDMARKS, three, strict=True)
+            {"arm": arm, "view": view, "seed": seed, "study": study, "landmark": name, "distance_mm": mm}
+            for study, of_study in zip(studies, distances_mm, strict=True)
+            for of_frame in of_study
+            for name, mm in zip(landmarks.LANDMARKS, of_frame, strict=True)
         ]
     )
 
 
-def by_published(table, view, source, seeds, device="cpu"):
-    """Rows of the published heatmap and coordinate networks on the test studies of a view, on the published grid."""
-    tested = table.loc[table["split"] == "test", "path"].tolist()
+def mean_position(parts, view, pixel_mm, seed=0):
+    """Rows as of a trained arm: every test study is told the mean place of each point in the training studies."""
+    train, test = (np.array([one.landmarks for one in views_of(parts[part], view)]) for part in ("train", "test"))
+    away = np.linalg.norm((test - train.mean((0, 1))) * np.array(pixel_mm), axis=-1)
+    return rows_of(MIDDLE, view, [Path(path).stem for path in parts["test"]], away, seed)
+
+
+def by_reader(views):
+    """(views, t, 3, 2) pixels found by the project's own reader, on one thread."""
+    with one_thread():
+        reader = OwnReader(turns=1)
+        return np.array([reader.predict_lax(view.image, view.spacing_mm)[1] for view in views])
+
+
+def fine(heat):
+    """(b, 3, 2) pixels of heatmaps (b, 3, x, y), read to a fraction of a pixel (reader.peak)."""
+    return np.array([[peak(one) for one in three] for three in heat.numpy()])
+
+
+@torch.inference_mode()
+def by_network(model, view, image):
+    """(2, t, 3, 2) pixels that a trained network finds in a cine (x, y, 1, t): as published, and `fine` of heatmaps."""
+    frames = torch.from_numpy(np.stack([min_max(one) for one in np.moveaxis(np.float32(image[:, :, 0]), -1, 0)]))
+    images = {view: frames[:, None]}
+    if model.arguments.get("out_chans") == 6:
+        return np.stack([landmarks.predict_coordinates(model, images).numpy()] * 2)
+    heat = landmarks.predict_heatmaps(model, images)
+    return np.stack([landmarks.soft_argmax(heat).numpy(), fine(heat)])
+
+
+def by_run(run, view, cines):
+    """(2, views, t, 3, 2) pixels by `by_network` of a trained arms.Run, on one thread."""
+    with one_thread():
+        model = model_of(run)
+        return np.stack([by_network(model, view, cine.image) for cine in cines], axis=1)
+
+
+def by_published(tested, view, data_root, seeds):
+    """(rows, words) of the published networks on studies of a view, on the published grid; words: what is missing."""
+    source, device = finetuned.source(data_root), "cuda" if torch.cuda.is_available() else "cpu"
+    if source is None:
+        return pd.DataFrame(), finetuned.missing("landmark_heatmap", view)
     rows = [
-        published.predict(f"landmark_{way}", view, tested, source, seeds, device).assign(arm=f"published {way}")
+        published.predict(f"landmark_{way}", view, list(tested), source, seeds, device).assign(arm=f"published {way}")
         for way in ("heatmap", "coordinate")
         if view in PUBLISHED[f"landmark_{way}"]
     ]
-    return pd.concat(rows, ignore_index=True)
+    return pd.concat(rows, ignore_index=True), ""
 
 
-def chosen(histories, scores):
-    """Rows of the trainings with the learning rate that came nearest on validation pictures, for every arm.
-
-    histories, scores: of one view, as compare.train_all gives them.
-    """
-    reached = histories.groupby(["arm", "learning_rate"])["val_mean_distance_mm"].min().unstack()
-    return scores[scores["learning_rate"] == scores["arm"].map(reached.idxmin(axis=1))]
-
-
-def per_patient(scores, patient, by=("arm",)):
-    """Mean distance, a row a patient and value of `by`: over pictures, points and seeds. patient: study -> patient."""
-    return estimates.per_patient(scores.assign(study=scores["study"].map(patient)), ["distance_mm"], by=tuple(by))
-
-
-def distances(means, by, rng):
-    """value of `by` -> stats.Estimate of the mean distance, from `per_patient`."""
-    return {
-        name[0] if len(by) == 1 else name: estimates.mean(rows["distance_mm"], rng)
-        for name, rows in means.groupby(list(by), sort=False)
-    }
-
-
-def difference(means, first, second, rng):
-    """Mean distance of first - second over patients that both were asked about; value NaN without any."""
-    wide = means.pivot(index="study", columns="arm", values="distance_mm")
-    return estimates.mean((wide[first] - wide[second]).dropna(), rng)
-
-
-def found_in(scores, study, arms):
-    """arm -> (3, 2) pixels found in one study, the mean over seeds."""
-    rows = scores[scores["study"] == study]
+def found_in(rows, arms):
+    """arm -> (3, 2) pixels found in one study, the mean over seeds, from its rows."""
     means = rows.groupby(["arm", "landmark"])[["x", "y"]].mean()
     return {arm: means.loc[arm].loc[list(landmarks.LANDMARKS)].to_numpy() for arm in arms}

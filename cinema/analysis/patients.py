@@ -1,7 +1,8 @@
-"""Where a notebook's patients come from when they are real: a prepared dataset on the small grid, dealt in three parts.
+"""Whom notebooks 02 and 03 learn from and test on, and what is drawn on their hearts.
 
-The published split is kept. Where a part has nobody with masks (MyoPS keeps its test masks, a small subset lacks a
-part), the next one lends some, and `words` says so on the page.
+Patients are those of a prepared dataset, copied to the small grid, dealt in three parts. The published split is kept.
+Where a part has nobody with masks (MyoPS keeps its test masks, a small subset lacks a part), the next one lends some,
+and `describe_split` says so on the page.
 """
 
 from collections.abc import Callable
@@ -21,8 +22,10 @@ from cinema.data.study import load_study
 from cinema.data.transforms import crop_to, min_max, pad_end
 from cinema.inference.published import predict
 from cinema.models import finetuned
+from cinema.models.finetuned import SEEDS
 from cinema.models.published import PUBLISHED
-from cinema.terms import LABELS, SMALL_GRID, STRUCTURES, VIEWS
+from cinema.models.standard import save_standard, standard_of
+from cinema.terms import LABELS, SMALL_GRID, STRUCTURES
 from cinema.training import arms, evaluate, segmentation
 from cinema.training.segmentation import late_enhancement_task as late_task
 from cinema.training.task import Task
@@ -30,11 +33,6 @@ from cinema.training.task import Task
 SPLITS = ("train", "val", "test")
 CI = {"train": 8, "val": 4, "test": 6}  # at most, in the profile that only checks that everything runs
 SHARE = 5  # one patient of so many in training is lent to a part that has none
-
-
-def work_folder(data_root, profile, data):
-    """Where a notebook keeps what it makes from these patients; virtual and real never share a folder."""
-    return Path(data_root) / "work" / (profile if data == "virtual" else f"{profile}-{data}")
 
 
 def split_studies(data, data_root, folder, profile, jobs=1):
@@ -45,7 +43,7 @@ def split_studies(data, data_root, folder, profile, jobs=1):
     Copies on the small grid go to folder/<data>. ValueError where fewer than two are left for training.
     """
     table = prepared.studies(data, data_root)
-    table = table[[_has(path, "labels") for path in table["path"]]]
+    table = table[[prepared.has(path, "labels") for path in table["path"]]]
     table, lent = fill_empty_splits(table.assign(role=data, whole=table["path"]).reset_index(drop=True))
     learn = int((table["split"] == "train").sum())
     if learn < 2:
@@ -58,22 +56,6 @@ def split_studies(data, data_root, folder, profile, jobs=1):
     table = prepared.on_grid(table, {"sax": SMALL_GRID["sax"]}, Path(folder) / data, jobs)
     table.attrs["lent"] = lent
     return table
-
-
-def unlabelled(data, data_root, folder, n_learn, n_held, jobs=1):
-    """(files to learn from, files held out): prepared studies with all four views on SMALL_GRID, whatever their split.
-
-    At most n_learn + n_held studies, of which a fifth and at least two are held out, and with them any other visit of
-    the same people. Copies go to folder/<data>. ValueError with fewer than four.
-    """
-    table = prepared.studies(data, data_root)
-    table = table[[all(_has(path, "image", view) for view in VIEWS) for path in table["path"]]].head(n_learn + n_held)
-    if len(table) < 4:
-        raise ValueError(f"{len(table)} studies of {data} in {data_root} have all four views; prepare at least four")
-    table = prepared.on_grid(table, SMALL_GRID, Path(folder) / data, jobs)
-    person = table["id"].str.rsplit("_", n=1).str[0] if "visit" in table else table["id"]  # ids are person_visit
-    held = min(n_held, max(2, len(table) // SHARE))
-    return table["path"][~person.isin(person.tail(held))].tolist(), table["path"].tail(held).tolist()
 
 
 def fill_empty_splits(table):
@@ -96,13 +78,12 @@ def fill_empty_splits(table):
 
 
 def describe_split(table):
-    """How many patients are where, in one sentence or two."""
+    """How many people are where, in one sentence or two."""
     counts = table["split"].value_counts()
     purposes = zip(SPLITS, ("training", "validation", "testing"), strict=True)
     text = ", ".join(f"{counts.get(name, 0)} for {purpose}" for name, purpose in purposes)
-    lent = table.attrs.get("lent", {})
-    said = "; ".join(f"{n} of {source} serve as {target}" for (source, target), n in lent.items())
-    lack = f" A part of the published split had none with masks: {said}." if said else ""
+    said = [f"{n} of {source} serve as {target}" for (source, target), n in table.attrs.get("lent", {}).items()]
+    lack = f" A part of the published split had none with masks: {'; '.join(said)}." if said else ""
     return f"Patients with masks: {text}.{lack}"
 
 
@@ -117,33 +98,32 @@ def kinds(table):
 
 @dataclass(frozen=True)
 class Drawing:
-    """What is drawn on the short-axis stacks of a dataset, and how a network learns and is scored.
+    """What is drawn on the short-axis stacks of people, and how a network learns and is scored.
 
-    regions:  structure -> the labels of the store that it takes together (late enhancement is scored by merged masks).
+    data:     "virtual" or the dataset. regions: structure -> the labels of the store that it takes together (late
+              enhancement is scored by merged masks).
     channels: of an image. classes: a network's outputs; to_labels: class numbers -> labels of the store.
-    task, stacks: as compare.Run's task and data. name: of the published model.
+    task, stacks: as arms.Run's task and data.
     """
 
+    data: str
     regions: dict
     channels: int
     classes: int
     task: Task
     stacks: Callable
     to_labels: Callable
-    name: str
-
-    @property
-    def structures(self):
-        return tuple(self.regions)
 
     @property
     def shape(self):
         """Arguments of the small networks of cinema.models.small."""
         return {"in_chans": self.channels, "out_chans": self.classes}
 
-    def test(self, model, tests):
-        """compare.test for this dataset."""
-        return arms.test(model, tests, self.task, self.stacks)
+    def standard(self, paths, folder):
+        """Path of these people's own mean image (models.standard), written to folder: Arm's `standard`."""
+        path = str(Path(folder) / "standard.safetensors")
+        save_standard(standard_of(self.stacks(paths)), path)
+        return path
 
     def read(self, path):
         """A study's short-axis View; of a cine only the frames that have masks, ED before ES."""
@@ -161,46 +141,52 @@ class Drawing:
         numbers = segmentation.predict(model.eval(), given)["sax"][0].argmax(0).numpy()
         return self.to_labels(crop_to(numbers, view.image.shape[:3]))[..., None]
 
-    def slice_rows(self, study, found, true):
-        """compare.slice_rows of this dataset's structures."""
-        return arms.slice_rows(study, found, true, self.regions)
-
     def published(self, table, data_root):
-        """(rows of the published models on the studies of a table of `dealt`, one sentence); None without weights."""
-        if self.name not in PUBLISHED["segmentation"]:
-            return None, "The authors publish no weights for this dataset, and those for cines do not know its tissue."
-        source = finetuned.source(data_root)
-        if source is None:
-            return None, finetuned.missing("segmentation", self.name)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        rows = predict("segmentation", self.name, table["whole"].tolist(), source, device=device)
-        return rows, f"Read by the published models of {self.name}, {rows['seed'].nunique()} seeds, n = {len(table)}."
+        """(rows of the published models on the patients of a table of `split_studies`, one sentence)."""
+        rows, why = ask_published("segmentation", self.data, table, data_root)
+        return rows, why or f"Read by the published models, {rows['seed'].nunique()} seeds, n = {len(table)}."
+
+
+def ask_published(task, data, table, data_root, seeds=SEEDS):
+    """(rows of the published models of a task on a table of patients, ""), or (no rows, why not).
+
+    table: with a column `whole`, the paths on the published grid. rows: as inference.published.predict.
+    """
+    name, source = f"{data}_sax", finetuned.source(data_root)
+    if name not in PUBLISHED[task]:
+        return pd.DataFrame(), f"The authors publish no weights of {task} for {data}."
+    if source is None:
+        return pd.DataFrame(), finetuned.missing(task, name)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return predict(task, name, table["whole"].tolist(), source, seeds, device), ""
+
+
+def averaged(rows, ids):
+    """(people, numbers or classes): what a model says of some people (`value`, or p_0 ..), its seeds averaged.
+
+    NaN of those it was not asked about.
+    """
+    columns = ["value"] if "value" in rows else list(rows.filter(regex=r"^p_\d+$"))
+    return rows.groupby("study")[columns].mean().reindex(ids).to_numpy()
 
 
 def drawing(data):
     """The Drawing of "virtual" or of a dataset with masks."""
     if data not in late_enhancement.ORDER:
         regions = {structure: (LABELS[structure],) for structure in STRUCTURES}
-        return Drawing(regions, 1, len(LABELS), segmentation.TASK, arms.stacks, np.asarray, f"{data}_sax")
+        return Drawing(data, regions, 1, len(LABELS), segmentation.TASK, arms.stacks, np.asarray)
     order, numbers = late_enhancement.ORDER[data], late_enhancement.REGIONS[data]
     regions = {name: tuple(late_enhancement.STORE[order[k]] for k in chosen) for name, chosen in numbers.items()}
-    back = partial(late_enhancement.to_labels, dataset=data)
-    channels = 3 if data == "myops" else 1
-    return Drawing(regions, channels, len(order), late_task(data), partial(_sequences, data), back, f"{data}_sax")
+    back, channels = partial(late_enhancement.to_labels, dataset=data), 3 if data == "myops" else 1
+    return Drawing(data, regions, channels, len(order), late_task(data), partial(_sequences, data), back)
 
 
 def _sequences(dataset, paths, augment=None, seed=0):
-    """Late enhancement as compare.stacks: one item a study, its sequences as channels, class numbers as masks."""
-    return StudyFrames(
-        paths, ("sax",), "channels", SMALL_GRID, augment, seed=seed, classes=late_enhancement.classes(dataset)
-    )
+    """Late enhancement as arms.stacks: one item a study, its sequences as channels, class numbers as masks."""
+    classes = late_enhancement.classes(dataset)
+    return StudyFrames(paths, ("sax",), "channels", SMALL_GRID, augment, seed=seed, classes=classes)
 
 
 def shown_slice(labels):
     """Index of the third slice from the base that holds left ventricle, or the last one. labels: (x, y, z)."""
     return min(int(np.flatnonzero((labels == LABELS["LV"]).any(axis=(0, 1)))[0]) + 2, labels.shape[2] - 1)
-
-
-def _has(path, part, view="sax"):
-    with h5py.File(path) as file:
-        return f"views/{view}/{part}" in file

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cinema.data.study import Study
 from cinema.terms import VIEW_NAMES
 
 
@@ -20,7 +21,7 @@ class Reading:
     sax_positions_mm: (z,) places of the short-axis slices along their normal, NaN for slices without an image.
     """
 
-    study: object
+    study: Study
     table: list
     notes: tuple = ()
     headers: dict = field(default_factory=dict)

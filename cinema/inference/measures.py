@@ -1,6 +1,10 @@
 """From masks and landmarks of one study to its numbers."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from cinema.data.geometry import MIN_RING_SHARE, normal, ring_share, to_world
@@ -14,7 +18,10 @@ MAX_COVERAGE = 1.5  # of the most basal slice: what lies further up should have 
 MAX_VALVE_TILT_DEG = 40.0
 
 
-def smooth(curve):
+Landmarks = Mapping[str, NDArray]  # view -> (t, 3, 2) pixels of hinge, hinge, apex
+
+
+def smooth(curve: ArrayLike) -> NDArray:
     """A curve (t, ...) smoothed over time; short ones are left alone."""
     curve = np.asarray(curve, float)
     if len(curve) < MIN_SMOOTHED:
@@ -22,7 +29,9 @@ def smooth(curve):
     return ndimage.gaussian_filter1d(curve, SMOOTH_FRAMES, axis=0, mode="nearest")
 
 
-def volumes_ml(labels, spacing_mm, positions_mm, structure, coverage=1.0):
+def volumes_ml(
+    labels: NDArray, spacing_mm: Sequence[float], positions_mm: ArrayLike, structure: str, coverage: ArrayLike = 1.0
+) -> NDArray:
     """(t,) volumes of a structure in an (x, y, z, t) label map by disc summation with real slice distances.
 
     coverage: (z, t) share of a slice's distance that counts (`valve_coverage`); may exceed 1.
@@ -31,16 +40,21 @@ def volumes_ml(labels, spacing_mm, positions_mm, structure, coverage=1.0):
     return slice_widths_mm(positions_mm) @ (area_mm2 * coverage) / 1000.0  # 1 ml = 1000 mm^3
 
 
-def extreme_frames(lv_volumes, ed_frame=None, es_frame=None):
+def extreme_frames(lv_volumes: ArrayLike, ed_frame: int | None = None, es_frame: int | None = None) -> tuple[int, int]:
     """(ED, ES): frames of the largest and the smallest smoothed LV volume, unless known."""
     curve = smooth(lv_volumes)
-    return (
-        int(np.argmax(curve)) if ed_frame is None else ed_frame,
-        int(np.argmin(curve)) if es_frame is None else es_frame,
-    )
+    ed = int(np.argmax(curve)) if ed_frame is None else ed_frame
+    return ed, int(np.argmin(curve)) if es_frame is None else es_frame
 
 
-def sax_metrics(labels, spacing_mm, positions_mm, ed_frame=None, es_frame=None, coverage=1.0):
+def sax_metrics(
+    labels: NDArray,
+    spacing_mm: Sequence[float],
+    positions_mm: ArrayLike,
+    ed_frame: int | None = None,
+    es_frame: int | None = None,
+    coverage: ArrayLike = 1.0,
+) -> dict[str, Any]:
     """Volumes (ml), ejection fractions (percent), LV mass (g) and ED/ES frames of short-axis labels.
 
     coverage: of the slices by the LV and its wall (`valve_coverage`). A study of one frame has no ES: what needs it
@@ -51,39 +65,30 @@ def sax_metrics(labels, spacing_mm, positions_mm, ed_frame=None, es_frame=None, 
     ed, es = extreme_frames(lv, ed_frame, es_frame)
     if labels.shape[3] == 1:
         ed, es = (None, 0) if es_frame is not None else (0, None)
-
-    def at(curve, frame):
-        return None if frame is None else float(curve[frame])
-
-    values = {"LVEDV": at(lv, ed), "LVESV": at(lv, es), "RVEDV": at(rv, ed), "RVESV": at(rv, es)}
-    for side in ("LV", "RV"):
-        edv, esv = values[f"{side}EDV"], values[f"{side}ESV"]
-        values[f"{side}EF"] = None if None in (edv, esv) or edv == 0 else float(ejection_fraction_percent(edv, esv))
+    found: dict[str, Any] = {}
+    for side, curve in (("LV", lv), ("RV", rv)):
+        edv, esv = (None if frame is None else float(curve[frame]) for frame in (ed, es))
+        ef = None if None in (edv, esv) or edv == 0 else float(ejection_fraction_percent(edv, esv))
+        found |= {f"{side}EDV": edv, f"{side}ESV": esv, f"{side}EF": ef}
     mass = None if ed is None else MYOCARDIUM_DENSITY_G_PER_ML * float(myo[ed])
-    names = ("LVEDV", "LVESV", "LVEF", "RVEDV", "RVESV", "RVEF")
-    return {
-        **{name: values[name] for name in names},
-        "LVM": mass,
-        "ed_frame": ed,
-        "es_frame": es,
-        "lv_volumes": lv.tolist(),
-        "rv_volumes": rv.tolist(),
-    }
+    found |= {"LVM": mass, "ed_frame": ed, "es_frame": es}
+    return found | {"lv_volumes": lv.tolist(), "rv_volumes": rv.tolist()}
 
 
-def lax_metrics(landmarks, spacings_mm):
+def lax_metrics(landmarks: Landmarks, spacings_mm: Mapping[str, Sequence[float]]) -> dict[str, dict]:
     """MAPSE (mm), long-axis shortening (percent) and landmarks per view; views of one frame have landmarks only."""
-    moving = {view: marks for view, marks in landmarks.items() if np.ptp(lv_lengths_mm(marks, spacings_mm[view])) > 0}
+    lengths = {view: lv_lengths_mm(marks, spacings_mm[view]) for view, marks in landmarks.items()}
+    moving = [view for view, length in lengths.items() if np.ptp(length) > 0]
     return {
-        "MAPSE": {view: mapse_mm(marks, spacings_mm[view]) for view, marks in moving.items()},
-        "GLshortening": {
-            view: shortening_percent(lv_lengths_mm(marks, spacings_mm[view])) for view, marks in moving.items()
-        },
+        "MAPSE": {view: mapse_mm(landmarks[view], spacings_mm[view]) for view in moving},
+        "GLshortening": {view: shortening_percent(lengths[view]) for view in moving},
         "landmarks": {view: np.round(marks, 2).tolist() for view, marks in landmarks.items()},
     }
 
 
-def valve_distance_mm(labels, affine, landmarks, affines):
+def valve_distance_mm(
+    labels: NDArray, affine: NDArray, landmarks: Landmarks, affines: Mapping[str, NDArray]
+) -> NDArray:
     """(z, t) distance along the stack from the mitral valve to the middle of the LV in each slice, positive toward the
     apex; NaN where a slice has no LV or the valve is not known.
 
@@ -116,7 +121,7 @@ def valve_distance_mm(labels, affine, landmarks, affines):
     return distance
 
 
-def valve_coverage(distance_mm, positions_mm):
+def valve_coverage(distance_mm: NDArray, positions_mm: ArrayLike) -> NDArray:
     """(z, t) share of each slice's distance that lies on the ventricle's side of the valve.
 
     A slice stands for half the distance to its neighbours. Where the valve cuts through that, only what lies below
@@ -134,7 +139,7 @@ def valve_coverage(distance_mm, positions_mm):
     return np.where(np.isnan(distance_mm), 1.0, covered)
 
 
-def open_rings(labels):
+def open_rings(labels: NDArray) -> NDArray:
     """(z, t) booleans: slices at either end of an (x, y, z, t) stack whose LV is bordered by too little muscle.
 
     The usual rule of readers (geometry.MIN_RING_SHARE). It looks inward from both ends until a slice counts.
@@ -151,7 +156,9 @@ def open_rings(labels):
     return is_open
 
 
-def lv_extent(labels, affine, positions_mm, landmarks, affines):
+def lv_extent(
+    labels: NDArray, affine: NDArray, positions_mm: ArrayLike, landmarks: Landmarks, affines: Mapping[str, NDArray]
+) -> tuple[NDArray, NDArray, NDArray]:
     """(labels, distance_mm, coverage): short-axis labels without slices that are no left ventricle, and what of the
     others counts.
 
@@ -164,14 +171,12 @@ def lv_extent(labels, affine, positions_mm, landmarks, affines):
     return without_atrium(closed, coverage == 0), distance_mm, coverage
 
 
-def without_open_slices(labels):
+def without_open_slices(labels: NDArray) -> NDArray:
     """Short-axis labels without the left ventricle of open slices (`open_rings`)."""
     return without_atrium(labels, open_rings(labels))
 
 
-def without_atrium(labels, beyond):
+def without_atrium(labels: NDArray, beyond: NDArray) -> NDArray:
     """Short-axis labels with LV and MYO cleared where `beyond` (z, t) says that the slice is no ventricle."""
-    cleared = labels.copy()
     left = np.isin(labels, [LABELS["LV"], LABELS["MYO"]])
-    cleared[left & beyond[None, None]] = LABELS["background"]
-    return cleared
+    return np.where(left & beyond, labels.dtype.type(LABELS["background"]), labels)

@@ -7,20 +7,21 @@ case the two operators torchvision looks for are declared (never implemented) an
 
 import importlib
 import sys
+from typing import Any
 
 import torch
 
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
-def _declare_missing_operators():
+def _declare_missing_operators() -> Any:
     library = torch.library.Library("torchvision", "FRAGMENT")
     for name in ("nms", "qnms"):
         library.define(name + _SCHEMA)
     return library
 
 
-def _import_layers():
+def _import_layers() -> Any:
     """timm.layers, and the operator library that must stay alive with it (None where the builds match)."""
     try:
         return importlib.import_module("timm.layers"), None

@@ -1,5 +1,8 @@
 """From a description to a model: constructor arguments as JSON, and the release's config.yaml."""
 
+from pathlib import Path
+from typing import Any
+
 from torch import nn
 
 import cinema.models
@@ -10,7 +13,7 @@ LAYER_CLASSES = {c.__name__: c for c in (nn.LayerNorm, nn.GELU, nn.SiLU, nn.ReLU
 _LAYER_ARGUMENTS = ("norm_layer", "act_layer", "mlp_layer", "head_layer")
 
 
-def build(name, arguments):
+def build(name: str, arguments: dict) -> nn.Module:
     """The model `name` of MODELS; `arguments` as JSON holds them (lists for tuples, layer classes by name)."""
     if name not in cinema.models.MODELS:
         raise ValueError(f"unknown model {name!r}; choose one of {', '.join(cinema.models.MODELS)}")
@@ -21,13 +24,13 @@ def build(name, arguments):
     return getattr(cinema.models, name)(**plain)
 
 
-def _tuples(value):
+def _tuples(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _tuples(v) for key, v in value.items()}
     return tuple(_tuples(v) for v in value) if isinstance(value, (list, tuple)) else value
 
 
-def describe(config, where="config.yaml"):
+def describe(config: dict, where: str | Path = "config.yaml") -> tuple[str, dict]:
     """Model name and constructor arguments of a release configuration (method, section 9).
 
     config: the parsed config.yaml; `where` names it in errors. Configurations without model.name are pretraining ones,
@@ -41,7 +44,7 @@ def describe(config, where="config.yaml"):
     return describers[name](config, where)
 
 
-def _field(config, path, where):
+def _field(config: dict, path: str, where: str | Path) -> Any:
     value = config
     for key in path.split("."):
         if not isinstance(value, dict) or key not in value:
@@ -50,14 +53,14 @@ def _field(config, path, where):
     return value
 
 
-def views_of(config, where="config.yaml"):
+def views_of(config: dict, where: str | Path = "config.yaml") -> list[str]:
     """The views a configuration's model reads, in token order; old files call them model.view."""
     model = _field(config, "model", where)
     views = model.get("views") or _field(config, "model.view", where)
     return [views] if isinstance(views, str) else list(views)
 
 
-def n_outputs(config, where="config.yaml"):
+def n_outputs(config: dict, where: str | Path = "config.yaml") -> int | None:
     """Outputs of a fine-tuned model: its classes, one regressed value, or model.out_chans."""
     data = _field(config, "data", where)
     if data.get("class_column"):
@@ -65,15 +68,15 @@ def n_outputs(config, where="config.yaml"):
     return 1 if data.get("regression_column") else _field(config, "model.out_chans", where)
 
 
-def _per_view(config, value, where):
+def _per_view(config: dict, value: Any, where: str | Path) -> dict:
     """`value` for every view; long-axis views take the first two of three entries."""
     return {view: tuple(value if view == "sax" else value[:2]) for view in views_of(config, where)}
 
 
-def _encoder(config, section, prefix, where):
+def _encoder(config: dict, section: str, prefix: str, where: str | Path) -> dict:
     """The arguments that describe images and encoder; section: where model sizes are; prefix: of its patch fields."""
 
-    def get(name):
+    def get(name: str) -> Any:
         return _field(config, f"{section}.{name}", where)
 
     if get("size") not in SIZES:
@@ -92,15 +95,15 @@ def _encoder(config, section, prefix, where):
     )
 
 
-def _without_decoder(arguments):
+def _without_decoder(arguments: dict) -> dict:
     return {key: value for key, value in arguments.items() if not key.startswith("dec_")}
 
 
-def _cinema(config, where):
+def _cinema(config: dict, where: str | Path) -> tuple[str, dict]:
     return "CineMA", _encoder(config, "model", "", where)
 
 
-def _convvit(config, where):
+def _convvit(config: dict, where: str | Path) -> tuple[str, dict]:
     return "ConvViT", dict(
         _without_decoder(_encoder(config, "model.convvit", "enc_", where)),
         n_frames=_field(config, "model.n_frames", where),
@@ -109,8 +112,8 @@ def _convvit(config, where):
     )
 
 
-def _convunetr(config, where):
-    def get(name):
+def _convunetr(config: dict, where: str | Path) -> tuple[str, dict]:
+    def get(name: str) -> Any:
         return _field(config, f"model.convunetr.{name}", where)
 
     return "ConvUNetR", dict(
@@ -124,7 +127,7 @@ def _convunetr(config, where):
     )
 
 
-def _single_view(config, where):
+def _single_view(config: dict, where: str | Path) -> tuple:
     """The one view of a baseline: its dimensions and channels."""
     views = views_of(config, where)
     if len(views) != 1:
@@ -132,7 +135,7 @@ def _single_view(config, where):
     return (3 if views[0] == "sax" else 2), _field(config, f"data.{views[0].split('_')[0]}.in_chans", where)
 
 
-def _unet(config, where):
+def _unet(config: dict, where: str | Path) -> tuple[str, dict]:
     n_dims, in_chans = _single_view(config, where)
     unet = _field(config, "model.unet", where)
     return "UNet", dict(
@@ -147,7 +150,7 @@ def _unet(config, where):
     )
 
 
-def _resnet(config, where):
+def _resnet(config: dict, where: str | Path) -> tuple[str, dict]:
     n_dims, in_chans = _single_view(config, where)
     return f"ResNet{n_dims}d", dict(
         depth=_field(config, "model.resnet.depth", where),

@@ -1,8 +1,11 @@
 """ConvUNetR: the pretrained encoder with a convolutional decoder, for segmentation and landmark heatmaps."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from cinema.models._timm import Mlp
 from cinema.models.downsample import DownsampleEncoder, check_sizes
@@ -26,7 +29,7 @@ class ImageBlock(ResidualConvBlock):
     dropout the path is therefore computed on a 5-voxel image, whose middle stands for the whole interior.
     """
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         if self.conv1.in_channels > 1 or not isinstance(self.norm1, nn.LayerNorm):
             return super().forward(x)
         reach = self.conv1.kernel_size[0] // 2
@@ -41,7 +44,7 @@ class ImageBlock(ResidualConvBlock):
         return h + (x if self.shortcut is None else pointwise(self.shortcut, x))
 
 
-def stretch(x, size):
+def stretch(x: Tensor, size: Sequence[int]) -> Tensor:
     """(b, c, x, y[, z]) brought to `size` by repeating the middle position of every axis that is too short."""
     for axis, n in enumerate(size, start=2):
         if x.shape[axis] < n:
@@ -55,14 +58,16 @@ def stretch(x, size):
 class UpBlock(nn.Module):
     """Transposed convolution to a finer grid, detail added, two residual blocks."""
 
-    def __init__(self, n_dims, in_chans, out_chans, scale_factor, kernel_size, norm):
+    def __init__(
+        self, n_dims: int, in_chans: int, out_chans: int, scale_factor: Sequence[int], kernel_size: int, norm: str
+    ) -> None:
         super().__init__()
         self.up = conv_transpose_class(n_dims)(in_chans, out_chans, scale_factor, stride=scale_factor)
         self.conv = nn.ModuleList(
             ResidualConvBlock(n_dims, out_chans, out_chans, kernel_size, norm=norm) for _ in range(2)
         )
 
-    def forward(self, x, detail=None):
+    def forward(self, x: Tensor, detail: Tensor | None = None) -> Tensor:
         x = self.up(x)
         x = x if detail is None else x + detail
         for block in self.conv:
@@ -73,14 +78,23 @@ class UpBlock(nn.Module):
 class Decoder(nn.Module):
     """From the coarsest map up to the image: one block per channel count, from the last to the first."""
 
-    def __init__(self, n_dims, chans, patch_size, scale_factor, kernel_size, norm, grad_ckpt=False):
+    def __init__(
+        self,
+        n_dims: int,
+        chans: Sequence[int],
+        patch_size: Sequence[int],
+        scale_factor: Sequence[int],
+        kernel_size: int,
+        norm: str,
+        grad_ckpt: bool = False,
+    ) -> None:
         super().__init__()
         self.grad_ckpt = grad_ckpt
         steps = [(chans[i], chans[i - 1], scale_factor) for i in range(len(chans) - 1, 0, -1)]
         steps.append((chans[0], chans[0], patch_size))
         self.blocks = nn.ModuleList(UpBlock(n_dims, *step, kernel_size, norm) for step in steps)
 
-    def forward(self, maps):
+    def forward(self, maps: Sequence[Any]) -> Tensor:
         """maps: finest first, one more than blocks; None where a level adds nothing -> (b, chans[0], x, y[, z])."""
         x, *details = reversed(maps)
         for block, detail in zip(self.blocks, details):
@@ -88,7 +102,9 @@ class Decoder(nn.Module):
         return x
 
 
-def level_of(factor, patch_size, scale_factor, n_levels, view):
+def level_of(
+    factor: Sequence[int], patch_size: Sequence[int], scale_factor: Sequence[int], n_levels: int, view: str
+) -> int:
     """The level i at which patch_size * scale_factor^i equals `factor`; ValueError if there is none."""
     for i in range(n_levels):
         if tuple(p * s**i for p, s in zip(patch_size, scale_factor)) == tuple(factor):
@@ -111,40 +127,41 @@ class ConvUNetR(nn.Module):
 
     def __init__(
         self,
-        image_size_dict,
-        in_chans_dict,
-        enc_patch_size_dict,
-        enc_scale_factor_dict,
-        enc_conv_chans,
-        enc_conv_n_blocks,
-        enc_embed_dim,
-        enc_depth,
-        enc_n_heads,
-        out_chans,
-        dec_chans,
-        dec_patch_size_dict,
-        dec_scale_factor_dict,
-        dec_kernel_size=3,
-        mlp_ratio=4,
-        qkv_bias=True,
-        norm_layer=nn.LayerNorm,
-        norm_eps=1e-5,
-        rotary=False,
-        act_layer=nn.GELU,
-        mlp_layer=Mlp,
-        dropout=0.0,
-        drop_path=0.0,
-        norm="layer",
-        grad_ckpt=False,
-        pos_period=10000.0,
-        pos_scaled=False,
-    ):
+        image_size_dict: dict,
+        in_chans_dict: dict,
+        enc_patch_size_dict: dict,
+        enc_scale_factor_dict: dict,
+        enc_conv_chans: Sequence[int],
+        enc_conv_n_blocks: int,
+        enc_embed_dim: int,
+        enc_depth: int,
+        enc_n_heads: int,
+        out_chans: int,
+        dec_chans: Sequence[int],
+        dec_patch_size_dict: dict,
+        dec_scale_factor_dict: dict,
+        dec_kernel_size: int = 3,
+        mlp_ratio: float = 4,
+        qkv_bias: bool = True,
+        norm_layer: type[nn.Module] = nn.LayerNorm,
+        norm_eps: float = 1e-5,
+        rotary: bool = False,
+        act_layer: type[nn.Module] = nn.GELU,
+        mlp_layer: type[nn.Module] = Mlp,
+        dropout: float = 0.0,
+        drop_path: float = 0.0,
+        norm: str = "layer",
+        grad_ckpt: bool = False,
+        pos_period: float = 10000.0,
+        pos_scaled: bool = False,
+    ) -> None:
         super().__init__()
         self.arguments = arguments(locals())
-        self.enc_down_dict = nn.ModuleDict()
-        self.dec_image_conv_block_dict, self.dec_down_blocks_dict = nn.ModuleDict(), nn.ModuleDict()
-        self.dec_conv_blocks_dict, self.decoder_dict = nn.ModuleDict(), nn.ModuleDict()
-        self.pred_head_dict = nn.ModuleDict()
+        self.enc_down_dict: Any = nn.ModuleDict()
+        self.dec_image_conv_block_dict = nn.ModuleDict()
+        self.dec_down_blocks_dict: Any = nn.ModuleDict()
+        self.dec_conv_blocks_dict: Any = nn.ModuleDict()
+        self.decoder_dict, self.pred_head_dict = nn.ModuleDict(), nn.ModuleDict()
         levels = set()
         for view, image_size in image_size_dict.items():
             n_dims, chans, patch = len(image_size), in_chans_dict[view], dec_patch_size_dict[view]
@@ -166,7 +183,7 @@ class ConvUNetR(nn.Module):
             n_down = len(dec_chans) - 1 - level_of(down.patch_size, patch, scale, len(dec_chans), view)
             levels.add((first, n_down))
             sources = [*enc_conv_chans, *[enc_embed_dim] * (1 + n_down)]
-            block = dict(kernel_size=dec_kernel_size, dropout=dropout, norm=norm)
+            block: dict[str, Any] = dict(kernel_size=dec_kernel_size, dropout=dropout, norm=norm)
             self.enc_down_dict[view] = down
             self.dec_image_conv_block_dict[view] = ImageBlock(n_dims, chans, dec_chans[0], **block)
             self.dec_down_blocks_dict[view] = nn.ModuleList(
@@ -196,7 +213,7 @@ class ConvUNetR(nn.Module):
         )
         init_weights(self)
 
-    def forward(self, image_dict):
+    def forward(self, image_dict: dict[str, Tensor]) -> dict[str, Tensor]:
         """view -> (b, c, x, y[, z]) of the size at construction; returns view -> logits (b, out_chans, x, y[, z])."""
         check_sizes(image_dict, self.enc_down_dict)
         skips, tokens = {}, {}
@@ -206,7 +223,7 @@ class ConvUNetR(nn.Module):
         _, *encoded = self.encoder(torch.cat(list(tokens.values()), dim=1)).split(counts, dim=1)
         return {v: self.decode(v, image_dict[v], skips[v], x) for v, x in zip(tokens, encoded)}
 
-    def decode(self, view, image, skips, tokens):
+    def decode(self, view: str, image: Tensor, skips: list[Tensor], tokens: Tensor) -> Tensor:
         """Logits of one view from its image, the stages' skips and its encoded tokens (b, n, e)."""
         sources = [*skips, tokens.transpose(1, 2).unflatten(2, self.enc_down_dict[view].grid_size)]
         for down in self.dec_down_blocks_dict[view]:

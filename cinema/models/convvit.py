@@ -1,7 +1,9 @@
 """ConvViT: the pretrained encoder with a linear head, for classification and regression."""
 
+from collections.abc import Sequence
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cinema.models._timm import Mlp
 from cinema.models.downsample import DownsampleEncoder, Fusion, check_views
@@ -22,31 +24,31 @@ class ConvViT(nn.Module):
 
     def __init__(
         self,
-        image_size_dict,
-        in_chans_dict,
-        enc_patch_size_dict,
-        enc_scale_factor_dict,
-        enc_conv_chans,
-        enc_conv_n_blocks,
-        enc_embed_dim,
-        enc_depth,
-        enc_n_heads,
-        n_frames,
-        out_chans,
-        mlp_ratio=4,
-        qkv_bias=True,
-        norm_layer=nn.LayerNorm,
-        norm_eps=1e-5,
-        rotary=False,
-        act_layer=nn.GELU,
-        mlp_layer=Mlp,
-        drop_path=0.0,
-        norm="layer",
-        head_layer=nn.Linear,
-        grad_ckpt=False,
-        pos_period=10000.0,
-        pos_scaled=False,
-    ):
+        image_size_dict: dict,
+        in_chans_dict: dict,
+        enc_patch_size_dict: dict,
+        enc_scale_factor_dict: dict,
+        enc_conv_chans: Sequence[int],
+        enc_conv_n_blocks: int,
+        enc_embed_dim: int,
+        enc_depth: int,
+        enc_n_heads: int,
+        n_frames: int,
+        out_chans: int,
+        mlp_ratio: float = 4,
+        qkv_bias: bool = True,
+        norm_layer: type[nn.Module] = nn.LayerNorm,
+        norm_eps: float = 1e-5,
+        rotary: bool = False,
+        act_layer: type[nn.Module] = nn.GELU,
+        mlp_layer: type[nn.Module] = Mlp,
+        drop_path: float = 0.0,
+        norm: str = "layer",
+        head_layer: type[nn.Module] | None = nn.Linear,
+        grad_ckpt: bool = False,
+        pos_period: float = 10000.0,
+        pos_scaled: bool = False,
+    ) -> None:
         super().__init__()
         self.arguments = arguments(locals())
         self.enc_down_dict, self.enc_fusion_dict = nn.ModuleDict(), nn.ModuleDict()
@@ -86,7 +88,9 @@ class ConvViT(nn.Module):
             for name in [*image_size_dict, "cls"]:
                 self.pred_head_dict[name] = head_layer(enc_embed_dim, out_chans)
 
-    def feature_forward(self, image_dict, mask_dict=None):
+    def feature_forward(
+        self, image_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
         """Features of any of the views, at any size the patch divides: {"cls": (b, 1, e), view: (b, n, e)}.
 
         mask_dict: view -> (b, n), True = kept out of its neighbours' convolutions; no token is dropped.
@@ -99,7 +103,9 @@ class ConvViT(nn.Module):
         cls, *encoded = self.encoder(torch.cat(list(tokens.values()), dim=1)).split(counts, dim=1)
         return {"cls": cls, **{v: self.enc_fusion_dict[v](x, skips[v]) for v, x in zip(tokens, encoded)}}
 
-    def forward(self, image_dict, mask_dict=None, reduce="all"):
+    def forward(
+        self, image_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None, reduce: str = "all"
+    ) -> Tensor:
         """Logits or z-scored values (b, out_chans).
 
         image_dict: view -> (b, n_frames * in_chans, x, y[, z]).

@@ -1,6 +1,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -46,25 +47,27 @@ class Finetuned:
     mean_std: tuple | None = None
 
 
-def source(data_root):
+def source(data_root: str | Path) -> str | None:
     """Where the weights are: what CINEMA_WEIGHTS names (a folder or repository), else data_root/CineMA, else None."""
     folder = Path(data_root) / PUBLISHED_FOLDER
     return os.environ.get(VARIABLE) or (str(folder) if folder.is_dir() else None)
 
 
-def missing(task, name):
+def missing(task: str, name: str) -> str:
     """One line: which files of a published model to fetch, from where, and to which folder."""
     files = [finetuned_file(task, name, seed) for seed in SEEDS]
     folder = Path(files[0]).parent.as_posix()
     return (
         f"The published weights of {task}/{name} are not here: fetch config.yaml, "
         f"{', '.join(Path(file).name for file in files)} from "
-        f"https://huggingface.co/{REPOSITORY}/tree/main/{folder} into data/{PUBLISHED_FOLDER}/{folder}/, or set {VARIABLE} "
-        f"to a folder laid out like that repository, or to {REPOSITORY} itself where huggingface.co is in reach."
+        f"https://huggingface.co/{REPOSITORY}/tree/main/{folder} into data/{PUBLISHED_FOLDER}/{folder}/, or set "
+        f"{VARIABLE} to a folder laid out like that repository, or to {REPOSITORY} itself where huggingface.co is in reach."
     )
 
 
-def load(task, name, source, seed=0, device="cpu"):
+def load(
+    task: str, name: str | None, source: str | Path, seed: int = 0, device: torch.device | str | None = "cpu"
+) -> Finetuned:
     """Finetuned of one file of a source: a repository, a folder laid out like it, or a weights file.
 
     Raises FileNotFoundError (which files, where to put them), ValueError (unknown names, a model of another task).
@@ -74,8 +77,9 @@ def load(task, name, source, seed=0, device="cpu"):
         path = fetch(source, finetuned_file(task, name, seed, any_name=path.is_dir()))
     elif task not in PUBLISHED:
         raise ValueError(f"task is {task!r}; choose one of {', '.join(PUBLISHED)}")
-    model, config = from_file(path).to(device), path.with_name("config.yaml")
-    config = read_config(config) if config.is_file() else {}
+    model: Any = from_file(path).to(device)
+    beside = path.with_name("config.yaml")
+    config = read_config(beside) if beside.is_file() else {}
     kept = (model, _grid(model, config, path), _classes(task, name, config), _mean_std(task, name, config))
     has, frames = model.arguments.get("out_chans"), model.arguments.get("n_frames", 2)
     wants = len(kept[2]) if kept[2] else N_OUTPUTS.get(task, 1)
@@ -87,7 +91,7 @@ def load(task, name, source, seed=0, device="cpu"):
     return Finetuned(*kept)
 
 
-def _grid(model, config, path):
+def _grid(model: Any, config: dict, path: Path) -> dict:
     """view -> (size, spacing_mm): by the model, else the configuration, else the known grid of that size."""
     data, sizes = config.get("data", {}), model.arguments.get("image_size_dict")
     if not sizes and not config:
@@ -101,7 +105,7 @@ def _grid(model, config, path):
     return grid
 
 
-def _classes(task, name, config):
+def _classes(task: str, name: str | None, config: dict) -> tuple | None:
     if task not in TRUTH:
         return None
     data = config.get("data", {})
@@ -111,7 +115,7 @@ def _classes(task, name, config):
     return tuple(classes)
 
 
-def _mean_std(task, name, config):
+def _mean_std(task: str, name: str | None, config: dict) -> tuple | None:
     if not task.startswith("regression"):
         return None
     data = config.get("data", {})
@@ -122,5 +126,5 @@ def _mean_std(task, name, config):
     return pair
 
 
-def _dataset(name):
+def _dataset(name: str | None) -> str:
     return (name or "").split("_")[0]

@@ -1,10 +1,12 @@
 """Convolution blocks shared by the models, in 2D and 3D. Tensors are (batch, channel, x, y[, z])."""
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_weight
 from torch.utils.checkpoint import checkpoint
@@ -13,29 +15,29 @@ CONV_NORM_EPS = 1e-6  # of every norm chosen by name, whatever the transformer's
 NORMS = ("layer", "instance", "group")
 
 
-def conv_class(n_dims):
+def conv_class(n_dims: int) -> type[Any]:
     return {2: nn.Conv2d, 3: nn.Conv3d}[n_dims]
 
 
-def conv_transpose_class(n_dims):
+def conv_transpose_class(n_dims: int) -> type[Any]:
     return {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}[n_dims]
 
 
 class ChannelNorm(nn.LayerNorm):
     """LayerNorm over the channels of each position of (b, c, x, y[, z])."""
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
 class InstanceNorm(nn.Module):
     """Every channel of every image to mean 0 and deviation 1; no parameters. A group norm of one channel each."""
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return F.group_norm(x, x.shape[1], eps=CONV_NORM_EPS)
 
 
-def conv_norm(name, channels):
+def conv_norm(name: str, channels: int) -> nn.Module:
     """The norm of a convolution block: "layer", "instance" (no parameters) or "group" (at most 32 groups)."""
     if name == "layer":
         return ChannelNorm(channels, eps=CONV_NORM_EPS)
@@ -49,16 +51,25 @@ def conv_norm(name, channels):
 class ConvNormAct(nn.Module):
     """Convolution, norm, GELU."""
 
-    def __init__(self, n_dims, in_chans, out_chans, kernel_size, stride=1, padding=0, norm="layer"):
+    def __init__(
+        self,
+        n_dims: int,
+        in_chans: int,
+        out_chans: int,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        padding: int | str = 0,
+        norm: str = "layer",
+    ) -> None:
         super().__init__()
         self.conv = conv_class(n_dims)(in_chans, out_chans, kernel_size, stride=stride, padding=padding)
         self.norm = conv_norm(norm, out_chans)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return F.gelu(self.norm(self.conv(x)))
 
 
-def pointwise(conv, x):
+def pointwise(conv: Any, x: Tensor) -> Tensor:
     """What the 1x1 convolution `conv` gives, as the matrix product it is: several times faster to train on a CPU."""
     return F.linear(x.movedim(1, -1), conv.weight.flatten(1), conv.bias).movedim(-1, 1)
 
@@ -66,19 +77,19 @@ def pointwise(conv, x):
 class ConvMlp(nn.Module):
     """Per position: channels -> 4 * channels -> channels, with GELU between."""
 
-    def __init__(self, n_dims, channels, ratio=4):
+    def __init__(self, n_dims: int, channels: int, ratio: float = 4) -> None:
         super().__init__()
         self.fc1 = conv_class(n_dims)(channels, ratio * channels, 1)
         self.fc2 = conv_class(n_dims)(ratio * channels, channels, 1)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return pointwise(self.fc2, F.gelu(pointwise(self.fc1, x)))
 
 
 class MaskedConvBlock(nn.Module):
     """Depth-wise 5x5(x5) convolution and MLP, both residual; hidden positions do not leak into visible ones."""
 
-    def __init__(self, n_dims, channels, norm="layer"):
+    def __init__(self, n_dims: int, channels: int, norm: str = "layer") -> None:
         super().__init__()
         conv = conv_class(n_dims)
         self.norm1 = conv_norm(norm, channels)
@@ -88,7 +99,7 @@ class MaskedConvBlock(nn.Module):
         self.dw_conv = conv(channels, channels, 5, padding=2, groups=channels)
         self.mlp = ConvMlp(n_dims, channels)
 
-    def forward(self, x, visible=None):
+    def forward(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
         """x: (b, c, x, y[, z]); visible: (b, 1, x, y[, z]), 1 visible and 0 hidden, or None for all visible."""
         h = pointwise(self.conv1, self.norm1(x))
         if visible is not None:
@@ -100,7 +111,15 @@ class MaskedConvBlock(nn.Module):
 class ResidualConvBlock(nn.Module):
     """Two norm-GELU-convolutions around a shortcut, which is a 1x1 convolution where the channel counts differ."""
 
-    def __init__(self, n_dims, in_chans, out_chans, kernel_size=3, dropout=0.0, norm="layer"):
+    def __init__(
+        self,
+        n_dims: int,
+        in_chans: int,
+        out_chans: int,
+        kernel_size: int = 3,
+        dropout: float = 0.0,
+        norm: str = "layer",
+    ) -> None:
         super().__init__()
         conv = conv_class(n_dims)
         self.norm1 = conv_norm(norm, in_chans)
@@ -110,13 +129,13 @@ class ResidualConvBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.shortcut = conv(in_chans, out_chans, 1) if in_chans != out_chans else None
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         h = self.conv1(F.gelu(self.norm1(x)))
         h = self.conv2(self.dropout(F.gelu(self.norm2(h))))
         return h + (x if self.shortcut is None else pointwise(self.shortcut, x))
 
 
-def arguments(values):
+def arguments(values: dict) -> dict:
     """A constructor's locals() as JSON can hold them, layer classes by name, so that a saved model can be rebuilt."""
     plain = {
         key: value.__name__ if isinstance(value, type) else value
@@ -126,14 +145,14 @@ def arguments(values):
     return json.loads(json.dumps(plain))
 
 
-def run(module, *inputs, grad_ckpt=False):
+def run(module: nn.Module, *inputs: Any, grad_ckpt: bool = False) -> Any:
     """module(*inputs); with grad_ckpt its inner values are recomputed in the backward pass instead of kept."""
     if grad_ckpt and module.training:
         return checkpoint(module, *inputs, use_reentrant=False)
     return module(*inputs)
 
 
-def init_weights(model):
+def init_weights(model: nn.Module) -> None:
     """Xavier-uniform linear layers with zero bias, unit norms; convolutions keep PyTorch's defaults."""
     for module in model.modules():
         if isinstance(module, nn.Linear):
@@ -145,7 +164,7 @@ def init_weights(model):
             nn.init.zeros_(module.bias)
 
 
-def depthwise(conv, x):
+def depthwise(conv: Any, x: Tensor) -> Tensor:
     """What the depth-wise "same" convolution `conv` (odd kernel) gives for x (b, c, x, y[, z])."""
     if x.ndim == 5 and x.is_cpu:
         with torch.autocast("cpu", enabled=False):  # mixed precision gains nothing here and would take the slow way
@@ -153,29 +172,29 @@ def depthwise(conv, x):
     return conv(x)
 
 
-def _convolve(x, weight, bias=None):
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return F.conv3d(x, weight, bias, padding=[k // 2 for k in weight.shape[2:]], groups=x.shape[1])
 
 
 class _Depthwise3d(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, weight, bias):
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
         return _convolve(x, weight, bias)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         x, weight = ctx.saved_tensors
         return _convolve(grad, weight.flip(2, 3, 4)), _weight_gradient(x, weight, grad), grad.sum(dim=(0, 2, 3, 4))
 
 
-def _planes(x):
+def _planes(x: Tensor) -> Tensor:
     """(b, c, x, y, z) as z * b images (z * b, c, x, y), channels last in memory."""
     return x.permute(4, 0, 2, 3, 1).contiguous()
 
 
-def _weight_gradient(x, weight, grad):
+def _weight_gradient(x: Tensor, weight: Tensor, grad: Tensor) -> Tensor:
     channels, _, *plane, depth = weight.shape
     padding, n = [k // 2 for k in plane], x.shape[4]
     images, grad = _planes(F.pad(x, [depth // 2, depth // 2])), _planes(grad).flatten(0, 1).movedim(-1, 1)

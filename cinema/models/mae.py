@@ -4,9 +4,12 @@ Most patches of every view are hidden. A transformer sees the rest, of all views
 the hidden patches from what it made of them. To do so it must learn how hearts look and how views relate.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from cinema.models._timm import Mlp
 from cinema.models.downsample import DownsampleEncoder, Fusion, check_sizes, check_views
@@ -18,20 +21,22 @@ from cinema.models.vit import Transformer, ViTEncoder
 class ViewEmbed(nn.Module):
     """What the decoder knows of a view before looking: where its patches lie, and a token for hidden ones."""
 
-    def __init__(self, embed_dim, grid_size, pos_period=10000.0, pos_scaled=False):
+    def __init__(
+        self, embed_dim: int, grid_size: Sequence[int], pos_period: float = 10000.0, pos_scaled: bool = False
+    ) -> None:
         super().__init__()
         table = position_table(embed_dim, grid_size, pos_period, pos_scaled)
         self.pos_embed = nn.Parameter(table, requires_grad=False)
         self.mask_token = nn.Parameter(torch.empty(1, 1, embed_dim))
         nn.init.normal_(self.mask_token, std=0.02)
 
-    def forward(self, mask):
+    def forward(self, mask: Tensor) -> Any:
         """mask: (b, n) True = hidden -> positions of visible, mask tokens with positions of hidden patches."""
         positions = self.pos_embed.expand(mask.shape[0], -1, -1)
         return select(positions, ~mask), self.mask_token + select(positions, mask)
 
 
-def reconstruction_loss(pred, target, mask, norm_target=False):
+def reconstruction_loss(pred: Tensor, target: Tensor, mask: Tensor, norm_target: bool = False) -> tuple[Tensor, dict]:
     """Mean squared error over the hidden patches of one view.
 
     pred:        (b, k, p), the k hidden patches in order; target: (b, n, p), all patches; mask: (b, n) True = hidden.
@@ -69,40 +74,40 @@ class CineMA(nn.Module):
 
     def __init__(
         self,
-        image_size_dict,
-        in_chans_dict,
-        enc_patch_size_dict,
-        enc_scale_factor_dict,
-        enc_conv_chans,
-        enc_conv_n_blocks,
-        enc_embed_dim,
-        enc_depth,
-        enc_n_heads,
-        dec_embed_dim,
-        dec_depth,
-        dec_n_heads,
-        mlp_ratio=4,
-        qkv_bias=True,
-        norm_target=False,
-        cross_attn=True,
-        norm_layer=nn.LayerNorm,
-        norm_eps=1e-5,
-        rotary=False,
-        act_layer=nn.GELU,
-        mlp_layer=Mlp,
-        drop_path=0.0,
-        norm="layer",
-        grad_ckpt=False,
-        pos_period=10000.0,
-        pos_scaled=False,
-    ):
+        image_size_dict: dict,
+        in_chans_dict: dict,
+        enc_patch_size_dict: dict,
+        enc_scale_factor_dict: dict,
+        enc_conv_chans: Sequence[int],
+        enc_conv_n_blocks: int,
+        enc_embed_dim: int,
+        enc_depth: int,
+        enc_n_heads: int,
+        dec_embed_dim: int,
+        dec_depth: int,
+        dec_n_heads: int,
+        mlp_ratio: float = 4,
+        qkv_bias: bool = True,
+        norm_target: bool = False,
+        cross_attn: bool = True,
+        norm_layer: type[nn.Module] = nn.LayerNorm,
+        norm_eps: float = 1e-5,
+        rotary: bool = False,
+        act_layer: type[nn.Module] = nn.GELU,
+        mlp_layer: type[nn.Module] = Mlp,
+        drop_path: float = 0.0,
+        norm: str = "layer",
+        grad_ckpt: bool = False,
+        pos_period: float = 10000.0,
+        pos_scaled: bool = False,
+    ) -> None:
         super().__init__()
         self.arguments = arguments(locals())
         if rotary and cross_attn:
             raise ValueError("rotary=True needs cross_attn=False: rotary attention takes no separate context")
         self.norm_target, self.cross_attn = norm_target, cross_attn
-        positions = dict(pos_period=pos_period, pos_scaled=pos_scaled)
-        transformer = dict(
+        positions: dict[str, Any] = dict(pos_period=pos_period, pos_scaled=pos_scaled)
+        transformer: dict[str, Any] = dict(
             mlp_ratio=mlp_ratio,
             qkv_bias=qkv_bias,
             norm_layer=norm_layer,
@@ -113,7 +118,8 @@ class CineMA(nn.Module):
             drop_path=drop_path,
             grad_ckpt=grad_ckpt,
         )
-        self.enc_down_dict, self.enc_fusion_dict = nn.ModuleDict(), nn.ModuleDict()
+        self.enc_down_dict: Any = nn.ModuleDict()
+        self.enc_fusion_dict = nn.ModuleDict()
         self.dec_embed_dict, self.pred_head_dict = nn.ModuleDict(), nn.ModuleDict()
         for view, image_size in image_size_dict.items():
             down = DownsampleEncoder(
@@ -138,7 +144,13 @@ class CineMA(nn.Module):
         self.decoder = Transformer(dec_embed_dim, dec_depth, dec_n_heads, **transformer)
         init_weights(self)
 
-    def forward(self, image_dict, enc_mask_ratio=0.75, enc_mask_dict=None, generator=None):
+    def forward(
+        self,
+        image_dict: dict[str, Tensor],
+        enc_mask_ratio: float = 0.75,
+        enc_mask_dict: dict[str, Tensor] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Any:
         """Hide, encode, decode, compare.
 
         image_dict:     view -> (b, c, x, y[, z]) at the size of construction; its order is the token order.
@@ -154,21 +166,23 @@ class CineMA(nn.Module):
         loss, metrics = self.loss(image_dict, predictions, masks)
         return loss, predictions, masks, metrics
 
-    def random_masks(self, image_dict, ratio, generator=None):
+    def random_masks(
+        self, image_dict: dict[str, Tensor], ratio: float, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
         """view -> (b, n) masks, drawn one view after the other."""
         return {
             view: random_mask(len(image), self.enc_down_dict[view].pos_embed.shape[1], ratio, image.device, generator)
             for view, image in image_dict.items()
         }
 
-    def encode(self, image_dict, masks=None):
+    def encode(self, image_dict: dict[str, Tensor], masks: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
         """What the encoder makes of the visible patches: {"cls": (b, 1, e), view: (b, visible, e)}."""
         check_views(image_dict, self.enc_down_dict)
         skips, tokens = {}, {}
         for view, image in image_dict.items():
             mask = masks[view] if masks else None
             skips[view], tokens[view] = self.enc_down_dict[view](image, mask)
-            if masks:
+            if mask is not None:
                 tokens[view] = select(tokens[view], ~mask)
         counts = [1, *(t.shape[1] for t in tokens.values())]
         cls, *encoded = self.encoder(torch.cat(list(tokens.values()), dim=1)).split(counts, dim=1)
@@ -180,7 +194,7 @@ class CineMA(nn.Module):
 
     feature_forward = encode
 
-    def decode(self, latent, masks):
+    def decode(self, latent: dict[str, Tensor], masks: dict[str, Tensor]) -> dict[str, Tensor]:
         """Predicted voxels of the hidden patches: view -> (b, hidden, voxels of a patch)."""
         x = {name: self.dec_linear(tokens) for name, tokens in latent.items()}
         visible, hidden = {}, {}
@@ -196,7 +210,16 @@ class CineMA(nn.Module):
         x = x[:, x.shape[1] - sum(counts) :]
         return {view: self.pred_head_dict[view](part) for view, part in zip(masks, x.split(counts, dim=1))}
 
-    def loss(self, image_dict, predictions, masks):
+    def hidden_patches(self, image_dict: dict[str, Tensor], masks: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The voxels that were hidden, as `decode` orders them: view -> (b, hidden, voxels of a patch)."""
+        return {
+            view: select(patchify(image, self.enc_down_dict[view].patch_size), masks[view])
+            for view, image in image_dict.items()
+        }
+
+    def loss(
+        self, image_dict: dict[str, Tensor], predictions: dict[str, Tensor], masks: dict[str, Tensor]
+    ) -> tuple[Tensor, dict]:
         """Mean over the views whose loss is finite (NaN if none is), and a dict of detached scalars."""
         losses, metrics = [], {}
         for view, image in image_dict.items():
@@ -204,6 +227,6 @@ class CineMA(nn.Module):
             loss, values = reconstruction_loss(predictions[view], target, masks[view], self.norm_target)
             losses.append(loss)
             metrics.update({f"{view}_{name}": value for name, value in values.items()})
-        losses = torch.stack(losses)
-        total = losses[losses.isfinite()].mean()
+        per_view = torch.stack(losses)
+        total = per_view[per_view.isfinite()].mean()
         return total, {**metrics, "loss": total.detach()}

@@ -3,13 +3,15 @@
 Grids and sizes are (x, y[, z ..]); patches are numbered in C-order over the grid (the last axis runs fastest).
 """
 
+from collections.abc import Sequence
 from math import prod
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 
-def grid_of(size, patch_size):
+def grid_of(size: Sequence[int], patch_size: Sequence[int]) -> tuple[int, ...]:
     """Patches per axis of an image of `size`; ValueError if `patch_size` does not divide it."""
     size, patch_size = tuple(size), tuple(patch_size)
     if len(size) != len(patch_size) or any(s % p for s, p in zip(size, patch_size)):
@@ -17,7 +19,7 @@ def grid_of(size, patch_size):
     return tuple(s // p for s, p in zip(size, patch_size))
 
 
-def patchify(image, patch_size):
+def patchify(image: Tensor, patch_size: Sequence[int]) -> Tensor:
     """(b, c, x, y[, z ..]) image -> (b, n_patches, p1 * p2 .. * c) patches, channel fastest within a patch."""
     batch, channels, *size = image.shape
     grid, n = grid_of(size, patch_size), len(size)
@@ -27,7 +29,7 @@ def patchify(image, patch_size):
     return x.permute(0, *grid_axes, *patch_axes, 1).reshape(batch, prod(grid), prod(patch_size) * channels)
 
 
-def unpatchify(patches, patch_size, grid_size):
+def unpatchify(patches: Tensor, patch_size: Sequence[int], grid_size: Sequence[int]) -> Tensor:
     """Inverse of `patchify`: (b, n_patches, p1 * p2 .. * c) -> (b, c, g1 * p1, g2 * p2 ..)."""
     n, patch_size = len(grid_size), tuple(patch_size)
     x = patches.reshape(patches.shape[0], *grid_size, *patch_size, -1)
@@ -36,7 +38,13 @@ def unpatchify(patches, patch_size, grid_size):
     return x.reshape(*x.shape[:2], *(g * p for g, p in zip(grid_size, patch_size)))
 
 
-def random_mask(batch, n_patches, ratio, device=None, generator=None):
+def random_mask(
+    batch: int,
+    n_patches: int,
+    ratio: float,
+    device: torch.device | str | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
     """Boolean (batch, n_patches), True = hidden; int(n_patches * (1 - ratio)) patches of each row stay visible.
 
     Ratio 0 hides nothing and draws nothing. Raises ValueError for ratios outside 0..1.
@@ -51,19 +59,19 @@ def random_mask(batch, n_patches, ratio, device=None, generator=None):
     return mask.scatter(1, visible, False)
 
 
-def select(tokens, mask):
+def select(tokens: Tensor, mask: Tensor) -> Tensor:
     """Tokens (b, n, e) where the mask (b, n) is True, in order: (b, k, e); every row must hold k True values."""
     return tokens[mask].reshape(tokens.shape[0], int(mask[0].sum()), tokens.shape[2])
 
 
-def upsample_mask(mask, scale_factor):
+def upsample_mask(mask: Tensor, scale_factor: Sequence[int]) -> Tensor:
     """Mask (b, g1, g2 ..) repeated to the finer grid (b, g1 * s1, g2 * s2 ..)."""
     for axis, scale in enumerate(scale_factor, start=1):
         mask = mask.repeat_interleave(scale, dim=axis)
     return mask
 
 
-def position_table(embed_dim, grid_size, period=10000.0, scaled=False):
+def position_table(embed_dim: int, grid_size: Sequence[int], period: float = 10000.0, scaled: bool = False) -> Tensor:
     """Sine/cosine position of every patch: (1, n_patches, embed_dim) float32.
 
     Each axis owns an equal, even share of the width (zeros fill the rest): sines, then cosines of
@@ -87,7 +95,7 @@ def position_table(embed_dim, grid_size, period=10000.0, scaled=False):
     return F.pad(table, (0, embed_dim - table.shape[1]))[None].float()
 
 
-def resize_table(table, from_grid, to_grid):
+def resize_table(table: Tensor, from_grid: Sequence[int], to_grid: Sequence[int]) -> Tensor:
     """Position table (1, n, e) interpolated to another grid: bicubic in 2D, trilinear in 3D, in float32."""
     from_grid, to_grid = tuple(from_grid), tuple(to_grid)
     if from_grid == to_grid:

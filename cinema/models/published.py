@@ -2,6 +2,7 @@
 
 import re
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import getproxies
@@ -22,9 +23,9 @@ PUBLISHED = {  # task -> names; three seeds each, method section 9
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 
 
-def finetuned_file(task, name, seed=0, any_name=False):
+def finetuned_file(task: str | None, name: str | None, seed: int = 0, any_name: bool = False) -> str:
     """Path of a fine-tuned file within a repository; ValueError if it is not published (unless any_name)."""
-    names = PUBLISHED.get(task)
+    names = PUBLISHED.get(task or "")
     if names is None:
         raise ValueError(f"task is {task!r}; choose one of {', '.join(PUBLISHED)}")
     if name not in names and (name is None or not any_name):
@@ -34,7 +35,7 @@ def finetuned_file(task, name, seed=0, any_name=False):
     return f"finetuned/{task}/{name}/{name}_{seed}.safetensors"
 
 
-def fetch(source, file):
+def fetch(source: str | Path, file: str) -> Path:
     """Local path of `file` of a repository or folder, its config.yaml beside it.
 
     source: a folder laid out like the repository, or a Hugging Face repository, whose files are cached once fetched.
@@ -57,16 +58,16 @@ def fetch(source, file):
         return _download(str(source), (config, file))
     except Exception as error:  # offline, blocked, renamed: the remedy is the same
         raise FileNotFoundError(
-            f"huggingface.co gave nothing ({type(error).__name__}); fetch {_address(source, (file, config))}, put both "
-            f"in FOLDER/{Path(file).parent.as_posix()}/ and give FOLDER as source"
+            f"huggingface.co gave nothing ({type(error).__name__}); fetch {_address(str(source), (file, config))}, put "
+            f"both in FOLDER/{Path(file).parent.as_posix()}/ and give FOLDER as source"
         ) from None
 
 
-def _address(repository, files):
+def _address(repository: str, files: Sequence[str]) -> str:
     return " and ".join(f"https://huggingface.co/{repository}/resolve/main/{file}" for file in files)
 
 
-def _download(repository, files):
+def _download(repository: str, files: Sequence[str]) -> Path:
     """Local path of the last of `files`, all fetched or cached."""
     from huggingface_hub import constants, hf_hub_download
     from huggingface_hub.errors import LocalEntryNotFoundError

@@ -3,8 +3,10 @@
 Source: He et al. 2016; bottlenecks carry their stride on the 3x3 convolution, as torchvision's do.
 """
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from cinema.models.layers import arguments, conv_class
 
@@ -19,7 +21,7 @@ LAYERS = {
 }
 
 
-def batch_norm(n_dims, channels):
+def batch_norm(n_dims: int, channels: int) -> nn.Module:
     return {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[n_dims](channels)
 
 
@@ -28,7 +30,7 @@ class BasicBlock(nn.Module):
 
     expansion = 1
 
-    def __init__(self, n_dims, in_chans, chans, stride):
+    def __init__(self, n_dims: int, in_chans: int, chans: int, stride: int) -> None:
         super().__init__()
         conv, out_chans = conv_class(n_dims), self.expansion * chans
         self.build(conv, n_dims, in_chans, chans, stride)
@@ -38,16 +40,16 @@ class BasicBlock(nn.Module):
                 conv(in_chans, out_chans, 1, stride=stride, bias=False), batch_norm(n_dims, out_chans)
             )
 
-    def build(self, conv, n_dims, in_chans, chans, stride):
+    def build(self, conv: type[nn.Module], n_dims: int, in_chans: int, chans: int, stride: int) -> None:
         self.conv1 = conv(in_chans, chans, 3, stride=stride, padding=1, bias=False)
         self.bn1 = batch_norm(n_dims, chans)
         self.conv2 = conv(chans, chans, 3, padding=1, bias=False)
         self.bn2 = batch_norm(n_dims, chans)
 
-    def path(self, x):
+    def path(self, x: Tensor) -> Tensor:
         return self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.path(x) + (x if self.downsample is None else self.downsample(x)))
 
 
@@ -56,7 +58,7 @@ class Bottleneck(BasicBlock):
 
     expansion = 4
 
-    def build(self, conv, n_dims, in_chans, chans, stride):
+    def build(self, conv: type[nn.Module], n_dims: int, in_chans: int, chans: int, stride: int) -> None:
         self.conv1 = conv(in_chans, chans, 1, bias=False)
         self.bn1 = batch_norm(n_dims, chans)
         self.conv2 = conv(chans, chans, 3, stride=stride, padding=1, bias=False)
@@ -64,7 +66,7 @@ class Bottleneck(BasicBlock):
         self.conv3 = conv(chans, self.expansion * chans, 1, bias=False)
         self.bn3 = batch_norm(n_dims, self.expansion * chans)
 
-    def path(self, x):
+    def path(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(x)))
         x = F.relu(self.bn2(self.conv2(x)))
         return self.bn3(self.conv3(x))
@@ -73,7 +75,14 @@ class Bottleneck(BasicBlock):
 class ResNet(nn.Module):
     """depth: one of LAYERS (basic blocks below 50); layer_inplanes: channels of the four layers before expansion."""
 
-    def __init__(self, n_dims, depth, in_chans, out_chans, layer_inplanes=(64, 128, 256, 512)):
+    def __init__(
+        self,
+        n_dims: int,
+        depth: int,
+        in_chans: int,
+        out_chans: int,
+        layer_inplanes: Sequence[int] = (64, 128, 256, 512),
+    ) -> None:
         super().__init__()
         if depth not in LAYERS:
             raise ValueError(f"ResNet depth is {depth}; choose one of {', '.join(map(str, LAYERS))}")
@@ -92,21 +101,23 @@ class ResNet(nn.Module):
             if isinstance(module, (nn.Conv2d, nn.Conv3d)):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, image_dict):
+    def forward(self, image_dict: dict[str, Tensor]) -> Tensor:
         """One view -> (b, in_chans, x, y[, z]); returns logits or z-scored values (b, out_chans)."""
         if len(image_dict) != 1:
             raise ValueError(f"ResNet reads one view, {len(image_dict)} given: {', '.join(image_dict)}")
         (x,) = image_dict.values()
         x = self.maxpool(F.relu(self.bn1(self.conv1(x))))
-        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
-            x = layer(x)
+        for i in range(1, 5):
+            x = getattr(self, f"layer{i}")(x)
         return self.fc(x.flatten(2).mean(dim=2))
 
 
 class ResNet2d(ResNet):
     """ResNet over images (b, c, x, y)."""
 
-    def __init__(self, depth, in_chans, out_chans, layer_inplanes=(64, 128, 256, 512)):
+    def __init__(
+        self, depth: int, in_chans: int, out_chans: int, layer_inplanes: Sequence[int] = (64, 128, 256, 512)
+    ) -> None:
         super().__init__(2, depth, in_chans, out_chans, layer_inplanes)
         self.arguments = arguments(locals())
 
@@ -114,6 +125,8 @@ class ResNet2d(ResNet):
 class ResNet3d(ResNet):
     """ResNet over volumes (b, c, x, y, z)."""
 
-    def __init__(self, depth, in_chans, out_chans, layer_inplanes=(64, 128, 256, 512)):
+    def __init__(
+        self, depth: int, in_chans: int, out_chans: int, layer_inplanes: Sequence[int] = (64, 128, 256, 512)
+    ) -> None:
         super().__init__(3, depth, in_chans, out_chans, layer_inplanes)
         self.arguments = arguments(locals())

@@ -6,22 +6,26 @@ because with it minutes of pretraining never beat the cohort's mean image: image
 position tables are short in period and scaled (models.patches.position_table), the learning rate is 2e-3.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from cinema.files import WEIGHTS
 from cinema.models import CineMA, ConvUNetR, ConvViT, UNet, weights
-from cinema.models.standard import load_standard
+from cinema.models.standard import Standard, load_standard
 from cinema.models.vit import SIZES
 from cinema.terms import PUBLISHED_GRID, SMALL_GRID, VIEWS
 
 SHIPPED, SHIPPED_STANDARD = "cinema_small.safetensors", "cinema_small_standard.safetensors"
 
 
-def _per_view(views, sax, lax):
+def _per_view(views: Sequence[str], sax: Any, lax: Any) -> dict:
     return {view: sax if view == "sax" else lax for view in views}
 
 
-def small_encoder(views=VIEWS, in_chans=1):
+def small_encoder(views: Sequence[str] = VIEWS, in_chans: int = 1) -> dict:
     """Arguments that CineMA, ConvViT and ConvUNetR share, so that the weights of one fit the others."""
     return dict(
         image_size_dict={view: SMALL_GRID[view][0] for view in views},
@@ -38,17 +42,25 @@ def small_encoder(views=VIEWS, in_chans=1):
     )
 
 
-def small_cinema(views=VIEWS):
+def small_cinema(views: Sequence[str] = VIEWS) -> CineMA:
     """The masked autoencoder, 1.3 million parameters."""
     return CineMA(**small_encoder(views), dec_embed_dim=96, dec_depth=2, dec_n_heads=4)
 
 
-def small_convvit(views=("sax",), n_frames=2, out_chans=1, drop_path=0.0):
+def small_convvit(
+    views: Sequence[str] = ("sax",), n_frames: int = 2, out_chans: int = 1, drop_path: float = 0.0
+) -> ConvViT:
     """The same encoder with linear heads, for classification and regression."""
     return ConvViT(**small_encoder(views), n_frames=n_frames, out_chans=out_chans, drop_path=drop_path)
 
 
-def small_convunetr(views=("sax",), out_chans=4, dec_chans=(16, 32, 64), dropout=0.0, in_chans=1):
+def small_convunetr(
+    views: Sequence[str] = ("sax",),
+    out_chans: int = 4,
+    dec_chans: Sequence[int] = (16, 32, 64),
+    dropout: float = 0.0,
+    in_chans: int = 1,
+) -> ConvUNetR:
     """The same encoder with a convolutional decoder, for segmentation and heatmaps."""
     return ConvUNetR(
         **small_encoder(views, in_chans),
@@ -60,13 +72,15 @@ def small_convunetr(views=("sax",), out_chans=4, dec_chans=(16, 32, 64), dropout
     )
 
 
-def small_unet(view="sax", out_chans=4, chans=(12, 24, 48), dropout=0.0, in_chans=1):
+def small_unet(
+    view: str = "sax", out_chans: int = 4, chans: Sequence[int] = (12, 24, 48), dropout: float = 0.0, in_chans: int = 1
+) -> UNet:
     """The convolutional baseline of one view; its compute is that of small_convunetr within a tenth."""
     factor = (2, 2, 1)[: len(SMALL_GRID[view][0])]
     return UNet(len(factor), in_chans, out_chans, chans, dropout, patch_size=factor, scale_factor=factor, n_blocks=1)
 
 
-def published_cinema():
+def published_cinema() -> CineMA:
     """The model as published (ViT-B, full-size views). Under torch.device("meta") it costs no memory."""
     return CineMA(
         {view: PUBLISHED_GRID[view][0] for view in VIEWS},
@@ -79,7 +93,7 @@ def published_cinema():
     )
 
 
-def shipped_cinema(folder=WEIGHTS):
+def shipped_cinema(folder: str | Path = WEIGHTS) -> tuple[CineMA, Standard]:
     """(small_cinema with the project's own weights, in evaluation mode, and the Standard it must be given).
 
     FileNotFoundError naming the command that makes them, if they are not there.
@@ -91,6 +105,11 @@ def shipped_cinema(folder=WEIGHTS):
     return weights.restore(paths[0]), load_standard(paths[1])
 
 
-def n_parameters(model):
+def shipped_description(folder: str | Path = WEIGHTS) -> dict:
+    """What the file of shipped_cinema says of its making: people, samples, seconds, errors .."""
+    return weights.metadata_of(Path(folder) / SHIPPED)
+
+
+def n_parameters(model: nn.Module) -> int:
     """How many numbers training can change."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

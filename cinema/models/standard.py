@@ -1,5 +1,8 @@
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from cinema.models import weights
@@ -17,9 +20,11 @@ class Standard:
     deviation: dict
 
 
-def standard_of(dataset):
+def standard_of(dataset: Any) -> Standard:
     """The Standard of a data set's images (loaders.StudyFrames without augmentation)."""
-    items, mean, square = len(dataset), {}, {}
+    items = len(dataset)
+    mean: dict[str, Tensor] = {}
+    square: dict[str, Tensor] = {}
     for index in range(items):
         for view, image in dataset[index]["image"].items():
             mean[view] = mean.get(view, 0) + image.double().mean(dim=0, keepdim=True) / items
@@ -28,7 +33,7 @@ def standard_of(dataset):
     return Standard({view: image.float() for view, image in mean.items()}, deviation)
 
 
-def standardised(images, standard):
+def standardised(images: dict[str, Tensor], standard: Standard) -> dict[str, Tensor]:
     """view -> (image - mean) / deviation; images (.., x, y[, z]) of any of the views, any number of channels.
 
     What was pretrained on such images must be given such images ever after.
@@ -36,12 +41,12 @@ def standardised(images, standard):
     return {view: (image - standard.mean[view]) / standard.deviation[view] for view, image in images.items()}
 
 
-def restored(images, standard):
+def restored(images: dict[str, Tensor], standard: Standard) -> dict[str, Tensor]:
     """Undo `standardised`."""
     return {view: image * standard.deviation[view] + standard.mean[view] for view, image in images.items()}
 
 
-def standardising(model, standard):
+def standardising(model: nn.Module, standard: Standard) -> nn.Module:
     """The same model, which from now on standardises the images it is called with.
 
     For models that are fine-tuned from pretraining and then meet plain images everywhere (evaluate, segment_volume).
@@ -55,32 +60,32 @@ def standardising(model, standard):
 class Standardised(Dataset):
     """A data set (loaders.StudyFrames) whose images are standardised; everything else is as it was."""
 
-    def __init__(self, dataset, standard):
+    def __init__(self, dataset: Any, standard: Standard) -> None:
         self.dataset, self.standard = dataset, standard
         self.grid = dataset.grid
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> dict:
         item = self.dataset[index]
         return {**item, "image": standardised(item["image"], self.standard)}
 
-    def set_epoch(self, epoch):
+    def set_epoch(self, epoch: int) -> None:
         self.dataset.set_epoch(epoch)
 
-    def describe(self):
+    def describe(self) -> str:
         spread = ", ".join(f"{view} {float(value):.6g}" for view, value in self.standard.deviation.items())
         return f"{self.dataset.describe()} standardised by {spread}"
 
 
-def save_standard(standard, path):
+def save_standard(standard: Standard, path: str | Path) -> Path:
     """Write a Standard to a safetensors file."""
     parts = {"mean": standard.mean, "deviation": standard.deviation}
     return weights.save({f"{part}.{view}": t for part, views in parts.items() for view, t in views.items()}, path)
 
 
-def load_standard(path):
+def load_standard(path: str | Path) -> Standard:
     """The Standard of a file; FileNotFoundError, or ValueError if the file holds something else."""
     state = weights.read(path)
     views = [key.removeprefix("mean.") for key in state if key.startswith("mean.")]

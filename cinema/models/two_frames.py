@@ -1,6 +1,8 @@
+from typing import Any
+
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cinema.models import ConvViT, small
 
@@ -13,12 +15,12 @@ class TwoFrames(ConvViT):
     the batch.
     """
 
-    def __init__(self, **encoder):
+    def __init__(self, **encoder: Any) -> None:
         super().__init__(**encoder, n_frames=1, out_chans=1, head_layer=None)
         width = 2 * encoder["enc_embed_dim"] * (1 + 2 * len(encoder["image_size_dict"]))
-        self.pair_head = nn.Sequential(nn.BatchNorm1d(width, affine=False), nn.Linear(width, 1))
+        self.pair_head: Any = nn.Sequential(nn.BatchNorm1d(width, affine=False), nn.Linear(width, 1))
 
-    def start_head(self, scale, weight, bias):
+    def start_head(self, scale: Any, weight: np.ndarray, bias: np.ndarray) -> None:
         """Let the head answer as a linear fit of probes.study_features: probed first, then fine-tuned.
 
         scale: the features' fitted StandardScaler. weight, bias: (outputs, d) and (outputs,), of scaled features.
@@ -31,7 +33,7 @@ class TwoFrames(ConvViT):
             head.weight.copy_(torch.from_numpy(weight * np.sqrt(scale.var_ + norm.eps) / scale.scale_))  # eps is undone
             head.bias.copy_(torch.from_numpy(bias))
 
-    def forward(self, image_dict):
+    def forward(self, image_dict: dict[str, Tensor]) -> Tensor:
         """view -> (b, 2, x, y[, z]); returns (b, 1)."""
         frames = {view: image.flatten(0, 1)[:, None] for view, image in image_dict.items()}
         cls, *views = self.feature_forward(frames).values()
@@ -39,12 +41,12 @@ class TwoFrames(ConvViT):
         return self.pair_head(torch.cat(parts, dim=1).unflatten(0, (-1, 2)).flatten(1))
 
 
-def two_frames():
+def two_frames() -> TwoFrames:
     """TwoFrames of the short-axis stack."""
     return TwoFrames(**small.small_encoder(("sax",)))
 
 
-def probed(fit):
+def probed(fit: Any) -> TwoFrames:
     """two_frames whose head starts as `fit`, a probes.ridge of the EF as EF_TASK scales it on study_features."""
     (_, scale), (_, ridge) = fit.steps
     model = two_frames()
@@ -55,6 +57,6 @@ def probed(fit):
 class Classes(TwoFrames):
     """TwoFrames of the short-axis stack with n outputs."""
 
-    def __init__(self, n):
+    def __init__(self, n: int) -> None:
         super().__init__(**small.small_encoder(("sax",)))
         self.pair_head[1] = torch.nn.Linear(self.pair_head[1].in_features, n)

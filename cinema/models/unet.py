@@ -1,7 +1,10 @@
 """UNet: the convolutional baseline of segmentation and heatmap tasks."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from cinema.models.layers import (
     ConvNormAct,
@@ -17,7 +20,7 @@ from cinema.models.layers import (
 class Level(nn.Module):
     """Residual blocks of one resolution, and the step to the next coarser (`down`) or finer (`up`) one."""
 
-    def __init__(self, blocks, **step):
+    def __init__(self, blocks: Sequence[nn.Module], **step: Any) -> None:
         super().__init__()
         self.conv = nn.ModuleList(blocks)
         for name, module in step.items():
@@ -27,10 +30,10 @@ class Level(nn.Module):
 class Half(nn.Module):
     """The way down or the way up: an entry convolution and levels."""
 
-    def __init__(self, in_conv, levels):
+    def __init__(self, in_conv: nn.Module, levels: Sequence[nn.Module]) -> None:
         super().__init__()
         self.in_conv = in_conv
-        self.blocks = nn.ModuleList(levels)
+        self.blocks: Any = nn.ModuleList(levels)
 
 
 class UNet(nn.Module):
@@ -46,29 +49,29 @@ class UNet(nn.Module):
 
     def __init__(
         self,
-        n_dims,
-        in_chans,
-        out_chans,
-        chans,
-        dropout=0.0,
-        patch_size=2,
-        scale_factor=2,
-        n_blocks=2,
-        kernel_size=3,
-        norm="instance",
-        grad_ckpt=False,
-    ):
+        n_dims: int,
+        in_chans: int,
+        out_chans: int,
+        chans: Sequence[int],
+        dropout: float = 0.0,
+        patch_size: int | Sequence[int] = 2,
+        scale_factor: int | Sequence[int] = 2,
+        n_blocks: int = 2,
+        kernel_size: int = 3,
+        norm: str = "instance",
+        grad_ckpt: bool = False,
+    ) -> None:
         super().__init__()
         self.arguments = arguments(locals())
         self.grad_ckpt = grad_ckpt
 
-        def level(channels, **step):
+        def level(channels: int, **step: Any) -> Level:
             blocks = [
                 ResidualConvBlock(n_dims, channels, channels, kernel_size, dropout, norm) for _ in range(n_blocks)
             ]
             return Level(blocks, **step)
 
-        def in_conv(first, last):
+        def in_conv(first: int, last: int) -> nn.Module:
             return ConvNormAct(n_dims, first, last, kernel_size, padding="same", norm=norm)
 
         conv, transposed = conv_class(n_dims), conv_transpose_class(n_dims)
@@ -81,11 +84,11 @@ class UNet(nn.Module):
         self.decoder = Half(in_conv(chans[-1], chans[0]), [*up, level(chans[0])])
         self.out_conv = conv(chans[0], out_chans, 1)
 
-    def forward(self, image_dict):
+    def forward(self, image_dict: dict[str, Tensor]) -> dict[str, Tensor]:
         """view -> (b, in_chans, x, y[, z]) of any size; returns view -> logits (b, out_chans, x, y[, z])."""
         return {view: self.segment(image) for view, image in image_dict.items()}
 
-    def segment(self, image):
+    def segment(self, image: Tensor) -> Tensor:
         x = self.encoder.in_conv(image)
         skips = [x]
         for level in self.encoder.blocks:
@@ -105,7 +108,7 @@ class UNet(nn.Module):
         return pointwise(self.out_conv, x)
 
 
-def pad_end(x, size):
+def pad_end(x: Tensor, size: Sequence[int]) -> Tensor:
     """(b, c, x, y[, z]) filled with zeros at the end of each axis up to `size`."""
     return F.pad(x, [pad for have, want in zip(x.shape[:1:-1], size[::-1]) for pad in (0, want - have)])
 
@@ -120,14 +123,21 @@ class Reader(nn.Module):
     channels (both hinges, apex). chans: UNet channels per level. Any size divisible by 2; keys `net.*` are UNet's.
     """
 
-    def __init__(self, out_chans=4, in_chans=1, chans=(32, 64, 128, 160), n_blocks=1, dropout=0.0):
+    def __init__(
+        self,
+        out_chans: int = 4,
+        in_chans: int = 1,
+        chans: Sequence[int] = (32, 64, 128, 160),
+        n_blocks: int = 1,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.arguments = arguments(locals())
         self.net = UNet(2, FACTOR**2 * in_chans, FACTOR**2 * out_chans, chans, dropout=dropout, n_blocks=n_blocks)
 
-    def forward(self, image_dict):
+    def forward(self, image_dict: dict[str, Tensor]) -> dict[str, Tensor]:
         """view -> (b, in_chans, x, y), normalised as tasks.reading does; returns view -> (b, out_chans, x, y)."""
         return {view: self.read(image) for view, image in image_dict.items()}
 
-    def read(self, image):
+    def read(self, image: Tensor) -> Tensor:
         return F.pixel_shuffle(self.net.segment(F.pixel_unshuffle(image, FACTOR)), FACTOR)

@@ -1,8 +1,10 @@
 """The transformer: attention, blocks, and the encoder over the tokens of all views. Tokens are (batch, n, width)."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from cinema.models._timm import DropPath, Mlp, SwiGLU
 from cinema.models.layers import run
@@ -16,7 +18,7 @@ SIZES = {
 }
 
 
-def rotate(x):
+def rotate(x: Tensor) -> Tensor:
     """Rotary embedding: channel pairs (i, i + d/2) of x (b, n, m, d) turned by index_n * 10000^(-2i/d)."""
     n, d = x.shape[1], x.shape[3]
     frequencies = 10000.0 ** (-torch.arange(0, d, 2, device=x.device, dtype=torch.float32) / d)
@@ -29,7 +31,7 @@ def rotate(x):
 class Attention(nn.Module):
     """Multi-head attention of x to `context` (or to itself)."""
 
-    def __init__(self, dim, n_heads, qkv_bias=True, rotary=False):
+    def __init__(self, dim: int, n_heads: int, qkv_bias: bool = True, rotary: bool = False) -> None:
         super().__init__()
         if dim % n_heads:
             raise ValueError(f"width {dim} does not split over {n_heads} heads; choose a multiple")
@@ -38,7 +40,7 @@ class Attention(nn.Module):
         self.kv = nn.Linear(dim, 2 * dim, bias=qkv_bias)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """x: (b, n, dim), context: (b, m, dim) -> (b, n, dim)."""
         if self.rotary and context is not None:
             raise ValueError("rotary attention takes no separate context; use self attention")
@@ -50,7 +52,7 @@ class Attention(nn.Module):
         return self.proj(attend(q, k, v).transpose(1, 2).flatten(2))
 
 
-def attend(q, k, v):
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Scaled dot-product attention; on a CPU in float32,
     for its backward pass in bfloat16 takes three times as long."""
     if q.is_cpu and torch.is_autocast_enabled("cpu"):
@@ -59,7 +61,7 @@ def attend(q, k, v):
     return F.scaled_dot_product_attention(q, k, v)
 
 
-def mlp_hidden(mlp_layer, dim, ratio):
+def mlp_hidden(mlp_layer: type[nn.Module], dim: int, ratio: float) -> int:
     """Hidden width of a block's MLP; SwiGLU takes two thirds of it, rounded up to a multiple of 256."""
     return int((ratio * dim * 2 / 3 + 255) // 256 * 256) if issubclass(mlp_layer, SwiGLU) else int(ratio * dim)
 
@@ -69,17 +71,17 @@ class Block(nn.Module):
 
     def __init__(
         self,
-        dim,
-        n_heads,
-        mlp_ratio=4,
-        qkv_bias=True,
-        norm_layer=nn.LayerNorm,
-        norm_eps=1e-5,
-        rotary=False,
-        act_layer=nn.GELU,
-        mlp_layer=Mlp,
-        drop_path=0.0,
-    ):
+        dim: int,
+        n_heads: int,
+        mlp_ratio: float = 4,
+        qkv_bias: bool = True,
+        norm_layer: type[nn.Module] = nn.LayerNorm,
+        norm_eps: float = 1e-5,
+        rotary: bool = False,
+        act_layer: type[nn.Module] = nn.GELU,
+        mlp_layer: type[nn.Module] = Mlp,
+        drop_path: float = 0.0,
+    ) -> None:
         super().__init__()
         self.norm1 = norm_layer(dim, eps=norm_eps)
         self.attn = Attention(dim, n_heads, qkv_bias, rotary)
@@ -88,7 +90,7 @@ class Block(nn.Module):
         self.mlp = mlp_layer(in_features=dim, hidden_features=hidden, act_layer=act_layer)
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         x = x + self.drop_path(self.attn(self.norm1(x), context))
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
@@ -101,8 +103,16 @@ class Transformer(nn.Module):
     """
 
     def __init__(
-        self, dim, depth, n_heads, norm_layer=nn.LayerNorm, norm_eps=1e-5, final_eps=1e-5, grad_ckpt=False, **block
-    ):
+        self,
+        dim: int,
+        depth: int,
+        n_heads: int,
+        norm_layer: type[nn.Module] = nn.LayerNorm,
+        norm_eps: float = 1e-5,
+        final_eps: float = 1e-5,
+        grad_ckpt: bool = False,
+        **block: Any,
+    ) -> None:
         super().__init__()
         self.grad_ckpt = grad_ckpt
         self.blocks = nn.ModuleList(
@@ -110,7 +120,7 @@ class Transformer(nn.Module):
         )
         self.norm = norm_layer(dim, eps=final_eps)
 
-    def forward(self, x, context=None):
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """x: (b, n, dim), context: (b, m, dim) or None -> (b, n, dim)."""
         for block in self.blocks:
             x = run(block, x, context, grad_ckpt=self.grad_ckpt)
@@ -120,11 +130,11 @@ class Transformer(nn.Module):
 class ViTEncoder(Transformer):
     """Transformer with a class token, which comes first and has no position."""
 
-    def __init__(self, dim, depth, n_heads, norm_eps=1e-5, **kwargs):
+    def __init__(self, dim: int, depth: int, n_heads: int, norm_eps: float = 1e-5, **kwargs: Any) -> None:
         super().__init__(dim, depth, n_heads, norm_eps=norm_eps, final_eps=norm_eps, **kwargs)
         self.cls_token = nn.Parameter(torch.empty(1, 1, dim))
         nn.init.normal_(self.cls_token, std=0.02)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]  # no context: the encoder asks itself
         """(b, n, dim) -> (b, 1 + n, dim), the class token first."""
         return super().forward(torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1))

@@ -2,12 +2,15 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from cinema.files import whole_or_not
 from cinema.models.config import build, describe
@@ -17,17 +20,17 @@ PICKLE_SUFFIXES = (".pt", ".pth", ".bin")
 _META_KEY = "cinema"  # holds JSON in the safetensors header
 
 
-def save(model_or_state, path, metadata=None):
+def save(model_or_state: nn.Module | dict[str, Tensor], path: str | Path, metadata: dict | None = None) -> Path:
     """Write weights to a safetensors file; an earlier file stays whole until the new one is.
 
     metadata: what JSON can hold; read it back with `metadata_of`. A model's own name and constructor arguments are
     stored beside it, so that `restore` can rebuild it. Raises OSError if the disk does not take the file.
     """
-    path, header = Path(path), {"metadata": metadata or {}}
-    state = model_or_state
-    if isinstance(model_or_state, torch.nn.Module):
-        state = model_or_state.state_dict()
-        header.update(model=type(model_or_state).__name__, arguments=getattr(model_or_state, "arguments", None))
+    path, state = Path(path), model_or_state
+    header: dict[str, Any] = {"metadata": metadata or {}}
+    if isinstance(state, nn.Module):
+        header.update(model=type(state).__name__, arguments=getattr(state, "arguments", None))
+        state = state.state_dict()
     state = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -38,7 +41,7 @@ def save(model_or_state, path, metadata=None):
     return path
 
 
-def read(path):
+def read(path: str | Path) -> dict[str, Tensor]:
     """State dict of a weights file: safetensors, or a .pt/.pth/.bin holding nothing but tensors under `model`.
 
     Raises FileNotFoundError, or ValueError for a damaged file, and for pickles that hold anything else.
@@ -55,14 +58,14 @@ def read(path):
         raise ValueError(f"{path} is not a whole safetensors file ({error}); fetch or save it again") from None
 
 
-def _existing(path):
+def _existing(path: str | Path) -> Path:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; name a weights file (.safetensors)")
     return path
 
 
-def _read_pickle(path):
+def _read_pickle(path: Path) -> dict[str, Tensor]:
     if path.suffix not in PICKLE_SUFFIXES:
         raise ValueError(f"{path} is a pickle, which could run code; give a safetensors file")
     try:
@@ -78,7 +81,7 @@ def _read_pickle(path):
     return state
 
 
-def load(model, path):
+def load(model: nn.Module, path: str | Path) -> nn.Module:
     """Load a file into a model and return it; every key and shape must match. Half precision becomes the model's.
 
     Raises FileNotFoundError, or ValueError (keys, shapes, NaN, damaged or foreign file); the model is then unchanged.
@@ -90,7 +93,7 @@ def load(model, path):
     return model
 
 
-def _header(path):
+def _header(path: str | Path) -> dict:
     path = _existing(path)
     try:
         with safe_open(path, "pt") as file:
@@ -99,12 +102,12 @@ def _header(path):
         raise ValueError(f"{path} is not a whole safetensors file ({error}); fetch or save it again") from None
 
 
-def metadata_of(path):
+def metadata_of(path: str | Path) -> dict:
     """What `save` was given as metadata; empty for files of others."""
     return _header(path).get("metadata", {})
 
 
-def restore(path):
+def restore(path: str | Path) -> nn.Module:
     """The model that `save` wrote, in evaluation mode."""
     header = _header(path)
     if not header.get("arguments"):
@@ -112,13 +115,13 @@ def restore(path):
     return _filled(header["model"], header["arguments"], path)
 
 
-def _filled(name, arguments, path):
+def _filled(name: str, arguments: dict, path: str | Path) -> nn.Module:
     with torch.device("meta"):  # no time spent on initial values that the file replaces
         model = build(name, arguments)
     return load(model, path).eval()
 
 
-def read_config(path):
+def read_config(path: str | Path) -> dict:
     """A release config.yaml as a dict; ValueError if it is none."""
     try:
         config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -129,7 +132,7 @@ def read_config(path):
     return config
 
 
-def from_pretrained(source=REPOSITORY):
+def from_pretrained(source: str | Path = REPOSITORY) -> nn.Module:
     """The pretrained CineMA, in evaluation mode.
 
     source: a Hugging Face repository, a folder laid out like it (pretrained/cinema.safetensors and config.yaml), or a
@@ -139,7 +142,9 @@ def from_pretrained(source=REPOSITORY):
     return from_file(source if Path(source).is_file() else fetch(source, PRETRAINED))
 
 
-def from_finetuned(source=REPOSITORY, task=None, name=None, seed=0):
+def from_finetuned(
+    source: str | Path = REPOSITORY, task: str | None = None, name: str | None = None, seed: int = 0
+) -> nn.Module:
     """A fine-tuned model, in evaluation mode: finetuned/<task>/<name>/<name>_<seed>.safetensors of a `source`.
 
     task, name: see PUBLISHED; not needed if source is a file. The rest is as in from_pretrained.
@@ -149,7 +154,7 @@ def from_finetuned(source=REPOSITORY, task=None, name=None, seed=0):
     return from_file(fetch(source, finetuned_file(task, name, seed, any_name=Path(source).is_dir())))
 
 
-def from_file(path):
+def from_file(path: str | Path) -> nn.Module:
     """The model of a weights file: as `save` noted in it, else by the config.yaml beside it."""
     path = _existing(path)
     config = path.with_name("config.yaml")
@@ -166,7 +171,7 @@ _OWN = re.compile(r"enc_down_dict\.\w+\.pos_embed|.*_head.*|dec_.*|decoder.*")
 _FIRST_CONV = re.compile(r"enc_down_dict\.\w+\.conv_blocks\.0\.patch_embed\.conv\.weight")
 
 
-def transfer(source_state, target_model, freeze=False):
+def transfer(source_state: dict[str, Tensor], target_model: nn.Module, freeze: bool = False) -> list[str]:
     """Copy CineMA's encoder into a ConvViT or ConvUNetR.
 
     source_state: CineMA's state dict (weights.read of a file, or model.state_dict()).
@@ -196,13 +201,18 @@ def transfer(source_state, target_model, freeze=False):
     return [name for name, _ in parameters]
 
 
-def _tiled(key, value, like):
+def _tiled(key: str, value: Tensor, like: Tensor | None) -> Tensor:
     if like is None or not _FIRST_CONV.fullmatch(key) or value.shape[1] == like.shape[1]:
         return value
     return value.repeat(1, like.shape[1], *[1] * (value.ndim - 2))
 
 
-def check(state, target, may_lack=lambda key: False, where="source"):
+def check(
+    state: dict[str, Tensor],
+    target: dict[str, Tensor],
+    may_lack: Callable[[str], object] = lambda key: False,
+    where: str | Path = "source",
+) -> None:
     """Raise a one-line ValueError unless `state` fits the state dict `target`: names, shapes, finite values.
 
     may_lack: tells of a target key whether the state may do without it; where: names the state in the error.

@@ -16,8 +16,7 @@ from cinema.stats.metrics import coefficient_of_variation_percent
 def oracle_scores(person, heart):
     """True scores of one person, by name: for every exposure the log odds from covariates and the log
     likelihood ratio from the heart; the log hazard, and its part from age and sex."""
-    scores = {}
-    exposed = {name: person[name] for name in outcomes.EXPOSURES}
+    exposed, scores = {name: person[name] for name in outcomes.EXPOSURES}, {}
     for name in outcomes.EXPOSURES:
         scores[f"covariate_score_{name}"] = outcomes.exposure_logit(name, person)
         scores[f"heart_score_{name}"] = outcomes.heart_score(name, person, heart, exposed)
@@ -34,16 +33,13 @@ def exposure_ceilings(people_with_scores):
 
     found = {}
     for name in outcomes.EXPOSURES:
-        truth, covariates, heart = (
-            _column(people_with_scores, key) for key in (name, f"covariate_score_{name}", f"heart_score_{name}")
-        )
+        keys = name, f"covariate_score_{name}", f"heart_score_{name}"
+        truth, covariates, heart = (_column(people_with_scores, key) for key in keys)
         closed = np.mean([outcomes.auc_of_separation(outcomes.separation(name, sex)) for sex in people.SEXES])
         found[name] = {"heart_closed_form": float(closed)}
         if 0 < truth.sum() < len(truth):
-            found[name] |= {
-                key: float(roc_auc_score(truth, score))
-                for key, score in (("covariates", covariates), ("heart", heart), ("both", covariates + heart))
-            }
+            scores = {"covariates": covariates, "heart": heart, "both": covariates + heart}
+            found[name] |= {key: float(roc_auc_score(truth, score)) for key, score in scores.items()}
     return found
 
 
@@ -51,15 +47,12 @@ def survival_ceilings(people_with_scores):
     """C-index of the true log hazard, of its part from age and sex, and of its imaging part, as censored."""
     from lifelines.utils import concordance_index
 
-    time, death, total, age_sex = (
-        _column(people_with_scores, key) for key in ("followup_years", "death", "log_hazard", "log_hazard_age_sex")
-    )
+    keys = "followup_years", "death", "log_hazard", "log_hazard_age_sex"
+    time, death, total, age_sex = (_column(people_with_scores, key) for key in keys)
     spread = {"all": total, "age_sex": age_sex, "imaging": total - age_sex}
+    closed_form = lambda score: outcomes.c_index_of_spread(float(score.std()))
     return {
-        key: {
-            "c_index": float(concordance_index(time, -score, death)),
-            "uncensored_closed_form": outcomes.c_index_of_spread(float(score.std())),
-        }
+        key: {"c_index": float(concordance_index(time, -score, death)), "uncensored_closed_form": closed_form(score)}
         for key, score in spread.items()
     }
 
@@ -67,19 +60,13 @@ def survival_ceilings(people_with_scores):
 def regression_ceilings(hearts, attributes, targets=("age_years", "bmi_kg_m2")):
     """Mean absolute error of the best linear reading of age and BMI from the true heart (shape, fat, heart
     rate; sex known), and of guessing the mean."""
-    table = np.array(
-        [
-            [
-                *people.log_measures(h, a["sex"]),
-                float(a["sex"] == "M"),
-                np.log(h.chest_fat_mm),
-                h.epicardial_fat_mm,
-                np.log(h.body_scale),
-                h.heart_rate_bpm,
-            ]
-            for h, a in zip(hearts, attributes)
-        ]
-    )
+
+    def seen(heart, sex):
+        fat = np.log(heart.chest_fat_mm), heart.epicardial_fat_mm
+        rest = *fat, np.log(heart.body_scale), heart.heart_rate_bpm
+        return [*people.log_measures(heart, sex), float(sex == "M"), *rest]
+
+    table = np.array([seen(heart, who["sex"]) for heart, who in zip(hearts, attributes)])
     table = np.c_[np.ones(len(table)), (table - table.mean(axis=0)) / table.std(axis=0)]
     found = {}
     for target in targets:
@@ -91,8 +78,7 @@ def regression_ceilings(hearts, attributes, targets=("age_years", "bmi_kg_m2")):
 
 def rescan_variation(persons):
     """Coefficient of variation (percent) between the true hearts of scan and rescan: what no reader can undo."""
-    hearts = [p.heart for p in persons]
-    edv, esv = np.array([(h.lv_edv_ml, h.lv_esv_ml) for h in hearts]).T
+    edv, esv = np.array([(p.heart.lv_edv_ml, p.heart.lv_esv_ml) for p in persons]).T
     values = {"lv_edv_ml": edv, "lv_esv_ml": esv, "lv_ef_percent": 100 * (1 - esv / edv)}
     return {name: coefficient_of_variation_percent(v[0::2], v[1::2]) for name, v in values.items()}
 

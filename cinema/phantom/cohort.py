@@ -8,18 +8,17 @@ import hashlib
 import json
 import zlib
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from cinema.data.study import SUFFIX, Study, save_study
+from cinema.data.study import SUFFIX, Study, save_study, study_table
 from cinema.files import whole_or_not
 from cinema.parallel import in_parallel
 from cinema.phantom import ceilings, diseases, image, outcomes, people, shape
 from cinema.phantom.heart import Heart
 from cinema.phantom.roles import ROLES, acquisition, rescanned
-from cinema.terms import SMALL_GRID
+from cinema.terms import SMALL_GRID, VIEWS
 
 MANIFEST, TRUTH = "manifest.json", "truth.json"
 N_CEILING = 3000  # other people of the same role, simulated for the ceilings
@@ -44,6 +43,15 @@ def check_role(role):
     return ROLES[role]
 
 
+def person_id(role, index):
+    """The id of person(role, index, seed) without drawing it."""
+    return (
+        f"virtual_{role}_{index // 2:05d}_{'AB'[index % 2]}"
+        if check_role(role).paired
+        else f"virtual_{role}_{index:05d}"
+    )
+
+
 def person(role, index, seed=0):
     """The `index`-th person of a sub-cohort, the same whatever else is drawn. In paired roles 2k and 2k + 1 are
     scan and rescan of one patient."""
@@ -59,23 +67,19 @@ def person(role, index, seed=0):
         who |= exposed
     who |= people.circulation(rng, who, sbp_shift, heart_rate_shift)
     heart = diseases.patient(rng, disease, spec.rules, who, shift)
-    name = f"virtual_{role}_{patient:05d}"
-    attributes = {**who, "disease": disease, "patient": name}
-    truth = {}
+    attributes, truth = {**who, "disease": disease, "patient": f"virtual_{role}_{patient:05d}"}, {}
     if spec.prevalence is not None:
         truth = ceilings.oracle_scores(who, heart)
         attributes |= outcomes.survive(_stream(seed, role, patient, 1), truth["log_hazard"], spec.death_share)
-    site, scanner, _ = spec.scanners[
-        _stream(seed, role, patient, 2).choice(len(spec.scanners), p=[share for *_, share in spec.scanners])
-    ]
+    shares = [share for *_, share in spec.scanners]
+    site, scanner, _ = spec.scanners[_stream(seed, role, patient, 2).choice(len(shares), p=shares)]
     if spec.paired:
         heart = rescanned(_stream(seed, role, index, 3), heart, who["sex"])
         if index % 2:
-            attributes["rescan_of"] = f"{name}_A"
-        name += "_B" if index % 2 else "_A"
+            attributes["rescan_of"] = person_id(role, index - 1)
     scan = acquisition(_stream(seed, role, index, 4), spec, scanner, attributes)
     attributes |= {"site": site, "scanner": scanner, "vendor": scan.vendor, "field_t": scan.field_t}
-    return Person(name, role, attributes, heart, scan, truth)
+    return Person(person_id(role, index), role, attributes, heart, scan, truth)
 
 
 def _stream(seed, role, number, purpose):
@@ -83,8 +87,8 @@ def _stream(seed, role, number, purpose):
 
 
 def _even_choice(shares, number, seed, role):
-    """A class per number such that every stretch of numbers holds the shares (golden-ratio sequence)."""
-    names, weights = zip(*shares)
+    """A class of `shares` per number such that every stretch of numbers holds them (golden-ratio sequence)."""
+    names, weights = list(shares), list(shares.values())
     start = zlib.crc32(f"{role} {seed}".encode()) / 2**32
     where = (start + number * 0.6180339887498949) % 1.0
     return names[min(int(np.searchsorted(np.cumsum(weights) / sum(weights), where, "right")), len(names) - 1)]
@@ -108,23 +112,21 @@ def study(person, phases=("ED", "ES"), grid=SMALL_GRID):
     spec = check_role(person.role)
     where, ed, es = phase_list(person.heart, phases)
     views = image.acquire(person.heart, person.acquisition, where, grid, spec.views)
-    kept = {
-        name: replace(
-            view,
-            image=_uint8(view.image),
-            labels=view.labels if name in spec.masks else None,
-            label_frames=view.label_frames if name in spec.masks else (),
-            landmarks=view.landmarks if name in spec.landmarks else None,
-        )
-        for name, view in views.items()
-    }
+    kept = {}
+    for name, view in views.items():
+        top = np.percentile(view.image, 99.5)  # the brightest fat may saturate, as it does in clinical images
+        kept[name] = replace(view, image=np.clip(view.image * (255.0 / top) + 0.5, 0, 255).astype(np.uint8))
+        if name not in spec.masks:
+            kept[name] = replace(kept[name], labels=None, label_frames=())
+        if name not in spec.landmarks:
+            kept[name] = replace(kept[name], landmarks=None)
     truth = shape.truth(person.heart, where) | person.truth
     return Study(person.id, f"virtual {person.role}", kept, person.attributes, truth, ed, es)
 
 
-def _uint8(pixels):
-    top = np.percentile(pixels, 99.5)  # the brightest fat may saturate, as it does in clinical images
-    return np.clip(pixels * (255.0 / top) + 0.5, 0, 255).astype(np.uint8)
+def save(person, folder, phases=("ED", "ES"), grid=SMALL_GRID):
+    """Scan a person and store the Study in a folder; returns its path."""
+    return save_study(study(person, phases, grid), folder)
 
 
 def write(role, n, seed, folder, phases=("ED", "ES"), grid=SMALL_GRID, jobs=1):
@@ -153,22 +155,17 @@ def write(role, n, seed, folder, phases=("ED", "ES"), grid=SMALL_GRID, jobs=1):
     for path in set(folder.glob(f"*{SUFFIX}")) - {folder / f"{name}{SUFFIX}" for name in names}:
         path.unlink()  # a cohort of n holds n studies
     missing = [i for i, name in enumerate(names) if not (folder / f"{name}{SUFFIX}").exists()]
-    one = partial(_write_one, role=role, seed=seed, folder=folder, phases=phases, grid=grid)
-    in_parallel(one, missing, jobs, f"virtual {role}")
+    render = lambda index: save(person(role, index, seed), folder, phases, grid)
+    in_parallel(render, missing, jobs, f"virtual {role}")
     if not (folder / TRUTH).exists():
         others = [person(role, index, seed + 1_000_003) for index in range(N_CEILING)]
         _write_json(folder / TRUTH, {"role": role} | ceilings.planted(ROLES[role], others))
     return folder
 
 
-def person_id(role, index):
-    """The id of person(role, index, seed) without drawing it."""
-    paired = check_role(role).paired
-    return f"virtual_{role}_{index // 2:05d}_{'AB'[index % 2]}" if paired else f"virtual_{role}_{index:05d}"
-
-
-def _write_one(index, role, seed, folder, phases, grid):
-    save_study(study(person(role, index, seed), phases, grid), folder)
+def table(role, n, seed, folder, **how):
+    """study.study_table of what `write` renders, with the same arguments."""
+    return study_table(write(role, n, seed, folder, **how))
 
 
 def _clear_stale(folder, wanted):
@@ -217,3 +214,18 @@ def split(table, shares=(("train", 0.6), ("val", 0.2), ("test", 0.2)), by="disea
     edges = np.cumsum(parts) / sum(parts)
     chosen = np.asarray(names)[np.minimum(np.searchsorted(edges, rank), len(names) - 1)]
     return patient.map(dict(zip(first["patient"], chosen))).rename("split")
+
+
+def plane_affines(person):
+    """view -> affine (4, 4) of the plane or stack the person is scanned in, without a picture."""
+    return {view: image.place(person.heart, person.acquisition, view).affine(person.heart) for view in VIEWS}
+
+
+def plane_landmarks(person, view, grid, phases):
+    """Exact landmarks (phases, 3, 2) of a long-axis plane, in pixels of the grid: two mitral hinges and the apex."""
+    return image.landmarks(person.heart, image.place(person.heart, person.acquisition, view, grid), phases)
+
+
+def exact_heart(person):
+    """shape.truth of a person at end diastole: volumes, EF, mass, wall thickness .. as exact numbers."""
+    return shape.truth(person.heart, [0.0])

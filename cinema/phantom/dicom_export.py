@@ -15,21 +15,10 @@ from cinema.terms import LAX_VIEWS
 MAKERS = {"Siemens": "SIEMENS", "Philips": "Philips Medical Systems", "GE": "GE MEDICAL SYSTEMS", "Canon": "CANON_MEC"}
 TOP = 4095  # 12 bits, as scanners store
 SMEAR_PIXELS = 6  # of the spoiled attempt
-EVERY_FILE = {
-    "SOPClassUID": MRImageStorage,
-    "Modality": "MR",
-    "ImageType": ["ORIGINAL", "PRIMARY", "M"],
-    "EchoTime": "1.5",
-    "SeriesDescription": "cine",
-    "PatientName": "Virtual",
-    "PatientID": "virtual",
-    "SamplesPerPixel": 1,
-    "PhotometricInterpretation": "MONOCHROME2",
-    "BitsAllocated": 16,
-    "BitsStored": 12,
-    "HighBit": 11,
-    "PixelRepresentation": 0,
-}
+EVERY_FILE = dict(SOPClassUID=MRImageStorage, Modality="MR", ImageType=["ORIGINAL", "PRIMARY", "M"], EchoTime="1.5")
+EVERY_FILE |= dict(SeriesDescription="cine", PatientName="Virtual", PatientID="virtual")
+EVERY_FILE |= dict(SamplesPerPixel=1, PhotometricInterpretation="MONOCHROME2", PixelRepresentation=0)
+EVERY_FILE |= dict(BitsAllocated=16, BitsStored=12, HighBit=11)
 
 
 def write_dicom(study, folder, rng, slice_thickness_mm=8.0):
@@ -51,26 +40,25 @@ def write_dicom(study, folder, rng, slice_thickness_mm=8.0):
             raise ValueError(f"{study.id}: {name} has no frame times; a cine needs one for each frame")
     folder.mkdir(parents=True, exist_ok=True)
     about = EVERY_FILE | _about(study) | {"SliceThickness": f"{slice_thickness_mm:.3f}"}
-    planned, slices = _planning(study), _slices(study)
-    order = [*planned, *(slices[i] for i in rng.permutation(len(slices)))]
+    slices = [(view, z, view.image[:, :, z]) for view in study.views.values() for z in range(view.image.shape[2])]
+    order = [*_planning(study), *(slices[i] for i in rng.permutation(len(slices)))]
     names = iter(rng.permutation(10**6)[: sum(pixels.shape[2] for _, _, pixels in order)])
     for number, (view, z, pixels) in enumerate(order, start=1):
+        times = np.asarray(view.frame_times_ms, float)
+        series = about | _place(view, z) | {"NominalInterval": round(np.mean(np.diff(times)) * len(times))}
         for t in range(pixels.shape[2]):
-            own = _uids(study.id, number, t) | _place(view, z) | _time(view, t)
-            own |= {"SeriesNumber": number, "InstanceNumber": t + 1}
+            own = {"TriggerTime": f"{times[t]:.2f}", "SeriesNumber": number, "InstanceNumber": t + 1}
             if pixels.shape[2] > 1:
                 own["CardiacNumberOfImages"] = view.n_frames
-            _save(about | own, pixels[..., t], folder / f"IM{next(names):06d}.dcm")
+            for tag, part in (("StudyInstance", ()), ("SeriesInstance", (number,)), ("SOPInstance", (number, t))):
+                own[f"{tag}UID"] = generate_uid(entropy_srcs=["cinema", study.id, *map(str, part)])
+            own["FrameOfReferenceUID"] = own["StudyInstanceUID"]
+            _save(series | own, pixels[..., t], folder / f"IM{next(names):06d}.dcm")
     return sum(pixels.shape[2] for _, _, pixels in order)
 
 
-def _slices(study):
-    """[(view, slice, (x, y, t) pixels)] of all that was scanned."""
-    return [(view, z, view.image[:, :, z]) for view in study.views.values() for z in range(view.image.shape[2])]
-
-
 def _planning(study):
-    """What was scanned before it in vain or for orientation, in the form of `_slices`."""
+    """[(view, slice, (x, y, t) pixels)] of what was scanned before the examination, in vain or for orientation."""
     scouts = [(view, 0, view.image[:, :, 0, :1]) for name, view in study.views.items() if name in LAX_VIEWS]
     if "sax" not in study.views:
         return scouts
@@ -86,29 +74,15 @@ def _about(study):
     known, fields = study.attributes, {}
     if "vendor" in known:
         fields["Manufacturer"] = MAKERS.get(known["vendor"], known["vendor"])
-    for name, tag, text in (
-        ("field_t", "MagneticFieldStrength", "{:.1f}"),
-        ("sex", "PatientSex", "{}"),
-        ("age_years", "PatientAge", "{:03.0f}Y"),
-        ("weight_kg", "PatientWeight", "{:.1f}"),
-    ):
-        if name in known:
-            fields[tag] = text.format(known[name])
     if "height_cm" in known:
         fields["PatientSize"] = f"{known['height_cm'] / 100:.2f}"
-    return fields
-
-
-def _uids(name, number, frame):
-    study, series, image = (
-        generate_uid(entropy_srcs=["cinema", name, *map(str, part)]) for part in ((), (number,), (number, frame))
-    )
-    return {
-        "StudyInstanceUID": study,
-        "FrameOfReferenceUID": study,
-        "SeriesInstanceUID": series,
-        "SOPInstanceUID": image,
+    written = {
+        "field_t": ("MagneticFieldStrength", "{:.1f}"),
+        "sex": ("PatientSex", "{}"),
+        "age_years": ("PatientAge", "{:03.0f}Y"),
+        "weight_kg": ("PatientWeight", "{:.1f}"),
     }
+    return fields | {tag: text.format(known[name]) for name, (tag, text) in written.items() if name in known}
 
 
 def _place(view, z):
@@ -120,12 +94,6 @@ def _place(view, z):
         "ImageOrientationPatient": [f"{value:.8f}" for value in (*across, *down)],
         "PixelSpacing": [f"{view.spacing_mm[axis]:.6f}" for axis in (1, 0)],
     }  # between rows first
-
-
-def _time(view, frame):
-    times = np.asarray(view.frame_times_ms, float)
-    cycle = np.mean(np.diff(times)) * len(times)
-    return {"TriggerTime": f"{times[frame]:.2f}", "NominalInterval": round(cycle)}
 
 
 def _save(header, pixels, path):

@@ -21,6 +21,7 @@ MAX_TRIES = 20_000
 WALL_MARGIN_MM = 1.0  # people.wall_mm is that exact; with it the rules hold for the true surfaces as well
 # Where the arteries' territories lie: angle about the long axis (Infarct), level, both as mean and half range.
 TERRITORIES = {"LAD": ((65, 30), (0.6, 0.25)), "RCA": ((285, 30), (0.35, 0.25)), "LCX": ((190, 35), (0.45, 0.25))}
+AS_IS = (1.0, 1.0)  # a factor
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,10 @@ class Pattern:
     lv_ef: tuple | None = None  # percent, mean and SD
     mass_index: tuple | None = None  # g/m2, mean and SD
     rv_ef: tuple | None = None  # percent, mean and SD
-    rv_overflow: tuple = (1.0, 1.0)  # RV over LV stroke volume: shunts and leaks; low, high
-    la: tuple = (1.0, 1.0)  # factors of size; low, high
-    ra: tuple = (1.0, 1.0)
-    shortening: tuple = (1.0, 1.0)  # beyond what the lower EF explains; low, high
+    rv_overflow: tuple = AS_IS  # RV over LV stroke volume: shunts and leaks; low, high
+    la: tuple = AS_IS  # factors of size; low, high
+    ra: tuple = AS_IS
+    shortening: tuple = AS_IS  # beyond what the lower EF explains; low, high
     bulge: tuple | None = None  # septal; low, high
     apical: tuple | None = None  # apical instead of septal in one of six; low, high
     flattening: tuple = (0.0, 0.05)  # low, high
@@ -47,14 +48,7 @@ PATTERNS = {
     "DCM": Pattern((108, 30), (31, 9), (68, 15), (44, 11), la=(1.0, 1.9), ra=(0.9, 1.7), bulge=(0.0, 0.3)),
     "MINF": Pattern((104, 30), (34, 9), (58, 12), (50, 9), la=(0.9, 1.7), ra=(0.8, 1.4), infarcts=(1, 2)),
     "HCM": Pattern(
-        (74, 14),
-        (60, 9),
-        (112, 24),
-        (60, 7),
-        la=(1.0, 1.9),
-        shortening=(0.6, 0.95),
-        bulge=(0.2, 1.3),
-        apical=(0.4, 1.2),
+        (74, 14), (60, 9), (112, 24), (60, 7), AS_IS, (1.0, 1.9), AS_IS, (0.6, 0.95), (0.2, 1.3), (0.4, 1.2)
     ),
     "HHD": Pattern((80, 15), (60, 8), (84, 14), (56, 7), la=(1.0, 1.7), shortening=(0.7, 1.0), bulge=(0.05, 0.4)),
     "ARV": Pattern((72, 14), (57, 6), None, (47, 9), (0.98, 1.2), ra=(1.0, 1.8), flattening=(0.0, 0.45)),
@@ -63,22 +57,10 @@ PATTERNS = {
     "CIA": Pattern((68, 13), (59, 6), None, (56, 7), (1.3, 2.3), la=(1.0, 1.4), ra=(1.2, 2.2), flattening=(0.1, 0.6)),
     "TRI": Pattern((72, 15), (56, 7), None, (50, 9), (1.2, 2.0), la=(1.0, 1.8), ra=(1.6, 3.0), flattening=(0.0, 0.5)),
     "RV": Pattern((74, 15), (54, 8), None, (38, 9), (1.0, 1.2), ra=(1.1, 2.0), flattening=(0.2, 1.0)),
-    # Everything at once, without a rule: for training what should meet nothing new later.
-    "ANY": Pattern(
-        (95, 32),
-        (50, 17),
-        (75, 30),
-        (50, 13),
-        (0.95, 1.6),
-        (0.7, 2.0),
-        (0.7, 2.2),
-        (0.6, 1.1),
-        (0.0, 1.0),
-        (0.0, 1.0),
-        (0.0, 0.7),
-        (0, 2),
-    ),
 }
+# Everything at once, without a rule: for training what should meet nothing new later.
+_ANY = Pattern((95, 32), (50, 17), (75, 30), (50, 13), (0.95, 1.6), (0.7, 2.0), (0.7, 2.2), (0.6, 1.1))
+PATTERNS["ANY"] = replace(_ANY, bulge=(0.0, 1.0), apical=(0.0, 1.0), flattening=(0.0, 0.7), infarcts=(0, 2))
 PATTERNS["ARR"] = PATTERNS["ARV"]
 # Outside ACDC, hypertrophy is defined by its wall alone, so lighter hearts belong to it.
 PATTERNS_BY_WALL = {"HCM": replace(PATTERNS["HCM"], mass_index=(86, 24))}
@@ -86,60 +68,33 @@ PATTERNS_BY_WALL = {"HCM": replace(PATTERNS["HCM"], mass_index=(86, 24))}
 
 def numbers(heart, person):
     """What the rules are about: sizes per body surface, ejection fractions, walls of one heart."""
-    bsa, (mean_wall, max_wall) = person["bsa_m2"], people.wall_mm(heart)
-    return {
-        "sex": person["sex"],
-        "lv_edv_ml": heart.lv_edv_ml,
-        "rv_edv_ml": heart.rv_edv_ml,
-        "lv_edvi": heart.lv_edv_ml / bsa,
-        "rv_edvi": heart.rv_edv_ml / bsa,
-        "mass_index": heart.lv_mass_g / bsa,
-        "lv_ef": 100 * (1 - heart.lv_esv_ml / heart.lv_edv_ml),
-        "rv_ef": 100 * (1 - heart.rv_esv_ml / heart.rv_edv_ml),
-        "mean_wall_mm": mean_wall,
-        "max_wall_mm": max_wall,
-        "n_infarcts": len(heart.infarcts),
-    }
+    mean_wall, max_wall = people.wall_mm(heart)
+    found = {"sex": person["sex"], "mass_index": heart.lv_mass_g / person["bsa_m2"], "n_infarcts": len(heart.infarcts)}
+    for side in ("lv", "rv"):
+        edv, esv = getattr(heart, f"{side}_edv_ml"), getattr(heart, f"{side}_esv_ml")
+        found |= {f"{side}_edv_ml": edv, f"{side}_edvi": edv / person["bsa_m2"], f"{side}_ef": 100 * (1 - esv / edv)}
+    return found | {"mean_wall_mm": mean_wall, "max_wall_mm": max_wall}
 
 
-def by_sex(n, women, men):
-    return women if n["sex"] == "F" else men
-
-
-def thin(n):
-    return n["max_wall_mm"] < 12 - WALL_MARGIN_MM
-
-
-def thick(n):
-    return n["max_wall_mm"] > 15 + WALL_MARGIN_MM
-
-
-def acdc_rv_abnormal(n):
-    return n["rv_edvi"] > by_sex(n, 100, 110) or n["rv_ef"] < 40
-
-
-def lv_dilated(n):
-    return n["lv_edv_ml"] > by_sex(n, 179, 214) and n["lv_edvi"] > by_sex(n, 96, 105)
-
-
-def rv_dilated(n):
-    return n["rv_edv_ml"] > by_sex(n, 201, 250) and n["rv_edvi"] > by_sex(n, 112, 121)
-
-
-def normal(n):
-    return n["lv_ef"] > 50 and n["lv_edvi"] < by_sex(n, 80, 90) and thin(n) and n["rv_edvi"] < 100 and n["rv_ef"] > 45
-
-
-def not_borderline(n):
-    return not 40 <= n["rv_ef"] <= 45
-
-
+by_sex = lambda n, women, men: women if n["sex"] == "F" else men
+thin = lambda n: n["max_wall_mm"] < 12 - WALL_MARGIN_MM
+thick = lambda n: n["max_wall_mm"] > 15 + WALL_MARGIN_MM
+lv_dilated = lambda n: n["lv_edv_ml"] > by_sex(n, 179, 214) and n["lv_edvi"] > by_sex(n, 96, 105)
+rv_dilated = lambda n: n["rv_edv_ml"] > by_sex(n, 201, 250) and n["rv_edvi"] > by_sex(n, 112, 121)
+normal = lambda n: (
+    n["lv_ef"] > 50 and n["lv_edvi"] < by_sex(n, 80, 90) and thin(n) and n["rv_edvi"] < 100 and n["rv_ef"] > 45
+)
 ACDC = {
     "NOR": normal,
     "MINF": lambda n: n["lv_ef"] < 40 and n["n_infarcts"] > 0,
     "DCM": lambda n: n["lv_edvi"] > 100 and n["lv_ef"] < 40 and thin(n),
     "HCM": lambda n: n["lv_ef"] > 55 and thick(n) and n["mass_index"] > 110,
-    "ARV": lambda n: acdc_rv_abnormal(n) and not_borderline(n) and n["lv_ef"] > 45 and thin(n),
+    "ARV": lambda n: (
+        (n["rv_edvi"] > by_sex(n, 100, 110) or n["rv_ef"] < 40)
+        and not 40 <= n["rv_ef"] <= 45  # borderline
+        and n["lv_ef"] > 45
+        and thin(n)
+    ),
 }
 MNMS = ACDC | {
     "HCM": lambda n: n["lv_ef"] > 50 and thick(n),
@@ -194,25 +149,15 @@ def feasible(heart):
 def patient(rng, disease, rules, person, shift=0.0):
     """A feasible heart of the class `disease`, by rejection. `disease` "none" is a person as they come,
     "ANY" the widest draw; neither has a rule. RuntimeError if the class is out of this person's reach."""
+    pattern = PATTERNS.get(disease) if rules == "acdc" else (PATTERNS | PATTERNS_BY_WALL).get(disease)
     for _ in range(MAX_TRIES):
-        heart = _candidate(rng, disease, rules, person, shift)
-        if (
-            heart is not None
-            and feasible(heart)
-            and (disease in ("none", "ANY") or satisfies(disease, heart, person, rules))
-        ):
+        fields, detail = people.natural(people.draw(rng, person, shift), person), people.detail(rng, person)
+        heart = _apply(rng, pattern, fields, detail, person["bsa_m2"]) if pattern else Heart(**fields, **detail)
+        if heart is None or not feasible(heart):
+            continue
+        if disease in ("none", "ANY") or satisfies(disease, heart, person, rules):
             return heart
     raise RuntimeError(f"no {disease} heart found for {person} in {MAX_TRIES} draws; widen its pattern")
-
-
-def _candidate(rng, disease, rules, person, shift):
-    fields = people.natural(people.draw(rng, person, shift), person)
-    detail = people.detail(rng, person)
-    if disease == "none":
-        return Heart(**fields, **detail)
-    by_wall = PATTERNS_BY_WALL if rules != "acdc" else {}
-    pattern = by_wall.get(disease, PATTERNS[disease])
-    return _apply(rng, pattern, fields, detail, person["bsa_m2"])
 
 
 def _apply(rng, p, fields, detail, bsa):
@@ -229,42 +174,19 @@ def _apply(rng, p, fields, detail, bsa):
     rv_edv = new_edv * ef * rng.uniform(*p.rv_overflow) / rv_ef
     apical = p.apical is not None and rng.random() < 1 / 6
     bulge = p.apical if apical else p.bulge
-    detail = (
-        detail
-        if bulge is None
-        else detail
-        | {
-            "apical_bulge" if apical else "septal_bulge": rng.uniform(*bulge),
-            "bulge_angle_deg": rng.normal(20, 25),
-            "bulge_half_width_deg": rng.uniform(35, 80),
-        }
-    )
-    return Heart(
-        **detail
-        | {
-            "lv_edv_ml": new_edv,
-            "lv_esv_ml": new_edv * (1 - ef),
-            "rv_edv_ml": rv_edv,
-            "rv_esv_ml": rv_edv * (1 - rv_ef),
-            "lv_mass_g": mass,
-            "lv_length_mm": length,
-            "mapse_mm": length * shortening * rng.uniform(*p.shortening),
-            "la_volume_ml": fields["la_volume_ml"] * rng.uniform(*p.la),
-            "ra_volume_ml": fields["ra_volume_ml"] * rng.uniform(*p.ra),
-            "septal_flattening": rng.uniform(*p.flattening),
-            "infarcts": tuple(_infarct(rng) for _ in range(rng.integers(p.infarcts[0], p.infarcts[1] + 1))),
-        }
-    )
+    if bulge is not None:
+        detail = detail | {"apical_bulge" if apical else "septal_bulge": rng.uniform(*bulge)}
+        detail |= {"bulge_angle_deg": rng.normal(20, 25), "bulge_half_width_deg": rng.uniform(35, 80)}
+    mapse_mm = length * shortening * rng.uniform(*p.shortening)
+    atria_ml = [fields[f"{side}_volume_ml"] * rng.uniform(*factors) for side, factors in (("la", p.la), ("ra", p.ra))]
+    sizes = (new_edv, new_edv * (1 - ef), rv_edv, rv_edv * (1 - rv_ef), mass, length, mapse_mm, *atria_ml)
+    flattening = rng.uniform(*p.flattening)
+    infarcts = tuple(_infarct(rng) for _ in range(rng.integers(p.infarcts[0], p.infarcts[1] + 1)))
+    return Heart(*sizes, **detail, septal_flattening=flattening, infarcts=infarcts)
 
 
 def _infarct(rng):
     """One scar in the territory of a coronary artery, from small and still moving to large and bulging."""
     (angle, angle_range), (level, level_range) = TERRITORIES[("LAD", "RCA", "LCX")[rng.choice(3, p=(0.5, 0.3, 0.2))]]
-    return Infarct(
-        angle + rng.uniform(-angle_range, angle_range),
-        level + rng.uniform(-level_range, level_range),
-        rng.uniform(20, 60),
-        rng.uniform(0.15, 0.4),
-        rng.uniform(0.3, 1.05),
-        rng.uniform(0.0, 0.5),
-    )
+    place = angle + rng.uniform(-angle_range, angle_range), level + rng.uniform(-level_range, level_range)
+    return Infarct(*place, *(rng.uniform(*pair) for pair in ((20, 60), (0.15, 0.4), (0.3, 1.05), (0.0, 0.5))))

@@ -11,44 +11,14 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from cinema.data.study import View
-from cinema.phantom.body import CODE, LABEL_OF, TISSUES, noise
+from cinema.phantom.body import CODE, LABEL_OF, RELAXATION, TISSUES, noise
 from cinema.phantom.shape import annulus_mm, surfaces
-from cinema.phantom.tissue import points, pose, tissue_at
+from cinema.phantom.tissue import points, pose, tissue_at, to_body
 from cinema.terms import LAX_VIEWS, SMALL_GRID, VIEWS, check_view
 
 # Angle of each long-axis plane about the LV axis (0 = mid septum, 90 = anterior wall).
 LAX_ANGLE_DEG = {"lax_4c": -12.0, "lax_3c": 52.0, "lax_2c": 104.0}
 
-# Relative proton density, T1 and T2 in ms at 1.5 T, and T1, T2 at 3 T. Blood, muscle, liver, fat after
-# Stanisz and the cine set of MRXCAT; the others are stand-ins of like tissue.
-RELAXATION = {
-    "air": (0, 1, 1, 1, 1),
-    "gas": (0.01, 800, 30, 900, 25),
-    "lung": (0.10, 1000, 30, 1200, 20),
-    "lung_vessel": (0.6, 1441, 200, 1932, 180),
-    "fat": (0.85, 380, 90, 420, 80),
-    "muscle": (0.85, 981, 36, 1412, 34),
-    "bone": (0.55, 550, 50, 600, 45),
-    "liver": (0.85, 576, 46, 812, 40),
-    "liver_vessel": (0.8, 1441, 200, 1932, 180),
-    "stomach": (0.85, 1100, 70, 1500, 60),
-    "spleen": (0.9, 1057, 79, 1300, 60),
-    "mediastinum": (0.6, 700, 55, 850, 48),
-    "pericardium": (0.3, 900, 25, 1200, 22),
-    "heart_fat": (0.8, 380, 80, 420, 70),
-    "chamber_wall": (0.8, 1030, 40, 1471, 40),
-    "atrial_blood": (0.95, 1441, 250, 1932, 230),
-    "aorta": (0.95, 1441, 250, 1932, 230),
-    "pulmonary_blood": (0.95, 1441, 220, 1932, 200),
-    "vein": (0.95, 1500, 160, 1932, 140),
-    "valve": (0.7, 1030, 40, 1471, 40),
-    "rv_wall": (0.8, 1030, 42, 1471, 42),
-    "rv_blood": (0.95, 1441, 220, 1932, 200),
-    "rv_trabecula": (0.8, 1030, 44, 1471, 44),
-    "myocardium": (0.8, 1030, 44, 1471, 44),
-    "lv_blood": (0.95, 1441, 250, 1932, 230),
-    "papillary": (0.8, 1030, 46, 1471, 46),
-}
 # Lung is no even black: vessels too small for the map and gravity, about as bright and as uneven as in real images.
 LUNG_LEVEL, LUNG_SPREAD = 3.2, 0.7
 # Receiver noise where there is no signal, relative to that in blood: parallel imaging, flow and filters add the rest.
@@ -92,18 +62,12 @@ def steady_state_signal(proton_density, t1_ms, t2_ms, flip_deg, tr_ms, te_ms):
 
 def tissue_signals(acquisition, rng):
     """Signal per tissue code, LV blood = 1, fat negative; varies a little from person to person."""
-    table = np.array([RELAXATION[name] for name in TISSUES])
-    t1, t2 = (table[:, 1], table[:, 2]) if acquisition.field_t < 2.5 else (table[:, 3], table[:, 4])
+    table = np.array(list(RELAXATION.values()))
     spread = rng.lognormal(0, (0.06, 0.05, 0.10), (len(TISSUES), 3))
     spread[BLOOD] = spread[CODE["lv_blood"]] * rng.lognormal(0, 0.03, (len(BLOOD), 3))  # one blood, many chambers
-    signal = steady_state_signal(
-        table[:, 0] * spread[:, 0],
-        t1 * spread[:, 1],
-        t2 * spread[:, 2],
-        acquisition.flip_deg,
-        acquisition.tr_ms,
-        acquisition.te_ms,
-    )
+    columns = (0, 1, 2) if acquisition.field_t < 2.5 else (0, 3, 4)
+    density, t1, t2 = (table[:, column] * spread[:, k] for k, column in enumerate(columns))
+    signal = steady_state_signal(density, t1, t2, acquisition.flip_deg, acquisition.tr_ms, acquisition.te_ms)
     signal = np.where(FAT, -signal, signal) / signal[CODE["lv_blood"]]
     return signal.astype(np.float32)
 
@@ -119,11 +83,11 @@ class Plane:
 
     def affine(self, heart):
         """Voxel index -> RAS body mm."""
-        where, size = pose(heart), np.asarray(self.size[:2])
+        size = np.asarray(self.size[:2])
         corner = self.first_mm - self.columns[:, :2] @ (np.asarray(self.spacing_mm[:2]) * (size - 1) / 2)
         affine = np.eye(4)
-        affine[:3, :3] = where.axes.T @ self.columns * self.spacing_mm
-        affine[:3, 3] = where.to_body(corner[:, None])[:, 0]
+        affine[:3, :3] = pose(heart).T @ self.columns * self.spacing_mm
+        affine[:3, 3] = to_body(heart, corner[:, None])[:, 0]
         return affine
 
 
@@ -141,7 +105,6 @@ def place(heart, acquisition, view, grid=SMALL_GRID):
     """The plane or stack an operator would prescribe for `view`, with angular error and random top slice."""
     rng = np.random.default_rng([acquisition.seed, 11, VIEWS.index(check_view(view))])
     size, spacing = grid[view]
-    axes, middle = pose(heart).axes, np.array([0, 0, 0.45 * heart.lv_length_mm])
     pixel = acquisition.pixel_mm or spacing[0]
     if view == "sax":
         normal = tilted(np.array([0, 0, 1.0]), acquisition.plane_error_deg, rng)
@@ -155,9 +118,9 @@ def place(heart, acquisition, view, grid=SMALL_GRID):
         angle = np.deg2rad(LAX_ANGLE_DEG[view] + rng.normal(0, 4.0))
         across = np.array([np.cos(angle), np.sin(angle), 0])
         normal = tilted(np.cross([0, 0, 1.0], across), acquisition.plane_error_deg, rng)
-        first = middle + normal * rng.normal(0, 1.5)
+        first = np.array([0, 0, 0.45 * heart.lv_length_mm]) + normal * rng.normal(0, 1.5)
         size3, spacing3 = (*size[:2], 1), (pixel, pixel, acquisition.slice_thickness_mm)
-    columns = scanner_axes(axes, normal, np.deg2rad(rng.normal(0, 6.0)))
+    columns = scanner_axes(pose(heart), normal, np.deg2rad(rng.normal(0, 6.0)))
     if view == "sax" and columns[2, 2] < 0:
         columns[:, 2] *= -1  # slices run from base to apex
     return Plane(first, columns, spacing3, size3)
@@ -216,10 +179,8 @@ def acquire(heart, acquisition, phases, grid=SMALL_GRID, views=VIEWS):
         texture = 1 + 0.06 * noise(where.heart_mm, 6.0, 3, rng.uniform(0, 64, 3)).reshape(tissues[0].shape).mean(0)
         lungs = LUNG_LEVEL * np.exp(LUNG_SPREAD * noise(where.heart_mm, 20.0, 0, rng.uniform(0, 64, 3)))
         lungs = lungs.reshape(tissues[0].shape)
-        clean = np.stack(
-            [np.where(t == CODE["lung"], signals[t] * lungs, signals[t]).mean(axis=0) * texture for t in tissues],
-            axis=-1,
-        )
+        seen = (np.where(t == CODE["lung"], signals[t] * lungs, signals[t]) for t in tissues)
+        clean = np.stack([samples.mean(axis=0) * texture for samples in seen], axis=-1)
         image = _scan(clean, plane, acquisition, heart, rng)
         labels = np.stack([majority_label(t) for t in tissues], axis=-1)
         marks = landmarks(heart, plane, phases) if view in LAX_VIEWS else None
@@ -237,24 +198,18 @@ def _scan(clean, plane, acquisition, heart, rng):
         image = (1 - acquisition.misgating) * image + acquisition.misgating * neighbours
     if acquisition.ghosting:
         image = image + acquisition.ghosting * np.roll(image, image.shape[1] // 2, axis=1)
-    image = image * shading(plane, acquisition, heart, rng)[..., None]
-    sigma = 0.6 / acquisition.snr * (QUIET_NOISE + (1 - QUIET_NOISE) * np.clip(np.abs(image), 0, 1))
-    noisy = np.hypot(0.6 * image + sigma * rng.normal(0, 1, image.shape), sigma * rng.normal(0, 1, image.shape))
-    return noisy.astype(np.float32)
-
-
-def shading(plane, acquisition, heart, rng):
-    """(x, y, z) receive sensitivity falling off from the chest wall, and off-resonance bands."""
-    nx, ny, nz = plane.size
-    ras = plane.affine(heart)
-    grid = np.meshgrid(np.arange(nx), np.arange(ny), np.arange(nz), indexing="ij")
-    x, y, z = (ras[row, 0] * grid[0] + ras[row, 1] * grid[1] + ras[row, 2] * grid[2] + ras[row, 3] for row in range(3))
+    grid = np.meshgrid(*map(np.arange, plane.size), indexing="ij")
+    x, y, z = (row[0] * grid[0] + row[1] * grid[1] + row[2] * grid[2] + row[3] for row in plane.affine(heart)[:3])
+    # Receive sensitivity falls off from the chest wall.
     coil = np.exp(acquisition.coil_shading * (0.006 * y + rng.normal(0, 0.002) * x + rng.normal(0, 0.002) * z))
-    if acquisition.banding:
+    if acquisition.banding:  # off resonance
         direction = rng.normal(0, 1, 3)
         angle = (direction[0] * x + direction[1] * y + direction[2] * z) / 35.0 + rng.uniform(0, 6.28)
         coil = coil * (1 - 0.8 * acquisition.banding * np.exp(-((np.cos(angle / 2) / 0.18) ** 2)))
-    return coil.astype(np.float32)
+    image = image * coil.astype(np.float32)[..., None]
+    sigma = 0.6 / acquisition.snr * (QUIET_NOISE + (1 - QUIET_NOISE) * np.clip(np.abs(image), 0, 1))
+    noisy = np.hypot(0.6 * image + sigma * rng.normal(0, 1, image.shape), sigma * rng.normal(0, 1, image.shape))
+    return noisy.astype(np.float32)
 
 
 def landmarks(heart, plane, phases):

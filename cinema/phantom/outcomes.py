@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.special import ndtr
 
 from cinema.phantom import people
 from cinema.terms import MYOCARDIUM_DENSITY_G_PER_ML
@@ -56,11 +58,9 @@ EXPOSURES = {
         0.035,
         {"male": -0.65},
         {"lv_esv_share": 0.015},
-        0.0,
-        0.0,
-        "1,354 of 39,095, 67 % women; EF -0.6 points, about 0.1 SD",
+        source="1,354 of 39,095, 67 % women; EF -0.6 points, about 0.1 SD",
     ),
-    "null_exposure": Exposure(0.30, {}, {}, 0.0, 0.0, "no effect on anything, by construction"),
+    "null_exposure": Exposure(0.30, source="no effect on anything, by construction"),
 }
 
 # Hazard ratios per standard deviation: published for imaging (mutually adjusted), assumed for age and sex
@@ -76,11 +76,8 @@ DEATH_SHARE = 0.02  # dead after the median follow-up; 1 to 3 % in such a cohort
 
 def standardised(person):
     """Covariates of the exposure and hazard models: age, bmi in SD, male 0 or 1."""
-    return {
-        "age": (person["age_years"] - AGE[0]) / AGE[1],
-        "bmi": (person["bmi_kg_m2"] - 26.6) / people.BMI_SD,
-        "male": float(person["sex"] == "M"),
-    }
+    age, bmi = (person["age_years"] - AGE[0]) / AGE[1], (person["bmi_kg_m2"] - 26.6) / people.BMI_SD
+    return {"age": age, "bmi": bmi, "male": float(person["sex"] == "M")}
 
 
 def exposure_logit(name, person, prevalence=None):
@@ -93,8 +90,6 @@ def exposure_logit(name, person, prevalence=None):
 @lru_cache
 def _intercept(prevalence, slopes):
     """Where the logistic model starts so that, over standard covariates, `prevalence` results."""
-    from scipy.optimize import brentq
-
     slopes = dict(slopes)
     z, w = _normal_quadrature()
     spread = math.hypot(slopes.get("age", 0.0), slopes.get("bmi", 0.0)) * z
@@ -151,8 +146,7 @@ def separation(name, sex):
 
 def heart_score(name, person, heart, exposed):
     """Log likelihood ratio of an exposure from the true heart, given covariates and the other exposures."""
-    without = {**exposed, name: False}
-    shift, sbp_shift, _ = total_shift(without)
+    shift, sbp_shift, _ = total_shift({**exposed, name: False})
     mu = people.expected(person, people.expected_sbp(person) + sbp_shift) + shift
     delta = total_effect(name)
     away = people.log_measures(heart, person["sex"]) - mu - delta / 2
@@ -161,14 +155,10 @@ def heart_score(name, person, heart, exposed):
 
 def imaging(heart, person):
     """The measures that carry risk: long-axis shortening (share), LVGFI (percent), LAVi (ml/m2)."""
-    stroke = heart.lv_edv_ml - heart.lv_esv_ml
     mean_volume = (heart.lv_edv_ml + heart.lv_esv_ml) / 2
-    lvgfi = 100 * stroke / (mean_volume + heart.lv_mass_g / MYOCARDIUM_DENSITY_G_PER_ML)
-    return {
-        "shortening": heart.mapse_mm / heart.lv_length_mm,
-        "lvgfi": lvgfi,
-        "lavi": heart.la_volume_ml / person["bsa_m2"],
-    }
+    lvgfi = 100 * (heart.lv_edv_ml - heart.lv_esv_ml) / (mean_volume + heart.lv_mass_g / MYOCARDIUM_DENSITY_G_PER_ML)
+    lavi = heart.la_volume_ml / person["bsa_m2"]
+    return {"shortening": heart.mapse_mm / heart.lv_length_mm, "lvgfi": lvgfi, "lavi": lavi}
 
 
 def log_hazard(person, heart):
@@ -183,8 +173,6 @@ def log_hazard(person, heart):
 @lru_cache
 def _weibull_scale(death_share):
     """Scale in years at which `death_share` of the population would be dead after the median follow-up."""
-    from scipy.optimize import brentq
-
     z, w = _normal_quadrature()
     risk = np.exp(0.84 * z)  # 0.84: SD of the log hazard in the population
     cumulative = brentq(lambda h: w @ (1 - np.exp(-h * risk)) - death_share, 1e-9, 1e3)
@@ -201,9 +189,7 @@ def survive(rng, hazard, death_share=DEATH_SHARE):
 
 def auc_of_separation(d):
     """AUC of one normal marker that is shifted by d standard deviations."""
-    from scipy.stats import norm
-
-    return float(norm.cdf(d / math.sqrt(2)))
+    return float(ndtr(d / math.sqrt(2)))
 
 
 def c_index_of_spread(spread):

@@ -10,40 +10,30 @@ atrial volumes (0.8 of Hudsmith's, the model having no appendage), slopes with a
 all residual correlations, and everything about the heart's detail and the chest.
 """
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
+from math import exp, log, pi, sqrt
 
 import numpy as np
 
+from cinema.phantom.heart import Heart
 from cinema.terms import MYOCARDIUM_DENSITY_G_PER_ML
 
-MEASURES = ("lv_edv", "lv_esv_share", "lv_mass", "lv_length", "shortening", "rv_esv_share", "la", "ra")
 SEXES = ("F", "M")
-
-# Mean and coefficient of variation in healthy people. esv_share = ESV / EDV = 1 - EF; shortening = MAPSE / length.
-REFERENCE = {
-    "M": {
-        "lv_edv": (166, 32 / 166),
-        "lv_esv_share": (0.42, 0.05 / 0.42),
-        "lv_mass": (105, 9 / 53),
-        "lv_length": (98, 0.05),
-        "shortening": (0.147, 0.14),
-        "rv_esv_share": (0.46, 0.06 / 0.46),
-        "la": (82, 0.28),
-        "ra": (88, 0.28),
-    },
-    "F": {
-        "lv_edv": (124, 21 / 124),
-        "lv_esv_share": (0.39, 0.05 / 0.39),
-        "lv_mass": (73, 7 / 42),
-        "lv_length": (89, 0.05),
-        "shortening": (0.165, 0.14),
-        "rv_esv_share": (0.425, 0.054 / 0.425),
-        "la": (71, 0.24),
-        "ra": (74, 0.26),
-    },
+SIZES = [field.name for field in fields(Heart)][:9]  # volumes, mass, lengths: what log measures stand for
+# Mean and coefficient of variation: healthy men, women. esv_share = ESV / EDV = 1 - EF; shortening = MAPSE / length.
+_REFERENCE = {
+    "lv_edv": ((166, 32 / 166), (124, 21 / 124)),
+    "lv_esv_share": ((0.42, 0.05 / 0.42), (0.39, 0.05 / 0.39)),
+    "lv_mass": ((105, 9 / 53), (73, 7 / 42)),
+    "lv_length": ((98, 0.05), (89, 0.05)),
+    "shortening": ((0.147, 0.14), (0.165, 0.14)),
+    "rv_esv_share": ((0.46, 0.06 / 0.46), (0.425, 0.054 / 0.425)),
+    "la": ((82, 0.28), (71, 0.24)),
+    "ra": ((88, 0.28), (74, 0.26)),
 }
+MEASURES = tuple(_REFERENCE)
+REFERENCE = {sex: {name: both[k] for name, both in _REFERENCE.items()} for k, sex in enumerate(("M", "F"))}
 CENTRE = {"M": {"bmi": 25.6, "sbp": 137.0, "height": 176.0}, "F": {"bmi": 24.6, "sbp": 129.0, "height": 163.0}}
 CENTRE_AGE = 62.0
 SBP_MMHG = {"F": (132.5, 18.0), "M": (140.5, 14.8)}  # mean at CENTRE_AGE, SD beyond age and exposures
@@ -54,19 +44,9 @@ DBP_MMHG = {"F": 77.0, "M": 81.0}
 # follow, because both ventricles pump the same stroke volume.
 BMI_SD, SBP_SD = 4.3, 18.0
 EFFECTS = {
-    "bmi": {
-        "lv_edv": math.log(1.048),
-        "lv_esv_share": math.log(1.044 / 1.048),
-        "lv_mass": math.log(1.083),
-        "la": math.log(1.086),
-        "ra": math.log(1.086),
-    },
-    "sbp": {
-        "lv_edv": math.log(1.045),
-        "lv_esv_share": math.log(1.020 / 1.045),
-        "lv_mass": math.log(1.068),
-        "shortening": -0.02,
-    },
+    "bmi": {"lv_edv": log(1.048), "lv_esv_share": log(1.044 / 1.048), "lv_mass": log(1.083)}
+    | dict.fromkeys(("la", "ra"), log(1.086)),
+    "sbp": {"lv_edv": log(1.045), "lv_esv_share": log(1.020 / 1.045), "lv_mass": log(1.068), "shortening": -0.02},
     "age": {"lv_edv": -0.03, "shortening": -0.04, "la": 0.04, "ra": 0.03},  # per decade; directions are published
     "age_men": {"lv_mass": -0.025},
     "height": {"lv_edv": 1.5, "lv_mass": 1.5, "lv_length": 0.4, "la": 1.0, "ra": 1.0},  # per unit of log height
@@ -99,11 +79,6 @@ UK_BIOBANK = Population()
 CLINIC = Population(0.42, (52.0, 18.8), (18.0, 88.0), ((25.56, 4.73), (25.56, 4.73)))
 
 
-def bsa_m2(height_cm, weight_kg):
-    """Body surface area in m^2 (Mosteller)."""
-    return math.sqrt(height_cm * weight_kg / 3600.0)
-
-
 def demographics(rng, population=UK_BIOBANK):
     """Who somebody is: sex, age, height, weight, BMI, BSA, ethnicity, as an attributes dictionary."""
     sex = SEXES[int(rng.random() >= population.share_female)]
@@ -121,7 +96,7 @@ def demographics(rng, population=UK_BIOBANK):
         "height_cm": height_cm,
         "weight_kg": weight_kg,
         "bmi_kg_m2": bmi,
-        "bsa_m2": bsa_m2(height_cm, weight_kg),
+        "bsa_m2": sqrt(height_cm * weight_kg / 3600.0),  # body surface (Mosteller)
         "ethnicity": groups[int(np.searchsorted(np.cumsum(shares), rng.random() * sum(shares)))],
     }
 
@@ -151,8 +126,8 @@ def circulation(rng, person, sbp_shift=0.0, heart_rate_shift=0.0):
 
 def _log_normal(mean, cv):
     """Mean and standard deviation of the logarithm of a log-normal variable."""
-    variance = math.log(1 + cv**2)
-    return math.log(mean) - variance / 2, math.sqrt(variance)
+    variance = log(1 + cv**2)
+    return log(mean) - variance / 2, sqrt(variance)
 
 
 def vector(effect):
@@ -190,7 +165,7 @@ def expected(person, sbp_mmhg=None):
         + _EFFECTS["bmi"] * ((person["bmi_kg_m2"] - centre["bmi"]) / BMI_SD)
         + _EFFECTS["sbp"] * ((sbp - centre["sbp"]) / SBP_SD)
         + _EFFECTS["age"] * decades(person)
-        + _EFFECTS["height"] * math.log(person["height_cm"] / centre["height"])
+        + _EFFECTS["height"] * log(person["height_cm"] / centre["height"])
     )
     return mu + _EFFECTS["age_men"] * decades(person) if person["sex"] == "M" else mu
 
@@ -206,34 +181,16 @@ def natural(log_measures, person):
     length *= (edv / REFERENCE[person["sex"]]["lv_edv"][0]) ** LENGTH_PER_EDV
     esv_share, rv_esv_share = min(esv_share, 0.95), min(rv_esv_share, 0.95)
     rv_edv = edv * (1 - esv_share) / (1 - rv_esv_share)  # equal stroke volumes
-    return {
-        "lv_edv_ml": edv,
-        "lv_esv_ml": edv * esv_share,
-        "rv_edv_ml": rv_edv,
-        "rv_esv_ml": rv_edv * rv_esv_share,
-        "lv_mass_g": mass,
-        "lv_length_mm": length,
-        "mapse_mm": shortening * length,
-        "la_volume_ml": la,
-        "ra_volume_ml": ra,
-    }
+    sizes = (edv, edv * esv_share, rv_edv, rv_edv * rv_esv_share, mass, length, shortening * length, la, ra)
+    return dict(zip(SIZES, sizes, strict=True))
 
 
 def log_measures(heart, sex):
     """The inverse of `natural`: (8,) log measures of a heart."""
     length = heart.lv_length_mm / (heart.lv_edv_ml / REFERENCE[sex]["lv_edv"][0]) ** LENGTH_PER_EDV
-    return np.log(
-        [
-            heart.lv_edv_ml,
-            heart.lv_esv_ml / heart.lv_edv_ml,
-            heart.lv_mass_g,
-            length,
-            heart.mapse_mm / heart.lv_length_mm,
-            heart.rv_esv_ml / heart.rv_edv_ml,
-            heart.la_volume_ml,
-            heart.ra_volume_ml,
-        ]
-    )
+    shares = heart.lv_esv_ml / heart.lv_edv_ml, heart.mapse_mm / heart.lv_length_mm, heart.rv_esv_ml / heart.rv_edv_ml
+    sizes = heart.lv_edv_ml, shares[0], heart.lv_mass_g, length, *shares[1:], heart.la_volume_ml, heart.ra_volume_ml
+    return np.log(sizes)
 
 
 def detail(rng, person):
@@ -247,7 +204,7 @@ def detail(rng, person):
         "papillary_size": 0.7 + 0.7 * u[2],
         "torsion_deg": max(8.0 + 3.0 * z[1], 0.0),
         "epicardial_fat_mm": max(1.0 + 0.2 * (person["bmi_kg_m2"] - 18.0) + 0.6 * decades(person) + 2.0 * u[3], 0.5),
-        "chest_fat_mm": max(fat * math.exp(0.2 * z[2]), 4.0),
+        "chest_fat_mm": max(fat * exp(0.2 * z[2]), 4.0),
         "body_scale": (person["weight_kg"] / 75.0) ** (1 / 3),
         "heart_rate_bpm": person["heart_rate_bpm"],
         "es_fraction": min(max(0.355 + 0.02 * z[3], 0.30), 0.42),  # published: end systole at 35 to 36 %
@@ -264,10 +221,10 @@ def wall_mm(heart):
     """
     inner = heart.lv_edv_ml * 1000.0
     outer = inner + heart.lv_mass_g / MYOCARDIUM_DENSITY_G_PER_ML * 1000.0
-    radius, t = math.sqrt(inner / (2 / 3 * math.pi * heart.lv_length_mm)), 8.0
+    radius, t = sqrt(inner / (2 / 3 * pi * heart.lv_length_mm)), 8.0
     for _ in range(6):  # Newton
-        f = 2 / 3 * math.pi * (radius + t) ** 2 * (heart.lv_length_mm + t) - outer
-        t -= f / (2 / 3 * math.pi * (radius + t) * (2 * (heart.lv_length_mm + t) + radius + t))
+        f = 2 / 3 * pi * (radius + t) ** 2 * (heart.lv_length_mm + t) - outer
+        t -= f / (2 / 3 * pi * (radius + t) * (2 * (heart.lv_length_mm + t) + radius + t))
     t *= 0.975
     share = 1 + 0.27 * heart.septal_bulge * heart.bulge_half_width_deg / 50 + 0.1 * heart.apical_bulge
     return t, t / share * max(1.1 + heart.septal_bulge, 1.1 + 0.47 * heart.apical_bulge)

@@ -46,17 +46,16 @@ def _core(mask):
 
 
 def regions(picture, labels):
-    """Name -> pixel values: LV, MYO and RV without their rims, and what lies lateral to the LV (mostly lung)."""
-    masks = {name: _core(labels == LABELS[name]) for name in ("LV", "MYO", "RV")} | {"lateral": lateral(labels)}
-    found = {name: picture[mask & np.isfinite(picture)] for name, mask in masks.items()}
-    return {name: values if len(values) else np.array([np.nan]) for name, values in found.items()}
+    """Name -> pixel values: LV, MYO and RV without their rims, and what lies LATERAL_MM beside the LV (mostly lung).
 
-
-def lateral(labels):
-    """Mask of the ring LATERAL_MM outside the epicardium on the side away from the RV; empty without an RV."""
+    Lateral is the side away from the RV; without an RV there is none.
+    """
+    masks = {name: _core(labels == LABELS[name]) for name in ("LV", "MYO", "RV")}
     left = np.isin(labels, (LABELS["LV"], LABELS["MYO"]))
     away = ndimage.distance_transform_edt(~left) * PIXEL_MM
-    return (away >= LATERAL_MM[0]) & (away <= LATERAL_MM[1]) & (_cosine(labels) >= LATERAL_COSINE)
+    masks["lateral"] = (away >= LATERAL_MM[0]) & (away <= LATERAL_MM[1]) & (_cosine(labels) >= LATERAL_COSINE)
+    found = {name: picture[mask & np.isfinite(picture)] for name, mask in masks.items()}
+    return {name: values if len(values) else np.array([np.nan]) for name, values in found.items()}
 
 
 def _cosine(labels):
@@ -88,10 +87,8 @@ def edges(picture, labels):
     centre = np.array(ndimage.center_of_mass(labels == LABELS["LV"]))
     angle, radius = np.arange(N_RAYS) * 2 * np.pi / N_RAYS, np.arange(0, REACH_MM, STEP_MM)
     where = centre[:, None, None] + np.stack([np.cos(angle), np.sin(angle)])[..., None] * radius / PIXEL_MM
-    profiles, crossed, cosine = (
-        ndimage.map_coordinates(array, where, order=order, mode="nearest")
-        for array, order in ((picture, 1), (labels, 0), (_cosine(labels), 0))
-    )
+    read = partial(ndimage.map_coordinates, coordinates=where, mode="nearest")
+    profiles, crossed, cosine = read(picture, order=1), read(labels, order=0), read(_cosine(labels), order=0)
     cavity, left = crossed == LABELS["LV"], np.isin(crossed, (LABELS["LV"], LABELS["MYO"]))
     rims = {
         "endocardial edge (mm)": (cavity, slice(None), BLOOD_MM, WALL_MM),

@@ -12,7 +12,7 @@ import numpy as np
 from cinema.phantom import people
 from cinema.phantom.image import Acquisition
 from cinema.phantom.people import CLINIC, UK_BIOBANK, Population
-from cinema.terms import VIEWS
+from cinema.terms import LAX_VIEWS, VIEWS
 
 # Published for UK Biobank stacks: 16 % shift by more than 3.4 mm on average, 2.1 % have low contrast.
 BREATH_SHIFT_MM = (0.262, 0.735)  # log-normal SD of the shift: 16 % above 2.7 mm, a mean shift of 3.4 mm
@@ -64,7 +64,7 @@ class Role:
     """One sub-cohort.
 
     n:          default size.
-    classes:    (disease, share); "none" are people as they come, "ANY" the widest variety.
+    classes:    disease -> share; "none" are people as they come, "ANY" the widest variety.
     rules:      whose disease rules hold (diseases.RULES).
     scanners:   (site, scanner, share).
     pixel_mm, slice_thickness_mm: ranges acquired; the pixel sets the blur, the grid sets the sampling.
@@ -75,9 +75,9 @@ class Role:
     n: int
     imitates: str
     description: str
-    views: tuple
-    classes: tuple
+    classes: dict
     scanners: tuple
+    views: tuple
     rules: str = "acdc"
     population: Population = CLINIC
     pixel_mm: tuple = (1.3, 1.9)
@@ -89,8 +89,11 @@ class Role:
     paired: bool = False
     quality_gap: QualityGap | None = None
 
+    @property
+    def vendors(self):
+        return ", ".join(sorted({scanner.split()[0] for _, scanner, _ in self.scanners}))
 
-UKB_SCANNER = (("UKB", "Siemens 1.5 T", 1.0),)
+
 SIX_HOSPITALS = (
     ("H1", "Siemens 1.5 T", 0.25),
     ("H2", "Philips 1.5 T", 0.2),
@@ -115,147 +118,74 @@ FIVE_UK_SITES = (
     ("R4", "Philips 3 T", 0.1),
     ("R5", "Siemens 1.5 T", 0.15),
 )
+UKB_SCANNER = (("UKB", "Siemens 1.5 T", 1.0),)
+DIJON = (("Dijon-like", "Siemens 1.5 T", 0.6), ("Dijon-like", "Siemens 3 T", 0.4))
+KAGGLE = (("K1", "Siemens 1.5 T", 0.8), ("K2", "Siemens 3 T", 0.2))
 EVERY_SCANNER = tuple((f"T{i}", name, 1 / len(SCANNERS)) for i, name in enumerate(SCANNERS))
-MIXED_ETHNICITY = (("White", 0.46), ("Asian", 0.18), ("Black", 0.18), ("Other", 0.18))
-ENRICHED = (("diabetes", 0.30), ("cancer", 0.30))
 
-ROLES = {
-    "pretraining": Role(
-        2000,
-        "UK Biobank",
-        "unlabelled volunteers for masked pretraining, a tenth of them ill",
-        VIEWS,
-        (("none", 0.9), ("ANY", 0.1)),
-        UKB_SCANNER,
-        population=UK_BIOBANK,
-        pixel_mm=(1.8, 1.8),
-        slice_thickness_mm=(6.0, 8.0),
-    ),
-    "acdc": Role(
-        150,
-        "ACDC",
-        "one hospital, two scanners, five classes in equal parts",
-        ("sax",),
-        tuple((name, 0.2) for name in ("NOR", "MINF", "DCM", "HCM", "ARV")),
-        (("Dijon-like", "Siemens 1.5 T", 0.6), ("Dijon-like", "Siemens 3 T", 0.4)),
-        pixel_mm=(1.37, 1.68),
-        masks=("sax",),
-    ),
-    "mnms": Role(
-        345,
+EVERYBODY = ("ANY", "none", "NOR", "MINF", "DCM", "HCM", "HHD", "ARV", "LV", "FALL", "CIA", "TRI", "RV")
+SHARES = (0.4, 0.15, 0.05, 0.08, 0.08, 0.08, 0.04, 0.04, 0.02, 0.02, 0.02, 0.01, 0.01)  # of EVERYBODY in training
+VARIED = Population(0.5, (50.0, 22.0), (12.0, 90.0), ((25.5, 5.5), (25.5, 5.0)))
+MIXED = Population(ethnicity=(("White", 0.46), ("Asian", 0.18), ("Black", 0.18), ("Other", 0.18)))
+WORSE_IMAGES = QualityGap("ethnicity", "Black")
+ENRICHED = (("diabetes", 0.30), ("cancer", 0.30))
+# What sub-cohorts share: UK Biobank's people in its one scanner; all views, with masks and landmarks.
+UKB = dict(population=UK_BIOBANK, pixel_mm=(1.8, 1.8), slice_thickness_mm=(6.0, 8.0))
+DRAWN = dict(masks=VIEWS, landmarks=LAX_VIEWS)
+SAX, SAX_4C, SAX_2C_4C, LAX_2C_4C = ("sax",), ("sax", "lax_4c"), ("sax", "lax_2c", "lax_4c"), ("lax_2c", "lax_4c")
+
+# Which data set each sub-cohort imitates, and what there is to know of it.
+ABOUT = {
+    "pretraining": ("UK Biobank", "unlabelled volunteers for masked pretraining, a tenth of them ill"),
+    "acdc": ("ACDC", "one hospital, two scanners, five classes in equal parts"),
+    "mnms": (
         "M&Ms",
         "four vendors, six hospitals; more normal hearts and fewer DCM than the original, so that "
         "specificity can be measured",
-        ("sax",),
-        (("NOR", 0.3), ("DCM", 0.24), ("HCM", 0.22), ("ARV", 0.14), ("HHD", 0.10)),
-        SIX_HOSPITALS,
-        "mnms",
-        masks=("sax",),
     ),
-    "mnms2": Role(
-        360,
-        "M&Ms-2",
-        "three vendors, right-heart diseases, four-chamber view",
-        ("sax", "lax_4c"),
-        (
-            ("NOR", 0.25),
-            ("HCM", 0.19),
-            ("LV", 0.18),
-            ("ARR", 0.12),
-            ("CIA", 0.12),
-            ("FALL", 0.10),
-            ("RV", 0.02),
-            ("TRI", 0.02),
-        ),
-        THREE_VENDORS,
-        "mnms2",
-        masks=("sax", "lax_4c"),
-    ),
-    "kaggle": Role(
-        500,
-        "Kaggle Data Science Bowl 2015",
-        "volumes only: no masks, a clinic's mixture",
-        ("sax", "lax_2c", "lax_4c"),
-        (("none", 0.55), ("DCM", 0.12), ("MINF", 0.08), ("HCM", 0.12), ("ARV", 0.05), ("ANY", 0.08)),
-        (("K1", "Siemens 1.5 T", 0.8), ("K2", "Siemens 3 T", 0.2)),
-        slice_thickness_mm=(5.0, 8.0),
-    ),
-    "rescan": Role(
-        220,
-        "Rescan (Bhuva 2019, Davies 2022)",
-        "110 people scanned twice within a week at five sites",
-        ("sax", "lax_2c", "lax_4c"),
-        (("none", 0.3), ("MINF", 0.2), ("DCM", 0.15), ("HCM", 0.2), ("HHD", 0.15)),
-        FIVE_UK_SITES,
-        "mnms",
-        slice_thickness_mm=(8.0, 10.0),
-        masks=("sax",),
-        paired=True,
-    ),
-    "landmark": Role(
-        300,
-        "Landmark (Xue 2021)",
-        "long-axis views with two mitral hinges and the apex",
-        ("lax_2c", "lax_4c"),
-        (("none", 0.5), ("DCM", 0.15), ("MINF", 0.15), ("HCM", 0.2)),
-        THREE_VENDORS,
-        landmarks=("lax_2c", "lax_4c"),
-    ),
-    "population": Role(
-        2000,
-        "UK Biobank with follow-up",
-        "exposures and deaths, enriched so that the analyses have power",
-        VIEWS,
-        (("none", 1.0),),
-        UKB_SCANNER,
-        population=UK_BIOBANK,
-        pixel_mm=(1.8, 1.8),
-        slice_thickness_mm=(6.0, 8.0),
-        masks=VIEWS,
-        landmarks=VIEWS[1:],
-        prevalence=ENRICHED,
-        death_share=0.25,
-    ),
-    "fairness": Role(
-        1200,
+    "mnms2": ("M&Ms-2", "three vendors, right-heart diseases, four-chamber view"),
+    "kaggle": ("Kaggle Data Science Bowl 2015", "volumes only: no masks, a clinic's mixture"),
+    "rescan": ("Rescan (Bhuva 2019, Davies 2022)", "110 people scanned twice within a week at five sites"),
+    "landmark": ("Landmark (Xue 2021)", "long-axis views with two mitral hinges and the apex"),
+    "population": ("UK Biobank with follow-up", "exposures and deaths, enriched so that the analyses have power"),
+    "fairness": (
         "UK Biobank, balanced",
         "ethnic groups of usable size; one of them (Black) gets worse images, the others and the sexes do not",
-        VIEWS,
-        (("NOR", 0.5), ("MINF", 0.15), ("DCM", 0.15), ("HCM", 0.2)),
-        THREE_VENDORS,
-        population=Population(ethnicity=MIXED_ETHNICITY),
-        masks=VIEWS,
-        landmarks=VIEWS[1:],
-        quality_gap=QualityGap("ethnicity", "Black"),
     ),
-    "training": Role(
-        4000,
-        "nothing: the widest variety",
-        "what the project's own weights are trained on",
-        VIEWS,
-        (
-            ("ANY", 0.4),
-            ("none", 0.15),
-            ("NOR", 0.05),
-            ("MINF", 0.08),
-            ("DCM", 0.08),
-            ("HCM", 0.08),
-            ("HHD", 0.04),
-            ("ARV", 0.04),
-            ("LV", 0.02),
-            ("FALL", 0.02),
-            ("CIA", 0.02),
-            ("TRI", 0.01),
-            ("RV", 0.01),
-        ),
-        EVERY_SCANNER,
-        "every",
-        Population(0.5, (50.0, 22.0), (12.0, 90.0), ((25.5, 5.5), (25.5, 5.0))),
-        (1.0, 2.4),
-        (5.0, 10.0),
-        VIEWS,
-        VIEWS[1:],
+    "training": ("nothing: the widest variety", "what the project's own weights are trained on"),
+}
+# Who is in it: disease -> share.
+CLASSES = {
+    "pretraining": {"none": 0.9, "ANY": 0.1},
+    "acdc": dict.fromkeys(("NOR", "MINF", "DCM", "HCM", "ARV"), 0.2),
+    "mnms": {"NOR": 0.3, "DCM": 0.24, "HCM": 0.22, "ARV": 0.14, "HHD": 0.10},
+    "mnms2": {"NOR": 0.25, "HCM": 0.19, "LV": 0.18, "ARR": 0.12, "CIA": 0.12, "FALL": 0.10, "RV": 0.02, "TRI": 0.02},
+    "kaggle": {"none": 0.55, "DCM": 0.12, "MINF": 0.08, "HCM": 0.12, "ARV": 0.05, "ANY": 0.08},
+    "rescan": {"none": 0.3, "MINF": 0.2, "DCM": 0.15, "HCM": 0.2, "HHD": 0.15},
+    "landmark": {"none": 0.5, "DCM": 0.15, "MINF": 0.15, "HCM": 0.2},
+    "population": {"none": 1.0},
+    "fairness": {"NOR": 0.5, "MINF": 0.15, "DCM": 0.15, "HCM": 0.2},
+    "training": dict(zip(EVERYBODY, SHARES, strict=True)),
+}
+_LIKE = {name: (*ABOUT[name], CLASSES[name]) for name in ABOUT}
+# How it was scanned, and what is labelled.
+ROLES = {
+    "pretraining": Role(2000, *_LIKE["pretraining"], UKB_SCANNER, VIEWS, **UKB),
+    "acdc": Role(150, *_LIKE["acdc"], DIJON, SAX, pixel_mm=(1.37, 1.68), masks=SAX),
+    "mnms": Role(345, *_LIKE["mnms"], SIX_HOSPITALS, SAX, "mnms", masks=SAX),
+    "mnms2": Role(360, *_LIKE["mnms2"], THREE_VENDORS, SAX_4C, "mnms2", masks=SAX_4C),
+    "kaggle": Role(500, *_LIKE["kaggle"], KAGGLE, SAX_2C_4C, slice_thickness_mm=(5.0, 8.0)),
+    "rescan": Role(
+        220, *_LIKE["rescan"], FIVE_UK_SITES, SAX_2C_4C, "mnms", slice_thickness_mm=(8.0, 10.0), masks=SAX, paired=True
     ),
+    "landmark": Role(300, *_LIKE["landmark"], THREE_VENDORS, LAX_2C_4C, landmarks=LAX_2C_4C),
+    "population": Role(
+        2000, *_LIKE["population"], UKB_SCANNER, VIEWS, **UKB | DRAWN, prevalence=ENRICHED, death_share=0.25
+    ),
+    "fairness": Role(
+        1200, *_LIKE["fairness"], THREE_VENDORS, VIEWS, **DRAWN, population=MIXED, quality_gap=WORSE_IMAGES
+    ),
+    "training": Role(4000, *_LIKE["training"], EVERY_SCANNER, VIEWS, "every", VARIED, (1.0, 2.4), (5.0, 10.0), **DRAWN),
 }
 
 
@@ -284,12 +214,11 @@ def acquisition(rng, role, scanner, attributes):
     )
     gap = role.quality_gap
     if gap is not None and attributes[gap.attribute] == gap.value:
-        scan = replace(
-            scan,
-            snr=scan.snr * gap.snr_factor,
-            blur_mm=scan.blur_mm + gap.extra_blur_mm,
-            breath_shift_mm=scan.breath_shift_mm * gap.breath_factor,
-        )
+        worse = {
+            "blur_mm": scan.blur_mm + gap.extra_blur_mm,
+            "breath_shift_mm": scan.breath_shift_mm * gap.breath_factor,
+        }
+        scan = replace(scan, snr=scan.snr * gap.snr_factor, **worse)
     return scan
 
 

@@ -121,15 +121,13 @@ def _at_rest(heart):
     endo = (radius * cavity).astype(np.float32)
 
     thickness = 1 + rng.uniform(-0.06, 0.1) * np.cos(angle - rng.uniform(0, 2 * np.pi)) - 0.22 * _smooth(level / 0.9)
-    thickness = thickness + heart.septal_bulge * _angular_bump(heart.bulge_angle_deg, heart.bulge_half_width_deg) * (
-        1 - 0.6 * _smooth((level - 0.45) / 0.5)
-    )
+    bulge = heart.septal_bulge * _angular_bump(heart.bulge_angle_deg, heart.bulge_half_width_deg)
+    thickness = thickness + bulge * (1 - 0.6 * _smooth((level - 0.45) / 0.5))
     thickness = thickness + heart.apical_bulge * _smooth((level - 0.4) / 0.45)
     contraction = np.broadcast_to(0.92 + 0.3 * np.clip(level, 0, 1), endo.shape).copy()
     for infarct in heart.infarcts:
-        patch = _angular_bump(infarct.angle_deg, infarct.half_width_deg)[None] * np.exp(
-            -0.5 * ((level - infarct.level) / infarct.half_width_level) ** 2
-        )
+        along = np.exp(-0.5 * ((level - infarct.level) / infarct.half_width_level) ** 2)
+        patch = _angular_bump(infarct.angle_deg, infarct.half_width_deg)[None] * along
         contraction *= 1 - infarct.akinesia * patch
         thickness = thickness * (1 - infarct.thinning * patch)
 
@@ -142,8 +140,13 @@ def _at_rest(heart):
         wall = (level >= rim) * (epicardium(wall_mm) ** 2 - endo**2)
         return heart.lv_length_mm / 2 * _integral(wall) / MM3_PER_ML * MYOCARDIUM_DENSITY_G_PER_ML
 
-    wall_mm = _solve(mass, heart.lv_mass_g, 0.5, 60.0)
-    epi = epicardium(wall_mm).astype(np.float32)
+    low, high = 0.5, 60.0  # mm of wall
+    if not mass(low) <= heart.lv_mass_g <= mass(high):
+        raise ValueError(f"no wall of {low} to {high} mm weighs {heart.lv_mass_g} g; change LV mass or volume")
+    for _ in range(40):  # bisection
+        middle = (low + high) / 2
+        low, high = (middle, high) if mass(middle) < heart.lv_mass_g else (low, middle)
+    epi = epicardium((low + high) / 2).astype(np.float32)
     return endo, epi, contraction.astype(np.float32), _rv_shape(heart, rng), share
 
 
@@ -179,16 +182,6 @@ def _integral(values):
     return float(np.sum(values, dtype=np.float64)) * D_LEVEL * D_ANGLE
 
 
-def _solve(function, target, low, high, steps=40):
-    """Bisection of an increasing function; ValueError if the target is out of reach."""
-    if not function(low) <= target <= function(high):
-        raise ValueError(f"no wall between {low} and {high} mm gives {target}; change LV mass or volume")
-    for _ in range(steps):
-        middle = (low + high) / 2
-        low, high = (middle, high) if function(middle) < target else (low, middle)
-    return (low + high) / 2
-
-
 @lru_cache(maxsize=1024)
 def surfaces(heart, phase):
     """All surfaces of `heart` at a phase (0 = ED, heart.es_fraction = ES, 1 = the next ED)."""
@@ -212,15 +205,8 @@ def surfaces(heart, phase):
     linear, square = 2 * _integral(inner * tall), _integral(tall**2)
     wanted = 2 * rv_volume * MM3_PER_ML / length
     height_mm = (-linear + np.sqrt(linear**2 + 4 * square * wanted)) / (2 * square)
-    return Surfaces(
-        endo.astype(np.float32),
-        epi.astype(np.float32),
-        inner.astype(np.float32),
-        (inner + height_mm * tall).astype(np.float32),
-        rim,
-        base,
-        apex,
-    )
+    radii = (radius.astype(np.float32) for radius in (endo, epi, inner, inner + height_mm * tall))
+    return Surfaces(*radii, rim, base, apex)
 
 
 def _contract(endo, contraction, wanted):
@@ -268,22 +254,16 @@ def truth(heart, phases):
     MAPSE, long-axis shortening, mean and largest ED wall thickness.
     """
     curve = np.array([volumes_ml(heart, float(phase)) for phase in phases])
-    ends = [surfaces(heart, 0.0), surfaces(heart, heart.es_fraction)]
-    wall = wall_thickness_mm(heart, 0.0)
-    lengths = [s.length_mm for s in ends]
-    return {
-        "lv_volume_ml": curve[:, 0],
-        "rv_volume_ml": curve[:, 2],
-        "lv_length_mm": np.array([surfaces(heart, float(phase)).length_mm for phase in phases]),
-        "lv_edv_ml": heart.lv_edv_ml,
-        "lv_esv_ml": heart.lv_esv_ml,
-        "lv_ef_percent": 100 * (1 - heart.lv_esv_ml / heart.lv_edv_ml),
-        "rv_edv_ml": heart.rv_edv_ml,
-        "rv_esv_ml": heart.rv_esv_ml,
-        "rv_ef_percent": 100 * (1 - heart.rv_esv_ml / heart.rv_edv_ml),
+    lengths = np.array([surfaces(heart, float(phase)).length_mm for phase in phases])
+    ed, es, wall = surfaces(heart, 0.0), surfaces(heart, heart.es_fraction), wall_thickness_mm(heart, 0.0)
+    found = {"lv_volume_ml": curve[:, 0], "rv_volume_ml": curve[:, 2], "lv_length_mm": lengths}
+    for side in ("lv", "rv"):
+        edv, esv = getattr(heart, f"{side}_edv_ml"), getattr(heart, f"{side}_esv_ml")
+        found |= {f"{side}_edv_ml": edv, f"{side}_esv_ml": esv, f"{side}_ef_percent": 100 * (1 - esv / edv)}
+    return found | {
         "lv_mass_g": heart.lv_mass_g,
         "mean_wall_mm": float(wall.mean()),
         "max_wall_mm": float(wall.max()),
-        "mapse_mm": float(ends[1].base_mm - ends[0].base_mm),
-        "shortening_percent": 100 * (lengths[0] - lengths[1]) / lengths[0],
+        "mapse_mm": float(es.base_mm - ed.base_mm),
+        "shortening_percent": 100 * (ed.length_mm - es.length_mm) / ed.length_mm,
     }

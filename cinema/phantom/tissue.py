@@ -15,30 +15,21 @@ from cinema.phantom.body import CODE, body_at, noise
 from cinema.phantom.shape import ANGLES_DEG, LEVELS, MIN_RIM, emptying, outflow_angle_deg, surfaces
 
 
-@dataclass(frozen=True)
-class Pose:
-    """How the heart sits in the body: rows are the heart's x, y, z axes in RAS; origin_mm is where
-    the body origin lies on the heart's z axis."""
-
-    axes: np.ndarray
-    origin_mm: float
-
-    def to_body(self, points):
-        """(3, n) heart coordinates -> (3, n) body coordinates."""
-        return self.axes.T @ (points - np.array([[0], [0], [self.origin_mm]]))
-
-
 @lru_cache(maxsize=256)
 def pose(heart):
-    """The heart's orientation: long axis to the left, forward and down, as in adults, with their spread."""
+    """(3, 3) the heart's x, y, z axes in RAS, a row each: z to the left, forward and down, as in adults."""
     rng = np.random.default_rng([heart.detail_seed, 2])
     z = np.array([-0.58, 0.60, -0.55]) + rng.normal(0, 0.11, 3)
     z /= np.linalg.norm(z)
     x = np.array([0.66, 0.35, -0.32]) + rng.normal(0, 0.10, 3)
     x -= z * (x @ z)
     x /= np.linalg.norm(x)
-    y = np.cross(x, z)  # anterior wall: left, forward and up
-    return Pose(np.stack([x, y, z]), 0.45 * heart.lv_length_mm)
+    return np.stack([x, np.cross(x, z), z])  # anterior wall: left, forward and up
+
+
+def to_body(heart, points_mm):
+    """(3, n) heart coordinates -> (3, n) body coordinates, whose origin lies on the long axis."""
+    return pose(heart).T @ (points_mm - np.array([[0], [0], [0.45 * heart.lv_length_mm]]))
 
 
 @lru_cache(maxsize=512)
@@ -50,7 +41,10 @@ def _detail(heart, phase):
     level = LEVELS[:, None]
     spread = rng.standard_normal((4, 64, 90)).astype(np.float32)
     grain = (1.0, 1.0, 1.6, 1.0)
-    fields = [_stretch(gaussian_filter(f, (2.0, g), mode=("nearest", "wrap"))) for f, g in zip(spread, grain)]
+    fields, rows = [], np.linspace(0, 63, len(LEVELS)).astype(int)
+    for white, width in zip(spread, grain):
+        field = gaussian_filter(white, (2.0, width), mode=("nearest", "wrap"))
+        fields.append(np.repeat((field / field.std())[rows], 2, axis=1))  # on the (level, angle) grid
     empty = float(emptying(heart, phase))
     # LV: fingers of muscle reach in from the wall; their volume is kept, so they fill the cavity as it empties.
     reach = heart.trabeculation * (0.12 + 0.42 * np.clip(level, 0, 1) ** 1.6) * rng.uniform(0.5, 1.4)
@@ -77,13 +71,6 @@ def _detail(heart, phase):
         low, high = _chord(place, centre, thick * taper * (1 + 0.25 * fields[3]))
         near, far = np.minimum(near, low), np.maximum(far, high)
     return lv_blood, near, far, rv_blood, septal, band
-
-
-def _stretch(field):
-    """A (64, 90) field on the (level, angle) grid, unit deviation."""
-    field = field / field.std()
-    rows = np.linspace(0, 63, len(LEVELS)).astype(int)
-    return np.repeat(field[rows], 2, axis=1)[:, : len(ANGLES_DEG)]
 
 
 def _chord(distance, centre_deg, radius):
@@ -122,7 +109,7 @@ def points(heart, heart_mm):
     turn = np.deg2rad(ANGLES_DEG)
     corners = np.exp(-(((np.abs(np.sin(turn / 2)) - 0.55) / 0.12) ** 2))
     fat = (0.55 + 0.5 * np.cos(turn - 0.1) + 0.5 * corners).astype(np.float32)[angle] * (0.5 + 0.9 * lump)
-    body = body_at(heart, pose(heart).to_body(heart_mm).astype(np.float32))
+    body = body_at(heart, to_body(heart, heart_mm).astype(np.float32))
     return Points(heart_mm, np.hypot(x, y), angle, body, lump, sponge, fat)
 
 
@@ -140,9 +127,8 @@ def tissue_at(heart, where, phase):
     rng = np.random.default_rng([heart.detail_seed, 6])
     fat_gap, wall = rng.uniform(2.0, 4.0), rng.uniform(1.0, 3.2)
     has_rv = rv > inner + np.float32(0.6)
-    outer = np.maximum(
-        np.where(zeta >= np.minimum(s.rim[where.angle_index], 0), epi, 0), np.where(has_rv, rv + np.float32(fat_gap), 0)
-    )
+    outer = np.where(zeta >= np.minimum(s.rim[where.angle_index], 0), epi, 0)
+    outer = np.maximum(outer, np.where(has_rv, rv + np.float32(fat_gap), 0))
     near_heart = (zeta > -0.9) & (zeta < 1.35) & (r < 140)
     groove = 1.1 * np.exp(-((zeta / np.float32(0.10)) ** 2))
     apex = np.clip((zeta - np.float32(0.6)) / np.float32(0.4), 0, 1) * (np.float32(0.4) + where.lump)
@@ -185,12 +171,19 @@ def _base(heart, s, xyz, zeta, phase, out, rng):
     rim = s.epi[int(np.searchsorted(LEVELS, 0.0))]
     mean_rim = float(rim.mean())
 
-    def ball(volume_ml, centre, stretch):
+    filling = 1.25 * (0.6 + 0.4 * empty)  # a fifth or so of each ball lies beyond its valve and is cut off
+    left, right = heart.la_volume_ml * filling, heart.ra_volume_ml * filling
+    size = (0.75 * left * 1000 / np.pi) ** (1 / 3)
+    left_centre = rng.uniform(-0.3, 0.0) * mean_rim, rng.uniform(-0.4, -0.1) * mean_rim, -0.75 * size
+    left_stretch = rng.uniform(1.0, 1.35), rng.uniform(0.95, 1.2), rng.uniform(0.75, 1.0)
+    size = (0.75 * right * 1000 / np.pi) ** (1 / 3)
+    turn = np.deg2rad(rng.uniform(-45, -10))
+    off = mean_rim + rng.uniform(0.55, 0.8) * size
+    right_centre = off * np.cos(turn), off * np.sin(turn), -0.45 * size
+    right_stretch = rng.uniform(0.9, 1.1), rng.uniform(1.0, 1.3), rng.uniform(0.9, 1.15)
+    for volume_ml, centre, stretch in ((left, left_centre, left_stretch), (right, right_centre, right_stretch)):
         radius = (0.75 * volume_ml * 1000 / np.pi / np.prod(stretch)) ** (1 / 3)
-        return [(axis - c) / (radius * f) for axis, c, f in zip((x, y, z), centre, stretch)], radius
-
-    for volume, centre, stretch in _atria(heart, empty, rng, mean_rim):
-        unit, radius = ball(volume, centre, stretch)
+        unit = [(axis - c) / (radius * f) for axis, c, f in zip((x, y, z), centre, stretch)]
         distance = np.sqrt(sum(u * u for u in unit))
         codes[(distance < 1 + 2.0 / radius) & (depth < 0)] = CODE["chamber_wall"]
         codes[(distance < 1) & (depth < 0)] = CODE["atrial_blood"]
@@ -231,24 +224,3 @@ def _base(heart, s, xyz, zeta, phase, out, rng):
     vein = np.hypot(x - 1.05 * mean_rim * np.cos(groove), y - 1.05 * mean_rim * np.sin(groove))
     codes[(vein < rng.uniform(2, 5)) & (np.abs(depth + 0.05) < 0.12)] = CODE["vein"]
     out[behind] = codes
-
-
-def _atria(heart, empty, rng, rim_mm):
-    """(volume, centre relative to the mitral plane, stretch) of the left and right atrium."""
-    filling = 1.25 * (0.6 + 0.4 * empty)  # a fifth or so of each ball lies beyond its valve and is cut off
-    left = heart.la_volume_ml * filling
-    size = (0.75 * left * 1000 / np.pi) ** (1 / 3)
-    yield (
-        left,
-        (rng.uniform(-0.3, 0.0) * rim_mm, rng.uniform(-0.4, -0.1) * rim_mm, -0.75 * size),
-        (rng.uniform(1.0, 1.35), rng.uniform(0.95, 1.2), rng.uniform(0.75, 1.0)),
-    )
-    right = heart.ra_volume_ml * filling
-    size = (0.75 * right * 1000 / np.pi) ** (1 / 3)
-    turn = np.deg2rad(rng.uniform(-45, -10))
-    off = rim_mm + rng.uniform(0.55, 0.8) * size
-    yield (
-        right,
-        (off * np.cos(turn), off * np.sin(turn), -0.45 * size),
-        (rng.uniform(0.9, 1.1), rng.uniform(1.0, 1.3), rng.uniform(0.9, 1.15)),
-    )

@@ -4,10 +4,14 @@ import base64
 import io
 
 import numpy as np
+from scipy import ndimage
 
 from cinema.plots import images, style
-from cinema.plots.style import GREY, SERIES
+from cinema.plots.style import GREY, SERIES, mark_places
 from cinema.terms import COLOURS, LINE_STYLES, VIEW_NAMES
+
+MARGIN_MM = 25.0  # around what is labelled
+COLUMNS = 3  # of a mosaic
 
 
 def search(ax, view, found, window_mm, true=None, z=None, title=""):
@@ -22,14 +26,23 @@ def search(ax, view, found, window_mm, true=None, z=None, title=""):
     ax.set(xlim=(-0.5, view.image.shape[0] - 0.5), ylim=(view.image.shape[1] - 0.5, -0.5))
 
 
-def slices(axes, image, labels, spacing_mm, order, around=None, width=1.2):
-    """Slices of one frame in the given order, one an axes, outlined and cut to what is labelled in any of them.
+def window(labels, spacing_mm):
+    """Slices along x and y that show all labelled pixels of (x, y, ...) with a margin; the whole if there are none."""
+    boxes = ndimage.find_objects(np.any(labels, axis=tuple(range(2, labels.ndim))).astype(int))
+    if not boxes:
+        return slice(0, labels.shape[0]), slice(0, labels.shape[1])
+    margins = [round(MARGIN_MM / length_mm) for length_mm in spacing_mm[:2]]
+    return tuple(slice(max(box.start - m, 0), box.stop + m) for box, m in zip(boxes[0], margins))
 
-    axes: any array of at least as many; those left over stay empty. around: label map to cut to instead.
-    width: of the lines.
+
+def slices(axes, image, labels, spacing_mm, order, around=None, width=1.2, limits=None):
+    """Slices of an (x, y, n) image in the given order, one an axes, outlined and cut to what is labelled in any.
+
+    axes: any array of at least as many; the rest stays empty. around: label map to cut to instead. width: of lines.
+    limits: black and white; by default of what is shown.
     """
     cut = window(labels if around is None else around, spacing_mm)
-    limits = np.percentile(image[cut], (0.5, 99.5))
+    limits = np.percentile(image[cut], (0.5, 99.5)) if limits is None else limits
     for ax in axes.flat[len(order) :]:
         ax.set_axis_off()
     for ax, z in zip(axes.flat, order, strict=False):
@@ -37,70 +50,35 @@ def slices(axes, image, labels, spacing_mm, order, around=None, width=1.2):
         images.outlines(ax, labels[cut][:, :, z], width)
 
 
-def against_truth(ax, x, measured, true=None, ylabel="", xlabel="Time after the R wave (ms)"):
-    """Curves over x: measured thick with dots, the truth (where known) thin and without dots, in one colour each.
-
-    measured, true: name -> (n,) values; LV and RV have their own colours, other names those of SERIES.
-    """
-    for (name, values), series in zip(measured.items(), SERIES, strict=False):
-        colour, line = (COLOURS[name], LINE_STYLES[name]) if name in COLOURS else series[:2]
-        ax.plot(x, values, color=colour, ls=line, marker="o", ms=2.5, label=name)
-        if true is not None and name in true:
-            ax.plot(x, true[name], color=colour, lw=0.7, alpha=0.8, label=f"{name}, true")
-    ax.set(xlabel=xlabel, ylabel=ylabel)
-    ax.legend()
+def still(axes, image, labels, spacing_mm, frames, titles, landmarks=None):
+    """One view at given frames, one axes each: outlines and landmarks on the middle labelled slice, cut to it."""
+    (left, top), filled = window(labels, spacing_mm), np.flatnonzero(labels.any(axis=(0, 1, 3)))
+    z = int(filled[len(filled) // 2]) if len(filled) else image.shape[2] // 2
+    limits = np.percentile(image[left, top], (0.5, 99.5))
+    slices(axes, image[:, :, z], labels[:, :, z], spacing_mm, frames, labels, limits=limits)
+    for ax, frame, title in zip(axes, frames, titles, strict=False):
+        if landmarks is not None:
+            images.landmarks(ax, landmarks[frame] - [left.start, top.start])
+        ax.set_title(title)
 
 
-def mark_frames(ax, times):
-    """Dotted lines at named times. times: name -> place on the x axis."""
-    for name, time in times.items():
-        ax.axvline(time, color=GREY, lw=0.6, ls=":")
-        ax.annotate(name, (time, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=7)
+def stills(views, labels, landmarks, phases):
+    """Figure of all views at ED and ES. views: name -> View; phases: name -> {"ED": frame, "ES": frame}."""
+    fig, axes = style.figure(2, height=2.2 * len(labels) + 0.4, rows=len(labels), cols=2, squeeze=False)
+    for row, (name, mask) in zip(axes, labels.items(), strict=True):
+        titles = [f"{VIEW_NAMES[name]}, {phase} (frame {frame})" for phase, frame in phases[name].items()]
+        view, frames = views[name], phases[name].values()
+        still(row, view.image, mask, view.spacing_mm, frames, titles, landmarks.get(name))
+    images.structure_legend(fig)
+    return fig
 
 
-def by_distance(ax, table, value, ylabel, reference=None, series="masks"):
-    """Values over the distance between slices: a dot for each place of the first slice, a line over their range.
-
-    table: columns distance_mm, `value` and `series`. reference: the true value.
-    """
-    groups = list(table.groupby(series, sort=False))
-    step = table["distance_mm"].min() * 0.12
-    for k, ((name, rows), (colour, line, marker)) in enumerate(zip(groups, SERIES, strict=False)):
-        at = rows["distance_mm"] + (k - (len(groups) - 1) / 2) * step
-        ax.plot(at, rows[value], marker, color=colour, ms=3.5, mew=0, label=name)
-        ends = rows.assign(at=at).groupby("at")[value].agg(["min", "max"])
-        ax.vlines(ends.index, ends["min"], ends["max"], color=colour, ls=line, lw=0.8)
-    if reference is not None:
-        ax.axhline(reference, color=GREY, lw=0.8, ls="--", label="true")
-    ax.set(xlabel="Distance between slices (mm)", ylabel=ylabel, xticks=sorted(table["distance_mm"].unique()))
-    ax.margins(x=0.15)
-
-
-MARGIN_MM = 25.0
-COLUMNS = 3
-
-
-def window(labels, spacing_mm):
-    """Slices along x and y that show all labelled pixels of (x, y, ...) with a margin; the whole if there are none."""
-    seen = np.any(labels.reshape(*labels.shape[:2], -1), axis=2)
-    bounds = []
-    for axis in (0, 1):
-        where = np.flatnonzero(seen.any(axis=1 - axis))
-        margin = round(MARGIN_MM / spacing_mm[axis])
-        whole = slice(0, seen.shape[axis])
-        bounds.append(slice(max(where[0] - margin, 0), where[-1] + margin + 1) if len(where) else whole)
-    return tuple(bounds)
-
-
-def mosaic(array, columns=COLUMNS):
-    """(x, y, z, t) -> one (X, Y, t) picture with slice 0 at the upper left, row by row; empty places are 0."""
-    x, y, z, t = array.shape
-    rows, columns = -(-z // columns), min(columns, z)
-    tiles = np.zeros((columns * x, rows * y, t), array.dtype)
-    for k in range(z):
-        column, row = k % columns, k // columns
-        tiles[column * x : (column + 1) * x, row * y : (row + 1) * y] = array[:, :, k]
-    return tiles
+def png_uri(fig):
+    """The figure as a data URI; closes it."""
+    data = io.BytesIO()
+    fig.savefig(data, format="png", dpi=130, metadata={"Software": None})
+    style.plt.close(fig)
+    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
 
 
 def moving(image, labels, spacing_mm, height=280, cycle_ms=1000, limit_bytes=1_000_000):
@@ -111,50 +89,46 @@ def moving(image, labels, spacing_mm, height=280, cycle_ms=1000, limit_bytes=1_0
     return style.cine({"view": tiles[0]}, {"view": tiles[1]}, height * min(rows, 3), cycle_ms, limit_bytes)
 
 
+def mosaic(array):
+    """(x, y, z, t) -> one (X, Y, t) picture with slice 0 at the upper left, row by row; empty places are 0."""
+    x, y, z, t = array.shape
+    tiles = np.zeros((min(COLUMNS, z) * x, -(-z // COLUMNS) * y, t), array.dtype)
+    for k in range(z):
+        row, column = divmod(k, COLUMNS)
+        tiles[column * x : (column + 1) * x, row * y : (row + 1) * y] = array[:, :, k]
+    return tiles
+
+
+def against_truth(ax, x, measured, true=None, ylabel="", xlabel="Time after the R wave (ms)"):
+    """Curves over x: measured thick with dots, the truth (where known) thin and without dots, in one colour each.
+    measured, true: name -> (n,) values; LV and RV have their own colours, other names those of SERIES."""
+    for (name, values), series in zip(measured.items(), SERIES, strict=False):
+        colour, line = (COLOURS[name], LINE_STYLES[name]) if name in COLOURS else series[:2]
+        ax.plot(x, values, color=colour, ls=line, marker="o", ms=2.5, label=name)
+        if true is not None and name in true:
+            ax.plot(x, true[name], color=colour, lw=0.7, alpha=0.8, label=f"{name}, true")
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.legend()
+
+
 def volume_curves(ax, lv_volumes, rv_volumes, ed_frame, es_frame):
     """LV and RV volume over frames with ED and ES marked."""
-    for name, curve in (("LV", lv_volumes), ("RV", rv_volumes)):
-        ax.plot(curve, color=COLOURS[name], ls=LINE_STYLES[name], marker="o", ms=2.5, label=name)
-    for frame, label in ((ed_frame, "ED"), (es_frame, "ES")):
-        if frame is not None:
-            ax.axvline(frame, color=style.GREY, lw=0.6, ls=":")
-            ax.annotate(label, (frame, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=7)
-    ax.set(xlabel="frame", ylabel="volume (ml)", ylim=(0, None))
-    ax.legend(loc="best")
+    against_truth(ax, range(len(lv_volumes)), {"LV": lv_volumes, "RV": rv_volumes}, None, "volume (ml)", "frame")
+    known = {name: frame for name, frame in (("ED", ed_frame), ("ES", es_frame)) if frame is not None}
+    mark_places(ax, known, va="bottom")
+    ax.set_ylim(0, None)
 
 
-def still(axes, image, labels, spacing_mm, frames, titles, landmarks=None):
-    """One view at given frames, one axes each: outlines and landmarks on the middle labelled slice, cut to it."""
-    cut = window(labels, spacing_mm)
-    filled = np.flatnonzero(labels.any(axis=(0, 1, 3)))
-    z = int(filled[len(filled) // 2]) if len(filled) else image.shape[2] // 2
-    limits = np.percentile(image[cut], (0.5, 99.5))
-    for ax, frame, title in zip(axes, frames, titles, strict=True):
-        images.show(ax, image[cut][:, :, z, frame], spacing_mm, limits)
-        images.outlines(ax, labels[cut][:, :, z, frame])
-        if landmarks is not None:
-            images.landmarks(ax, landmarks[frame] - [cut[0].start, cut[1].start])
-        ax.set_title(title)
-
-
-def stills(views, labels, landmarks, phases):
-    """Figure of all views at ED and ES. views: name -> View; phases: name -> {"ED": frame, "ES": frame}."""
-    fig, axes = style.figure(2, height=2.2 * len(labels) + 0.4, rows=len(labels), cols=2, squeeze=False)
-    for row, (name, mask) in zip(axes, labels.items(), strict=True):
-        titles = [f"{VIEW_NAMES[name]}, {phase} (frame {frame})" for phase, frame in phases[name].items()]
-        view = views[name]
-        still(row[: len(titles)], view.image, mask, view.spacing_mm, phases[name].values(), titles, landmarks.get(name))
-        for ax in row[len(titles) :]:
-            ax.set_axis_off()
-    images.structure_legend(fig)
-    return fig
-
-
-def png_uri(fig):
-    """The figure as a data URI; closes it."""
-    import matplotlib.pyplot as plt
-
-    data = io.BytesIO()
-    fig.savefig(data, format="png", dpi=130, metadata={"Software": None})
-    plt.close(fig)
-    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
+def by_distance(ax, table, value, ylabel, reference=None, series="masks"):
+    """Values over the distance between slices: a dot for each place of the first slice, a line over their range. table:
+    columns distance_mm, `value` and `series`. reference: the true value."""
+    groups, step = list(table.groupby(series, sort=False)), table["distance_mm"].min() * 0.12
+    for k, ((name, rows), (colour, line, marker)) in enumerate(zip(groups, SERIES, strict=False)):
+        at = rows["distance_mm"] + (k - (len(groups) - 1) / 2) * step
+        ax.plot(at, rows[value], marker, color=colour, ms=3.5, mew=0, label=name)
+        ends = rows.assign(at=at).groupby("at")[value].agg(["min", "max"])
+        ax.vlines(ends.index, ends["min"], ends["max"], color=colour, ls=line, lw=0.8)
+    if reference is not None:
+        ax.axhline(reference, color=GREY, lw=0.8, ls="--", label="true")
+    ax.set(xlabel="Distance between slices (mm)", ylabel=ylabel, xticks=sorted(table["distance_mm"].unique()))
+    ax.margins(x=0.15)

@@ -1,12 +1,56 @@
-"""Several models side by side: along conditions, and as paired differences."""
+"""Estimates with their 95 % intervals: in rows, as differences, group by group, claim by claim, along conditions;
+and the curves that comparisons need beside them: training, and the smallest gap that a study can find.
+
+An estimate is a stats.Estimate, or whatever else has value, lower, upper (and n, where n is shown); lower and upper
+are NaN where n is too small for an interval. Rows are named in order from the top.
+"""
 
 import math
+from itertools import cycle
 
 import numpy as np
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from cinema.plots.style import GREY, SERIES
+from cinema.plots.curves import lines
+from cinema.plots.style import ABOVE, GREY, NOTE, SERIES, at_height, mark_places
+
+OFF, HELD = SERIES[3][0], SERIES[1][0]  # flagged after correction, and not
+SHADES = {"agrees": "#d9ecd9", "differs": "#f6d9d0", "fixed": "#d9ecd9", "option": "#eeeeee"}  # of cells, by first word
+
+
+def intervals(ax, at, estimates, look, across=False, **options):
+    """Dots with bars. at: places along x, or of rows if `across`. look: of SERIES; a line joins dots if ls is given."""
+    values = [e.value for e in estimates]
+    reach = np.clip([[e.value - e.lower for e in estimates], [e.upper - e.value for e in estimates]], 0, None)
+    places = {"x": values, "y": at, "xerr": reach} if across else {"x": at, "y": values, "yerr": reach}
+    usual = {"color": look[0], "marker": look[2], "ls": "", "ms": 4, "capsize": 2, "lw": 1}
+    ax.errorbar(**places, **usual | options)
+
+
+def _series(ax, series, label, step, names=None, looks=SERIES, **options):
+    """Rows with series `step` below each other in each: series -> {name: estimate}. names: of the rows, in order."""
+    names = names or list(dict.fromkeys(name for row in series.values() for name in row))
+    for k, ((words, row), look) in enumerate(zip(series.items(), cycle(looks))):
+        at = [names.index(name) + (k - (len(series) - 1) / 2) * step for name in row]
+        intervals(ax, at, row.values(), look, across=True, label=words, **options)
+    _name_rows(ax, names, label)
+
+
+def _bar(ax, y, estimate, colour, lw=1.2, thin=None, marker="o", **dot):
+    """One row: the interval as a line `lw` thick below its dot; thin: ends of a wider interval."""
+    if thin is not None:
+        ax.plot(thin, [y, y], color=colour, lw=0.8)
+    end = "projecting" if thin is None else "butt"
+    ax.plot([estimate.lower, estimate.upper], [y, y], color=colour, lw=lw, solid_capstyle=end)
+    ax.plot(estimate.value, y, marker, color=colour, **{"ms": 4.5} | dot)
+
+
+def _name_rows(ax, names, label, zero=None, **text):
+    if zero is not None:
+        ax.axvline(zero, color=GREY, ls=":", lw=0.8, zorder=0)
+    ax.set_yticks(range(len(names)), list(names), **text)
+    ax.set(xlabel=label, ylim=(len(names) - 0.5, -0.5))
 
 
 def interval_words(estimates):
@@ -14,97 +58,133 @@ def interval_words(estimates):
     return "no CI, n too small" if all(math.isnan(estimate.lower) for estimate in estimates) else "95 % CI"
 
 
-def trends(ax, estimates, xlabel, ylabel, single=None, joined=True):
-    """One line per series over conditions, evenly spaced, with 95 % intervals.
-
-    estimates: series -> {condition: stats.Estimate}; the first series' conditions give order and tick labels.
-    single:    series -> [(condition, value)]: single trainings, as small open dots beside the line.
-    joined:    False leaves the line between conditions away, where their order means nothing.
-    """
-    conditions = list(next(iter(estimates.values())))
-    for i, (name, row) in enumerate(estimates.items()):
-        colour, line, marker = SERIES[i]
-        shift = (i - (len(estimates) - 1) / 2) * 0.16
-        at = [conditions.index(condition) + shift for condition in row]
-        values = [estimate.value for estimate in row.values()]
-        error = [[e.value - e.lower for e in row.values()], [e.upper - e.value for e in row.values()]]
-        ax.errorbar(
-            at, values, error, color=colour, ls=line if joined else "", marker=marker, ms=4, capsize=2, lw=1, label=name
-        )
-        for condition, value in (single or {}).get(name, ()):
-            ax.plot(conditions.index(condition) + shift + 0.07, value, "o", mfc="none", mec=colour, mew=0.6, ms=2.5)
-    ax.set_xticks(range(len(conditions)), conditions)
-    ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.5, len(conditions) - 0.5))
-    _say_n(ax, [estimate for row in estimates.values() for estimate in row.values()])
-
-
-def _say_n(ax, estimates):
+def _say_n(ax, series, what="mean, ", who=""):
     """Above the axes: what is shown, and of how many patients where all estimates agree on that."""
+    estimates = [estimate for row in series.values() for estimate in row.values()]
     counts = {estimate.n for estimate in estimates}
-    words = f", n = {counts.pop()}" if len(counts) == 1 else ""
-    ax.set_title(f"mean, {interval_words(estimates)}{words}", fontsize=7, loc="left")
+    words = f", n = {counts.pop()}{who}" if len(counts) == 1 else ""
+    ax.set_title(f"{what}{interval_words(estimates)}{words}", **NOTE)
+
+
+def rows(ax, estimates, label, reference=None, marks=None, mark_name="", log=False):
+    """A row a name: name -> estimate, or series -> {name: estimate} for several dots a row. reference: value of a
+    dotted line. marks: name -> known value (diamond), called mark_name in the legend."""
+    alone = not isinstance(next(iter(estimates.values())), dict)
+    series = {"": estimates} if alone else estimates
+    names = list(next(iter(series.values())))
+    _series(ax, series, label, 0.32, names, SERIES[1:] if alone else SERIES)
+    for i, (name, value) in enumerate((marks or {}).items()):
+        ax.plot(value, names.index(name), "D", mfc="none", mec=GREY, ms=7, label=mark_name if i == 0 else None)
+    if reference is not None:
+        ax.axvline(reference, color=GREY, ls=":", lw=0.8)
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    if log:
+        low, high = ax.get_xlim()
+        ticks = [t for t in (0.25, 0.5, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 4) if low <= t <= high]
+        ax.set(xscale="log", xticks=ticks, xticklabels=[f"{t:g}" for t in ticks])
+        ax.minorticks_off()
+    else:
+        ax.locator_params(axis="x", nbins=6)
+
+
+def ceiling(ax, value, label):
+    """A dashed line at the best that anybody could reach."""
+    ax.axvline(value, color=SERIES[3][0], ls="--", lw=0.8, label=label)
+    ax.margins(x=0.1)
+
+
+def methods(ax, series, label, lines=None):
+    """A row a method: series -> {method: estimate}, some may be missing. lines: words -> value across all rows."""
+    _series(ax, series, label, 0.22)
+    for k, (words, value) in enumerate((lines or {}).items()):
+        ax.axvline(value, color=GREY, ls=(":", "--", "-.", (0, (1, 4)))[k % 4], lw=0.9, label=words, zorder=0)
+    counts = sorted({estimate.n for row in series.values() for estimate in row.values()})
+    ax.set_title(f"n = {' or '.join(map(str, counts))}; 95 % CI", **NOTE)
+
+
+def rules(ax, series, label, margin=None):
+    """Errors, a row a rule, beside zero: series -> {rule: estimate}. margin: shades -margin to margin."""
+    if margin is not None:
+        ax.axvspan(-margin, margin, color=GREY, alpha=0.12, lw=0)
+    ax.axvline(0, color=GREY, ls=":", lw=0.8, zorder=0)
+    _series(ax, series, label, 0.7 / len(series), ms=3.5)
+    _say_n(ax, series, "", " people")
+
+
+def spread(ax, spreads, label):
+    """Plain numbers in the rows and series of `rules`: series -> {rule: number}."""
+    names = list(next(iter(spreads.values())))
+    for i, ((series, row), (colour, _, marker)) in enumerate(zip(spreads.items(), SERIES)):
+        y = np.arange(len(names)) + (i - (len(spreads) - 1) / 2) * 0.7 / len(spreads)
+        ax.plot(list(row.values()), y, marker, color=colour, ms=3.5, label=series)
+    _name_rows(ax, names, label)
+    ax.set_xlim(0, None)
+
+
+def knowledge(ax, estimates, label, chance=None):
+    """A row an encoder: words -> estimate. chance: value reached without looking at the image, a dotted line."""
+    _series(ax, {name: {name: estimate} for name, estimate in estimates.items()}, label, 0)
+    if chance is not None:
+        ax.axvline(chance, color=GREY, ls=":", lw=1)
+
+
+def several(ax, rows, label, zero=True):
+    """Series in each row: words -> {series: estimate}; n of each at the right edge."""
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    series = {name: {words: row[name] for words, row in rows.items() if name in row} for name in names}
+    step = 0.6 / len(names)
+    _series(ax, series, label, step, list(rows), ms=3.5)
+    for y, row in enumerate(rows.values()):
+        for name, estimate in row.items():
+            at_height(ax, y + (names.index(name) - (len(names) - 1) / 2) * step, f"n = {estimate.n}", fontsize=5.5)
+    if zero:
+        ax.axvline(0, color=GREY, ls=":", lw=0.8)
+    ax.xaxis.set_major_locator(MaxNLocator(4))
+    ax.legend(**ABOVE, ncols=2)
+
+
+def shares(ax, values, label):
+    """Shares of 1, a row each: name -> estimate."""
+    for y, estimate in enumerate(values.values()):
+        _bar(ax, y, estimate, HELD)
+    _name_rows(ax, [f"{name}\n(n = {estimate.n})" for name, estimate in values.items()], label)
+    ax.set_xlim(-0.03, 1.03)
 
 
 def differences(ax, rows, label):
-    """Paired differences, one row each from top to bottom, beside a line at zero.
-
-    rows: words -> (Estimate, Estimate with the interval corrected for the number of comparisons): thick and thin bar.
-    """
+    """Paired differences beside zero: words -> (estimate, the same corrected for all comparisons), thick and thin."""
     for y, (nominal, corrected) in enumerate(rows.values()):
-        ax.plot([corrected.lower, corrected.upper], [y, y], color=SERIES[1][0], lw=0.8)
-        ax.plot([nominal.lower, nominal.upper], [y, y], color=SERIES[1][0], lw=2.5, solid_capstyle="butt")
-        ax.plot(nominal.value, y, "o", color="white", mec=SERIES[1][0], ms=4.5)
-    ax.axvline(0, color=GREY, ls=":", lw=0.8, zorder=0)
-    ax.set_yticks(range(len(rows)), list(rows))
-    ax.set(xlabel=label, ylim=(len(rows) - 0.5, -0.5))
-    bars = interval_words([nominal for nominal, _ in rows.values()])
-    words = f"thick: 95 % CI, thin: corrected for {len(rows)}" if bars == "95 % CI" else bars
-    ax.set_title(f"n = {next(iter(rows.values()))[0].n} patients; {words}", fontsize=7, loc="left")
+        _bar(ax, y, nominal, HELD, 2.5, (corrected.lower, corrected.upper), mfc="white")
+    _name_rows(ax, rows, label, zero=0)
+    words = interval_words([nominal for nominal, _ in rows.values()])
+    words = f"thick: {words}, thin: corrected for {len(rows)}" if words == "95 % CI" else words
+    ax.set_title(f"n = {next(iter(rows.values()))[0].n} patients; {words}", **NOTE)
 
 
-def scatter(ax, points, xlabel, ylabel):
-    """One dot a series: name -> (x, stats.Estimate); x starts at zero. Equal x are drawn a little apart."""
-    step = 0.015 * max(x for x, _ in points.values())
-    for i, (name, (x, estimate)) in enumerate(points.items()):
-        colour, _, marker = SERIES[i]
-        error = [[estimate.value - estimate.lower], [estimate.upper - estimate.value]]
-        ax.errorbar(
-            x + (i - 1) * step,
-            estimate.value,
-            error,
-            color=colour,
-            marker=marker,
-            ms=5,
-            capsize=2,
-            lw=1,
-            ls="",
-            label=name,
-        )
-    ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, 1.15 * max(x for x, _ in points.values())))
-    _say_n(ax, [estimate for _, estimate in points.values()])
-
-
-OFF, HELD = SERIES[3][0], SERIES[1][0]  # flagged after correction, and not
+def gaps(ax, rows, label):
+    """Gaps with their interval (thick) and that of the whole family (thin) on a bar of what could not have been found.
+    rows: of fairness.with_detectable, one a line. Orange: p <= 0.05 after Holm."""
+    for y, row in enumerate(rows.rename(columns={"gap": "value"}).itertuples()):
+        ax.barh(y, 2 * row.detectable, left=-row.detectable, height=0.75, color="#dddddd", lw=0)
+        _bar(ax, y, row, OFF if row.p_holm <= 0.05 else HELD, 2.5, (row.lower_all, row.upper_all), mfc="white", ms=4)
+    ax.axvline(0, color=GREY, ls=":", lw=0.8)
+    ax.use_sticky_edges = False  # the grey bars keep clear of the frame
+    names = [f"{row.group} − {row.against}\n(n = {row.n}, {row.n_against})" for row in rows.itertuples()]
+    _name_rows(ax, names, label, fontsize=6.5)
 
 
 def groups(ax, rows, overall, label, named=True):
-    """One dot and 95 % interval a group, attributes apart; line and band: the Estimate over everybody.
-
-    rows: fairness.by_group of one metric. named: whether groups are named on the left, with n.
-    """
-    names, at = [], []
-    for k, (attribute, part) in enumerate(rows.groupby("attribute", sort=False)):
-        start = len(names) + 0.8 * k
-        for i, row in enumerate(part.itertuples()):
-            at.append(start + i)
-            names.append(f"{attribute}: {row.group} (n = {row.n})" if named else f"n = {row.n}")
+    """A row a group, attributes apart; line and band: the estimate over everybody. rows: fairness.by_group of one
+    metric. named: whether groups are named on the left, with n."""
+    at = np.arange(len(rows)) + 0.8 * rows["attribute"].factorize()[0]
+    names = [f"{row.attribute}: {row.group} (n = {row.n})" if named else f"n = {row.n}" for row in rows.itertuples()]
     ax.axvspan(overall.lower, overall.upper, color=GREY, alpha=0.15, lw=0)
     ax.axvline(overall.value, color=GREY, lw=0.8)
-    error = np.clip([rows["value"] - rows["lower"], rows["upper"] - rows["value"]], 0, None)
-    ax.errorbar(rows["value"], at, xerr=error, fmt="o", color=HELD, ms=3, lw=0.9, capsize=1.5)
+    small = {"marker": "o", "ms": 3, "lw": 0.9, "capsize": 1.5}
+    intervals(ax, at, list(rows.itertuples()), SERIES[1], across=True, **small)
     ax.set_yticks(at, names, fontsize=6.5 if named else 5)
     ax.set(xlabel=label, ylim=(max(at) + 0.6, -0.6))
-    ax.set_title(f"all: n = {overall.n}; 95 % CI", fontsize=7, loc="left")
+    ax.set_title(f"all: n = {overall.n}; 95 % CI", **NOTE)
 
 
 def family(ax, found, metrics, better):
@@ -113,226 +193,111 @@ def family(ax, found, metrics, better):
     found: fairness.with_detectable. metrics: column -> name, in order. better: column -> 1 where more is better, -1
     where less is, 0 where zero is best. Two stars: p <= 0.05 after Holm; one: after Benjamini-Hochberg only.
     """
-    rows = found[["attribute", "group", "against"]].drop_duplicates()
-    for y, key in enumerate(rows.itertuples(index=False)):
-        mine = found[(found["attribute"] == key.attribute) & (found["group"] == key.group)].set_index("metric")
-        for x, metric in enumerate(metrics):
-            if metric in mine.index:
-                cell = mine.loc[metric]
-                size = cell["gap"] / cell["detectable"] if cell["detectable"] > 0 else 0.0
-                worse = -better[metric] * size if better[metric] else abs(size)
-                ax.add_patch(_tile(x, y, worse))
-                stars = "**" if cell["p_holm"] <= 0.05 else "*" if cell["p_bh"] <= 0.05 else ""
-                ax.text(
-                    x,
-                    y,
-                    f"{cell['gap']:+.2g}{stars}",
-                    ha="center",
-                    va="center",
-                    fontsize=6,
-                    color="white" if abs(worse) > 1.6 else "black",
-                )
+    rows = list(dict.fromkeys(zip(found["group"], found["against"], found["attribute"])))
+    for cell in found[found["metric"].isin(metrics)].itertuples():
+        x, y = list(metrics).index(cell.metric), rows.index((cell.group, cell.against, cell.attribute))
+        size = cell.gap / cell.detectable if cell.detectable > 0 else 0.0
+        worse = -better[cell.metric] * size if better[cell.metric] else abs(size)
+        fill = {"facecolor": "#D55E00" if worse > 0 else "#0072B2", "alpha": min(abs(worse) / 2, 1.0), "lw": 0}
+        ax.add_patch(Rectangle((x - 0.48, y - 0.45), 0.96, 0.9, **fill))
+        stars = "**" if cell.p_holm <= 0.05 else "*" if cell.p_bh <= 0.05 else ""
+        colour = "white" if abs(worse) > 1.6 else "black"
+        ax.text(x, y, f"{cell.gap:+.2g}{stars}", ha="center", va="center", fontsize=6, color=colour)
     ax.set_xticks(range(len(metrics)), metrics.values(), rotation=35, ha="right")
-    ax.set_yticks(range(len(rows)), [f"{r.group} − {r.against} ({r.attribute})" for r in rows.itertuples()])
-    ax.set(xlim=(-0.5, len(metrics) - 0.5), ylim=(len(rows) - 0.5, -0.5))
-    ax.set_title(
-        "gap; orange: worse, blue: better, full colour at twice the smallest gap that is found 8 times in 10\n"
-        f"* p ≤ 0.05 after Benjamini-Hochberg, ** after Holm, over all {len(found)}",
-        fontsize=7,
-        loc="left",
-    )
-
-
-def _tile(x, y, worse):
-    colour = "#D55E00" if worse > 0 else "#0072B2"
-    return Rectangle((x - 0.48, y - 0.45), 0.96, 0.9, facecolor=colour, alpha=min(abs(worse) / 2, 1.0), lw=0)
-
-
-def gaps(ax, rows, label):
-    """Gaps with 95 % interval (thick) and that of the whole family (thin) on a bar of what could not have been found.
-
-    rows: of fairness.with_detectable, one a line. Orange: p <= 0.05 after Holm.
-    """
-    for y, row in enumerate(rows.itertuples()):
-        colour = OFF if row.p_holm <= 0.05 else HELD
-        ax.barh(y, 2 * row.detectable, left=-row.detectable, height=0.75, color="#dddddd", lw=0)
-        ax.plot([row.lower_all, row.upper_all], [y, y], color=colour, lw=0.8)
-        ax.plot([row.lower, row.upper], [y, y], color=colour, lw=2.5, solid_capstyle="butt")
-        ax.plot(row.gap, y, "o", color="white", mec=colour, ms=4)
-    ax.axvline(0, color=GREY, ls=":", lw=0.8)
-    ax.use_sticky_edges = False  # the grey bars keep clear of the frame
-    ax.set_yticks(
-        range(len(rows)),
-        [f"{row.group} − {row.against}\n(n = {row.n}, {row.n_against})" for row in rows.itertuples()],
-        fontsize=6.5,
-    )
-    ax.set(xlabel=label, ylim=(len(rows) - 0.5, -0.5))
-
-
-def curves(ax, x, lines, xlabel, ylabel, marks=None):
-    """Smallest detectable gap over the size of a study: name -> y, on log axes; marks: name -> x, as vertical lines."""
-    for (name, y), (colour, line, _) in zip(lines.items(), SERIES, strict=False):
-        ax.plot(x, y, color=colour, ls=line, label=name)
-    ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
-    for name, at in (marks or {}).items():
-        ax.axvline(at, color=GREY, lw=0.6, ls=":")
-        ax.text(at, 1.01, name, transform=ax.get_xaxis_transform(), fontsize=6, color=GREY, ha="center")
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter("{x:g}")
-    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))  # beside the plot, in the order of the lines from the top
-
-
-def several(ax, rows, label, zero=True):
-    """Estimates by name, a line each, in series: words -> {series: Estimate}; n of each at the right edge."""
-    names = list(dict.fromkeys(name for row in rows.values() for name in row))
-    for y, row in enumerate(rows.values()):
-        for name, estimate in row.items():
-            k = names.index(name)
-            colour, _, marker = SERIES[k]
-            at = y + (k - (len(names) - 1) / 2) * 0.6 / len(names)
-            error = [[max(estimate.value - estimate.lower, 0)], [max(estimate.upper - estimate.value, 0)]]
-            ax.errorbar(
-                estimate.value,
-                at,
-                xerr=error,
-                fmt=marker,
-                color=colour,
-                ms=3.5,
-                lw=1,
-                capsize=2,
-                label=name if y == 0 or name not in list(rows.values())[0] else None,
-            )
-            ax.text(1.01, at, f"n = {estimate.n}", transform=ax.get_yaxis_transform(), fontsize=5.5, va="center")
-    if zero:
-        ax.axvline(0, color=GREY, ls=":", lw=0.8)
-    ax.set_yticks(range(len(rows)), list(rows))
-    ax.set(xlabel=label, ylim=(len(rows) - 0.5, -0.5))
-    ax.xaxis.set_major_locator(MaxNLocator(4))
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
-
-
-def pairs(ax, first, second, ticks, label):
-    """The same patients twice: a faint line each, and the mean of both with the line between."""
-    first, second = np.asarray(first, float), np.asarray(second, float)
-    ax.plot([0, 1], np.stack([first, second]), color=SERIES[2][0], lw=0.4, alpha=0.5)
-    ax.plot([0, 1], [first.mean(), second.mean()], "o-", color="black", ms=4)
-    ax.set_xticks([0, 1], ticks)
-    ax.set(ylabel=label, xlim=(-0.3, 1.3))
-    ax.set_title(f"n = {len(first)}; black: mean", fontsize=7, loc="left")
-
-
-SHADES = {"agrees": "#d9ecd9", "differs": "#f6d9d0", "fixed": "#d9ecd9", "option": "#eeeeee"}  # of cells, by first word
+    _name_rows(ax, [f"{group} − {against} ({attribute})" for group, against, attribute in rows], "")
+    ax.set_xlim(-0.5, len(metrics) - 0.5)
+    words = "gap; orange: worse, blue: better, full colour at twice the smallest gap that is found 8 times in 10"
+    ax.set_title(f"{words}\n* p ≤ 0.05 after Benjamini-Hochberg, ** after Holm, over all {len(found)}", **NOTE)
 
 
 def beside(ax, rows, topics):
-    """Published and own errors of both methods, a group of four marks a claim, with 95 % intervals where there are any.
-
-    rows: of cinema.runner.ledger.relative. topics: claim -> words. Published: filled; own: open, of virtual patients.
-    """
-    claims, drawn = list(dict.fromkeys(rows["claim"])), set()
-    for row in rows.itertuples():
-        place, published = "CineMA" not in row.who, row.who.startswith("published")
-        colour, _, marker = SERIES[place]
-        y = claims.index(row.claim) + (-0.27, -0.09, 0.09, 0.27)[2 * (not published) + place]
-        words = f"{'published' if published else 'ours, virtual'}: {'CNN' if place else 'CineMA'}"
-        ax.plot([row.lower, row.upper], [y, y], color=colour, lw=1.2)
-        ax.plot(
-            row.value,
-            y,
-            marker,
-            color=colour,
-            mfc=colour if published else "white",
-            ms=4.5,
-            label=None if words in drawn else words,
-        )
-        drawn.add(words)
-    about = [
-        f"{claim} {topics[claim]}\n{of['quantity'].iloc[0]}, n = {_counts(of['n'])}"
-        for claim, of in rows.groupby("claim", sort=False)
-    ]
-    ax.axvline(1, color=GREY, ls=":", lw=0.8, zorder=0)
-    ax.set_yticks(range(len(claims)), about)
-    ax.set_xscale("log")
-    ax.set_xticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"])
+    """Published (filled) and own errors (open, of virtual patients) of both methods, four marks a claim. rows: of
+    cinema.runner.ledger.relative. topics: claim -> words."""
+    names, words = [], set()
+    for y, (claim, of) in enumerate(rows.groupby("claim", sort=False)):
+        counts = " or ".join(dict.fromkeys(f"{n:.0f}" for n in of["n"].dropna()))
+        names.append(f"{claim} {topics[claim]}\n{of['quantity'].iloc[0]}, n = {counts}")
+        for row in of.itertuples():
+            cnn, own = "CineMA" not in row.who, not row.who.startswith("published")
+            (colour, _, marker), at = SERIES[cnn], y + (-0.27, -0.09, 0.09, 0.27)[2 * own + cnn]
+            called = f"{'ours, virtual' if own else 'published'}: {'CNN' if cnn else 'CineMA'}"
+            label = None if called in words else called
+            _bar(ax, at, row, colour, marker=marker, mfc="white" if own else colour, label=label)
+            words.add(called)
+    _name_rows(ax, names, "Error / error of the published CNN (left is better)", zero=1)
+    ax.set(xscale="log", xticks=[0.25, 0.5, 1, 2, 4], xticklabels=["¼", "½", "1", "2", "4"])
     ax.minorticks_off()
-    ax.set(xlabel="Error / error of the published CNN (left is better)", ylim=(len(claims) - 0.5, -0.5))
-
-
-def _counts(n):
-    """Numbers of our patients, as words."""
-    return " or ".join(dict.fromkeys(f"{count:.0f}" for count in n.dropna()))
 
 
 def decisive(ax, rows):
-    """Deciding differences in half-widths of their own interval: what lies beyond 1 excludes zero.
-
-    rows: columns claim, topic, needs, margin, value, lower, upper, n; positive favours the claim. Claims of equality
-    are open diamonds between ticks at their margin.
-    """
-    for y, row in enumerate(rows.itertuples()):
-        half = max((row.upper - row.lower) / 2, 1e-12)
+    """Deciding differences in half-widths of their own interval: what lies beyond 1 excludes zero. rows: of
+    cinema.runner.ledger.deciding. Claims of equality are open diamonds between ticks at their margin."""
+    half = ((rows["upper"] - rows["lower"]) / 2).clip(lower=1e-12)
+    scaled = rows.assign(**rows[["value", "lower", "upper", "margin"]].div(half, axis=0))
+    for y, row in enumerate(scaled.itertuples()):
         equal = row.needs == "within"
-        colour = SERIES[2 if equal else 0][0]
-        ax.plot(np.array([row.lower, row.upper]) / half, [y, y], color=colour, lw=1.5)
-        ax.plot(row.value / half, y, "D" if equal else "o", color=colour, mfc="white" if equal else colour, ms=4.5)
+        colour, marker = (SERIES[2][0], "D") if equal else (SERIES[0][0], "o")
+        _bar(ax, y, row, colour, 1.5, marker=marker, mfc="white" if equal else colour)
         if equal:
-            ax.plot(np.array([-row.margin, row.margin]) / half, [y, y], "|", color=GREY, ms=9)
-    ax.axvline(0, color=GREY, ls=":", lw=0.8, zorder=0)
-    ax.set_yticks(range(len(rows)), [f"{row.claim} {row.topic} (n = {row.n})" for row in rows.itertuples()])
+            ax.plot([-row.margin, row.margin], [y, y], "|", color=GREY, ms=9)
+    names = [f"{row.claim} {row.topic} (n = {row.n})" for row in rows.itertuples()]
+    _name_rows(ax, names, "Difference of methods / half its 95 % interval (right: favours the claim)", zero=0)
     ax.set_xscale("symlog", linthresh=2)
     ax.set_xticks([-10, -2, -1, 0, 1, 2, 10], ["−10", "−2", "−1", "0", "1", "2", "10"])
-    ax.set(
-        xlabel="Difference of methods / half its 95 % interval (right: favours the claim)", ylim=(len(rows) - 0.5, -0.5)
-    )
-
-
-def shares(ax, values, label):
-    """Shares of 1 with intervals, a row each: name -> stats.Estimate."""
-    for y, estimate in enumerate(values.values()):
-        ax.plot([estimate.lower, estimate.upper], [y, y], color=SERIES[1][0], lw=1.2)
-        ax.plot(estimate.value, y, "o", color=SERIES[1][0], ms=4.5)
-    names = [f"{name}\n(n = {estimate.n})" for name, estimate in values.items()]
-    ax.set_yticks(range(len(values)), names)
-    ax.set(xlabel=label, xlim=(-0.03, 1.03), ylim=(len(values) - 0.5, -0.5))
 
 
 def shaded(table, column="verdict", name="ledger"):
     """A table for the page, each line's verdict shaded; the same bytes every time."""
     cell = {"text-align": "left", "vertical-align": "top", "overflow-wrap": "anywhere", "font-size": "90%"}
-    return (
-        table.style.set_uuid(name)
-        .hide(axis="index")
-        .set_properties(**cell)
-        .map(lambda text: f"background-color: {SHADES.get(str(text).split(' ')[0], 'inherit')}", subset=[column])
-    )
+    shade = lambda text: f"background-color: {SHADES.get(str(text).split(' ')[0], 'inherit')}"
+    return table.style.set_uuid(name).hide(axis="index").set_properties(**cell).map(shade, subset=[column])
+
+
+def trends(ax, estimates, xlabel, ylabel, single=None, joined=True):
+    """One line per series over conditions, evenly spaced: series -> {condition: estimate}, the first gives the order.
+
+    single: series -> [(condition, value)]: single trainings, as small open dots beside the line.
+    joined: False leaves the line between conditions away, where their order means nothing.
+    """
+    conditions = list(next(iter(estimates.values())))
+    for i, (name, row) in enumerate(estimates.items()):
+        colour, line, _ = SERIES[i]
+        shift = (i - (len(estimates) - 1) / 2) * 0.16
+        at = [conditions.index(condition) + shift for condition in row]
+        intervals(ax, at, row.values(), SERIES[i], ls=line if joined else "", label=name)
+        for condition, value in (single or {}).get(name, ()):
+            ax.plot(conditions.index(condition) + shift + 0.07, value, "o", mfc="none", mec=colour, mew=0.6, ms=2.5)
+    ax.set(xticks=range(len(conditions)), xticklabels=conditions, xlim=(-0.5, len(conditions) - 0.5))
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    _say_n(ax, estimates)
+
+
+def scatter(ax, points, xlabel, ylabel):
+    """One dot a series: name -> (x, estimate); x starts at zero. Equal x are drawn a little apart."""
+    largest = max(x for x, _ in points.values())
+    for i, (name, (x, estimate)) in enumerate(points.items()):
+        intervals(ax, [x + (i - 1) * (0.015 * largest)], [estimate], SERIES[i], ms=5, label=name)
+    ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, 1.15 * largest))
+    _say_n(ax, {name: {"": estimate} for name, (_, estimate) in points.items()})
 
 
 def learning(ax, histories, reference, held="val_loss", x="samples"):
-    """Error of hidden patches over training: training dashed, held-out people solid, a line for the reference.
-
-    histories: words -> table with columns x, loss and `held`; reference: (words, value).
-    """
+    """Error of hidden patches over training: words -> table with columns x, loss, `held`; reference: (words, value)."""
     for (words, table), (colour, _, marker) in zip(histories.items(), SERIES, strict=False):
         ax.plot(table[x], table["loss"], color=colour, ls="--", lw=0.8)
         ax.plot(table[x], table[held], color=colour, marker=marker, ms=3, label=words)
     words, value = reference
     ax.axhline(value, color=GREY, ls=":", lw=1)
-    ax.annotate(
-        words, (0.98, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=7, color=GREY
-    )
+    at_height(ax, value, words, 0.98, ha="right", va="bottom", color=GREY)
     ax.set(xlabel="Frames seen", ylabel="Error of hidden patches", ylim=(0, None))
     ax.legend(title="solid: held out, dashed: training", title_fontsize=7)
 
 
-def knowledge(ax, estimates, label, chance=None):
-    """One row an encoder, from top to bottom: estimate with its 95 % interval.
-
-    estimates: words -> stats.Estimate; chance: value reached without looking at the image, as a dotted line.
-    """
-    for y, (estimate, (colour, _, marker)) in enumerate(zip(estimates.values(), SERIES, strict=False)):
-        error = [[estimate.value - estimate.lower], [estimate.upper - estimate.value]]
-        ax.errorbar(estimate.value, y, xerr=error, color=colour, marker=marker, ms=4, capsize=2, lw=1)
-    if chance is not None:
-        ax.axvline(chance, color=GREY, ls=":", lw=1)
-    ax.set_yticks(range(len(estimates)), list(estimates))
-    ax.set(xlabel=label, ylim=(len(estimates) - 0.5, -0.5))
+def curves(ax, n, smallest, xlabel, ylabel, marks=None):
+    """Smallest detectable gap over the size of a study, log axes: name -> gap; marks: name -> n, as vertical lines."""
+    lines(ax, n, smallest, xlabel, ylabel)
+    ax.set(xscale="log", yscale="log")
+    mark_places(ax, marks or {}, 1.01, fontsize=6, color=GREY)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter("{x:g}")
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))  # beside the plot, in the order of the lines from the top

@@ -15,24 +15,17 @@ from cinema.terms import COLOURS, LABELS
 
 WIDTH_INCHES = {1: 3.35, 2: 7.0}  # one and two columns of a journal page
 GREY = "#555555"
-# For lines and dots that are not a structure (models, cohorts): Okabe-Ito without the structures' three colours,
-# each with its own line style and marker, so that print and colour-blind readers lose nothing.
+# For lines and dots that are not a structure (models, cohorts): Okabe-Ito without the structures' three colours, then
+# two more; each with its own line style and marker, so that print and colour-blind readers lose nothing.
 SERIES = (("#CC79A7", "-", "o"), ("#000000", "--", "s"), ("#56B4E9", "-.", "^"), ("#D55E00", ":", "D"))
+SERIES += ((GREY, (0, (6, 1, 1, 1, 1, 1)), "v"), ("#999933", (0, (2, 2)), "P"))
 
 RC = {
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "legend.fontsize": 7,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
+    **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 8),
+    **dict.fromkeys(("legend.fontsize", "xtick.labelsize", "ytick.labelsize"), 7),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
+    **dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width"), 0.6),
     "lines.linewidth": 1.2,
-    "legend.frameon": False,
     "figure.dpi": 150,
     "savefig.dpi": 300,
     "figure.constrained_layout.use": True,
@@ -41,18 +34,29 @@ RC = {
     "image.cmap": "gray",
     "image.interpolation": "nearest",
 }
+NOTE = {"fontsize": 7, "loc": "left"}  # of titles: small words on what is drawn, and of how many
+ABOVE = {"loc": "lower left", "bbox_to_anchor": (0, 1)}  # of legends: above the axes
 
 
 def figure(columns=1, height=None, rows=1, cols=1, **kwargs):
-    """Figure of one or two journal columns' width with a grid of axes, as plt.subplots returns them.
-
-    height: inches; None gives 0.72 of the width.
-    """
+    """plt.subplots of one or two journal columns' width. height: inches, by default 0.72 of the width."""
     if columns not in WIDTH_INCHES:
         raise ValueError(f"columns={columns}; a figure is 1 or 2 columns wide")
     plt.rcParams.update(RC)
     width = WIDTH_INCHES[columns]
     return plt.subplots(rows, cols, figsize=(width, height or 0.72 * width), **kwargs)
+
+
+def at_height(ax, y, words, x=1.01, **text):
+    """Words at height y of the data; x in parts of the axes' width, by default right of them."""
+    ax.annotate(words, (x, y), xycoords=("axes fraction", "data"), **{"va": "center", "fontsize": 7} | text)
+
+
+def mark_places(ax, places, y=1.0, lw=0.6, **text):
+    """Dotted lines at named places of the x axis, each with its name at the part y of the axes' height."""
+    for name, x in places.items():
+        ax.axvline(x, color=GREY, lw=lw, ls=":")
+        ax.annotate(name, (x, y), xycoords=("data", "axes fraction"), **{"ha": "center", "fontsize": 7} | text)
 
 
 def save(fig, name, out, seed, cohort=None):
@@ -68,38 +72,27 @@ def save(fig, name, out, seed, cohort=None):
         "png": {"Title": name, "Description": about, "Software": None},
         "pdf": {"Title": name, "Subject": about, "CreationDate": None, "Producer": None, "Creator": None},
     }
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    Path(out).mkdir(parents=True, exist_ok=True)
     for kind, fields in metadata.items():
-        with whole_or_not(out / f"{name}.{kind}") as temporary:
+        with whole_or_not(Path(out) / f"{name}.{kind}") as temporary:
             fig.savefig(temporary, format=kind, metadata=fields)
 
 
 def cine(images, labels=None, height=220, cycle_ms=1000, limit_bytes=130_000):
     """Moving pictures side by side as one `<img>` with its data inside: it plays in a saved web page.
 
-    images: name -> (x, y, t) array; all with the same number of frames.
-    labels: name -> (x, y, t) label values, drawn as outlines; or None.
-    height: pixels. cycle_ms: duration of one loop.
-    The quality is lowered until the data fits limit_bytes (at the lowest quality it may not).
+    images, labels: name -> (x, y, t) array, all with the same number of frames; labels are drawn as outlines.
+    height: pixels. cycle_ms: duration of one loop. The quality is lowered until the data fits limit_bytes, if it can.
     """
-    counts = {np.shape(image)[-1] for image in images.values()}
+    counts = sorted({np.shape(image)[-1] for image in images.values()})
     if len(counts) != 1:
-        raise ValueError(f"cine of {sorted(counts)} frames; give every view the same number")
-    films = [_film(image, None if labels is None else labels.get(name), height) for name, image in images.items()]
+        raise ValueError(f"cine of {counts} frames; give every view the same number")
+    films = [_film(image, (labels or {}).get(name), height) for name, image in images.items()]
     frames = [Image.fromarray(np.concatenate(parts, axis=1)) for parts in zip(*films, strict=True)]
+    loop = {"save_all": True, "append_images": frames[1:], "loop": 0, "duration": round(cycle_ms / len(frames))}
     for quality in (80, 60, 45, 30, 15):
         data = io.BytesIO()
-        frames[0].save(
-            data,
-            "WEBP",
-            save_all=True,
-            append_images=frames[1:],
-            quality=quality,
-            method=4,
-            loop=0,
-            duration=round(cycle_ms / len(frames)),
-        )
+        frames[0].save(data, "WEBP", quality=quality, method=4, **loop)
         if data.tell() <= limit_bytes:
             break
     text = base64.b64encode(data.getvalue()).decode()
@@ -111,15 +104,12 @@ def _film(image, label, height):
     low, high = np.percentile(image, (0.5, 99))
     grey = np.uint8(255 * np.clip((image - low) / max(high - low, 1e-9), 0, 1))
     size = (round(height * image.shape[0] / image.shape[1]), height)
+    enlarge = lambda pixels: Image.fromarray(pixels.T).resize(size, Image.Resampling.BICUBIC)
     frames = []
     for t in range(image.shape[2]):
-        frame = np.array(_enlarge(grey[..., t], size).convert("RGB"))
+        frame = np.array(enlarge(grey[..., t]).convert("RGB"))
         for name, colour in COLOURS.items() if label is not None else ():
-            mask = np.array(_enlarge(np.uint8(255 * (label[..., t] == LABELS[name])), size)) > 127
+            mask = np.array(enlarge(np.uint8(255 * (label[..., t] == LABELS[name])))) > 127
             frame[mask & ~ndimage.binary_erosion(mask)] = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
         frames.append(frame)
     return frames
-
-
-def _enlarge(pixels, size):
-    return Image.fromarray(pixels.T).resize(size, Image.Resampling.BICUBIC)

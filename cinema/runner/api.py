@@ -6,8 +6,8 @@ from pathlib import Path
 
 from cinema.files import PACKAGE, whole_or_not
 
-STYLE = """body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
-pre { white-space: pre-wrap; margin: .2rem 0 .8rem 1.5rem; color: #555 } code { background: #f3f3f3 } dt { margin-top: .6rem }
+STYLE = """body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; color: #222 }
+pre { white-space: pre-wrap; margin: .2rem 0 .8rem 1.5rem; color: #555 } dt { margin-top: .6rem }
 h2 { border-bottom: 1px solid #ddd }"""
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from cinema import results
 from cinema.data.public import cards, prepared
 from cinema.plots import style
 from cinema.runner import ledger
-from cinema.stats.estimates import FEW
+from cinema.stats.estimates import FEW, LEVEL, Estimate, bca, paired_difference
 
 VIRTUAL = "virtual"
 
@@ -39,6 +40,7 @@ class Page:
     least: int | None
 
     figure = staticmethod(style.figure)
+    cine = staticmethod(style.cine)
     table = staticmethod(results.table)
     paper = staticmethod(ledger.read_paper)
 
@@ -62,6 +64,14 @@ class Page:
         else:
             results.record(key, value, *interval, **about)
 
+    def mean(self, values) -> Estimate:
+        """Mean over people, one value each, with its BCa interval (stats.estimates.bca)."""
+        return bca(values, np.mean, self.rng, least=self.least)
+
+    def paired(self, first, second, level: float = LEVEL) -> Estimate:
+        """Mean difference of values of the same people, first - second (stats.estimates.paired_difference)."""
+        return paired_difference(first, second, self.rng, level=level, least=self.least)
+
     def own_folder(self, empty: bool = True) -> Path:
         """work/NN_seedS, for this page alone; emptied unless told otherwise."""
         folder = self.work / f"{self.name[:2]}_seed{self.seed}"
@@ -77,24 +87,31 @@ class Page:
         return what == "patients" if self.virtual else what not in ("patients", *cards.card(self.data).has)
 
     def studies(self) -> pd.DataFrame:
-        """The prepared studies of the page's dataset (data.public.prepared.studies)."""
+        """The prepared studies of the page's dataset (prepared.studies); no rows where people are virtual."""
+        if self.virtual:
+            return pd.DataFrame(columns=["id", "path", "split"], dtype=object)
         return prepared.studies(self.data, self.data_root)
+
+    def unlabelled(self, n_learn: int, n_held: int) -> tuple[list, list]:
+        """Files to learn from and files held out: prepared studies with all four views (prepared.unlabelled)."""
+        return prepared.unlabelled(self.data, self.data_root, self.work, n_learn, n_held, self.jobs)
 
 
 def start(name, profile, data, data_root, seed, out, paper="", virtual_only=False) -> Page:
     """Begin a notebook: its records are empty from here on.
 
     name:  "04_ejection_fraction". The next five: the notebook's parameters.
-    paper: what to do instead where the page cannot be made: of virtual people in the profile paper, or, with
-           virtual_only, of any patients. Such a page is refused with a ValueError of one line.
+    paper: what to do instead of a page in the profile paper of virtual people or, with virtual_only, of any patients,
+           which is refused with a ValueError of one line. Without it every page is made.
     """
     data_root = Path(data_root)
-    if (profile == "paper" and data == VIRTUAL) or (virtual_only and (profile == "paper" or data != VIRTUAL)):
+    if paper and (virtual_only or data == VIRTUAL) and (profile == "paper" or data != VIRTUAL):
         raise ValueError(f"profile {profile!r} with data {data!r}: {paper}")
     results.begin(name, out, data, data if data == VIRTUAL else prepared.stamp(data))
     work = data_root / "work" / (profile if data == VIRTUAL else f"{profile}-{data}")
     rng, least = np.random.default_rng(seed), None if data == VIRTUAL else FEW
     pd.set_option("display.max_colwidth", None)
+    warnings.filterwarnings("ignore", message="IProgress not found")  # a library's wish for a widget we do not use
     return Page(name, profile, data, data_root, seed, Path(out), rng, work, count_jobs(), least)
 
 

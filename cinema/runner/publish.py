@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cinema.files import whole_or_not
 from cinema.results import read_results, write_json
+from cinema.runner.api import write_api
 
 FIGURES = (".png", ".pdf")
 
@@ -99,7 +100,9 @@ def write_index(setting, titles, state, out):
             if file.suffix == ".png"
         ]
         parts.append("</div>")
+    parts.append('<p><a href="api.html">What the package offers</a>, from its docstrings.</p>')
     parts.append(numbers(read_results(out / "results.json")))
+    write_api(report / "api.html")
     (report / "index.html").write_text("\n".join([*parts, "</body></html>\n"]), encoding="utf-8")
 
 

@@ -23,7 +23,7 @@ from doit.reporter import ZeroReporter
 from doit.tools import config_changed
 
 from cinema import results
-from cinema.files import ROOT
+from cinema.files import ROOT, data_folder
 from cinema.runner import publish
 from cinema.runner.execute import Executor
 
@@ -126,7 +126,7 @@ def count_cores():
 def check_setting(root, profile, data, data_root, seed):
     if profile not in PROFILES:
         raise ValueError(f"profile {profile!r} is unknown; choose from {', '.join(PROFILES)}")
-    data_root = (Path(data_root) if data_root else root / "data").resolve()
+    data_root = Path(data_root or (data_folder() if root == ROOT else root / "data")).resolve()
     if data != "virtual":
         from cinema.data.inputs import DATASETS
 

@@ -1,6 +1,7 @@
 """Contenders trained on the same patients and scored on the same patients: a process each, one thread each.
 
-With one thread a run gives the same numbers whatever the number of cores and whatever runs beside it.
+With one thread a run gives the same numbers whatever the number of cores and whatever runs beside it. `train_all` makes
+a list of runs; `trained` sweeps learning rates first and then goes through numbers of labels and seeds.
 """
 
 import warnings
@@ -18,6 +19,7 @@ from torch import nn
 
 from cinema.data.loaders import StudyFrames
 from cinema.data.transforms import SEGMENTATION, varied
+from cinema.files import WEIGHTS
 from cinema.models import small, transfer, weights
 from cinema.models.standard import load_standard, standardising
 from cinema.parallel import in_parallel
@@ -37,7 +39,10 @@ FROM_PRETRAINING = replace(FROM_SCRATCH, weight_decay=0.05, decay_everything=Fal
 # A few hundred steps do not suffice to learn the heart in every pose, as 4000 published epochs do.
 MILD = varied(SEGMENTATION, rotation_deg=30.0, translation_mm=10.0, hole_mm=0.0)
 EVALUATIONS = 3  # in the course of a run
+ARMS = ("CineMA, pretrained", "CineMA, scratch", "UNet")  # of `contenders`
+DICE = [f"dice_{structure.lower()}" for structure in STRUCTURES]  # columns of recorded tables
 ENCODER = ("enc_", "encoder.")  # how the names of what pretraining gives begin
+SHIPPED = tuple(str(WEIGHTS / name) for name in (small.SHIPPED, small.SHIPPED_STANDARD))  # encoder and its standard
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Arm:
     """A contender.
 
     build:      function without arguments; gives the model with random weights.
-    standard:   file of presets.Standard: how images are standardised. The same for all arms of a comparison.
+    standard:   file of models.standard.Standard: how images are standardised. The same for all arms of a comparison.
     pretrained: CineMA's weights file to start the encoder from, or None.
     frozen:     the encoder stays as it starts, be it pretrained or random; only decoder or head are trained.
     config:     how it is trained, except length, learning rate and seed.
@@ -189,13 +194,10 @@ def step_seconds(models, batch, repeats=5):
     return {name: float(np.median(seconds[1:])) for name, seconds in taken.items()}  # the first one warms up
 
 
-ARMS = ("CineMA, pretrained", "CineMA, scratch", "UNet")
-
-
 def contenders(pretrained, standard, **shape):
-    """name -> compare.Arm: CineMA's ConvUNetR from a pretrained encoder and from random numbers, and a UNet.
+    """name -> Arm: CineMA's ConvUNetR from a pretrained encoder and from random numbers, and a UNet.
 
-    pretrained, standard: weights file of the encoder, file of presets.Standard. shape: of `presets.small_unet`.
+    pretrained, standard: weights file of the encoder, file of models.standard.Standard. shape: of `small.small_unet`.
     """
     cinema = partial(small.small_convunetr, dec_chans=(8, 32, 64), **shape)
     unet = partial(small.small_unet, chans=(8, 16, 32, 64), **shape)
@@ -204,9 +206,6 @@ def contenders(pretrained, standard, **shape):
         ARMS[1]: Arm(ARMS[1], cinema, standard),
         ARMS[2]: Arm(ARMS[2], unet, standard),
     }
-
-
-DICE = [f"dice_{structure.lower()}" for structure in STRUCTURES]
 
 
 def searched(contenders, plan, few, rates, jobs):

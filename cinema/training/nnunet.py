@@ -27,7 +27,7 @@ from cinema.data.labels import translated
 from cinema.data.nifti import write_nifti
 from cinema.data.public import prepared
 from cinema.data.study import load_study
-from cinema.files import data_folder
+from cinema.files import ROOT, data_folder
 from cinema.stats.metrics import segmentation_rows
 from cinema.terms import LABELS, SMALL_GRID
 from cinema.training import evaluate, segmentation
@@ -108,14 +108,8 @@ def _write_cases(folder, row, name, view):
         numbers = translated(held.label_at(frame), classes(name), study.id)
         write_nifti(numbers, held.affine, folder / ("labelsTs" if test else "labelsTr") / f"{case}{SUFFIX}")
         phase = "ED" if frame == study.ed_frame else "ES" if frame == study.es_frame else ""
-        yield {
-            "case": case,
-            "study": study.id,
-            "frame": frame,
-            "phase": phase,
-            "split": row.split or "train",
-            "path": str(row.path),
-        }
+        about = {"case": case, "study": study.id, "frame": frame, "phase": phase}
+        yield about | {"split": row.split or "train", "path": str(row.path)}
 
 
 def environment(out):
@@ -126,7 +120,7 @@ def environment(out):
     }
     for folder in folders.values():
         Path(folder).mkdir(parents=True, exist_ok=True)
-    paths = os.pathsep.join(filter(None, (str(TRAINERS.parents[1]), os.environ.get("PYTHONPATH"))))
+    paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     few = {"nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1", "nnUNet_compile": "f"} if _on_cpu_only() else {}
     return {**os.environ, **folders, "nnUNet_extTrainer": str(TRAINERS), "PYTHONPATH": paths, **few}
 
@@ -142,19 +136,8 @@ def train(name, out, view="sax", configuration="2d", trainer=TOY, device="cpu"):
     dataset, folder = _exported(name, out, view)
     number = dataset[7:10]
     preprocessed = Path(out) / "preprocessed" / dataset
-    _call(
-        out,
-        "nnUNetv2_plan_and_preprocess",
-        "-d",
-        number,
-        "-c",
-        configuration,
-        "-np",
-        "1",
-        "-npfp",
-        "1",
-        "--verify_dataset_integrity",
-    )
+    alone = "-np 1 -npfp 1 --verify_dataset_integrity".split()
+    _call(out, "nnUNetv2_plan_and_preprocess", "-d", number, "-c", configuration, *alone)
     shutil.copy(folder / "splits_final.json", preprocessed / "splits_final.json")
     _call(out, "nnUNetv2_train", number, configuration, "0", "-tr", trainer, "-device", device)
     return Path(out) / "results" / dataset / f"{trainer}__nnUNetPlans__{configuration}"
@@ -167,29 +150,9 @@ def predict(name, out, view="sax", configuration="2d", trainer=TOY, device="cpu"
     if not (model / "checkpoint_final.pth").is_file():
         raise FileNotFoundError(f"{model} holds no finished training; python3 -m cinema nnunet train {name} first")
     target = Path(out) / "predictions" / dataset
-    _call(
-        out,
-        "nnUNetv2_predict",
-        "-i",
-        folder / "imagesTs",
-        "-o",
-        target,
-        "-d",
-        dataset[7:10],
-        "-c",
-        configuration,
-        "-f",
-        "0",
-        "-tr",
-        trainer,
-        "-device",
-        device,
-        "-npp",
-        "1",
-        "-nps",
-        "1",
-        "--disable_progress_bar",
-    )
+    places = ("-i", folder / "imagesTs", "-o", target, "-d", dataset[7:10], "-c", configuration, "-f", "0")
+    alone = "-npp 1 -nps 1 --disable_progress_bar".split()
+    _call(out, "nnUNetv2_predict", *places, "-tr", trainer, "-device", device, *alone)
     return target
 
 
@@ -275,12 +238,8 @@ def command(action, name, profile, data_root, view, configuration, device, out):
         raise ValueError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
     data_root = Path(data_root or data_folder())
     out = Path(out or data_folder() / "work" / "nnunet" / profile)
-    how = {
-        "view": view,
-        "configuration": configuration,
-        "trainer": PROFILES[profile],
-        "device": device or ("cpu" if _on_cpu_only() else "cuda"),
-    }
+    device = device or ("cpu" if _on_cpu_only() else "cuda")
+    how = {"view": view, "configuration": configuration, "trainer": PROFILES[profile], "device": device}
     for step in actions if action == "all" else (action,):
         if step == "export":
             print(f"written: {export(name, out, studies(name, data_root, view, profile), view)}")
@@ -302,10 +261,8 @@ def write_scores(name, out, view="sax"):
         "task": "segmentation",
         "model": "nnunet",
         "view": view,
-        "split": "test",
-        "n_studies": int(rows.study.nunique()),
-        "numbers": evaluate.finite(numbers),
     }
+    summary |= {"split": "test", "n_studies": int(rows.study.nunique()), "numbers": evaluate.finite(numbers)}
     write_text(folder / "scores.csv", rows.to_csv(index=False))
     write_text(folder / "summary.json", json.dumps(summary, indent=1) + "\n")
     print("  ".join(f"{key} {value:.4g}" for key, value in numbers.items() if np.isfinite(value)))

@@ -7,7 +7,7 @@ import torch
 
 from cinema.models.patches import patchify, unpatchify
 from cinema.training.recipe import TrainConfig
-from cinema.training.task import Task, identity
+from cinema.training.task import Task, evaluated, identity
 
 MASK_RATIO = 0.75
 
@@ -32,6 +32,12 @@ def summary(table):
     """Mean over studies of the error per view, and `loss`, their mean."""
     per_view = table.groupby("view", sort=False)["mse"].mean()
     return {"loss": float(per_view.mean()), **{f"{view}_mse_loss": float(mse) for view, mse in per_view.items()}}
+
+
+def errors(model, dataset, seed=0, mask_ratio=MASK_RATIO):
+    """DataFrame, a row per study and a column per view: mean squared error of the hidden patches."""
+    table = evaluated(model, dataset, task(mask_ratio), seed=seed)
+    return table.pivot(index="study", columns="view", values="mse")[list(table["view"].unique())]
 
 
 def filled_in(model, images, predictions, masks):

@@ -107,7 +107,10 @@ def dress(tissues, index, signals, rng, pixel_mm, look=Look(), label_of=LABEL_OF
     if rng.random() < look.blobs:
         image = _blobs(image, label, rng)
     image = _point_spread(image, rng, pixel_mm, look)
-    image = image * np.exp(rng.uniform(0, look.shading) * _ramp(rng, label.shape))
+    strength, turn = rng.uniform(0, look.shading), rng.uniform(0, 2 * np.pi)  # of the coils: a slope and a bowl
+    x, y = np.linspace(-1, 1, label.shape[0])[:, None], np.linspace(-1, 1, label.shape[1])[None]
+    ramp = np.cos(turn) * x + np.sin(turn) * y + rng.uniform(-0.6, 0.6) * (x**2 + y**2 - 0.7)  # about -1 to 1
+    image = image * np.exp(strength * ramp)
     sigma = np.exp(rng.uniform(*np.log(look.noise)))
     noise = rng.normal(0, 1, (2, *label.shape))
     if rng.random() < 0.6:  # interpolated by the scanner: the noise has grain
@@ -121,13 +124,6 @@ def _field(rng, shape, cells):
     """Smooth random field of unit deviation with about `cells` grains along an axis."""
     small = rng.normal(0, 1, (cells, cells))
     return zoom(small, (shape[0] / cells, shape[1] / cells), order=1, grid_mode=True, mode="nearest")
-
-
-def _ramp(rng, shape):
-    """Coil sensitivity: a slope and a bowl, about -1 to 1."""
-    x, y = np.linspace(-1, 1, shape[0])[:, None], np.linspace(-1, 1, shape[1])[None]
-    a = rng.uniform(0, 2 * np.pi)
-    return np.cos(a) * x + np.sin(a) * y + rng.uniform(-0.6, 0.6) * (x**2 + y**2 - 0.7)
 
 
 def _blobs(image, label, rng):

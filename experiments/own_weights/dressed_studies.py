@@ -1,7 +1,7 @@
-"""Studies of four views for pretraining: stored tissue maps (phantom.maps), dressed anew at every visit.
+"""Studies of four views for pretraining: stored tissue maps (maps), dressed anew at every visit.
 
 Dressing is written for speed: all planes of a study at once, linear interpolation of the signal instead of a warp of
-the tissues (as phantom.dress does for the readers, which need labels). The same tissues shine alike in all views.
+the tissues (as domain_randomisation does for the readers, which need labels). A tissue shines alike in all views.
 """
 
 from dataclasses import asdict, dataclass
@@ -16,7 +16,8 @@ from cinema.phantom.image import BLOOD, tissue_signals
 from cinema.phantom.roles import ROLES, SCANNERS, acquisition
 from cinema.terms import SMALL_GRID, VIEWS
 from experiments.own_weights.domain_randomisation import random_signals
-from experiments.own_weights.maps import DEPTH, MAPS_VERSION, N_PHASES, maps_path, read_maps
+from experiments.own_weights.library import library_path
+from experiments.own_weights.maps import DEPTH, MAPS_VERSION, N_PHASES, read_maps
 
 N = SMALL_GRID["sax"][0][0]  # pixels of every view in plane
 VIEW_OF_PLANE = np.repeat(np.arange(len(VIEWS)), [DEPTH[view] for view in VIEWS])
@@ -50,17 +51,15 @@ def signals_of_visit(rng, random_tissues):
 def dressed(planes, signals, rng, visit=Visit()):
     """Images of one study: view -> (1, x, y[, z]) float32 in [0, 1].
 
-    planes: (planes, x, y, samples) tissue codes of phantom.maps; signals: (tissues,), the same for all planes.
+    planes: (planes, x, y, samples) tissue codes of maps.write_maps; signals: (tissues,), the same for all planes.
     """
     depth = len(planes)
     image = sampled(signals, planes)
     if rng.random() < 0.5:  # blood that moves is uneven
         blood = np.zeros_like(signals)
         blood[BLOOD] = signals[BLOOD]
-        unevenness = np.clip(
-            rng.uniform(0, visit.flow) * _field(rng, depth, rng.integers(5, 14), image.shape[1]), -0.7, 0.3
-        )
-        image += sampled(blood, planes) * unevenness
+        flow = rng.uniform(0, visit.flow) * _field(rng, depth, rng.integers(5, 14), image.shape[1])
+        image += sampled(blood, planes) * np.clip(flow, -0.7, 0.3)
     image = _posed(torch.from_numpy(image)[:, None], rng, visit)[:, 0].numpy()
     rows, columns = (_blur(width) for width in rng.uniform(*visit.blur, 2))
     image = rows @ image @ columns.T
@@ -137,16 +136,16 @@ def _stored(image, gamma, n_dims):
 class DressedStudies(Dataset):
     """Stored people as items, one per person and phase, dressed anew in every epoch.
 
-    folder: of phantom.maps; n_people: people used, from `first`; seed: of all that changes between visits.
+    folder: of maps.make; n_people: people used, from `first`; seed: of all that changes between visits.
     An item is that of loaders.StudyFrames without a label: id, frame, phase, image, size, spacing_mm. It depends on
     (seed, epoch, index) alone. FileNotFoundError if a person is missing.
     """
 
     def __init__(self, folder, n_people, first=0, seed=0, visit=Visit()):
-        self.paths = [maps_path(folder, index) for index in range(first, first + n_people)]
+        self.paths = [library_path(folder, index) for index in range(first, first + n_people)]
         missing = [path for path in self.paths if not path.exists()]
         if missing:
-            raise FileNotFoundError(f"{missing[0]} does not exist; render it first (phantom.maps.make)")
+            raise FileNotFoundError(f"{missing[0]} does not exist; render it first (maps.make)")
         self.seed, self.visit, self.grid = seed, visit, {view: SMALL_GRID[view] for view in VIEWS}
         self._size = {view: torch.tensor(size) for view, (size, _) in self.grid.items()}
         self._spacing = {view: torch.tensor(spacing) for view, (_, spacing) in self.grid.items()}
@@ -158,10 +157,8 @@ class DressedStudies(Dataset):
     def describe(self):
         """What tells this data set from another, for run.json."""
         ranges = ", ".join(f"{name} {value}" for name, value in asdict(self.visit).items())
-        return (
-            f"people {self.paths[0].stem} to {self.paths[-1].stem} of maps {MAPS_VERSION}, "
-            f"{N_PHASES} phases, seed {self.seed}, {ranges}"
-        )
+        people = f"{self.paths[0].stem} to {self.paths[-1].stem}"
+        return f"people {people} of maps {MAPS_VERSION}, {N_PHASES} phases, seed {self.seed}, {ranges}"
 
     def __len__(self):
         return len(self.paths) * N_PHASES
@@ -170,11 +167,5 @@ class DressedStudies(Dataset):
         rng = np.random.default_rng((self.seed, int(self._epoch[0]), index))
         path, phase = self.paths[index // N_PHASES], index % N_PHASES
         images = dressed(read_maps(path, phase), signals_of_visit(rng, self.visit.random_tissues), rng, self.visit)
-        return {
-            "id": path.stem,
-            "frame": phase,
-            "phase": ("ED", "ES", "", "")[phase],
-            "image": images,
-            "size": self._size,
-            "spacing_mm": self._spacing,
-        }
+        about = {"id": path.stem, "frame": phase, "phase": ("ED", "ES", "", "")[phase]}
+        return about | {"image": images, "size": self._size, "spacing_mm": self._spacing}

@@ -1,8 +1,8 @@
 """The project's small pretrained CineMA, from nothing: tissue maps of virtual people, dressed anew at every visit.
 
 `python3 -m cinema train cinema_small` renders the people, trains, resumes where it was stopped, and ends with
-cinema/shipped/weights/cinema_small.safetensors and the mean image and deviation it was trained with, which whoever uses the
-weights needs (presets.shipped_cinema gives both). No patient is involved at any point.
+cinema/shipped/weights/cinema_small.safetensors and the mean image and deviation it was trained with, which whoever uses
+the weights needs (models.small.shipped_cinema gives both). No patient is involved at any point.
 """
 
 from dataclasses import dataclass, replace
@@ -51,7 +51,9 @@ def train(recipe, work, out, seed=0, jobs=1):
     standard = standard_of(Subset(plain, chosen.tolist()))
     train_set = Standardised(plain, standard)
     held_out = Standardised(DressedStudies(people, recipe.n_held_out, 0, HELD_OUT_SEED), standard)
-    config = configuration(recipe, len(train_set), seed)
+    # A rate that falls over the last quarter only.
+    config = replace(pretraining.PRETRAINING, schedule="late_linear", drop_remainder=True, seed=seed)
+    config = in_steps(config, len(train_set), recipe.steps, min(pretraining.WARMUP_STEPS, recipe.steps // 4))
     torch.manual_seed(seed)
     run = work / f"cinema_small_seed{seed}"
     model = small.small_cinema()
@@ -74,16 +76,10 @@ def train(recipe, work, out, seed=0, jobs=1):
     return weights.save(model.half(), out / small.SHIPPED, description)
 
 
-def configuration(recipe, n_items, seed):
-    """presets.PRETRAINING, of the recipe's length, with a rate that falls over the last quarter only."""
-    config = replace(pretraining.PRETRAINING, schedule="late_linear", drop_remainder=True, seed=seed)
-    return in_steps(config, n_items, recipe.steps, min(pretraining.WARMUP_STEPS, recipe.steps // 4))
-
-
 def relative_error(model, dataset, seed=0):
     """Error of the hidden patches divided by that of the mean image: {view: number} and `all`, their means' ratio.
 
-    dataset: presets.Standardised, in which the mean image is zero.
+    dataset: models.standard.Standardised, in which the mean image is zero.
     """
     ours = evaluated(model, dataset, pretraining.TASK, seed=seed).groupby("view").mse.mean()
     images = [dataset[index]["image"] for index in range(len(dataset))]

@@ -1,4 +1,4 @@
-"""Tissue maps of many varied hearts, rendered once and stored, for training the project's own weights.
+"""Tissue maps of many varied hearts, rendered once and stored, for training the project's own readers.
 
 One HDF5 file per heart and dataset `<view>` (phases, slices, samples, x, y) of tissue codes. The hearts
 vary far beyond any clinic: what a network has seen in excess it will not stumble over.
@@ -11,17 +11,7 @@ import numpy as np
 
 from cinema.files import whole_or_not
 from cinema.phantom.heart import Heart, Infarct
-from cinema.phantom.image import (
-    LAX_ANGLE_DEG,
-    SAMPLES,
-    Acquisition,
-    Plane,
-    landmarks,
-    place,
-    sample_positions,
-    scanner_axes,
-    tilted,
-)
+from cinema.phantom.image import SAMPLES, Acquisition, Plane, landmarks, place, sample_positions, scanner_axes, tilted
 from cinema.phantom.shape import surfaces
 from cinema.phantom.tissue import points, pose, tissue_at
 from cinema.terms import LAX_VIEWS
@@ -38,14 +28,7 @@ def varied_heart(rng):
     rv_edv = float(np.clip(rng.lognormal(np.log(150), 0.40), 55, 400))
     rv_ef = np.clip(0.5 * ef + rng.uniform(5, 45), 12, 75)
     infarcts = tuple(
-        Infarct(
-            rng.uniform(0, 360),
-            rng.uniform(0.1, 1),
-            rng.uniform(20, 60),
-            rng.uniform(0.12, 0.4),
-            rng.uniform(0.4, 1.05),
-            rng.uniform(0, 0.55),
-        )
+        Infarct(*(rng.uniform(*pair) for pair in ((0, 360), (0.1, 1), (20, 60), (0.12, 0.4), (0.4, 1.05), (0, 0.55))))
         for _ in range(rng.choice([0, 0, 0, 1, 2]))
     )
     return Heart(
@@ -92,7 +75,7 @@ def sax_plane(heart, rng):
     behind = rng.uniform(22, 46)
     step = (heart.lv_length_mm + behind + 14) / N_SLICES
     normal = tilted(np.array([0, 0, 1.0]), 6.0, rng)
-    columns = scanner_axes(pose(heart).axes, normal, 0.0)
+    columns = scanner_axes(pose(heart), normal, 0.0)
     columns[:, 2] *= np.sign(columns[2, 2])
     toward_rv = rng.uniform(0, 14)  # leave room for the right ventricle
     first = np.array([toward_rv, 0, -behind])
@@ -111,13 +94,13 @@ def render(heart, rng):
         where = points(heart, sample_positions(plane, acquisition, rng))
         codes = [tissue_at(heart, where, phase).reshape(len(SAMPLES), *plane.size) for phase in phases]
         arrays[view] = np.stack([code.transpose(3, 0, 1, 2) for code in codes])
-        if view in LAX_ANGLE_DEG:
+        if view != "sax":
             arrays[f"{view}_landmarks"] = landmarks(heart, plane, phases)
     return arrays
 
 
 def library_path(folder, index):
-    """Where entry `index` of a library lies."""
+    """Where heart or person `index` lies in a folder of tissue maps."""
     return Path(folder) / f"{index:06d}.h5"
 
 

@@ -15,6 +15,7 @@ from cinema.files import whole_or_not
 from cinema.parallel import in_parallel
 from cinema.phantom import cohort, image
 from cinema.terms import SMALL_GRID, VIEWS
+from experiments.own_weights.library import library_path
 
 ROLE, N_PHASES = "training", 4
 SIZE = 80  # pixels in plane
@@ -23,30 +24,19 @@ GRID = {view: ((SIZE, SIZE, *size[2:]), spacing) for view, (size, spacing) in SM
 DEPTH = {view: size[2] if len(size) == 3 else 1 for view, (size, _) in SMALL_GRID.items()}
 
 
-def maps_path(folder, index):
-    """Where the maps of person `index` lie."""
-    return Path(folder) / f"{index:06d}.h5"
-
-
-def render(person, phases):
-    """(phases, planes, x, y, samples) uint8 tissue codes of a cohort.Person."""
-    parts = []
-    for view in VIEWS:
-        _, _, codes = image.tissue_samples(person.heart, person.acquisition, view, phases, GRID)
-        parts.append(np.stack(codes).transpose(0, 4, 2, 3, 1))
-    return np.ascontiguousarray(np.concatenate(parts, axis=1))
-
-
 def write_maps(folder, index, seed):
     """Render person `index` into its file, which is complete or not there; returns its path."""
     person = cohort.person(ROLE, index, seed)
     rng = np.random.default_rng([seed, 78, index])
     phases = [0.0, person.heart.es_fraction, *rng.uniform(0.05, 0.95, N_PHASES - 2)]
-    planes = render(person, phases)
-    path = maps_path(folder, index)
+    samples = (image.tissue_samples(person.heart, person.acquisition, view, phases, GRID)[2] for view in VIEWS)
+    planes = np.concatenate([np.stack(codes).transpose(0, 4, 2, 3, 1) for codes in samples], axis=1)
+    path = library_path(folder, index)
     with whole_or_not(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update({"seed": seed, "version": MAPS_VERSION, "id": person.id, "phases": phases})
-        file.create_dataset("planes", data=planes, chunks=(1, *planes.shape[1:]), compression="lzf")
+        file.create_dataset(
+            "planes", data=np.ascontiguousarray(planes), chunks=(1, *planes.shape[1:]), compression="lzf"
+        )
     return path
 
 
@@ -69,6 +59,6 @@ def make(folder, n_people, seed, jobs=1):
     """Render the people 0 .. n_people - 1 that are not there yet; returns the folder."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    todo = [index for index in range(n_people) if not up_to_date(maps_path(folder, index), seed)]
+    todo = [index for index in range(n_people) if not up_to_date(library_path(folder, index), seed)]
     in_parallel(partial(write_maps, folder, seed=seed), todo, jobs, "people")
     return folder

@@ -4,7 +4,7 @@
 cinema/shipped/weights/reader_sax.safetensors. No patient is involved at any point.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -98,16 +98,8 @@ def command(**options):
 
 def configuration(batch_size, seed):
     """The training settings, before the length in steps is known."""
-    return replace(
-        TrainConfig(),
-        learning_rate=2e-3,
-        min_learning_rate=1e-5,
-        weight_decay=0.01,
-        batch_size=batch_size,
-        drop_remainder=True,
-        evaluate_every=4,
-        seed=seed,
-    )
+    rates = dict(learning_rate=2e-3, min_learning_rate=1e-5, weight_decay=0.01)
+    return TrainConfig(**rates, batch_size=batch_size, drop_remainder=True, evaluate_every=4, seed=seed)
 
 
 def make_library(work, n_hearts, jobs=1):

@@ -1,3 +1,7 @@
+"""Slices of a library of hearts (library), dressed anew at every visit (domain_randomisation), and the task of reading
+them: labels of the structures, and on the long axes heatmaps of the landmarks as well.
+"""
+
 from dataclasses import asdict
 
 import h5py
@@ -7,7 +11,7 @@ import torch.nn.functional as F
 from torch.utils.data import Dataset
 
 from cinema.data.geometry import MIN_RING_SHARE, ring_share
-from cinema.inference.reader import PIXEL_MM, SIZE, normalised, slices_of
+from cinema.inference.reader import PIXEL_MM, SIZE, normalised, with_neighbours
 from cinema.phantom.body import CODE
 from cinema.stats.metrics import segmentation_rows
 from cinema.terms import LABELS, LAX_VIEWS, STRUCTURES
@@ -31,7 +35,7 @@ class DressedSlices(Dataset):
     shifts between them and which are missing differ from visit to visit. A long-axis item is one plane (g = 1), the
     three views mixed. alone: True where slices are to be read without their neighbours.
 
-    folder: of phantom.library; kind: "sax" or "lax"; n_entries: hearts used, from `first`; visits: items per heart
+    folder: of library.write_entry; kind: "sax" or "lax"; n_entries: hearts used, from `first`; visits: items per heart
     and epoch.
     """
 
@@ -51,14 +55,15 @@ class DressedSlices(Dataset):
 
     def describe(self):
         """What distinguishes this data set from another, for run.json."""
-        return {
+        hearts = [self.paths[0].stem, self.paths[-1].stem]
+        about = {
             "library": LIBRARY_VERSION,
             "kind": self.kind,
-            "hearts": [self.paths[0].stem, self.paths[-1].stem],
+            "hearts": hearts,
             "visits": self.visits,
             "seed": self.seed,
-            **asdict(self.look),
         }
+        return about | asdict(self.look)
 
     def __len__(self):
         return len(self.paths) * self.visits
@@ -133,6 +138,13 @@ def heatmaps(where, marks):
     pixel_step = np.linalg.norm(np.diff(where, axis=1).mean(axis=(1, 2)))  # map pixels per output pixel
     away = [np.exp(-0.5 * ((where - mark[:, None, None]) ** 2).sum(0) / (sigma * pixel_step) ** 2) for mark in marks]
     return np.stack([np.maximum(away[0], away[1]), away[2]]).astype(np.float32)
+
+
+def slices_of(batch):
+    """kind, (b * g, channels, n, n) network input and (b * g, n, n) labels of a batch of DressedSlices items."""
+    ((kind, stack),) = batch["image"].items()
+    images = with_neighbours(stack, batch["alone"]) if kind == "sax" else stack[:, :, None]
+    return kind, images.flatten(0, 1), batch["label"][kind].flatten(0, 1)
 
 
 def loss(model, batch):

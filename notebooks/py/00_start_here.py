@@ -33,7 +33,6 @@ out = "../figures"
 # %%
 import inspect
 import tempfile
-import warnings
 from functools import partial
 
 import numpy as np
@@ -41,18 +40,13 @@ import pandas as pd
 import torch
 from IPython.display import HTML, Code, Markdown
 
-warnings.filterwarnings("ignore", message="IProgress not found")  # a library's wish for a widget we do not use
-
 # %%
-from cinema import results
+from cinema import runner
 from cinema.data.loaders import StudyFrames
-from cinema.data.study import save_study
-from cinema.models import UNet
-from cinema.models.patches import random_mask
+from cinema.models import UNet, random_mask
 from cinema.phantom import cohort
-from cinema.plots import curves, distributions, images, style
-from cinema.stats import estimates
-from cinema.terms import LAX_VIEWS, SMALL_GRID, STRUCTURES, VIEWS, VIEW_NAMES
+from cinema.plots import curves, distributions, images
+from cinema.terms import LAX_VIEWS, SMALL_GRID, STRUCTURES, VIEW_NAMES, VIEWS
 from cinema.training import evaluate, loop, segmentation
 
 # %% [markdown]
@@ -60,9 +54,8 @@ from cinema.training import evaluate, loop, segmentation
 # what is expected. `n_train` and `n_test` count people, not images.
 
 # %%
-results.begin("00_start_here", out)
-save = partial(style.save, out=out, seed=seed)
-n_train, n_test, n_steps = (4, 3, 12) if profile == "ci" else (40, 12, 130)
+page = runner.start("00_start_here", profile, "virtual", data_root, seed, out)
+n_train, n_test, n_steps = (4, 3, 12) if page.small else (40, 12, 130)
 
 # %% [markdown]
 # ## One heart in four views
@@ -77,13 +70,13 @@ n_train, n_test, n_steps = (4, 3, 12) if profile == "ci" else (40, 12, 130)
 # %%
 grid = {"sax": ((96, 96, 11), (2.0, 2.0, 10.0)), **{view: ((96, 96), (2.0, 2.0)) for view in LAX_VIEWS}}
 person = cohort.person("population", 0, seed)
-heart = cohort.study(person, phases=12 if profile == "ci" else 25, grid=grid)
+heart = cohort.study(person, phases=12 if page.small else 25, grid=grid)
 sax = heart.views["sax"]
 middle = sax.image.shape[2] // 2
 
 # %%
 films = {VIEW_NAMES[view]: heart.views[view].image[:, :, middle if view == "sax" else 0] for view in VIEWS}
-HTML(style.cine(films, cycle_ms=60000 / person.heart.heart_rate_bpm))
+HTML(page.cine(films, cycle_ms=60000 / person.heart.heart_rate_bpm))
 
 # %% [markdown]
 # Played at the person's own heart rate. The same four views stand still below, at end diastole (ED, the ventricles
@@ -92,7 +85,7 @@ HTML(style.cine(films, cycle_ms=60000 / person.heart.heart_rate_bpm))
 # data sets: counting them as blood is a convention, and one that changes every volume.
 
 # %%
-fig, axes = style.figure(columns=2, height=3.8, rows=2, cols=4)
+fig, axes = page.figure(columns=2, height=3.8, rows=2, cols=4)
 for column, view in zip(axes.T, VIEWS):
     for ax, frame in zip(column, (heart.ed_frame, heart.es_frame)):
         images.labelled(ax, heart.views[view], frame, title=VIEW_NAMES[view] if ax is column[0] else "")
@@ -100,7 +93,7 @@ for column, view in zip(axes.T, VIEWS):
             images.landmarks(ax, heart.views[view].landmarks[frame])
 images.name_rows(axes[:, 0], ("ED", "ES"))
 images.structure_legend(fig)
-save(fig, "00_four_views")
+page.save(fig, "00_four_views")
 
 # %% [markdown]
 # *Reading.* The bars are 50 mm long. Between the rows the mitral valve moves toward the apex while the apex hardly
@@ -110,16 +103,18 @@ save(fig, "00_four_views")
 # How empty does the heart get? The volume over one beat says so.
 
 # %%
-fig, ax = style.figure()
+fig, ax = page.figure()
 curves.volumes(ax, sax.frame_times_ms, {"LV": heart.truth["lv_volume_ml"], "RV": heart.truth["rv_volume_ml"]})
-save(fig, "00_volume_curve")
+page.save(fig, "00_volume_curve")
 
 # %%
 truth = heart.truth
-results.record("00_lv_ef", truth["lv_ef_percent"], n=1, unit="%")
-Markdown(f"*Reading.* The left ventricle holds {truth['lv_edv_ml']:.0f} ml when full and {truth['lv_esv_ml']:.0f} ml "
-         f"when emptied, so it ejects {truth['lv_ef_percent']:.0f} % of its content: the ejection fraction (EF). The "
-         f"right one ejects {truth['rv_ef_percent']:.0f} %. Both pump the same amount of blood per beat.")
+page.record("00_lv_ef", truth["lv_ef_percent"], n=1, unit="%")
+Markdown(
+    f"*Reading.* The left ventricle holds {truth['lv_edv_ml']:.0f} ml when full and {truth['lv_esv_ml']:.0f} ml "
+    f"when emptied, so it ejects {truth['lv_ef_percent']:.0f} % of its content: the ejection fraction (EF). The "
+    f"right one ejects {truth['rv_ef_percent']:.0f} %. Both pump the same amount of blood per beat."
+)
 
 # %% [markdown]
 # The last sentence can be checked, and so can the curve: its first point is the end-diastolic volume.
@@ -156,20 +151,22 @@ for view in VIEWS:
     hidden[view] = chosen.repeat(patch, axis=0).repeat(patch, axis=1)
 
 # %%
-fig, axes = style.figure(columns=2, height=5.2, rows=3, cols=4)
+fig, axes = page.figure(columns=2, height=5.2, rows=3, cols=4)
 for column, view in zip(axes.T, VIEWS):
     picture = heart.views[view].image[:, :, middle if view == "sax" else 0, heart.ed_frame]
     images.game(column, picture / np.percentile(picture, 99), hidden[view])
     column[0].set_title(VIEW_NAMES[view])
 images.name_rows(axes[:, 0], ("image", "given", "to be painted"))
-save(fig, "00_masking")
+page.save(fig, "00_masking")
 
 # %%
 share = float(np.mean([mask.mean() for mask in hidden.values()]))
-results.record("00_hidden_share", share, n=1, claim="C1")
-Markdown(f"*Reading.* {share:.0%} of the patches are hidden. Try to outline the heart from the second row alone, going "
-         "back and forth between the columns: that is what the encoder is asked to learn. After pretraining, the "
-         "painting half of the network is thrown away and the encoder is kept.")
+page.record("00_hidden_share", share, n=1, claim="C1")
+Markdown(
+    f"*Reading.* {share:.0%} of the patches are hidden. Try to outline the heart from the second row alone, going "
+    "back and forth between the columns: that is what the encoder is asked to learn. After pretraining, the "
+    "painting half of the network is thrown away and the encoder is kept."
+)
 
 # %% [markdown]
 # The encoder then meets tasks that somebody did label: outlines, ejection fraction, disease. Whether it does better
@@ -184,7 +181,7 @@ Markdown(f"*Reading.* {share:.0%} of the patches are hidden. Try to outline the 
 # %%
 folder = tempfile.TemporaryDirectory()
 people = [cohort.person("acdc", index, seed) for index in range(n_train + n_test)]
-paths = [save_study(cohort.study(somebody), folder.name) for somebody in people]
+paths = [cohort.save(somebody, folder.name) for somebody in people]
 frames = partial(StudyFrames, views=("sax",), grid=SMALL_GRID, seed=seed)
 train_set, test_set = frames(paths[:n_train]), frames(paths[n_train:])
 pd.Series([somebody.attributes["disease"] for somebody in people]).value_counts().to_frame("people")
@@ -208,26 +205,29 @@ scores = evaluate.table(model, test_set, segmentation.TASK)
 
 # %%
 per_person = scores.groupby(["study", "structure"], as_index=False)["dice"].mean().assign(model="UNet")
-rng = np.random.default_rng(seed)
-dice = {(structure, "UNet"): estimates.bca(per_person.loc[per_person.structure == structure, "dice"], np.mean, rng)
-        for structure in STRUCTURES}
+dice = {
+    (structure, "UNet"): page.mean(per_person.loc[per_person.structure == structure, "dice"])
+    for structure in STRUCTURES
+}
 for (structure, _), estimate in dice.items():
-    results.record(f"00_dice_{structure.lower()}", *estimate)
+    page.record(f"00_dice_{structure.lower()}", *estimate)
 
 # %%
-fig, (left, right) = style.figure(columns=2, height=2.5, cols=2)
+fig, (left, right) = page.figure(columns=2, height=2.5, cols=2)
 curves.losses(left, history, {"loss": "training"}, x="epoch")
 distributions.scores(right, per_person, dice)
 right.set_ylim(0, 1)
-save(fig, "00_training")
+page.save(fig, "00_training")
 
 # %%
 efs = evaluate.ef_table(scores).set_index("study")
-error = estimates.bca(efs.ef_error_percent, np.mean, rng)
-results.record("00_ef_mae", *error, unit="EF points")
-Markdown("*Reading.* Mean Dice on unseen people is " + "; ".join(
-    f"{structure} {estimate.text()}" for (structure, _), estimate in dice.items()) +
-    f". The ejection fraction from these masks is off by {error.text(1, ' points')} on average.")
+error = page.mean(efs.ef_error_percent)
+page.record("00_ef_mae", *error, unit="EF points")
+Markdown(
+    "*Reading.* Mean Dice on unseen people is "
+    + "; ".join(f"{structure} {estimate.text()}" for (structure, _), estimate in dice.items())
+    + f". The ejection fraction from these masks is off by {error.text(1, ' points')} on average."
+)
 
 # %% [markdown]
 # Numbers hide where the mistakes are. The first person of the test set, slice by slice from base to apex at end
@@ -237,12 +237,12 @@ Markdown("*Reading.* Mean Dice on unseen people is " + "; ".join(
 case = cohort.study(people[n_train])
 view = case.views["sax"]
 found = evaluate.segment_volume(model, view.image, "sax", SMALL_GRID["sax"][0])
-fig, axes = style.figure(columns=2, height=2.0, rows=2, cols=view.image.shape[2])
+fig, axes = page.figure(columns=2, height=2.0, rows=2, cols=view.image.shape[2])
 images.stack(axes[0], view, case.es_frame, found[..., case.es_frame])
 images.stack(axes[1], view, case.es_frame, view.label_at(case.es_frame))
 images.name_rows(axes[:, 0], ("network", "truth"))
 images.structure_legend(fig)
-save(fig, "00_prediction")
+page.save(fig, "00_prediction")
 
 # %% [markdown]
 # *Reading.* Compare the rows from left to right. The left cavity is round and bright and is found first. Look for
@@ -276,4 +276,4 @@ assert history["loss"].iloc[-1] < history["loss"].iloc[0]
 
 # %%
 folder.cleanup()
-results.table()
+page.table()

@@ -31,7 +31,6 @@ out = "../figures"
 import inspect
 import tempfile
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,26 +38,18 @@ import pandas as pd
 from IPython.display import Code, Markdown
 
 # %%
-from cinema.files import PAPER_RESULTS
-from cinema import results
+from cinema import runner
 from cinema.data import views
-from cinema.data.dicom import read_dicom
 from cinema.data.inputs import read_input
 from cinema.inference import segment
-from cinema.phantom import cohort, dicom_export, realism, shape
-from cinema.phantom.image import place
-from cinema.phantom.roles import ROLES
-from cinema.plots import agreement, distributions, images, style
+from cinema.phantom import cohort, dicom_export, realism
+from cinema.plots import agreement, distributions, images
 from cinema.stats import estimates
-from cinema.stats.metrics import ejection_fraction_percent, volume_ml
-from cinema.terms import LABELS, LAX_VIEWS, SMALL_GRID, VIEWS, VIEW_NAMES
+from cinema.terms import LABELS, LAX_VIEWS, SMALL_GRID, VIEW_NAMES, VIEWS
 
 # %%
-results.begin("01_data", out)
-save = partial(style.save, out=out, seed=seed)
-rng = np.random.default_rng(seed)
-pd.set_option("display.max_colwidth", None)
-n_geometry, n_healthy, n_floor = (40, 40, 6) if profile == "ci" else (300, 150, 40)
+page = runner.start("01_data", profile, "virtual", data_root, seed, out)
+n_geometry, n_healthy, n_floor = (40, 40, 6) if page.small else (300, 150, 40)
 
 # %% [markdown]
 # ## What one study is made of
@@ -69,21 +60,29 @@ n_geometry, n_healthy, n_floor = (40, 40, 6) if profile == "ci" else (300, 150, 
 
 # %%
 study = cohort.study(cohort.person("population", 1, seed), phases=12)
-rows = [(VIEW_NAMES[name], view.image.shape, np.round(view.spacing_mm, 1), len(view.label_frames),
-         view.landmarks is not None) for name, view in study.views.items()]
-pd.DataFrame(rows, columns=["view", "x, y, z, t", "spacing, mm", "frames with masks", "landmarks"])
+rows = {
+    VIEW_NAMES[name]: (
+        view.image.shape,
+        np.round(view.spacing_mm, 1),
+        len(view.label_frames),
+        view.landmarks is not None,
+    )
+    for name, view in study.views.items()
+}
+columns = ["x, y, z, t", "spacing, mm", "frames with masks", "landmarks"]
+pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("view")
 
 # %% [markdown]
 # The short-axis stack carries the volumes. Its slices from base to apex, at end diastole (ED) and end systole (ES):
 
 # %%
 sax = study.views["sax"]
-fig, axes = style.figure(columns=2, height=2.0, rows=2, cols=sax.image.shape[2])
+fig, axes = page.figure(columns=2, height=2.0, rows=2, cols=sax.image.shape[2])
 images.stack(axes[0], sax, study.ed_frame, sax.label_at(study.ed_frame))
 images.stack(axes[1], sax, study.es_frame, sax.label_at(study.es_frame))
 images.name_rows(axes[:, 0], ("ED", "ES"))
 images.structure_legend(fig)
-save(fig, "01_study_anatomy")
+page.save(fig, "01_study_anatomy")
 
 # %% [markdown]
 # *Reading.* Count the slices with a blue outline in both rows. At end systole the valve plane has moved toward the
@@ -91,11 +90,12 @@ save(fig, "01_study_anatomy")
 # volume of a stack jump by a slice, and it is the reason for the error measured at the end of this page.
 
 # %%
-slices = {frame: int((sax.label_at(frame) == LABELS["LV"]).any(axis=(0, 1)).sum())
-          for frame in (study.ed_frame, study.es_frame)}
-results.record("01_slices_with_lv_ed", slices[study.ed_frame], n=1)
-results.record("01_slices_with_lv_es", slices[study.es_frame], n=1)
-Markdown(f"Here the cavity is seen on {slices[study.ed_frame]} slices at ED and {slices[study.es_frame]} at ES.")
+ed, es = (
+    int((sax.label_at(frame) == LABELS["LV"]).any(axis=(0, 1)).sum()) for frame in (study.ed_frame, study.es_frame)
+)
+page.record("01_slices_with_lv_ed", ed, n=1)
+page.record("01_slices_with_lv_es", es, n=1)
+Markdown(f"Here the cavity is seen on {ed} slices at ED and {es} at ES.")
 
 # %% [markdown]
 # ## From a scanner's files to views
@@ -117,8 +117,8 @@ Code(inspect.getsource(dicom_export._place), language="python")
 
 # %%
 with tempfile.TemporaryDirectory() as folder:
-    n_files = dicom_export.write_dicom(study, folder, rng)
-    reading = read_dicom(folder)
+    n_files = dicom_export.write_dicom(study, folder, page.rng)
+    reading = read_input(folder)
 pd.DataFrame(reading.table).set_index("series").fillna("set aside")
 
 # %% [markdown]
@@ -133,9 +133,11 @@ for name, view in study.views.items():
     step = int(np.sign(to_ours[2, 2]))
     assert np.array_equal(back.image[:, :, ::step], view.image), name
     assert np.allclose(to_ours[:2], np.eye(4)[:2], atol=0.01), name
-results.record("01_dicom_files", n_files, n=1)
-Markdown(f"{n_files} files came back as {len(reading.study.views)} views without a changed pixel; what was spoiled or "
-         "only planned with was set aside.")
+page.record("01_dicom_files", n_files, n=1)
+Markdown(
+    f"{n_files} files came back as {len(reading.study.views)} views without a changed pixel; what was spoiled or "
+    "only planned with was set aside."
+)
 
 # %% [markdown]
 # The picture shows what the reader goes by: in the short-axis slice, the lines along which the long-axis planes cut
@@ -143,24 +145,25 @@ Markdown(f"{n_files} files came back as {len(reading.study.views)} views without
 
 # %%
 colours = dict(zip(LAX_VIEWS, (("#CC79A7", "-"), ("#56B4E9", "-."), ("#D55E00", ":"))))
-fig, axes = style.figure(columns=2, height=2.1, cols=4)
+fig, axes = page.figure(columns=2, height=2.1, cols=4)
 middle = sax.image.shape[2] // 2
 images.panel(axes[0], sax, z=middle, title="SAX")
 images.cuts(axes[0], sax, [(study.views[view], *colours[view]) for view in LAX_VIEWS], z=middle)
 for ax, view in zip(axes[1:], LAX_VIEWS):
     images.panel(ax, study.views[view], title=VIEW_NAMES[view])
     images.cuts(ax, study.views[view], [(sax, "white", "-")], frame_colour=colours[view][0])
-save(fig, "01_views")
+page.save(fig, "01_views")
 
 # %% [markdown]
 # *How often does geometry suffice?* Hearts lie differently in different chests and operators tilt planes by a few
 # degrees. The planes of many virtual people, without their pictures, are given to the reader in random order.
 
+
 # %%
 def recognised(person):
     """(whether all three long-axis planes are named rightly, whether the reader called the case doubtful)"""
-    affines = {view: place(person.heart, person.acquisition, view).affine(person.heart) for view in VIEWS}
-    names = list(rng.permutation(LAX_VIEWS))
+    affines = cohort.plane_affines(person)
+    names = list(page.rng.permutation(LAX_VIEWS))
     found = views.assign([affines[name] for name in names], views.axis_of_stack(affines["sax"]))
     return found.lax == {name: names.index(name) for name in LAX_VIEWS}, bool(found.notes)
 
@@ -169,12 +172,14 @@ right, doubtful = np.array([recognised(cohort.person("training", index, seed)) f
 
 # %%
 share, silent = estimates.proportion(right.sum(), n_geometry), int((~right & ~doubtful).sum())
-results.record("01_views_recognised", *share)
-results.record("01_views_wrong_without_a_note", silent, n=n_geometry)
-Markdown(f"*Reading.* All three planes are named rightly in {share.text()} of people. Of the {int((~right).sum())} "
-         f"others, {silent} went without a warning. The planes lie about 60 degrees apart, so a heart turned by half "
-         "of that looks the same under other names: from planes alone this cannot be told. With pictures, the "
-         "reader also knows where the heart beats, and a user can name a view.")
+page.record("01_views_recognised", *share)
+page.record("01_views_wrong_without_a_note", silent, n=n_geometry)
+Markdown(
+    f"*Reading.* All three planes are named rightly in {share.text()} of people. Of the {int((~right).sum())} "
+    f"others, {silent} went without a warning. The planes lie about 60 degrees apart, so a heart turned by half "
+    "of that looks the same under other names: from planes alone this cannot be told. With pictures, the "
+    "reader also knows where the heart beats, and a user can name a view."
+)
 
 # %% [markdown]
 # ## The data sets, by the role they play
@@ -185,38 +190,40 @@ Markdown(f"*Reading.* All three planes are named rightly in {share.text()} of pe
 
 # %%
 published = pd.read_csv("../data/datasets.csv")
-paper = pd.read_csv(PAPER_RESULTS).query("claim in ['C1', 'C2']")
-paper = paper.set_index(["claim", "quantity"])["value"]
+paper = page.paper("C1", "C2").set_index(["claim", "quantity"])["value"]
 columns = ["dataset", "role", "views", "labels", "train", "val", "test", "note"]
 published.fillna({"note": ""}).convert_dtypes()[columns]
 
 # %%
-rows = {name: (role.imitates, ", ".join(VIEW_NAMES[view] for view in role.views), role.n,
-               ", ".join(sorted({place.split()[0] for _, place, _ in role.scanners})), role.description)
-        for name, role in ROLES.items()}
+rows = {
+    name: (role.imitates, ", ".join(VIEW_NAMES[view] for view in role.views), role.n, role.vendors, role.description)
+    for name, role in cohort.ROLES.items()
+}
 pd.DataFrame.from_dict(rows, orient="index", columns=["imitates", "views", "people", "vendors", "what it is"])
 
 # %%
-fig, ax = style.figure(height=3.0)
+fig, ax = page.figure(height=3.0)
 distributions.splits(ax, published)
-save(fig, "01_splits", cohort="published counts")
+page.save(fig, "01_splits", cohort="published counts")
 
 # %%
 labelled = published.iloc[1:]
 counts = labelled[["train", "val", "test"]]
 largest = paper["C1", "studies in the training split"] / counts["train"].max()
-results.record("01_c1_studies", paper["C1", "studies"], unit="studies", cohort="published", claim="C1")
-results.record("01_c2_datasets", len(labelled), unit="data sets", cohort="published", claim="C2")
-results.record("01_c2_listed_images", 2 * counts.sum().sum(), unit="images", cohort="published", claim="C2")
+page.record("01_c1_studies", paper["C1", "studies"], unit="studies", cohort="published", claim="C1")
+page.record("01_c2_datasets", len(labelled), unit="data sets", cohort="published", claim="C2")
+page.record("01_c2_listed_images", 2 * counts.sum().sum(), unit="images", cohort="published", claim="C2")
 
 # %%
 listed, unstated = 2 * counts.sum().sum(), int(counts.isna().all(axis=1).sum())
-Markdown(f"*Reading.* Pretraining had {paper['C1', 'studies']:,.0f} studies, {largest:.0f} times the training split of "
-         f"the largest other set. There are {len(labelled)} other sets, as claim C2 says "
-         f"({paper['C2', 'data sets']:.0f}). Their stated splits hold {listed:,.0f} images if ED and ES count as two; "
-         f"the claim is more than {paper['C2', 'images']:,.0f}. {unstated} sets without stated counts come on top, and "
-         f"what exactly was counted for the {paper['C2', 'tasks']:.0f} tasks is not said: the sum is plausible and "
-         "cannot be checked further.")
+Markdown(
+    f"*Reading.* Pretraining had {paper['C1', 'studies']:,.0f} studies, {largest:.0f} times the training split of "
+    f"the largest other set. There are {len(labelled)} other sets, as claim C2 says "
+    f"({paper['C2', 'data sets']:.0f}). Their stated splits hold {listed:,.0f} images if ED and ES count as two; "
+    f"the claim is more than {paper['C2', 'images']:,.0f}. {unstated} sets without stated counts come on top, and "
+    f"what exactly was counted for the {paper['C2', 'tasks']:.0f} tasks is not said: the sum is plausible and "
+    "cannot be checked further."
+)
 
 # %% [markdown]
 # ### Splitting by patient
@@ -226,7 +233,7 @@ Markdown(f"*Reading.* Pretraining had {paper['C1', 'studies']:,.0f} studies, {la
 # not vanish from a split. The virtual rescan cohort, with two scans a person, is the case where it matters most.
 
 # %%
-scans = pd.DataFrame([cohort.person("rescan", index, seed).attributes for index in range(ROLES["rescan"].n)])
+scans = pd.DataFrame([cohort.person("rescan", index, seed).attributes for index in range(cohort.ROLES["rescan"].n)])
 scans["split"] = cohort.split(scans, seed=seed)
 assert (scans.groupby("patient")["split"].nunique() == 1).all()
 pd.crosstab(scans["disease"], scans["split"])[["train", "val", "test"]]
@@ -242,23 +249,26 @@ pd.crosstab(scans["disease"], scans["split"])[["train", "val", "test"]]
 
 # %%
 crowd = (cohort.person("pretraining", index, seed) for index in range(10**6))
-healthy = [next(p for p in crowd if p.attributes["disease"] == "none" and p.attributes["age_years"] <= 74)
-           for _ in range(n_healthy)]
-people = pd.DataFrame([p.attributes | shape.truth(p.heart, [0.0]) for p in healthy])
+healthy = [
+    next(p for p in crowd if p.attributes["disease"] == "none" and p.attributes["age_years"] <= 74)
+    for _ in range(n_healthy)
+]
+people = pd.DataFrame([p.attributes | cohort.exact_heart(p) for p in healthy])
 people["lv_sv_ml"] = people.lv_edv_ml - people.lv_esv_ml
 people["lv_mass_g_m2"] = people.lv_mass_g / people.bsa_m2
 
 # %%
 reference = pd.read_csv("../data/reference_values.csv").set_index(["quantity", "sex"])
-labels = {"lv_edv_ml": "LVEDV (ml)", "lv_esv_ml": "LVESV (ml)", "lv_sv_ml": "LV stroke volume (ml)",
-          "lv_ef_percent": "LVEF (%)", "lv_mass_g_m2": "LV mass index (g/m²)", "mean_wall_mm": "Wall at ED (mm)"}
-fig, axes = style.figure(columns=2, height=4.2, rows=2, cols=3)
+words = ("LVEDV (ml)", "LVESV (ml)", "LV stroke volume (ml)", "LVEF (%)", "LV mass index (g/m²)", "Wall at ED (mm)")
+names = ("lv_edv_ml", "lv_esv_ml", "lv_sv_ml", "lv_ef_percent", "lv_mass_g_m2", "mean_wall_mm")
+labels, sexes = dict(zip(names, words)), (("women", "F"), ("men", "M"))
+fig, axes = page.figure(columns=2, height=4.2, rows=2, cols=3)
 for ax, (name, label) in zip(axes.flat, labels.items()):
-    groups = {word: people.loc[people.sex == sex, name] for word, sex in (("women", "F"), ("men", "M"))}
-    normal = {word: tuple(reference.loc[(name, sex), ["mean", "sd"]]) for word, sex in (("women", "F"), ("men", "M"))}
+    groups = {word: people.loc[people.sex == sex, name] for word, sex in sexes}
+    normal = {word: tuple(reference.loc[(name, sex), ["mean", "sd"]]) for word, sex in sexes}
     distributions.reference(ax, groups, normal, label)
 fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
-save(fig, "01_reference_ranges")
+page.save(fig, "01_reference_ranges")
 
 # %% [markdown]
 # How far apart are the means, in units of the published standard deviation?
@@ -267,16 +277,18 @@ save(fig, "01_reference_ranges")
 shift = {}
 for (name, sex), row in reference.iterrows():
     values = people.loc[people.sex == sex, name].to_numpy()
-    shift[name, sex] = estimates.bca((values - row["mean"]) / row["sd"], np.mean, rng)
-    results.record(f"01_shift_{name}_{sex}", *shift[name, sex], unit="SD")
+    shift[name, sex] = page.mean((values - row["mean"]) / row["sd"])
+    page.record(f"01_shift_{name}_{sex}", *shift[name, sex], unit="SD")
 worst = max(shift, key=lambda key: abs(shift[key].value))
 
 # %%
-assert abs(shift[worst].value) < (1.0 if profile == "ci" else 0.5)
-Markdown(f"*Reading.* The largest difference of means is that of {labels[worst[0]].split(' (')[0]} in "
-         f"{'women' if worst[1] == 'F' else 'men'}: {shift[worst].text(2, ' SD')}. The generator was given these means "
-         "for volumes, EF and mass, so agreement there only shows that nothing was lost on the way; the wall follows "
-         "from mass, volume and length, and is a real test.")
+assert abs(shift[worst].value) < (1.0 if page.small else 0.5)
+Markdown(
+    f"*Reading.* The largest difference of means is that of {labels[worst[0]].split(' (')[0]} in "
+    f"{'women' if worst[1] == 'F' else 'men'}: {shift[worst].text(2, ' SD')}. The generator was given these means "
+    "for volumes, EF and mass, so agreement there only shows that nothing was lost on the way; the wall follows "
+    "from mass, volume and length, and is a real test."
+)
 
 # %% [markdown]
 # ## The floor under every ejection fraction
@@ -293,38 +305,45 @@ stacks = {"8 × 12 mm": (8, 12.0), "13 × 12 mm": (13, 12.0), "20 × 8 mm": (20,
 size, (dx, dy, _) = SMALL_GRID["sax"]
 
 
+def ef_percent(edv, esv):
+    return (edv - esv) / edv * 100
+
+
 def mask_ef(person, n_slices, step_mm):
     """EF in percent of the exact masks of a person's short-axis stack."""
     view = cohort.study(person, grid={"sax": ((*size[:2], n_slices), (dx, dy, step_mm))}).views["sax"]
-    return ejection_fraction_percent(*(volume_ml(view.label_at(t) == LABELS["LV"], view.spacing_mm) for t in (0, 1)))
+    masks = [view.label_at(frame) == LABELS["LV"] for frame in (0, 1)]
+    return ef_percent(*(np.count_nonzero(mask) * np.prod(view.spacing_mm) / 1000 for mask in masks))
 
 
 # %%
 patients = [cohort.person("acdc", index, seed) for index in range(n_floor)]
-true_ef = np.array([ejection_fraction_percent(p.heart.lv_edv_ml, p.heart.lv_esv_ml) for p in patients])
+true_ef = np.array([ef_percent(p.heart.lv_edv_ml, p.heart.lv_esv_ml) for p in patients])
 measured = pd.DataFrame({name: [mask_ef(p, *stack) for p in patients] for name, stack in stacks.items()})
 errors = measured.sub(true_ef, axis=0).abs().rename_axis(columns="stack", index="study")
-floor = {(name, "perfect masks"): estimates.bca(errors[name], np.mean, rng) for name in stacks}
+floor = {(name, "perfect masks"): page.mean(errors[name]) for name in stacks}
 
 # %%
-fig, (left, right) = style.figure(columns=2, height=2.7, cols=2, width_ratios=(1.1, 1))
+fig, (left, right) = page.figure(columns=2, height=2.7, cols=2, width_ratios=(1.1, 1))
 agreement.bland_altman(left, true_ef, measured["8 × 12 mm"])
 left.set_title("8 × 12 mm", loc="right", fontsize=7)
 table = errors.stack().rename("error").reset_index().assign(model="perfect masks")
 distributions.scores(right, table, floor, value="error", group="stack", label="Absolute error of LVEF (points)")
 right.set_ylim(0, None)
-save(fig, "01_ef_floor")
+page.save(fig, "01_ef_floor")
 
 # %%
-gain = estimates.paired_difference(errors["8 × 12 mm"], errors["13 × 12 mm"], rng)
+gain = estimates.paired_difference(errors["8 × 12 mm"], errors["13 × 12 mm"], page.rng)
 for (name, _), estimate in floor.items():
     key = "01_ef_floor_" + name.replace(" × ", "x").replace(" ", "_")
-    results.record(key, *estimate, unit="EF points", claim="C4")
-results.record("01_ef_floor_from_coverage", *gain, unit="EF points", claim="C4")
+    page.record(key, *estimate, unit="EF points", claim="C4")
+page.record("01_ef_floor_from_coverage", *gain, unit="EF points", claim="C4")
 small, fine = floor["8 × 12 mm", "perfect masks"], floor["32 × 5 mm", "perfect masks"]
-Markdown(f"*Reading.* With perfect masks the EF of the small grid is off by {small.text(1, ' points')}. That is "
-         f"{gain.text(1, ' points')} more than with 13 slices at the same distance, which cover every heart; with "
-         f"slices 5 mm apart {fine.text(1, ' points')} remain.")
+Markdown(
+    f"*Reading.* With perfect masks the EF of the small grid is off by {small.text(1, ' points')}. That is "
+    f"{gain.text(1, ' points')} more than with 13 slices at the same distance, which cover every heart; with "
+    f"slices 5 mm apart {fine.text(1, ' points')} remain."
+)
 
 # %% [markdown]
 # So the published mean errors of 3.3 to 3.6 EF points (C4) are not errors of segmentation alone, and later notebooks
@@ -372,7 +391,7 @@ if real_folder.exists():
     beside["real"] = at_ed_es(read_input(real_folder))
     beside["virtual"] = cohort.study(cohort.person("population", 1, seed), grid=grid).views
     shown = [name for name in VIEWS if name in beside["real"]]
-    fig, axes = style.figure(columns=2, height=3.7, rows=2, cols=len(shown), squeeze=False)
+    fig, axes = page.figure(columns=2, height=3.7, rows=2, cols=len(shown), squeeze=False)
     images.name_rows(axes[:, 0], beside)
     for held, row in zip(beside.values(), axes):
         for name, ax in zip(shown, row):
@@ -388,8 +407,10 @@ if real_folder.exists():
 # patients. A real value outside that range is something the generator does not make.
 
 # %%
-note = Markdown("There is no `data/real`: put the DICOM or NIfTI files of one examination of your own there and run "
-                "this page again, to see it here above a virtual one.")
+note = Markdown(
+    "There is no `data/real`: put the DICOM or NIfTI files of one examination of your own there and run "
+    "this page again, to see it here above a virtual one."
+)
 if "sax" in beside.get("real", {}):
     dozen = {k: cohort.study(cohort.person("acdc", k, seed), grid=grid).views["sax"] for k in range(12)}
     ranges = realism.table(dozen).groupby("phase").quantile([0.05, 0.5, 0.95])
@@ -419,4 +440,4 @@ note
 # ## Recorded numbers
 
 # %%
-results.table()
+page.table()

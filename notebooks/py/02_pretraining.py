@@ -42,42 +42,33 @@ import tempfile
 from dataclasses import replace
 from functools import partial
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from IPython.display import Code, Markdown, display
 from joblib import Parallel, delayed
+from safetensors.torch import load_model
 
 # %%
-from cinema import results
+from cinema import runner
 from cinema.analysis.features import predicted_class, predicted_number, study_features
-from cinema.analysis.patients import unlabelled, work_folder
 from cinema.data.loaders import StudyFrames
-from cinema.data.study import study_paths, study_table
-from cinema.files import PAPER_RESULTS, WEIGHTS
-from cinema.models import CineMA, weights
-from cinema.models.patches import patchify, select
-from cinema.models.small import SHIPPED, n_parameters, published_cinema, shipped_cinema, small_cinema
-from cinema.models.standard import Standardised, restored, save_standard, standard_of, standardised
+from cinema.models.small import n_parameters, published_cinema, shipped_cinema, shipped_description, small_cinema
+from cinema.models.standard import Standardised, restored, standard_of, standardised
 from cinema.phantom import cohort
-from cinema.plots import forest, images, style
-from cinema.stats import estimates as estimates_module
-from cinema.stats.estimates import FEW, bca, difference, means, paired_difference, record_key
-from cinema.terms import SMALL_GRID, VIEWS, VIEW_NAMES
-from cinema.training import loop, pretraining, recipe
-from cinema.training.task import evaluated
+from cinema.plots import forest, images
+from cinema.stats import estimates
+from cinema.terms import SMALL_GRID, VIEW_NAMES, VIEWS
+from cinema.training import loop, pretraining
 
 # %%
-if profile == "paper" and data == "virtual":
-    raise ValueError("profile 'paper' with virtual data: the published pretraining needs 74,916 UK Biobank studies "
-                     "(python3 -m cinema info ukb); prepare some and add --data ukb, or take the profile ci or laptop")
-results.begin("02_pretraining", out, data)
-save, rng = partial(style.save, out=out, seed=seed), np.random.default_rng(seed)
-work = work_folder(data_root, profile, data)
-least = None if data == "virtual" else FEW  # real people: no interval below
-n_jobs = torch.get_num_threads()  # the cores this notebook was given: one training on each
+unmade = (
+    "the published pretraining needs 74,916 UK Biobank studies (python3 -m cinema info ukb); prepare some and add "
+    "--data ukb, or take the profile ci or laptop"
+)
+page = runner.start("02_pretraining", profile, data, data_root, seed, out, paper=unmade)
+rng, work = page.rng, page.work
 
 # %% [markdown]
 # ## What was done, and what is done here
@@ -86,33 +77,39 @@ n_jobs = torch.get_num_threads()  # the cores this notebook was given: one train
 # into minutes. `meta` builds a model without its memory: enough to count.
 
 # %%
-n_people, n_held, n_patients, steps = (32, 8, 60, 24) if profile == "ci" else (320, 64, 160, 240)
-if data != "virtual":
-    paths = unlabelled(data, data_root, work, n_people, n_held, n_jobs)
+n_people, n_held, n_patients, steps = (32, 8, 60, 24) if page.small else (320, 64, 160, 240)
+if not page.virtual:
+    paths = page.unlabelled(n_people, n_held)
     n_people, n_held = map(len, paths)
 with torch.device("meta"):
     published, small = published_cinema(), small_cinema()
-paper, ours = recipe.PAPER["pretraining"], pretraining.PRETRAINING
-claim = pd.read_csv(PAPER_RESULTS).query("claim == 'C1'").set_index("quantity")["value"]
+paper, ours = loop.PAPER["pretraining"], pretraining.PRETRAINING
+claim = page.paper("C1").set_index("quantity")["value"]
+
 
 # %%
-def plan(model, studies, frames_seen, config):
+def plan(model, studies, seen, config):
     tokens = sum(down.pos_embed.shape[1] for down in model.enc_down_dict.values())
-    return {"studies": studies, "frames seen": frames_seen, "million parameters": n_parameters(model) / 1e6,
-            "tokens a heart": tokens, "batch": config.batch_size, "peak learning rate": config.learning_rate}
+    return studies, seen, n_parameters(model) / 1e6, tokens, config.batch_size, config.learning_rate
 
 
-table = {"published": plan(published, claim["studies in the training split"],
-                           claim["studies in the training split"] * paper.epochs, paper),
-         "here": plan(small, n_people, steps * ours.batch_size, ours)}
-pd.DataFrame(table).map("{:,.4g}".format)
+told = ("studies", "frames seen", "million parameters", "tokens a heart", "batch", "peak learning rate")
+trained_on = claim["studies in the training split"]
+columns = {
+    "published": plan(published, trained_on, trained_on * paper.epochs, paper),
+    "here": plan(small, n_people, steps * ours.batch_size, ours),
+}
+table = pd.DataFrame(columns, index=told)
+table.map("{:,.4g}".format)
 
 # %%
-ratio_seen = table["published"]["frames seen"] / table["here"]["frames seen"]
-results.record("02_c1_frames_ratio", ratio_seen, unit="times", claim="C1")
-Markdown(f"*Reading.* One frame a study and epoch over {paper.epochs} epochs makes "
-         f"{table['published']['frames seen']:,.0f} frames, {ratio_seen:,.0f} times what is seen here. Whatever this "
-         "page finds is the beginning of a curve.")
+ratio_seen = table.loc["frames seen", "published"] / table.loc["frames seen", "here"]
+page.record("02_c1_frames_ratio", ratio_seen, unit="times", claim="C1")
+Markdown(
+    f"*Reading.* One frame a study and epoch over {paper.epochs} epochs makes "
+    f"{table.loc['frames seen', 'published']:,.0f} frames, {ratio_seen:,.0f} times what is seen here. Whatever this "
+    "page finds is the beginning of a curve."
+)
 
 # %% [markdown]
 # ## Hearts without labels, and a picture to beat
@@ -125,11 +122,12 @@ Markdown(f"*Reading.* One frame a study and epoch over {paper.epochs} epochs mak
 # frames of the beat each, four views.
 
 # %%
-folders = {name: work / f"02_{name}_seed{seed}" for name in ("volunteers", "held_out", "patients")}
-if data == "virtual":
-    cohort.write("pretraining", n_people, seed, folders["volunteers"], phases=4, jobs=n_jobs)
-    cohort.write("pretraining", n_held, seed + 1, folders["held_out"], phases=4, jobs=n_jobs)
-    paths = [study_paths(folders[name]) for name in ("volunteers", "held_out")]
+if page.virtual:
+    kept = {"volunteers": (n_people, seed), "held_out": (n_held, seed + 1)}
+    paths = [
+        cohort.table("pretraining", *drawn, work / f"02_{name}_seed{seed}", phases=4, jobs=page.jobs)["path"].tolist()
+        for name, drawn in kept.items()
+    ]
 frames = partial(StudyFrames, views=VIEWS, frames="random", grid=SMALL_GRID, seed=seed)
 volunteers, held_out = map(frames, paths)
 Markdown(f"{n_people} studies to learn from, {n_held} held out.")
@@ -145,6 +143,7 @@ standard = standard_of(volunteers)
 train_set, held_set = (Standardised(data_set, standard) for data_set in (volunteers, held_out))
 Code(inspect.getsource(standardised), language="python")
 
+
 # %%
 def picture(voxels, view):
     """(x, y) of one item: the plane of a long-axis view, or the middle of the stack."""
@@ -153,13 +152,13 @@ def picture(voxels, view):
 
 # %%
 example = {view: image[None] for view, image in held_set[0]["image"].items()}
-fig, axes = style.figure(columns=2, height=3.6, rows=2, cols=4)
+fig, axes = page.figure(columns=2, height=3.6, rows=2, cols=4)
 for column, view in zip(axes.T, VIEWS):
     column[0].set_title(VIEW_NAMES[view])
     images.show(column[0], picture(standard.mean[view][None], view), limits=(0, 0.8))
     images.show(column[1], picture(example[view], view), limits=(-3, 3))
 images.name_rows(axes[:, 0], ("mean image", "one heart, standardised"))
-save(fig, "02_mean_image")
+page.save(fig, "02_mean_image")
 
 # %% [markdown]
 # *Reading.* Averaging has washed out everything that differs between people, and what stays is the anatomy that all
@@ -176,13 +175,16 @@ save(fig, "02_mean_image")
 torch.manual_seed(seed)
 model = small_cinema()
 masks = {ratio: model.random_masks(example, ratio, torch.Generator().manual_seed(seed)) for ratio in (0.5, 0.75, 0.9)}
-counts = pd.DataFrame({VIEW_NAMES[view]: {"voxels": image.numel(), "tokens": masks[0.75][view].numel(), **{
-    f"visible at {ratio}": int((~masks[ratio][view]).sum()) for ratio in masks}} for view, image in example.items()})
+counts = {
+    VIEW_NAMES[view]: [image.numel(), masks[0.75][view].numel(), *(int((~mask[view]).sum()) for mask in masks.values())]
+    for view, image in example.items()
+}
+counts = pd.DataFrame(counts, index=["voxels", "tokens", *(f"visible at {ratio}" for ratio in masks)])
 counts.assign(all=counts.sum(axis=1))
 
 # %%
 grey = restored(example, standard)
-fig, axes = style.figure(columns=2, height=5.2, rows=3, cols=4)
+fig, axes = page.figure(columns=2, height=5.2, rows=3, cols=4)
 for row, chosen in zip(axes, masks.values()):
     hidden = pretraining.hidden_voxels(model, chosen)
     for ax, view in zip(row, VIEWS):
@@ -190,7 +192,7 @@ for row, chosen in zip(axes, masks.values()):
 for ax, view in zip(axes[0], VIEWS):
     ax.set_title(VIEW_NAMES[view])
 images.name_rows(axes[:, 0], [f"{ratio:.0%} hidden" for ratio in masks])
-save(fig, "02_masking")
+page.save(fig, "02_masking")
 
 # %% [markdown]
 # *Reading.* At one half, interpolating between neighbours would do. At three quarters you can still place the heart
@@ -203,7 +205,7 @@ save(fig, "02_masking")
 # visible; decode what is hidden; compare.
 
 # %%
-Code(inspect.getsource(CineMA.forward), language="python")
+Code(inspect.getsource(model.forward), language="python")
 
 # %% [markdown]
 # **Encode.** Every view has its own convolution stage, in which hidden neighbours count as zero. Its visible tokens
@@ -211,14 +213,14 @@ Code(inspect.getsource(CineMA.forward), language="python")
 # the end (`fused`).
 
 # %%
-Code(inspect.getsource(CineMA.encode), language="python")
+Code(inspect.getsource(model.encode), language="python")
 
 # %% [markdown]
 # **Decode.** A narrower transformer. A hidden token starts as the same learnt vector plus its position, and asks the
 # visible tokens of all views what belongs there. A linear layer turns the answer into voxels.
 
 # %%
-Code(inspect.getsource(CineMA.decode), language="python")
+Code(inspect.getsource(model.decode), language="python")
 
 # %% [markdown]
 # **Compare.** Mean squared error over hidden voxels only, averaged over views, so that the stack with its many
@@ -228,9 +230,9 @@ Code(inspect.getsource(CineMA.decode), language="python")
 with torch.inference_mode():
     latent = model.encode(example, masks[0.75])
     painted = model.decode(latent, masks[0.75])
-rows = {view: {"image": tuple(example[view].shape), "encoded, visible": tuple(latent[view].shape),
-               "painted, hidden": tuple(painted[view].shape)} for view in VIEWS}
-pd.DataFrame({"cls": {"encoded, visible": tuple(latent["cls"].shape)}, **rows}).T.fillna("")
+stages = {"image": example, "encoded, visible": latent, "painted, hidden": painted}
+shapes = {stage: {name: tuple(x.shape) for name, x in held.items()} for stage, held in stages.items()}
+pd.DataFrame(shapes).loc[["cls", *VIEWS]].fillna("")
 
 # %% [markdown]
 # ## Training
@@ -256,8 +258,10 @@ def pretrain(ratio):
 
 # %%
 ratios = (0.5, 0.75, 0.9)
-histories = dict(zip(ratios, Parallel(n_jobs)(delayed(pretrain)(ratio) for ratio in ratios)))
-trained = {ratio: weights.load(small_cinema(), f"{folder.name}/{ratio}/last.safetensors") for ratio in ratios}
+histories = dict(zip(ratios, Parallel(page.jobs)(delayed(pretrain)(ratio) for ratio in ratios)))
+trained = {ratio: small_cinema() for ratio in ratios}
+for ratio, network in trained.items():
+    load_model(network, f"{folder.name}/{ratio}/last.safetensors")
 histories[0.75].filter(regex="samples|^loss|val").round(3)
 
 # %% [markdown]
@@ -267,39 +271,35 @@ histories[0.75].filter(regex="samples|^loss|val").round(3)
 # %%
 held = [item["image"] for item in (held_set[index] for index in range(len(held_set)))]
 mean_error = np.array([[float(images_of[view].square().mean()) for view in VIEWS] for images_of in held])
-fig, ax = style.figure(height=2.6)
-forest.learning(ax, {f"{ratio:.0%} hidden": histories[ratio] for ratio in ratios},
-                  ("mean image", mean_error.mean()))
-save(fig, "02_loss_curves")
+fig, ax = page.figure(height=2.6)
+forest.learning(ax, {f"{ratio:.0%} hidden": histories[ratio] for ratio in ratios}, ("mean image", mean_error.mean()))
+page.save(fig, "02_loss_curves")
 
 # %% [markdown]
 # The three curves cannot be compared with each other: painting nine tenths from one is harder than painting a half
 # from the other half. Each can be compared with the dotted line. Per person, for the model that goes on:
 
 # %%
-model, task = trained[0.75], pretraining.task(0.75)
-errors = evaluated(model, held_set, task, seed=seed).pivot(index="study", columns="view", values="mse")
-relative = errors[list(VIEWS)] / mean_error
-share = {view: bca(relative[view], np.mean, rng, least=least) for view in VIEWS}
-share["all"] = bca(relative.mean(axis=1), np.mean, rng, least=least)
+model = trained[0.75]
+relative = pretraining.errors(model, held_set, seed)[list(VIEWS)] / mean_error
+share = {view: page.mean(relative[view]) for view in VIEWS}
+share["all"] = page.mean(relative.mean(axis=1))
 for view, estimate in share.items():
-    results.record(f"02_error_{view}", *estimate, unit="of the mean image's error", claim="C1")
+    page.record(f"02_error_{view}", *estimate, unit="of the mean image's error", claim="C1")
 
 # %%
-Markdown("*Reading.* Of the mean image's error, the network leaves " + "; ".join(
-    f"{VIEW_NAMES.get(view, 'over all views')} {estimate.text()}" for view, estimate in share.items()) + ". A value of "
-    "1 would mean that it knows nothing of a heart that the cohort's mean does not know.")
+Markdown(
+    "*Reading.* Of the mean image's error, the network leaves "
+    + "; ".join(f"{VIEW_NAMES.get(view, 'over all views')} {estimate.text()}" for view, estimate in share.items())
+    + ". A value of "
+    "1 would mean that it knows nothing of a heart that the cohort's mean does not know."
+)
 
 # %% [markdown]
-# Learning is asserted, and the weights are kept for notebook 03, with the mean image that has to be subtracted from
-# whatever they are shown.
+# That something was learnt is asserted.
 
 # %%
 assert histories[0.75]["loss"].iloc[-1] < histories[0.75]["loss"].iloc[0]
-about = {"virtual": data == "virtual", "profile": profile, "seed": seed, "frames": steps * config.batch_size,
-         "mask_ratio": 0.75, "error_of_mean_image": share["all"].value, "standard": "02_standard.safetensors"}
-weights.save(model, work / "02_pretrained.safetensors", about)
-save_standard(standard, work / about["standard"]).name
 
 # %% [markdown]
 # ## Reconstructions
@@ -316,14 +316,14 @@ filled = restored(pretraining.filled_in(model, example, painted, hiding), standa
 grey = restored(example, standard)
 
 # %%
-fig, axes = style.figure(columns=2, height=6.8, rows=4, cols=4)
+fig, axes = page.figure(columns=2, height=6.8, rows=4, cols=4)
 for column, view in zip(axes.T, VIEWS):
     column[0].set_title(VIEW_NAMES[view])
     image, absent = picture(grey[view], view), picture(hidden[view], view)
     images.reconstruction(column[:3], image, absent, picture(filled[view], view))
     images.show(column[3], np.where(absent, picture(standard.mean[view][None], view), image))
 images.name_rows(axes[:, 0], ("image", "given", "painted", "mean image"))
-save(fig, "02_reconstructions")
+page.save(fig, "02_reconstructions")
 
 # %% [markdown]
 # *Reading.* Compare the last two rows where a patch is hidden at the border of the cavity. Both are blurred: with
@@ -346,21 +346,22 @@ def painting_error(context, target):
     with torch.inference_mode():
         given = {view: batch[view] if view == target else context[view] for view in VIEWS}
         guess = model.decode(model.encode(given, hiding), hiding)[target]
-    right = select(patchify(batch[target], model.enc_down_dict[target].patch_size), hiding[target])
-    return (guess - right).square().mean(dim=(1, 2)).numpy()
+    return (guess - model.hidden_patches(batch, hiding)[target]).square().mean(dim=(1, 2)).numpy()
 
 
 # %%
 strangers = {view: image.roll(1, dims=0) for view, image in batch.items()}
-cost = {view: paired_difference(painting_error(strangers, view), painting_error(batch, view), rng, least=least)
-        for view in VIEWS}
+cost = {view: page.paired(painting_error(strangers, view), painting_error(batch, view)) for view in VIEWS}
 for view, estimate in cost.items():
-    results.record(f"02_stranger_{view}", *estimate, unit="squared deviations", claim="C1")
+    page.record(f"02_stranger_{view}", *estimate, unit="squared deviations", claim="C1")
 
 # %%
-Markdown("*Reading.* Views of a stranger raise the error by " + "; ".join(
-    f"{VIEW_NAMES[view]} {estimate.text(3)}" for view, estimate in cost.items()) + ". Zero inside an interval means "
-    "that no use of the other views can be seen in that view.")
+Markdown(
+    "*Reading.* Views of a stranger raise the error by "
+    + "; ".join(f"{VIEW_NAMES[view]} {estimate.text(3)}" for view, estimate in cost.items())
+    + ". Zero inside an interval means "
+    "that no use of the other views can be seen in that view."
+)
 
 # %% [markdown] tags=["virtual"] lacks="patients whose function and disease are known"
 # ## What do features know?
@@ -378,12 +379,12 @@ Markdown("*Reading.* Views of a stranger raise the error by " + "; ".join(
 Code(inspect.getsource(study_features), language="python")
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
-cohort.write("acdc", n_patients, seed, folders["patients"], jobs=n_jobs)
-truth = study_table(folders["patients"])
+truth = cohort.table("acdc", n_patients, seed, work / f"02_patients_seed{seed}", jobs=page.jobs)
 patients = Standardised(StudyFrames(truth["path"], ("sax",), "ed_es", SMALL_GRID), standard)
-quantities = {"EF": ("true_lv_ef_percent", "EF points"), "EDV": ("true_lv_edv_ml", "ml"),
-              "mass": ("true_lv_mass_g", "g")}
+quantities = {"EF": ("lv_ef_percent", "EF points"), "EDV": ("lv_edv_ml", "ml"), "mass": ("lv_mass_g", "g")}
+quantities = {key: (f"true_{column}", unit) for key, (column, unit) in quantities.items()}
 truth.groupby("disease")[[column for column, _ in quantities.values()]].mean().round(0)
+
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
 def knowledge_of(name, ratio, draw, patients=patients):
@@ -392,16 +393,18 @@ def knowledge_of(name, ratio, draw, patients=patients):
     torch.manual_seed(seed + 1000 + draw)
     encoder = trained[ratio] if ratio else small_cinema()
     features = study_features(encoder, patients)
-    columns = {key: np.abs(predicted_number(features, truth[column], seed) - truth[column])
-               for key, (column, _) in quantities.items()}
+    columns = {
+        key: np.abs(predicted_number(features, truth[column], seed) - truth[column])
+        for key, (column, _) in quantities.items()
+    }
     right = predicted_class(features, truth["disease"], seed) == truth["disease"]
     return pd.DataFrame({"encoder": name, "study": truth["id"], **columns, "disease": right.astype(float)})
 
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
-encoders = [("random weights", None, draw) for draw in range(1 if profile == "ci" else 3)]
+encoders = [("random weights", None, draw) for draw in range(1 if page.small else 3)]
 encoders += [(f"{ratio:.0%} hidden", ratio, 0) for ratio in ratios]
-scores = pd.concat(Parallel(n_jobs)(delayed(knowledge_of)(*encoder) for encoder in encoders))
+scores = pd.concat(Parallel(page.jobs)(delayed(knowledge_of)(*encoder) for encoder in encoders))
 per_patient = scores.groupby(["encoder", "study"]).mean()
 names = list(dict.fromkeys(name for name, *_ in encoders))
 
@@ -411,24 +414,26 @@ names = list(dict.fromkeys(name for name, *_ in encoders))
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
 guess = {key: float(np.abs(truth[column] - truth[column].mean()).mean()) for key, (column, _) in quantities.items()}
 guess["disease"] = float(truth["disease"].value_counts(normalize=True).max())
-known = {key: {name: bca(per_patient.loc[name, key], np.mean, rng) for name in names} for key in guess}
-for key, estimates in known.items():
-    results.record(f"02_{key.lower()}_guess", guess[key], n=n_patients)
-    for name, estimate in estimates.items():
-        results.record(f"02_{key.lower()}_{name.replace('% hidden', '').replace(' ', '_')}", *estimate, claim="C1")
+known = {key: {name: page.mean(per_patient.loc[name, key]) for name in names} for key in guess}
+for key, found in known.items():
+    page.record(f"02_{key.lower()}_guess", guess[key], n=n_patients)
+    for name, estimate in found.items():
+        page.record(f"02_{key.lower()}_{name.replace('% hidden', '').replace(' ', '_')}", *estimate, claim="C1")
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
-fig, axes = style.figure(columns=2, height=3.4, rows=2, cols=2, sharey=True)
+fig, axes = page.figure(columns=2, height=3.4, rows=2, cols=2, sharey=True)
 labels = {key: f"{key}: mean |error| ({unit})" for key, (_, unit) in quantities.items()}
 for ax, key in zip(axes.flat, known):
     label = labels.get(key, "disease: share of patients put in the right class of 5")
     forest.knowledge(ax, known[key], label, guess[key])
 axes[0, 0].set_title(f"n = {n_patients} patients; bars: 95 % CI; dotted: guessing", fontsize=7, loc="left")
-save(fig, "02_probes")
+page.save(fig, "02_probes")
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
-text = {key: "; ".join(f"{name} {estimate.text(2 if key == 'disease' else 1)}" for name, estimate in known[key].items())
-        for key in known}
+text = {
+    key: "; ".join(f"{name} {estimate.text(2 if key == 'disease' else 1)}" for name, estimate in known[key].items())
+    for key in known
+}
 Markdown("*Reading.* " + " ".join(f"**{key}**, guessing {guess[key]:.2g}: {words}." for key, words in text.items()))
 
 # %% [markdown] tags=["virtual"] lacks="patients whose function and disease are known"
@@ -436,33 +441,44 @@ Markdown("*Reading.* " + " ".join(f"**{key}**, guessing {guess[key]:.2g}: {words
 # difficult patients. The fair question is the difference on the same patients. For one axis, errors are divided by
 # the error of guessing (for the disease: by the share of wrong guesses); below zero, pretraining helped.
 
+
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
 def scaled(name, key):
     values = per_patient.loc[name, key]
     return (1 - values) / (1 - guess[key]) if key == "disease" else values / guess[key]
 
 
-gains = {f"{key}, {name}": [paired_difference(scaled(name, key), scaled("random weights", key), rng, level=level)
-                            for level in (0.95, 1 - 0.05 / 12)] for key in known for name in names[1:]}
+gains = {
+    f"{key}, {name}": [
+        page.paired(scaled(name, key), scaled("random weights", key), level=level) for level in (0.95, 1 - 0.05 / 12)
+    ]
+    for key in known
+    for name in names[1:]
+}
 for key in known:
-    results.record(f"02_{key.lower()}_gain", *gains[f"{key}, 75% hidden"][0], unit="of guessing's error", claim="C1")
+    page.record(f"02_{key.lower()}_gain", *gains[f"{key}, 75% hidden"][0], unit="of guessing's error", claim="C1")
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
-fig, ax = style.figure(columns=2, height=3.2)
-forest.differences(ax, gains, "Error with pretrained minus error with random weights, "
-                        "as a share of guessing's error")
-save(fig, "02_pretraining_gain")
+fig, ax = page.figure(columns=2, height=3.2)
+forest.differences(ax, gains, "Error with pretrained minus error with random weights, as a share of guessing's error")
+page.save(fig, "02_pretraining_gain")
+
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
 def verdict(estimate):
     return "better" if estimate.upper < 0 else "worse" if estimate.lower > 0 else "not distinguishable"
 
 
-Markdown("*Reading.* Against random weights, pretraining with three quarters hidden is " + "; ".join(
-    f"for {key} **{verdict(gains[f'{key}, 75% hidden'][0])}** ({gains[f'{key}, 75% hidden'][0].text()})"
-    for key in known)
-    + ". After correction for twelve comparisons (thin bars): " + ", ".join(
-    f"{verdict(gains[f'{key}, 75% hidden'][1])} for {key}" for key in known) + ".")
+Markdown(
+    "*Reading.* Against random weights, pretraining with three quarters hidden is "
+    + "; ".join(
+        f"for {key} **{verdict(gains[f'{key}, 75% hidden'][0])}** ({gains[f'{key}, 75% hidden'][0].text()})"
+        for key in known
+    )
+    + ". After correction for twelve comparisons (thin bars): "
+    + ", ".join(f"{verdict(gains[f'{key}, 75% hidden'][1])} for {key}" for key in known)
+    + "."
+)
 
 # %% [markdown] tags=["virtual"] lacks="patients whose function and disease are known"
 # Where random weights do as well, the reason is not that the features are empty: the gap to guessing is wide for every
@@ -478,14 +494,9 @@ Markdown("*Reading.* Against random weights, pretraining with three quarters hid
 #
 # *Is the beginning of the curve the reason?* The project ships a CineMA of the size of this page that was trained for
 # longer: `python3 -m cinema train cinema_small` renders virtual people once and dresses them anew at every visit, with
-# other tissue signals, pose, shading and noise. The weights lie in `cinema/shipped/weights` with the mean image and the deviation
-# they need; `cinema.models.small.shipped_cinema()` gives both. Three questions are asked of it: does it paint better, do its
-# frozen features know more, and is it a better start for training on few labels?
-
-# %%
-recorded = Path("../data/experiments")
-ready = (recorded / "fine_tuning.csv").exists() and (WEIGHTS / SHIPPED).exists()
-Markdown("" if ready else "The shipped encoder or the table of its fine-tuning is not there: this section is left out.")
+# other tissue signals, pose, shading and noise. `cinema.models.small.shipped_cinema()` gives its weights, and the mean
+# image and the deviation that they need. Three questions are asked of it: does it paint better, do its frozen features
+# know more, and is it a better start for training on few labels?
 
 # %% [markdown]
 # **Painting.** The held-out people of this page are not dressed ones: they were imaged by the full model of one
@@ -493,46 +504,52 @@ Markdown("" if ready else "The shipped encoder or the table of its fine-tuning i
 # the same grey values.
 
 # %%
-if ready:
-    shipped, its_standard = shipped_cinema()
-    made = weights.metadata_of(WEIGHTS / SHIPPED)
-    painted = evaluated(shipped, Standardised(held_out, its_standard), pretraining.task(0.75), seed=seed)
-    unit = [float(its_standard.deviation[view] / standard.deviation[view]) ** 2 for view in VIEWS]
-    painted = painted.pivot(index="study", columns="view", values="mse")[list(VIEWS)] * unit / mean_error
-    left = bca(painted.mean(axis=1), np.mean, rng, least=least)
-    results.record("02_error_shipped", *left, unit="of the mean image's error", claim="C1")
-    hours = made["seconds"] / 3600
-    display(Markdown(f"*Reading.* After {made['samples']:,} samples of {made['people']:,} people ({hours:.1f} hours) "
-                     f"it leaves {left.text()} of the mean image's error, this page's training {share['all'].text()}."))
+shipped, its_standard = shipped_cinema()
+made = shipped_description()
+unit = [float(its_standard.deviation[view] / standard.deviation[view]) ** 2 for view in VIEWS]
+painted = pretraining.errors(shipped, Standardised(held_out, its_standard), seed)[list(VIEWS)] * unit / mean_error
+left = page.mean(painted.mean(axis=1))
+page.record("02_error_shipped", *left, unit="of the mean image's error", claim="C1")
+hours = made["seconds"] / 3600
+display(
+    Markdown(
+        f"*Reading.* After {made['samples']:,} samples of {made['people']:,} people ({hours:.1f} hours) "
+        f"it leaves {left.text()} of the mean image's error, this page's training {share['all'].text()}."
+    )
+)
 
 # %% [markdown] tags=["virtual"] lacks="patients whose function and disease are known"
 # **Frozen features.** The same probes on the same patients as above, with the shipped encoder beside the random draws
 # and the training of this page. Nothing is fitted but the probes.
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
-if ready:
-    trained["shipped"], names = shipped, ("random weights", "75% hidden", "shipped")
-    its_patients = Standardised(patients.dataset, its_standard)
-    its_scores = knowledge_of("shipped", "shipped", 0, its_patients)
-    per_patient = pd.concat([per_patient, its_scores.groupby(["encoder", "study"]).mean()])
-    known = {key: {name: bca(per_patient.loc[name, key], np.mean, rng) for name in names} for key in guess}
-    fig, axes = style.figure(columns=2, height=3.0, rows=2, cols=2, sharey=True)
-    for ax, key in zip(axes.flat, known):
-        forest.knowledge(ax, known[key], labels.get(key, "disease: share put in the right class of 5"), guess[key])
-        results.record(f"02_{key.lower()}_shipped", *known[key]["shipped"], claim="C1")
-    axes[0, 0].set_title(f"n = {n_patients} patients; bars: 95 % CI; dotted: guessing", fontsize=7, loc="left")
-    save(fig, "02_shipped_probes")
+trained["shipped"], names = shipped, ("random weights", "75% hidden", "shipped")
+its_patients = Standardised(patients.dataset, its_standard)
+its_scores = knowledge_of("shipped", "shipped", 0, its_patients)
+per_patient = pd.concat([per_patient, its_scores.groupby(["encoder", "study"]).mean()])
+known = {key: {name: page.mean(per_patient.loc[name, key]) for name in names} for key in guess}
+fig, axes = page.figure(columns=2, height=3.0, rows=2, cols=2, sharey=True)
+for ax, key in zip(axes.flat, known):
+    forest.knowledge(ax, known[key], labels.get(key, "disease: share put in the right class of 5"), guess[key])
+    page.record(f"02_{key.lower()}_shipped", *known[key]["shipped"], claim="C1")
+axes[0, 0].set_title(f"n = {n_patients} patients; bars: 95 % CI; dotted: guessing", fontsize=7, loc="left")
+page.save(fig, "02_shipped_probes")
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
-if ready:
-    better = {(key, name): paired_difference(scaled("shipped", key), scaled(name, key), rng)
-              for key in known for name in names[:2]}
-    for key in known:
-        results.record(f"02_{key.lower()}_shipped_gain", *better[key, names[0]], unit="of guessing's error", claim="C1")
-    display(Markdown("*Reading.* Error with the shipped encoder minus error with the other, as a share of guessing's "
-                     "error, on the same patients (below zero, the shipped one is better). " + " ".join(
-        f"**{key}**: against random weights {better[key, names[0]].text()}, {verdict(better[key, names[0]])}; against "
-        f"this page's training {better[key, names[1]].text()}, {verdict(better[key, names[1]])}." for key in known)))
+better = {(key, name): page.paired(scaled("shipped", key), scaled(name, key)) for key in known for name in names[:2]}
+for key in known:
+    page.record(f"02_{key.lower()}_shipped_gain", *better[key, names[0]], unit="of guessing's error", claim="C1")
+display(
+    Markdown(
+        "*Reading.* Error with the shipped encoder minus error with the other, as a share of guessing's "
+        "error, on the same patients (below zero, the shipped one is better). "
+        + " ".join(
+            f"**{key}**: against random weights {better[key, names[0]].text()}, {verdict(better[key, names[0]])}; "
+            f"against this page's training {better[key, names[1]].text()}, {verdict(better[key, names[1]])}."
+            for key in known
+        )
+    )
+)
 
 # %% [markdown] tags=["virtual"] lacks="patients whose function and disease are known"
 # **Fine-tuning.** Frozen features are not how such an encoder is used. Two tasks, masks of the stack (Dice) and EF from
@@ -551,60 +568,74 @@ if ready:
 # wrote the tables read here, one row for each arm, number of labels, seed and patient.
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
-if ready:
-    tuned, rates = (pd.read_csv(recorded / f"{name}.csv") for name in ("fine_tuning", "fine_tuning_rates"))
-    tuned["study"] = tuned["cohort"] + " " + tuned["patient"].astype(str)
-    tuned["dice"], tuned["ef"] = tuned.filter(like="dice_").mean(axis=1), tuned["ef_error"].abs()
-    blind = tuned[tuned["arm"] == "no image"].groupby("cohort")[["dice", "ef"]].mean()
-    tuned = tuned[tuned["arm"] != "no image"]
-    display(rates.pivot_table("validation", ["task", "arm"], "learning_rate", sort=False).round(3))
-    display(tuned.pivot_table(["dice", "ef"], ["cohort", "arm"], "labels", sort=False).round(3))
+tuned, rates = (pd.read_csv(f"../data/experiments/{name}.csv") for name in ("fine_tuning", "fine_tuning_rates"))
+tuned["study"] = tuned["cohort"] + " " + tuned["patient"].astype(str)
+tuned["dice"], tuned["ef"] = tuned.filter(like="dice_").mean(axis=1), tuned["ef_error"].abs()
+blind = tuned[tuned["arm"] == "no image"].groupby("cohort")[["dice", "ef"]].mean()
+tuned = tuned[tuned["arm"] != "no image"]
+display(rates.pivot_table("validation", ["task", "arm"], "learning_rate", sort=False).round(3))
+display(tuned.pivot_table(["dice", "ef"], ["cohort", "arm"], "labels", sort=False).round(3))
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
-if ready:
-    fig, axes = style.figure(columns=2, height=4.6, rows=2, cols=2, sharex=True, sharey="row")
-    for ax, (value, where) in zip(axes.flat, product(("dice", "ef"), blind.index)):
-        rows = dict(iter(tuned[tuned["cohort"] == where].groupby("arm", sort=False)))
-        points = {arm: means(estimates_module.per_patient(part, [value], by=("labels",)), value, "labels", rng)
-                  for arm, part in rows.items()}
-        single = {arm: list(part.groupby(["labels", "seed"])[value].mean().droplevel("seed").items())
-                  for arm, part in rows.items()}
-        words = {"dice": "Dice", "ef": "EF error (points)"}[value]
-        forest.trends(ax, points, f"Labelled patients ({where})", words, single)
-        ax.axhline(blind.loc[where, value], color=style.GREY, ls=":", lw=0.8)
-    handles = axes[0, 0].get_legend_handles_labels()
-    fig.legend(*handles, loc="outside upper left", ncols=4, title="dotted: no image; open: one seed", title_fontsize=7)
-    save(fig, "02_fine_tuning")
+fig, axes = page.figure(columns=2, height=4.6, rows=2, cols=2, sharex=True, sharey="row")
+labels = {"dice": "Dice", "ef": "EF error (points)"}
+for ax, (value, where) in zip(axes.flat, product(labels, blind.index)):
+    points, single = {}, {}
+    for arm, part in tuned[tuned["cohort"] == where].groupby("arm", sort=False):
+        each = estimates.per_patient(part, [value], by=("labels",))
+        points[arm] = estimates.means(each, value, "labels", rng)
+        single[arm] = list(part.groupby(["labels", "seed"])[value].mean().droplevel("seed").items())
+    forest.trends(ax, points, f"Labelled patients ({where})", labels[value], single)
+    ax.axhline(blind.loc[where, value], color=forest.GREY, ls=":", lw=0.8)
+handles = axes[0, 0].get_legend_handles_labels()
+fig.legend(*handles, loc="outside upper left", ncols=4, title="dotted: no image; open: one seed", title_fontsize=7)
+page.save(fig, "02_fine_tuning")
 
 # %% [markdown] tags=["virtual"] lacks="patients whose function and disease are known"
 # Open dots are single trainings, and their spread belongs to the answer. The differences on the same patients, both
 # cohorts together, are turned so that a positive number favours the first arm in both tasks.
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
-if ready:
-    couples = (("pretrained", "scratch"), ("frozen pretrained", "frozen random"))
-    versus = [(*couple, n) for couple in couples for n in sorted(tuned["labels"].unique())]
-    mean = estimates_module.per_patient(tuned.assign(ef=-tuned["ef"]), ["dice", "ef"], by=("arm", "labels"))
-    levels = (0.95, 1 - 0.05 / len(versus))
-    gained = {(value, *row): [difference(mean[mean["labels"] == row[2]], *row[:2], rng, value, level=level)
-                              for level in levels] for value in ("dice", "ef") for row in versus}
-    fig, axes = style.figure(columns=2, height=2.6, cols=2, sharey=True)
-    for ax, value, words in zip(axes, ("dice", "ef"), ("Gain of Dice", "EF error saved (points)")):
-        rows = {f"{a} − {b}, {n} labels".replace("− frozen ", "− "): gained[value, a, b, n] for a, b, n in versus}
-        forest.differences(ax, rows, words)
-    axes[1].set_title("", loc="left")
-    save(fig, "02_fine_tuning_gain")
+couples = (("pretrained", "scratch"), ("frozen pretrained", "frozen random"))
+versus = [(*couple, n) for couple in couples for n in sorted(tuned["labels"].unique())]
+mean = estimates.per_patient(tuned.assign(ef=-tuned["ef"]), ["dice", "ef"], by=("arm", "labels"))
+levels = (0.95, 1 - 0.05 / len(versus))
+gained = {
+    (value, *row): [
+        estimates.difference(mean[mean["labels"] == row[2]], *row[:2], rng, value, level=level) for level in levels
+    ]
+    for value in ("dice", "ef")
+    for row in versus
+}
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
-if ready:
-    for (value, a, b, n), (estimate, _) in gained.items():
-        results.record(f"02_gain_{value}_{record_key(a)}_{n}_labels", *estimate, claim="C8")
-    display(Markdown("*Reading.* " + " ".join(f"**{words}.** " + "; ".join(
-        f"{a} against {b}, {n} labels: {estimates_module.verdict(gained[value, a, b, n][1])} "
-        f"({gained[value, a, b, n][0].text(3 if value == 'dice' else 1)})" for a, b, n in versus) + "."
-        for value, words in (("dice", "Masks, Dice"), ("ef", "EF, points of error saved"))) + " The words go by the "
-        "intervals corrected for the rows of a panel. \"Not shown to differ\" means just that: at this size and with "
-        "so few steps, these patients do not tell which of the two had been pretrained."))
+fig, axes = page.figure(columns=2, height=2.6, cols=2, sharey=True)
+for ax, value, words in zip(axes, ("dice", "ef"), ("Gain of Dice", "EF error saved (points)")):
+    rows = {f"{a} − {b}, {n} labels".replace("− frozen ", "− "): gained[value, a, b, n] for a, b, n in versus}
+    forest.differences(ax, rows, words)
+axes[1].set_title("", loc="left")
+page.save(fig, "02_fine_tuning_gain")
+
+# %% tags=["virtual"] lacks="patients whose function and disease are known"
+for (value, a, _, n), (estimate, _) in gained.items():
+    page.record(f"02_gain_{value}_{estimates.record_key(a)}_{n}_labels", *estimate, claim="C8")
+
+
+def told(value, digits):
+    """The differences of one task in words, by the intervals corrected for the rows of a panel."""
+    words = {row: estimates.verdict(gained[value, *row][1]) for row in versus}
+    return "; ".join(
+        f"{a} against {b}, {n} labels: {words[a, b, n]} ({gained[value, a, b, n][0].text(digits)})"
+        for a, b, n in versus
+    )
+
+
+# %% tags=["virtual"] lacks="patients whose function and disease are known"
+Markdown(
+    f"*Reading.* **Masks, Dice.** {told('dice', 3)}. **EF, points of error saved.** {told('ef', 1)}. The words go by "
+    'the intervals corrected for the rows of a panel. "Not shown to differ" means just that: at this size and with so '
+    "few steps, these patients do not tell which of the two had been pretrained."
+)
 
 # %% [markdown] tags=["virtual"] lacks="patients whose function and disease are known"
 # The first pair is the one that counts for whoever has labels; the second shows what the encoder itself knows, with
@@ -627,8 +658,8 @@ if ready:
 # 2. `cinema.models.patches.position_table(128, (8, 8))` is the published table on an 8 x 8 grid. How many of its 128
 #    columns vary by less than 0.1 (standard deviation) from token to token, and how many with `period=32`? *(Check: 90
 #    and 28. Most of the published table says nothing on so small a grid.)*
-# 3. In `probes.study_features`, replace the mean over all SAX tokens by one over the middle four by four of each slice
-#    pair, slice pairs kept apart (`x.unflatten(1, (8, 8, 4))[:, 2:6, 2:6].mean((1, 2)).flatten(1)`). Does the
+# 3. In `features.study_features`, replace the mean over all SAX tokens by one over the middle four by four of each
+#    slice pair, slice pairs kept apart (`x.unflatten(1, (8, 8, 4))[:, 2:6, 2:6].mean((1, 2)).flatten(1)`). Does the
 #    pretrained or the random encoder gain more? *(Check: both gain, mass above all. Where one looks matters as much as
 #    what the encoder learnt.)*
 #
@@ -636,4 +667,4 @@ if ready:
 
 # %%
 folder.cleanup()
-results.table()
+page.table()

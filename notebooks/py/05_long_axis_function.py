@@ -12,6 +12,7 @@
 #     name: python3
 # ---
 
+
 # %% [markdown]
 # # Long-axis function: landmarks, MAPSE and shortening
 #
@@ -43,11 +44,9 @@ out = "../figures"
 # %%
 import inspect
 import math
-import shutil
 from dataclasses import replace
 from functools import partial
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -57,36 +56,23 @@ from joblib import Parallel, delayed
 from torch import nn
 
 # %%
-from cinema import results
+from cinema import plots, runner
 from cinema.analysis import long_axis
-from cinema.analysis.patients import work_folder
-from cinema.data.loaders import StudyFrames
-from cinema.data.public import prepared
+from cinema.analysis.long_axis import PLANES
 from cinema.data.study import load_study, study_table
-from cinema.data.transforms import min_max
-from cinema.files import PAPER_RESULTS, WEIGHTS
-from cinema.inference import published as published_module
-from cinema.inference.reader import OwnReader, peak
-from cinema.models import ResNet2d, finetuned, small
+from cinema.models import ResNet2d, small
 from cinema.phantom import cohort, shape
-from cinema.plots import agreement, curves, distributions, forest, images, style
 from cinema.stats import estimates
+from cinema.stats.estimates import record_key
 from cinema.terms import SMALL_GRID, VIEW_NAMES
 from cinema.training import landmarks
-from cinema.training.arms import Arm, FROM_PRETRAINING, FROM_SCRATCH, Run, model_of, multiply_accumulates, train_all
+from cinema.training.arms import FROM_PRETRAINING, FROM_SCRATCH, Arm, model_of, multiply_accumulates, train_all
 
 # %%
-if profile == "paper" and data == "virtual":
-    raise ValueError(f"profile {profile!r} with data {data!r}: the published networks are for real pictures; name the "
-                     "data set landmark, or run this notebook with ci or laptop on virtual data")
-n_jobs = torch.get_num_threads()  # the cores this notebook was given: one training on each
+remedy = "the published networks are for real pictures; name the data set landmark, or run ci or laptop on virtual data"
+page = runner.start("05_long_axis_function", profile, data, data_root, seed, out, paper=remedy)
+rng, runs = page.rng, page.own_folder()
 torch.set_num_threads(1)
-results.begin("05_long_axis_function", out, data)
-save, rng = partial(style.save, out=out, seed=seed), np.random.default_rng(seed)
-PLANES = ("lax_2c", "lax_4c")
-work = work_folder(data_root, profile, data)
-runs = work / f"05_seed{seed}"
-shutil.rmtree(runs, ignore_errors=True)
 
 # %% [markdown] tags=["virtual"]
 # ## Three points in two planes
@@ -97,24 +83,23 @@ shutil.rmtree(runs, ignore_errors=True)
 # The first of the test people are scanned once more as whole cines, for what moves.
 
 # %% tags=["virtual"]
-n_train, n_val, n_test, n_frames = (12, 4, 8, 12) if profile == "ci" else (96, 24, 50, 25)
-n_cine, rates = (8, (5e-3,)) if profile == "ci" else (30, (2e-3, 5e-3))
-steps = {"heatmap": 20, "coordinates": 20} if profile == "ci" else {"heatmap": 160, "coordinates": 320}
-folder = cohort.write("landmark", n_test + n_val + n_train, seed, work / f"cohort_landmark_seed{seed}", jobs=n_jobs)
-cines = cohort.write("landmark", n_cine, seed, work / f"cohort_landmark_cine_seed{seed}", n_frames, jobs=n_jobs)
-patients, moving = study_table(folder), study_table(cines)
-paths = patients["path"].tolist()
-tests, validation, training = paths[:n_test], paths[n_test : n_test + n_val], paths[n_test + n_val :]
-assert list(moving["id"]) == list(patients["id"][:n_cine]) and not set(training) & set(tests + validation)
+n_train, n_val, n_test, n_frames = (12, 4, 8, 12) if page.small else (96, 24, 50, 25)
+n_cine, rates = (8, (5e-3,)) if page.small else (30, (2e-3, 5e-3))
+n, kept = n_test + n_val + n_train, page.work / f"cohort_landmark_seed{seed}"
+patients = study_table(cohort.write("landmark", n, seed, kept, jobs=page.jobs))
+kept = page.work / f"cohort_landmark_cine_seed{seed}"
+moving = study_table(cohort.write("landmark", n_cine, seed, kept, n_frames, jobs=page.jobs))
+parts = dict(zip(("test", "val", "train"), np.split(patients["path"].to_numpy(), [n_test, n_test + n_val])))
+assert list(moving["id"]) == list(patients["id"][:n_cine])
 pd.crosstab(patients["disease"], patients["vendor"])
 
 # %% tags=["virtual"]
-one = load_study(tests[0])
-fig, axes = style.figure(columns=2, height=2.3, cols=4)
+one = load_study(parts["test"][0])
+fig, axes = page.figure(columns=2, height=2.3, cols=4)
 for ax, (view, (phase, frame)) in zip(axes, product(PLANES, (("ED", one.ed_frame), ("ES", one.es_frame)))):
-    images.panel(ax, one.views[view], frame, title=f"{VIEW_NAMES[view]}, {phase}")
-    images.landmarks(ax, one.views[view].landmarks[frame])
-save(fig, "05_points")
+    plots.images.panel(ax, one.views[view], frame, title=f"{VIEW_NAMES[view]}, {phase}")
+    plots.images.landmarks(ax, one.views[view].landmarks[frame])
+page.save(fig, "05_points")
 
 # %% [markdown] tags=["virtual"]
 # Crosses are the hinges, the plus sign the apex; the white bar is 50 mm. A pixel is 2.5 mm here and 1 mm in the
@@ -130,8 +115,8 @@ save(fig, "05_points")
 # loss (logarithmic for small errors) of the points and of each point relative to the other two:
 
 # %%
-Code("\n\n".join(inspect.getsource(f) for f in (landmarks.heatmaps, landmarks.wing, landmarks.relative)),
-     language="python")
+shown = (landmarks.heatmaps, landmarks.wing, landmarks.relative)
+Code("\n\n".join(inspect.getsource(function) for function in shown), language="python")
 
 # %% [markdown]
 # Each way has two contenders on the same patients with the same number of steps. *Pretrained* starts from the small
@@ -158,7 +143,7 @@ def first_answer(build):
     return model
 
 
-standard, start = (str(WEIGHTS / name) for name in (small.SHIPPED_STANDARD, small.SHIPPED))
+standard, start = (str(small.WEIGHTS / name) for name in (small.SHIPPED_STANDARD, small.SHIPPED))
 scratch, tuned = (replace(one, batch_size=4) for one in (FROM_SCRATCH, FROM_PRETRAINING))
 
 
@@ -167,11 +152,11 @@ def contenders(view):
     """The four arms of one view, by name."""
     unetr = partial(small.small_convunetr, (view,), out_chans=3, dec_chans=(8, 32, 64))
     vit = partial(small.small_convvit, (view,), n_frames=1, out_chans=6)
-    rows = {"heatmap pretrained": (unetr, start), "heatmap UNet": (partial(small.small_unet, view, 3), None),
-            "coordinates pretrained": (vit, start),
-            "coordinates ResNet": (partial(ResNet2d, 18, 1, 6, (8, 16, 32, 64)), None)}
-    return {name: Arm(name, partial(first_answer, build), standard, given, tuned if given else scratch)
-            for name, (build, given) in rows.items()}
+    unet, resnet = partial(small.small_unet, view, 3), partial(ResNet2d, 18, 1, 6, (8, 16, 32, 64))
+    pairs = {"heatmap pretrained": unetr, "heatmap UNet": unet, "coordinates pretrained": vit}
+    builds = {name: partial(first_answer, build) for name, build in (pairs | {"coordinates ResNet": resnet}).items()}
+    how = {name: (start, tuned) if name.endswith("pretrained") else (None, scratch) for name in builds}
+    return {name: Arm(name, build, standard, *how[name]) for name, build in builds.items()}
 
 
 arms = {view: contenders(view) for view in PLANES}
@@ -181,37 +166,31 @@ NAMES = tuple(arms["lax_4c"])
 # %% tags=["virtual"]
 def plan(name, view, rate, number):
     """One training of one arm on one view."""
-    way = name.split()[0]
-    task = {"heatmap": landmarks.HEATMAP, "coordinates": landmarks.COORDINATE}[way]
-    def frames(paths, augment=None, seed=0):
-        return StudyFrames(paths, (view,), "landmarks", SMALL_GRID, seed=seed)
-
-    return Run(arms[view][name], tuple(training), tuple(validation), rate, steps[way], number, str(runs / view),
-               {"test": tests}, task, frames)
+    steps = 20 if page.small else {"heatmap": 160, "coordinates": 320}[name.split()[0]]
+    return long_axis.plan(arms[view][name], view, parts, rate, steps, number, runs / view, SMALL_GRID)
 
 
-picture = {"lax_4c": torch.zeros(1, 1, 64, 64)}
-cost = pd.DataFrame({name: {"parameters": small.n_parameters(arm.build()),
-                            "million MACs": multiply_accumulates(arm.build().eval(), picture)}
-                     for name, arm in arms["lax_4c"].items()}).T
-cost.round(0).astype(int)
+picture, cost = {"lax_4c": torch.zeros(1, 1, 64, 64)}, {}
+for name, arm in arms["lax_4c"].items():
+    cost[name] = [small.n_parameters(arm.build()), multiply_accumulates(arm.build().eval(), picture)]
+pd.DataFrame.from_dict(cost, "index", columns=["parameters", "million MACs"]).round(0).astype(int)
 
 # %% [markdown] tags=["virtual"]
 # *Is the comparison fair?* Each arm gets the learning rate that brings its points nearest on validation patients, among
 # the same candidates, in the four-chamber view. The test patients have no part in it.
 
 # %% tags=["virtual"]
-histories, _ = train_all([plan(name, "lax_4c", rate, seed) for name in NAMES for rate in rates], n_jobs)
-reached = histories.groupby(["arm", "learning_rate"], sort=False)["val_mean_distance_mm"].min().unstack()
+histories, _ = train_all([plan(name, "lax_4c", rate, seed) for name in NAMES for rate in rates], page.jobs)
+reached = long_axis.reached(histories)
 chosen = reached.idxmin(axis=1).to_dict()
-fig, axes = style.figure(columns=2, height=2.4, cols=4, sharey=True)
-for ax, (name, rows) in zip(axes, histories.groupby("arm", sort=False)):
-    wide = rows.dropna(subset="val_mean_distance_mm").pivot(index="epoch", columns="learning_rate",
-                                                            values="val_mean_distance_mm").reset_index()
-    curves.losses(ax, wide, {rate: f"rate {rate:g}" for rate in rates}, x="epoch", ylabel="")
+words, score = {rate: f"rate {rate:g}" for rate in rates}, "val_mean_distance_mm"
+fig, axes = page.figure(columns=2, height=2.4, cols=4, sharey=True)
+for ax, (name, rows) in zip(axes, histories.dropna(subset=score).groupby("arm", sort=False)):
+    wide = rows.pivot(index="epoch", columns="learning_rate", values=score).reset_index()
+    plots.curves.losses(ax, wide, words, x="epoch", ylabel="")
     ax.set(title=name, yscale="log", xlabel="Epoch")
 axes[0].set_ylabel(f"Validation distance (mm, n = {n_val})")
-save(fig, "05_learning_rates")
+page.save(fig, "05_learning_rates")
 
 # %% tags=["virtual"]
 late = {}
@@ -219,15 +198,18 @@ for name, rate in chosen.items():
     rows = histories[(histories["arm"] == name) & (histories["learning_rate"] == rate)].set_index("epoch")
     curve = rows["val_mean_distance_mm"].dropna()
     late[name] = curve.iloc[-1] - curve[curve.index <= 0.7 * curve.index[-1]].iloc[-1]
-    results.record(f"05_late_change_{estimates.record_key(name)}", late[name], n=n_val, unit="mm")
+    page.record(f"05_late_change_{record_key(name)}", late[name], n=n_val, unit="mm")
 
 # %% tags=["virtual"]
-edge = [name for name, rate in chosen.items() if rate == rates[-1]]
-Markdown("*Reading.* Chosen: " + "; ".join(f"{name} {rate:g} ({reached.loc[name, rate]:.1f} mm, "
-                                           f"{late[name]:+.1f} mm in the last part of the training)"
-                                           for name, rate in chosen.items()) +
-         f". For {len(edge)} of {len(NAMES)} arms this is the largest candidate. A curve that still falls when the "
-         "training ends says that time was short for that arm, not that it cannot do better.")
+told = [
+    f"{name} {rate:g} ({reached.loc[name, rate]:.1f} mm, {late[name]:+.1f} mm in the last part of the training)"
+    for name, rate in chosen.items()
+]
+Markdown(
+    f"*Reading.* Chosen: {'; '.join(told)}. For {list(chosen.values()).count(rates[-1])} of {len(NAMES)} arms this is "
+    "the largest candidate. A curve that still falls when the training ends says that time was short for that arm, "
+    "not that it cannot do better."
+)
 
 # %% [markdown] tags=["virtual"]
 # ## How far from the truth?
@@ -240,45 +222,19 @@ Markdown("*Reading.* Chosen: " + "; ".join(f"{name} {rate:g} ({reached.loc[name,
 # nor its scanners. It says what is possible at this resolution, and is no contender.
 
 # %% tags=["virtual"]
-_, scores = train_all([plan(name, view, chosen[name], seed) for name in NAMES for view in PLANES], n_jobs)
-_, again = train_all([plan(name, "lax_4c", chosen[name], seed + 1) for name in NAMES], n_jobs)
+_, scores = train_all([plan(name, view, chosen[name], seed) for name in NAMES for view in PLANES], page.jobs)
+_, again = train_all([plan(name, "lax_4c", chosen[name], seed + 1) for name in NAMES], page.jobs)
 spacing = np.array(SMALL_GRID["lax_4c"][1])
-
-
-def rows_of(arm, view, distances):
-    """Rows of `scores` for the test people, from distances in mm (people, phases, landmarks)."""
-    return [{"arm": arm, "view": view, "seed": seed, "study": study, "landmark": landmark, "distance_mm": mm}
-            for study, one in zip(patients["id"], distances) for two in one
-            for landmark, mm in zip(landmarks.LANDMARKS, two)]
-
-
-def marked(paths, view):
-    """(people, t, 3, 2) pixels as they are."""
-    return np.array([load_study(path, [view]).views[view].landmarks for path in paths])
-
-
-# %% tags=["virtual"]
-rows = []
-for view in PLANES:
-    middle = marked(training, view).mean((0, 1))
-    rows += rows_of("mean position", view, np.linalg.norm((marked(tests, view) - middle) * spacing, axis=-1))
-
-
-def by_reader(paths, view):
-    """(people, t, 3, 2) pixels found by the project's own reader."""
-    torch.set_num_threads(1)
-    reader, views = OwnReader(turns=1), [load_study(path, [view]).views[view] for path in paths]
-    return np.array([reader.predict_lax(one.image, one.spacing_mm)[1] for one in views])
-
-
-# %% tags=["virtual"]
-for view, found in zip(PLANES, Parallel(n_jobs)(delayed(by_reader)(tests, view) for view in PLANES)):
-    either = np.array([np.linalg.norm((marked(tests, view) - one) * spacing, axis=-1)
-                       for one in (found, long_axis.swapped(found))])
-    other = either.mean((2, 3)).argmin(0)
-    rows += rows_of("reader", view, either[other, np.arange(n_test)])
-    results.record(f"05_reader_swapped_{VIEW_NAMES[view].lower()}", int(other.sum()), n=n_test)
-scores = pd.concat([scores, pd.DataFrame(rows)], ignore_index=True)
+tests = {view: long_axis.views_of(parts["test"], view) for view in PLANES}
+rows = [scores, *(long_axis.mean_position(parts, view, spacing, seed) for view in PLANES)]
+answers = Parallel(page.jobs)(delayed(long_axis.by_reader)(views) for views in tests.values())
+for (view, views), found in zip(tests.items(), answers):
+    true = np.array([one.landmarks for one in views])
+    nearer, other = long_axis.in_nearer_order(found, true)
+    away = np.linalg.norm((true - nearer) * spacing, axis=-1)
+    rows.append(long_axis.rows_of("reader", view, patients["id"][:n_test], away, seed))
+    page.record(f"05_reader_swapped_{VIEW_NAMES[view].lower()}", int(other.sum()), n=n_test)
+scores = pd.concat(rows, ignore_index=True)
 
 # %% [markdown] tags=["virtual"]
 # The reader calls the hinge nearer the right ventricle the first, and in 2C there is none to be seen. Its hinges are
@@ -291,43 +247,48 @@ points["landmark"] = points["landmark"].str.replace("_", " ")
 distance = estimates.means(points, "distance_mm", ["landmark", "arm"], rng)
 whole = estimates.per_patient(scores, ["distance_mm"])
 overall = estimates.means(whole, "distance_mm", "arm", rng)
-by_view = estimates.means(estimates.per_patient(scores, ["distance_mm"], by=("arm", "view")), "distance_mm",
-                         ["arm", "view"], rng)
-results.record("05_distance_floor", *overall["mean position"], unit="mm", claim="C12")
+of_views = estimates.per_patient(scores, ["distance_mm"], by=("arm", "view"))
+by_view = estimates.means(of_views, "distance_mm", ["arm", "view"], rng)
+page.record("05_distance_floor", overall["mean position"], unit="mm", claim="C12")
 for name, estimate in overall.items():
-    results.record(f"05_distance_{estimates.record_key(name)}", *estimate, unit="mm", claim="C12")
+    page.record(f"05_distance_{record_key(name)}", estimate, unit="mm", claim="C12")
 for (place, name), estimate in distance.items():
-    results.record(f"05_distance_{estimates.record_key(place)}_{estimates.record_key(name)}", *estimate, unit="mm", claim="C12")
+    page.record(f"05_distance_{record_key(place)}_{record_key(name)}", estimate, unit="mm", claim="C12")
 
 # %% tags=["virtual"]
-fig, axes = style.figure(columns=2, height=3.2, cols=2, sharey=True)
-for ax, way in zip(axes, ("heatmap", "coordinates")):
-    kept = {key: e for key, e in distance.items() if key[1].startswith(way) or key[1] == "reader"}
-    label = "Distance (mm)" if way == "heatmap" else ""
-    distributions.scores(ax, points, kept, "distance_mm", "landmark", "arm", label)
+fig, axes = page.figure(columns=2, height=3.2, cols=2, sharey=True)
+for ax, way, label in zip(axes, ("heatmap", "coordinates"), ("Distance (mm)", "")):
+    shown = {key: e for key, e in distance.items() if key[1].startswith(way) or key[1] == "reader"}
+    plots.distributions.scores(ax, points, shown, "distance_mm", "landmark", "arm", label)
     floor = overall["mean position"].value
-    ax.axhline(floor, color=style.GREY, ls=":", label="mean position, all points")
+    ax.axhline(floor, color=plots.style.GREY, ls=":", label="mean position, all points")
     ax.set(yscale="log", ylim=(None, 8 * floor))
     ax.legend(fontsize=6, loc="upper left")
-save(fig, "05_distance")
+page.save(fig, "05_distance")
+
+# %% [markdown] tags=["virtual"]
+# The table says it for each view, and how far the second training of an arm lies from the first.
 
 # %% tags=["virtual"]
-ALL = (*NAMES, "reader", "mean position")
-table = pd.DataFrame({VIEW_NAMES[view]: {name: by_view[name, view].text(1) for name in ALL} for view in PLANES})
-table.insert(0, "both views", {name: overall[name].text(1) for name in table.index})
+table = pd.Series(by_view).map(lambda found: found.text(1)).unstack(sort=False).rename(columns=VIEW_NAMES)
+table.insert(0, "both views", pd.Series(overall).map(lambda found: found.text(1)))
 before = scores[scores["view"] == "lax_4c"].groupby("arm")["distance_mm"].mean()
 between = (again.groupby("arm")["distance_mm"].mean() - before)[list(NAMES)]
-table["4C, another seed"] = between.map("{:+.2f}".format).reindex(ALL, fill_value="")
+table["4C, another seed"] = between.map("{:+.2f}".format).reindex(table.index, fill_value="")
 table
 
 # %% tags=["virtual"]
 spread_of_seeds = float(between.abs().max())
-results.record("05_seed_spread_mm", spread_of_seeds, n=n_test, unit="mm")
-hardest = {name: max(("hinge 1", "hinge 2", "apex"), key=lambda place: distance[place, name].value) for name in overall}
-Markdown("*Reading.* Mean distance of all points: " + "; ".join(f"{k} {v.text(1, ' mm')}" for k, v in overall.items()) +
-         ". The point that is hardest: " + "; ".join(f"{name} {place}" for name, place in hardest.items()) +
-         f". Trainings in 4C that differ by their seed alone lie up to {spread_of_seeds:.1f} mm apart. For scale: a "
-         f"pixel is {spacing[0]} mm, and human readers of patients differ by 2 to 3.5 mm (Xue 2021).")
+page.record("05_seed_spread_mm", spread_of_seeds, n=n_test, unit="mm")
+places = ("hinge 1", "hinge 2", "apex")
+hardest = {name: max(places, key=lambda place: distance[place, name].value) for name in overall}
+told = "; ".join(f"{name} {found.text(1, ' mm')}" for name, found in overall.items())
+Markdown(
+    f"*Reading.* Mean distance of all points: {told}. "
+    f"The point that is hardest: {'; '.join(f'{name} {place}' for name, place in hardest.items())}. Trainings in 4C "
+    f"that differ by their seed alone lie up to {spread_of_seeds:.1f} mm apart. For scale: a pixel is {spacing[0]} mm, "
+    "and human readers of patients differ by 2 to 3.5 mm (Xue 2021)."
+)
 
 # %% [markdown] tags=["virtual"]
 # ### Is it "matched"?
@@ -342,40 +303,41 @@ Markdown("*Reading.* Mean distance of all points: " + "; ".join(f"{k} {v.text(1,
 
 # %% tags=["virtual"]
 MARGIN_MM = 1.0
-pairs = [("heatmap pretrained", "heatmap UNet"), ("coordinates pretrained", "coordinates ResNet"),
-         ("heatmap pretrained", "coordinates pretrained"), ("heatmap UNet", "reader")]
-gaps = {f"{a} − {b}": [estimates.difference(whole, a, b, rng, "distance_mm", level=level)
-                       for level in (0.95, 1 - 0.05 / len(pairs))] for a, b in pairs}
-fig, ax = style.figure(columns=2, height=2.4)
-forest.differences(ax, gaps, "Difference of distance (mm); below zero the first is nearer. Shaded: the margin")
-ax.axvspan(-MARGIN_MM, MARGIN_MM, color=style.GREY, alpha=0.12, lw=0)
-save(fig, "05_differences")
+pairs = [("heatmap pretrained", "heatmap UNet"), ("coordinates pretrained", "coordinates ResNet")]
+pairs += [("heatmap pretrained", "coordinates pretrained"), ("heatmap UNet", "reader")]
+compared = partial(estimates.difference, whole, rng=rng, value="distance_mm")
+gaps = {" − ".join(pair): [compared(*pair, level=level) for level in (0.95, 1 - 0.05 / len(pairs))] for pair in pairs}
+fig, ax = page.figure(columns=2, height=2.4)
+label = "Difference of distance (mm); below zero the first is nearer. Shaded: the margin"
+plots.forest.differences(ax, gaps, label)
+ax.axvspan(-MARGIN_MM, MARGIN_MM, color=plots.style.GREY, alpha=0.12, lw=0)
+page.save(fig, "05_differences")
 
 # %% tags=["virtual"]
-named = {words: gaps[words][0] for words in list(gaps)[:2]}
 for words, (estimate, _) in gaps.items():
-    results.record(f"05_difference_{estimates.record_key(words)}", *estimate, unit="mm", claim="C12")
-superior = {words: estimates.difference(whole, *pair, rng, "distance_mm", level=0.975)
-            for words, pair in zip(named, pairs)}
-learnt = {name: estimates.difference(whole, name, "mean position", rng, "distance_mm", level=1 - 0.05 / len(NAMES)).upper
-          < 0 for name in NAMES}
-short = [name for name in NAMES if late[name] < -MARGIN_MM]
-verdicts = {words: long_axis.verdict(e, MARGIN_MM) if learnt[a] and learnt[b] else "no verdict, for want of learning"
-            for (words, e), (a, b) in zip(named.items(), pairs)}
-for (words, verdict), way in zip(verdicts.items(), ("heatmap", "coordinates")):
-    results.record(f"05_matched_{way}", verdict, n=n_test, claim="C12")
-which = {words: "nearer" if e.upper < 0 else "further off" if e.lower > 0 else "not shown to differ"
-         for words, e in superior.items()}
+    page.record(f"05_difference_{record_key(words)}", estimate, unit="mm", claim="C12")
+superior = {words: compared(*pair, level=0.975) for words, pair in zip(gaps, pairs[:2])}
+level = 1 - 0.05 / len(NAMES)
+learnt = {name: compared(name, "mean position", level=level).upper < 0 for name in NAMES}
+verdicts = {}
+for words, pair, way in zip(gaps, pairs[:2], ("heatmap", "coordinates")):
+    both = all(learnt[name] for name in pair)
+    found = long_axis.verdict(gaps[words][0], MARGIN_MM) if both else "no verdict, for want of learning"
+    page.record(f"05_matched_{way}", found, n=n_test, claim="C12")
+    e = superior[words]
+    nearer = "nearer" if e.upper < 0 else "further off" if e.lower > 0 else "not shown to differ"
+    verdicts[words] = f"**{found}**" + f"; on the 97.5 % interval the pretrained one is {nearer}" * both
 
 # %% tags=["virtual"]
-Markdown("*Reading.* " + " ".join(
-    f"{words}: {estimate.text(2, ' mm')}. Against the margin of {MARGIN_MM:.0f} mm: **{verdicts[words]}**"
-    + (f"; on the 97.5 % interval the pretrained one is {which[words]}." if learnt[a] and learnt[b] else ".")
-    for (words, estimate), (a, b) in zip(named.items(), pairs)) +
-    f" Still nearing by more than the margin in the last part of the training: {', '.join(short) or 'none'}; with "
-    "these a verdict is about this length of training, not about what either can learn. "
-    f"Shown to be nearer than the mean position: {', '.join(name for name in NAMES if learnt[name]) or 'none'}. The "
-    f"intervals hold the trained networks fixed; another seed moved a mean in 4C by up to {spread_of_seeds:.1f} mm.")
+short = ", ".join(name for name in NAMES if late[name] < -MARGIN_MM) or "none"
+able = ", ".join(name for name in NAMES if learnt[name]) or "none"
+told = [f"{words}: {gaps[words][0].text(2, ' mm')}, against the margin {said}." for words, said in verdicts.items()]
+Markdown(
+    f"*Reading.* {' '.join(told)} Still nearing by more than the margin in the last part of the training: {short}; "
+    "with these a verdict is about this length of training, not about what either can learn. "
+    f"Shown to be nearer than the mean position: {able}. The intervals hold the trained networks fixed; another seed "
+    f"moved a mean in 4C by up to {spread_of_seeds:.1f} mm."
+)
 
 # %% [markdown] tags=["virtual"]
 # A word on reading the three outcomes. *Matched* means that a difference as large as the margin is excluded, in either
@@ -386,8 +348,7 @@ Markdown("*Reading.* " + " ".join(
 # What did the paper find? The claim is made in words, and the numbers behind it were not found:
 
 # %% tags=["virtual"]
-paper = pd.read_csv(PAPER_RESULTS).query("claim == 'C12'")
-paper[["claim", "statement", "quantity", "system", "source", "trust", "note"]]
+page.paper("C12")[["claim", "statement", "quantity", "system", "source", "trust", "note"]]
 
 # %% [markdown] tags=["virtual"]
 # ## What it looks like
@@ -396,40 +357,34 @@ paper[["claim", "statement", "quantity", "system", "source", "trust", "note"]]
 # the worst: both views at ED and ES.
 
 # %% tags=["virtual"]
-first = {(name, view): model_of(plan(name, view, chosen[name], seed)) for name in NAMES for view in PLANES}
-
-
-@torch.inference_mode()
-def points_of(name, view, image):
-    """(2, t, 3, 2) pixels of a cine (x, y, 1, t): read as published, and to a fraction of a pixel."""
-    frames = torch.from_numpy(np.stack([min_max(one) for one in np.moveaxis(np.float32(image[:, :, 0]), -1, 0)]))
-    if not name.startswith("heatmap"):
-        return np.stack([landmarks.predict_coordinates(first[name, view], {view: frames[:, None]}).numpy()] * 2)
-    heat = landmarks.predict_heatmaps(first[name, view], {view: frames[:, None]})
-    return np.stack([landmarks.soft_argmax(heat).numpy(), [[peak(one) for one in three] for three in heat.numpy()]])
-
-
-# %% tags=["virtual"]
-shown = ("heatmap pretrained", "heatmap UNet")
-ranked = whole[whole["arm"].isin(shown)].groupby("study")["distance_mm"].mean().sort_values()
+first = {(name, view): plan(name, view, chosen[name], seed) for name in NAMES for view in PLANES}
+drawn = ("heatmap pretrained", "heatmap UNet")
+models = {(name, view): model_of(first[name, view]) for name in drawn for view in PLANES}
+ranked = whole[whole["arm"].isin(drawn)].groupby("study")["distance_mm"].mean().sort_values()
 cases = {word: ranked.index[place] for word, place in (("best", 0), ("median", len(ranked) // 2), ("worst", -1))}
-fig, axes = style.figure(columns=2, height=5.4, rows=3, cols=4)
-for row, study in zip(axes, cases.values()):
-    content = load_study(Path(folder) / f"{study}.h5")
-    for ax, (view, phase) in zip(row, product(PLANES, ("ED", "ES"))):
-        picture, frame = content.views[view], content.ed_frame if phase == "ED" else content.es_frame
-        found = {name: points_of(name, view, picture.image)[1, frame] for name in shown}
-        images.marked(ax, picture, frame, picture.landmarks[frame], found, f"{VIEW_NAMES[view]}, {phase}")
-images.name_rows(axes[:, 0], [f"{word}: {ranked[study]:.1f} mm" for word, study in cases.items()])
-fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=3)
-save(fig, "05_cases")
+about = patients.set_index("id")
+contents = {word: load_study(about.loc[study, "path"]) for word, study in cases.items()}
 
 # %% tags=["virtual"]
-about = patients.set_index("id")
-Markdown("*Reading.* " + "; ".join(f"{word}: {about.loc[study, 'disease']} on {about.loc[study, 'scanner']}"
-                                   for word, study in cases.items()) +
-         ". Open circles are the truth. An error along the wall, hinge or apex slid up or down, changes the length of "
-         "the ventricle; one across it hardly does. A hinge found at the other hinge's place is a confusion of names.")
+fig, axes = page.figure(columns=2, height=5.4, rows=3, cols=4)
+for row, content in zip(axes, contents.values()):
+    ends = {"ED": content.ed_frame, "ES": content.es_frame}
+    for ax, (view, (phase, frame)) in zip(row, product(PLANES, ends.items())):
+        picture = content.views[view]
+        found = {name: long_axis.by_network(models[name, view], view, picture.image)[1, frame] for name in drawn}
+        title = f"{VIEW_NAMES[view]}, {phase}"
+        plots.images.marked(ax, picture, frame, picture.landmarks[frame], found, title)
+plots.images.name_rows(axes[:, 0], [f"{word}: {ranked[study]:.1f} mm" for word, study in cases.items()])
+fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=3)
+page.save(fig, "05_cases")
+
+# %% tags=["virtual"]
+told = [f"{word}: {about.loc[study, 'disease']} on {about.loc[study, 'scanner']}" for word, study in cases.items()]
+Markdown(
+    f"*Reading.* {'; '.join(told)}. Open circles are the truth. An error along the wall, hinge or apex slid up or "
+    "down, changes the length of the ventricle; one across it hardly does. A hinge found at the other hinge's place "
+    "is a confusion of names."
+)
 
 # %% [markdown] tags=["virtual"]
 # ## What the reading of a heatmap costs
@@ -450,34 +405,37 @@ def uncut(heat):
     return torch.stack([weights.sum(3) @ places[0], weights.sum(2) @ places[1]], -1).numpy()
 
 
-exact = {view: marked(moving["path"], view) for view in PLANES}
-true = torch.from_numpy(np.concatenate([exact[view].reshape(-1, 3, 2) for view in PLANES]))[::5]
-heat = landmarks.heatmaps(true, SMALL_GRID["lax_4c"][0])
-ways = {"cut": landmarks.soft_argmax(heat).numpy(), "uncut": uncut(heat),
-        "fine": np.array([[peak(one) for one in three] for three in heat.numpy()])}
-slips = {way: (read - true.numpy()).reshape(-1, 2) for way, read in ways.items()}
+cines = {view: long_axis.views_of(moving["path"], view) for view in PLANES}
+exact = {view: np.array([one.landmarks for one in views]) for view, views in cines.items()}
+true = np.concatenate([marks.reshape(-1, 3, 2) for marks in exact.values()])[::5]
+heat = landmarks.heatmaps(torch.from_numpy(true), SMALL_GRID["lax_4c"][0])
+ways = {"cut": landmarks.soft_argmax(heat).numpy(), "uncut": uncut(heat), "fine": long_axis.fine(heat)}
+slips = {way: (read - true).reshape(-1, 2) for way, read in ways.items()}
 
 # %% tags=["virtual"]
-fig, axes = style.figure(columns=2, height=2.6, cols=3, sharex=True, sharey=True)
+fig, axes = page.figure(columns=2, height=2.6, cols=3, sharex=True, sharey=True)
 for ax, (way, slip) in zip(axes, slips.items()):
-    images.offsets(ax, slip * spacing, way)
+    plots.agreement.offsets(ax, slip * spacing, way)
 axes[-1].legend(loc="lower left")
-save(fig, "05_reading_a_heatmap")
+page.save(fig, "05_reading_a_heatmap")
 
 # %% tags=["virtual"]
 lost = {way: float(np.linalg.norm(slip, axis=1).mean()) for way, slip in slips.items()}
 shift = {way: float(slip.mean()) for way, slip in slips.items()}
-slipped = float((ways["cut"] < np.round(true.numpy())).mean())
-results.record("05_exact_heatmap_cut_slipped_percent", 100 * slipped, n=n_cine, unit="percent")
+slipped = float((ways["cut"] < np.round(true)).mean())
+page.record("05_exact_heatmap_cut_slipped_percent", 100 * slipped, n=n_cine, unit="percent")
 for way in ways:
-    results.record(f"05_exact_heatmap_{way}_mm", lost[way] * spacing[0], n=n_cine, unit="mm")
-    results.record(f"05_exact_heatmap_shift_{way}_pixels", shift[way], n=n_cine, unit="pixels per axis")
-Markdown("*Reading.* Of a perfect heatmap, " + "; ".join(
-    f"*{way}* is off by {lost[way]:.2f} pixels on average, shifted by {shift[way]:+.2f} along each axis"
-    for way in ways) + f". *Cut* falls below the nearest pixel in {slipped:.0%} of the coordinates. In millimetres it "
-    f"costs {lost['cut'] * spacing[0]:.2f} at {spacing[0]} mm a pixel and {lost['cut']:.2f} at the published 1 mm. "
-    "The release cuts its truth in the same way, so that the shift is missing from its distances; it is there in the "
-    "picture.")
+    page.record(f"05_exact_heatmap_{way}_mm", lost[way] * spacing[0], n=n_cine, unit="mm")
+    page.record(f"05_exact_heatmap_shift_{way}_pixels", shift[way], n=n_cine, unit="pixels per axis")
+told = [f"*{way}* is off by {lost[way]:.2f} pixels, shifted by {shift[way]:+.2f} along each axis" for way in ways]
+
+# %% tags=["virtual"]
+Markdown(
+    f"*Reading.* Of a perfect heatmap, on average, {'; '.join(told)}. *Cut* falls below the nearest pixel in "
+    f"{slipped:.0%} of the coordinates. In millimetres it costs {lost['cut'] * spacing[0]:.2f} at {spacing[0]} mm a "
+    f"pixel and {lost['cut']:.2f} at the published 1 mm. The release cuts its truth in the same way, so that the shift "
+    "is missing from its distances; it is there in the picture."
+)
 
 # %% [markdown] tags=["virtual"]
 # Why does the sharpness matter? With a factor of 1000 in the exponent, a pixel one hundredth less bright than the
@@ -489,35 +447,26 @@ Markdown("*Reading.* Of a perfect heatmap, " + "; ".join(
 # movement becomes a staircase. How much of a network's distance is this? The same networks, the same heatmaps of whole
 # cines, read both ways. From here on everything is in mm, and networks of the first seed are read.
 
+# %% tags=["virtual"]
+exact = {view: marks * spacing for view, marks in exact.items()}
+sources = {"exact landmarks": exact}
+jobs = [delayed(long_axis.by_run)(run, view, cines[view]) for (_, view), run in first.items()]
+answers = Parallel(page.jobs)([*jobs, *(delayed(long_axis.by_reader)(views) for views in cines.values())])
+cut, fine = ({key: answer[i] * spacing for key, answer in zip(first, answers)} for i in (0, 1))
+for view, found in zip(PLANES, answers[len(first) :]):
+    cut["reader", view] = fine["reader", view] = long_axis.in_nearer_order(found * spacing, exact[view])[0]
+sources |= {name: {view: cut[name, view] for view in PLANES} for name in (*NAMES, "reader")}
 
 # %% tags=["virtual"]
-def by_arm(name, view):
-    """(2, people, t, 3, 2) mm of all cines: as published, fine."""
-    torch.set_num_threads(1)
-    cine = [load_study(path, [view]).views[view].image for path in moving["path"]]
-    return np.stack([points_of(name, view, image) for image in cine], axis=1) * spacing
-
-
-read = ("heatmap pretrained", "heatmap UNet", "coordinates pretrained", "coordinates ResNet")
-todo = [*product(read, PLANES)]
-jobs = [*(delayed(by_arm)(*one) for one in todo), *(delayed(by_reader)(moving["path"].tolist(), v) for v in PLANES)]
-answers = Parallel(n_jobs)(jobs)
-exact = {view: exact[view] * spacing for view in PLANES}
-cut, fine = ({key: answer[i] for key, answer in zip(todo, answers)} for i in (0, 1))
-
-# %% tags=["virtual"]
-for view, found in zip(PLANES, answers[len(todo):]):
-    both = np.stack([found, long_axis.swapped(found)]) * spacing
-    order = np.linalg.norm(both - exact[view], axis=-1).mean((2, 3)).argmin(0)
-    cut["reader", view] = fine["reader", view] = both[order, np.arange(n_cine)]
-away = {(name, how): np.mean([np.linalg.norm(points[name, view] - exact[view], axis=-1).mean((1, 2))
-                              for view in PLANES], axis=0)
-        for how, points in (("cut", cut), ("fine", fine)) for name in read[:2]}
-saved = {name: estimates.paired_difference(away[name, "cut"], away[name, "fine"], rng) for name in read[:2]}
+away = {}
+for name, (how, found) in product(drawn, (("cut", cut), ("fine", fine))):
+    each = [np.linalg.norm(found[name, view] - exact[view], axis=-1).mean((1, 2)) for view in PLANES]
+    away[name, how] = np.mean(each, axis=0)
+saved = {name: page.paired(away[name, "cut"], away[name, "fine"]) for name in drawn}
 for name, estimate in saved.items():
-    results.record(f"05_cut_minus_fine_{estimates.record_key(name)}", *estimate, unit="mm")
-Markdown("*Reading.* Cutting adds to the distance from the exact points " + "; ".join(
-    f"{estimate.text(2, ' mm')} ({name})" for name, estimate in saved.items()) + ".")
+    page.record(f"05_cut_minus_fine_{record_key(name)}", estimate, unit="mm")
+told = "; ".join(f"{estimate.text(2, ' mm')} ({name})" for name, estimate in saved.items())
+Markdown(f"*Reading.* Cutting adds to the distance from the exact points {told}.")
 
 # %% [markdown] tags=["virtual"]
 # ### The order of the hinges
@@ -525,26 +474,34 @@ Markdown("*Reading.* Cutting adds to the distance from the exact points " + "; "
 # The published MAPSE follows each hinge by its number. If a network exchanges the two in a single frame, the hinges
 # seem to jump across the valve. Length is made of their middle and does not notice.
 
+
 # %% tags=["virtual"]
 def apart(points, view):
     """(people, t) mean distance of the two hinges from the exact ones."""
     return np.linalg.norm(points - exact[view], axis=-1)[..., :2].mean(-1)
 
 
-swaps = {name: np.mean([apart(long_axis.swapped(fine[name, view]), view) < apart(fine[name, view], view)
-                        for view in PLANES]) for name in (*read, "reader")}
+def swapped_share(name):
+    """Share of frames in which the hinges would lie nearer the truth in the other order."""
+    found = {view: fine[name, view] for view in PLANES}
+    return np.mean([apart(long_axis.swapped(marks), view) < apart(marks, view) for view, marks in found.items()])
+
+
+swaps = {name: swapped_share(name) for name in (*NAMES, "reader")}
 
 # %% tags=["virtual"]
-once = exact["lax_4c"].copy()
+once, everybody = exact["lax_4c"].copy(), np.arange(n_cine)
 shortest = long_axis.extreme_frames(once)[1]
-once[np.arange(n_cine), shortest] = long_axis.swapped(once[np.arange(n_cine), shortest])
-jump = estimates.bca(long_axis.extremes(once).mapse_mm - long_axis.extremes(exact["lax_4c"]).mapse_mm, np.mean, rng)
-results.record("05_swapped_once_mapse", *jump, unit="mm")
+once[everybody, shortest] = long_axis.swapped(once[everybody, shortest])
+more = long_axis.extremes(once).mapse_mm - long_axis.extremes(exact["lax_4c"]).mapse_mm
+jump = page.mean(more)
+page.record("05_swapped_once_mapse", jump, unit="mm")
 for name, share in swaps.items():
-    results.record(f"05_frames_swapped_{estimates.record_key(name)}", 100 * share, n=n_cine, unit="percent")
-Markdown(f"*Reading.* One exchange, in the shortest frame, adds {jump.text(0, ' mm')} to MAPSE. Frames in which the "
-         "hinges would lie nearer the truth in the other order: " +
-         ", ".join(f"{name} {share:.1%}" for name, share in swaps.items()) + ".")
+    page.record(f"05_frames_swapped_{record_key(name)}", 100 * share, n=n_cine, unit="percent")
+Markdown(
+    f"*Reading.* One exchange, in the shortest frame, adds {jump.text(0, ' mm')} to MAPSE. Frames in which the hinges "
+    f"would lie nearer in the other order: {', '.join(f'{name} {share:.1%}' for name, share in swaps.items())}."
+)
 
 # %% [markdown] tags=["virtual"]
 # ## MAPSE and shortening, as published
@@ -558,7 +515,6 @@ Markdown(f"*Reading.* One exchange, in the shortest frame, adds {jump.text(0, ' 
 # %% tags=["virtual"]
 TRUE = {key: moving[f"true_{key}"].to_numpy() for key in ("mapse_mm", "shortening_percent")}
 UNITS = {"mapse_mm": ("MAPSE", "mm"), "shortening_percent": ("shortening", "points")}
-sources = {"exact landmarks": exact} | {name: {view: cut[name, view] for view in PLANES} for name in (*read, "reader")}
 
 
 def person(rule, source):
@@ -566,42 +522,45 @@ def person(rule, source):
     return long_axis.Function(*np.mean([rule(source[view]) for view in PLANES], axis=0))
 
 
-published = {name: person(long_axis.extremes, source) for name, source in sources.items()}
+found = {name: person(long_axis.extremes, source) for name, source in sources.items()}
+values = {(name, key): getattr(found[name], key) for name, key in product(sources, UNITS)}
 
 # %% tags=["virtual"]
-columns = ("reader", "heatmap pretrained", "heatmap UNet")
-fig, axes = style.figure(columns=2, height=4.4, rows=2, cols=len(columns), sharex="row")
+fig, axes = page.figure(columns=2, height=4.4, rows=2, cols=3, sharex="row")
 for row, (key, (words, unit)) in zip(axes, UNITS.items()):
-    for ax, name in zip(row, columns):
-        agreement.bland_altman(ax, TRUE[key], getattr(published_module[name], key), words, unit)
+    for ax, name in zip(row, ("reader", *drawn)):
+        plots.agreement.bland_altman(ax, TRUE[key], values[name, key], words, unit)
         ax.set_title(f"{name}, n = {n_cine} people" if key == "mapse_mm" else "", fontsize=7, loc="left")
         ax.set_ylabel(ax.get_ylabel() if ax is row[0] else "")
-save(fig, "05_bland_altman")
+page.save(fig, "05_bland_altman")
 
 # %% tags=["virtual"]
-summary = {}
+summary, off = {}, {key: value - TRUE[key[1]] for key, value in values.items()}
 for name, (key, (words, unit)) in product(sources, UNITS.items()):
-    error = getattr(published_module[name], key) - TRUE[key]
-    bias, size = estimates.bca(error, np.mean, rng), estimates.bca(np.abs(error), np.mean, rng)
-    for what, estimate in (("bias", bias), ("mae", size)):
-        results.record(f"05_{words.lower()}_{what}_{estimates.record_key(name)}", *estimate, unit=unit, claim="C12")
+    error = off[name, key]
+    for what, part in (("bias", error), ("mae", np.abs(error))):
+        estimate = page.mean(part)
+        page.record(f"05_{words.lower()}_{what}_{record_key(name)}", estimate, unit=unit, claim="C12")
         summary[name, f"{words} ({unit}), {what}"] = estimate.text(1)
-pd.Series(summary).unstack().loc[list(sources)]
+pd.Series(summary).unstack(sort=False)
 
 # %% tags=["virtual"]
-errors = {name: np.abs(published_module[name].shortening_percent - TRUE["shortening_percent"]) for name in sources}
-travel = {name: np.abs(published_module[name].mapse_mm - TRUE["mapse_mm"]) for name in sources}
 for way, other in (("heatmap", "UNet"), ("coordinates", "ResNet")):
-    for words, values, unit in (("mapse", travel, "mm"), ("shortening", errors, "points")):
-        gap = estimates.paired_difference(values[f"{way} pretrained"], values[f"{way} {other}"], rng)
-        results.record(f"05_{words}_error_difference_{way}", *gap, unit=unit, claim="C12")
-high = {key: [name for name in sources if estimates.bland_altman(getattr(published_module[name], key), TRUE[key]).bias.lower > 0]
-        for key in UNITS}
-Markdown("*Reading.* Too high, with an interval above zero: " + "; ".join(
-    f"{UNITS[key][0]} from {', '.join(names) or 'none'}" for key, names in high.items()) +
-    ". A heart whose base hardly moves cannot be read much too low, since a displacement is never negative: in the "
-    "upper row look whether the dots rise toward the left. Limits are those of one person; bands say how sure they "
-    "are.")
+    for key, (words, unit) in UNITS.items():
+        pair = [np.abs(off[f"{way} {end}", key]) for end in ("pretrained", other)]
+        gap = page.paired(*pair)
+        page.record(f"05_{words.lower()}_error_difference_{way}", gap, unit=unit, claim="C12")
+told = []
+for key, (words, _) in UNITS.items():
+    high = [name for name in sources if estimates.bland_altman(values[name, key], TRUE[key]).bias.lower > 0]
+    told.append(f"{words} from {', '.join(high) or 'none'}")
+
+# %% tags=["virtual"]
+Markdown(
+    f"*Reading.* Too high, with an interval above zero: {'; '.join(told)}. A heart whose base hardly moves cannot be "
+    "read much too low, since a displacement is never negative: in the upper row look whether the dots rise toward "
+    "the left. Limits are those of one person; bands say how sure they are."
+)
 
 # %% [markdown] tags=["virtual"]
 # ## Why extremes read too high
@@ -637,32 +596,41 @@ def added(curve, sd):
     return float(largest - smallest - np.ptp(curve))
 
 
-# %% tags=["virtual"]
-noise = np.array([0.25, 0.5, 1.0, 1.5, 2.0, 3.0])
-hearts = {"standing still": np.zeros(25), "beating": length_curve(25)}
-by_formula = {name: [added(curve, sd) for sd in noise] for name, curve in hearts.items()}
-by_draw = {name: [np.ptp(curve + sd * rng.standard_normal((2000, 25)), axis=1).mean() - np.ptp(curve) for sd in noise]
-           for name, curve in hearts.items()}
-counts = np.array([8, 12, 20, 25, 30, 50])
-by_count = {f"noise {sd:g} mm": [added(length_curve(n), sd) for n in counts] for sd in (1.0, 2.0)}
-fig, (left, right) = style.figure(columns=2, height=2.7, cols=2)
-images.formula(left, noise, by_formula, by_draw, "Noise of the length (mm, SD)", "Bias of the change of length (mm)")
-images.formula(right, counts, by_count, {}, "Frames in a cycle", "Bias of the change of length (mm)")
-for ax in (left, right):
-    ax.legend()
-save(fig, "05_bias_of_extremes")
+# %% [markdown] tags=["virtual"]
+# The same from draws, in which nothing is assumed but the noise:
 
 # %% tags=["virtual"]
+noise, counts = np.array([0.25, 0.5, 1.0, 1.5, 2.0, 3.0]), np.array([8, 12, 20, 25, 30, 50])
+hearts = {"standing still": np.zeros(25), "beating": length_curve(25)}
+by_formula = {name: [added(curve, sd) for sd in noise] for name, curve in hearts.items()}
+by_draw = {name: [] for name in hearts}
+for (name, curve), sd in product(hearts.items(), noise):
+    drawn_curves = curve + sd * rng.standard_normal((2000, 25))
+    by_draw[name].append(np.ptp(drawn_curves, axis=1).mean() - np.ptp(curve))
+by_count = {f"noise {sd:g} mm": [added(length_curve(n), sd) for n in counts] for sd in (1.0, 2.0)}
 gap = max(abs(a - b) for name in hearts for a, b in zip(by_formula[name], by_draw[name]))
 assert gap < 0.15 and np.all(np.diff(by_formula["beating"]) > 0) and np.all(np.diff(by_count["noise 2 mm"]) > 0)
-results.record("05_extremes_bias_beating_2mm", by_formula["beating"][4], n=1, unit="mm")
-results.record("05_extremes_bias_still_2mm", by_formula["standing still"][4], n=1, unit="mm")
-results.record("05_extremes_formula_minus_draws", gap, n=1, unit="mm")
-Markdown(f"*Reading.* Formula and draws differ by {gap:.2f} mm at most. Noise of 2 mm in the length adds "
-         f"{by_formula['standing still'][4]:.1f} mm where nothing moves, which would be a heart with a shortening, and "
-         f"{by_formula['beating'][4]:.1f} mm to one that shortens by {shrink:.1f} mm: less, because only the frames "
-         "near the true extremes compete. A weak heart is therefore flattered more than a strong one, and the same "
-         "heart reads higher on a scanner with more frames.")
+
+# %% tags=["virtual"]
+fig, axes = page.figure(columns=2, height=2.7, cols=2)
+label = "Bias of the change of length (mm)"
+plots.curves.formula(axes[0], noise, by_formula, by_draw, "Noise of the length (mm, SD)", label)
+plots.curves.formula(axes[1], counts, by_count, {}, "Frames in a cycle", label)
+for ax in axes:
+    ax.legend()
+page.save(fig, "05_bias_of_extremes")
+
+# %% tags=["virtual"]
+still, beating = by_formula["standing still"][4], by_formula["beating"][4]
+page.record("05_extremes_bias_beating_2mm", beating, n=1, unit="mm")
+page.record("05_extremes_bias_still_2mm", still, n=1, unit="mm")
+page.record("05_extremes_formula_minus_draws", gap, n=1, unit="mm")
+Markdown(
+    f"*Reading.* Formula and draws differ by {gap:.2f} mm at most. Noise of 2 mm in the length adds {still:.1f} mm "
+    f"where nothing moves, which would be a heart with a shortening, and {beating:.1f} mm to one that shortens by "
+    f"{shrink:.1f} mm: less, because only the frames near the true extremes compete. A weak heart is therefore "
+    "flattered more than a strong one, and the same heart reads higher on a scanner with more frames."
+)
 
 # %% [markdown] tags=["virtual"]
 # ### How noisy are the networks?
@@ -678,34 +646,36 @@ Markdown(f"*Reading.* Formula and draws differ by {gap:.2f} mm at most. Noise of
 # against what the extremes really added to the change of length.
 
 # %% tags=["virtual"]
-rows = {}
-for name, source in list(sources.items())[1:]:
-    parts = np.mean([long_axis.steadiness(source[view] - exact[view]) for view in PLANES], axis=0)
-    found, true = (np.concatenate([long_axis.lengths_mm(one[view]) for view in PLANES])
-                   for one in (source, exact))
-    rest = found - true - (found - true).mean(1, keepdims=True)
+rows, true = {}, np.concatenate([long_axis.lengths_mm(exact[view]) for view in PLANES])
+for name in (*NAMES, "reader"):
+    steady = [long_axis.steadiness(sources[name][view] - exact[view]) for view in PLANES]
+    lengths = np.concatenate([long_axis.lengths_mm(sources[name][view]) for view in PLANES])
+    rest = lengths - true - (lengths - true).mean(1, keepdims=True)
     told = np.mean([added(curve, rest.std()) for curve in true])
-    rows[name] = dict(zip(("offset_mm", "jitter_mm", "neighbours"), parts)) | {
-        "length_sd_mm": rest.std(), "expected": told,
-        "observed": float((np.ptp(found, axis=1) - np.ptp(true, axis=1)).mean())}
-    results.record(f"05_jitter_{estimates.record_key(name)}", rows[name]["jitter_mm"], n=n_cine, unit="mm")
-    results.record(f"05_error_correlation_{estimates.record_key(name)}", rows[name]["neighbours"], n=n_cine)
-steady = pd.DataFrame(rows).T
+    observed = float((np.ptp(lengths, axis=1) - np.ptp(true, axis=1)).mean())
+    rows[name] = [*np.mean(steady, axis=0), rest.std(), told, observed]
+    page.record(f"05_jitter_{record_key(name)}", rows[name][1], n=n_cine, unit="mm")
+    page.record(f"05_error_correlation_{record_key(name)}", rows[name][2], n=n_cine)
+columns = ["offset_mm", "jitter_mm", "neighbours", "length_sd_mm", "expected", "observed"]
+steady = pd.DataFrame.from_dict(rows, "index", columns=columns)
 steady.round(2)
 
 # %% tags=["virtual"]
-over = [name for name in steady.index if steady.loc[name, "expected"] > steady.loc[name, "observed"]]
+over = list(steady.index[steady["expected"] > steady["observed"]])
 example = {name: long_axis.lengths_mm(sources[name]["lax_4c"][middle]) for name in ("heatmap pretrained", "reader")}
-fig, ax = style.figure()
-images.lengths(ax, np.arange(n_frames) / n_frames, long_axis.lengths_mm(exact["lax_4c"][middle]), example)
+fig, ax = page.figure()
+phase, curve = np.arange(n_frames) / n_frames, long_axis.lengths_mm(exact["lax_4c"][middle])
+plots.curves.lengths(ax, phase, curve, example)
 ax.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
-save(fig, "05_length_curve")
+page.save(fig, "05_length_curve")
 
 # %% tags=["virtual"]
-Markdown("*Reading.* The curve is the person with median MAPSE in 4C; rings mark the frames that the published rule "
-         f"takes. For {len(over)} of {len(steady)} readings the formula promises more than the extremes really add "
-         f"({', '.join(over) or 'none'}): errors that are alike in neighbouring frames, or that shrink the movement "
-         "because a network pulls every point toward its usual place, are not what the formula is about.")
+Markdown(
+    "*Reading.* The curve is the person with median MAPSE in 4C; rings mark the frames that the published rule "
+    f"takes. For {len(over)} of {len(steady)} readings the formula promises more than the extremes really add "
+    f"({', '.join(over) or 'none'}): errors that are alike in neighbouring frames, or that shrink the movement "
+    "because a network pulls every point toward its usual place, are not what the formula is about."
+)
 
 # %% [markdown] tags=["virtual"]
 # ## Five ways out
@@ -724,24 +694,29 @@ Markdown("*Reading.* The curve is the person with median MAPSE in 4C; rings mark
 #   flat curve gains more from noise than a peaked one, so that this may take off too much.
 
 # %% tags=["virtual"]
-Code("\n\n".join(inspect.getsource(f) for f in (long_axis.noise_sd_mm, long_axis.along_axis, long_axis.corrected)),
-     language="python")
+shown = (long_axis.noise_sd_mm, long_axis.along_axis, long_axis.corrected)
+Code("\n\n".join(inspect.getsource(function) for function in shown), language="python")
+
+# %% [markdown] tags=["virtual"]
+# Each rule takes the points of both views and gives a person's Function.
 
 
 # %% tags=["virtual"]
 def crossed(source):
     """A person's Function with the frames of one view and the points of the other, both ways."""
-    first, second = PLANES
-    return long_axis.Function(*np.mean([long_axis.at_frames(source[a], *long_axis.extreme_frames(source[b]))
-                                        for a, b in ((first, second), (second, first))], axis=0))
+    ways = [(source[a], long_axis.extreme_frames(source[b])) for a, b in (PLANES, PLANES[::-1])]
+    return long_axis.Function(*np.mean([long_axis.at_frames(points, *frames) for points, frames in ways], axis=0))
 
 
-frames = moving["es_frame"].to_numpy()
-RULES = {"published": partial(person, long_axis.extremes), "smoothed": partial(person, long_axis.smoothed_extremes),
-         "ED and ES frame": partial(person, lambda points: long_axis.at_frames(points, 0, frames)),
-         "the same, along the axis": partial(person, lambda points: long_axis.along_axis(points, 0, frames)),
-         "other view": crossed,
-         "bias subtracted": partial(person, lambda points: long_axis.corrected(points, np.random.default_rng(seed)))}
+es = moving["es_frame"].to_numpy()
+RULES = {
+    "published": partial(person, long_axis.extremes),
+    "smoothed": partial(person, lambda points: long_axis.extremes(long_axis.smoothed(points))),
+    "ED and ES frame": partial(person, lambda points: long_axis.at_frames(points, 0, es)),
+    "the same, along the axis": partial(person, lambda points: long_axis.along_axis(points, 0, es)),
+    "other view": crossed,
+    "bias subtracted": partial(person, lambda points: long_axis.corrected(points, np.random.default_rng(seed))),
+}
 
 # %% [markdown] tags=["virtual"]
 # First with planted noise, where the truth of each rule is known exactly: its value from the exact points. Noise of
@@ -754,54 +729,62 @@ RULES = {"published": partial(person, long_axis.extremes), "smoothed": partial(p
 # off the true peaks here; that part belongs to the comparison with the heart further down.
 
 # %% tags=["virtual"]
-draws, planted_mm = (8, 1.5) if profile == "ci" else (30, 1.5)
-planted = {}
-for words, alike in (("independent", 0.0), ("alike in neighbours", 0.7)):
-    for rule, of in RULES.items():
-        noisy = [of({view: points + long_axis.noise_mm(points.shape, planted_mm, alike, rng)
-                     for view, points in exact.items()}) - of(exact) for _ in range(draws)]
-        planted[words, rule] = np.array(noisy)  # (draw, quantity, person)
-off = {key: {words: {rule: estimates.bca(planted[words, rule][:, k].mean(0), np.mean, rng) for rule in RULES}
-             for words in ("independent", "alike in neighbours")} for k, key in enumerate(UNITS)}
-scatter = {key: {words: {rule: float(np.sqrt(planted[words, rule][:, k].var(0, ddof=1).mean())) for rule in RULES}
-                 for words in ("independent", "alike in neighbours")} for k, key in enumerate(UNITS)}
+draws, planted_mm, planted = 8 if page.small else 30, 1.5, {}
+NOISES = {"independent": 0.0, "alike in neighbours": 0.7}
+for (words, alike), (rule, of) in product(NOISES.items(), RULES.items()):
+    noisy = []
+    for _ in range(draws):
+        noises = {view: long_axis.noise_mm(exact[view].shape, planted_mm, alike, rng) for view in PLANES}
+        noisy.append(of({view: exact[view] + noises[view] for view in PLANES}) - of(exact))
+    planted[words, rule] = np.array(noisy)  # (draw, quantity, person)
 
 # %% tags=["virtual"]
-fig, axes = style.figure(columns=2, height=4.6, rows=2, cols=2, sharey=True)
-for row, (key, (words, unit)) in zip(axes, UNITS.items()):
-    images.rules(row[0], off[key], f"Bias of {words} ({unit})")
-    images.spread(row[1], scatter[key], f"Scatter of {words} from noise alone ({unit}, SD)")
-axes[0, 1].legend(title=f"{planted_mm} mm of noise", title_fontsize=7)
-save(fig, "05_corrections_planted")
-
-# %% tags=["virtual"]
-for key, words, rule in product(UNITS, ("independent", "alike in neighbours"), RULES):
-    name = f"{UNITS[key][0].lower()}_{estimates.record_key(words)}_{estimates.record_key(rule)}"
-    results.record(f"05_planted_bias_{name}", *off[key][words][rule], unit=UNITS[key][1])
-    results.record(f"05_planted_scatter_{name}", scatter[key][words][rule], n=n_cine, unit=UNITS[key][1])
-left = {key: min(list(RULES)[1:], key=lambda rule: abs(off[key]["independent"][rule].value)) for key in UNITS}
-assert off["shortening_percent"]["independent"]["published"].value > 0
+off = {key: {words: {} for words in NOISES} for key in UNITS}
+scatter = {key: {words: {} for words in NOISES} for key in UNITS}
+for (k, key), words, rule in product(enumerate(UNITS), NOISES, RULES):
+    drawn_values = planted[words, rule][:, k]
+    off[key][words][rule] = page.mean(drawn_values.mean(0))
+    scatter[key][words][rule] = float(np.sqrt(drawn_values.var(0, ddof=1).mean()))
+    name = f"{UNITS[key][0].lower()}_{record_key(words)}_{record_key(rule)}"
+    page.record(f"05_planted_bias_{name}", off[key][words][rule], unit=UNITS[key][1])
+    page.record(f"05_planted_scatter_{name}", scatter[key][words][rule], n=n_cine, unit=UNITS[key][1])
 unseen = float(np.mean([long_axis.noise_sd_mm(exact[view]) for view in PLANES]))
-results.record("05_noise_estimate_without_noise_mm", unseen, n=n_cine, unit="mm")
-Markdown("*Reading.* With the published rule noise changes " + "; ".join(
-    f"{words} by {off[key]['independent']['published'].text(1, f' {unit}')} if independent, and by "
-    f"{off[key]['alike in neighbours']['published'].text(1, f' {unit}')} if alike in neighbours"
-    for key, (words, unit) in UNITS.items()) + ". Nearest to zero with independent noise: " + "; ".join(
-    f"{UNITS[key][0]}: {rule} ({off[key]['independent'][rule].text(2)})" for key, rule in left.items()) +
-    f". Jumps between the frames of exact points, where there is no noise, are taken for {unseen:.2f} mm of it.")
+page.record("05_noise_estimate_without_noise_mm", unseen, n=n_cine, unit="mm")
 
 # %% tags=["virtual"]
-def subtracted(key, words):
-    """In words, whether subtracting the bias took off too much or too little."""
+fig, axes = page.figure(columns=2, height=4.6, rows=2, cols=2, sharey=True)
+for row, (key, (words, unit)) in zip(axes, UNITS.items()):
+    plots.forest.rules(row[0], off[key], f"Bias of {words} ({unit})")
+    plots.forest.spread(row[1], scatter[key], f"Scatter of {words} from noise alone ({unit}, SD)")
+axes[0, 1].legend(title=f"{planted_mm} mm of noise", title_fontsize=7)
+page.save(fig, "05_corrections_planted")
+
+# %% tags=["virtual"]
+told, best = [], []
+for key, (words, unit) in UNITS.items():
+    alone, alike = off[key].values()
+    changed = [row["published"].text(1, f" {unit}") for row in (alone, alike)]
+    told.append(f"{words} by {changed[0]} if independent, and by {changed[1]} if alike in neighbours")
+    rule = min(list(RULES)[1:], key=lambda rule: abs(alone[rule].value))
+    best.append(f"{words}: {rule} ({alone[rule].text(2)})")
+assert off["shortening_percent"]["independent"]["published"].value > 0
+Markdown(
+    f"*Reading.* With the published rule noise changes {'; '.join(told)}. Nearest to zero with independent noise: "
+    f"{'; '.join(best)}. Jumps between the frames of exact points, where there is no noise, are taken for "
+    f"{unseen:.2f} mm of it."
+)
+
+# %% tags=["virtual"]
+told = []
+for (key, (unit_words, _)), words in product(UNITS.items(), NOISES):
     e = off[key][words]["bias subtracted"]
-    return f"{e.text(2)}: " + ("too much" if e.upper < 0 else "too little" if e.lower > 0 else "not shown to be off")
-
-
-Markdown("What is left after subtracting: " + "; ".join(
-    f"{UNITS[key][0]}, noise {words}, {subtracted(key, words)}"
-    for key, words in product(UNITS, ("independent", "alike in neighbours"))) + ". Scatter of shortening (SD, points, "
-    "independent noise): " + ", ".join(f"{rule} {sd:.1f}" for rule, sd in
-                                       scatter["shortening_percent"]["independent"].items()) + ".")
+    verdict = "too much" if e.upper < 0 else "too little" if e.lower > 0 else "not shown to be off"
+    told.append(f"{unit_words}, noise {words}, {e.text(2)}: {verdict}")
+wide = [f"{rule} {sd:.1f}" for rule, sd in scatter["shortening_percent"]["independent"].items()]
+Markdown(
+    f"What is left after subtracting: {'; '.join(told)}. Scatter of shortening (SD, points, independent noise): "
+    f"{', '.join(wide)}."
+)
 
 # %% [markdown] tags=["virtual"]
 # Two errors of the subtraction work against each other. The smoothed curve is flatter than the true one, so that too
@@ -815,43 +798,42 @@ Markdown("What is left after subtracting: " + "; ".join(
 # errors are the smallest; the networks trained above are in the table below it.
 
 # %% tags=["virtual"]
-told = ("exact landmarks", "heatmap UNet", "heatmap pretrained", "reader")
-sharp = {name: exact if name == told[0] else {view: fine[name, view] for view in PLANES} for name in told}
-errors = {(name, rule): of(sharp[name]) for name in told for rule, of in RULES.items()}
-errors = {key: {what: getattr(value, what) - TRUE[what] for what in UNITS} for key, value in errors.items()}
-bias = {key: {name: {rule: estimates.bca(errors[name, rule][key], np.mean, rng) for rule in RULES} for name in told}
-        for key in UNITS}
-width = {key: {name: {rule: float(errors[name, rule][key].std(ddof=1)) for rule in RULES} for name in told}
-         for key in UNITS}
+read = ("exact landmarks", "heatmap UNet", "heatmap pretrained", "reader")
+sharp = {name: exact if name == read[0] else {view: fine[name, view] for view in PLANES} for name in read}
+found = {(name, rule): of(sharp[name]) for name in read for rule, of in RULES.items()}
+errors, bias, width = {}, {}, {}
+for key, name, rule in product(UNITS, read, RULES):
+    error = errors[key, name, rule] = getattr(found[name, rule], key) - TRUE[key]
+    bias.setdefault((key, name), {})[rule] = page.mean(error)
+    width.setdefault((key, name), {})[rule] = float(error.std(ddof=1))
 
 # %% tags=["virtual"]
-fig, axes = style.figure(columns=2, height=4.6, rows=2, cols=2, sharey=True)
+fig, axes = page.figure(columns=2, height=4.6, rows=2, cols=2, sharey=True)
 for row, (key, (words, unit)) in zip(axes, UNITS.items()):
-    some, wide = ({name: of[key][name] for name in (told[0], "reader")} for of in (bias, width))
-    images.rules(row[0], some, f"Bias of {words} ({unit})")
-    images.spread(row[1], wide, f"SD of the error of {words} over people ({unit})")
+    some, wide = ({name: of[key, name] for name in (read[0], "reader")} for of in (bias, width))
+    plots.forest.rules(row[0], some, f"Bias of {words} ({unit})")
+    plots.forest.spread(row[1], wide, f"SD of the error of {words} over people ({unit})")
 axes[0, 1].legend(loc="upper left", bbox_to_anchor=(0, 1.2), ncols=2)
-save(fig, "05_corrections_networks")
+page.save(fig, "05_corrections_networks")
 
 # %% tags=["virtual"]
-gain = {}
-for key, name, rule in product(UNITS, told, RULES):
-    words, unit = UNITS[key]
-    results.record(f"05_rule_{estimates.record_key(f'{words} {name} {rule}')}", *bias[key][name][rule], unit=unit)
-    if name != told[0] and rule != "published":
-        sizes = [np.abs(errors[name, one][key]) for one in (rule, "published")]
-        gain[f"{words}, {name}", rule] = estimates.paired_difference(*sizes, rng, level=1 - 0.05 / (6 * (len(RULES) - 1)))
-verdicts = pd.Series({key: f"{e.text(2)[:-1]}".replace("95 %", "corrected") + ")" for key, e in gain.items()}).unstack()
-helped = [f"{rule} ({what})" for (what, rule), e in gain.items() if e.upper < 0]
-harmed = [f"{rule} ({what})" for (what, rule), e in gain.items() if e.lower > 0]
-verdicts[list(RULES)[1:]]
+gain, level = {}, 1 - 0.05 / (6 * (len(RULES) - 1))
+for (key, (words, unit)), name, rule in product(UNITS.items(), read, RULES):
+    page.record(f"05_rule_{record_key(f'{words} {name} {rule}')}", bias[key, name][rule], unit=unit)
+    if name != read[0] and rule != "published":
+        sizes = [np.abs(errors[key, name, one]) for one in (rule, "published")]
+        gain[f"{words}, {name}", rule] = page.paired(*sizes, level=level)
+helped = ", ".join(f"{rule} ({what})" for (what, rule), e in gain.items() if e.upper < 0) or "none"
+harmed = ", ".join(f"{rule} ({what})" for (what, rule), e in gain.items() if e.lower > 0) or "none"
+pd.Series(gain).map(lambda e: e.text(2).replace("95 %", "corrected")).unstack(sort=False)
 
 # %% tags=["virtual"]
-Markdown("*Reading.* The table has the change of a person's mean |error| by each rule against the published one, with "
-         f"intervals corrected for its {len(gain)} cells. Shown to help: {', '.join(helped) or 'none'}. Shown to harm: "
-         f"{', '.join(harmed) or 'none'}. For the rest it is open at n = {n_cine}. Networks' errors are not planted "
-         "noise: part of the bias of a network that pulls points to their usual place is *downward*, and a correction "
-         "of the upward part can then make the sum worse.")
+Markdown(
+    "*Reading.* The table has the change of a person's mean |error| by each rule against the published one, with "
+    f"intervals corrected for its {len(gain)} cells. Shown to help: {helped}. Shown to harm: {harmed}. For the rest it "
+    f"is open at n = {n_cine}. Networks' errors are not planted noise: part of the bias of a network that pulls points "
+    "to their usual place is *downward*, and a correction of the upward part can then make the sum worse."
+)
 
 # %% [markdown] tags=["virtual"]
 # ## Does a finer picture help?
@@ -859,39 +841,38 @@ Markdown("*Reading.* The table has the change of a person's mean |error| by each
 # *Is it the resolution?* The same people, scanned on finer grids, read by the project's reader, which resamples every
 # picture to 1.5 mm. The network is the same; only the pixels differ.
 
+
 # %% tags=["virtual"]
-n_fine = 6 if profile == "ci" else 20
-SIZES = {"2.5 mm": (64, 2.5), "1.67 mm": (96, 5 / 3), "1.25 mm": (128, 1.25)}
-
-
 def finer(index, size, pixel_mm):
     """Distance of the reader's points in a person scanned again, mean over views, frames and points (mm)."""
     grid = dict.fromkeys(PLANES, ((size, size), (pixel_mm, pixel_mm)))
-    views, away = cohort.study(cohort.person("landmark", index, seed), grid=grid).views, []
-    for view in views.values():
-        found, true = OwnReader(turns=1).predict_lax(view.image, view.spacing_mm)[1], view.landmarks
-        either = [np.linalg.norm((one - true) * pixel_mm, axis=-1) for one in (found, long_axis.swapped(found))]
-        away.append(min(one.mean() for one in either))
+    away = []
+    for view in cohort.study(cohort.person("landmark", index, seed), grid=grid).views.values():
+        found, _ = long_axis.in_nearer_order(long_axis.by_reader([view])[0], view.landmarks)
+        away.append(np.linalg.norm((found - view.landmarks) * pixel_mm, axis=-1).mean())
     return float(np.mean(away))
 
 
 # %% tags=["virtual"]
-sharper = {words: np.array(Parallel(n_jobs)(delayed(finer)(i, *how) for i in range(n_fine)))
-           for words, how in SIZES.items()}
-at = {words: estimates.bca(values, np.mean, rng) for words, values in sharper.items()}
-better = estimates.paired_difference(sharper["1.25 mm"], sharper["2.5 mm"], rng)
+people, sharper = range(6 if page.small else 20), {}
+for size, pixel_mm in ((64, 2.5), (96, 5 / 3), (128, 1.25)):
+    sharper[f"{pixel_mm:.3g} mm"] = np.array(Parallel(page.jobs)(delayed(finer)(i, size, pixel_mm) for i in people))
+at = {words: page.mean(values) for words, values in sharper.items()}
+better = page.paired(sharper["1.25 mm"], sharper["2.5 mm"])
 for words, estimate in at.items():
-    results.record(f"05_reader_distance_at_{estimates.record_key(words)}", *estimate, unit="mm")
-results.record("05_reader_distance_fine_minus_coarse", *better, unit="mm")
-fig, ax = style.figure(height=2.2)
-forest.trends(ax, {"reader": at}, "Pixel", "Distance (mm)")
-ax.plot(np.arange(3) + 0.1, np.array(list(sharper.values())), color=style.GREY, lw=0.3, alpha=0.5)
-save(fig, "05_resolution")
+    page.record(f"05_reader_distance_at_{record_key(words)}", estimate, unit="mm")
+page.record("05_reader_distance_fine_minus_coarse", better, unit="mm")
+fig, ax = page.figure(height=2.2)
+plots.forest.trends(ax, {"reader": at}, "Pixel", "Distance (mm)")
+ax.plot(np.arange(3) + 0.1, np.array(list(sharper.values())), color=plots.style.GREY, lw=0.3, alpha=0.5)
+page.save(fig, "05_resolution")
 
 # %% tags=["virtual"]
-Markdown(f"*Reading.* From 2.5 to 1.25 mm a pixel the distance changes by {better.text(2, ' mm')} on the same people. "
-         "Thin lines are people. A point can be placed to a fraction of a pixel where an edge runs through it; what a "
-         "pixel takes away first is the thin leaflet's root and the tip of the cavity.")
+Markdown(
+    f"*Reading.* From 2.5 to 1.25 mm a pixel the distance changes by {better.text(2, ' mm')} on the same people. "
+    "Thin lines are people. A point can be placed to a fraction of a pixel where an edge runs through it; what a "
+    "pixel takes away first is the thin leaflet's root and the tip of the cavity."
+)
 
 # %% [markdown]
 # ## On patients
@@ -913,37 +894,44 @@ Markdown(f"*Reading.* From 2.5 to 1.25 mm a pixel the distance changes by {bette
 # them.
 
 # %%
-if data == "virtual":
-    display(Markdown("*Only with real data:* the four arms trained on the Landmark set, distances by point and view, "
-                     "and the published networks: `python3 -m cinema reproduce --only 05 --data landmark`."))
-else:
-    everyone = prepared.studies(data, data_root)
-    marked_in = {view: long_axis.of_view(everyone, view) for view in PLANES}
-    whole_of = {view: prepared.on_grid(rows, long_axis.whole_picture(view), runs / f"pictures_{view}", n_jobs)
-                for view, rows in marked_in.items()}
-    display(pd.DataFrame({VIEW_NAMES[view]: rows["split"].value_counts() for view, rows in marked_in.items()}))
+patients = page.studies()  # of virtual people there are none, and what follows stays empty
+if page.lacks("patients"):
+    words = "*Only with real data:* the four arms trained on the Landmark set, distances by point and view, and the "
+    display(Markdown(f"{words}published networks: `python3 -m cinema reproduce --only 05 --data landmark`."))
+whole_of = long_axis.whole_pictures(patients, runs, page.jobs)
+longer, both_rates = {"heatmap": 600, "coordinates": 1200}, (2e-3, 5e-3)
+if page.small:
+    longer, both_rates = dict.fromkeys(longer, 20), (5e-3,)
+if whole_of:
+    display(pd.DataFrame({VIEW_NAMES[view]: rows["split"].value_counts() for view, rows in whole_of.items()}))
 
 # %%
-if data != "virtual":
-    longer = {"heatmap": 20, "coordinates": 20} if profile == "ci" else {"heatmap": 600, "coordinates": 1200}
-    both_rates = (5e-3,) if profile == "ci" else (2e-3, 5e-3)
-    plans = {view: [long_axis.plan(arm, view, whole_of[view], rate, longer[name.split()[0]], seed, runs / view)
-                    for name, arm in arms[view].items() for rate in both_rates] for view in PLANES}
-    trained = {view: train_all(plans[view], n_jobs) for view in PLANES}
-    scores = [long_axis.chosen(*trained[view]) for view in PLANES]
-    scores += [long_axis.mean_position(whole_of[view], view) for view in PLANES]
+found, tries = [], (0, 1, 2) if profile == "paper" else (0,)
+for view, rows in whole_of.items():
+    grid = long_axis.whole_picture(view)
+    parts = {split: rows.loc[rows["split"] == split, "path"] for split in ("train", "val", "test")}
+    plan_of = partial(long_axis.plan, view=view, parts=parts, seed=seed, folder=runs / view, grid=grid)
+    trials = product(arms[view].values(), both_rates)
+    plans = [plan_of(arm, rate=rate, steps=longer[arm.name.split()[0]]) for arm, rate in trials]
+    histories, scores = train_all(plans, page.jobs)
+    nearest = scores["arm"].map(long_axis.reached(histories).idxmin(axis=1))
+    found.append(scores[scores["learning_rate"] == nearest])
+    found.append(long_axis.mean_position(parts, view, grid[view][1], seed))
+
+# %% [markdown]
+# The published networks answer for the same test pictures, in the published size, where their weights are at hand.
 
 # %%
-if data != "virtual":
-    source, device = finetuned.source(data_root), "cuda" if torch.cuda.is_available() else "cpu"
-    for view in PLANES:
-        if source is None:
-            display(Markdown(finetuned.missing("landmark_heatmap", view)))
-        else:
-            tries = (0, 1, 2) if profile == "paper" else (0,)
-            scores.append(long_axis.by_published(marked_in[view], view, source, tries, device))
-    scores = pd.concat(scores, ignore_index=True)
-    whose = dict(zip(everyone["id"], everyone.get("patient", everyone["id"])))
+for view, rows in whole_of.items():
+    tested = rows.loc[rows["split"] == "test", "whole"]
+    published, lacking = long_axis.by_published(tested, view, data_root, tries)
+    found.append(published)
+    if lacking:
+        display(Markdown(lacking))
+columns = ["arm", "view", "landmark", "study", "x", "y", "distance_mm"]
+scores = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns, dtype=float)
+whose = dict(zip(patients["id"], patients.get("patient", patients["id"])))
+scores = scores.assign(picture=scores["study"], study=scores["study"].map(whose))
 
 # %% [markdown]
 # ### How far from the marked points
@@ -952,58 +940,66 @@ if data != "virtual":
 # patients the mean stands alone, without an interval.
 
 # %%
-if data != "virtual":
-    people_of = long_axis.per_patient(scores, whose, ("arm", "view"))
-    by_view = long_axis.distances(people_of, ("view", "arm"), rng)
-    for (view, name), estimate in by_view.items():
-        results.record_estimate(f"05_patients_distance_{view}_{estimates.record_key(name)}", estimate, unit="pixels", claim="C12")
-    wide = pd.Series({key: estimates.text(estimate, 1) for key, estimate in by_view.items()}).unstack(0)
-    display(wide.rename(columns=VIEW_NAMES))
+people_of = estimates.per_patient(scores, ["distance_mm"], by=("arm", "view"))
+by_view = estimates.means(people_of, "distance_mm", ["view", "arm"], rng, page.least)
+for (view, name), estimate in by_view.items():
+    page.record(f"05_patients_distance_{view}_{record_key(name)}", estimate, unit="pixels", claim="C12")
+if by_view:
+    told = pd.Series(by_view).map(lambda estimate: estimates.text(estimate, 1)).unstack(0, sort=False)
+    display(told.rename(columns=VIEW_NAMES))
 
 # %%
-if data != "virtual":
-    points = long_axis.per_patient(scores, whose, ("arm", "view", "landmark"))
-    fig, axes = style.figure(columns=2, height=3.4, cols=2, sharey=True)
-    for ax, view in zip(axes, PLANES):
-        some = points[(points["view"] == view) & points["arm"].isin(NAMES)].replace("_", " ", regex=True)
-        distributions.scores(ax, some, long_axis.distances(some, ("landmark", "arm"), rng), "distance_mm",
-                             "landmark", "arm", f"Distance, {VIEW_NAMES[view]} (pixels of 256)")
-        ax.axhline(by_view[view, long_axis.MIDDLE].value, color=style.GREY, ls=":", label="mean position")
+points = estimates.per_patient(scores, ["distance_mm"], by=("arm", "view", "landmark"))
+if by_view:
+    points["landmark"] = points["landmark"].str.replace("_", " ")
+    fig, axes = page.figure(columns=2, height=3.4, cols=2, sharey=True)
+    for ax, view in zip(axes, whole_of):
+        some = points[(points["view"] == view) & points["arm"].isin(NAMES)]
+        shown = estimates.means(some, "distance_mm", ["landmark", "arm"], rng, page.least)
+        label = f"Distance, {VIEW_NAMES[view]} (pixels of 256)"
+        plots.distributions.scores(ax, some, shown, "distance_mm", "landmark", "arm", label)
+        ax.axhline(by_view[view, long_axis.MIDDLE].value, color=plots.style.GREY, ls=":", label="mean position")
         ax.set(yscale="log")
         ax.legend(fontsize=5.5, loc="lower left", bbox_to_anchor=(0, 1))
-    save(fig, "05_patients_distance")
+    page.save(fig, "05_patients_distance")
+
+# %% [markdown]
+# Those who were read best and worst by the two heatmap networks, in each view:
 
 # %%
-if data != "virtual":
-    fig, axes = style.figure(columns=2, height=2.5, cols=4)
-    for row, view in zip((axes[:2], axes[2:]), PLANES):
-        tried = people_of[(people_of["view"] == view) & people_of["arm"].isin(NAMES[:2])]
-        order = tried.groupby("study")["distance_mm"].mean().sort_values().index
-        for ax, who, word in zip(row, order[[0, -1]], ("nearest", "furthest")):
-            one = next(s for s in whole_of[view]["id"] if whose[s] == who)
-            picture = load_study(whole_of[view].set_index("id").loc[one, "path"]).views[view]
-            images.marked(ax, picture, 0, picture.landmarks[0], long_axis.found_in(
-                scores[scores["view"] == view], one, NAMES[:2]), f"{VIEW_NAMES[view]}, {word}")
+cases = []
+for view, word in product(whole_of, ("nearest", "furthest")):
+    rows = scores[(scores["view"] == view) & scores["arm"].isin(NAMES[:2])]
+    ranked = estimates.per_patient(rows, ["distance_mm"], by=()).sort_values("distance_mm")["study"]
+    who = ranked.iloc[0 if word == "nearest" else -1]
+    one = rows.loc[rows["study"] == who, "picture"].iloc[0]
+    cases.append((view, word, one, long_axis.found_in(rows[rows["picture"] == one], NAMES[:2])))
+if cases:
+    fig, axes = page.figure(columns=2, height=2.5, cols=len(cases))
+    for ax, (view, word, one, found) in zip(axes, cases):
+        picture = load_study(whole_of[view].set_index("id").loc[one, "path"]).views[view]
+        plots.images.marked(ax, picture, 0, picture.landmarks[0], found, f"{VIEW_NAMES[view]}, {word}")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=3)
-    save(fig, "05_patients_cases")
+    page.save(fig, "05_patients_cases")
 
 # %% [markdown]
 # Patients are ranked by the mean distance of the two heatmap networks, as above; open circles are the marks of the
 # data set's readers, who err as well.
 
 # %%
-if data != "virtual":
-    gaps = {}
-    for way, other in product(("heatmap", "coordinates"), PLANES):
-        pair, rows = [name for name in NAMES if name.startswith(way)], people_of[people_of["view"] == other]
-        gaps[f"{pair[0]} − {pair[1]}, {VIEW_NAMES[other]}"] = long_axis.difference(rows, *pair, rng)
-        results.record_estimate(f"05_patients_difference_{way}_{other}", gaps[f"{pair[0]} − {pair[1]}, {VIEW_NAMES[other]}"],
-                   unit="pixels", claim="C12")
-    far = [f"{name} in {VIEW_NAMES[view]}" for (view, name), e in by_view.items()
-           if name != long_axis.MIDDLE and e.value >= by_view[view, long_axis.MIDDLE].value]
-    display(Markdown("*Reading.* Pretrained minus convolutional, below zero the pretrained one is nearer: " + "; ".join(
-        f"{words}: {estimates.text(e, 1, ' pixels')}" for words, e in gaps.items()) + ". On average no nearer than the mean "
-        f"position, and so not to be compared: {', '.join(far) or 'none'}."))
+gaps = {}
+for way, view in product(("heatmap", "coordinates"), whole_of):
+    pair, rows = [name for name in NAMES if name.startswith(way)], people_of[people_of["view"] == view]
+    gap = estimates.difference(rows, *pair, rng, "distance_mm", least=page.least)
+    gaps[f"{' − '.join(pair)}, {VIEW_NAMES[view]}"] = estimates.text(gap, 1, " pixels")
+    page.record(f"05_patients_difference_{way}_{view}", gap, unit="pixels", claim="C12")
+floor = {view: by_view[view, long_axis.MIDDLE].value for view in whole_of}
+far = [key for key, e in by_view.items() if key[1] != long_axis.MIDDLE and e.value >= floor[key[0]]]
+if gaps:
+    words = "; ".join(f"{pair}: {gap}" for pair, gap in gaps.items())
+    idle = ", ".join(f"{name} in {VIEW_NAMES[view]}" for view, name in far) or "none"
+    words = f"*Reading.* Pretrained minus convolutional, below zero the pretrained one is nearer: {words}. On average "
+    display(Markdown(f"{words}no nearer than the mean position, and so not to be compared: {idle}."))
 
 # %% [markdown]
 # MAPSE and shortening need a whole cycle, and this set has single pictures. What the page shows about extremes over
@@ -1025,14 +1021,14 @@ if data != "virtual":
 # ## Exercises
 #
 # 1. What is the expected range of two independent measurements with an SD of s? *(Check: 2 s / √π = 1.13 s;
-#    the gap of the two in `long_axis.expected_extremes(np.zeros(2), s)`.)*
+#    `np.subtract(*long_axis.expected_extremes(np.zeros(2), 1.0))`.)*
 # 2. Points lie anywhere within a pixel with equal chance, and a perfect reading is cut toward zero. What is the mean
 #    shift along each axis, and what does it do to the length of the ventricle? *(Check: half a pixel, if nothing is
 #    rounded first; nothing on average, since hinges and apex shift alike.)*
 # 3. Exchange the two hinges in *every* frame of `exact["lax_4c"]`. What happens to MAPSE? *(Check: nothing;
-#    `tests/test_long_axis.py` has both cases.)*
+#    `tests/analysis/test_long_axis.py` has both cases.)*
 #
 # ## Recorded numbers
 
 # %%
-results.table()
+page.table()

@@ -41,7 +41,6 @@ out = "../figures"
 # %%
 import inspect
 import shutil
-import warnings
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -53,25 +52,20 @@ import pydicom
 import torch
 from IPython.display import HTML, Code, Markdown, display
 from joblib import Parallel, delayed
-from scipy.stats import linregress, t as student
+from scipy.stats import linregress
+from scipy.stats import t as student
 
 # %%
-warnings.filterwarnings("ignore", message="IProgress not found")  # a library's wish for a widget we do not use
-
-from cinema import results
+from cinema import plots, runner
 from cinema.data.inputs import DATASETS, read_input
-from cinema.data.study import save_study
 from cinema.data.views import ANGLES_DEG, axis_of_stack
 from cinema.inference import measures
-from cinema.inference.reader import OwnReader, PIXEL_MM, SIZE
+from cinema.inference.reader import PIXEL_MM, SIZE, OwnReader
 from cinema.inference.segment import measured, read_views, segment
-from cinema.phantom import cohort, image
+from cinema.phantom import cohort
 from cinema.phantom.dicom_export import write_dicom
-from cinema.plots import agreement, cine, distributions, images, style
 from cinema.stats import estimates, metrics
-from cinema.terms import LAX_VIEWS, VIEWS, VIEW_NAMES
-
-# %%
+from cinema.terms import LAX_VIEWS, VIEW_NAMES, VIEWS
 
 # %% [markdown]
 # `own` is your study if you named one (names of public data sets mean many patients; this page is about one). What the
@@ -83,10 +77,10 @@ called = "own study" if own else "virtual"
 work = Path(data_root) / "work" / "11_own_study" / ("own" if own else f"{profile}-seed{seed}")
 shutil.rmtree(work, ignore_errors=True)
 out = work / "figures" if own else Path(out)
-save = partial(style.save, out=out, seed=seed)
-results.begin("11_your_own_study", out)
-pd.set_option("display.max_rows", 100, "display.max_colwidth", None)
-n_frames, n_pixels, pixel_mm, n_people = (10, 128, 2.2, 3) if profile == "ci" else (25, 208, 1.4, 12)
+page = runner.start("11_your_own_study", profile, "virtual", data_root, seed, out)
+save = partial(page.save, cohort=called)
+pd.set_option("display.max_rows", 100)
+n_frames, n_pixels, pixel_mm, n_people = (10, 128, 2.2, 3) if page.small else (25, 208, 1.4, 12)
 
 # %% [markdown]
 # ## A folder from the scanner
@@ -114,10 +108,13 @@ who = ("sex", "age_years", "height_cm", "weight_kg", "heart_rate_bpm", "vendor",
 if study:
     n_files = write_dicom(study, source, np.random.default_rng(seed), person.acquisition.slice_thickness_mm)
     header = pydicom.dcmread(next(source.glob("*.dcm")), stop_before_pixels=True)
-    told = ("SeriesDescription", "SeriesNumber", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
-            "SliceThickness", "TriggerTime")
-    results.record("11_dicom_files", n_files, n=1)
-    display(pd.Series({name: str(header[name].value) for name in told}).to_frame("one of the files"))
+    told = "SeriesDescription SeriesNumber ImagePositionPatient ImageOrientationPatient PixelSpacing SliceThickness"
+    page.record("11_dicom_files", n_files, n=1)
+    display(
+        pd.Series({name: str(header[name].value) for name in (*told.split(), "TriggerTime")}).to_frame(
+            "one of the files"
+        )
+    )
 
 # %% [markdown]
 # ## Which series is which view?
@@ -128,8 +125,10 @@ if study:
 # anterior wall:
 
 # %%
-Markdown(", ".join(f"{VIEW_NAMES[view]} {angle:.0f}" for view, angle in ANGLES_DEG.items()) +
-         ". Hearts are rotated in their chests, so all angles may be off together; the best naming of all planes wins.")
+Markdown(
+    ", ".join(f"{VIEW_NAMES[view]} {angle:.0f}" for view, angle in ANGLES_DEG.items())
+    + ". Hearts are rotated in their chests, so all angles may be off together; the best naming of all planes wins."
+)
 
 # %% [markdown]
 # The table says of every series what it was taken for, and why. What is not needed is set aside with a reason.
@@ -157,9 +156,12 @@ Markdown("\n".join(f"- {note}" for note in reading.notes) or "Nothing was lackin
 if study:
     steps = {name: np.linalg.inv(view.affine) @ found[name].affine for name, view in study.views.items()}
     order = {name: slice(None, None, int(np.sign(step[2, 2]))) for name, step in steps.items()}
-    right = [np.array_equal(found[name].image[:, :, order[name]], view.image) and
-             np.allclose(steps[name][:2], np.eye(4)[:2], atol=1e-3) for name, view in study.views.items()]
-    results.record("11_views_right", sum(right), n=1)
+    right = [
+        np.array_equal(found[name].image[:, :, order[name]], view.image)
+        and np.allclose(steps[name][:2], np.eye(4)[:2], atol=1e-3)
+        for name, view in study.views.items()
+    ]
+    page.record("11_views_right", sum(right), n=1)
     assert all(right)
 
 # %% [markdown]
@@ -167,14 +169,14 @@ if study:
 # the planning screen of the scanner: the stack in white, the long axes in the colour of their frame.
 
 # %%
-looks = [("white", "-"), *[style.SERIES[k][:2] for k in (0, 2, 3)]]
+looks = [("white", "-"), *[plots.style.SERIES[k][:2] for k in (0, 2, 3)]]
 colours = dict(zip(VIEWS, looks))
-fig, axes = style.figure(columns=2, height=2.0, cols=len(found), squeeze=False)
+fig, axes = page.figure(columns=2, height=2.0, cols=len(found), squeeze=False)
 for ax, (name, view) in zip(axes[0], found.items()):
-    images.panel(ax, view, title=VIEW_NAMES[name])
+    plots.images.panel(ax, view, title=VIEW_NAMES[name])
     others = [(found[other], *colours[other]) for other in found if other != name]
-    images.cuts(ax, view, others, view.image.shape[2] // 2, colours[name][0] if name != "sax" else None)
-save(fig, "11_geometry", cohort=called)
+    plots.images.cuts(ax, view, others, view.image.shape[2] // 2, colours[name][0] if name != "sax" else None)
+save(fig, "11_geometry")
 
 # %% [markdown]
 # *Reading.* In the short-axis picture the long-axis lines should cross in the left ventricle, one of them pointing at
@@ -194,27 +196,32 @@ Code(inspect.getsource(OwnReader.find_heart) + inspect.getsource(OwnReader._refi
 
 # %%
 reader = OwnReader()
-centres = {name: reader.find_heart("sax" if name == "sax" else "lax", view.image, view.spacing_mm)
-           for name, view in found.items()}
-true_centres = {name: np.argwhere(view.labels > 0)[:, :2].mean(axis=0)
-                for name, view in (study.views.items() if study else ())}
+centres = {
+    name: reader.find_heart("sax" if name == "sax" else "lax", view.image, view.spacing_mm)
+    for name, view in found.items()
+}
+true_centres = {
+    name: np.argwhere(view.labels > 0)[:, :2].mean(axis=0) for name, view in (study.views.items() if study else ())
+}
 
 # %%
-fig, axes = style.figure(columns=2, height=2.1, cols=len(found), squeeze=False)
+fig, axes = page.figure(columns=2, height=2.1, cols=len(found), squeeze=False)
 for ax, (name, view) in zip(axes[0], found.items()):
     width_mm = PIXEL_MM * SIZE["sax" if name == "sax" else "lax"]
-    cine.search(ax, view, centres[name], width_mm, true_centres.get(name), title=VIEW_NAMES[name])
+    plots.cine.search(ax, view, centres[name], width_mm, true_centres.get(name), title=VIEW_NAMES[name])
 fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
-save(fig, "11_heart_found", cohort=called)
+save(fig, "11_heart_found")
 
 # %%
 text = "The square is all that the network sees in its second, careful pass; it should hold the whole heart."
 if study:
     off = {name: float(np.linalg.norm((centres[name] - true_centres[name]) * pixel_mm)) for name in centres}
-    results.record("11_centre_error_mm", max(off.values()), n=1, unit="mm")
+    page.record("11_centre_error_mm", max(off.values()), n=1, unit="mm")
     words = ", ".join(f"{mm:.0f} mm ({VIEW_NAMES[name]})" for name, mm in off.items())
-    text += (f" The centre is off by {words}. What that costs shows in the overlap of masks below: a square "
-             f"{PIXEL_MM * SIZE['lax']:.0f} mm wide in the long axes forgives some centimetres.")
+    text += (
+        f" The centre is off by {words}. What that costs shows in the overlap of masks below: a square "
+        f"{PIXEL_MM * SIZE['lax']:.0f} mm wide in the long axes forgives some centimetres."
+    )
 Markdown(f"*Reading.* {text}")
 
 # %% [markdown]
@@ -239,12 +246,12 @@ base_to_apex = range(sax.image.shape[2])[:: 1 if towards_apex else -1]
 # %%
 seen = [z for z in base_to_apex if masks["sax"][:, :, z][..., [ed, es]].any()]
 n_rows = -(-len(seen) // 6)  # for each of ED and ES
-fig, axes = style.figure(columns=2, height=0.3 + 2.2 * n_rows, rows=2 * n_rows, cols=-(-len(seen) // n_rows))
+fig, axes = page.figure(columns=2, height=0.3 + 2.2 * n_rows, rows=2 * n_rows, cols=-(-len(seen) // n_rows))
 for rows, frame in zip((axes[:n_rows], axes[n_rows:]), (ed, es)):
-    cine.slices(rows, sax.image[..., frame], masks["sax"][..., frame], sax.spacing_mm, seen)
-images.name_rows(axes[::n_rows, 0], ("ED", "ES"))
-images.structure_legend(fig)
-save(fig, "11_sax_masks", cohort=called)
+    plots.cine.slices(rows, sax.image[..., frame], masks["sax"][..., frame], sax.spacing_mm, seen)
+plots.images.name_rows(axes[::n_rows, 0], ("ED", "ES"))
+plots.images.structure_legend(fig)
+save(fig, "11_sax_masks")
 
 # %% [markdown]
 # *Reading.* From base to apex, row by row; slices without any outline are left out. Ask of every slice what a
@@ -256,35 +263,44 @@ save(fig, "11_sax_masks", cohort=called)
 marks = {name: np.array(points) for name, points in found_numbers["landmarks"].items()}
 at = {name: [round(frame / sax.n_frames * found[name].n_frames) for frame in (ed, es)] for name in marks}
 if marks:
-    fig, axes = style.figure(columns=2, height=4.4, rows=2, cols=len(marks), squeeze=False)
+    fig, axes = page.figure(columns=2, height=4.4, rows=2, cols=len(marks), squeeze=False)
     for column, name in zip(axes.T, marks):
-        cine.still(column, found[name].image, masks[name], found[name].spacing_mm, at[name],
-                     (VIEW_NAMES[name], ""), marks[name])
-    images.name_rows(axes[:, 0], ("ED", "ES"))
-    images.structure_legend(fig)
-    save(fig, "11_lax_masks", cohort=called)
+        view = found[name]
+        plots.cine.still(
+            column, view.image, masks[name], view.spacing_mm, at[name], (VIEW_NAMES[name], ""), marks[name]
+        )
+    plots.images.name_rows(axes[:, 0], ("ED", "ES"))
+    plots.images.structure_legend(fig)
+    save(fig, "11_lax_masks")
 
 # %% [markdown]
 # Crosses are the hinges of the mitral valve, the plus sign the apex. In motion, with the outlines of every frame:
 
 # %%
 middle = {name: view.image.shape[2] // 2 for name, view in found.items() if view.n_frames == sax.n_frames}
-cut = {name: cine.window(masks[name], found[name].spacing_mm) for name in middle}
-films, outlines = ({VIEW_NAMES[name]: stack[name][cut[name]][:, :, z] for name, z in middle.items()}
-                   for stack in ({name: view.image for name, view in found.items()}, masks))
-HTML(style.cine(films, outlines, height=170))
+cut = {name: plots.cine.window(masks[name], found[name].spacing_mm) for name in middle}
+films, outlines = (
+    {VIEW_NAMES[name]: stack[name][cut[name]][:, :, z] for name, z in middle.items()}
+    for stack in ({name: view.image for name, view in found.items()}, masks)
+)
+HTML(page.cine(films, outlines, height=170))
 
 # %% [markdown]
 # *How good is it?* Dice is twice the overlap of two masks over their summed size. For the virtual person it is known.
 
 # %%
 if study:
-    rows = [{"view": VIEW_NAMES[name], "frame": phase} | row for name, view in study.views.items()
-            for phase, frame in (("ED", ed), ("ES", es)) for row in metrics.segmentation_rows(
-                masks[name][:, :, order[name], frame], view.label_at(frame), view.spacing_mm)]
+    rows = [
+        {"view": VIEW_NAMES[name], "frame": phase} | row
+        for name, view in study.views.items()
+        for phase, frame in (("ED", ed), ("ES", es))
+        for row in metrics.segmentation_rows(
+            masks[name][:, :, order[name], frame], view.label_at(frame), view.spacing_mm
+        )
+    ]
     overlap = pd.DataFrame(rows)
     for structure, dice in overlap[overlap["view"] == "SAX"].groupby("structure")["dice"].mean().items():
-        results.record(f"11_dice_sax_{structure.lower()}", dice, n=1)
+        page.record(f"11_dice_sax_{structure.lower()}", dice, n=1)
     display(overlap.pivot_table("dice", ["view", "frame"], "structure", sort=False).round(2))
 
 # %% [markdown]
@@ -302,12 +318,12 @@ truth = study.truth if study else {}
 true_curves = {"LV": truth["lv_volume_ml"], "RV": truth["rv_volume_ml"]} if study else None
 
 # %%
-fig, ax = style.figure()
+fig, ax = page.figure()
 curves = {side: found_numbers[f"{side.lower()}_volumes"] for side in ("LV", "RV")}
-cine.against_truth(ax, times, curves, true_curves, "Volume (ml)", unit)
-cine.mark_frames(ax, {"ED": times[ed], "ES": times[es]})
+plots.cine.against_truth(ax, times, curves, true_curves, "Volume (ml)", unit)
+plots.style.mark_places(ax, {"ED": times[ed], "ES": times[es]}, va="bottom")
 ax.set_ylim(0)
-save(fig, "11_volume_curve", cohort=called)
+save(fig, "11_volume_curve")
 
 # %% [markdown]
 # Three things come together in the distance between two lines of a colour: what the network got wrong, what the slices
@@ -315,11 +331,16 @@ save(fig, "11_volume_curve", cohort=called)
 # way, up to the exact mitral valve. What is wrong with those is no network's fault.
 
 # %%
-NAMES = {"LVEDV": ("lv_edv_ml", "ml"), "LVESV": ("lv_esv_ml", "ml"), "LVEF": ("lv_ef_percent", "%"),
-         "LVM": ("lv_mass_g", "g"), "RVEDV": ("rv_edv_ml", "ml"), "RVESV": ("rv_esv_ml", "ml"),
-         "RVEF": ("rv_ef_percent", "%")}
-numbers = pd.DataFrame({"unit": {name: unit for name, (_, unit) in NAMES.items()},
-                        "measured": {name: found_numbers[name] for name in NAMES}})
+LV = {
+    "LVEDV": ("lv_edv_ml", "ml"),
+    "LVESV": ("lv_esv_ml", "ml"),
+    "LVEF": ("lv_ef_percent", "%"),
+    "LVM": ("lv_mass_g", "g"),
+}
+RV = {"RVEDV": ("rv_edv_ml", "ml"), "RVESV": ("rv_esv_ml", "ml"), "RVEF": ("rv_ef_percent", "%")}
+NAMES = LV | RV
+numbers = {"unit": {name: unit for name, (_, unit) in NAMES.items()}, "measured": {n: found_numbers[n] for n in NAMES}}
+numbers = pd.DataFrame(numbers)
 
 
 # %%
@@ -339,13 +360,15 @@ numbers.round(1)
 
 # %%
 for name, (_, unit) in NAMES.items():
-    results.record(f"11_{name.lower()}", found_numbers[name], n=1, unit=unit, cohort=called)
+    page.record(f"11_{name.lower()}", found_numbers[name], n=1, unit=unit)
     if study:
-        results.record(f"11_{name.lower()}_error", numbers["measured"][name] - numbers["true"][name], n=1, unit=unit)
+        page.record(f"11_{name.lower()}_error", numbers["measured"][name] - numbers["true"][name], n=1, unit=unit)
 text = f"The left ventricle ejects {found_numbers['LVEF']:.0f} % of {found_numbers['LVEDV']:.0f} ml."
 if study:
-    text += (f" In truth it is {truth['lv_ef_percent']:.0f} % of {truth['lv_edv_ml']:.0f} ml; exact masks of these "
-             f"slices give {exact['LVEF']:.0f} % of {exact['LVEDV']:.0f} ml. One person is an example, no measurement.")
+    text += (
+        f" In truth it is {truth['lv_ef_percent']:.0f} % of {truth['lv_edv_ml']:.0f} ml; exact masks of these "
+        f"slices give {exact['LVEF']:.0f} % of {exact['LVEDV']:.0f} ml. One person is an example, no measurement."
+    )
 Markdown(f"*Reading.* {text} The curve should fall to one minimum near a third of the cycle and rise in two steps.")
 
 # %% [markdown]
@@ -354,6 +377,7 @@ Markdown(f"*Reading.* {text} The curve should fall to one minimum near a third o
 # *How far does the base of the heart move?* MAPSE is the mean travel of the two mitral hinges between the frames in
 # which the ventricle is longest and shortest; long-axis shortening is the change of its length (middle of the hinges
 # to apex) as a share of the largest. The paper calls it "GLS"; it is not a strain along the wall.
+
 
 # %%
 def in_order(exact, found):
@@ -367,14 +391,14 @@ true_marks = {name: in_order(study.views[name].landmarks, marks[name]) for name 
 
 # %%
 if marks:
-    fig, ax = style.figure()
+    fig, ax = page.figure()
     part = np.arange(sax.n_frames) / sax.n_frames
     alike = {name: length for name, length in lengths.items() if len(length) == len(part)}
-    cine.against_truth(ax, part, alike, None, "Length of the LV (mm)", "Part of the cycle")
+    plots.cine.against_truth(ax, part, alike, None, "Length of the LV (mm)", "Part of the cycle")
     if study:
-        ax.plot(part, truth["lv_length_mm"], color=style.GREY, lw=0.8, label="heart, true")
+        ax.plot(part, truth["lv_length_mm"], color=plots.style.GREY, lw=0.8, label="heart, true")
         ax.legend()
-    save(fig, "11_lv_length", cohort=called)
+    save(fig, "11_lv_length")
 
 # %% [markdown]
 # The table sets what was measured beside the exact landmarks of the same planes and beside the heart itself. The
@@ -384,9 +408,14 @@ if marks:
 # %%
 spacings = {name: found[name].spacing_mm for name in marks}
 in_plane = measures.lax_metrics(true_marks, spacings)
-function = pd.DataFrame({f"{what}, {VIEW_NAMES[name]}": {"measured": found_numbers[what][name]} | (
-    {"exact landmarks": in_plane[what][name], "heart": truth[key]} if study else {})
-    for what, key in (("MAPSE", "mapse_mm"), ("GLshortening", "shortening_percent")) for name in marks}).T
+function = pd.DataFrame(
+    {
+        f"{what}, {VIEW_NAMES[name]}": {"measured": found_numbers[what][name]}
+        | ({"exact landmarks": in_plane[what][name], "heart": truth[key]} if study else {})
+        for what, key in (("MAPSE", "mapse_mm"), ("GLshortening", "shortening_percent"))
+        for name in marks
+    }
+).T
 function.round(1)
 
 # %%
@@ -394,10 +423,14 @@ if study:
     apart = {name: metrics.landmark_distances_mm(marks[name], true_marks[name], spacings[name]) for name in marks}
     distance = float(np.mean([values.mean() for values in apart.values()]))
     jitter = float(np.mean([((marks[name] - true_marks[name]) * pixel_mm).std(axis=0).mean() for name in marks]))
-    results.record("11_landmark_distance_mm", distance, n=1, unit="mm")
-    results.record("11_landmark_jitter_mm", jitter, n=1, unit="mm")
-    display(Markdown(f"*Reading.* The landmarks lie {distance:.1f} mm from the exact ones on average. A constant "
-                     f"offset would cancel; what changes from frame to frame is {jitter:.1f} mm (standard deviation)."))
+    page.record("11_landmark_distance_mm", distance, n=1, unit="mm")
+    page.record("11_landmark_jitter_mm", jitter, n=1, unit="mm")
+    display(
+        Markdown(
+            f"*Reading.* The landmarks lie {distance:.1f} mm from the exact ones on average. A constant "
+            f"offset would cancel; what changes from frame to frame is {jitter:.1f} mm (standard deviation)."
+        )
+    )
 
 # %% [markdown]
 # ### Extremes read too high
@@ -409,19 +442,21 @@ if study:
 # in each coordinate put a landmark 2.5 mm from its place on average; human readers differ by 2 to 3.5 mm (Xue 2021).
 
 # %%
-planned = image.place(person.heart, person.acquisition, "lax_4c", grid)
-points = image.landmarks(person.heart, planned, np.arange(25) / 25)
+points = cohort.plane_landmarks(person, "lax_4c", grid, np.arange(25) / 25)
 still_es = int(np.argmin(np.abs(np.arange(25) / 25 - person.heart.es_fraction)))
-rng = np.random.default_rng(seed)
+rng = page.rng
 length_of = partial(metrics.lv_lengths_mm, spacing_mm=(pixel_mm, pixel_mm))
+
 
 # %%
 def shortening(noisy):
     """Mean shortening over (draws, 25, 3, 2) landmarks by three rules, in percent."""
     raw, smooth = length_of(noisy), length_of(np.moveaxis(measures.smooth(np.moveaxis(noisy, 1, 0)), 0, 1))
-    return {"largest − smallest": np.mean(1 - raw.min(1) / raw.max(1)) * 100,
-            "the same, smoothed over time": np.mean(1 - smooth.min(1) / smooth.max(1)) * 100,
-            "ED − ES frame": np.mean(1 - raw[:, still_es] / raw[:, 0]) * 100}
+    return {
+        "largest − smallest": np.mean(1 - raw.min(1) / raw.max(1)) * 100,
+        "the same, smoothed over time": np.mean(1 - smooth.min(1) / smooth.max(1)) * 100,
+        "ED − ES frame": np.mean(1 - raw[:, still_es] / raw[:, 0]) * 100,
+    }
 
 
 noise_mm = np.array([0.0, 0.5, 1.0, 1.5, 2.0, 3.0])
@@ -429,24 +464,27 @@ drawn = [shortening(points + rng.normal(0, sd / pixel_mm, (300, 25, 3, 2))) for 
 bias = pd.DataFrame(drawn, index=noise_mm) - drawn[0]["largest − smallest"]
 
 # %%
-fig, ax = style.figure()
-cine.against_truth(ax, noise_mm, bias.to_dict("list"), None, "Bias of shortening (points)",
-                          "Noise of each coordinate (mm, SD)")
-ax.axhline(0, color=style.GREY, lw=0.5)
+fig, ax = page.figure()
+plots.cine.against_truth(
+    ax, noise_mm, bias.to_dict("list"), None, "Bias of shortening (points)", "Noise of each coordinate (mm, SD)"
+)
+ax.axhline(0, color=plots.style.GREY, lw=0.5)
 if study:
-    cine.mark_frames(ax, {"this reader": jitter})
-save(fig, "11_bias_of_extremes")
+    plots.style.mark_places(ax, {"this reader": jitter}, va="bottom")
+page.save(fig, "11_bias_of_extremes")
 
 # %%
 for rule, key in zip(bias.columns, ("extremes", "smoothed", "fixed")):
-    results.record(f"11_shortening_bias_{key}", bias.loc[2.0, rule], n=1, unit="points")
+    page.record(f"11_shortening_bias_{key}", bias.loc[2.0, rule], n=1, unit="points")
 assert bias["largest − smallest"].is_monotonic_increasing
-Markdown(f"*Reading.* With noise of 2 mm in each coordinate the extremes add "
-         f"{bias.loc[2.0, 'largest − smallest']:.1f} points to a shortening of "
-         f"{drawn[0]['largest − smallest']:.1f} %. "
-         f"Smoothing over time leaves {bias.loc[2.0, 'the same, smoothed over time']:+.1f}, frames fixed beforehand "
-         f"{bias.loc[2.0, 'ED − ES frame']:+.1f}. `segment` smooths, and pays for it: without any noise, smoothing "
-         f"reads {bias.loc[0.0, 'the same, smoothed over time']:+.1f}, since it rounds the extremes off.")
+Markdown(
+    f"*Reading.* With noise of 2 mm in each coordinate the extremes add "
+    f"{bias.loc[2.0, 'largest − smallest']:.1f} points to a shortening of "
+    f"{drawn[0]['largest − smallest']:.1f} %. "
+    f"Smoothing over time leaves {bias.loc[2.0, 'the same, smoothed over time']:+.1f}, frames fixed beforehand "
+    f"{bias.loc[2.0, 'ED − ES frame']:+.1f}. `segment` smooths, and pays for it: without any noise, smoothing "
+    f"reads {bias.loc[0.0, 'the same, smoothed over time']:+.1f}, since it rounds the extremes off."
+)
 
 # %% [markdown]
 # ## More than one person
@@ -460,24 +498,25 @@ Markdown(f"*Reading.* With noise of 2 mm in each coordinate the extremes add "
 # %%
 coarse = ((128, 128), (2.0, 2.0))
 people_grid = {"sax": ((*coarse[0], 11), (*coarse[1], 10.0)), **dict.fromkeys(LAX_VIEWS, coarse)}
-LV = ("LVEDV", "LVESV", "LVEF", "LVM")
 Code(inspect.getsource(measures.lv_extent) + inspect.getsource(measures.valve_coverage), language="python")
+
 
 # %%
 def read_one(index):
     """One person scanned and read: what the network and the exact masks say, and the study itself."""
     torch.set_num_threads(1)
-    somebody = cohort.study(cohort.person("fairness", index, seed), grid=people_grid)
-    one = read_input(save_study(somebody, work / "people"))
+    one = read_input(cohort.save(cohort.person("fairness", index, seed), work / "people", grid=people_grid))
     labels, landmarks, _ = read_views(one.study, dict.fromkeys(VIEWS, reader), one.sax_positions_mm)
     values, labels, _ = measured(one, labels, landmarks)
     values |= {what: np.mean(list(values[what].values())) for what in ("MAPSE", "GLshortening")}
     stack, (masks_of, _, counts) = one.study.views["sax"], exactly(one.study, one.sax_positions_mm)
-    exact, plain = (measures.sax_metrics(masks, stack.spacing_mm, one.sax_positions_mm, 0, 1, share)
-                    for masks, share in ((masks_of, counts), (stack.labels, 1.0)))
+    sized = partial(
+        measures.sax_metrics, spacing_mm=stack.spacing_mm, positions_mm=one.sax_positions_mm, ed_frame=0, es_frame=1
+    )
+    exact, plain = sized(masks_of, coverage=counts), sized(stack.labels, coverage=1.0)
     summed = {name: values[name] for name in LV} | values.get("all_slices", {})
-    return {"network": values, "network, summed": summed, "exact": exact, "exact, summed": plain, "of": one,
-            "labels": labels["sax"]}
+    read = {"network": values, "network, summed": summed, "exact": exact, "exact, summed": plain}
+    return read | {"of": one, "labels": labels["sax"]}
 
 
 # %%
@@ -486,20 +525,24 @@ people = Parallel(torch.get_num_threads())(delayed(read_one)(index) for index in
 # %%
 ALL = NAMES | {"MAPSE": ("mapse_mm", "mm"), "GLshortening": ("shortening_percent", "%")}
 ways = {"network": "", "network, summed": "summed_", "exact": "exact_", "exact, summed": "exact_summed_"}
-errors = pd.DataFrame([{"study": one["of"].study.id, "masks": which, "number": name,
-                        "error": one[which][name] - one["of"].study.truth[key]}
-                       for one in people for which in ways
-                       for name, (key, _) in ALL.items() if name in one[which]])
+rows = [
+    (one["of"].study.id, which, name, one[which][name] - one["of"].study.truth[key])
+    for one in people
+    for which in ways
+    for name, (key, _) in ALL.items()
+    if name in one[which]
+]
+errors = pd.DataFrame(rows, columns=["study", "masks", "number", "error"])
 by_person = errors.pivot(index="study", columns=["masks", "number"], values="error")
 
 # %%
-fig, axes = style.figure(columns=2, height=2.5, cols=3)
+fig, axes = page.figure(columns=2, height=2.5, cols=3)
 for ax, name in zip(axes, ("LVEF", "LVEDV", "LVM")):
     key, unit = NAMES[name]
     true = np.array([one["of"].study.truth[key] for one in people])
-    agreement.bland_altman(ax, true, true + by_person["network", name], name, "points" if unit == "%" else unit)
+    plots.agreement.bland_altman(ax, true, true + by_person["network", name], name, "points" if unit == "%" else unit)
     ax.set_title(f"n = {len(people)}", loc="left")
-save(fig, "11_people")
+page.save(fig, "11_people")
 
 # %% [markdown]
 # Each dot is a person. The solid line is the mean difference, the dashed ones hold 95 % of differences if these are
@@ -509,28 +552,34 @@ save(fig, "11_people")
 # %%
 summary = {}
 for (which, name), values in by_person.items():
-    size = estimates.bca(values.abs(), np.mean, rng)
-    results.record(f"11_people_{ways[which]}{name.lower()}_mae", *size, unit=ALL[name][1])
+    size = page.mean(values.abs())
+    page.record(f"11_people_{ways[which]}{name.lower()}_mae", *size, unit=ALL[name][1])
     summary[name, f"mean |error|, {which}"] = size.text(1)
     if which == "network":
-        bias = estimates.bca(values, np.mean, rng)
-        results.record(f"11_people_{name.lower()}_bias", *bias, unit=ALL[name][1])
+        bias = page.mean(values)
+        page.record(f"11_people_{name.lower()}_bias", *bias, unit=ALL[name][1])
         summary[name, "bias"] = bias.text(1)
 columns = ["bias", *[f"mean |error|, {which}" for which in ways]]
 pd.Series(summary).unstack().loc[list(ALL), columns].fillna("")
 
 # %%
-ef = {which: estimates.bca(by_person[which, "LVEF"].abs(), np.mean, rng) for which in ways}
-gain = {part: estimates.paired_difference(by_person[part, "LVEF"].abs(), by_person[f"{part}, summed", "LVEF"].abs(), rng)
-        for part in ("network", "exact")}
+ef = {which: page.mean(by_person[which, "LVEF"].abs()) for which in ways}
+gain = {
+    part: page.paired(by_person[part, "LVEF"].abs(), by_person[f"{part}, summed", "LVEF"].abs())
+    for part in ("network", "exact")
+}
 for part, estimate in gain.items():
-    results.record(f"11_people_ef_valve_gain_{part}", *estimate, unit="points")
+    page.record(f"11_people_ef_valve_gain_{part}", *estimate, unit="points")
+
+# %%
 worst = by_person["network", "LVEF"].abs().max()
-Markdown(f"*Reading.* The ejection fraction is off by {ef['network'].text(1, ' points')} on average and by {worst:.0f} "
-         f"points in the worst case; with exact masks and the exact valve by {ef['exact'].text(1, ' points')}. Ending "
-         "the ventricle at the valve instead of with a whole slice changes the error by "
-         f"{gain['network'].text(1, ' points')} for the network and by {gain['exact'].text(1, ' points')} for exact "
-         "masks: below zero it helps, an interval across zero leaves it open.")
+Markdown(
+    f"*Reading.* The ejection fraction is off by {ef['network'].text(1, ' points')} on average and by {worst:.0f} "
+    f"points in the worst case; with exact masks and the exact valve by {ef['exact'].text(1, ' points')}. Ending "
+    "the ventricle at the valve instead of with a whole slice changes the error by "
+    f"{gain['network'].text(1, ' points')} for the network and by {gain['exact'].text(1, ' points')} for exact "
+    "masks: below zero it helps, an interval across zero leaves it open."
+)
 
 # %% [markdown]
 # The mass panel shows what a mean hides: thin walls are read too thick and thick ones too thin, if the dots fall from
@@ -543,10 +592,12 @@ for name in ("LVEDV", "LVM"):
     fit = linregress(true, by_person["network", name])
     reach = student.ppf(0.975, len(people) - 2) * fit.stderr
     slopes[name] = estimates.Estimate(*(100 * np.array([fit.slope, fit.slope - reach, fit.slope + reach])), len(people))
-    results.record(f"11_people_{name.lower()}_slope", *slopes[name], unit="per 100")
-Markdown(f"*Reading.* For each 100 g of true mass the error changes by {slopes['LVM'].text(1, ' g')}; for each 100 ml "
-         f"of true EDV by {slopes['LVEDV'].text(1, ' ml')}. An interval below zero means that the reader draws "
-         "everyone toward the middle.")
+    page.record(f"11_people_{name.lower()}_slope", *slopes[name], unit="per 100")
+Markdown(
+    f"*Reading.* For each 100 g of true mass the error changes by {slopes['LVM'].text(1, ' g')}; for each 100 ml "
+    f"of true EDV by {slopes['LVEDV'].text(1, ' ml')}. An interval below zero means that the reader draws "
+    "everyone toward the middle."
+)
 
 # %% [markdown]
 # *What went wrong in the worst case?* The person with the largest error of the ejection fraction, at ED or ES,
@@ -562,19 +613,21 @@ both = np.maximum(drawn_by, stack.labels)
 shown = [z for z in range(both.shape[2]) if both[:, :, z, frame].any()]
 
 # %%
-fig, axes = style.figure(columns=2, height=1.6, rows=2, cols=len(shown))
+fig, axes = page.figure(columns=2, height=1.6, rows=2, cols=len(shown))
 for row, labels in zip(axes, (drawn_by, stack.labels)):
-    cine.slices(row, stack.image[..., frame], labels[..., frame], stack.spacing_mm, shown, both, width=0.7)
-images.name_rows(axes[:, 0], ("measured", "exact"))
-save(fig, "11_worst_case")
+    plots.cine.slices(row, stack.image[..., frame], labels[..., frame], stack.spacing_mm, shown, both, width=0.7)
+plots.images.name_rows(axes[:, 0], ("measured", "exact"))
+page.save(fig, "11_worst_case")
 
 # %%
 scanner = f"{told.attributes['vendor']} {told.attributes['field_t']:.1f} T"
 ef_of = {which: f"{worst_one[which]['LVEF']:.0f} %" for which in ways}
-Markdown(f"*Reading.* {told.attributes['disease']}, {scanner}, at {('ED', 'ES')[frame]}. Ejection fraction measured: "
-         f"{ef_of['network']}, its slices summed {ef_of['network, summed']}, from exact masks {ef_of['exact']}, "
-         f"in truth {told.truth['lv_ef_percent']:.0f} %. Compare the rows at their left end first: there a whole slice "
-         "is in or out. Then compare the size of the cavity in the middle.")
+Markdown(
+    f"*Reading.* {told.attributes['disease']}, {scanner}, at {('ED', 'ES')[frame]}. Ejection fraction measured: "
+    f"{ef_of['network']}, its slices summed {ef_of['network, summed']}, from exact masks {ef_of['exact']}, "
+    f"in truth {told.truth['lv_ef_percent']:.0f} %. Compare the rows at their left end first: there a whole slice "
+    "is in or out. Then compare the size of the cavity in the middle."
+)
 
 # %% [markdown]
 # For scale: between expert readers of patients, ejection fractions differ by 4.6 to 7.5 points, end-diastolic volumes
@@ -588,20 +641,29 @@ Markdown(f"*Reading.* {told.attributes['disease']}, {scanner}, at {('ED', 'ES')[
 # simply summed; then the people above with their exact masks, so that the effect is that of the slices alone, once
 # summed and once up to the mitral valve.
 
+
 # %%
 def thinned(labels, positions, spacing, n, frames, distance=None):
     """Numbers from every n-th slice, once for each of the n possible first slices;
     distance: of the slices to the valve."""
     parts = [slice(start, None, n) for start in range(n)]
     share = [1.0 if distance is None else measures.valve_coverage(distance[part], positions[part]) for part in parts]
-    return [measures.sax_metrics(labels[:, :, part], spacing, positions[part], *frames, counts)
-            for part, counts in zip(parts, share)]
+    return [
+        measures.sax_metrics(labels[:, :, part], spacing, positions[part], *frames, counts)
+        for part, counts in zip(parts, share)
+    ]
 
 
+# %%
 here = {"network": masks["sax"]} | ({"exact masks": exact_masks} if study else {})
-spread = pd.DataFrame([{"masks": which, "distance_mm": round(n * sax.spacing_mm[2], 1)} | row
-                       for which, stack in here.items() for n in (1, 2, 3)
-                       for row in thinned(stack, reading.sax_positions_mm, sax.spacing_mm, n, (ed, es))])
+spread = pd.DataFrame(
+    [
+        {"masks": which, "distance_mm": round(n * sax.spacing_mm[2], 1)} | row
+        for which, stack in here.items()
+        for n in (1, 2, 3)
+        for row in thinned(stack, reading.sax_positions_mm, sax.spacing_mm, n, (ed, es))
+    ]
+)
 
 # %%
 alone = []
@@ -611,30 +673,34 @@ for one, n in product(people, (1, 2, 3)):
     closed, distance, _ = exactly(study_of, positions)
     for how, labels, to_valve in (("summed", view.labels, None), ("up to the valve", closed, distance)):
         rows = thinned(labels, positions, view.spacing_mm, n, (0, 1), to_valve)
-        alone.append({"distance": f"{10 * n} mm", "slices": how,
-                      "error": np.mean([abs(row["LVEF"] - true_ef) for row in rows])})
+        alone.append(
+            {"distance": f"{10 * n} mm", "slices": how, "error": np.mean([abs(row["LVEF"] - true_ef) for row in rows])}
+        )
 alone = pd.DataFrame(alone)
-of_slices = {group: estimates.bca(rows["error"], np.mean, rng) for group, rows in alone.groupby(["distance", "slices"])}
+of_slices = {group: page.mean(rows["error"]) for group, rows in alone.groupby(["distance", "slices"])}
 
 # %%
-fig, axes = style.figure(columns=2, height=2.8, cols=3)
+fig, axes = page.figure(columns=2, height=2.8, cols=3)
 for ax, name, label in zip(axes, ("LVEDV", "LVEF"), ("This study: LV EDV (ml)", "This study: LVEF (%)")):
-    cine.by_distance(ax, spread, name, label, truth[NAMES[name][0]] if study else None)
-distributions.scores(axes[2], alone, of_slices, "error", "distance", "slices", "People: |LVEF error| (points)")
+    plots.cine.by_distance(ax, spread, name, label, truth[NAMES[name][0]] if study else None)
+plots.distributions.scores(axes[2], alone, of_slices, "error", "distance", "slices", "People: |LVEF error| (points)")
 axes[2].set_xlabel("Distance between slices")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=3)
-save(fig, "11_slice_distance", cohort=called)
+save(fig, "11_slice_distance")
 
 # %%
 for (distance, how), estimate in of_slices.items():
     key = f"{distance} {how}".replace(" ", "_")
-    results.record(f"11_slices_ef_mae_{key}", *estimate, unit="points")
+    page.record(f"11_slices_ef_mae_{key}", *estimate, unit="points")
 reach = spread.groupby(["masks", "distance_mm"], sort=False)["LVEDV"].agg(np.ptp)["network"]
-cost = "; ".join(f"{estimate.text(1, ' points')} at {distance}, {how}"
-                 for (distance, how), estimate in of_slices.items())
-Markdown(f"*Reading.* In this study EDV depends on where the first slice lies by {reach.iloc[1]:.0f} ml at twice the "
-         f"distance and by {reach.iloc[2]:.0f} ml at three times. In the people, slices alone put the ejection "
-         f"fraction off by {cost}.")
+cost = "; ".join(
+    f"{estimate.text(1, ' points')} at {distance}, {how}" for (distance, how), estimate in of_slices.items()
+)
+Markdown(
+    f"*Reading.* In this study EDV depends on where the first slice lies by {reach.iloc[1]:.0f} ml at twice the "
+    f"distance and by {reach.iloc[2]:.0f} ml at three times. In the people, slices alone put the ejection "
+    f"fraction off by {cost}."
+)
 
 # %% [markdown]
 # Each dot on the left is a protocol that could have been: same distance, another place of the first slice. Their mean
@@ -658,8 +724,10 @@ pd.Series({file.name: round(file.stat().st_size / 1000) for file in files}).to_f
 if study:
     shutil.copyfile(work / "out" / "report.html", out / "11_report.html")
 link = "../figures/11_report.html" if study else (work / "out" / "report.html").as_posix()
-HTML(f'<a href="{link}">The report</a>: numbers, what was read and what was lacking, every view in motion with its '
-     "outlines, the same at ED and ES, and the sentence that it is not for clinical use.")
+HTML(
+    f'<a href="{link}">The report</a>: numbers, what was read and what was lacking, every view in motion with its '
+    "outlines, the same at ED and ES, and the sentence that it is not for clinical use."
+)
 
 # %% [markdown]
 # ## On your own data
@@ -696,4 +764,4 @@ HTML(f'<a href="{link}">The report</a>: numbers, what was read and what was lack
 # ## Recorded numbers
 
 # %%
-results.table()
+page.table()

@@ -8,8 +8,7 @@ import torch
 
 from cinema.analysis import disease, features
 from cinema.data.study import study_paths
-from cinema.files import WEIGHTS
-from cinema.models import small, two_frames
+from cinema.models import two_frames
 from cinema.phantom import cohort
 from cinema.stats.estimates import Estimate
 from cinema.training import arms, classification, regression
@@ -38,26 +37,30 @@ def test_mean_of_estimates():
     assert mean.value == pytest.approx(0.7) and mean.upper == pytest.approx(0.7 + 0.1 / np.sqrt(2)) and mean.n == 100
 
 
-def test_a_probed_regression_starts_with_the_answers_of_its_ridge(tmp_path):
-    paths = study_paths(cohort.write("acdc", 9, 0, tmp_path))
-    x, ef = features.features_of(paths).to_numpy(), np.linspace(25, 65, 9)
-    fit = features.ridge().fit(x[:6], (ef[:6] - regression.EF_MEAN) / regression.EF_STD)
-    weights, standard = (str(WEIGHTS / name) for name in (small.SHIPPED, small.SHIPPED_STANDARD))
-    arm = arms.Arm("probed", partial(two_frames.probed, fit), standard, weights)
-    model, data = arm.start(0).eval(), regression.pairs(paths)
+@pytest.fixture(scope="module")
+def nine(tmp_path_factory):
+    paths = study_paths(cohort.write("acdc", 9, 0, tmp_path_factory.mktemp("nine")))
+    return paths, features.features_of(paths).to_numpy()
+
+
+def answers(build, data):
+    """What an untrained arm says of a data set."""
+    model = arms.Arm("probed", build, arms.SHIPPED[1], arms.SHIPPED[0]).start(0).eval()
     with torch.no_grad():
-        found = [model({"sax": data[i]["image"]["sax"][None]}).item() for i in range(9)]
-    np.testing.assert_allclose(found, fit.predict(x), atol=2e-3)
+        return torch.cat([model({"sax": data[i]["image"]["sax"][None]}) for i in range(len(data))])
+
+
+def test_a_probed_regression_starts_with_the_answers_of_its_ridge(nine):
+    paths, x = nine
+    ef = np.linspace(25, 65, 9)
+    fit = features.ridge().fit(x[:6], (ef[:6] - regression.EF_MEAN) / regression.EF_STD)
+    found = answers(partial(two_frames.probed, fit), regression.pairs(paths))
+    np.testing.assert_allclose(found[:, 0], fit.predict(x), atol=2e-3)
 
 
 @pytest.mark.parametrize("classes", [[0, 1, 2] * 3, [0, 2] * 4 + [0], [1, 1, 2] * 3])
-def test_a_probed_network_starts_with_the_answers_of_its_probe(classes, tmp_path):
-    paths = study_paths(cohort.write("acdc", 9, 0, tmp_path))
-    x, classes = features.features_of(paths).to_numpy(), np.array(classes)
-    p, fit = disease.logistic_head(x, classes, np.arange(9) < 6, np.arange(9) >= 6, 3)
-    weights, standard = (str(WEIGHTS / name) for name in (small.SHIPPED, small.SHIPPED_STANDARD))
-    arm = arms.Arm("probed", partial(disease.probed, 3, fit), standard, weights)
-    model, data = arm.start(0).eval(), classification.pairs(paths, classes=("NOR", "MINF", "DCM", "HCM", "ARV"))
-    with torch.no_grad():
-        found = torch.stack([model({"sax": data[i]["image"]["sax"][None]})[0].softmax(0) for i in range(9)])
-    np.testing.assert_allclose(found, p, atol=2e-3)
+def test_a_probed_network_starts_with_the_answers_of_its_probe(classes, nine):
+    paths, x = nine
+    p, fit = disease.logistic_head(x, np.array(classes), np.arange(9) < 6, np.arange(9) >= 6, 3)
+    data = classification.pairs(paths, classes=("NOR", "MINF", "DCM", "HCM", "ARV"))
+    np.testing.assert_allclose(answers(partial(disease.probed, 3, fit), data).softmax(1), p, atol=2e-3)

@@ -1,4 +1,9 @@
-"""Tables of features and measures: against the slow way, kept and made anew, close to the truth of virtual people."""
+"""Tables of features and measures: against the slow way, kept and made anew, close to the truth of virtual people.
+
+Probes find what is in the features, and nothing where nothing is.
+"""
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -7,7 +12,7 @@ import torch
 
 from cinema.analysis import features
 from cinema.data.loaders import StudyFrames
-from cinema.data.study import load_study, study_paths, study_table
+from cinema.data.study import load_study, save_study, study_paths, study_table
 from cinema.models import small
 from cinema.models.standard import Standardised
 from cinema.phantom import cohort
@@ -76,7 +81,7 @@ def test_a_kept_table_is_read_until_studies_change(folder, tmp_path, monkeypatch
     monkeypatch.setattr(
         features,
         "_features",
-        lambda paths, views, weights: (
+        lambda paths, views: (
             calls.append(len(paths))
             or pd.DataFrame(np.zeros((len(paths), 1)), index=[path.stem for path in paths], columns=["0"])
         ),
@@ -88,12 +93,38 @@ def test_a_kept_table_is_read_until_studies_change(folder, tmp_path, monkeypatch
 
 
 def test_a_study_without_a_heart_has_no_numbers(folder, tmp_path):
-    from dataclasses import replace
-
-    from cinema.data.study import save_study
-
     study = load_study(study_paths(folder)[0], ["sax"])
     dark = replace(study.views["sax"], image=np.zeros_like(study.views["sax"].image))
     save_study(replace(study, id="dark", views={"sax": dark}), tmp_path)
     row = features.measures(tmp_path).loc["dark"]
     assert np.isnan(row["lv_ef_percent"]) and row["dice_lv"] == 0
+
+
+def test_a_linear_signal_is_found_and_noise_is_not():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(120, 40))
+    values = x[:, 0] + 0.1 * rng.normal(size=120)
+    assert np.abs(features.predicted_number(x, values) - values).mean() < 0.25 * np.abs(values).mean()
+    noise = rng.normal(size=120)
+    error = np.abs(features.predicted_number(x, noise) - noise).mean()
+    assert error > 0.9 * np.abs(noise - noise.mean()).mean()
+
+
+def test_classes_are_found_and_shuffled_ones_are_not():
+    rng = np.random.default_rng(1)
+    classes = np.repeat(["NOR", "DCM", "HCM"], 30)
+    x = rng.normal(size=(90, 20)) + 2 * (classes[:, None] == ["NOR"] * 10 + ["DCM"] * 10)
+    assert np.mean(features.predicted_class(x, classes) == classes) > 0.9
+    shuffled = rng.permutation(classes)
+    assert np.mean(features.predicted_class(x, shuffled) == shuffled) < 0.55
+
+
+def test_features_put_the_frames_side_by_side_and_leave_the_model_as_it_was():
+    torch.manual_seed(0)
+    model = small.small_cinema(("sax",)).train()
+    pairs = [{"image": {"sax": torch.rand(2, *SMALL_GRID["sax"][0])}} for _ in range(2)]
+    found = features.study_features(model, pairs)
+    assert found.shape == (2, 2 * 3 * 128) and np.isfinite(found).all() and model.training
+    swapped = [{"image": {"sax": pairs[0]["image"]["sax"].flip(0)}}]
+    halves = np.split(features.study_features(model, swapped)[0], 2)
+    assert np.allclose(np.concatenate(halves[::-1]), found[0], atol=1e-5)

@@ -1,5 +1,4 @@
-"""What notebooks 04 to 07 do with patients: few of them, some without reference,
-pairs with repeats, classes nobody has."""
+"""What notebooks 06 and 07 do with patients: few of them, some without reference, classes nobody has."""
 
 import numpy as np
 import pandas as pd
@@ -7,165 +6,79 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
-from cinema import results
-from cinema.analysis import attributes, disease, ejection, long_axis
-from cinema.data.study import Study, View, save_study
-from cinema.stats import classification, estimates
+from cinema.analysis import attributes, disease
+from cinema.stats import classification
 
 
 def rng():
     return np.random.default_rng(0)
 
 
-# Few patients ---------------------------------------------------------------------------------------------------------
-
-
-def test_no_interval_below_five_patients_and_nothing_made_up():
-    four, five = estimates.mean([1.0, 2.0, 3.0, np.nan, 4.0], rng()), estimates.mean([1.0, 2.0, 3.0, 4.0, 5.0], rng())
-    assert four.value == 2.5 and four.n == 4 and np.isnan(four.lower)
-    assert five.lower < 3 < five.upper
-    assert "nan" not in estimates.text(four) and "too small" in estimates.text(four)
-    assert np.isnan(estimates.mean([], rng()).value) and "nan" not in estimates.text(estimates.mean([], rng()))
-
-
-def test_what_is_not_known_is_not_recorded(tmp_path):
-    results.begin("04_test", tmp_path)
-    results.record_estimate("04_nothing", estimates.without_interval(np.nan, 0))
-    results.record_estimate("04_single", estimates.without_interval(3.0, 1), unit="points")
-    (row,) = results.table().to_dict("records")
-    assert (row["key"], row["value"], row["lower"], row["n"]) == ("04_single", 3.0, None, 1)
-
-
-# Ejection fraction ----------------------------------------------------------------------------------------------------
-
-
-def cine(lv_voxels, ed=None, es=None):
-    """A study of one slice, voxels of 1 ml, whose image holds 3 in so many voxels of each frame."""
-    image = np.zeros((10, 10, 1, len(lv_voxels)), np.uint8)
-    for t, n in enumerate(lv_voxels):
-        image[..., t].reshape(-1)[:n] = 3
-    return Study("one", "test", {"sax": View(image, np.diag([10.0, 10.0, 10.0, 1.0]))}, ed_frame=ed, es_frame=es)
-
-
-@pytest.mark.parametrize("ends, ef", [((None, None), 75.0), ((0, 2), 50.0)])
-def test_ed_and_es_where_named_else_the_extremes_of_the_cycle(tmp_path, ends, ef):
-    path = save_study(cine([60, 80, 30, 20], *ends), tmp_path)
-    asked = []
-    row = ejection.from_cine(path, lambda image, spacing: asked.append(image.shape[3]) or image)
-    assert row == {"study": "one", "LV": ef, "RV": 0.0}
-    assert asked == [4 if ends[0] is None else 2]
-
-
-def test_agreement_leaves_out_who_lacks_a_number_and_averages_seeds_per_patient():
-    known = pd.DataFrame({"LV": [50.0, 60.0, np.nan], "RV": np.nan}, index=["a", "b", "c"])
-    rows = pd.DataFrame(
-        {"study": ["a", "a", "b", "c"], "seed": [0, 1, 0, 0], "LV": [52.0, 56.0, 57.0, 10.0], "RV": 1.0}
-    )
-    fit = ejection.agreement(rows, known, "LV", rng())
-    assert fit.mae.value == 3.5 and fit.bias.value == 0.5 and fit.mae.n == 2  # (54 - 50) and (57 - 60)
-    assert fit.limits is None and np.isnan(fit.mae.lower)
-    assert ejection.agreement(rows, known, "RV", rng()) is None
-    assert "n too small" in ejection.in_words({("x", "LV"): fit}).loc[("x", "LV"), "limits of agreement"]
-
-
-def test_agreement_of_enough_patients_is_that_of_bland_and_altman():
-    true = pd.Series([30.0, 40.0, 50.0, 60.0, 70.0], index=list("abcde"))
-    rows = pd.DataFrame({"study": true.index, "seed": 0, "LV": true.to_numpy() + [1, -2, 3, 0, 2]})
-    fit = ejection.agreement(rows, true.to_frame("LV"), "LV", rng())
-    sd = np.std([1, -2, 3, 0, 2], ddof=1)
-    assert fit.bias.value == pytest.approx(0.8)
-    assert [limit.value for limit in fit.limits[1:]] == pytest.approx([0.8 - 1.959964 * sd, 0.8 + 1.959964 * sd])
-
-
-def test_pairs_average_repeats_and_drop_who_came_once():
-    table = pd.DataFrame(
-        {
-            "id": ["a1", "b1", "b1r", "a2", "x"],
-            "patient": ["p1", "p1", "p1", "p2", None],
-            "rescan": ["A", "B", "B", "A", None],
-        }
-    )
-    pairs = ejection.scans(table)
-    assert list(pairs.index) == ["p1"]
-    ef = pd.Series({"a1": 50.0, "b1": 54.0, "b1r": 58.0, "a2": 40.0})
-    assert [list(one) for one in ejection.scan_means(pairs, ef)] == [[50.0], [56.0]]
-    rows = ef.rename("LV").rename_axis("study").reset_index().assign(seed=0)
-    cv = ejection.repeatability(rows, pairs, rng())
-    assert cv.n == 1 and cv.value == pytest.approx(100 * np.sqrt(0.5 * 36 / 53**2))  # the published form: 8.0 %
-    assert ejection.scans(table.drop(columns="rescan")).empty
-    assert ejection.repeatability(rows, ejection.scans(table.drop(columns="rescan")), rng()).n == 0
-
-
-def test_a_part_of_a_rescan_set_keeps_pairs_whole():
-    table = pd.DataFrame({"id": [f"s{i}" for i in range(20)], "patient": [f"p{i // 2}" for i in range(20)]})
-    part = ejection.every_nth_patient(table, 6)
-    assert len(part) == 6 and part["patient"].value_counts().eq(2).all()
-    assert len(ejection.every_nth_patient(table, 100)) == 20
-
-
-def test_direct_regression_says_nothing_about_a_side_without_reference():
-    x = pd.DataFrame(rng().standard_normal((12, 3)), index=[f"s{i}" for i in range(12)])
-    known = pd.DataFrame({"LV": 50 + 10 * x[0], "RV": np.nan})
-    rows = ejection.direct(x, known, x.index[:10], x.index[10:])
-    assert rows["LV"].to_numpy() == pytest.approx(known["LV"].iloc[10:].to_numpy(), abs=1.0)
-    assert rows["RV"].isna().all() and list(rows["study"]) == ["s10", "s11"]
-
-
 # Disease --------------------------------------------------------------------------------------------------------------
 
 
-def people(train, val, test):
-    table = pd.DataFrame(
-        [
-            {"id": f"{split}{i}", "split": split, "disease": name}
-            for split, names in (("train", train), ("val", val), ("test", test))
-            for i, name in enumerate(names)
-        ]
-    )
-    classes = disease.classes_of(table, ("DCM", "NOR", "HCM", "ARV"))
-    return disease.patients_of(table, classes), classes
+def people(**names):
+    """Patients of these diseases by split."""
+    rows = [(f"{split}{i}", split, name) for split, some in names.items() for i, name in enumerate(some)]
+    return pd.DataFrame(rows, columns=["id", "split", "disease"])
+
+
+ENOUGH = ["NOR", "NOR", "DCM", "DCM", "DCM"]
 
 
 def test_classes_are_those_trained_with_the_healthy_one_first():
-    table, classes = people(["DCM", "NOR", "HCM"], ["NOR"], ["ARV", "DCM", "XXX"])
+    given = people(train=["DCM", "NOR", "HCM"], val=["DCM"], test=[*ENOUGH, "RV", "XXX"])
+    table, classes = disease.patients(given, "acdc")
     assert classes == ("NOR", "DCM", "HCM")
-    assert list(table.loc[table["split"] == "test", "disease"]) == ["DCM"]
-    assert not disease.lacking(table, classes)
+    assert list(table.loc[table["split"] == "test", "number"]) == [0, 0, 1, 1, 1]
 
 
 @pytest.mark.parametrize(
-    "train, val, test, word",
-    [(["DCM", "HCM"], ["DCM"], ["DCM"], "NOR"), (["NOR", "DCM"], [], ["DCM"], "a patient each")],
+    "names, words",
+    [
+        (dict(train=["DCM", "HCM"], val=["DCM"], test=ENOUGH), "training patients of acdc are of DCM, HCM; NOR"),
+        (dict(train=[], val=["DCM"], test=ENOUGH), "of no class"),
+        (dict(train=["NOR", "DCM"], val=["NOR"], test=ENOUGH), "0 ill patients for validation"),
+        (dict(train=["NOR", "DCM"], val=["DCM"], test=["NOR"] + ["DCM"] * 6), "1 NOR, 6 DCM for testing"),
+        (dict(train=["NOR", "DCM"], val=["DCM"], test=ENOUGH[:4]), "2 NOR, 2 DCM for testing"),
+    ],
 )
-def test_what_is_lacking_is_said(train, val, test, word):
-    assert word in disease.lacking(*people(train, val, test))
+def test_sets_that_nothing_can_be_said_of_are_refused(names, words):
+    with pytest.raises(ValueError, match=f"{words}.*prepare more"):
+        disease.patients(people(**names), "acdc")
 
 
-def test_detection_agrees_with_scikit_learn_and_takes_its_threshold_from_validation_patients():
-    ill = ["DCM"] * 10
-    table, classes = people(["NOR", "DCM"], [*ill, "NOR"], ["NOR"] * 6 + ill)
-    p_ill = rng().random(len(table))
-    p = np.column_stack([1 - p_ill, p_ill])
-    found, test = disease.detected(p, table, rng()), disease.in_split(table, "test")
-    assert found.auc.value == pytest.approx(roc_auc_score(table["number"][test], p_ill[test]))
-    val = disease.in_split(table, "val") & (table["number"] > 0).to_numpy()
-    assert (p_ill[val] >= found.threshold).sum() == 9  # nine of ten, and no more
-    assert found.threshold == classification.threshold_for_sensitivity(
-        table["number"][disease.in_split(table, "val")], p_ill[disease.in_split(table, "val")], 0.9
-    )
-    caught = int((p_ill[test][6:] > 0.5).sum())
-    interval = binomtest(caught, 10).proportion_ci(method="wilson")
-    assert found.sensitivity[:3] == pytest.approx((caught / 10, interval.low, interval.high))
+def test_the_threshold_finds_nine_of_ten_ill_and_needs_nobody_healthy():
+    ill, score = np.repeat([1, 0], [10, 3]), rng().random(13)
+    limit = disease.detection_threshold(ill, score)
+    assert (score[:10] >= limit).sum() == 9  # and no more
+    assert limit == classification.threshold_for_sensitivity(ill, score, 0.9)
+    assert limit == disease.detection_threshold(ill[:10], score[:10])
 
 
-def test_detection_without_healthy_test_patients_has_a_sensitivity_and_nothing_else():
-    table, _ = people(["NOR", "DCM"], ["DCM"], ["DCM"] * 6)
-    p = np.tile([0.2, 0.8], (len(table), 1))
-    found = disease.detected(p, table, rng())
-    assert found.sensitivity.value == 1.0
-    assert np.isnan(found.auc.value) and np.isnan(found.specificity.value)
-    assert not disease.differences({"a": p, "b": p}, "a", table)
-    assert "nan" not in disease.text_table({"a": {"auc": found.auc}}).to_string()
+def test_types_agree_with_scikit_learn_and_leave_out_who_is_alone():
+    number = np.array([0, 0, 0, 2, 2, 1])
+    p = rng().dirichlet(np.ones(3), 6)
+    found = disease.types(number, p, rng())
+    assert found["accuracy"].value == np.mean(p.argmax(1) == number) and found["accuracy"].n == 6
+    assert found["macro AUC"].n == 5 and np.array_equal(disease.frequent(number, p)[0], [0, 0, 0, 1, 1])
+    areas = roc_auc_score(number[:5] == 0, p[:5, 0]), roc_auc_score(number[:5] == 2, p[:5, 2])
+    assert found["macro AUC"].value == pytest.approx(np.mean(areas))
+    called = disease.called_right(np.repeat([1, 0], [10, 2]), np.repeat([1, 0], [7, 5]))
+    interval = binomtest(7, 10).proportion_ci(method="wilson")
+    assert called["sensitivity"][:3] == pytest.approx((0.7, interval.low, interval.high))
+    assert called["specificity"].value == 1 and called["specificity"].n == 2
+
+
+def test_published_models_that_are_not_there_are_named(tmp_path, monkeypatch):
+    monkeypatch.delenv("CINEMA_WEIGHTS", raising=False)
+    table = people(test=ENOUGH).assign(whole="nowhere")
+    p, why = disease.by_published(table, ("NOR", "DCM"), "acdc", tmp_path, (0,))
+    assert p is None and "acdc_sax" in why
+    assert disease.by_published(table, ("NOR", "DCM"), "virtual", tmp_path, (0,))[0] is None
+    found, why = attributes.by_published(table, "mnms", "sex", tmp_path, (0,), rng())
+    assert found is None and "mnms_sax" in why
+    assert "no weights of regression_age" in attributes.by_published(table, "virtual", "age", tmp_path, (0,), rng())[1]
 
 
 # Attributes -----------------------------------------------------------------------------------------------------------
@@ -178,7 +91,11 @@ def test_attributes_that_a_set_lacks_or_has_too_few_of_are_named():
     told = {name: attributes.known(table, name) for name in attributes.ATTRIBUTES}
     assert not told["sex"].lacks and len(told["sex"].rows) == 12
     assert "needs 10" in told["vendor"].lacks  # B has fewer than folds and goes; A alone is too few
+    assert len(attributes.known(table, "vendor", least=None).rows) == 12
     assert "5 usable" in told["age"].lacks and told["BMI"].lacks == "the data set does not tell it"
+    assert list(attributes.readable(told)) == ["sex"]
+    with pytest.raises(ValueError, match="no attribute can be read .*BMI: the data set does not tell it"):
+        attributes.readable({"BMI": told["BMI"]})
 
 
 def test_a_planted_attribute_is_read_and_a_shuffled_one_is_not():
@@ -186,44 +103,9 @@ def test_a_planted_attribute_is_read_and_a_shuffled_one_is_not():
     table = pd.DataFrame({"sex": np.where(x[:, 0] > 0, "M", "F"), "age_years": 50 + 10 * x[:, 1]})
     for name in ("sex", "age"):
         told = attributes.known(table, name)
-        got = attributes.quality(attributes.read(x, told, name), told, name, rng())
-        idle = attributes.floor(told, name, rng())
-        assert got.value > 0.9 if name == "sex" else got.value < 0.3 * idle.value
-        mixed = attributes.Known(told.rows, rng().permutation(told.values))
-        lost = attributes.quality(attributes.read(x, mixed, name), mixed, name, rng())
-        assert lost.value < 0.75 if name == "sex" else lost.value > 0.8 * idle.value
-
-
-# Landmarks ------------------------------------------------------------------------------------------------------------
-
-
-def test_the_mean_position_and_a_patient_counted_once(tmp_path):
-    rows = []
-    for i, (split, shift) in enumerate((("train", 0), ("train", 8), ("test", 4), ("test", 8))):
-        points = np.array([[[10, 10], [20, 10], [15, 40]]], np.float32) + shift
-        view = View(np.zeros((64, 64, 1, 1), np.uint8), np.diag([4.0, 4.0, 1.0, 1.0]), landmarks=points)
-        path = save_study(Study(f"p{i}_lax_2c", "test", {"lax_2c": view}), tmp_path)
-        rows.append({"id": f"p{i}_lax_2c", "path": str(path), "split": split})
-    scores = long_axis.mean_position(pd.DataFrame(rows), "lax_2c")
-    means = long_axis.per_patient(scores, {"p2_lax_2c": "one", "p3_lax_2c": "two"})
-    assert dict(zip(means["study"], means["distance_mm"], strict=True)) == pytest.approx(
-        {"one": 0.0, "two": 4 * 4 * np.sqrt(2)}
-    )  # 4 pixels along each axis, 4 published pixels each
-    joined = long_axis.per_patient(scores, {"p2_lax_2c": "one", "p3_lax_2c": "one"})
-    (estimate,) = long_axis.distances(joined, ("arm",), rng()).values()
-    assert estimate.n == 1 and isinstance(estimate, estimates.Estimate)
-    assert long_axis.whole_picture("lax_4c") == {"lax_4c": ((64, 64), (4.0, 4.0))}
-
-
-def test_the_rate_that_came_nearest_on_validation_pictures_is_kept_for_each_arm():
-    history = pd.DataFrame(
-        {
-            "arm": ["a", "a", "b", "b"],
-            "learning_rate": [1.0, 2.0, 1.0, 2.0],
-            "val_mean_distance_mm": [3.0, 2.0, 4.0, 5.0],
-        }
-    )
-    scores = pd.DataFrame(
-        {"arm": ["a", "a", "b", "b"], "learning_rate": [1.0, 2.0, 1.0, 2.0], "distance_mm": [9, 1, 2, 9]}
-    )
-    assert list(long_axis.chosen(history, scores)["distance_mm"]) == [1, 2]
+        got = attributes.quality(attributes.read(x, told), told, rng())
+        idle = np.abs(told.values - told.values.mean()).mean() if told.unit else 0.5
+        assert got.value > 0.9 if name == "sex" else got.value < 0.3 * idle
+        mixed = attributes.Known(name, told.rows, rng().permutation(told.values))
+        lost = attributes.quality(attributes.read(x, mixed), mixed, rng())
+        assert lost.value < 0.75 if name == "sex" else lost.value > 0.8 * idle

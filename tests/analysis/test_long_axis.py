@@ -1,11 +1,14 @@
 """Long-axis function: the bias of extremes by formula and by simulation, and what its corrections leave of it."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from cinema.analysis import long_axis
+from cinema.data.study import Study, View, load_study, save_study
 from cinema.stats import estimates, metrics
 from cinema.stats.estimates import Estimate
+from cinema.training.landmarks import LANDMARKS
 
 FRAMES = 25
 
@@ -22,14 +25,11 @@ def beating_heart(travel_mm=13.0, length_mm=92.0, frames=FRAMES):
 
 
 def test_expected_range_of_two_is_known_and_of_many_agrees_with_drawing():
-    def expected_range(n):
-        largest, smallest = long_axis.expected_extremes(np.zeros(n), 1.0)
-        return largest - smallest
-
-    assert expected_range(2) == pytest.approx(2 / np.sqrt(np.pi), abs=1e-6)
-    assert expected_range(25) == pytest.approx(3.931, abs=1e-3)  # tabulated (Tippett 1925)
+    expected = {n: np.subtract(*long_axis.expected_extremes(np.zeros(n), 1.0)) for n in (2, 12, 25)}
+    assert expected[2] == pytest.approx(2 / np.sqrt(np.pi), abs=1e-6)
+    assert expected[25] == pytest.approx(3.931, abs=1e-3)  # tabulated (Tippett 1925)
     drawn = np.ptp(np.random.default_rng(0).standard_normal((20000, 12)), axis=1).mean()
-    assert expected_range(12) == pytest.approx(drawn, abs=0.02)
+    assert expected[12] == pytest.approx(drawn, abs=0.02)
 
 
 @pytest.mark.parametrize("sd", [0.0, 0.7, 2.5])
@@ -111,6 +111,15 @@ def test_order_of_hinges_matters_only_where_it_changes():
     assert long_axis.extremes(once).shortening_percent == pytest.approx(long_axis.extremes(exact).shortening_percent)
 
 
+def test_hinges_are_put_in_the_nearer_order_for_the_whole_cycle():
+    true = np.stack([beating_heart(), beating_heart(4.0)])
+    found, other = long_axis.in_nearer_order(np.stack([true[0], long_axis.swapped(true[1])]) + 0.1, true)
+    assert list(other) == [0, 1]
+    np.testing.assert_allclose(found, true + 0.1)
+    one, turned = long_axis.in_nearer_order(long_axis.swapped(true[0]), true[0])
+    assert turned == 1 and np.array_equal(one, true[0])
+
+
 def test_steadiness_tells_offset_from_jitter():
     rng = np.random.default_rng(6)
     error = np.array([3.0, 4.0]) + long_axis.noise_mm((200, 40, 3, 2), 1.2, 0.6, rng)
@@ -136,3 +145,46 @@ def test_methods_that_differ_by_the_margin_are_rarely_called_matched():
         errors = rng.gamma(4.0, 0.9, (2, 50)) + [[1.0], [0.0]]  # skewed, as distances are
         wrong += long_axis.verdict(estimates.paired_difference(*errors, rng, 400, 0.90), 1.0) == "matched"
     assert 0.01 <= wrong / 400 <= 0.075
+
+
+def test_the_mean_position_of_pictures_of_which_few_have_a_patient_in_common(tmp_path):
+    parts = {"train": [], "test": []}
+    for i, (split, shift) in enumerate((("train", 0), ("train", 8), ("test", 4), ("test", 8))):
+        points = np.array([[[10, 10], [20, 10], [15, 40]]], np.float32) + shift
+        view = View(np.zeros((64, 64, 1, 1), np.uint8), np.diag([4.0, 4.0, 1.0, 1.0]), landmarks=points)
+        parts[split].append(save_study(Study(f"p{i}_lax_2c", "test", {"lax_2c": view}), tmp_path))
+    grid = long_axis.whole_picture("lax_2c")
+    scores = long_axis.mean_position(parts, "lax_2c", grid["lax_2c"][1])
+    assert grid == {"lax_2c": ((64, 64), (4.0, 4.0))} and list(scores["landmark"][:3]) == list(LANDMARKS)
+    means = estimates.per_patient(scores, ["distance_mm"]).set_index("study")["distance_mm"]
+    away = 4 * 4 * np.sqrt(2)  # 4 pixels along each axis, 4 published pixels each
+    assert means.to_dict() == pytest.approx({"p2_lax_2c": 0.0, "p3_lax_2c": away})
+    joined = estimates.per_patient(scores.assign(study="one"), ["distance_mm"])
+    assert (
+        estimates.means(joined, "distance_mm", "arm", np.random.default_rng(0), estimates.FEW)["mean position"].n == 1
+    )
+
+
+def test_views_without_somebody_in_every_part_are_left_out(tmp_path):
+    view = View(np.zeros((8, 8, 1, 1), np.uint8), np.eye(4), landmarks=np.ones((1, 3, 2), np.float32))
+    rows = []
+    for view_name, splits in (("lax_2c", ("train", "val", "test")), ("lax_4c", ("train", "test"))):
+        for split in splits:
+            path = save_study(Study(f"{split}_{view_name}", "test", {view_name: view}), tmp_path)
+            rows.append({"id": path.stem, "path": str(path), "split": split})
+    found = long_axis.whole_pictures(pd.DataFrame(rows), tmp_path / "copies")
+    assert list(found) == ["lax_2c"] and list(found["lax_2c"]["split"]) == ["train", "val", "test"]
+    assert load_study(found["lax_2c"]["path"].iloc[0]).views["lax_2c"].image.shape[:2] == (64, 64)
+    assert long_axis.whole_pictures(pd.DataFrame(columns=["id", "path", "split"]), tmp_path) == {}
+
+
+def test_least_validation_distance_of_each_arm_and_rate():
+    history = pd.DataFrame(
+        {
+            "arm": ["b", "b", "b", "a", "a"],
+            "learning_rate": [1.0, 1.0, 2.0, 1.0, 2.0],
+            "val_mean_distance_mm": [9.0, 4.0, 5.0, 3.0, 2.0],
+        }
+    )
+    reached = long_axis.reached(history)
+    assert reached.loc["b"].tolist() == [4.0, 5.0] and reached.idxmin(axis=1).to_dict() == {"b": 1.0, "a": 2.0}

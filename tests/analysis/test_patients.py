@@ -13,6 +13,7 @@ from cinema.data import late_enhancement
 from cinema.data.public import prepared
 from cinema.data.study import Study, View, load_study, save_study
 from cinema.terms import LABELS, SMALL_GRID, TISSUE_LABELS, VIEWS
+from cinema.training import arms
 
 AFFINE = np.diag([*SMALL_GRID["sax"][1], 1.0])
 
@@ -66,11 +67,6 @@ def test_four_patients_are_enough_and_three_are_refused(tmp_path, same_grid):
         patients.split_studies("acdc", tmp_path, tmp_path / "work", "ci")
 
 
-def test_real_and_virtual_work_never_share_a_folder():
-    assert patients.work_folder("data", "ci", "virtual") == Path("data/work/ci")
-    assert patients.work_folder("data", "ci", "acdc") == Path("data/work/ci-acdc")
-
-
 def test_people_are_told_apart_by_what_is_known_of_all():
     columns = {"split": ["train", "test"], "scanner": ["A", None], "vendor": ["V", "V"], "disease": ["x", "y"]}
     table = pd.DataFrame(columns)
@@ -80,11 +76,11 @@ def test_people_are_told_apart_by_what_is_known_of_all():
 def test_pretraining_takes_studies_with_all_views(tmp_path, same_grid):
     write(tmp_path, [""] * 7)
     with pytest.raises(ValueError, match="0 studies of acdc .* have all four views; prepare at least four"):
-        patients.unlabelled("acdc", tmp_path, tmp_path / "work", 10, 5)
+        prepared.unlabelled("acdc", tmp_path, tmp_path / "work", 10, 5)
     for path in sorted((tmp_path / "acdc").glob("*.h5")):
         study = load_study(path)
         save_study(replace(study, views={view: study.views["sax"] for view in VIEWS}), tmp_path / "acdc")
-    learn, held = patients.unlabelled("acdc", tmp_path, tmp_path / "work", 4, 2)
+    learn, held = prepared.unlabelled("acdc", tmp_path, tmp_path / "work", 4, 2)
     assert [Path(path).stem for path in (*learn, *held)] == ["p00", "p01", "p02", "p03", "p04", "p05"]
     assert len(held) == 2
 
@@ -94,7 +90,7 @@ def test_nobody_is_both_learnt_from_and_held_out(tmp_path, same_grid):
     for name in ("1_2", "2_2", "3_2", "4_2", "4_3"):
         about = {"split": "", "visit": int(name[-1])}
         save_study(Study(name, "ukb", dict.fromkeys(VIEWS, view), about), tmp_path / "ukb")
-    learn, held = patients.unlabelled("ukb", tmp_path, tmp_path / "work", 9, 1)
+    learn, held = prepared.unlabelled("ukb", tmp_path, tmp_path / "work", 9, 1)
     assert [Path(path).stem for path in learn] == ["1_2", "2_2", "3_2"] and [Path(p).stem for p in held] == ["4_3"]
 
 
@@ -125,13 +121,13 @@ def test_late_enhancement_is_drawn_in_the_store_s_labels_and_scored_by_merged_ma
     view = task.read(path)
     assert view.image.shape[3] == task.channels == channels and task.classes == len(order)
     assert np.array_equal(task.draw(Echo(task.classes, channels), view), labels)
-    rows = task.test(Echo(task.classes, channels), {"test": [path]})
-    assert set(rows["structure"]) == set(task.structures) == set(late_enhancement.REGIONS[data])
-    assert (rows["dice"] == 1).all() and len(rows) == len(task.structures)
+    rows = arms.test(Echo(task.classes, channels), {"test": [path]}, task.task, task.stacks)
+    assert set(rows["structure"]) == set(task.regions) == set(late_enhancement.REGIONS[data])
+    assert (rows["dice"] == 1).all() and len(rows) == len(task.regions)
     ill = {name for name in order if name in TISSUE_LABELS}
     assert set(task.regions["MYO"]) == {LABELS["MYO"], *(TISSUE_LABELS[name] for name in ill)}
     lost = np.where(labels == LABELS["MYO"], 0, labels)  # healthy muscle is missed, the rest is right
-    sliced = task.slice_rows("p00", lost[..., 0], labels[..., 0]).groupby("structure")["dice"].mean()
+    sliced = arms.slice_rows("p00", lost[..., 0], labels[..., 0], task.regions).groupby("structure")["dice"].mean()
     healthy, muscle = 1, 1 + len(ill)
     assert sliced["MYO"] == pytest.approx(2 * (muscle - healthy) / (2 * muscle - healthy)) and sliced["LV"] == 1
 
@@ -154,7 +150,6 @@ def test_the_slice_shown_is_the_third_with_ventricle_or_the_last():
 
 def test_without_weights_the_page_says_what_to_fetch(tmp_path, monkeypatch):
     monkeypatch.delenv("CINEMA_WEIGHTS", raising=False)
-    rows, said = patients.drawing("acdc").published(pd.DataFrame({"whole": []}), tmp_path)
-    assert rows is None and "acdc_sax" in said and "CINEMA_WEIGHTS" in said
-    rows, said = patients.drawing("emidec").published(pd.DataFrame({"whole": []}), tmp_path)
-    assert rows is None and "publish no weights" in said
+    for data, words in (("acdc", ("acdc_sax", "CINEMA_WEIGHTS")), ("emidec", ("publish no weights",))):
+        rows, said = patients.drawing(data).published(pd.DataFrame({"whole": []}), tmp_path)
+        assert rows.empty and all(word in said for word in words)

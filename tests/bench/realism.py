@@ -4,8 +4,8 @@
 
 REAL: anything that `segment` reads (DICOM folder, NIfTI folder or file). Masks lying beside NIfTI images (ed_gt.nii.gz)
 are used; otherwise the project's own reader draws them: --keep holds its numbers fixed while the generator changes.
-Measured is the middle slice (cinema.phantom.realism). Nothing of a real image is printed but these numbers, and subjects are
-only counted.
+Measured is the middle slice (cinema.phantom.realism). Nothing of a real image is printed but these numbers, and
+subjects are only counted.
 """
 
 import argparse
@@ -30,6 +30,8 @@ from experiments.own_weights.library import LIBRARY_VERSION
 ROLES = ("acdc", "mnms", "mnms2")
 GRID = {"sax": ((144, 144, 9), (1.5, 1.5, 10.0)), "lax_4c": ((16, 16), (10.0, 10.0))}
 VISITS = 20  # looks at a training heart until one shows its middle
+COLUMNS = ["phase", "measurement", "real: median (range), n", "cohort: median (5-95 %)", "training: median (5-95 %)"]
+COLUMNS += ["cohort - real, SD", "real outside training"]
 LEAST_MM2 = {"ED": 500, "ES": 250}  # LV area of a training slice that counts as middle
 
 
@@ -102,18 +104,11 @@ def compare(real, people, training):
             low, high = np.percentile(t, (5, 95))
             off = (np.median(p) - np.median(r)) / max(np.std(p, ddof=1), 1e-9)
             outside = int(((r < low) | (r > high)).sum())
-            rows.append(
-                {
-                    "phase": phase,
-                    "measurement": name,
-                    "real: median (range), n": f"{np.median(r):.3g} ({r.min():.3g} to {r.max():.3g}), {len(r)}",
-                    "cohort: median (5-95 %)": "{1:.3g} ({0:.3g} to {2:.3g})".format(*np.percentile(p, (5, 50, 95))),
-                    "training: median (5-95 %)": "{1:.3g} ({0:.3g} to {2:.3g})".format(*np.percentile(t, (5, 50, 95))),
-                    "cohort - real, SD": f"{off:+.1f}{' <' if abs(off) > 1 else ''}",
-                    "real outside training": f"{outside} of {len(r)} <" if outside else "",
-                }
-            )
-    return pd.DataFrame(rows).set_index(["phase", "measurement"])
+            middle = ["{1:.3g} ({0:.3g} to {2:.3g})".format(*np.percentile(part, (5, 50, 95))) for part in (p, t)]
+            seen = f"{np.median(r):.3g} ({r.min():.3g} to {r.max():.3g}), {len(r)}"
+            marked = f"{off:+.1f}{' <' if abs(off) > 1 else ''}", f"{outside} of {len(r)} <" if outside else ""
+            rows.append((phase, name, seen, *middle, *marked))
+    return pd.DataFrame(rows, columns=COLUMNS).set_index(["phase", "measurement"])
 
 
 def main():

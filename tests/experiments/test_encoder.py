@@ -15,6 +15,7 @@ from cinema.terms import SMALL_GRID, VIEWS
 from cinema.training import pretraining
 from experiments.own_weights import dressed_studies, encoder, maps, readers
 from experiments.own_weights.dressed_studies import DressedStudies, Visit, dressed, sampled, signals_of_visit
+from experiments.own_weights.library import library_path
 
 N_PEOPLE = 3
 PLAIN = Visit(
@@ -62,9 +63,8 @@ def test_all_views_share_the_signals_of_a_visit():
         image = images[view][0].reshape(64, 64, -1).numpy()
         kept = middle < np.sort(middle, axis=None)[-100]
         slope = np.polyfit(middle[kept], image[kept][:, 0], 1)
-        np.testing.assert_allclose(
-            image[kept], np.polyval(slope, middle[kept])[:, None].repeat(image.shape[2], 1), atol=2e-3
-        )
+        expected = np.polyval(slope, middle[kept])[:, None].repeat(image.shape[2], 1)
+        np.testing.assert_allclose(image[kept], expected, atol=2e-3)
         np.testing.assert_allclose(image[..., 0], images["lax_2c"][0].numpy(), atol=0.02)
 
 
@@ -76,12 +76,12 @@ def test_signals_are_random_or_those_of_a_scanner():
 
 def test_stale_and_missing_people_are_noticed(work, tmp_path):
     shutil.copytree(work / "people", tmp_path / "people")
-    path = maps.maps_path(tmp_path / "people", 1)
+    path = library_path(tmp_path / "people", 1)
     path.write_bytes(path.read_bytes()[:1000])
-    kept = maps.maps_path(tmp_path / "people", 0).stat().st_mtime_ns
+    kept = library_path(tmp_path / "people", 0).stat().st_mtime_ns
     maps.make(tmp_path / "people", N_PEOPLE, encoder.PEOPLE_SEED)
-    assert np.array_equal(maps.read_maps(path, 2), maps.read_maps(maps.maps_path(work / "people", 1), 2))
-    assert maps.maps_path(tmp_path / "people", 0).stat().st_mtime_ns == kept
+    assert np.array_equal(maps.read_maps(path, 2), maps.read_maps(library_path(work / "people", 1), 2))
+    assert library_path(tmp_path / "people", 0).stat().st_mtime_ns == kept
     assert not maps.up_to_date(path, encoder.PEOPLE_SEED + 1)
     with pytest.raises(FileNotFoundError, match="render it first"):
         DressedStudies(tmp_path / "people", N_PEOPLE + 1)
@@ -107,6 +107,7 @@ def test_command_interrupted_and_resumed_gives_the_same_weights(work, tmp_path, 
     paths = []
     for name in ("whole", "halves"):
         shutil.copytree(work / "people", tmp_path / name / "work" / "ci" / "people")
+        monkeypatch.setenv("CINEMA_DATA", str(tmp_path / name))
         monkeypatch.setattr(readers, "WEIGHTS", tmp_path / name / "weights")
         if name == "halves":
             with monkeypatch.context() as patch:
@@ -119,11 +120,8 @@ def test_command_interrupted_and_resumed_gives_the_same_weights(work, tmp_path, 
     assert all(torch.equal(whole[key], halves[key]) for key in whole)
     assert "not for clinical use" in capsys.readouterr().out
     facts = weights.metadata_of(paths[0])
-    assert (
-        facts["samples"] == 24
-        and facts["people"] == 2
-        and set(facts["error_relative_to_mean_image"]) == {"all", *VIEWS}
-    )
+    assert (facts["samples"], facts["people"]) == (24, 2)
+    assert set(facts["error_relative_to_mean_image"]) == {"all", *VIEWS}
     model, standard = small.shipped_cinema(tmp_path / "whole")
     assert not model.training and standard.mean["sax"].shape == (1, 64, 64, 8)
     with pytest.raises(FileNotFoundError, match="train cinema_small makes it"):
@@ -131,7 +129,7 @@ def test_command_interrupted_and_resumed_gives_the_same_weights(work, tmp_path, 
 
 
 def two_layer_cinema():
-    """Like presets.small_cinema and quicker."""
+    """Like small.small_cinema and quicker."""
     shape = small.small_encoder() | dict(enc_conv_chans=(8,), enc_embed_dim=32, enc_depth=1)
     return small.CineMA(**shape, dec_embed_dim=16, dec_depth=1, dec_n_heads=2)
 

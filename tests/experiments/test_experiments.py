@@ -58,7 +58,7 @@ def test_each_arm_leaves_out_what_it_says():
         assert np.array_equal(looks[name][0], codes)
     assert not np.isin(looks["no trabeculae"][0], [CODE["papillary"], CODE["rv_trabecula"]]).any()
     assert not np.isin(looks["no surroundings"][0], [CODE["liver"], CODE["fat"], CODE["bone"]]).any()
-    for name, arm in ARMS.items():  # whatever is left out, the truth of what is seen stays, but for one arm
+    for name in ARMS:  # whatever is left out, the truth of what is seen stays, but for one arm
         labels = LABEL_OF if name != "trabeculae not in cavity" else looks[name][1]
         assert np.array_equal(looks[name][1], labels)
     wall = looks["trabeculae not in cavity"][1]
@@ -82,10 +82,9 @@ def test_turned_as_the_reader_turns():
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(ValueError, match="choose one of ingredients"):
-        experiments.run("reagents")
-    with pytest.raises(ValueError, match="unknown profile 'paper'"):
-        experiments.run("ingredients", "paper")
+    for names, message in ((("reagents",), "choose one of ingredients"), (("ingredients", "paper"), "unknown profile")):
+        with pytest.raises(ValueError, match=message):
+            experiments.run(*names)
 
 
 @pytest.fixture(scope="module", name="shipped")
@@ -115,7 +114,7 @@ def test_fine_tuning_in_miniature_and_again(shipped, monkeypatch):
 
 
 def test_labels_in_miniature(shipped, monkeypatch):
-    monkeypatch.setattr(labels_module, "WEIGHTS", shipped)
+    monkeypatch.setattr(fine_tuning, "WEIGHTS", shipped)
     tiny = fine_tuning.Recipe((1, 2), seeds=2, rates=(3e-3,), n_rate_labels=2, n_val=1, n_test=2, mask_steps=1)
     monkeypatch.setattr(labels_module, "RECIPES", {"ci": tiny})
     table = pd.read_csv(experiments.run("labels", "ci", out=shipped / "out", work=shipped))
@@ -131,6 +130,7 @@ def test_labels_are_trained_as_long_as_the_arms_of_notebook_03():
     laptop = re.search(r"n_train, n_val, n_test, steps, seeds = .* else \((.+)\)", text)[1].split(", ")
     recipe = RECIPES["laptop"]
     assert (int(laptop[0]), int(laptop[3])) == (max(recipe.labels), recipe.mask_steps)
+    assert f'labels_rates.csv"), {recipe.n_val}  # validation patients' in text
 
 
 def test_measures_in_miniature(tmp_path, monkeypatch):
@@ -141,7 +141,7 @@ def test_measures_in_miniature(tmp_path, monkeypatch):
 
 
 def test_frozen_arms_keep_their_encoder_and_others_do_not(shipped):
-    files = [shipped / small.SHIPPED, shipped / small.SHIPPED_STANDARD]
+    files = [str(shipped / small.SHIPPED), str(shipped / small.SHIPPED_STANDARD)]
     pretrained = weights.read(files[0])
     for arm in fine_tuning.arms(two_frames.two_frames, files, 2):
         model = arm.start(0)

@@ -3,18 +3,10 @@
 import numpy as np
 import pytest
 
+from cinema.phantom import image
 from cinema.phantom.body import CODE
 from cinema.phantom.heart import Heart
-from cinema.phantom.image import (
-    QUIET_NOISE,
-    SAMPLES,
-    Acquisition,
-    acquire,
-    majority_label,
-    place,
-    steady_state_signal,
-    tissue_signals,
-)
+from cinema.phantom.image import QUIET_NOISE, SAMPLES, Acquisition, acquire, place
 from cinema.terms import LAX_VIEWS, SMALL_GRID
 
 HEART = Heart(150, 62, 165, 75, 100, 94, 13)
@@ -34,24 +26,27 @@ def bloch(t1, t2, flip_deg, tr, te, pulses=3000):
 
 @pytest.mark.parametrize(("t1", "t2"), [(1441, 250), (1030, 44), (380, 90)])
 def test_signal_equals_a_bloch_simulation(t1, t2):
-    ours = steady_state_signal(1.0, t1, t2, 60.0, 3.0, 1.5)
+    ours = image.steady_state_signal(1.0, t1, t2, 60.0, 3.0, 1.5)
     assert ours == pytest.approx(bloch(t1, t2, 60.0, 3.0, 1.5), rel=2e-3)
 
 
 def test_blood_is_brighter_than_muscle_at_both_field_strengths():
     for field in (1.5, 3.0):
-        signal = tissue_signals(Acquisition(field_t=field), np.random.default_rng(0))
+        signal = image.tissue_signals(Acquisition(field_t=field), np.random.default_rng(0))
         assert signal[CODE["lv_blood"]] == 1 and 0.1 < signal[CODE["myocardium"]] < 0.6
         assert signal[CODE["fat"]] < 0  # out of phase with water
 
 
 def test_majority_label_counts_samples_and_ties_go_to_the_heart():
     blood, wall, lung = CODE["lv_blood"], CODE["myocardium"], CODE["lung"]
-    column = np.array(
-        [[blood, blood, blood, wall], [wall, wall, lung, lung], [lung, lung, lung, blood], [blood, blood, wall, wall]],
-        np.uint8,
-    ).T
-    np.testing.assert_array_equal(majority_label(column[:, :, None, None])[:, 0, 0], [3, 2, 0, 3])
+    voxels = (
+        (blood, blood, blood, wall),
+        (wall, wall, lung, lung),
+        (lung, lung, lung, blood),
+        (blood, blood, wall, wall),
+    )
+    column = np.array(voxels, np.uint8).T
+    np.testing.assert_array_equal(image.majority_label(column[:, :, None, None])[:, 0, 0], [3, 2, 0, 3])
 
 
 def test_same_seed_same_bits_other_seed_other_noise():

@@ -21,19 +21,14 @@ def crowd():
 
 @pytest.fixture(scope="module")
 def table(crowd):
-    return pd.DataFrame(
-        [
-            {
-                **p.attributes,
-                **p.truth,
-                **outcomes.imaging(p.heart, p.attributes),
-                **dict(zip(LOG, people.log_measures(p.heart, p.attributes["sex"]))),
-                "lv_ef": 100 * (1 - p.heart.lv_esv_ml / p.heart.lv_edv_ml),
-                "lv_sv": p.heart.lv_edv_ml - p.heart.lv_esv_ml,
-            }
-            for p in crowd
-        ]
-    )
+    rows = [
+        {**vars(p.heart), **p.attributes, **p.truth, **outcomes.imaging(p.heart, p.attributes)}
+        | dict(zip(LOG, people.log_measures(p.heart, p.attributes["sex"])))
+        for p in crowd
+    ]
+    found = pd.DataFrame(rows)
+    stroke = found["lv_edv_ml"] - found["lv_esv_ml"]
+    return found.assign(lv_ef=100 * (1 - found["lv_esv_ml"] / found["lv_edv_ml"]), lv_sv=stroke)
 
 
 def test_prevalence_natural_and_enriched(table):
@@ -53,16 +48,9 @@ def adjusted(table, measure, exposure):
     """Estimate and 99 % interval of an exposure's effect on a measure, covariates held."""
     import statsmodels.api as sm
 
-    covariates = pd.DataFrame(
-        {
-            "age": table["age_years"],
-            "bmi": table["bmi_kg_m2"],
-            "male": table["sex"] == "M",
-            "age_male": table["age_years"] * (table["sex"] == "M"),
-            "height": np.log(table["height_cm"]),
-            **{e: table[e] for e in outcomes.EXPOSURES},
-        }
-    )
+    age, male = table["age_years"], table["sex"] == "M"
+    covariates = table[list(outcomes.EXPOSURES)].assign(age=age, bmi=table["bmi_kg_m2"], male=male, age_male=age * male)
+    covariates["height"] = np.log(table["height_cm"])
     fit = sm.OLS(table[measure], sm.add_constant(covariates.astype(float))).fit()
     return fit.params[exposure], *fit.conf_int(0.01).loc[exposure]
 
@@ -88,10 +76,8 @@ def test_null_exposure_does_nothing(table):
     for sex in people.SEXES:
         assert outcomes.separation("null_exposure", sex) == 0
     columns = ["age_years", "bmi_kg_m2", "sbp_mmhg", "lv_ef", "log_lv_mass", "log_la", "followup_years", "log_hazard"]
-    p = [
-        stats.ttest_ind(table.loc[table["null_exposure"], c], table.loc[~table["null_exposure"], c]).pvalue
-        for c in columns
-    ]
+    null = table["null_exposure"]
+    p = [stats.ttest_ind(table.loc[null, c], table.loc[~null, c]).pvalue for c in columns]
     assert min(p) > 0.05 / len(columns)
 
 

@@ -12,23 +12,9 @@ N = 2000
 
 
 def table(role, n=N, seed=0):
-    rows = []
-    for p in (cohort.person(role, i, seed) for i in range(n)):
-        h = p.heart
-        rows.append(
-            {
-                **p.attributes,
-                **diseases.numbers(h, p.attributes),
-                "lv_esv_ml": h.lv_esv_ml,
-                "lv_sv_ml": h.lv_edv_ml - h.lv_esv_ml,
-                "rv_esv_ml": h.rv_esv_ml,
-                "mapse_mm": h.mapse_mm,
-                "lv_length_mm": h.lv_length_mm,
-                "lv_mass_g": h.lv_mass_g,
-                "la_volume_ml": h.la_volume_ml,
-            }
-        )
-    return pd.DataFrame(rows)
+    people_ = (cohort.person(role, i, seed) for i in range(n))
+    found = pd.DataFrame([vars(p.heart) | p.attributes | diseases.numbers(p.heart, p.attributes) for p in people_])
+    return found.assign(lv_sv_ml=found["lv_edv_ml"] - found["lv_esv_ml"])
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +55,8 @@ def test_healthy_people_have_published_means_and_spreads(healthy, measure, sex):
 
 def test_published_ranges_of_women_hold_95_percent(healthy):
     women = healthy[healthy["sex"] == "F"]
-    for measure, (low, high) in {
-        "lv_edv_ml": (88, 161),
-        "lv_esv_ml": (31, 68),
-        "lv_ef": (51, 70),
-        "rv_ef": (47, 68),
-    }.items():
+    ranges = {"lv_edv_ml": (88, 161), "lv_esv_ml": (31, 68), "lv_ef": (51, 70), "rv_ef": (47, 68)}
+    for measure, (low, high) in ranges.items():
         assert 0.90 < women[measure].between(low, high).mean() < 0.99, measure
 
 
@@ -102,19 +84,10 @@ def test_planted_effects_are_recovered(population, covariate, unit):
     import statsmodels.api as sm
 
     t = population
-    design = sm.add_constant(
-        pd.DataFrame(
-            {
-                "bmi": t["bmi_kg_m2"],
-                "sbp": t["sbp_mmhg"],
-                "age": t["age_years"],
-                "male": t["sex"] == "M",
-                "age_male": t["age_years"] * (t["sex"] == "M"),
-                "height": np.log(t["height_cm"]),
-                **{name: t[name] for name in ("diabetes", "hypertension", "cancer")},
-            }
-        ).astype(float)
-    )
+    covariates = t[["bmi_kg_m2", "sbp_mmhg", "age_years", "diabetes", "hypertension", "cancer"]]
+    male = t["sex"] == "M"
+    covariates = covariates.assign(male=male, age_male=t["age_years"] * male, height=np.log(t["height_cm"]))
+    design = sm.add_constant(covariates.astype(float).rename(columns={"bmi_kg_m2": "bmi", "sbp_mmhg": "sbp"}))
     for measure, y in {"lv_edv": t["lv_edv_ml"], "lv_mass": t["lv_mass_g"]}.items():
         low, high = sm.OLS(np.log(y), design).fit().conf_int(0.01).loc[covariate] * unit
         assert low < people.EFFECTS[covariate][measure] < high, measure

@@ -128,7 +128,7 @@ def test_impossible_hearts_are_refused():
 def test_the_heart_is_not_mirrored_in_the_body():
     """Septal, anterior, apical axes form a left-handed set; the apex points left, forward and down, the RV right."""
     for seed in range(20):
-        axes = pose(Heart(150, 62, 165, 75, 100, 94, 13, detail_seed=seed)).axes
+        axes = pose(Heart(150, 62, 165, 75, 100, 94, 13, detail_seed=seed))
         np.testing.assert_allclose(axes @ axes.T, np.eye(3), atol=1e-12)
         assert np.linalg.det(axes) == pytest.approx(-1)
         assert axes[2, 0] < 0 < axes[2, 1] and axes[2, 2] < 0 < axes[0, 0] and axes[1, 2] > 0

@@ -6,7 +6,6 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,9 +15,7 @@ from cinema.data.study import study_paths
 from cinema.models import UNet, small, weights
 from cinema.models.standard import load_standard, save_standard, standard_of
 from cinema.phantom import cohort
-from cinema.plots import forest, style
 from cinema.stats import estimates
-from cinema.stats.estimates import Estimate
 from cinema.terms import LABELS
 from cinema.training.arms import (
     Arm,
@@ -172,18 +169,3 @@ def test_rates_are_chosen_by_their_validation_score():
     history = pd.DataFrame({"arm": ["a"] * 4, "val_mean_dice": [0.2, np.nan, 0.4, 0.5]})
     assert estimates.late_gain(history) == {"a": pytest.approx(0.1)}
     assert estimates.record_key("CineMA, scratch") == "cinema_scratch"
-
-
-def test_figures_show_every_estimate():
-    estimate = Estimate(0.5, 0.4, 0.7, 12)
-    _, (left, middle, right) = style.figure(columns=2, cols=3)
-    forest.trends(
-        left, {"a": {4: estimate, 8: estimate}, "b": {8: estimate}}, "Patients", "Dice", single={"a": [(4, 0.45)]}
-    )
-    assert [text.get_text() for text in left.get_xticklabels()] == ["4", "8"]
-    assert left.get_legend_handles_labels()[1] == ["a", "b"]
-    forest.differences(middle, {"a − b": (estimate, Estimate(0.5, 0.3, 0.8, 12))}, "Difference of Dice")
-    assert "n = 12" in middle.get_title(loc="left") and middle.get_ylim() == (0.5, -0.5)
-    forest.scatter(right, {"a": (100, estimate)}, "MACs", "Dice")
-    assert right.get_xlim()[0] == 0
-    plt.close("all")

@@ -16,6 +16,7 @@ import pandas as pd
 from cinema.data.geometry import resample_axis
 from cinema.data.public.cards import card
 from cinema.data.study import SUFFIX, View, load_study, save_study, study_table
+from cinema.terms import SMALL_GRID, VIEWS
 
 MAX_SEED = 0  # the release's random state of max_n_samples, whatever the run's seed
 
@@ -128,6 +129,30 @@ def _view(view: View, size: tuple, spacing: tuple) -> View:
     affine[:3, :3] *= step
     landmarks = None if view.landmarks is None else ((view.landmarks - first[:2]) / step[:2]).astype(np.float32)
     return View(image, affine, labels, view.label_frames, landmarks, view.frame_times_ms)
+
+
+def unlabelled(
+    data: str, data_root: str | Path, folder: str | Path, n_learn: int, n_held: int, jobs: int = 1
+) -> tuple[list[str], list[str]]:
+    """(files to learn from, files held out): prepared studies with all four views on SMALL_GRID, whatever their split.
+
+    At most n_learn + n_held studies, of which a fifth and at least two are held out, and with them any other visit of
+    the same people. Copies go to folder/<data>. ValueError with fewer than four.
+    """
+    table = studies(data, data_root)
+    table = table[[all(has(path, "image", view) for view in VIEWS) for path in table["path"]]].head(n_learn + n_held)
+    if len(table) < 4:
+        raise ValueError(f"{len(table)} studies of {data} in {data_root} have all four views; prepare at least four")
+    table = on_grid(table, SMALL_GRID, Path(folder) / data, jobs)
+    person = table["id"].str.rsplit("_", n=1).str[0] if "visit" in table else table["id"]  # ids are person_visit
+    held = min(n_held, max(2, len(table) // 5))
+    return table["path"][~person.isin(person.tail(held))].tolist(), table["path"].tail(held).tolist()
+
+
+def has(path: str | Path, part: str, view: str = "sax") -> bool:
+    """True if a stored study has `part` ("image", "labels" ..) in a view."""
+    with h5py.File(path) as file:
+        return f"views/{view}/{part}" in file
 
 
 def notice(name: str) -> str:

@@ -1,0 +1,31 @@
+"""The page of what the package offers."""
+
+from cinema.runner.api import write_api
+
+
+def test_public_names_with_signature_and_docstring_and_nothing_private(tmp_path):
+    package = tmp_path / "heart"
+    (package / "room").mkdir(parents=True)
+    (package / "__init__.py").write_text('"""A heart & its <rooms>."""\n', encoding="utf-8")
+    (package / "room" / "lv.py").write_text(
+        'def ef(edv_ml: float, esv_ml=1.0) -> float:\n    """Share ejected."""\n\n\ndef _hidden():\n    """No."""\n\n\n'
+        'class Wall:\n    """Thick."""\n\n    def mass_g(self):\n        """Of muscle."""\n',
+        encoding="utf-8",
+    )
+    (package / "empty.py").write_text("", encoding="utf-8")
+    write_api(tmp_path / "api.html", package)
+    text = (tmp_path / "api.html").read_text(encoding="utf-8")
+    for shown in (
+        "A heart &amp; its &lt;rooms&gt;.",
+        'id="heart.room.lv"',
+        "ef(edv_ml: float, esv_ml=1.0) -&gt; float",
+    ):
+        assert shown in text
+    assert "class Wall" in text and "Wall.mass_g(self)" in text and "Of muscle." in text
+    assert "_hidden" not in text and "heart.empty" not in text
+
+
+def test_the_page_of_this_package_names_its_rooms(tmp_path):
+    write_api(tmp_path / "api.html")
+    text = (tmp_path / "api.html").read_text(encoding="utf-8")
+    assert all(f'id="cinema.{name}"' in text for name in ("models.mae", "data.study", "stats.estimates", "runner.page"))
