@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 KEY = VENV / "cinema-key"
+PINS = ("requirements.txt", "constraints.txt")
 UNFINISHED = "unfinished"
 NO_NETWORK = ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError", "Network is unreachable")
 
@@ -34,28 +35,18 @@ def main():
         if not only_help and not is_ready():
             set_up()
             if not is_inside():
-                rerun_inside()
-        sys.exit(run_here())
+                command = [str(PYTHON), "-m", "cinema", *sys.argv[1:]]
+                if os.name == "nt":  # Windows' exec returns to the shell before the command has ended
+                    sys.exit(subprocess.call(command))
+                os.execv(command[0], command)
+        from cinema.cli import main as command_line
+
+        sys.exit(command_line())
+    except ModuleNotFoundError as error:
+        fail(f"package {error.name} is not in {sys.prefix}; install requirements.txt there, or unset CINEMA_NO_VENV")
     except KeyboardInterrupt:
         print("\ncinema: interrupted; the same command takes it up again", file=sys.stderr)
         sys.exit(130)
-
-
-def run_here():
-    """The command's exit code, from this interpreter."""
-    try:
-        from cinema.cli import main as command_line
-
-        return command_line()
-    except ModuleNotFoundError as error:
-        fail(f"package {error.name} is not in {sys.prefix}; install requirements.txt there, or unset CINEMA_NO_VENV")
-
-
-def rerun_inside():
-    command = [str(PYTHON), "-m", "cinema", *sys.argv[1:]]
-    if os.name == "nt":  # Windows' exec returns to the shell before the command has ended
-        sys.exit(subprocess.call(command))
-    os.execv(command[0], command)
 
 
 def is_ready():
@@ -74,10 +65,10 @@ def missing_packages(version_of):
 
     version_of: name -> version, raising importlib.metadata.PackageNotFoundError.
     """
-    pinned = re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    wanted, pins = ((ROOT / name).read_text(encoding="utf-8") for name in PINS)
+    pinned = re.findall(r"^([\w.-]+)==([^\s;]+)", pins, re.MULTILINE)
     pinned = {(name.replace("_", "-").lower(), version) for name, version in pinned}
     missing = []
-    wanted = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     # A line with a marker (;) is for some machines only, and nothing but a test needs it.
     for name in re.findall(r"^([\w.-]+)[^;#\n]*(?:#.*)?$", wanted, re.MULTILINE):
         try:
@@ -89,25 +80,16 @@ def missing_packages(version_of):
     return missing
 
 
-def is_borrowed():
-    """True if .venv is a link to an environment that was set up for another folder than this one."""
-    return VENV.is_symlink() and KEY.exists() and read_key() != wanted_key() and read_home() != str(ROOT)
-
-
 def wanted_key():
     """Hash of everything .venv depends on."""
-    names = "requirements.txt", "constraints.txt", "pyproject.toml"
-    parts = [(ROOT / name).read_text(encoding="utf-8") for name in names]
+    parts = [(ROOT / name).read_text(encoding="utf-8") for name in (*PINS, "pyproject.toml")]
     return hashlib.sha256("\0".join([str(ROOT), python_version(), *parts]).encode()).hexdigest()
 
 
-def read_key():
-    return (KEY.read_text(encoding="utf-8").splitlines() or [""])[0] if KEY.exists() else None
-
-
-def read_home():
-    """The folder that .venv was set up for: the second line of its key."""
-    return (KEY.read_text(encoding="utf-8").splitlines()[1:] or [None])[0]
+def read_key(line=0):
+    """What .venv was made from; line 1: the folder that it was set up for. None if that is not written down."""
+    lines = KEY.read_text(encoding="utf-8").splitlines() if KEY.exists() else []
+    return lines[line] if line < len(lines) else None
 
 
 def python_version():
@@ -127,7 +109,7 @@ def set_up():
     if is_usable() and read_key() == wanted_key():
         return
     start = time.monotonic()
-    if is_borrowed():
+    if VENV.is_symlink() and KEY.exists() and read_key() != wanted_key() and read_key(1) != str(ROOT):
         say(f".venv is a link to {os.path.realpath(str(VENV))}, which another clone uses; leaving that one as it is")
         VENV.unlink()
     say("setting up .venv; the first time takes a few minutes and about 2 GB")
@@ -148,16 +130,9 @@ def set_up():
 def run(command, trouble):
     """Run a command, its latest line shown on a terminal; if it fails, say `trouble` and its first error."""
     lines = []
-    environment = dict(os.environ, PYTHONUNBUFFERED="1")
-    with subprocess.Popen(
-        command,
-        cwd=str(ROOT),
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-    ) as process:
+    place = {"cwd": str(ROOT), "env": dict(os.environ, PYTHONUNBUFFERED="1")}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8", "errors": "replace"}
+    with subprocess.Popen(command, **place, **pipes) as process:
         try:
             for line in process.stdout:
                 lines.append(line.strip())

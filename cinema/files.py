@@ -53,6 +53,20 @@ def whole_or_not(path: str | os.PathLike, suffix: str = ".part") -> Iterator[Pat
         os.replace(temporary, path)
 
 
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with whole_or_not(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_between(path: Path, begin: str, end: str, block: str) -> None:
+    """Put `block` between two markers of a text file. ValueError if they are absent."""
+    text = path.read_text(encoding="utf-8")
+    if begin not in text or end not in text:
+        raise ValueError(f"{path.name} has no lines {begin} and {end}; add them where the text between should stand")
+    write_text(path, f"{text.split(begin, 1)[0]}{begin}\n{block}\n{end}{text.split(end, 1)[1]}")
+
+
 @contextmanager
 def beside(path: str | os.PathLike, suffix: str = ".part") -> Iterator[Path]:
     """A context that gives a hidden path beside `path`; a file or folder left there at the end is removed."""

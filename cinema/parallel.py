@@ -1,6 +1,12 @@
 """The same function for many items, in processes beside each other."""
 
+import os
 from collections.abc import Callable, Iterable
+
+
+def count_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_parallel(function: Callable, items: Iterable, jobs: int = 1, description: str | None = None) -> list:

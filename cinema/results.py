@@ -1,7 +1,8 @@
-"""The numbers a notebook stands for: recorded once, with interval and meaning, and read from here ever after.
+"""The numbers a notebook stands for: recorded once, with interval and meaning, and held against what is expected.
 
-`begin` at the top of a notebook, `record` beside each number, `table` at its end. They are written to
-<out>/results/<notebook>.json at once; the runner merges these files into figures/results.json.
+`begin` at the top of a notebook, `record` beside each number, `table` at its end (runner.start's page does all three).
+They are written to <out>/results/<notebook>.json at once; the runner merges these files into figures/results.json, and
+`python3 -m cinema expected` compares them with figures/expected.csv: a value and a tolerance for each key and profile.
 """
 
 import json
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from cinema.files import ROOT, whole_or_not
+from cinema.files import ROOT, write_text
 
+FIELDS = ("key", "value", "lower", "upper", "n", "unit", "cohort", "claim")  # of a record
+EXPECTED = ["key", "value", "tolerance", "profile"]  # of figures/expected.csv
 _current = {}  # the notebook being run: path of its file, its rows by key, whose patients, what figures say of them
 
 
@@ -44,32 +47,28 @@ def record(key, value, lower=None, upper=None, n=None, unit="", cohort=None, cla
     if not _current:
         raise ValueError(f"{key} recorded before results.begin(notebook, out); call that first")
     lower, upper = (None if isinstance(end, float) and math.isnan(end) else end for end in (lower, upper))
-    row = {
-        "key": key,
-        "value": _plain(key, value),
-        "lower": _plain(key, lower),
-        "upper": _plain(key, upper),
-        "n": None if n is None else int(n),
-        "unit": unit,
-        "cohort": cohort or _current["data"],
-        "claim": claim,
-    }
-    _current["rows"][key] = row
+    numbers = (_plain(key, number) for number in (value, lower, upper))
+    row = (key, *numbers, None if n is None else int(n), unit, cohort or _current["data"], claim)
+    _current["rows"][key] = dict(zip(FIELDS, row))
     write_json(_current["path"], list(_current["rows"].values()))
 
 
+def record_estimate(key, found, **about):
+    """`record` of a stats.estimates.Estimate; one without a value is left out."""
+    if math.isfinite(found.value):
+        record(key, *found, **about)
+
+
 def table():
-    """What this notebook has recorded, as a DataFrame: key, value, lower, upper, n, unit, cohort, claim."""
+    """What this notebook has recorded, as a DataFrame: FIELDS."""
     if not _current:
         raise ValueError("no record yet; call results.begin(notebook, out) first")
-    columns = ("key", "value", "lower", "upper", "n", "unit", "cohort", "claim")
-    return pd.DataFrame(list(_current["rows"].values()), columns=columns, dtype=object)
+    return pd.DataFrame(list(_current["rows"].values()), columns=FIELDS, dtype=object)
 
 
 def write_json(path, content):
     """Write JSON whole or not at all."""
-    with whole_or_not(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def _plain(key, value):
@@ -82,9 +81,6 @@ def _plain(key, value):
     return value
 
 
-COLUMNS = ["key", "value", "tolerance", "profile"]
-
-
 def read_results(path):
     """Rows of a results.json; none if there is no such file."""
     return json.loads(path.read_bytes()) if path.exists() else []
@@ -93,10 +89,10 @@ def read_results(path):
 def read_expected(path):
     """DataFrame key, value, tolerance, profile; ValueError if the file says something else."""
     if not path.exists():
-        return pd.DataFrame(columns=COLUMNS)
+        return pd.DataFrame(columns=EXPECTED)
     table = pd.read_csv(path, comment="#", float_precision="round_trip")  # an update leaves other rows' digits alone
-    if list(table.columns) != COLUMNS:
-        raise ValueError(f"{path.name} has columns {list(table.columns)}; they must be {COLUMNS}")
+    if list(table.columns) != EXPECTED:
+        raise ValueError(f"{path.name} has columns {list(table.columns)}; they must be {EXPECTED}")
     if (table.tolerance < 0).any() or table.duplicated(["key", "profile"]).any():
         raise ValueError(f"{path.name}: tolerances must not be negative, and a key stands once per profile")
     return table
@@ -104,8 +100,7 @@ def read_expected(path):
 
 def differences(rows, table):
     """One line for each number of `rows` (of results.json) further from its expected value than its tolerance."""
-    lines = []
-    found = comparable(rows)
+    found, lines = comparable(rows), []
     for key, value, tolerance, profile in table.itertuples(index=False):
         got = found.get((key, profile), value)
         if not abs(got - value) <= tolerance:
@@ -115,8 +110,7 @@ def differences(rows, table):
 
 def missing(rows, table, profile):
     """One line for each number expected of a whole run of `profile` that `rows` lack."""
-    found = comparable(rows)
-    wanted = table[table.profile == profile].key
+    wanted, found = table[table.profile == profile].key, comparable(rows)
     return [f"{key} was not recorded ({profile})" for key in wanted if (key, profile) not in found]
 
 
@@ -129,24 +123,6 @@ def comparable(rows):
     }
 
 
-def main(update, root=ROOT):
-    """Print what is off and return 1 if anything is; with `update`, take over the present values instead."""
-    rows, path = read_results(root / "figures" / "results.json"), root / "figures" / "expected.csv"
-    table = read_expected(path)
-    if not comparable(rows):
-        raise FileNotFoundError(
-            "figures/results.json holds no number to compare; run python3 -m cinema reproduce first"
-        )
-    if update:
-        updated(rows, table).to_csv(path, index=False)
-        return 0
-    off = differences(rows, table)
-    if not len(table):
-        raise ValueError("figures/expected.csv expects nothing; take the present values over with --update")
-    print(*off, f"{len(off)} of {len(table)} expected numbers off", sep="\n")
-    return 1 if off else 0
-
-
 def updated(rows, table):
     """The table with the values of `rows`. Profiles that `rows` have nothing of stay; so do known tolerances.
 
@@ -157,19 +133,29 @@ def updated(rows, table):
     known = {(row.key, row.profile): row.tolerance for row in table.itertuples()}
     fresh = []
     for row in rows:
-        name = (row["key"], row["profile"])
-        has_interval = row["lower"] is not None and row["upper"] is not None and row["lower"] < row["upper"]
+        name, value, ends = (row["key"], row["profile"]), row["value"], (row["lower"], row["upper"])
+        has_interval = None not in ends and ends[0] < ends[1]
         if name in found and (has_interval or name in known or row["profile"] != "ci"):
-            spread = 0.0 if isinstance(row["value"], int) else 0.1 * abs(row["value"])
-            if has_interval:
-                spread = (row["upper"] - row["lower"]) / 2
-            fresh.append((row["key"], row["value"], known.get(name, float(f"{spread:.2g}")), row["profile"]))
+            spread = (ends[1] - ends[0]) / 2 if has_interval else 0.0 if isinstance(value, int) else 0.1 * abs(value)
+            fresh.append((row["key"], value, known.get(name, float(f"{spread:.2g}")), row["profile"]))
     kept = table[~table.profile.isin([profile for _, profile in found])]
-    columns = pd.DataFrame(fresh, columns=COLUMNS, dtype=object)
+    columns = pd.DataFrame(fresh, columns=EXPECTED, dtype=object)
     return pd.concat([kept.astype(object), columns]).sort_values(["profile", "key"])
 
 
-def record_estimate(key, found, **about):
-    """results.record of an Estimate that has a value; nothing otherwise."""
-    if math.isfinite(found.value):
-        record(key, *found, **about)
+def main(update, root=ROOT):
+    """Print what is off and return 1 if anything is; with `update`, take over the present values instead."""
+    rows, path = read_results(root / "figures" / "results.json"), root / "figures" / "expected.csv"
+    table = read_expected(path)
+    if not comparable(rows):
+        raise FileNotFoundError(
+            "figures/results.json holds no number to compare; run python3 -m cinema reproduce first"
+        )
+    if update:
+        write_text(path, updated(rows, table).to_csv(index=False))
+        return 0
+    off = differences(rows, table)
+    if not len(table):
+        raise ValueError("figures/expected.csv expects nothing; take the present values over with --update")
+    print(*off, f"{len(off)} of {len(table)} expected numbers off", sep="\n")
+    return 1 if off else 0

@@ -22,10 +22,14 @@ FILES = ("requirements.txt", "constraints.txt", "pyproject.toml")
 
 def packages(name):
     """Names at the head of the lines of a requirements file."""
-    return {
-        word.lower().replace("_", "-")
-        for word in re.findall(r"^[\w.-]+", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
-    }
+    words = re.findall(r"^[\w.-]+", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
+    return {word.lower().replace("_", "-") for word in words}
+
+
+def made_venv(folder):
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "python").touch()
+    (folder / "pyvenv.cfg").write_text(f"version = {__main__.python_version()}.7\n", encoding="utf-8")
 
 
 @pytest.fixture
@@ -39,9 +43,7 @@ def clone(tmp_path, monkeypatch):
     def run(command, trouble):
         __main__.ran.append([str(word) for word in command])
         if command[2] == "venv":
-            __main__.PYTHON.parent.mkdir(parents=True)
-            __main__.PYTHON.touch()
-            (venv / "pyvenv.cfg").write_text(f"version = {__main__.python_version()}.7\n", encoding="utf-8")
+            made_venv(venv)
 
     for name, value in {**names, "run": run}.items():
         monkeypatch.setattr(__main__, name, value, raising=False)
@@ -59,11 +61,18 @@ def test_a_fresh_clone_gets_an_environment_and_then_none_again(clone):
     assert len(clone.ran) == 3
 
 
-def test_changed_requirements_are_installed_into_the_same_environment(clone):
+@pytest.mark.parametrize(
+    "file, text, steps",
+    [
+        ("requirements.txt", "numpy\n", ["pip", "pip"]),  # into the same environment
+        (".venv/pyvenv.cfg", "version = 3.9.1\n", ["venv", "pip", "pip"]),  # of another Python: made anew
+    ],
+)
+def test_what_has_changed_is_made_up_for(clone, file, text, steps):
     clone.set_up()
-    (clone.ROOT / "requirements.txt").write_text("numpy\n", encoding="utf-8")
+    (clone.ROOT / file).write_text(text, encoding="utf-8")
     clone.set_up()
-    assert [command[2] for command in clone.ran[3:]] == ["pip", "pip"]
+    assert [command[2] for command in clone.ran[3:]] == steps
 
 
 def test_a_half_made_environment_is_made_anew(clone, monkeypatch):
@@ -87,23 +96,14 @@ def test_a_half_made_environment_is_made_anew(clone, monkeypatch):
 
 def test_the_environment_of_another_clone_is_left_alone(clone, tmp_path_factory, capsys):
     other = tmp_path_factory.mktemp("other") / ".venv"
-    (other / "bin").mkdir(parents=True)
-    (other / "bin" / "python").touch()
-    (other / "pyvenv.cfg").write_text(f"version = {clone.python_version()}.7\n", encoding="utf-8")
+    made_venv(other)
     (other / "cinema-key").write_text("key\nfolder of the other\n", encoding="utf-8")
     clone.VENV.symlink_to(other, target_is_directory=True)
     clone.set_up()
     assert not clone.VENV.is_symlink() and [command[2] for command in clone.ran] == ["venv", "pip", "pip"]
     assert (other / "cinema-key").read_text(encoding="utf-8") == "key\nfolder of the other\n"
     assert "which another clone uses; leaving that one as it is" in capsys.readouterr().err
-    assert clone.read_home() == str(clone.ROOT)
-
-
-def test_an_environment_of_another_python_is_made_anew(clone):
-    clone.set_up()
-    (clone.VENV / "pyvenv.cfg").write_text("version = 3.9.1\n", encoding="utf-8")
-    clone.set_up()
-    assert [command[2] for command in clone.ran[3:]] == ["venv", "pip", "pip"]
+    assert clone.read_key(1) == str(clone.ROOT)
 
 
 def test_an_environment_that_has_everything_is_used_as_it_is(clone, monkeypatch):
@@ -233,13 +233,12 @@ def test_an_installed_package_knows_its_datasets_weights_and_models(installed, t
 
 
 @pytest.mark.parametrize(
-    "command",
-    [["reproduce"], ["test"], ["train", "reader_sax"], ["experiment", "labels"], ["expected"], ["notebooks", "--sync"]],
+    "command", ["reproduce", "test", "train reader_sax", "experiment labels", "expected", "notebooks --sync"]
 )
 def test_what_needs_a_clone_says_so_in_one_line(installed, tmp_path, command):
-    done = outside(installed, tmp_path, "-m", "cinema", *command)
+    done = outside(installed, tmp_path, "-m", "cinema", *command.split())
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
-    assert f"python3 -m cinema {command[0]} needs" in done.stderr and "git clone" in done.stderr
+    assert f"python3 -m cinema {command.split()[0]} needs" in done.stderr and "git clone" in done.stderr
 
 
 def disc():

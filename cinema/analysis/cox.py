@@ -1,7 +1,7 @@
 """Proportional hazards: a fast ridge Cox model, risk scores that are cross-fitted, what a score adds, and its check.
 
 Fitting is our own because choosing a penalty inside every fold takes hundreds of fits (a few milliseconds each); it
-agrees with lifelines (tests/test_survival.py), which does the check of proportional hazards.
+agrees with lifelines (tests/analysis/test_survival.py), which does the check of proportional hazards.
 """
 
 import math
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import chi2, norm
+from sklearn.decomposition import PCA
 
 from cinema.stats.estimates import LEVEL, Estimate
 
@@ -128,7 +129,7 @@ def cross_fitted(time, event, plain, wide, horizon, rng, **settings):
     Not for tests of "no effect": two folds are each other's training data, so that chance agreement counts twice, and
     up to 15 % of true nulls are flagged at 5 %. Use forward_fitted. Intervals of C hold their level where there is
     something to find and deaths are many (250), and are a little short where they are few (75). Both are simulated in
-    tests/test_survival.py.
+    tests/analysis/test_survival.py.
     """
     return _fitted(time, event, plain, wide, horizon, rng, np.not_equal, **settings)
 
@@ -178,8 +179,6 @@ def standardised(train, values):
 
 def _design(plain, wide, train, test, n_components):
     """Columns of training and of new patients, and 1 for each column to be penalised."""
-    from sklearn.decomposition import PCA
-
     old, new, shrink = [], [], []
     for values, reduced in ((plain, False), (wide, True)):
         if values is None:

@@ -23,7 +23,7 @@ from cinema.terms import LABELS, SMALL_GRID, STRUCTURES
 from cinema.training.arms import model_of, stacks
 from cinema.training.landmarks import SHARPNESS, heatmaps, soft_argmax
 from cinema.training.recipe import learning_rate, step_groups
-from cinema.training.segmentation import predict, soft_dice_loss
+from cinema.training.segmentation import predict
 
 GREYS, NOISE = 255, 0.1  # an image's grey levels, and the largest SD of the noise that is added to them
 EF_CONSTANTS = {
@@ -77,12 +77,12 @@ def draw_numbers(n_items, batch_size, workers):
 
 
 def x_only(paths, augment=None, seed=0):
-    """compare.stacks, scaled along the x axis alone: a scalar range fills the first axis only."""
+    """arms.stacks, scaled along the x axis alone: a scalar range fills the first axis only."""
     return stacks(paths, augment and varied(augment, scale=(0.2, 0.0)), seed)
 
 
 def repeated(paths, augment=None, seed=0):
-    """compare.stacks with the release's repeated draws."""
+    """arms.stacks with the release's repeated draws."""
     return RepeatedDraws(paths, ("sax",), "labelled", SMALL_GRID, augment, seed=seed) if augment else stacks(paths)
 
 
@@ -99,17 +99,10 @@ def scores(run, sizes, paths):
         for item in map(data.__getitem__, range(len(data))):
             found = predict(model, {"sax": item["image"]["sax"][None]})["sax"][0].argmax(0).numpy()
             true = item["label"]["sax"].numpy()
-            rows += [
-                {
-                    "arm": run.arm.name,
-                    "seed": run.seed,
-                    "size": size,
-                    "study": item["id"],
-                    "structure": name,
-                    "dice": dice(found == LABELS[name], true == LABELS[name]),
-                }
-                for name in STRUCTURES
-            ]
+            about = {"arm": run.arm.name, "seed": run.seed, "size": size, "study": item["id"]}
+            for name in STRUCTURES:
+                overlap = dice(found == LABELS[name], true == LABELS[name])
+                rows.append(about | {"structure": name, "dice": overlap})
     return pd.DataFrame(rows)
 
 
@@ -121,17 +114,8 @@ def left_out(n_items, config):
 def shrinkage(weight_decay, n_items, config):
     """Factor that weight decay alone puts on a weight in the course of a training: product of 1 - rate * decay."""
     per_epoch = len(step_groups(range(n_items), config))
-    rates = [
-        learning_rate(
-            step / per_epoch,
-            config.learning_rate,
-            config.min_learning_rate,
-            config.warmup_epochs,
-            config.epochs,
-            config.schedule,
-        )
-        for step in range(round(config.epochs * per_epoch))
-    ]
+    plan = config.learning_rate, config.min_learning_rate, config.warmup_epochs, config.epochs, config.schedule
+    rates = [learning_rate(step / per_epoch, *plan) for step in range(round(config.epochs * per_epoch))]
     return float(np.prod(1 - weight_decay * np.array(rates)))
 
 
@@ -161,13 +145,12 @@ def joint_range(paths):
     return np.array(shares, float)
 
 
-def soft_argmax_errors(rng, n, size=64, dtype=torch.float32, whole=False):
-    """Found minus true position (n, 2) in pixels, of noise-free bumps whose places are random, or whole pixels.
+def soft_argmax_errors(rng, n, size=64, dtype=torch.float32):
+    """Found minus true position (n, 2) in pixels, of noise-free bumps at random places.
 
     dtype: in which the weighted mean is computed; bfloat16 is what mixed precision leaves.
     """
     points = torch.from_numpy(rng.uniform(size * 0.25, size * 0.75, (n, 1, 2)))
-    points = points.round() if whole else points
     heat = heatmaps(points.float(), (size, size))
     if dtype == torch.float32:
         return (soft_argmax(heat)[:, 0] - points[:, 0]).numpy()
@@ -178,21 +161,19 @@ def soft_argmax_errors(rng, n, size=64, dtype=torch.float32, whole=False):
 
 
 def windowed_heatmaps(rng, n, background_sd, size=64):
-    """Three landmarks read from logits after sigmoid, or softmax over the three: name -> (distance px, Dice) each (n,).
+    """Three landmarks read from logits after sigmoid, or softmax over the three: name -> distance in pixels (n,).
 
     background_sd: SD, over channels and places 8 pixels apart, of the logits where no landmark is; their mean is -8,
     a bump rises to +4.
     """
     points = torch.from_numpy(rng.uniform(size * 0.2, size * 0.8, (n, 3, 2))).float()
-    target = heatmaps(points, (size, size))
     coarse = torch.from_numpy(rng.normal(0, background_sd, (n, 3, size // 8, size // 8))).float()
     field = F.interpolate(coarse, (size, size), mode="bilinear")
-    logits = torch.maximum(field - 8, 12 * target - 8)
-    found = {}
-    for name, heat in (("sigmoid", logits.sigmoid()), ("softmax", logits.softmax(1))):
-        distance = (soft_argmax(heat) - points).norm(dim=-1).mean(1)
-        found[name] = distance.numpy().astype(float), (1 - soft_dice_loss(heat, target).mean(1)).numpy().astype(float)
-    return found
+    logits = torch.maximum(field - 8, 12 * heatmaps(points, (size, size)) - 8)
+    return {
+        name: (soft_argmax(heat) - points).norm(dim=-1).mean(1).numpy().astype(float)
+        for name, heat in (("sigmoid", logits.sigmoid()), ("softmax", logits.softmax(1)))
+    }
 
 
 def wrong_components(paths, rng, structure="LV", radius=(2, 5)):
@@ -205,7 +186,11 @@ def wrong_components(paths, rng, structure="LV", radius=(2, 5)):
     for path in paths:
         labels = load_study(path, ("lax_4c",)).views["lax_4c"].labels[:, :, 0, 0]
         true, rv = labels == LABELS[structure], np.argwhere(labels == LABELS["RV"]).mean(0)
-        disc = _free_disc(true, rng, rng.uniform(*radius))
+        away, radius_px = ndimage.distance_transform_edt(~true), rng.uniform(*radius)
+        free = np.argwhere(away > radius_px + 1.5)  # centres of discs that do not touch the mask
+        x, y = free[rng.integers(len(free))]
+        i, j = np.indices(true.shape)
+        disc = (i - x) ** 2 + (j - y) ** 2 <= radius_px**2
         pieces, count = ndimage.label(true | disc)
         centres = np.array(ndimage.center_of_mass(pieces > 0, pieces, range(1, count + 1)))
         sizes = ndimage.sum_labels(pieces > 0, pieces, range(1, count + 1))
@@ -214,15 +199,6 @@ def wrong_components(paths, rng, structure="LV", radius=(2, 5)):
         for rule, piece in kept.items():
             wrong[rule].append(piece != right)
     return {rule: np.array(values) for rule, values in wrong.items()}
-
-
-def _free_disc(mask, rng, radius):
-    """A disc of that radius somewhere in the image that does not touch the mask."""
-    away = ndimage.distance_transform_edt(~mask)
-    centres = np.argwhere(away > radius + 1.5)
-    x, y = centres[rng.integers(len(centres))]
-    i, j = np.indices(mask.shape)
-    return (i - x) ** 2 + (j - y) ** 2 <= radius**2
 
 
 def window_pixels(first, last, length, clamped):
@@ -253,16 +229,8 @@ def tiling_change(paths):
     for item in map(StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID).__getitem__, range(len(paths))):
         image = standardised({"sax": item["image"]["sax"][None]}, standard)["sax"]
         with torch.inference_mode():
-            tiled, halved = (
-                F.gelu(
-                    first.norm(
-                        F.conv3d(
-                            image, factor * first.conv.weight.repeat(1, 2, 1, 1, 1), first.conv.bias, first.conv.stride
-                        )
-                    )
-                )
-                for factor in (1, 0.5)
-            )
+            weight, bias, stride = first.conv.weight.repeat(1, 2, 1, 1, 1), first.conv.bias, first.conv.stride
+            tiled, halved = (F.gelu(first.norm(F.conv3d(image, k * weight, bias, stride))) for k in (1, 0.5))
         changes.append(float((halved - tiled).norm() / tiled.norm()))
     return np.array(changes)
 

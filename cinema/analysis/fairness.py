@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from cinema.stats import estimates
-from cinema.stats.estimates import ALPHA, POWER, Estimate
+from cinema.stats import estimates, power
+from cinema.stats.estimates import ALPHA, Estimate
 
 N_PERMUTATIONS = 4999
 CHUNK = 250  # permutations at a time
@@ -32,14 +32,9 @@ def detection_metrics(ill, positive, probability):
     excess: ill - probability; its mean is calibration in the large: above zero where risks are told too low.
     """
     ill, positive, probability = np.asarray(ill, bool), np.asarray(positive, float), np.asarray(probability, float)
-    return pd.DataFrame(
-        {
-            "sensitivity": np.where(ill, positive, np.nan),
-            "specificity": np.where(ill, np.nan, 1 - positive),
-            "excess": ill - probability,
-            "brier": (ill - probability) ** 2,
-        }
-    )
+    found, spared = np.where(ill, positive, np.nan), np.where(ill, np.nan, 1 - positive)
+    excess = ill - probability
+    return pd.DataFrame({"sensitivity": found, "specificity": spared, "excess": excess, "brier": excess**2})
 
 
 def is_rate(values):
@@ -175,13 +170,13 @@ def comparisons(table, attributes, metrics, references=None):
     return found
 
 
-def gaps(table, attributes, metrics, rng, references=None, strata=None, n_permutations=N_PERMUTATIONS, alpha=ALPHA):
+def gaps(table, attributes, metrics, rng, references=None, strata=None, n_permutations=N_PERMUTATIONS):
     """The family of all gaps: one tidy row per attribute, group and metric.
 
     references: attribute -> group that the others are held against. Where one group differs, "all others" of another
                 group contain it: name a reference to keep the gap of one from being told of all.
     strata:     columns of the table; comparisons are then made only within their combinations.
-    Columns: attribute, group, against, metric; gap, lower, upper (1 - alpha), lower_all, upper_all (the same for the
+    Columns: attribute, group, against, metric; gap, lower, upper (95 %), lower_all, upper_all (the same for the
     whole family at once, Bonferroni); n, n_against; p (permutation), p_holm, p_bh (over the whole family); sd (within
     sides; NaN for rates), rate (of the others; NaN for means): what `with_detectable` needs.
     """
@@ -195,8 +190,14 @@ def gaps(table, attributes, metrics, rng, references=None, strata=None, n_permut
     rows = []
     for test in tests:
         values, member = table[test.metric].to_numpy(float)[test.use], test.member[test.use]
-        row = {"n": int(member.sum()), "n_against": int((~member).sum())} | _spread(values, member)
-        for ending, level in (("", 1 - alpha), ("_all", estimates.corrected(1 - alpha, len(tests)))):
+        inside, outside = values[member], values[~member]
+        row = {"n": len(inside), "n_against": len(outside), "sd": np.nan, "rate": np.nan}
+        if is_rate(values):
+            row["rate"] = (outside.sum() + 1) / (len(outside) + 2)  # one at each end: 0 or 1 is not taken for certain
+        else:
+            squares = (len(inside) - 1) * inside.var(ddof=1) + (len(outside) - 1) * outside.var(ddof=1)
+            row["sd"] = float(np.sqrt(squares / (len(values) - 2)))
+        for ending, level in (("", 1 - ALPHA), ("_all", estimates.corrected(1 - ALPHA, len(tests)))):
             estimate = gap(values, member, None if mix is None else mix[test.use], level)
             row |= {"gap": estimate.value, f"lower{ending}": estimate.lower, f"upper{ending}": estimate.upper}
         rows.append(row)
@@ -212,45 +213,26 @@ def _all_p(table, tests, mix, rng, n_permutations):
         use = tests[indices[0]].use
         member_of = {(tests[i].attribute, tests[i].group): tests[i].member[use] for i in indices}
         names, metrics = list(member_of), list(dict.fromkeys(tests[i].metric for i in indices))
-        found = permutation_p(
-            table[metrics].to_numpy(float)[use],
-            np.stack(list(member_of.values()), axis=1),
-            rng,
-            None if mix is None else mix[use],
-            n_permutations,
-        )
+        values, members = table[metrics].to_numpy(float)[use], np.stack(list(member_of.values()), axis=1)
+        found = permutation_p(values, members, rng, None if mix is None else mix[use], n_permutations)
         for i in indices:
             p[i] = found[names.index((tests[i].attribute, tests[i].group)), metrics.index(tests[i].metric)]
     return p
 
 
-def _spread(values, member):
-    """{"sd", "rate"}: what the power of a comparison depends on. One patient is added to each end of a rate, so that
-    0 or 1 is not taken for certain."""
-    inside, outside = values[member], values[~member]
-    if is_rate(values):
-        return {"sd": np.nan, "rate": (outside.sum() + 1) / (len(outside) + 2)}
-    squares = (len(inside) - 1) * inside.var(ddof=1) + (len(outside) - 1) * outside.var(ddof=1)
-    return {"sd": float(np.sqrt(squares / (len(values) - 2))), "rate": np.nan}
-
-
-def detectable(row, alpha=ALPHA, power=POWER):
-    """Smallest gap that a comparison (n, n_against, sd, rate: a row of `gaps`) finds with `power` at level alpha; NaN
+def detectable(row, alpha=ALPHA):
+    """Smallest gap that a comparison (n, n_against, sd, rate: a row of `gaps`) finds 8 times in 10 at level alpha; NaN
     where none is. A fixed gap: for rates it lies towards one half."""
     if np.isnan(row["sd"]):
-        return estimates.detectable_proportion_gap(row["rate"], row["n_against"], row["n"], alpha, power)
-    return (
-        estimates.detectable_mean_gap(row["sd"], row["n"], row["n_against"], alpha, power) if row["sd"] > 0 else np.nan
-    )
+        return power.detectable_proportion_gap(row["rate"], row["n_against"], row["n"], alpha)
+    return power.detectable_mean_gap(row["sd"], row["n"], row["n_against"], alpha) if row["sd"] > 0 else np.nan
 
 
-def with_detectable(found, alpha=ALPHA, power=POWER):
-    """`gaps` with columns detectable (at alpha) and detectable_all (at alpha over the size of the family)."""
+def with_detectable(found):
+    """`gaps` with columns detectable (at ALPHA) and detectable_all (at ALPHA over the size of the family)."""
     rows = found.to_dict("records")
-    return found.assign(
-        detectable=[detectable(row, alpha, power) for row in rows],
-        detectable_all=[detectable(row, alpha / len(rows), power) for row in rows],
-    )
+    one, family = ([detectable(row, alpha) for row in rows] for alpha in (ALPHA, ALPHA / len(rows)))
+    return found.assign(detectable=one, detectable_all=family)
 
 
 def worst_group(values, groups, rng, higher_is_better=True, n_permutations=999):

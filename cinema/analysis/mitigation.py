@@ -8,6 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy.ndimage import uniform_filter
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from cinema.stats import classification
 
@@ -28,12 +33,6 @@ def detect(features, ill, weights=None, seed=0):
 
     features: (n, d); ill: (n,) booleans; weights: (n,) of patients in the fits, or None.
     """
-    from sklearn.decomposition import PCA
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     features, ill = np.asarray(features), np.asarray(ill, int)
     weights = np.ones(len(ill)) if weights is None else np.asarray(weights, float)
 
@@ -42,11 +41,8 @@ def detect(features, ill, weights=None, seed=0):
         splits = StratifiedKFold(k, shuffle=True, random_state=seed).split(chosen, ill[chosen])
         for number, (fit, told) in enumerate((chosen[fit], chosen[told]) for fit, told in splits):
             size = min(N_COMPONENTS, len(fit) // 2, features.shape[1])
-            probe = make_pipeline(
-                StandardScaler(),
-                PCA(size, whiten=True, svd_solver="randomized", random_state=seed),
-                LogisticRegression(C=PENALTY, max_iter=1000),
-            )
+            components = PCA(size, whiten=True, svd_solver="randomized", random_state=seed)
+            probe = make_pipeline(StandardScaler(), components, LogisticRegression(C=PENALTY, max_iter=1000))
             probe.fit(features[fit], ill[fit], logisticregression__sample_weight=weights[fit])
             found[told], fold[told] = probe.predict_proba(features[told])[:, 1], number
         return found, fold
@@ -67,9 +63,8 @@ def thresholds(detection, ill, sensitivity, groups=None):
         for group in np.unique(groups):
             fit = ~np.isnan(inner) & (groups == group)
             if 0 < ill[fit].sum() < fit.sum():
-                chosen[(detection.fold == f) & (groups == group)] = classification.threshold_for_sensitivity(
-                    ill[fit], inner[fit], sensitivity
-                )
+                limit = classification.threshold_for_sensitivity(ill[fit], inner[fit], sensitivity)
+                chosen[(detection.fold == f) & (groups == group)] = limit
     return chosen
 
 
@@ -126,11 +121,6 @@ def corrected_by_quality(measured, column, truth, seed=0):
     measured: table of measures and image quality, one row a patient; column: the one to be corrected; truth: (n,).
     Ridge regression of the error on the table and its squares and products, N_FOLDS folds. No group label is used.
     """
-    from sklearn.linear_model import RidgeCV
-    from sklearn.model_selection import KFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import PolynomialFeatures, StandardScaler
-
     model = make_pipeline(StandardScaler(), PolynomialFeatures(2), StandardScaler(), RidgeCV(np.logspace(-1, 4, 11)))
     error = np.asarray(truth) - measured[column].to_numpy()
     folds = KFold(N_FOLDS, shuffle=True, random_state=seed)

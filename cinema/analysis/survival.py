@@ -146,18 +146,10 @@ def calibration_table(time, event, risk, horizon, n_bins=5):
     (time, event), risk = outcome(time, event, risk)
     rows = []
     for some in np.array_split(np.argsort(risk, kind="stable"), n_bins):
-        seen = kaplan_meier(time[some], event[some], [horizon]).iloc[0]
-        upper = 1 - seen["lower"] if seen["survival"] < 1 else proportion(0, max(seen["at_risk"], 1)).upper
-        rows.append(
-            {
-                "predicted": risk[some].mean(),
-                "observed": 1 - seen["survival"],
-                "lower": 1 - seen["upper"],
-                "upper": upper,
-                "n": len(some),
-            }
-        )
-    return pd.DataFrame(rows)
+        survival, lower, upper, at_risk = kaplan_meier(time[some], event[some], [horizon]).iloc[0, 1:]
+        most = 1 - lower if survival < 1 else proportion(0, max(at_risk, 1)).upper
+        rows.append((risk[some].mean(), 1 - survival, 1 - upper, most, len(some)))
+    return pd.DataFrame(rows, columns=["predicted", "observed", "lower", "upper", "n"])
 
 
 def calibration(time, event, risk, horizon):
@@ -197,34 +189,5 @@ def proportional_hazards(time, event, table):
     scaled = pd.DataFrame(standardised(table.to_numpy(float), table.to_numpy(float)), columns=list(table))
     data = scaled.assign(_time=np.asarray(time, float), _event=np.asarray(event, bool))
     test = proportional_hazard_test(CoxPHFitter().fit(data, "_time", "_event"), data, time_transform="rank")
-    p = np.atleast_1d(test.p_value)
-    return pd.DataFrame(
-        {"column": list(table), "statistic": np.atleast_1d(test.test_statistic), "p": p, "p_holm": holm(p)}
-    )
-
-
-def events_needed(hazard_ratio, variance=1.0, alpha=0.05, power=0.8):
-    """Deaths needed to find a hazard ratio per unit of a covariate.
-
-    variance: of the covariate given the others: 1 for a standardised score, p (1 - p) for two groups.
-    Source: Schoenfeld 1983; Hsieh and Lavori 2000.
-    """
-    if hazard_ratio <= 0 or hazard_ratio == 1 or variance <= 0:
-        raise ValueError(f"hazard ratio {hazard_ratio}, variance {variance}; give a ratio > 0, not 1")
-    return math.ceil(_sum_of_z(alpha, power) ** 2 / (variance * math.log(hazard_ratio) ** 2))
-
-
-def detectable_hazard_ratio(events, variance=1.0, alpha=0.05, power=0.8):
-    """The smallest hazard ratio above 1 that `events` deaths find with `power`; its inverse is as detectable."""
-    return math.exp(_sum_of_z(alpha, power) / math.sqrt(events * variance))
-
-
-def power_of_hazard_ratio(hazard_ratio, events, variance=1.0, alpha=0.05):
-    """Probability that a hazard ratio per unit is found with `events` deaths."""
-    drift = abs(math.log(hazard_ratio)) * math.sqrt(events * variance)
-    z = norm.isf(alpha / 2)
-    return float(norm.sf(z - drift) + norm.cdf(-z - drift))
-
-
-def _sum_of_z(alpha, power):
-    return float(norm.isf(alpha / 2) + norm.ppf(power))
+    statistic, p = np.atleast_1d(test.test_statistic), np.atleast_1d(test.p_value)
+    return pd.DataFrame({"column": list(table), "statistic": statistic, "p": p, "p_holm": holm(p)})

@@ -12,12 +12,12 @@ from scipy.special import expit, logit
 from scipy.stats import norm
 from sklearn.utils.extmath import randomized_svd
 
+from cinema.analysis.cox import Z, standardised
 from cinema.stats.estimates import LEVEL, Estimate
 
 PENALTIES = tuple(10.0 ** np.arange(6, -1, -1))  # of |beta|^2 / 2 against the summed log loss
 SLIGHT = 1e-3  # penalty of free columns: keeps a small cohort's estimate finite
 N_COMPONENTS, N_FOLDS = 100, 5
-Z = float(norm.ppf((1 + LEVEL) / 2))
 
 
 class Part(NamedTuple):
@@ -54,7 +54,7 @@ def cross_parts(fold, free=None, wide=None, n_components=N_COMPONENTS):
     and components are those of the training rows; missing values become the training mean. No label is used here.
 
     Not for tests of "no effect": two folds are each other's training data, so that agreement by chance counts twice and
-    true nulls are flagged too often (tests/test_exposures.py). Use forward_parts.
+    true nulls are flagged too often (tests/analysis/test_systemic.py). Use forward_parts.
     """
     return [_design_matrix(fold != k, fold == k, free, wide, n_components) for k in np.unique(fold)]
 
@@ -127,10 +127,8 @@ def added(true, score, covariates, level=LEVEL):
     beta, covariance = fit(np.asarray(true, float)[known], (x - x.mean(0)) / np.maximum(x.std(0), 1e-12), SLIGHT)
     se = np.sqrt(covariance[1, 1])
     reach = norm.ppf((1 + level) / 2) * se
-    return (
-        Estimate(*(float(np.exp(beta[1] + k * reach)) for k in (0, -1, 1)), int(known.sum())),
-        float(2 * norm.sf(abs(beta[1]) / se)),
-    )
+    ratio = Estimate(*(float(np.exp(beta[1] + k * reach)) for k in (0, -1, 1)), int(known.sum()))
+    return ratio, float(2 * norm.sf(abs(beta[1]) / se))
 
 
 def auc_within(true, score, strata):
@@ -212,19 +210,15 @@ def _design_matrix(train, test, free, wide, n_components):
     train, test = np.flatnonzero(train), np.flatnonzero(test)
     columns, n_free = [], 0
     if free is not None:
-        columns.append(_standardised(np.asarray(free, float), train))
+        free = np.asarray(free, float)
+        columns.append(standardised(free[train], free))
         n_free = columns[0].shape[1]
     if wide is not None:
-        z = _standardised(np.asarray(wide, float), train)
+        wide = np.asarray(wide, float)
+        z = standardised(wide[train], wide)
         if z.shape[1] > n_components:
             kept = min(n_components, len(train) // 2)
             z = z @ randomized_svd(z[train].astype(np.float32), kept, n_iter=4, random_state=0)[2].T
         columns.append(z)
     z = np.column_stack(columns)
     return Part(train, test, z[train], z[test], n_free)
-
-
-def _standardised(columns, train):
-    """Columns in SD about the mean of the training rows; missing values at that mean."""
-    mean, sd = np.nanmean(columns[train], axis=0), np.nanstd(columns[train], axis=0)
-    return np.nan_to_num((columns - mean) / np.where(sd > 0, sd, 1))

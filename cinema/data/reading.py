@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from cinema.data.study import Study
 from cinema.terms import VIEW_NAMES
 
 
@@ -19,7 +21,7 @@ class Reading:
     sax_positions_mm: (z,) places of the short-axis slices along their normal, NaN for slices without an image.
     """
 
-    study: object
+    study: Study
     table: list
     notes: tuple = ()
     headers: dict = field(default_factory=dict)
@@ -31,7 +33,7 @@ def row(series: int | str, view: str | None, slices: int, frames: int, reason: s
     return {"series": series, "view": view, "slices": slices, "frames": frames, "reason": reason}
 
 
-def describe(reading):
+def describe(reading: Reading) -> str:
     """The table as text, one line per series: its number, what it was taken for, and why."""
     rows = [("series", "view", "slices", "frames", "reason")]
     for one in reading.table:
@@ -43,7 +45,7 @@ def describe(reading):
     )
 
 
-def slice_widths_mm(positions_mm):
+def slice_widths_mm(positions_mm: ArrayLike) -> np.ndarray:
     """How much of the long axis each slice stands for: half the way to both neighbours, in mm.
 
     positions_mm: (z,) along the normal, NaN for a slice without an image (width 0). The two ends

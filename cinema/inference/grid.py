@@ -6,9 +6,13 @@ Source: data.md section 1 (resampling, intensity); the release cuts around label
 """
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cinema.data.geometry import labels_from_grid, moving_centre, points_from_grid, resample_axis, to_grid
 from cinema.models.config import views_of
@@ -26,14 +30,18 @@ ONE_MODEL = re.compile(r"(..+):([a-z_]+)/([\w.-]+)(?::(\d+))?")  # SOURCE:task/n
 LOW_PERCENT, HIGH_PERCENT = 0.95, 99.5
 
 
+@dataclass
 class GridReader:
     """One view's models. segmenter and marker: either may be None; size, spacing: of the grid they want."""
 
-    def __init__(self, view, segmenter, marker, size, spacing, device="cpu"):
-        self.view, self.segmenter, self.marker, self.device = view, segmenter, marker, device
-        self.size, self.spacing = tuple(size), tuple(spacing)
+    view: str
+    segmenter: Any
+    marker: Any
+    size: tuple[int, ...]
+    spacing: tuple[float, ...]
+    device: str = "cpu"
 
-    def predict_sax(self, image, spacing_mm):
+    def predict_sax(self, image: NDArray, spacing_mm: Sequence[float]) -> NDArray:
         """(x, y, z, t) image -> (x, y, z, t) uint8 labels on the same grid."""
         step, count = self.spacing[2] / spacing_mm[2], image.shape[2]
         n_slices = max(1, int(np.round(count / step)))
@@ -43,7 +51,7 @@ class GridReader:
         nearest = np.clip(np.round((np.arange(count) - places[0]) / step), 0, n_slices - 1).astype(int)
         return labels_from_grid(labels[:, :, nearest], image.shape[:2], spacing_mm, centre, self.spacing[0])
 
-    def predict_lax(self, image, spacing_mm):
+    def predict_lax(self, image: NDArray, spacing_mm: Sequence[float]) -> tuple[NDArray | None, NDArray | None]:
         """(x, y, 1, t) image -> labels of the same shape or None, (t, 3, 2) landmarks in its pixels or None."""
         window, centre = self._window(image, spacing_mm)
         labels = marks = None
@@ -55,7 +63,7 @@ class GridReader:
             marks = points_from_grid(marks, spacing_mm, centre, self.spacing[0], self.size[0])
         return labels, marks
 
-    def _window(self, image, spacing_mm):
+    def _window(self, image: NDArray, spacing_mm: Sequence[float]) -> tuple[NDArray, NDArray]:
         centre = moving_centre(image, spacing_mm)
         window = to_grid(image, spacing_mm, centre, self.spacing[0], self.size[0])
         for t in range(window.shape[-1]):
@@ -64,9 +72,9 @@ class GridReader:
         return window, centre
 
 
-def readers_from_file(path, device="cpu"):
+def readers_from_file(path: str | Path, device: str = "cpu") -> dict[str, GridReader]:
     """view -> GridReader of one weights file: of its segmenter or landmark model, for the views it was made for."""
-    model = from_finetuned(path).to(device)
+    model: Any = from_finetuned(path).to(device)
     config = Path(path).with_name("config.yaml")
     sizes = model.arguments.get("image_size_dict")
     views = list(sizes) if sizes else views_of(read_config(config), config) if config.is_file() else []
@@ -74,15 +82,13 @@ def readers_from_file(path, device="cpu"):
         raise ValueError(f"{path} does not say which view it reads; put its config.yaml beside it")
     outputs = model.arguments.get("out_chans")
     if outputs not in (len(LABELS), 3) or type(model).__name__ not in ("ConvUNetR", "UNet"):
-        raise ValueError(
-            f"{path} holds a {type(model).__name__} of {outputs} outputs; segmenting needs a segmentation "
-            f"({len(LABELS)}) or landmark heatmap (3) model"
-        )
-    parts = (model, None) if outputs == len(LABELS) else (None, model)
-    return {view: GridReader(view, *parts, *_grid(view, sizes), device) for view in views if view in VIEWS}
+        needed = f"a segmentation ({len(LABELS)}) or landmark heatmap (3) model"
+        raise ValueError(f"{path} holds a {type(model).__name__} of {outputs} outputs; segmenting needs {needed}")
+    segmenter, marker = (model, None) if outputs == len(LABELS) else (None, model)
+    return {view: _reader(view, segmenter, marker, device) for view in views if view in VIEWS}
 
 
-def readers_from_repository(source, device="cpu"):
+def readers_from_repository(source: str | Path, device: str = "cpu") -> dict[str, GridReader]:
     """view -> GridReader of the published models in a folder or repository; a folder may hold some of them only.
 
     source: may name one of its models, as in FOLDER:segmentation/acdc_sax, of seed 0 unless :1 or :2 follows.
@@ -91,32 +97,29 @@ def readers_from_repository(source, device="cpu"):
     if one and not Path(source).exists():
         source, task, name, seed = one.groups(default="0")
         if task not in ("segmentation", "landmark_heatmap"):
-            raise ValueError(
-                f"--weights names a model for {task}; segmenting needs segmentation/NAME or landmark_heatmap/NAME"
-            )
+            needed = "segmentation/NAME or landmark_heatmap/NAME"
+            raise ValueError(f"--weights names a model for {task}; segmenting needs {needed}")
         file = finetuned_file(task, name, int(seed), any_name=Path(source).is_dir())
         return readers_from_file(fetch(source, file), device)
     readers, errors = {}, []
     for view, parts in PUBLISHED_FILES.items():
-        models = []
+        models: list[Any] = []
         for part in parts:
             try:
                 models.append(None if part is None else from_finetuned(source, *part).to(device))
             except FileNotFoundError as error:
                 models.append(None)
                 errors.append(error)
-        if view == "sax" and models[0] is None:
-            continue
         if any(model is not None for model in models):
-            sizes = next(model for model in models if model is not None).arguments.get("image_size_dict")
-            readers[view] = GridReader(view, *models, *_grid(view, sizes), device)
+            readers[view] = _reader(view, models[0], models[1], device)
     if not readers:
         raise errors[0]
     return readers
 
 
-def _grid(view, sizes):
-    """Size and spacing the model of a view was made for: a known grid of that size, else the published spacing."""
+def _reader(view: str, segmenter: Any, marker: Any, device: str) -> GridReader:
+    """A reader at the spacing its models were made for: that of a known grid of their size, else the published one."""
+    sizes = (marker if segmenter is None else segmenter).arguments.get("image_size_dict")
     size = tuple(sizes[view]) if sizes else PUBLISHED_GRID[view][0]
     spacing = SMALL_GRID[view][1] if size == SMALL_GRID[view][0] else PUBLISHED_GRID[view][1]
-    return size, spacing
+    return GridReader(view, segmenter, marker, size, spacing, device)

@@ -62,13 +62,14 @@ def sax_metrics(
     """
     lv, myo = (volumes_ml(labels, spacing_mm, positions_mm, name, coverage) for name in ("LV", "MYO"))
     rv = volumes_ml(labels, spacing_mm, positions_mm, "RV")
-    ed, es = extreme_frames(lv, ed_frame, es_frame)
+    frames: tuple[int | None, int | None] = extreme_frames(lv, ed_frame, es_frame)
     if labels.shape[3] == 1:
-        ed, es = (None, 0) if es_frame is not None else (0, None)
+        frames = (None, 0) if es_frame is not None else (0, None)
+    ed, es = frames
     found: dict[str, Any] = {}
     for side, curve in (("LV", lv), ("RV", rv)):
         edv, esv = (None if frame is None else float(curve[frame]) for frame in (ed, es))
-        ef = None if None in (edv, esv) or edv == 0 else float(ejection_fraction_percent(edv, esv))
+        ef = None if edv is None or esv is None or edv == 0 else float(ejection_fraction_percent(edv, esv))
         found |= {f"{side}EDV": edv, f"{side}ESV": esv, f"{side}EF": ef}
     mass = None if ed is None else MYOCARDIUM_DENSITY_G_PER_ML * float(myo[ed])
     found |= {"LVM": mass, "ed_frame": ed, "es_frame": es}

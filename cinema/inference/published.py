@@ -4,13 +4,14 @@ Input and output follow method section 9: one min-max over ED and ES together, z
 images, regression in the number's own unit, class names in the order of a model's outputs.
 """
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from cinema.data.loaders import StudyFrames
 from cinema.data.study import load_study
-from cinema.models.finetuned import SEEDS, TRUTH, load
+from cinema.models.finetuned import SEEDS, TRUTH, Finetuned, load
 from cinema.training import classification, landmarks, regression, segmentation
 from cinema.training.task import evaluated
 
@@ -21,7 +22,9 @@ SIMPLE = {
 }
 
 
-def predict(task, name, paths, source, seeds=SEEDS, device="cpu"):
+def predict(
+    task: str, name: str, paths: Sequence, source: str | Path, seeds: Iterable[int] = SEEDS, device: str = "cpu"
+) -> pd.DataFrame:
     """Tidy rows of a fine-tuned model for studies on its grid, one pass per seed, models one after the other.
 
     Segmentation and landmarks: rows of their tasks for every frame with a mask, with landmarks. Classification: study,
@@ -33,7 +36,8 @@ def predict(task, name, paths, source, seeds=SEEDS, device="cpu"):
     seeds = tuple(seeds)
     if not seeds or (Path(source).is_file() and len(seeds) > 1):
         raise ValueError(f"seeds are {seeds} for {source}; give at least one, and for a single file exactly one")
-    tables, classes = [], None
+    tables: list[pd.DataFrame] = []
+    classes = None
     for seed in seeds:
         loaded = load(task, name, source, seed, device)
         if classes not in (None, loaded.classes):
@@ -49,22 +53,19 @@ def predict(task, name, paths, source, seeds=SEEDS, device="cpu"):
     return table
 
 
-def _rows(task, loaded, paths, device):
+def _rows(task: str, loaded: Finetuned, paths: Sequence, device: str) -> pd.DataFrame:
     if task in SIMPLE:
         frames = "labelled" if task == "segmentation" else "landmarks"
         return evaluated(loaded.model, StudyFrames(paths, loaded.grid, frames, loaded.grid), SIMPLE[task], device)
-    if loaded.classes is None:
-        pairs = StudyFrames(paths, loaded.grid, "ed_es", loaded.grid, targets=[float("nan")] * len(paths))
+    targets: list[float] = [float("nan")] * len(paths)
+    if loaded.classes is not None:  # a study's class by its number, -1 where it is none of the model's
+        found = [load_study(path, [], []).attributes.get(TRUTH[task]) for path in paths]
+        targets = [loaded.classes.index(value) if value in loaded.classes else -1 for value in found]
+    pairs = StudyFrames(paths, loaded.grid, "ed_es", loaded.grid, targets=targets)
+    if loaded.mean_std is not None:
         table = evaluated(loaded.model, pairs, regression.task(*loaded.mean_std), device)
         return table.rename(columns={"predicted": "value"})[["study", "value"]]
-    pairs = StudyFrames(paths, loaded.grid, "ed_es", loaded.grid, targets=_class_numbers(task, loaded.classes, paths))
     table = evaluated(loaded.model, pairs, classification.TASK, device).drop(columns=["frame", "phase"])
     if (table.true < 0).any():
         table["true"] = table.true.astype("Int64").mask(table.true < 0)
     return table
-
-
-def _class_numbers(task, classes, paths):
-    """Number of each study's class, -1 where it is none of `classes`."""
-    found = [load_study(path, [], []).attributes.get(TRUTH[task]) for path in paths]
-    return [classes.index(value) if value in classes else -1 for value in found]

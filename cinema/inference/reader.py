@@ -4,12 +4,17 @@ Nothing is set by hand: the heart is found from a first pass over the whole imag
 around it, averaged over the eight rotations and mirrors of a square.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
+from torch import Tensor
 
 from cinema.data.geometry import from_grid, largest_component, moving_centre, points_from_grid, points_to_grid, to_grid
 from cinema.files import WEIGHTS
@@ -18,9 +23,18 @@ from cinema.terms import LABELS
 
 PIXEL_MM = 1.5
 SIZE = {"sax": 112, "lax": 144}
+SPREAD_MM = 60.0  # how far from where it is expected the heart may well lie
+HINGE_GAP_MM = 15.0  # the two hinges are further apart than this in any adult
+NEAR_LV_MM = 9.0  # a hinge lies at the rim of the cavity
+MAX_GROWTH = 1.5  # of the RV from one slice to the next toward the apex, at its end
+APICAL = 0.8  # the apex lies in the last fifth of the cavity
+REACH_MM = 18.0  # no point strays further than this from its median over the cycle
+BATCH = 32
+
+Spacing = Sequence[float]
 
 
-def normalised(image):
+def normalised(image: NDArray) -> NDArray:
     """Image with its 2nd and 98th percentile at -1 and 1, cut at +-2; a constant image becomes 0."""
     low, high = np.percentile(image, (2, 98))
     if high - low < 1e-6:
@@ -28,7 +42,7 @@ def normalised(image):
     return np.clip((image - low) * (2 / (high - low)) - 1, -2, 2).astype(np.float32)
 
 
-def with_neighbours(stack, alone=None):
+def with_neighbours(stack: Tensor, alone: Tensor | None = None) -> Tensor:
     """(b, z, n, n) slices in order -> (b, z, 3, n, n): each between its neighbours, zeros where there is none.
 
     alone: (b,) booleans, stacks whose slices are read without neighbours; None: none.
@@ -41,22 +55,7 @@ def with_neighbours(stack, alone=None):
     return torch.stack([before, stack, after], dim=2)
 
 
-def slices_of(batch):
-    """kind, (b * g, channels, n, n) network input and (b * g, n, n) labels of a batch of DressedSlices items."""
-    ((kind, stack),) = batch["image"].items()
-    images = with_neighbours(stack, batch["alone"]) if kind == "sax" else stack[:, :, None]
-    return kind, images.flatten(0, 1), batch["label"][kind].flatten(0, 1)
-
-
-SPREAD_MM = 60.0  # how far from where it is expected the heart may well lie
-HINGE_GAP_MM = 15.0  # the two hinges are further apart than this in any adult
-NEAR_LV_MM = 9.0  # a hinge lies at the rim of the cavity
-MAX_GROWTH = 1.5  # of the RV from one slice to the next toward the apex, at its end
-APICAL = 0.8  # the apex lies in the last fifth of the cavity
-REACH_MM = 18.0  # no point strays further than this from its median over the cycle
-BATCH = 32
-
-
+@dataclass(eq=False)
 class OwnReader:
     """The two small networks; loads one when it is first needed.
 
@@ -66,26 +65,30 @@ class OwnReader:
     search: False where images are cut around the heart already: their middle is taken for its centre.
     """
 
-    def __init__(self, folder=WEIGHTS, device="cpu", turns=8, size=SIZE, search=True):
-        self.folder, self.device, self.turns, self.models = Path(folder), device, turns, {}
-        self.size, self.search = size, search
+    folder: str | Path = WEIGHTS
+    device: str = "cpu"
+    turns: int = 8
+    size: Mapping[str, int] = field(default_factory=SIZE.copy)
+    search: bool = True
+    models: dict[str, Any] = field(default_factory=dict, init=False)
 
-    def model(self, kind):
+    def model(self, kind: str) -> Any:
         if kind not in self.models:
-            self.models[kind] = restore(self.folder / f"reader_{kind}.safetensors").to(self.device)
+            self.models[kind] = restore(Path(self.folder) / f"reader_{kind}.safetensors").to(self.device)
         return self.models[kind]
 
-    def predict_sax(self, image, spacing_mm):
+    def predict_sax(self, image: NDArray, spacing_mm: Spacing) -> NDArray:
         """(x, y, z, t) image, slices in order -> (x, y, z, t) uint8 labels on the same grid."""
         return tapered(self._read("sax", np.asarray(image, np.float32), spacing_mm)[0])
 
-    def predict_lax(self, image, spacing_mm):
+    def predict_lax(self, image: NDArray, spacing_mm: Spacing) -> tuple[NDArray, NDArray]:
         """(x, y, 1, t) image -> labels of the same shape and (t, 3, 2) pixel positions of hinge, hinge, apex."""
         labels, window, centre = self._read("lax", np.asarray(image, np.float32), spacing_mm)
-        marks = track(*np.moveaxis(window[:, :, 0, :, 4:], -1, 0), window[:, :, 0, :, :4].argmax(-1))
+        seen = window[:, :, 0]
+        marks = track(seen[..., 4], seen[..., 5], seen[..., :4].argmax(-1))
         return labels, points_from_grid(marks, spacing_mm, centre, PIXEL_MM, self.size["lax"])
 
-    def _read(self, kind, image, spacing_mm):
+    def _read(self, kind: str, image: NDArray, spacing_mm: Spacing) -> tuple[NDArray, NDArray, ArrayLike]:
         middle, size = (np.array(image.shape[:2]) - 1) / 2, self.size[kind]
         centre = self.find_heart(kind, image, spacing_mm) if self.search else middle
         window = to_grid(image, spacing_mm, centre, PIXEL_MM, size)
@@ -94,7 +97,7 @@ class OwnReader:
         labels = np.where(classes.sum(-1) > 0.5, classes.argmax(-1), 0).astype(np.uint8)
         return labels, out, centre
 
-    def find_heart(self, kind, image, spacing_mm):
+    def find_heart(self, kind: str, image: NDArray, spacing_mm: Spacing) -> ArrayLike:
         """(x, y) pixel of the heart's centre: what a first pass over the whole image calls heart, then, in a window
         around that, what a second and a third do."""
         extent = [int(np.ceil(n * s / PIXEL_MM / 16)) * 16 for n, s in zip(image.shape[:2], spacing_mm[:2])]
@@ -106,7 +109,9 @@ class OwnReader:
             centre = self._refined(kind, image, spacing_mm, centre, SIZE[kind], centre)
         return centre
 
-    def _refined(self, kind, image, spacing_mm, centre, size, expected):
+    def _refined(
+        self, kind: str, image: NDArray, spacing_mm: Spacing, centre: ArrayLike, size: int, expected: ArrayLike
+    ) -> ArrayLike:
         """(x, y) pixel of the middle of what looks like heart in a window about `centre`, near `expected`."""
         seen = 1 - self._probabilities(kind, to_grid(image, spacing_mm, centre, PIXEL_MM, size), turns=1)[..., 0]
         seen = ndimage.gaussian_filter(seen.mean(axis=(2, 3)), 4.0)
@@ -121,24 +126,23 @@ class OwnReader:
         return points_from_grid(found, spacing_mm, centre, PIXEL_MM, size)
 
     @torch.inference_mode()
-    def _probabilities(self, kind, window, turns):
+    def _probabilities(self, kind: str, window: NDArray, turns: int) -> NDArray:
         """(n, n, z, t) -> (n, n, z, t, channels): class probabilities and heatmaps, averaged over `turns` poses."""
         model, (n, _, z, t) = self.model(kind), window.shape
         stacks = torch.from_numpy(np.stack([[normalised(window[..., k, i]) for k in range(z)] for i in range(t)]))
         slices = (with_neighbours(stacks) if kind == "sax" else stacks[:, :, None]).flatten(0, 1)
         out = []
         for part in slices.split(BATCH):
-            mean = 0
+            mean: Any = 0
             for turn in range(turns):
                 logits = model.read(rotate(part, turn).to(self.device)).float()
                 values = torch.cat([logits[:, :4].softmax(1), logits[:, 4:]], dim=1)
                 mean = mean + rotate_back(values, turn) / turns
             out.append(mean.cpu())
-        out = torch.cat(out).reshape(t, z, -1, n, n).permute(3, 4, 1, 0, 2)
-        return out.numpy()
+        return torch.cat(out).reshape(t, z, -1, n, n).permute(3, 4, 1, 0, 2).numpy()
 
 
-def tapered(labels):
+def tapered(labels: NDArray) -> NDArray:
     """(x, y, z, t) labels without RV in slices at the apical end where it would grow again: fat taken for RV.
 
     The apical end is the one at which the left ventricle is smaller.
@@ -146,9 +150,8 @@ def tapered(labels):
     labels, n = labels.copy(), labels.shape[2]
     for t in range(labels.shape[3]):
         planes = np.moveaxis(labels[..., t], 2, 0)  # a view: writing it writes `labels`
-        rv, lv = (
-            np.sum(np.isin(planes, [LABELS[name] for name in names]), axis=(1, 2)) for names in (("RV",), ("MYO", "LV"))
-        )
+        rv = np.sum(planes == LABELS["RV"], axis=(1, 2))
+        lv = np.sum(np.isin(planes, [LABELS["MYO"], LABELS["LV"]]), axis=(1, 2))
         halves = np.array_split(lv[lv > 0], 2)
         apex_first = len(halves[1]) > 0 and halves[0].mean() < halves[1].mean()
         for z in range(n - 1) if apex_first else range(n - 1, 0, -1):
@@ -158,7 +161,7 @@ def tapered(labels):
     return labels
 
 
-def track(hinge_heat, apex_heat, labels):
+def track(hinge_heat: NDArray, apex_heat: NDArray, labels: NDArray) -> NDArray:
     """(t, 3, 2) positions of hinge, hinge, apex from heatmaps and labels (n, n, t); the hinge nearer the RV first.
 
     The tricuspid valve has hinges too: only heat close to the LV counts, and for the apex only where the cavity is
@@ -167,19 +170,21 @@ def track(hinge_heat, apex_heat, labels):
     """
     hinge_heat, apex_heat = (np.maximum(heat, 1e-6) for heat in (hinge_heat, apex_heat))  # a peak in every window
     rows, apical = [], np.ones(labels.shape, bool)
+    x, y = np.indices(labels.shape[:2])
     for t in range(labels.shape[-1]):
         cavity = labels[..., t] == LABELS["LV"]
         close = ndimage.binary_dilation(cavity, iterations=round(NEAR_LV_MM / PIXEL_MM))
         near = close if close.any() else np.ones_like(close)
         hinges = two_peaks(hinge_heat[..., t] * near)
-        apical[..., t] = near & far_from(np.mean(hinges, axis=0), cavity)
+        valve = np.mean(hinges, axis=0)
+        away = np.hypot(x - valve[0], y - valve[1])
+        apical[..., t] = near & (away > APICAL * away[cavity].max() if cavity.any() else True)
         rows.append([*hinges, peak(apex_heat[..., t] * apical[..., t])])
     marks = np.array(rows)
     for t in range(1, len(marks)):  # the same hinge stays first
         if np.linalg.norm(marks[t, :2] - marks[0, :2]) > np.linalg.norm(marks[t, 1::-1] - marks[0, :2]):
             marks[t, :2] = marks[t, 1::-1]
     usual = np.median(marks, axis=0)
-    x, y = np.indices(labels.shape[:2])
     for k, heat in enumerate((hinge_heat, hinge_heat, apex_heat * apical)):
         within = np.hypot(x - usual[k, 0], y - usual[k, 1]) * PIXEL_MM < REACH_MM
         marks[:, k] = [peak(heat[..., t] * within) for t in range(len(marks))]
@@ -190,26 +195,19 @@ def track(hinge_heat, apex_heat, labels):
     return marks
 
 
-def far_from(point, cavity):
-    """(n, n) booleans: further from `point` than APICAL of the way to the cavity's furthest pixel."""
-    x, y = np.indices(cavity.shape)
-    away = np.hypot(x - point[0], y - point[1])
-    return away > APICAL * away[cavity].max() if cavity.any() else np.ones_like(cavity)
-
-
-def rotate(batch, turn):
+def rotate(batch: Tensor, turn: int) -> Tensor:
     """(..., n, n) turned by one of the eight rotations and mirrors of a square."""
     batch = torch.rot90(batch, turn % 4, (-2, -1))
     return batch.flip(-1) if turn >= 4 else batch
 
 
-def rotate_back(batch, turn):
-    """Inverse of `pose`."""
+def rotate_back(batch: Tensor, turn: int) -> Tensor:
+    """Inverse of `rotate`."""
     batch = batch.flip(-1) if turn >= 4 else batch
     return torch.rot90(batch, -(turn % 4), (-2, -1))
 
 
-def peak(heat, reach=5):
+def peak(heat: NDArray, reach: int = 5) -> NDArray:
     """(x, y) of the highest point, to a fraction of a pixel: centre of gravity of the squares within `reach` pixels."""
     top = np.array(np.unravel_index(heat.argmax(), heat.shape))
     low = np.maximum(top - reach, 0)
@@ -219,7 +217,7 @@ def peak(heat, reach=5):
     return low + np.array([(np.indices(patch.shape)[a] * patch).sum() / patch.sum() for a in (0, 1)])
 
 
-def two_peaks(heat):
+def two_peaks(heat: NDArray) -> tuple[NDArray, NDArray]:
     """The two highest points at least HINGE_GAP_MM apart."""
     first = peak(heat)
     x, y = np.indices(heat.shape)

@@ -1,9 +1,13 @@
 """The report of one examination: one HTML file that needs nothing else."""
 
+from collections.abc import Mapping
 from html import escape
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from cinema.data.reading import Reading
 from cinema.plots import cine, style
 from cinema.terms import VIEW_NAMES
 
@@ -27,28 +31,30 @@ STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em aut
 table{border-collapse:collapse;margin:.5em 0}td,th{padding:.15em .8em .15em 0;text-align:left;vertical-align:top}
 td.n{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%}.warn{background:#fff3cd;padding:.6em 1em}
 @media print{.moving{display:none}}"""
+HEAD = f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Cine study</title><style>{STYLE}</style></head>
+<body><h1>Cine study: volumes and function</h1>
+"""
+OUTLINES = (
+    "<p>Outlines: LV cavity blue, myocardium green, RV cavity orange. Short-axis slices row by row in the "
+    "order of the file.</p>"
+)
+
+Arrays = Mapping[str, NDArray]  # view -> its array
 
 
-def report_html(reading, labels, landmarks, metrics, own=True):
+def report_html(
+    reading: Reading, labels: Arrays, landmarks: Arrays, metrics: Mapping[str, Any], own: bool = True
+) -> str:
     """The page as text. labels: view -> (x, y, z, t); landmarks: view -> (t, 3, 2); metrics: of segment."""
     views = reading.study.views
-    parts = [
-        f"<p class=warn>{NOT_CLINICAL} {OWN_MODEL if own else OTHER_MODEL}</p>",
-        "<h2>Numbers</h2>",
-        _numbers(metrics),
-    ]
+    parts = [f"<p class=warn>{NOT_CLINICAL} {OWN_MODEL if own else OTHER_MODEL}</p>", "<h2>Numbers</h2>"]
+    parts.append(_numbers(metrics))
     if metrics["lv_volumes"] and len(metrics["lv_volumes"]) > 1:
         fig, ax = style.figure(1)
         cine.volume_curves(ax, *(metrics[key] for key in ("lv_volumes", "rv_volumes", "ed_frame", "es_frame")))
         parts.append(f'<img alt="Volume over time" width=460 src="{cine.png_uri(fig)}">')
-    parts += [
-        "<h2>What was read</h2>",
-        _lacks(reading),
-        _series(reading),
-        "<h2>Views in motion</h2>",
-        "<p>Outlines: LV cavity blue, myocardium green, RV cavity orange. Short-axis slices row by row in the "
-        "order of the file.</p>",
-    ]
+    parts += ["<h2>What was read</h2>", *_sources(reading), "<h2>Views in motion</h2>", OUTLINES]
     for name, mask in labels.items():
         view = views[name]
         if mask.shape[3] > 1:
@@ -59,63 +65,45 @@ def report_html(reading, labels, landmarks, metrics, own=True):
     if labels:
         fig = cine.stills(views, labels, landmarks, _phases(labels, metrics))
         parts += ["<h2>End diastole and end systole</h2>", f'<img alt="ED and ES" src="{cine.png_uri(fig)}">']
-    body = "\n".join(parts)
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Cine study</title>'
-        f"<style>{STYLE}</style></head>\n<body><h1>Cine study: volumes and function</h1>\n{body}\n</body></html>\n"
-    )
+    return HEAD + "\n".join(parts) + "\n</body></html>\n"
 
 
-def _phases(labels, metrics):
+def _phases(labels: Arrays, metrics: Mapping[str, Any]) -> dict[str, dict[str, int]]:
     """view -> phase -> frame: ED and ES of the short axis at the same part of each view's cycle."""
     total = len(metrics["lv_volumes"])
-    known = {phase: metrics[key] for phase, key in (("ED", "ed_frame"), ("ES", "es_frame")) if metrics[key] is not None}
-    return {
-        name: {
-            phase: frame if not total else min(round(frame / total * mask.shape[3]), mask.shape[3] - 1)
-            for phase, frame in known.items()
-        }
-        for name, mask in labels.items()
-    }
+    known = {"ED": metrics["ed_frame"], "ES": metrics["es_frame"]}
+    phases: dict[str, dict[str, int]] = {name: {} for name in labels}
+    for name, mask in labels.items():
+        for phase, frame in known.items():
+            if frame is not None:
+                n = mask.shape[3]
+                phases[name][phase] = min(round(frame / total * n), n - 1) if total else frame
+    return phases
 
 
-def _numbers(metrics):
-    rows = [(text, metrics[key], unit) for key, text, unit in NUMBERS if metrics[key] is not None]
+def _numbers(metrics: Mapping[str, Any]) -> str:
+    rows = [(text, metrics[key], unit) for key, text, unit in NUMBERS]
     for key, text, unit in (("MAPSE", "MAPSE", "mm"), ("GLshortening", "long-axis shortening", "%")):
         rows += [(f"{text}, {VIEW_NAMES[view]}", value, unit) for view, value in metrics[key].items()]
-    if "all_slices" in metrics:
-        rows += [
-            (f"{text}, plain sum of all slices", metrics["all_slices"][key], unit)
-            for key, text, unit in NUMBERS
-            if metrics["all_slices"].get(key) is not None
-        ]
-    return (
-        "<table>"
-        + "".join(f"<tr><td>{text}</td><td class=n>{value:.1f}</td><td>{unit}</td></tr>" for text, value, unit in rows)
-        + "</table>"
-    )
+    plain = metrics.get("all_slices", {})
+    rows += [(f"{text}, plain sum of all slices", plain.get(key), unit) for key, text, unit in NUMBERS]
+    cells = "<tr><td>{}</td><td class=n>{:.1f}</td><td>{}</td></tr>"
+    return "<table>" + "".join(cells.format(*row) for row in rows if row[1] is not None) + "</table>"
 
 
-def _lacks(reading):
-    """What the input lacked. File names of the user's may name a patient: they stay out."""
-    notes = reading.notes
+def _sources(reading: Reading) -> tuple[str, str]:
+    """What the input lacked, and its series. File names of the user's may name a patient: they stay out."""
+    notes, rows = reading.notes, []
     for number, row in enumerate(reading.table, start=1):
+        called = f"series {row['series']}"
         if isinstance(row["series"], str):
-            notes = [note.replace(row["series"], f"file {number}") for note in notes]
-    return "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>" if notes else ""
-
-
-def _series(reading):
-    rows = []
-    for number, row in enumerate(reading.table, start=1):
-        called = f"file {number}" if isinstance(row["series"], str) else f"series {row['series']}"
+            called = f"file {number}"
+            notes = tuple(note.replace(row["series"], called) for note in notes)
         view = VIEW_NAMES.get(row["view"], "set aside")
         rows.append(
             f"<tr><td>{called}</td><td>{view}</td><td class=n>{row['slices']}</td>"
             f"<td class=n>{row['frames']}</td><td>{escape(row['reason'])}</td></tr>"
         )
-    return (
-        "<table><tr><th>source</th><th>view</th><th>slices</th><th>frames</th><th>why</th></tr>"
-        + "".join(rows)
-        + "</table>"
-    )
+    lacked = "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>" if notes else ""
+    columns = "".join(f"<th>{name}</th>" for name in ("source", "view", "slices", "frames", "why"))
+    return lacked, f"<table><tr>{columns}</tr>" + "".join(rows) + "</table>"

@@ -2,25 +2,39 @@
 
 import json
 import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cinema.data.geometry import tidy_labels
 from cinema.data.inputs import read_input
 from cinema.data.nifti import write_nifti
-from cinema.data.reading import describe
-from cinema.files import beside
+from cinema.data.reading import Reading, describe
+from cinema.data.study import Study
+from cinema.files import WEIGHTS, beside
 from cinema.inference import measures
 from cinema.terms import LABELS, VIEW_NAMES, VIEWS
 
 FAR_APART_MM = 12.0
 RESULTS = (*[f"{view}.nii.gz" for view in VIEWS], "metrics.json", "report.html")
+UNITS = {"LVEDV": "ml", "LVESV": "ml", "LVEF": "%", "RVEDV": "ml", "RVESV": "ml", "RVEF": "%", "LVM": "g"}
+
+Arrays = Mapping[str, NDArray]  # view -> its array
 
 
-def segment(input, out, weights=None, view=None, device="cpu", readers=None):
+def segment(
+    input: str | Path,
+    out: str | Path,
+    weights: str | Path | None = None,
+    view: str | None = None,
+    device: str = "cpu",
+    readers: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Masks, volumes and a report of one examination; returns what metrics.json holds.
 
     input:   DICOM folder, NIfTI file or folder, or a stored study (.h5).
@@ -32,32 +46,23 @@ def segment(input, out, weights=None, view=None, device="cpu", readers=None):
              (labels, landmarks), instead of weights; either of the latter may be None.
     Raises FileNotFoundError or ValueError in one line.
     """
-    out = Path(out)
-    with staged(out) as folder:
+    with staged(Path(out)) as folder:
         reading = read_input(input, view)
-        labels, landmarks, notes = read_views(
-            reading.study, readers or open_readers(weights, device), reading.sax_positions_mm
-        )
-        reading = replace(reading, notes=(*reading.notes, *notes))
-        metrics, labels, notes = measured(reading, labels, landmarks)
-        reading = replace(reading, notes=(*reading.notes, *notes))
+        opened = readers or open_readers(weights, device)
+        found, landmarks, unread = read_views(reading.study, opened, reading.sax_positions_mm)
+        metrics, labels, notes = measured(reading, found, landmarks)
+        reading = replace(reading, notes=(*reading.notes, *unread, *notes))
         write(folder, reading, labels, landmarks, metrics, own=weights is None)
     return metrics
 
 
-def command(**options):
+def command(**options: Any) -> int:
     """`segment` for the command line: prints the views and the numbers. Exit code 0."""
     metrics = segment(**options)
     print("\n".join(metrics["input"]["series"]))
     print("\n".join(f"note: {note}" for note in metrics["input"]["notes"]))
-    units = {"LVEF": "%", "RVEF": "%", "LVM": "g"}
-    print(
-        "  ".join(
-            f"{name} {metrics[name]:.1f} {units.get(name, 'ml')}"
-            for name in ("LVEDV", "LVESV", "LVEF", "RVEDV", "RVESV", "RVEF", "LVM")
-            if metrics[name] is not None
-        )
-    )
+    known = {name: unit for name, unit in UNITS.items() if metrics[name] is not None}
+    print("  ".join(f"{name} {metrics[name]:.1f} {unit}" for name, unit in known.items()))
     for name, unit in (("MAPSE", "mm"), ("GLshortening", "%")):
         if metrics[name]:
             print(f"{name} " + "  ".join(f"{VIEW_NAMES[v]} {value:.1f} {unit}" for v, value in metrics[name].items()))
@@ -65,27 +70,26 @@ def command(**options):
     return 0
 
 
-def open_readers(weights, device="cpu"):
+def open_readers(weights: str | Path | None, device: str = "cpu") -> Mapping[str, Any]:
     """view -> reader: the project's own, or of a weights file, a folder of them, or a Hugging Face repository."""
-    from cinema.files import WEIGHTS
-    from cinema.inference.reader import OwnReader
+    from cinema.inference import grid, reader
 
     path = WEIGHTS if weights is None else Path(weights)
     if weights is None or (path.is_dir() and any(path.glob("reader_*.safetensors"))):
-        return dict.fromkeys(VIEWS, OwnReader(path, device))
-    from cinema.inference import grid
-
-    if path.is_file():
-        return grid.readers_from_file(path, device)
-    return grid.readers_from_repository(weights, device)
+        return dict.fromkeys(VIEWS, reader.OwnReader(path, device))
+    return grid.readers_from_file(path, device) if path.is_file() else grid.readers_from_repository(weights, device)
 
 
-def read_views(study, readers, sax_positions_mm=None):
+def read_views(
+    study: Study, readers: Mapping[str, Any], sax_positions_mm: Any = None
+) -> tuple[dict[str, NDArray], dict[str, NDArray], list[str]]:
     """(labels, landmarks, notes): tidy (x, y, z, t) uint8 labels and (t, 3, 2) landmarks per view that has them.
 
     Slices without an image are not shown to the reader and stay empty. Landmarks are smoothed over time.
     """
-    labels, landmarks, notes = {}, {}, []
+    labels: dict[str, NDArray] = {}
+    landmarks: dict[str, NDArray] = {}
+    notes: list[str] = []
     for name, view in study.views.items():
         if name not in readers:
             notes.append(f"these weights do not read the {VIEW_NAMES[name]} view")
@@ -101,48 +105,45 @@ def read_views(study, readers, sax_positions_mm=None):
             if found is not None:
                 labels[name] = _tidy(found)
     if not labels and not landmarks:
-        raise ValueError(
-            f"these weights read {', '.join(VIEW_NAMES[name] for name in readers)}; the input has "
-            f"{', '.join(VIEW_NAMES[name] for name in study.views)}: choose other weights"
-        )
+        read, has = (", ".join(VIEW_NAMES[name] for name in views) for views in (readers, study.views))
+        raise ValueError(f"these weights read {read}; the input has {has}: choose other weights")
     return labels, landmarks, notes
 
 
-def _tidy(labels):
+def _tidy(labels: NDArray) -> NDArray:
     return np.stack([tidy_labels(labels[..., t]) for t in range(labels.shape[3])], axis=-1)
 
 
-def measured(reading, labels, landmarks):
+def measured(reading: Reading, labels: Arrays, landmarks: Arrays) -> tuple[dict[str, Any], Arrays, list[str]]:
     """(metrics, labels, notes). The LV ends at the mitral valve where the long axis shows it, elsewhere with the first
     slice that has at least half a ring of muscle; slices further back lose their LV."""
-    study, notes = reading.study, []
-    metrics = dict.fromkeys(("LVEDV", "LVESV", "LVEF", "RVEDV", "RVESV", "RVEF", "LVM", "ed_frame", "es_frame"))
-    metrics |= {"lv_volumes": [], "rv_volumes": []}
-    views = study.views
+    study, views = reading.study, reading.study.views
+    metrics: dict[str, Any] = dict.fromkeys((*UNITS, "ed_frame", "es_frame")) | {"lv_volumes": [], "rv_volumes": []}
+    notes: list[str] = []
     if "sax" in labels:
         sax, whole = views["sax"], labels["sax"]
-        affines, positions = {view: views[view].affine for view in landmarks}, reading.sax_positions_mm
-        labels = dict(labels)
-        labels["sax"], distance, coverage = measures.lv_extent(whole, sax.affine, positions, landmarks, affines)
+        affines = {view: views[view].affine for view in landmarks}
+        positions: Any = reading.sax_positions_mm
+        ventricle, distance, coverage = measures.lv_extent(whole, sax.affine, positions, landmarks, affines)
+        labels = {**labels, "sax": ventricle}
         known = (sax.spacing_mm, positions, study.ed_frame, study.es_frame)
-        metrics |= measures.sax_metrics(labels["sax"], *known, coverage)
-        gone = np.any(whole != labels["sax"], axis=(0, 1)).sum(axis=0).max()
-        reasons = ["the long axis shows the mitral valve, and the LV ends there"] * int(np.isfinite(distance).any())
-        reasons += [
-            f"up to {gone} basal short-axis slice(s) a frame do not count as LV: behind the valve, or less "
-            "than half a ring of muscle"
-        ] * int(gone > 0)
+        metrics |= measures.sax_metrics(ventricle, *known, coverage)
+        gone = np.any(whole != ventricle, axis=(0, 1)).sum(axis=0).max()
+        at_valve = np.isfinite(distance).any()
+        reasons = ["the long axis shows the mitral valve, and the LV ends there"] if at_valve else []
+        if gone:
+            why = "behind the valve, or less than half a ring of muscle"
+            reasons.append(f"up to {gone} basal short-axis slice(s) a frame do not count as LV: {why}")
         if reasons:
             plain = measures.sax_metrics(whole, *known)
             metrics["all_slices"] = {name: plain[name] for name in ("LVEDV", "LVESV", "LVEF", "LVM")}
-            notes.append(
-                "; ".join(reasons) + ". all_slices in metrics.json has the numbers of all slices, simply summed"
-            )
+            reasons[-1] += ". all_slices in metrics.json has the numbers of all slices, simply summed"
+            notes.append("; ".join(reasons))
         places = positions[np.isfinite(positions)]
         if len(places) < 2:
             notes.append("one short-axis slice makes no volume: volumes are 0")
         elif (apart := float(np.median(np.abs(np.diff(places))))) > FAR_APART_MM:
-            cure = "; ending the LV at the valve takes most of that away" * int(np.isfinite(distance).any())
+            cure = "; ending the LV at the valve takes most of that away" if at_valve else ""
             notes.append(
                 f"slices are {apart:.1f} mm apart (8 to 10 mm is usual): where they happen to lie moves "
                 f"summed volumes, and EF by several points{cure} (notebook 11 measures it)"
@@ -158,7 +159,7 @@ def measured(reading, labels, landmarks):
     return metrics, labels, notes
 
 
-def write(folder, reading, labels, landmarks, metrics, own):
+def write(folder: Path, reading: Reading, labels: Arrays, landmarks: Arrays, metrics: dict, own: bool) -> None:
     """RESULTS into `folder`."""
     from cinema.inference.report import report_html
 
@@ -173,7 +174,7 @@ def write(folder, reading, labels, landmarks, metrics, own):
     (folder / "report.html").write_text(report_html(reading, labels, landmarks, metrics, own), encoding="utf-8")
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """Numbers rounded to 3 decimals, NaN as null: what JSON can hold."""
     if isinstance(value, dict):
         return {key: _plain(entry) for key, entry in value.items()}
@@ -185,7 +186,7 @@ def _plain(value):
 
 
 @contextmanager
-def staged(out):
+def staged(out: Path) -> Iterator[Path]:
     """A folder beside `out` whose files move into `out` when the block ends well, and vanish when it does not.
 
     Results of an earlier run in `out` are replaced together; if that is interrupted, they are put back.
@@ -204,20 +205,20 @@ def staged(out):
         raise ValueError(f"cannot write {out}: {error.strerror or error}; free space or choose another --out") from None
 
 
-def _deliver(folder, out):
+def _deliver(folder: Path, out: Path) -> None:
     """Move the results over those of an earlier run; put the earlier ones back if anything stops it."""
     out.mkdir(exist_ok=True)
     earlier = folder / "earlier"
     earlier.mkdir()
     try:
-        for name in RESULTS:
-            if (out / name).exists():
-                os.replace(out / name, earlier / name)
-        for name in RESULTS:
-            if (folder / name).exists():
-                os.replace(folder / name, out / name)
+        _move(out, earlier)
+        _move(folder, out)
     except BaseException:
-        for name in RESULTS:
-            if (earlier / name).exists():
-                os.replace(earlier / name, out / name)
+        _move(earlier, out)
         raise
+
+
+def _move(source: Path, target: Path) -> None:
+    for name in RESULTS:
+        if (source / name).exists():
+            os.replace(source / name, target / name)

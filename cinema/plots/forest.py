@@ -87,6 +87,12 @@ def rows(ax, estimates, label, reference=None, marks=None, mark_name="", log=Fal
         ax.locator_params(axis="x", nbins=6)
 
 
+def ceiling(ax, value, label):
+    """A dashed line at the best that anybody could reach."""
+    ax.axvline(value, color=SERIES[3][0], ls="--", lw=0.8, label=label)
+    ax.margins(x=0.1)
+
+
 def methods(ax, series, label, lines=None):
     """A row a method: series -> {method: estimate}, some may be missing. lines: words -> value across all rows."""
     _series(ax, series, label, 0.22)

@@ -4,7 +4,7 @@ import ast
 import html
 from pathlib import Path
 
-from cinema.files import PACKAGE, whole_or_not
+from cinema.files import PACKAGE, write_text
 
 STYLE = """body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; color: #222 }
 pre { white-space: pre-wrap; margin: .2rem 0 .8rem 1.5rem; color: #555 } dt { margin-top: .6rem }
@@ -18,8 +18,7 @@ def write_api(path: Path, package: Path = PACKAGE) -> None:
     head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>cinema: API</title><style>{STYLE}</style>'
     listed = "".join(f'<li><a href="#{name}">{name}</a></li>' for name, text in parts if text)
     body = "".join(text for _, text in parts)
-    with whole_or_not(path) as temporary:
-        temporary.write_text(f"{head}<h1>cinema</h1><ul>{listed}</ul>{body}</html>\n", encoding="utf-8")
+    write_text(path, f"{head}<h1>cinema</h1><ul>{listed}</ul>{body}</html>\n")
 
 
 def _module(path: Path, package: Path) -> tuple[str, str]:

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 
 import nbformat
 import psutil
 
-from cinema.files import ROOT
+from cinema.files import ROOT, write_text
 from cinema.results import write_json
-from cinema.runner.for_data import VIRTUAL, write_for_data
+from cinema.runner.for_data import VIRTUAL, for_data
 
 # The first two are torch's (of MKL it takes the number of threads). numpy's matrices are small here: a second thread
 # costs more than it gives (three times as long, measured on the probes of notebook 08), and the last digit would depend
@@ -37,7 +38,10 @@ class Executor:
         (self.folder / "figures" / "results").mkdir(parents=True, exist_ok=True)
         claim(self.folder / ".running")
         self.environment = environment(self.folder / ".jupyter", self.threads)
-        self.handlers = {number: signal.signal(number, interrupt) for number in ending_signals()}
+        # Signals that ask to end, beside Ctrl-C; none outside the main thread, where Python takes no handlers.
+        asked = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        asked = asked if threading.current_thread() is threading.main_thread() else []
+        self.handlers = {number: signal.signal(number, signal.default_int_handler) for number in asked}
         return self
 
     def __exit__(self, *_):
@@ -51,28 +55,34 @@ class Executor:
         """Run one notebook; True if it succeeded. Prints the failing cell otherwise and keeps the partial notebook."""
         try:
             return self.run(name, path)
-        except (OSError, ValueError) as error:
-            # a full disk, most likely; or a page that cannot be made for the dataset
+        except (OSError, ValueError) as error:  # a full disk, most likely; or a page not to be made for the dataset
             print(f"{name} failed: {error}", flush=True)
             return False
 
     def run(self, name, path):
         start = time.monotonic()
-        partial = self.folder / f"{name}.partial.ipynb"
-        finished = self.folder / f"{name}.ipynb"
-        clear(self.folder / "figures", name)
+        partial, finished = (self.folder / f"{name}{end}.ipynb" for end in (".partial", ""))
+        figures = self.folder / "figures"
+        for left in [*figures.glob(f"{name[:2]}_*"), figures / "results" / f"{name}.json"]:  # by an earlier run
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
         partial.unlink(missing_ok=True)
-        source = path
-        if self.parameters.get("data", VIRTUAL) != VIRTUAL:
-            source = write_for_data(path, self.parameters["data"], self.folder)
+        source, data = path, self.parameters.get("data", VIRTUAL)
+        if data != VIRTUAL:
+            source = self.folder / f".{path.stem}.source.ipynb"
+            nbformat.write(for_data(nbformat.read(path, 4), data, path.stem.split("_")[0]), source)
         code, log = self.papermill(source, partial, path.parent)
         if code != 0:
             print(describe_failure(name, partial, log), flush=True)
             return False
-        write_page(partial, finished.with_suffix(".html"))
+        from nbconvert import HTMLExporter  # takes a second to import, and only runs that execute something need it
+
+        write_text(finished.with_suffix(".html"), HTMLExporter().from_notebook_node(nbformat.read(partial, 4))[0])
         os.replace(partial, finished)
-        with self.lock:
-            write_seconds(self.folder.parent / "times.json", self.folder.name, name, time.monotonic() - start)
+        with self.lock:  # report/times.json: run -> notebook -> seconds
+            kept = self.folder.parent / "times.json"
+            times = json.loads(kept.read_bytes()) if kept.exists() else {}
+            times.setdefault(self.folder.name, {})[name] = round(time.monotonic() - start, 1)
+            write_json(kept, times)
         return True
 
     def papermill(self, path, partial, folder):
@@ -81,33 +91,13 @@ class Executor:
         The partial notebook is saved every half minute and at the end, also of a failure, but not around each cell:
         that takes two seconds of a notebook with dozens of figures.
         """
-        command = [
-            sys.executable,
-            "-m",
-            "papermill",
-            str(path),
-            str(partial),
-            "--kernel",
-            "python3",
-            "--language",
-            "python",
-            "--cwd",
-            str(folder),
-            "--progress-bar",
-            "--no-request-save-on-cell-execute",
-            "--parameters_yaml",
-            json.dumps(self.parameters),
-        ]
-        process = subprocess.Popen(
-            command,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,
-        )  # its own session: Ctrl-C is ours to deal with
+        options = "--kernel python3 --language python --progress-bar --no-request-save-on-cell-execute".split()
+        command = [sys.executable, "-m", "papermill", str(path), str(partial), "--cwd", str(folder), *options]
+        command += ["--parameters_yaml", json.dumps(self.parameters)]
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        text = {"encoding": "utf-8", "errors": "replace"}
+        # Its own session: Ctrl-C is ours to deal with.
+        process = subprocess.Popen(command, env=self.environment, start_new_session=True, **pipes, **text)
         self.processes.add(process)
         log = []
         for line in process.stdout:  # the progress bar's carriage returns end lines too
@@ -139,24 +129,16 @@ def environment(jupyter, threads):
     kernel.mkdir(parents=True, exist_ok=True)
     start = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     write_json(kernel / "kernel.json", {"argv": start, "display_name": "Python 3", "language": "python"})
-    package = str(ROOT)
     ours = {
         "JUPYTER_PATH": str(jupyter),
         "IPYTHONDIR": str(jupyter / "ipython"),
-        "PYTHONPATH": package,
+        "PYTHONPATH": str(ROOT),
         "PYTHONHASHSEED": "0",
         "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads starve each other on a busy machine
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        **dict.fromkeys(THREADS, str(threads)),
-        **dict.fromkeys(ALONE, "1"),
     }
-    return {**{name: value for name, value in os.environ.items() if name != "MPLBACKEND"}, **ours}
-
-
-def clear(figures, name):
-    """Remove what an earlier run of this notebook left in its figures folder."""
-    for path in [*figures.glob(f"{name[:2]}_*"), figures / "results" / f"{name}.json"]:
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    ours |= dict.fromkeys(THREADS, str(threads)) | dict.fromkeys(ALONE, "1")
+    return {name: value for name, value in os.environ.items() if name != "MPLBACKEND"} | ours
 
 
 def describe_failure(name, partial, log):
@@ -172,21 +154,6 @@ def describe_failure(name, partial, log):
     return f"{name} failed outside its cells:\n" + "\n".join(log[-12:])
 
 
-def write_page(notebook, page):
-    """The executed notebook as a web page."""
-    from nbconvert import HTMLExporter  # takes a second to import, and only runs that execute something need it
-
-    html, _ = HTMLExporter().from_notebook_node(nbformat.read(notebook, 4))
-    page.write_text(html, encoding="utf-8")
-
-
-def write_seconds(path, run, name, seconds):
-    """Keep the seconds of a notebook in report/times.json: run -> notebook -> seconds."""
-    times = json.loads(path.read_bytes()) if path.exists() else {}
-    times.setdefault(run, {})[name] = round(seconds, 1)
-    write_json(path, times)
-
-
 def end_family(number):
     """End a process and all its descendants: the kernel and its workers sit in other groups."""
     try:
@@ -195,18 +162,6 @@ def end_family(number):
     except psutil.NoSuchProcess:
         return
     for process in family:
-        try:
+        with suppress(psutil.NoSuchProcess):
             process.kill()
-        except psutil.NoSuchProcess:
-            pass
     psutil.wait_procs(family, timeout=5)
-
-
-def ending_signals():
-    """Signals that ask to end, beside Ctrl-C; none outside the main thread, where Python takes no handlers."""
-    found = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    return found if threading.current_thread() is threading.main_thread() else []
-
-
-def interrupt(*_):
-    raise KeyboardInterrupt

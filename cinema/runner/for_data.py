@@ -1,9 +1,8 @@
 """What a notebook becomes on real patients: what only virtual ones have is left out, with its reason in its place."""
 
 import re
-from pathlib import Path
 
-import nbformat
+from nbformat.v4 import new_markdown_cell
 
 VIRTUAL = "virtual"  # the tag of cells that need the virtual cohort, and its name as `data`
 BEGINS = re.compile(r"\b(results\.begin|start)\([^)]*\bdata\b")
@@ -27,23 +26,17 @@ def for_data(notebook, data, number):
     if number not in card.notebooks:
         rest = [cell for cell in rest if "parameters" in cell.metadata.get("tags", ())]
         others = ", ".join(card.notebooks)
-        rest.append(_markdown(f"*This page has nothing to say about {card.name}. Notebooks that have: {others}.*"))
+        rest.append(
+            new_markdown_cell(f"*This page has nothing to say about {card.name}. Notebooks that have: {others}.*")
+        )
     elif not any(BEGINS.search(cell.source) for cell in rest if cell.cell_type == "code"):
         raise ValueError(
             f"notebook {number} has no runner.start(.., data, ..); what it shows of {card.name} would be called virtual"
         )
-    page.cells = [*opening, _markdown(prepared.notice(data)), *_without_virtual(rest, card.name)]
+    page.cells = [*opening, new_markdown_cell(prepared.notice(data)), *_without_virtual(rest, card.name)]
     for index, cell in enumerate(page.cells):
         cell["id"] = f"cell-{index:02d}"
     return page
-
-
-def write_for_data(path, data, folder):
-    """Write the notebook `path` as it is for `data` into `folder`; gives the new file."""
-    path = Path(path)
-    target = Path(folder) / f".{path.stem}.source.ipynb"
-    nbformat.write(for_data(nbformat.read(path, 4), data, path.stem.split("_")[0]), target)
-    return target
 
 
 def _without_virtual(cells, name):
@@ -53,7 +46,7 @@ def _without_virtual(cells, name):
             run.append(cell)
             continue
         line = _left_out(run, name)
-        kept += [_markdown(line)] * bool(line) + [cell] * (cell is not None)
+        kept += [new_markdown_cell(line)] * bool(line) + [cell] * (cell is not None)
         run = []
     return kept
 
@@ -68,7 +61,3 @@ def _left_out(run, name):
     what = [f"“{heading}”" for heading in headings] + [f"figure {figure}" for figure in figures]
     needs = list(dict.fromkeys(cell.metadata.get("lacks", "the virtual cohort") for cell in run))
     return f"*Left out for {name}: {', '.join(what) or 'a step of this section'}. It needs {' and '.join(needs)}.*"
-
-
-def _markdown(text):
-    return nbformat.v4.new_markdown_cell(text)

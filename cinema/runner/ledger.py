@@ -10,21 +10,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from cinema.files import PAPER_RESULTS, ROOT
+from cinema.files import PAPER_RESULTS, ROOT, write_between
 from cinema.results import read_results
 
 BEGIN, END = "<!-- ledger -->", "<!-- /ledger -->"
 AGREES, DIFFERS, OPEN = "agrees in direction", "differs in direction", "cannot be settled on virtual data"
 RETEST = "re-test"  # stands for the claim of published rows that others found with the released weights
 SHORT = ("claim", "published", "virtual", "verdict")
-HEADS = {name: name for name in ("claim", "sentence", "published", "source", "trust")} | {
-    "virtual": "ours, virtual patients",
-    "real": "ours, real patients",
-    "verdict": "verdict",
-    "why": "why",
-    "would_settle": "what would settle it",
-}  # how the columns of `table` are called on a page
-CNNS = ("CNN", "UNet", "ResNet")
+HEADS = {name: name for name in ("claim", "sentence", "published", "source", "trust")}
+HEADS |= {"virtual": "ours, virtual patients", "real": "ours, real patients", "verdict": "verdict", "why": "why"}
+HEADS |= {"would_settle": "what would settle it"}  # how the columns of `table` are called on a page
+ENDS = ("value", "lower", "upper")
+COMPARED = ["claim", "who", "value", "lower", "upper", "n", "quantity", "unit"]  # columns of `comparison`
+DECIDING = ["claim", "topic", "needs", "margin", "value", "lower", "upper", "n", "unit"]  # of `deciding`
+METHODS = ("CineMA", "CNN", "UNet", "ResNet")
 PUBLISHED_CNNS = ("published CNN", "published nnU-Net")
 MORE_IS_BETTER = ("mean Dice", "sensitivity", "specificity")  # in percent
 NEEDS = ("", "above", "below", "within")
@@ -43,9 +42,8 @@ def read_ledger(root=ROOT):
     lines = pd.read_csv(root / "data" / "ledger.csv", dtype=str).fillna("").to_dict("records")
     for line in lines:
         if line["needs"] not in NEEDS or bool(line["needs"]) != bool(line["decides"]):
-            raise ValueError(
-                f"{line['claim']}: decides {line['decides']!r}, needs {line['needs']!r}; give both or none"
-            )
+            told = f"decides {line['decides']!r}, needs {line['needs']!r}"
+            raise ValueError(f"{line['claim']}: {told}; give both or none")
         if (line["needs"] == "within") != bool(line["margin"]) or bool(line["decides"]) == bool(line["because"]):
             raise ValueError(f"{line['claim']}: a margin goes with 'within', and a reason with no deciding number")
         line["ours"] = dict(part.strip().rsplit("=", 1) for part in line["ours"].split(";"))
@@ -71,6 +69,12 @@ def read_rows(out, profile, data="virtual"):
     ]
 
 
+def recorded_on_patients(report):
+    """Rows that runs with a data set have left below `report` (report/NAME/figures/results.json), ci excepted."""
+    rows = [row for path in sorted(Path(report).glob("*/figures/results.json")) for row in read_results(path)]
+    return [row for row in rows if row["data"] != "virtual" and row["profile"] != "ci"]
+
+
 def keys(line):
     """Recorded numbers that a line of the ledger uses."""
     return [*line["ours"].values(), *(key for key in (line["decides"], line["floor"]) if "_" in key)]
@@ -78,7 +82,12 @@ def keys(line):
 
 def is_real(row):
     """Whether a row was found on patients, be it that the run or the number itself had a data set."""
-    return row["data"] != "virtual" or row["cohort"] not in ("virtual", "published")
+    return _cohort(row) not in ("virtual", "published")
+
+
+def _cohort(row):
+    """The data set of the run, or else of the number."""
+    return row["data"] if row["data"] != "virtual" else row["cohort"]
 
 
 def verdict(line, found):
@@ -96,27 +105,19 @@ def verdict(line, found):
         return OPEN, "no interval was recorded"
     if row["profile"] == "ci":
         return OPEN, "trained for seconds only (ci profile)"
-    idle = [
-        words
-        for words, key in line["ours"].items()
-        if floor is not None
-        and key in found
-        and words.split(", ")[-1] in ("CineMA", *CNNS)
-        and (found[key]["value"] - floor) * (-1 if line["needs"] == "below" else 1) <= 0
-    ]
+    sign = -1 if line["needs"] == "below" else 1
+    scores = {words: found[key]["value"] for words, key in line["ours"].items() if key in found}
+    methods = [words for words in scores if words.split(", ")[-1] in METHODS]
+    idle = [words for words in methods if floor is not None and sign * (scores[words] - floor) <= 0]
     if idle:
         return OPEN, f"{' and '.join(idle)} no better than what learns nothing"
-    lower, upper, limit = row["lower"], row["upper"], float(line["margin"] or 0)
+    lower, upper, limit, margin = row["lower"], row["upper"], float(line["margin"] or 0), f"±{line['margin']}"
     if line["needs"] == "within":
         if -limit < lower and upper < limit:
-            return AGREES, f"the interval lies within ±{line['margin']}"
-        outside = lower > limit or upper < -limit
-        return (
-            (DIFFERS, f"the interval lies beyond ±{line['margin']}")
-            if outside
-            else (OPEN, f"the interval reaches past ±{line['margin']} and back")
-        )
-    sign = 1 if line["needs"] == "above" else -1
+            return AGREES, f"the interval lies within {margin}"
+        if lower > limit or upper < -limit:
+            return DIFFERS, f"the interval lies beyond {margin}"
+        return OPEN, f"the interval reaches past {margin} and back"
     if sign * lower > 0 and sign * upper > 0:
         return AGREES, "the interval of the difference excludes zero"
     if sign * lower < 0 and sign * upper < 0:
@@ -132,27 +133,14 @@ def table(rows, root=ROOT):
     virtual = {row["key"]: row for row in sorted(rows, key=lambda row: row["profile"] == "laptop") if not is_real(row)}
     real, paper, lines = [row for row in rows if is_real(row)], read_paper(), []
     for line in read_ledger(root):
-        printed = paper[paper["claim"] == line["claim"]]
-        on_patients = [
-            f"{row['key']} {number(row)}, {row['data'] if row['data'] != 'virtual' else row['cohort']}"
-            for row in real
-            if row["key"] in keys(line)
-        ]
+        printed, asked = paper[paper["claim"] == line["claim"]], keys(line)
+        on_patients = [f"{row['key']} {number(row)}, {_cohort(row)}" for row in real if row["key"] in asked]
         ours = [f"{words} {number(virtual[key])}" for words, key in line["ours"].items() if key in virtual]
-        word, why = verdict(line, virtual)
-        lines.append(
-            {name: line[name] for name in ("claim", "topic", "sentence")}
-            | {
-                "published": published(printed),
-                "source": _listed(printed["source"]),
-                "trust": _listed(printed["trust"]),
-                "virtual": "; ".join(ours) or "not run",
-                "real": "; ".join(on_patients) or "-",
-                "verdict": word,
-                "why": why,
-                "would_settle": line["would_settle"],
-            }
-        )
+        row = {name: line[name] for name in ("claim", "topic", "sentence")} | {"published": published(printed)}
+        row |= {name: "; ".join(dict.fromkeys(printed[name].dropna())) for name in ("source", "trust")}
+        row |= {"virtual": "; ".join(ours) or "not run", "real": "; ".join(on_patients) or "-"}
+        row["verdict"], row["why"] = verdict(line, virtual)
+        lines.append(row | {"would_settle": line["would_settle"]})
     return pd.DataFrame(lines)
 
 
@@ -174,30 +162,25 @@ def unknown(rows, wanted):
 
 
 def comparison(rows, root=ROOT):
-    """Claims with a printed number of CineMA beside ours: claim, who, value, lower, upper, n, quantity, unit.
+    """Claims with a printed number of CineMA beside ours: COMPARED.
 
     who: "published CineMA", "published CNN", "ours, CineMA" ..; the unit is the paper's; shares of 1 become percent.
     """
     found, paper, lines = {row["key"]: row for row in rows if not is_real(row)}, read_paper(), []
     for line in read_ledger(root):
         printed = paper[(paper["claim"] == line["claim"]) & paper["system"].notna()].dropna(subset="value")
-        ours = {words: found[key] for words, key in line["ours"].items() if key in found and words in ("CineMA", *CNNS)}
         if not line["decides"] or printed.empty:
             continue
-        unit, quantity = printed[["unit", "quantity"]].iloc[0]
-        about = {"claim": line["claim"], "quantity": quantity, "unit": unit}
-        lines += [
-            about | {"who": f"published {row['system']}"} | {name: row[name] for name in ("value", "lower", "upper")}
-            for row in printed.to_dict("records")
-        ]
-        for words, row in ours.items():
-            factor = 100 if unit == "percent" and row["unit"] == "" else 1
-            lines.append(
-                about
-                | {"who": f"ours, {words}", "n": row["n"]}
-                | {name: math.nan if row[name] is None else factor * row[name] for name in ("value", "lower", "upper")}
-            )
-    return pd.DataFrame(lines, columns=["claim", "who", "value", "lower", "upper", "n", "quantity", "unit"])
+        about = {"claim": line["claim"], **printed.iloc[0][["quantity", "unit"]]}
+        for row in printed.to_dict("records"):
+            lines.append(about | {"who": f"published {row['system']}"} | {name: row[name] for name in ENDS})
+        for words, key in line["ours"].items():
+            if key in found and words in METHODS:
+                row = found[key]
+                factor = 100 if about["unit"] == "percent" and row["unit"] == "" else 1
+                ends = {name: math.nan if row[name] is None else factor * row[name] for name in ENDS}
+                lines.append(about | {"who": f"ours, {words}", "n": row["n"]} | ends)
+    return pd.DataFrame(lines, columns=COMPARED)
 
 
 def relative(both):
@@ -214,7 +197,7 @@ def relative(both):
 
 
 def deciding(rows, root=ROOT):
-    """The deciding difference of each claim that has one: claim, topic, needs, margin, value, lower, upper, n, unit.
+    """The deciding difference of each claim that has one: DECIDING.
 
     Differences that a claim needs below zero are turned, so that what favours it is positive everywhere.
     """
@@ -222,20 +205,12 @@ def deciding(rows, root=ROOT):
     for line in read_ledger(root):
         row = found.get(line["decides"])
         if row and row["lower"] is not None:
-            ends = [-row["upper"], -row["lower"]] if line["needs"] == "below" else [row["lower"], row["upper"]]
-            value = -row["value"] if line["needs"] == "below" else row["value"]
-            lines.append(
-                {name: line[name] for name in ("claim", "topic", "needs")}
-                | {
-                    "margin": float(line["margin"] or "nan"),
-                    "value": value,
-                    "lower": ends[0],
-                    "upper": ends[1],
-                    "n": row["n"],
-                    "unit": row["unit"],
-                }
-            )
-    return pd.DataFrame(lines, columns=["claim", "topic", "needs", "margin", "value", "lower", "upper", "n", "unit"])
+            ends = row["value"], row["lower"], row["upper"]
+            if line["needs"] == "below":
+                ends = -row["value"], -row["upper"], -row["lower"]
+            about = line["claim"], line["topic"], line["needs"], float(line["margin"] or "nan")
+            lines.append((*about, *ends, row["n"], row["unit"]))
+    return pd.DataFrame(lines, columns=DECIDING)
 
 
 def oddities(rows, root=ROOT):
@@ -276,11 +251,9 @@ def markdown(rows, short=True, root=ROOT):
     whole = table(rows, root)
     whole["claim"] = whole["claim"] + " " + whole.pop("sentence")
     columns = [name for name in HEADS if name in whole and (name in SHORT or not short)]
-    lines = ["| " + " | ".join(HEADS[name] for name in columns) + " |", "|" + "---|" * len(columns)]
-    lines += [
-        "| " + " | ".join(str(cell).replace("|", "/") for cell in line) + " |"
-        for line in whole[columns].itertuples(index=False)
-    ]
+    cells = [[HEADS[name] for name in columns], *whole[columns].astype(str).to_numpy().tolist()]
+    lines = ["| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in cells]
+    lines.insert(1, "|" + "---|" * len(columns))
     counts = whole["verdict"].value_counts()
     said = ", ".join(f"{word}: {counts.get(word, 0)}" for word in (AGREES, DIFFERS, OPEN))
     return "\n".join(lines) + f"\n\nOf {len(whole)} claims, {said}. Intervals are 95 %; published ones as printed."
@@ -295,13 +268,8 @@ def readme_block(text):
 
 def write_readme(root=ROOT):
     """Put the short ledger of figures/results.json between README's markers. ValueError if they are absent."""
-    path = root / "README.md"
-    text = path.read_text(encoding="utf-8")
-    if readme_block(text) is None:
-        raise ValueError(f"{path.name} has no lines {BEGIN} and {END}; add them where the ledger should stand")
-    before, after = text.split(BEGIN, 1)[0], text.split(END, 1)[1]
     block = markdown(read_results(root / "figures" / "results.json"), root=root)
-    path.write_text(f"{before}{BEGIN}\n{block}\n{END}{after}", encoding="utf-8")
+    write_between(root / "README.md", BEGIN, END, block)
 
 
 def _floor(line, found):
@@ -309,10 +277,6 @@ def _floor(line, found):
     if "_" in line["floor"]:
         return found[line["floor"]]["value"] if line["floor"] in found else None
     return float(line["floor"]) if line["floor"] else None
-
-
-def _listed(column):
-    return "; ".join(dict.fromkeys(column.dropna()))
 
 
 def _short(value):

@@ -1,5 +1,4 @@
-"""For maintainers: notebooks/*.ipynb from their jupytext twins and from executed copies,
-and the tables of the READMEs."""
+"""For maintainers: notebooks/*.ipynb from jupytext twins and executed copies, and the tables of the READMEs."""
 
 import json
 
@@ -19,10 +18,8 @@ def main(sync, update, table, root=ROOT):
         sync_all(root / "notebooks")
     if update:
         if (root / "data" / "real").exists():
-            raise ValueError(
-                "data/real is there, so pages may show a patient; take it away, run reproduce --only 01 "
-                "--force and give this command again"
-            )
+            remedy = "take it away, run reproduce --only 01 --force and give this command again"
+            raise ValueError(f"data/real is there, so pages may show a patient; {remedy}")
         take_outputs(root / "notebooks", root / "report" / "laptop")
     if table:
         from cinema.data.public import cards

@@ -11,6 +11,7 @@ import pandas as pd
 
 from cinema import results
 from cinema.data.public import cards, prepared
+from cinema.parallel import count_cores
 from cinema.plots import style
 from cinema.runner import ledger
 from cinema.stats.estimates import FEW, LEVEL, Estimate, bca, paired_difference
@@ -109,14 +110,9 @@ def start(name, profile, data, data_root, seed, out, paper="", virtual_only=Fals
         raise ValueError(f"profile {profile!r} with data {data!r}: {paper}")
     results.begin(name, out, data, data if data == VIRTUAL else prepared.stamp(data))
     work = data_root / "work" / (profile if data == VIRTUAL else f"{profile}-{data}")
+    told = os.environ.get("OMP_NUM_THREADS", "")  # which the runner sets
+    jobs = int(told) if told.isdigit() else count_cores()
     rng, least = np.random.default_rng(seed), None if data == VIRTUAL else FEW
     pd.set_option("display.max_colwidth", None)
     warnings.filterwarnings("ignore", message="IProgress not found")  # a library's wish for a widget we do not use
-    return Page(name, profile, data, data_root, seed, Path(out), rng, work, count_jobs(), least)
-
-
-def count_jobs() -> int:
-    """Cores a notebook was given: OMP_NUM_THREADS, which the runner sets, or all that this process may use."""
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    free = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return int(told) if told.isdigit() else free
+    return Page(name, profile, data, data_root, seed, Path(out), rng, work, jobs, least)

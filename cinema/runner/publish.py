@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from cinema.files import whole_or_not
+from cinema.files import whole_or_not, write_text
 from cinema.results import read_results, write_json
 from cinema.runner.api import write_api
 
@@ -23,10 +23,8 @@ def place(setting, out):
     if setting.data == "virtual":
         return Path(out) if out else committed
     if out and Path(out).resolve().is_relative_to(committed.resolve()):
-        raise ValueError(
-            f"--out {out} with data {setting.data!r}; {committed.name}/ is for virtual patients only, "
-            "name another folder (default report/<run>/figures)"
-        )
+        rule = f"{committed.name}/ is for virtual patients only, name another folder (default report/<run>/figures)"
+        raise ValueError(f"--out {out} with data {setting.data!r}; {rule}")
     return Path(out) if out else setting.folder / "figures"
 
 
@@ -91,19 +89,17 @@ def write_index(setting, titles, state, out):
             continue
         spent = f"{seconds[name]:.0f} s" if name in seconds else ""
         note = ", ".join(filter(None, (spent, state.get(name))))
-        parts.append(
-            f'<h2><a href="{link(page, report)}">{html.escape(title)}</a></h2><p>{note}</p><div class="figures">'
-        )
-        parts += [
-            f'<a href="{link(file, report)}"><img src="{link(file, report)}" alt="{file.stem}" loading="lazy"></a>'
-            for file in figures(out, name)
-            if file.suffix == ".png"
-        ]
+        parts.append(f'<h2><a href="{link(page, report)}">{html.escape(title)}</a></h2><p>{note}</p>')
+        parts[-1] += '<div class="figures">'
+        for file in figures(out, name):
+            if file.suffix == ".png":
+                place = link(file, report)
+                parts.append(f'<a href="{place}"><img src="{place}" alt="{file.stem}" loading="lazy"></a>')
         parts.append("</div>")
     parts.append('<p><a href="api.html">What the package offers</a>, from its docstrings.</p>')
     parts.append(numbers(read_results(out / "results.json")))
     write_api(report / "api.html")
-    (report / "index.html").write_text("\n".join([*parts, "</body></html>\n"]), encoding="utf-8")
+    write_text(report / "index.html", "\n".join([*parts, "</body></html>\n"]))
 
 
 def link(path, folder):

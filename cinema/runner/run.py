@@ -24,6 +24,7 @@ from doit.tools import config_changed
 
 from cinema import results
 from cinema.files import ROOT, data_folder
+from cinema.parallel import count_cores
 from cinema.runner import publish
 from cinema.runner.execute import Executor
 
@@ -54,12 +55,11 @@ class Setting:
 
     @property
     def folder(self):
-        changes = [self.data] * (self.data != "virtual") + [f"seed{self.seed}"] * (self.seed != 0)
-        return self.root / "report" / "-".join([self.profile, *changes])
+        data = "" if self.data == "virtual" else f"-{self.data}"
+        return self.root / "report" / f"{self.profile}{data}{f'-seed{self.seed}' if self.seed else ''}"
 
     def parameters(self):
-        """The five values a notebook gets; paths seen from notebooks/,
-        so that no machine's folders are written down."""
+        """The five values a notebook gets; paths as seen from notebooks/, so that they name no machine's folders."""
         places = {"data_root": self.data_root, "out": self.folder / "figures"}
         for name, place in places.items():
             inside = place.is_relative_to(self.root)
@@ -118,11 +118,6 @@ def reproduce(
     return 1 if off or len(done) < len(chosen) else 0
 
 
-def count_cores():
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def check_setting(root, profile, data, data_root, seed):
     if profile not in PROFILES:
         raise ValueError(f"profile {profile!r} is unknown; choose from {', '.join(PROFILES)}")
@@ -133,11 +128,9 @@ def check_setting(root, profile, data, data_root, seed):
         if data not in DATASETS:
             raise ValueError(f"data {data!r} is unknown; choose from {', '.join(['virtual', *DATASETS])}")
         if not (data_root / data / "prepared.json").is_file():
-            raise FileNotFoundError(
-                f"{data_root / data} holds no prepared.json; "
-                f"`python3 -m cinema prepare {data} RAW` makes it from the raw folder "
-                f"(--data-root names the folder that holds {data})"
-            )
+            remedy = f"`python3 -m cinema prepare {data} RAW` makes it from the raw folder"
+            where = f"--data-root names the folder that holds {data}"
+            raise FileNotFoundError(f"{data_root / data} holds no prepared.json; {remedy} ({where})")
     return Setting(root, profile, data, data_root, seed)
 
 
@@ -148,45 +141,32 @@ def read_notebooks(folder):
         content = nbformat.read(path, 4)
         cells = [cell for cell in content.cells if cell.cell_type == "code"]
         parameters = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", ())]
-        found = {
-            target.id
-            for node in ast.parse("\n".join(parameters)).body
-            if isinstance(node, ast.Assign)
-            for target in node.targets
-        }
+        assigned = [node for node in ast.parse("\n".join(parameters)).body if isinstance(node, ast.Assign)]
+        found = {target.id for node in assigned for target in node.targets}
         if len(parameters) != 1 or found != PARAMETERS:
-            raise ValueError(
-                f"{path.name} has {len(parameters)} parameters cells with {sorted(found)}; "
-                f"it must have one, with {sorted(PARAMETERS)}"
-            )
+            has = f"{len(parameters)} parameters cells with {sorted(found)}"
+            raise ValueError(f"{path.name} has {has}; it must have one, with {sorted(PARAMETERS)}")
         needs = tuple(content.metadata.get("cinema", {}).get("needs", ()))
         for need in needs:
             if need not in books:
                 raise ValueError(f"{path.name} needs {need!r}; it can only need an earlier notebook: {list(books)}")
         code = "\n\n".join(cell.source for cell in cells)
-        books[path.stem] = Notebook(path.stem, path, title(content) or path.stem, code, needs)
+        prose = "\n".join(cell.source for cell in content.cells if cell.cell_type == "markdown")
+        title = next((line.lstrip("# ") for line in prose.splitlines() if line.startswith("# ")), path.stem)
+        books[path.stem] = Notebook(path.stem, path, title, code, needs)
     if not books:
         raise FileNotFoundError(f"no notebooks in {folder}; run this in a clone of the repository")
     return books
 
 
-def title(content):
-    """The first heading of a notebook; empty if it has none."""
-    lines = [line for cell in content.cells if cell.cell_type == "markdown" for line in cell.source.splitlines()]
-    return next((line.lstrip("# ") for line in lines if line.startswith("# ")), "")
-
-
 def choose(books, only, first):
     """Names meant by --only and --from, in order."""
-    for word in [*(only or ()), *([first] if first else ())]:
-        if not any(word in (name, name.split("_")[0]) for name in books):
+    known = {word: name for name in books for word in (name, name.split("_")[0])}
+    for word in filter(None, [*(only or ()), first]):
+        if word not in known:
             raise ValueError(f"notebook {word!r} is unknown; choose from {', '.join(books)}")
-    return [
-        name
-        for name in books
-        if (not only or {name, name.split("_")[0]} & set(only))
-        and (not first or name.split("_")[0] >= first.split("_")[0])
-    ]
+    named = {known[word] for word in only or known}
+    return [name for name in books if name in named and (not first or name >= known[first])]
 
 
 def with_needs(books, chosen):
@@ -206,12 +186,8 @@ def keys(setting, books):
     files = [path for path in files if path.suffix != ".yaml" or path.stem == setting.data]  # one dataset's card
     files += [setting.root / "constraints.txt"]
     data = setting.root / "data"
-    files += [
-        path
-        for path in sorted(data.rglob("*.*"))
-        if path.suffix in (".csv", ".json", ".safetensors")
-        and (path.parent == data or path.relative_to(data).parts[0] in IN_KEY)
-    ]
+    tables = [path for path in sorted(data.rglob("*.*")) if path.suffix in (".csv", ".json", ".safetensors")]
+    files += [path for path in tables if path.parent == data or path.relative_to(data).parts[0] in IN_KEY]
     for path in files:
         if path.is_file() and path.suffix != ".pyc":
             shared.update(path.name.encode() + path.read_bytes())

@@ -3,19 +3,22 @@
 `true` is 0 or 1 (False or True) a patient, 1 being a case; a higher score means more likely a case.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
-from scipy import optimize, special
-from scipy import stats as distributions
+from numpy.random import Generator
+from scipy import special
+from scipy.stats import norm, rankdata
 
 from cinema.stats import estimates
-from cinema.stats.estimates import ALPHA, LEVEL, N_RESAMPLES, POWER, Estimate
+from cinema.stats.estimates import LEVEL, N_RESAMPLES, Estimate
 
 SMALLEST = 1e-6  # probabilities are kept this far from 0 and 1 before their logit is taken
 
 
-def auc(true, score, level=LEVEL):
+def auc(true: np.ndarray, score: np.ndarray, level: float = LEVEL) -> Estimate:
     """Area under the ROC curve: the chance that a case scores higher than a control (ties count one half).
 
     Variance by DeLong, interval symmetric on the logit scale, so that it stays within 0..1. A perfect score (AUC 1 or
@@ -29,7 +32,9 @@ def auc(true, score, level=LEVEL):
     return _auc_estimate(value, _covariance(parts, (true, ~true))[0, 0], len(true), _smaller(true), level)
 
 
-def auc_difference(true, first, second, level=LEVEL):
+def auc_difference(
+    true: np.ndarray, first: np.ndarray, second: np.ndarray, level: float = LEVEL
+) -> tuple[Estimate, float]:
     """AUC of first - AUC of second on the same patients, and the two-sided p that they are equal: (Estimate, p).
 
     DeLong's test for correlated curves. Where one of the scores is perfect and so has no variance, both ends are put
@@ -42,37 +47,12 @@ def auc_difference(true, first, second, level=LEVEL):
         return Estimate(0.0, 0.0, 0.0, len(true)), 1.0
     gap = _difference(values, _covariance(parts, (true, ~true)), len(true), _smaller(true), level)
     towards_zero = gap.value - gap.lower if gap.value > 0 else gap.upper - gap.value
-    z = distributions.norm.ppf((1 + level) / 2)
-    p = 1.0 if gap.value == 0 else 2 * distributions.norm.sf(abs(gap.value) / towards_zero * z) if towards_zero else 0.0
+    z = norm.ppf((1 + level) / 2)
+    p = 1.0 if gap.value == 0 else 2 * norm.sf(abs(gap.value) / towards_zero * z) if towards_zero else 0.0
     return gap, float(p)
 
 
-def power_of_auc(auc, n_cases, n_controls, alpha=ALPHA):
-    """Chance that a two-sided test finds an AUC to differ from 0.5.
-
-    Source: Hanley and McNeil 1982 for the variance under `auc`; under 0.5 it is that of the rank sum test.
-    """
-    if not 0 < auc < 1 or min(n_cases, n_controls) < 2:
-        raise ValueError(f"AUC {auc}, {n_cases} cases, {n_controls} controls; AUC lies in 0..1, groups from 2")
-    auc = max(auc, 1 - auc)
-    pairs, q1, q2 = n_cases * n_controls, auc / (2 - auc), 2 * auc**2 / (1 + auc)
-    variance = auc * (1 - auc) + (n_cases - 1) * (q1 - auc**2) + (n_controls - 1) * (q2 - auc**2)
-    null, sd = np.sqrt((n_cases + n_controls + 1) / (12 * pairs)), np.sqrt(variance / pairs)
-    reach = distributions.norm.ppf(1 - alpha / 2) * null
-    return float(np.sum(distributions.norm.sf((reach + np.array([0.5 - auc, auc - 0.5])) / sd)))
-
-
-def detectable_auc(n_cases, n_controls, alpha=ALPHA, power=POWER):
-    """Smallest AUC above 0.5 that a two-sided test finds with chance `power`; NaN where none is."""
-
-    def lacking(auc):
-        return power_of_auc(auc, n_cases, n_controls, alpha) - power
-
-    ends = 0.5, 1 - 1e-9
-    return float("nan") if lacking(ends[1]) < 0 else float(optimize.brentq(lacking, *ends))
-
-
-def threshold_for_sensitivity(true, score, sensitivity):
+def threshold_for_sensitivity(true: np.ndarray, score: np.ndarray, sensitivity: float) -> float:
     """Highest score t for which at least that share of the cases has score >= t. Choose it on validation data."""
     true, (score,) = _binary(true, score, least=1)
     if not 0 < sensitivity <= 1:
@@ -81,19 +61,21 @@ def threshold_for_sensitivity(true, score, sensitivity):
     return float(cases[int(np.ceil(sensitivity * len(cases) - 1e-9)) - 1])
 
 
-def sensitivity(true, positive, level=LEVEL):
+def sensitivity(true: np.ndarray, positive: np.ndarray, level: float = LEVEL) -> Estimate:
     """Share of cases that are called positive (0 or 1 a patient), with Wilson's interval; n counts cases."""
     true, (positive,) = _binary(true, positive, least=0)
     return estimates.proportion(int(np.sum(positive[true] != 0)), int(true.sum()), level)
 
 
-def specificity(true, positive, level=LEVEL):
+def specificity(true: np.ndarray, positive: np.ndarray, level: float = LEVEL) -> Estimate:
     """Share of controls that are not called positive, with Wilson's interval; n counts controls."""
     true, (positive,) = _binary(true, positive, least=0)
     return estimates.proportion(int(np.sum(positive[~true] == 0)), int((~true).sum()), level)
 
 
-def mcc(true, predicted, rng, n_resamples=N_RESAMPLES, level=LEVEL):
+def mcc(
+    true: np.ndarray, predicted: np.ndarray, rng: Generator, n_resamples: int = N_RESAMPLES, level: float = LEVEL
+) -> Estimate:
     """Matthews' correlation of two or more classes, patients resampled; 0 where one side has a single class.
 
     Source: Gorodkin 2004.
@@ -105,7 +87,7 @@ def mcc(true, predicted, rng, n_resamples=N_RESAMPLES, level=LEVEL):
     k = len(classes)
     cells = codes[: len(true)] * k + codes[len(true) :]  # entry of the confusion matrix each patient falls in
 
-    def correlation(chosen, axis=-1):
+    def correlation(chosen: np.ndarray, axis: int = -1) -> np.ndarray:
         chosen = np.moveaxis(chosen, axis, -1)
         studies = chosen.reshape(-1, chosen.shape[-1])
         entries = studies + k * k * np.arange(len(studies))[:, None]
@@ -118,7 +100,7 @@ def mcc(true, predicted, rng, n_resamples=N_RESAMPLES, level=LEVEL):
     return estimates.bca(cells, correlation, rng, n_resamples, level)
 
 
-def macro_auc(true, probabilities, level=LEVEL):
+def macro_auc(true: np.ndarray, probabilities: np.ndarray, level: float = LEVEL) -> Estimate:
     """Mean over classes of the AUC of one class against all others.
 
     true:          (n,) class numbers 0 .. k - 1, at least two patients of each.
@@ -131,29 +113,31 @@ def macro_auc(true, probabilities, level=LEVEL):
     return _auc_estimate(values[0], covariance[0, 0], len(true), smallest, level)
 
 
-def macro_auc_difference(true, first, second, level=LEVEL):
+def macro_auc_difference(true: np.ndarray, first: np.ndarray, second: np.ndarray, level: float = LEVEL) -> Estimate:
     """macro_auc of first - macro_auc of second on the same patients; variance and interval as in `auc_difference`."""
     values, covariance, smallest = _macro_areas(true, first, second)
     return _difference(values, covariance, len(true), smallest, level)
 
 
-def _macro_areas(true, *models):
+def _macro_areas(true: np.ndarray, *models: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     """Mean AUC over classes of each of m models, their covariance (m, m), and the patients of the smallest class."""
-    true, models = np.asarray(true), [np.asarray(model, float) for model in models]
-    n_classes = models[0].shape[-1]
-    for model in models:
+    true, tables = np.asarray(true), [np.asarray(model, float) for model in models]
+    n_classes = tables[0].shape[-1]
+    for model in tables:
         if model.shape != (len(true), n_classes) or not np.isfinite(model).all():
             raise ValueError(f"{len(true)} classes, probabilities {model.shape}; give finite rows, one a patient")
     own = [true == k for k in range(n_classes)]
     sizes = [int(chosen.sum()) for chosen in own]
     if sum(sizes) != len(true) or min(sizes) < 2:
         raise ValueError(f"patients per class {sizes} of {len(true)}; every class 0..{n_classes - 1} needs two or more")
-    areas = [_areas(own[k], np.stack([model[:, k] for model in models])) for k in range(n_classes)]
+    areas = [_areas(own[k], np.stack([model[:, k] for model in tables])) for k in range(n_classes)]
     values, parts = (np.mean([area[i] for area in areas], axis=0) for i in (0, 1))
     return values, _covariance(parts, own), min(sizes)
 
 
-def calibration(true, probability, rng, n_resamples=N_RESAMPLES, level=LEVEL):
+def calibration(
+    true: np.ndarray, probability: np.ndarray, rng: Generator, n_resamples: int = N_RESAMPLES, level: float = LEVEL
+) -> dict[str, Estimate]:
     """Whether probabilities mean what they say: {"intercept", "slope", "brier"}, each an Estimate.
 
     intercept: of logit(true) = a + logit(probability), calibration in the large; 0 where the mean risk is right,
@@ -164,8 +148,7 @@ def calibration(true, probability, rng, n_resamples=N_RESAMPLES, level=LEVEL):
     Intervals of the first two are Wald's. Probabilities are kept within 1e-6 of 0 and 1.
     Source: Cox 1958; Steyerberg 2010; Van Calster 2019.
     """
-    true, (probability,) = _binary(true, probability)
-    _probability(probability)
+    true, probability = _risks(true, probability)
     n, outcome = len(true), true.astype(float)
     logit = special.logit(np.clip(probability, SMALLEST, 1 - SMALLEST))
     ones = np.ones((n, 1))
@@ -175,18 +158,22 @@ def calibration(true, probability, rng, n_resamples=N_RESAMPLES, level=LEVEL):
         slope = Estimate(np.nan, np.nan, np.nan, n)
     else:
         fit = sm.GLM(outcome, np.column_stack([ones, logit]), sm.families.Binomial()).fit()
-        slope = Estimate(float(fit.params[1]), *map(float, fit.conf_int(1 - level)[1]), n)
-    intercept = Estimate(float(large.params[0]), *map(float, large.conf_int(1 - level)[0]), n)
-    return {"intercept": intercept, "slope": slope, "brier": brier}
+        slope = _wald(fit, 1, n, level)
+    return {"intercept": _wald(large, 0, n, level), "slope": slope, "brier": brier}
 
 
-def calibration_table(true, probability, n_bins=5, level=LEVEL):
+def _wald(fit: sm.GLM, index: int, n: int, level: float) -> Estimate:
+    """A coefficient of a fitted model."""
+    lower, upper = map(float, fit.conf_int(1 - level)[index])
+    return Estimate(float(fit.params[index]), lower, upper, n)
+
+
+def calibration_table(true: np.ndarray, probability: np.ndarray, n_bins: int = 5, level: float = LEVEL) -> pd.DataFrame:
     """Observed against predicted risk in bins of equally many patients, ordered by risk.
 
     DataFrame, a row a bin: predicted (mean), observed (share of cases), lower, upper (Wilson), n.
     """
-    true, (probability,) = _binary(true, probability, least=0)
-    _probability(probability)
+    true, probability = _risks(true, probability, least=0)
     rows = []
     for chosen in np.array_split(np.argsort(probability, kind="stable"), n_bins):
         share = estimates.proportion(int(true[chosen].sum()), len(chosen), level)
@@ -194,43 +181,44 @@ def calibration_table(true, probability, n_bins=5, level=LEVEL):
     return pd.DataFrame(rows, columns=["predicted", "observed", "lower", "upper", "n"])
 
 
-def _areas(true, scores):
+def _areas(true: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """AUC of each row of scores (m, n), (m,), and each patient's part in its error, (m, n); by ranks."""
     n_cases, n_controls = int(true.sum()), int((~true).sum())
-    ranks = distributions.rankdata(scores, axis=1)
-    below = (ranks[:, true] - distributions.rankdata(scores[:, true], axis=1)) / n_controls  # controls below each case
-    above = 1 - (ranks[:, ~true] - distributions.rankdata(scores[:, ~true], axis=1)) / n_cases  # cases above a control
+    ranks = rankdata(scores, axis=1)
+    below = (ranks[:, true] - rankdata(scores[:, true], axis=1)) / n_controls  # controls below each case
+    above = 1 - (ranks[:, ~true] - rankdata(scores[:, ~true], axis=1)) / n_cases  # cases above a control
     values, parts = below.mean(axis=1), np.empty(scores.shape)
     parts[:, true], parts[:, ~true] = below / n_cases, above / n_controls
     return values, parts
 
 
-def _smaller(true):
+def _smaller(true: np.ndarray) -> int:
     """Patients in the smaller of the two groups."""
     return int(min(true.sum(), (~true).sum()))
 
 
-def _covariance(parts, groups):
+def _covariance(parts: np.ndarray, groups: Sequence[np.ndarray]) -> np.ndarray:
     """Covariance (m, m) of sums of parts (m, n) whose patients are drawn within groups, boolean (n,) each."""
     return sum(group.sum() * np.atleast_2d(np.cov(parts[:, group])) for group in groups)
 
 
-def _auc_estimate(value, variance, n, smaller, level):
+def _auc_estimate(value: float, variance: float, n: int, smaller: int, level: float) -> Estimate:
     """Estimate from an AUC, its variance and the smaller group; see `auc`."""
     value = float(value)
     if value in (0.0, 1.0):
         end = float(((1 - level) / 2) ** (1 / smaller))
         return Estimate(value, end if value else 0.0, 1.0 if value else 1 - end, n)
-    half = distributions.norm.ppf((1 + level) / 2) * np.sqrt(variance) / (value * (1 - value))
-    return Estimate(value, *map(float, special.expit(special.logit(value) + np.array([-half, half]))), n)
+    half = norm.ppf((1 + level) / 2) * np.sqrt(variance) / (value * (1 - value))
+    lower, upper = map(float, special.expit(special.logit(value) + np.array([-half, half])))
+    return Estimate(value, lower, upper, n)
 
 
-def _difference(values, covariance, n, smaller, level):
+def _difference(values: np.ndarray, covariance: np.ndarray, n: int, smaller: int, level: float) -> Estimate:
     """Estimate of the first of two areas minus the second; see `auc_difference`."""
     value = float(values[0] - values[1])
     if 0 < values.min() and values.max() < 1:
         spread = np.sqrt(max(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1], 0.0))
-        below = above = distributions.norm.ppf((1 + level) / 2) * spread
+        below = above = norm.ppf((1 + level) / 2) * spread
     else:
         one, two = (_auc_estimate(values[i], covariance[i, i], n, smaller, level) for i in (0, 1))
         apart = estimates.independent_difference(one, two)
@@ -238,24 +226,26 @@ def _difference(values, covariance, n, smaller, level):
     return Estimate(value, float(value - below), float(value + above), n)
 
 
-def _binary(true, *columns, least=2):
+def _binary(true: np.ndarray, *columns: np.ndarray, least: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """true as booleans and the columns as one float array (m, n), or ValueError; least: of cases and of controls."""
-    true, columns = np.asarray(true), [np.asarray(column, float) for column in columns]
-    lengths = {len(true), *map(len, columns)}
+    true, rows = np.asarray(true), [np.asarray(column, float) for column in columns]
+    lengths = {len(true), *map(len, rows)}
     if len(lengths) > 1:
         raise ValueError(f"columns of {sorted(lengths)} patients; give one number a patient, in the same order")
     if not np.isin(true, (0, 1)).all():
         raise ValueError(f"true holds {np.unique(true)[:5].tolist()}; it must be 0 (control) or 1 (case)")
-    true, columns = true.astype(bool), np.stack(columns)
-    if not np.isfinite(columns).all():
-        bad = int((~np.isfinite(columns)).sum())
-        raise ValueError(f"{bad} of {columns.size} values are not finite; drop those patients and report how many")
+    true, stacked = true.astype(bool), np.stack(rows)
+    if not np.isfinite(stacked).all():
+        bad = int((~np.isfinite(stacked)).sum())
+        raise ValueError(f"{bad} of {stacked.size} values are not finite; drop those patients and report how many")
     if _smaller(true) < least:
         raise ValueError(f"{true.sum()} cases and {(~true).sum()} controls; there must be at least {least} of each")
-    return true, columns
+    return true, stacked
 
 
-def _probability(values):
-    """ValueError unless all lie in 0..1."""
+def _risks(true: np.ndarray, probability: np.ndarray, least: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """`_binary` of one column, or ValueError unless it lies in 0..1."""
+    true, (values,) = _binary(true, probability, least=least)
     if values.min() < 0 or values.max() > 1:
         raise ValueError(f"probabilities from {values.min():.3g} to {values.max():.3g}; they must lie in 0..1")
+    return true, values

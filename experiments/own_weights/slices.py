@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch.utils.data import Dataset
 
 from cinema.data.geometry import MIN_RING_SHARE, ring_share
-from cinema.inference.reader import PIXEL_MM, SIZE, normalised, slices_of
+from cinema.inference.reader import PIXEL_MM, SIZE, normalised, with_neighbours
 from cinema.phantom.body import CODE
 from cinema.stats.metrics import segmentation_rows
 from cinema.terms import LABELS, LAX_VIEWS, STRUCTURES
@@ -138,6 +138,13 @@ def heatmaps(where, marks):
     pixel_step = np.linalg.norm(np.diff(where, axis=1).mean(axis=(1, 2)))  # map pixels per output pixel
     away = [np.exp(-0.5 * ((where - mark[:, None, None]) ** 2).sum(0) / (sigma * pixel_step) ** 2) for mark in marks]
     return np.stack([np.maximum(away[0], away[1]), away[2]]).astype(np.float32)
+
+
+def slices_of(batch):
+    """kind, (b * g, channels, n, n) network input and (b * g, n, n) labels of a batch of DressedSlices items."""
+    ((kind, stack),) = batch["image"].items()
+    images = with_neighbours(stack, batch["alone"]) if kind == "sax" else stack[:, :, None]
+    return kind, images.flatten(0, 1), batch["label"][kind].flatten(0, 1)
 
 
 def loss(model, batch):

@@ -39,42 +39,31 @@ out = "../figures"
 # %%
 import inspect
 import json
-import warnings
 from functools import partial
 from itertools import product
-from pathlib import Path
 
-# %%
 import numpy as np
 import pandas as pd
-import torch
 from IPython.display import Code, Markdown
 from joblib import Parallel, delayed
 from scipy.stats import spearmanr
 from sklearn.linear_model import RidgeCV
 
-warnings.filterwarnings("ignore", message="IProgress not found")  # a library's wish for a widget we do not use
-
 # %%
-from cinema.files import PAPER_RESULTS
-from cinema import results
-from cinema.analysis import features as features_module, systemic
-from cinema.analysis.features import PENALTIES, measures_on_record
+from cinema import runner
+from cinema.analysis import features as features_module
+from cinema.analysis import systemic
 from cinema.data.study import study_table
 from cinema.phantom import cohort, outcomes
-from cinema.plots import distributions, forest, style
-from cinema.stats import classification
+from cinema.plots import distributions, forest
+from cinema.stats import classification, power
 from cinema.stats.estimates import bca, corrected, holm, proportion
 
 # %%
-if profile == "paper" or data != "virtual":
-    raise ValueError(f"profile {profile!r} with data {data!r}: exposures come from the UK Biobank, which needs an "
-                     "application; run this notebook with ci or laptop on virtual data")
-n_jobs = torch.get_num_threads()
-results.begin("08_systemic_disease", out)
-save, rng = partial(style.save, out=out, seed=seed), np.random.default_rng(seed)
-work = Path(data_root) / "work" / profile
-n, n_shuffled, n_strata = (200, 20, 5) if profile == "ci" else (2000, 200, 20)
+needs = "exposures come from the UK Biobank, after an application; run this page with ci or laptop on virtual data"
+page = runner.start("08_systemic_disease", profile, data, data_root, seed, out, paper=needs, virtual_only=True)
+record, rng = partial(page.record, claim="C16"), page.rng
+n, n_shuffled, n_strata = (200, 20, 5) if page.small else (2000, 200, 20)
 NAMES = {"diabetes": "diabetes", "hypertension": "hypertension", "cancer": "cancer", "null_exposure": "null exposure"}
 
 # %% [markdown]
@@ -90,17 +79,23 @@ NAMES = {"diabetes": "diabetes", "hypertension": "hypertension", "cancer": "canc
 # are measured again, and the page stops if they differ.
 
 # %%
-folder = cohort.write("population", n, seed, work / f"cohort_population_seed{seed}", jobs=n_jobs)
-features = features_module.features(folder, n_jobs)
-measures = measures_on_record(folder, n_jobs)
-measures = measures[[name for name in measures if not name.startswith("dice")]]  # Dice needs the true masks
+folder = cohort.write("population", n, seed, page.work / f"cohort_population_seed{seed}", jobs=page.jobs)
+features = features_module.features(folder, page.jobs)
 people = study_table(folder).set_index("id").loc[features.index]
-measures = measures.loc[people.index]
-ceilings = json.loads((folder / cohort.TRUTH).read_bytes())["ceilings"]
+measures = features_module.measures_on_record(folder, page.jobs).loc[people.index]
+measures = measures[[name for name in measures if not name.startswith("dice")]]  # Dice needs the true masks
+ceilings = json.loads((folder / cohort.TRUTH).read_bytes())["ceilings"]["exposures"]
 covariates = np.column_stack([people["age_years"], people["sex"] == "M", people["bmi_kg_m2"]]).astype(float)
+
+# %% [markdown]
+# The table shows the true share of each exposure, its share among these people, and how many that is.
+
+# %%
 true = {name: people[name].to_numpy(int) for name in NAMES}
-pd.DataFrame({words: {"true share": outcomes.EXPOSURES[name].prevalence, "share here": true[name].mean(),
-                      "cases": true[name].sum()} for name, words in NAMES.items()}).T.round(3)
+shares = {
+    words: (outcomes.EXPOSURES[name].prevalence, true[name].mean(), true[name].sum()) for name, words in NAMES.items()
+}
+pd.DataFrame(shares, index=["true share", "share here", "cases"]).T.round(3)
 
 # %% [markdown]
 # *What differs between those who have it and those who have not?* In standard deviations, from the true hearts: first
@@ -110,25 +105,29 @@ pd.DataFrame({words: {"true share": outcomes.EXPOSURES[name].prevalence, "share 
 TRUE = {"LV EDV": "lv_edv_ml", "LV EF": "lv_ef_percent", "LV mass": "lv_mass_g", "shortening": "shortening_percent"}
 hearts = {words: people[f"true_{key}"].to_numpy() for words, key in TRUE.items()}
 everything = hearts | dict(zip(("age", "men", "BMI"), covariates.T))
-fig, axes = style.figure(columns=2, height=3.0, cols=4, sharey=True, sharex=True)
-adjusted = {}
+raw = {name: {what: systemic.difference_sd(y, v) for what, v in everything.items()} for name, y in true.items()}
+adjusted = {
+    name: {what: systemic.difference_sd(y, v, covariates) for what, v in hearts.items()} for name, y in true.items()
+}
+
+# %%
+fig, axes = page.figure(columns=2, height=3.0, cols=4, sharey=True, sharex=True)
 for ax, (name, words) in zip(axes, NAMES.items()):
-    raw = {what: systemic.difference_sd(true[name], values) for what, values in everything.items()}
-    adjusted[name] = {what: systemic.difference_sd(true[name], values, covariates) for what, values in hearts.items()}
-    forest.rows(ax, {"as they are": raw, "at equal age, sex, BMI": adjusted[name]}, "Cases − controls (SD)", 0)
+    rows = {"as they are": raw[name], "at equal age, sex, BMI": adjusted[name]}
+    forest.rows(ax, rows, "Cases − controls (SD)", 0)
     ax.set_title(f"{words}, n = {n}", fontsize=7, loc="left")
 axes[0].set_xticks([-0.5, 0, 0.5])
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
-save(fig, "08_differences")
+page.save(fig, "08_differences")
 
 # %%
 largest = {name: max(rows, key=lambda w: abs(rows[w].value)) for name, rows in adjusted.items()}
 for name, w in largest.items():
-    results.record(f"08_largest_difference_{name}", *adjusted[name][w], unit="SD", claim="C16")
-Markdown("*Reading.* The largest difference of one measure among people alike: " + "; ".join(
-    f"{NAMES[name]} {w} {adjusted[name][w].text(2, ' SD')}" for name, w in largest.items()) +
-    ". The largest of four is picked here, and intervals are not corrected for that: the null exposure has a largest, "
-    "too. Differences of a few tenths of an SD are real physiology and poor detectors at the same time.")
+    record(f"08_largest_difference_{name}", adjusted[name][w], unit="SD")
+told = "; ".join(f"{NAMES[name]} {w} {adjusted[name][w].text(2, ' SD')}" for name, w in largest.items())
+Markdown(f"""*Reading.* The largest difference of one measure among people alike: {told}. The largest of four is picked
+here, and intervals are not corrected for that: the null exposure has a largest, too. Differences of a few tenths of an
+SD are real physiology and poor detectors at the same time.""")
 
 # %% [markdown]
 # ## The best that is possible
@@ -140,13 +139,12 @@ Markdown("*Reading.* The largest difference of one measure among people alike: "
 # thousands of *other* people with the same planted effects, so they too carry a little sampling error.
 
 # %%
-KINDS = {"covariates": "age, sex, BMI", "heart": "heart, beyond them", "both": "both",
-         "heart_closed_form": "heart, closed form"}
-table = pd.DataFrame({NAMES[name]: ceilings["exposures"][name] for name in NAMES}).T[list(KINDS)].rename(columns=KINDS)
+KINDS = {"covariates": "age, sex, BMI", "heart": "heart, beyond them", "both": "both"}
+KINDS |= {"heart_closed_form": "heart, closed form"}
 for name, kind in product(NAMES, KINDS):
-    results.record(f"08_ceiling_{kind}_{name}", ceilings["exposures"][name][kind], n=cohort.N_CEILING, claim="C16")
-assert abs(ceilings["exposures"]["null_exposure"]["heart_closed_form"] - 0.5) < 1e-9
-table.round(3)
+    record(f"08_ceiling_{kind}_{name}", ceilings[name][kind], n=cohort.N_CEILING)
+assert abs(ceilings["null_exposure"]["heart_closed_form"] - 0.5) < 1e-9
+pd.DataFrame({words: ceilings[name] for name, words in NAMES.items()}).T[list(KINDS)].rename(columns=KINDS).round(3)
 
 # %% [markdown]
 # An AUC near the last column is all that physiology offers. Whoever reports much more for a heart "beyond age and
@@ -172,48 +170,48 @@ Code("\n\n".join(inspect.getsource(f) for f in (systemic._design_matrix, systemi
 
 # %%
 COV, MEAS, FEAT = "age, sex, BMI", "measures", "features"
-SOURCES = {COV: (covariates, None), MEAS: (None, measures), FEAT: (None, features),
-           f"{MEAS} + {COV}": (covariates, measures), f"{FEAT} + {COV}": (covariates, features)}
+SOURCES = {COV: (covariates, None), MEAS: (None, measures), FEAT: (None, features)}
+SOURCES |= {f"{MEAS} + {COV}": (covariates, measures), f"{FEAT} + {COV}": (covariates, features)}
 fold = systemic.folds(n, rng)
 WAYS = {"cross": systemic.cross_parts, "forward": systemic.forward_parts}
 parts = {(way, source): make(fold, *SOURCES[source]) for (way, make), source in product(WAYS.items(), SOURCES)}
 keys = [(way, source, name) for (way, source), name in product(parts, NAMES)]
-found = Parallel(n_jobs)(delayed(systemic.scores)(true[name], parts[way, source]) for way, source, name in keys)
+found = Parallel(page.jobs)(delayed(systemic.scores)(true[name], parts[way, source]) for way, source, name in keys)
 scored = dict(zip(keys, found))
 
+# %% [markdown]
+# Every score's AUC is recorded, with DeLong's interval, and drawn beside the ceilings.
+
 # %%
-SHORT = {COV: "covariates", MEAS: "measures", FEAT: "features", f"{MEAS} + {COV}": "measures_covariates",
-         f"{FEAT} + {COV}": "features_covariates"}
+SHORT = dict(zip(SOURCES, ("covariates", "measures", "features", "measures_covariates", "features_covariates")))
 auc = {}
 for source, name in product(SOURCES, NAMES):
     auc[source, name] = classification.auc(true[name], scored["cross", source, name].score)
-    results.record(f"08_auc_{SHORT[source]}_{name}", *auc[source, name], claim="C16")
+    record(f"08_auc_{SHORT[source]}_{name}", auc[source, name])
 
 # %%
-fig, axes = style.figure(columns=2, height=2.7, cols=4, sharey=True, sharex=True)
+fig, axes = page.figure(columns=2, height=2.7, cols=4, sharey=True, sharex=True)
 for ax, (name, words) in zip(axes, NAMES.items()):
-    best = ceilings["exposures"][name]
-    marks = {COV: best["covariates"]} | {f"{source} + {COV}": best["both"] for source in (MEAS, FEAT)}
+    best = ceilings[name]
+    marks = {COV: best["covariates"], f"{MEAS} + {COV}": best["both"], f"{FEAT} + {COV}": best["both"]}
     rows = {source: auc[source, name] for source in SOURCES}
     forest.rows(ax, rows, "AUC, 95 % CI", 0.5, marks, "ceiling, planted")
-    ax.axvline(best["heart_closed_form"], color=style.SERIES[3][0], ls="--", lw=0.8, label="ceiling, heart only")
-    ax.margins(x=0.1)
+    forest.ceiling(ax, best["heart_closed_form"], "ceiling, heart only")
     ax.set_title(f"{words}, {true[name].sum()} of {n}", fontsize=7, loc="left")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
-save(fig, "08_auc")
+page.save(fig, "08_auc")
 
 # %%
-lost = {}
+joint, lost = f"{FEAT} + {COV}", {}
 for name in list(NAMES)[:3]:
-    oracle = people[f"true_covariate_score_{name}"] + people[f"true_heart_score_{name}"]
-    ours = scored["cross", f"{FEAT} + {COV}", name].score
-    lost[name], _ = classification.auc_difference(true[name], ours, oracle.to_numpy())
-    results.record(f"08_auc_minus_oracle_{name}", *lost[name], claim="C16")
-Markdown("*Reading.* Features and covariates together: " + "; ".join(
-    f"{NAMES[name]} {auc[f'{FEAT} + {COV}', name].text()}" for name in NAMES) + ". Minus the AUC of the oracle's score "
-    "*on the same people*: " + "; ".join(f"{NAMES[name]} {e.text()}" for name, e in lost.items()) + ". Below 0 is the "
-    "cost of learning from few people and of seeing the heart in pixels; above 0 could only be chance. The null "
-    f"exposure's AUC is {auc[FEAT, 'null_exposure'].text()} from features.")
+    oracle = (people[f"true_covariate_score_{name}"] + people[f"true_heart_score_{name}"]).to_numpy()
+    lost[name], _ = classification.auc_difference(true[name], scored["cross", joint, name].score, oracle)
+    record(f"08_auc_minus_oracle_{name}", lost[name])
+reached = "; ".join(f"{words} {auc[joint, name].text()}" for name, words in NAMES.items())
+Markdown(f"""*Reading.* Features and covariates together: {reached}. Minus the AUC of the oracle's score *on the same
+people*: {"; ".join(f"{NAMES[name]} {e.text()}" for name, e in lost.items())}. Below 0 is the cost of learning from few
+people and of seeing the heart in pixels; above 0 could only be chance. The null exposure's AUC is
+{auc[FEAT, "null_exposure"].text()} from features.""")
 
 # %% [markdown]
 # ## Does the heart add anything?
@@ -229,55 +227,61 @@ Markdown("*Reading.* Features and covariates together: " + "; ".join(
 # %%
 tests, bars, log_odds, level = [], {}, {}, corrected(0.95, 8)
 for source, name in product((MEAS, FEAT), NAMES):
-    y, alone, joint = true[name], scored["forward", COV, name].score, scored["forward", f"{source} + {COV}", name]
-    both, image = joint.score, joint.wide
-    known = np.isfinite(both)
-    gain, p_gain = classification.auc_difference(y[known], both[known], alone[known])
-    wide, _ = classification.auc_difference(y[known], both[known], alone[known], level)
-    odds, p_odds = systemic.added(y, image, covariates)
-    pair = odds, systemic.added(y, image, covariates, level)[0]
+    alone, both = (scored["forward", columns, name] for columns in (COV, f"{source} + {COV}"))
+    known = np.isfinite(both.score)
+    against = true[name][known], both.score[known], alone.score[known]
+    (gain, p_gain), (wide, _) = (classification.auc_difference(*against, one) for one in (0.95, level))
+    (odds, p_odds), (wider, _) = (systemic.added(true[name], both.wide, covariates, one) for one in (0.95, level))
     bars[f"{NAMES[name]}, {source}"] = gain, wide
-    log_odds[f"{NAMES[name]}, {source}"] = [e._replace(**dict(zip(e._fields, np.log(e[:3])))) for e in pair]
+    logs = [e._replace(**dict(zip(e._fields, np.log(e[:3])))) for e in (odds, wider)]
+    log_odds[f"{NAMES[name]}, {source}"] = logs
     tests.append((name, source, gain, p_gain, odds, p_odds))
+tests = pd.DataFrame(tests, columns=["exposure", "source", "gain", "p_gain", "odds", "p_odds"])
 
 # %%
-tests = pd.DataFrame(tests, columns=["exposure", "source", "gain", "p_gain", "odds", "p_odds"])
 tests["holm_gain"], tests["holm_odds"] = holm(tests["p_gain"]), holm(tests["p_odds"])
 for row in tests.itertuples():
-    results.record(f"08_gain_{row.source}_{row.exposure}", *row.gain, claim="C16")
-    results.record(f"08_odds_ratio_{row.source}_{row.exposure}", *row.odds, unit="per SD", claim="C16")
-    results.record(f"08_holm_p_gain_{row.source}_{row.exposure}", row.holm_gain, n=row.gain.n, claim="C16")
-    results.record(f"08_holm_p_odds_{row.source}_{row.exposure}", row.holm_odds, n=row.odds.n, claim="C16")
+    which = f"{row.source}_{row.exposure}"
+    record(f"08_gain_{which}", row.gain)
+    record(f"08_odds_ratio_{which}", row.odds, unit="per SD")
+    record(f"08_holm_p_gain_{which}", row.holm_gain, n=row.gain.n)
+    record(f"08_holm_p_odds_{which}", row.holm_odds, n=row.odds.n)
+
+# %% [markdown]
+# In the figure thick bars are 95 % intervals, thin ones are widened so that all eight of a side hold together.
 
 # %%
-fig, axes = style.figure(columns=2, height=2.8, cols=2, sharey=True)
+fig, axes = page.figure(columns=2, height=2.8, cols=2, sharey=True)
 forest.differences(axes[0], bars, "AUC with image − AUC of age, sex, BMI alone")
 forest.differences(axes[1], log_odds, "Log odds ratio per SD of the image's part")
-save(fig, "08_added")
+page.save(fig, "08_added")
 
 # %%
-pd.DataFrame({"exposure": tests["exposure"].map(NAMES), "source": tests["source"],
-              "ΔAUC": [e.text(3) for e in tests["gain"]], "p (Holm)": tests["holm_gain"].map("{:.2g}".format),
-              "odds ratio per SD": [e.text() for e in tests["odds"]],
-              "p (Holm) ": tests["holm_odds"].map("{:.2g}".format)})
+shown = pd.DataFrame({"exposure": tests["exposure"].map(NAMES), "source": tests["source"]})
+shown["ΔAUC"], shown["p (Holm)"] = [e.text(3) for e in tests["gain"]], tests["holm_gain"].map("{:.2g}".format)
+shown["odds ratio per SD"] = [e.text() for e in tests["odds"]]
+shown["p (Holm) "] = tests["holm_odds"].map("{:.2g}".format)
+shown
+
 
 # %%
 def named(rows):
     return ", ".join(f"{NAMES[row.exposure]} ({row.source})" for row in rows.itertuples()) or "none"
 
 
-# %%
-better = tests[(tests["holm_gain"] < 0.05) & tests["gain"].map(lambda e: e.value > 0)]
-worse = tests[(tests["holm_gain"] < 0.05) & tests["gain"].map(lambda e: e.value < 0)]
+gains = tests[tests["holm_gain"] < 0.05]
+rises = gains["gain"].map(lambda e: e.value > 0).astype(bool)
 linked = tests[(tests["holm_odds"] < 0.05) & tests["odds"].map(lambda e: e.value > 1)]
-results.record("08_gains_shown", len(better), n=n, claim="C16")
-results.record("08_odds_shown", len(linked), n=n, claim="C16")
 null = int((tests.loc[tests["exposure"] == "null_exposure", ["holm_gain", "holm_odds"]] < 0.05).sum().sum())
-results.record("08_null_flagged", null, n=n, claim="C16")
-Markdown(f"*Reading.* A higher AUC than that of age, sex and BMI is shown, corrected, for: {named(better)}; a lower "
-         f"one for: {named(worse)}. That the image carries something beyond them is shown, corrected, for: "
-         f"{named(linked)}. What is in no list is open at this size, not absent: all effects but the last are "
-         f"there. Of the four tests of the null exposure {null} flagged it.")
+for key, count in (("gains", rises.sum()), ("odds", len(linked))):
+    record(f"08_{key}_shown", int(count), n=n)
+record("08_null_flagged", null, n=n)
+
+# %%
+Markdown(f"""*Reading.* A higher AUC than that of age, sex and BMI is shown, corrected, for: {named(gains[rises])}; a
+lower one for: {named(gains[~rises])}. That the image carries something beyond them is shown, corrected, for:
+{named(linked)}. What is in no list is open at this size, not absent: all effects but the last are there. Of the four
+tests of the null exposure {null} flagged it.""")
 
 # %% [markdown]
 # ## What an unadjusted AUC would have claimed
@@ -286,12 +290,13 @@ Markdown(f"*Reading.* A higher AUC than that of age, sex and BMI is shown, corre
 # components of the features that went into the scores are asked for age, BMI and sex, and, for comparison, for what
 # the heart does.
 
+
 # %%
 def read(column):
     """A number read off the features by ridge regression on the other folds' people, as correlation with the truth."""
     y, found = people[column].to_numpy(float), np.zeros(n)
     for part in parts["cross", FEAT]:
-        model = RidgeCV(PENALTIES).fit(part.train_columns, y[part.train])
+        model = RidgeCV(features_module.PENALTIES).fit(part.train_columns, y[part.train])
         found[part.test] = model.predict(part.test_columns)
     return bca((y, found), correlation, rng, 500)
 
@@ -305,22 +310,21 @@ def correlation(a, b, axis=-1):
 known_of = {words: read(f"true_{key}") for words, key in TRUE.items()}
 known_of |= {"age": read("age_years"), "BMI": read("bmi_kg_m2")}
 for words, estimate in known_of.items():
-    results.record(f"08_features_know_{words.lower().replace(' ', '_')}", *estimate, unit="correlation", claim="C16")
-fig, ax = style.figure(height=2.2)
+    record(f"08_features_know_{words.lower().replace(' ', '_')}", estimate, unit="correlation")
+fig, ax = page.figure(height=2.2)
 forest.rows(ax, known_of, "Correlation of read and true, 95 % CI", 0)
 ax.set_title(f"read off the features, n = {n}", fontsize=7, loc="left")
-save(fig, "08_leak")
+page.save(fig, "08_leak")
 
 # %%
-sex = classification.auc((people["sex"] == "M").to_numpy(int),
-                    systemic.scores(people["sex"] == "M", parts["cross", FEAT]).score)
-results.record("08_features_know_sex", *sex, unit="AUC", claim="C16")
+men = (people["sex"] == "M").to_numpy()
+sex = classification.auc(men.astype(int), systemic.scores(men, parts["cross", FEAT]).score)
+record("08_features_know_sex", sex, unit="AUC")
 pairs = {name: [scored["cross", source, name].score for source in (FEAT, COV)] for name in NAMES}
 shared = ", ".join(f"{NAMES[name]} {spearmanr(*pair)[0]:.2f}" for name, pair in pairs.items())
-Markdown(f"*Reading.* Features tell age with a correlation of {known_of['age'].text()}, BMI "
-         f"with {known_of['BMI'].text()}, and sex with an AUC of {sex.text(3)}. Rank correlation of the "
-         f"features' disease score with the covariates' own: {shared}. Of the heart: EDV "
-         f"{known_of['LV EDV'].value:.2f}, EF {known_of['LV EF'].value:.2f}.")
+Markdown(f"""*Reading.* Features tell age with a correlation of {known_of["age"].text()}, BMI with
+{known_of["BMI"].text()}, and sex with an AUC of {sex.text(3)}. Rank correlation of the features' disease score with the
+covariates' own: {shared}. Of the heart: EDV {known_of["LV EDV"].value:.2f}, EF {known_of["LV EF"].value:.2f}.""")
 
 # %% [markdown]
 # *What is left when people are compared with their like?* Three routes. **Strata**: a case is compared only with
@@ -330,43 +334,37 @@ Markdown(f"*Reading.* Features tell age with a correlation of {known_of['age'].t
 # form.
 
 # %%
-ROUTES = ("unadjusted", "within strata", "matched")
 left, balance = {}, {}
-for name in NAMES:
-    score = scored["cross", FEAT, name].score
-    pairs = np.concatenate(systemic.matched(true[name], people["sex"], covariates[:, [0, 2]], rng))
-    within = systemic.auc_within(true[name], score, systemic.strata(scored["cross", COV, name].score, n_strata))
-    left[NAMES[name]] = dict(zip(ROUTES, (auc[FEAT, name], within, classification.auc(true[name][pairs], score[pairs]))))
-    balance[NAMES[name]] = {w: systemic.difference_sd(true[name][pairs], covariates[pairs, i]).value
-                            for w, i in (("age", 0), ("BMI", 2))} | {"pairs": len(pairs) // 2}
-    for route, estimate in left[NAMES[name]].items():
-        results.record(f"08_features_{route.replace(' ', '_')}_{name}", *estimate, claim="C16")
+for name, y in true.items():
+    score, near = scored["cross", FEAT, name].score, systemic.strata(scored["cross", COV, name].score, n_strata)
+    pairs = np.concatenate(systemic.matched(y, people["sex"], covariates[:, [0, 2]], rng))
+    routes = {"unadjusted": auc[FEAT, name], "within strata": systemic.auc_within(y, score, near)}
+    left[name] = routes | {"matched": classification.auc(y[pairs], score[pairs])}
+    apart = {w: systemic.difference_sd(y[pairs], covariates[pairs, i]).value for w, i in (("age", 0), ("BMI", 2))}
+    balance[NAMES[name]] = apart | {"pairs": len(pairs) // 2}
+    for route, estimate in left[name].items():
+        record(f"08_features_{route.replace(' ', '_')}_{name}", estimate)
 pd.DataFrame(balance).T.round(2)
 
 # %% [markdown]
 # The table shows how well matching worked: what remains of the differences in age and BMI, in SD, and how many pairs.
 
 # %%
-fig, axes = style.figure(columns=2, height=2.2, cols=4, sharey=True, sharex=True)
+fig, axes = page.figure(columns=2, height=2.2, cols=4, sharey=True, sharex=True)
 for ax, (name, words) in zip(axes, NAMES.items()):
-    forest.rows(ax, left[words], "AUC, 95 % CI", 0.5)
-    best = ceilings["exposures"][name]["heart_closed_form"]
-    ax.axvline(best, color=style.SERIES[3][0], ls="--", lw=0.8, label="ceiling, heart beyond age, sex, BMI")
-    ax.margins(x=0.1)
+    forest.rows(ax, left[name], f"AUC, 95 % CI\n(matched: n = {left[name]['matched'].n})", 0.5)
+    forest.ceiling(ax, ceilings[name]["heart_closed_form"], "ceiling, heart beyond age, sex, BMI")
     ax.set_title(f"{words}, n = {n}", fontsize=7, loc="left")
-    ax.set_xlabel(f"AUC, 95 % CI\n(matched: n = {left[words]['matched'].n})")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left")
-save(fig, "08_like_with_like")
+page.save(fig, "08_like_with_like")
 
 # %%
-def route_words(name):
-    first, strata, pairs = left[NAMES[name]].values()
-    return f"{NAMES[name]} {first.value:.2f} unadjusted, {strata.text()} within strata, {pairs.text()} matched"
-
-
-Markdown("*Reading.* " + "; ".join(map(route_words, NAMES)) + ". The first number is what a table of results usually "
-         "holds. Whatever it loses among people alike was age, sex and body size, read off the picture. Below 0.5 is "
-         "possible: learnt without covariates, a score can take what is common in women for what is common in cancer.")
+told = []
+for name, (first, within, matched) in zip(NAMES.values(), map(dict.values, left.values())):
+    told.append(f"{name} {first.value:.2f} unadjusted, {within.text()} within strata, {matched.text()} matched")
+Markdown(f"""*Reading.* {"; ".join(told)}. The first number is what a table of results usually holds. Whatever it loses
+among people alike was age, sex and body size, read off the picture. Below 0.5 is possible: learnt without covariates, a
+score can take what is common in women for what is common in cancer.""")
 
 # %% [markdown]
 # ## Controls
@@ -378,25 +376,25 @@ Markdown("*Reading.* " + "; ".join(map(route_words, NAMES)) + ". The first numbe
 # %%
 leading = {way: make(fold, None, features, n_components=20) for way, make in WAYS.items()}
 labels = [rng.permutation(true["diabetes"]) for _ in range(n_shuffled)]
-again = Parallel(n_jobs)(delayed(systemic.scores)(y, leading[way]) for way in WAYS for y in labels)
-chance = {"cross": [], "forward": []}
-for (way, y), scores in zip(product(WAYS, labels), again):
+again = Parallel(page.jobs)(delayed(systemic.scores)(y, leading[way]) for way in WAYS for y in labels)
+chance = {"cross-fitted": [], "forward-fitted": []}
+for (way, y), scores in zip(product(chance, labels), again):
     known = np.isfinite(scores.score)
     chance[way].append(classification.auc(y[known], scores.score[known]))
-fig, ax = style.figure(height=3.0)
-distributions.shuffled(ax, {f"{way}-fitted": estimates for way, estimates in chance.items()})
-save(fig, "08_shuffled")
+fig, ax = page.figure(height=3.0)
+distributions.shuffled(ax, chance)
+page.save(fig, "08_shuffled")
 
 # %%
-flagged = {way: proportion(sum(not e.lower <= 0.5 <= e.upper for e in rows), n_shuffled)
-           for way, rows in chance.items()}
+missed = {way: sum(not e.lower <= 0.5 <= e.upper for e in rows) for way, rows in chance.items()}
+flagged = {way: proportion(count, n_shuffled) for way, count in missed.items()}
 for way, share in flagged.items():
-    results.record(f"08_shuffled_flagged_{way}", *share[:3], n=n_shuffled, unit="share of shuffles")
-told = "; ".join(f"{way}-fitted {share.text()[:-1]} shuffles)" for way, share in flagged.items())
-Markdown(f"*Reading.* Flagged: {told}. DeLong's interval takes a score as given. In cross-fitting it is not: if by "
-         "chance the cases of fold 1 resemble those of fold 2, each fold's model does well on the other, and the same "
-         "coincidence counts twice; the variance of the AUC about 0.5 is up to doubled. Where a signal is strong "
-         "the models hardly change, and the intervals hold. `tests/test_exposures.py` simulates a thousand cohorts.")
+    page.record(f"08_shuffled_flagged_{way.split('-')[0]}", share, unit="share of shuffles")
+told = "; ".join(f"{way} {share.text()[:-1]} shuffles)" for way, share in flagged.items())
+Markdown(f"""*Reading.* Flagged: {told}. DeLong's interval takes a score as given. In cross-fitting it is not: if by
+chance the cases of fold 1 resemble those of fold 2, each fold's model does well on the other, and the same coincidence
+counts twice; the variance of the AUC about 0.5 is up to doubled. Where a signal is strong the models hardly change, and
+the intervals hold. `tests/analysis/test_systemic.py` simulates a thousand cohorts.""")
 
 # %% [markdown]
 # ## Power
@@ -407,27 +405,34 @@ Markdown(f"*Reading.* Flagged: {told}. DeLong's interval takes a score as given.
 
 # %%
 sizes, curves, rows = np.geomspace(100, 100_000, 60), {}, {}
-paper = pd.read_csv(PAPER_RESULTS).query("claim == 'C1'").set_index("quantity")["value"]
-published = int(paper["studies"])
+published = int(page.paper("C1").set_index("quantity")["value"]["studies"])
+COLUMNS = ["here", "true share", f"true share, n = {published}", "smallest AUC found here"]
+
+
+def chance_to_find(auc, n, share):
+    """Power of a test of n people of whom a share are cases, two of each kind at least."""
+    return power.power_of_auc(auc, max(n * share, 2), max(n * (1 - share), 2))
+
 
 # %%
 for name in list(NAMES)[:3]:
-    best = ceilings["exposures"][name]["heart_closed_form"]
+    find, n_cases = partial(chance_to_find, ceilings[name]["heart_closed_form"]), true[name].sum()
     share, rare = true[name].mean(), outcomes.EXPOSURES[name].prevalence
-    power = lambda n, p: classification.power_of_auc(best, max(n * p, 2), max(n * (1 - p), 2))
-    curves |= {(NAMES[name], line): [power(size, p) for size in sizes] for line, p in (("-", share), ("--", rare))}
-    rows[NAMES[name]] = {"here": power(n, share), "true share": power(n, rare),
-                         f"true share, n = {published}": power(published, rare),
-                         "smallest AUC found here": classification.detectable_auc(true[name].sum(), n - true[name].sum())}
-    results.record(f"08_power_{name}", rows[NAMES[name]]["here"], n=n, claim="C16")
-    results.record(f"08_power_true_share_{name}", rows[NAMES[name]]["true share"], n=n, claim="C16")
-    results.record(f"08_detectable_auc_{name}", rows[NAMES[name]]["smallest AUC found here"], n=n, claim="C16")
+    curves |= {(NAMES[name], line): [find(size, p) for size in sizes] for line, p in (("-", share), ("--", rare))}
+    least = power.detectable_auc(n_cases, n - n_cases)
+    rows[NAMES[name]] = find(n, share), find(n, rare), find(published, rare), least
+    record(f"08_power_{name}", find(n, share), n=n)
+    record(f"08_power_true_share_{name}", find(n, rare), n=n)
+    record(f"08_detectable_auc_{name}", least, n=n)
+
+# %% [markdown]
+# The marks stand at the size of this cohort and at the number of studies the paper was made with.
 
 # %%
-fig, ax = style.figure(height=3.0)
+fig, ax = page.figure(height=3.0)
 distributions.power(ax, sizes, curves, {f"here, n = {n}": n, f"the paper's studies, {published}": published})
-save(fig, "08_power")
-pd.DataFrame(rows).T.round(3)
+page.save(fig, "08_power")
+pd.DataFrame(rows, index=COLUMNS).T.round(3)
 
 # %% [markdown]
 # *Reading.* The last column of the table is the smallest AUC that a test finds with 80 % power. The paper's number of
@@ -447,27 +452,27 @@ Code(inspect.getsource(systemic.at_prevalence), language="python")
 # %%
 tables, large = {"as trained": {}, "corrected": {}}, {}
 for name in ("diabetes", "cancer"):
-    y, risk, rare = true[name], scored["cross", f"{FEAT} + {COV}", name].risk, outcomes.EXPOSURES[name].prevalence
+    y, risk, rare = true[name], scored["cross", joint, name].risk, outcomes.EXPOSURES[name].prevalence
     cases = rng.permutation(np.flatnonzero(y == 1))[: max(2, round((y == 0).sum() * rare / (1 - rare)))]
     kept = np.concatenate([np.flatnonzero(y == 0), cases])
     repaired = systemic.at_prevalence(risk[kept], y.mean(), y[kept].mean())
     for way, p in (("as trained", risk[kept]), ("corrected", repaired)):
-        tables[way][NAMES[name]] = classification.calibration_table(y[kept], p, 2 if profile == "ci" else 5)
+        tables[way][NAMES[name]] = classification.calibration_table(y[kept], p, 2 if page.small else 5)
         large[name, way] = classification.calibration(y[kept], p, rng, 200)["intercept"]
-        key = f"08_calibration_{way.replace(' ', '_')}_{name}"
-        results.record(key, *large[name, way], unit="log odds", claim="C16")
+        record(f"08_calibration_{way.replace(' ', '_')}_{name}", large[name, way], unit="log odds")
 
 # %%
-fig, axes = style.figure(columns=2, height=2.8, cols=2)
+fig, axes = page.figure(columns=2, height=2.8, cols=2)
 for ax, (way, rows) in zip(axes, tables.items()):
     distributions.risks(ax, rows, f"{way}; 95 % CI, cases thinned to their true share")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
-save(fig, "08_calibration")
+page.save(fig, "08_calibration")
 
 # %%
-Markdown("*Reading.* Calibration in the large, as log odds by which risks are too low (below 0: high): " + "; ".join(
-    f"{NAMES[name]} {way} {e.text()}" for (name, way), e in large.items()) + ". The correction needs the true share, "
-    "which a hospital must know for its own patients. It repairs the mean only: an uninformative model stays so.")
+told = "; ".join(f"{NAMES[name]} {way} {e.text()}" for (name, way), e in large.items())
+Markdown(f"""*Reading.* Calibration in the large, as log odds by which risks are too low (below 0: high): {told}. The
+correction needs the true share, which a hospital must know for its own patients. It repairs the mean only: an
+uninformative model stays so.""")
 
 # %% [markdown]
 # ## What this page could not settle
@@ -494,4 +499,4 @@ Markdown("*Reading.* Calibration in the large, as log odds by which risks are to
 # ## Recorded numbers
 
 # %%
-results.table()
+page.table()

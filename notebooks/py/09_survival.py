@@ -44,52 +44,30 @@ out = "../figures"
 import inspect
 import json
 import math
-import warnings
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from IPython.display import Code, Markdown
 
 # %%
-warnings.filterwarnings("ignore", message="IProgress not found")  # a library's wish for a widget we do not use
-
-from cinema import results
-from cinema.analysis import cox, features as features_module
-from cinema.analysis.features import measures_on_record
-from cinema.analysis.survival import (
-    _pairs,
-    auc_at,
-    c_index,
-    c_index_difference,
-    calibration,
-    calibration_table,
-    detectable_hazard_ratio,
-    events_needed,
-    kaplan_meier,
-    log_rank,
-    power_of_hazard_ratio,
-    proportional_hazards,
-)
+from cinema import runner
+from cinema.analysis import cox, survival
+from cinema.analysis import features as features_module
 from cinema.data.study import study_table
 from cinema.phantom import cohort, outcomes
-from cinema.plots import forest, style, survival
-from cinema.stats import estimates
+from cinema.plots import forest
+from cinema.plots import survival as plots
+from cinema.stats import power
+from cinema.stats.estimates import Estimate, corrected, holm, proportion, verdict
 from cinema.terms import MYOCARDIUM_DENSITY_G_PER_ML
 
 # %%
-if profile == "paper" or data != "virtual":
-    raise ValueError(f"profile {profile!r} with data {data!r}: survival needs images with a death register (UK "
-                     "Biobank); run this notebook with ci or laptop on virtual data")
-results.begin("09_survival", out)
-save = partial(style.save, out=out, seed=seed)
-work, n_jobs = Path(data_root) / "work" / profile, torch.get_num_threads()
+needs = "survival needs images with a death register (UK Biobank); run this page with ci or laptop on virtual data"
+page = runner.start("09_survival", profile, data, data_root, seed, out, paper=needs, virtual_only=True)
+record = partial(page.record, claim="C17")
 # n as in 08: the cohort is shared, and a folder holds as many studies as were asked for last
-n, n_groups, n_redraws, band_years = (200, 3, 20, 5) if profile == "ci" else (2000, 5, 40, 2)
-rng = np.random.default_rng(seed)
-record = partial(results.record, claim="C17")
+n, n_groups, n_redraws, band_years = (200, 3, 20, 5) if page.small else (2000, 5, 40, 2)
 HORIZON = 4.0  # years; the median of the follow-up is a little longer
 
 # %% [markdown]
@@ -102,32 +80,31 @@ HORIZON = 4.0  # years; the median of the follow-up is a little longer
 # part of this page says what the real share of deaths would leave.
 
 # %%
-folder = cohort.write("population", n, seed, work / f"cohort_population_seed{seed}", jobs=n_jobs)
+folder = cohort.write("population", n, seed, page.work / f"cohort_population_seed{seed}", jobs=page.jobs)
 people = study_table(folder).set_index("id")
 time, death = people["followup_years"].to_numpy(), people["death"].to_numpy(bool)
 record("09_deaths", int(death.sum()), n=n)
 grid, marks = np.arange(0, 6.01, 0.1), range(7)
-everyone, watched = (kaplan_meier(time, what, grid) for what in (death, ~death))
+everyone, watched = (survival.kaplan_meier(time, what, grid) for what in (death, ~death))
 followed = float(watched.loc[watched["survival"] <= 0.5, "time"].iloc[0])
 record("09_followup_median_years", followed, n=n, unit="years")
 
 # %%
-fig, axes = style.figure(columns=2, height=2.7, cols=2)
-survival.follow_up(axes[0], time, death)
-survival.kaplan_meier(axes[1], {"everyone (95 % CI)": everyone}, marks)
+fig, axes = page.figure(columns=2, height=2.7, cols=2)
+plots.follow_up(axes[0], time, death)
+plots.kaplan_meier(axes[1], {"everyone (95 % CI)": everyone}, marks)
 axes[1].set(ylim=(0, 1.02))
 axes[1].legend(loc="lower left")
-save(fig, "09_follow_up")
+page.save(fig, "09_follow_up")
 
 # %%
 dead_by = 1 - everyone.iloc[int(10 * HORIZON)]
-risk = estimates.Estimate(dead_by["survival"], dead_by["upper"], dead_by["lower"], n)
-record("09_risk_at_horizon", *risk[:3], n=n)
-simple = np.mean(death & (time <= HORIZON))
-Markdown(f"*Reading.* {death.sum()} of {n} virtual people died. Half were watched for {followed:.1f} years or longer "
-         "(Kaplan–Meier of being lost, so that a death does not count as short follow-up). By "
-         f"{HORIZON:.0f} years a share of {risk.text(2)} had died, the lost counted as long as they were seen; the "
-         f"simple share, {simple:.2f}, takes the lost for alive.")
+risk = Estimate(dead_by["survival"], dead_by["upper"], dead_by["lower"], n)
+record("09_risk_at_horizon", risk)
+Markdown(f"""*Reading.* {death.sum()} of {n} virtual people died. Half were watched for {followed:.1f} years or longer
+(Kaplan–Meier of being lost, so that a death does not count as short follow-up). By {HORIZON:.0f} years a share of
+{risk.text(2)} had died, the lost counted as long as they were seen; the simple share,
+{np.mean(death & (time <= HORIZON)):.2f}, takes the lost for alive.""")
 
 # %% [markdown]
 # ## What was planted
@@ -141,8 +118,8 @@ Markdown(f"*Reading.* {death.sum()} of {n} virtual people died. Half were watche
 Code(inspect.getsource(outcomes.log_hazard) + inspect.getsource(outcomes.survive), language="python")
 
 # %%
-Markdown(", ".join(f"{name} {ratio:g}" for name, ratio in outcomes.HAZARD_RATIOS.items()) + " are the planted hazard "
-         "ratios, per standard deviation (for men, against women).")
+planted = ", ".join(f"{name} {ratio:g}" for name, ratio in outcomes.HAZARD_RATIOS.items())
+Markdown(f"{planted} are the planted hazard ratios, per standard deviation (for men, against women).")
 
 # %% [markdown]
 # ### The ceiling
@@ -153,28 +130,27 @@ Markdown(", ".join(f"{name} {ratio:g}" for name, ratio in outcomes.HAZARD_RATIOS
 # twice: from other people of the same kind, in the cohort's `truth.json`, and from the people here.
 
 # %%
-Code(inspect.getsource(c_index) + inspect.getsource(_pairs), language="python")
+Code(inspect.getsource(survival.c_index) + inspect.getsource(survival._pairs), language="python")
 
 # %%
 truth = people["true_log_hazard"].to_numpy(), people["true_log_hazard_age_sex"].to_numpy()
 oracle = {"all": truth[0], "age_sex": truth[1], "imaging": truth[0] - truth[1]}
 planted = json.loads((folder / "truth.json").read_bytes())["ceilings"]["survival"]
-ceiling = {name: c_index(time, death, score) for name, score in oracle.items()}
+ceiling = {name: survival.c_index(time, death, score) for name, score in oracle.items()}
 for name, estimate in ceiling.items():
-    record(f"09_ceiling_{name}", *estimate[:3], n=n)
+    record(f"09_ceiling_{name}", estimate)
     record(f"09_ceiling_{name}_truth_file", planted[name]["c_index"], n=cohort.N_CEILING)
-table = pd.DataFrame({"these people": {name: e.text(3) for name, e in ceiling.items()},
-                      "other people (truth.json)": {name: round(planted[name]["c_index"], 3) for name in ceiling}})
-table
+told = {name: (e.text(3), round(planted[name]["c_index"], 3)) for name, e in ceiling.items()}
+pd.DataFrame(told, index=["these people", "other people (truth.json)"]).T
 
 # %%
-head_room = c_index_difference(time, death, oracle["all"], oracle["age_sex"])
-record("09_ceiling_gain_over_age_sex", *head_room[:3], n=n)
+head_room = survival.c_index_difference(time, death, oracle["all"], oracle["age_sex"])
+record("09_ceiling_gain_over_age_sex", head_room)
 alone = planted["imaging"]
-Markdown(f"*Reading.* Everything the heart says, added to age and sex, raises the C-index by {head_room.text(3)}. That "
-         f"is all there is to win, for any model. The imaging part alone reaches {alone['c_index']:.2f}, but its own "
-         f"hazard accounts for {alone['uncensored_closed_form']:.2f} only: hearts of older people work less well, and "
-         "so the heart tells age. A C-index of images alone cannot separate the two.")
+Markdown(f"""*Reading.* Everything the heart says, added to age and sex, raises the C-index by {head_room.text(3)}. That
+is all there is to win, for any model. The imaging part alone reaches {alone["c_index"]:.2f}, but its own hazard
+accounts for {alone["uncensored_closed_form"]:.2f} only: hearts of older people work less well, and so the heart tells
+age. A C-index of images alone cannot separate the two.""")
 
 # %% [markdown]
 # ## What the readers measured
@@ -184,8 +160,8 @@ Markdown(f"*Reading.* Everything the heart says, added to age and sex, raises th
 # reading adds to the spread.
 
 # %%
-measures = measures_on_record(folder, n_jobs).loc[people.index].drop(
-    columns=["dice_rv", "dice_myo", "dice_lv"])
+measures = features_module.measures_on_record(folder, page.jobs).loc[people.index]
+measures = measures.drop(columns=["dice_rv", "dice_myo", "dice_lv"])
 ml = measures[["lv_edv_ml", "lv_esv_ml"]].mean(axis=1) + measures["lv_mass_g"] / MYOCARDIUM_DENSITY_G_PER_ML
 measures["lvgfi_percent"] = 100 * (measures["lv_edv_ml"] - measures["lv_esv_ml"]) / ml
 measures["mass_to_volume"] = measures["lv_mass_g"] / measures["lv_edv_ml"]
@@ -202,12 +178,13 @@ reliability = {name: float(read[name].corr(exact[name])) for name in read}
 # the truth; this is a property of errors and no matter of sample size. The **null exposure** has no effect by
 # construction.
 
+
 # %%
 def in_units(values):
     """Age, sex, null exposure and imaging measures in the units of the planted hazard."""
-    columns = pd.DataFrame({
-        "age": (people["age_years"] - outcomes.AGE[0]) / outcomes.AGE[1], "male": people["sex"] == "M",
-        "null exposure": people["null_exposure"]}, dtype=float)
+    columns = pd.DataFrame({"age": (people["age_years"] - outcomes.AGE[0]) / outcomes.AGE[1]})
+    columns["male"] = (people["sex"] == "M").astype(float)
+    columns["null exposure"] = people["null_exposure"].astype(float)
     for name in values:
         centre, sd = outcomes.SCALE[name]
         sign, called = (-1, "low_shortening") if name == "shortening" else (1, name)
@@ -220,26 +197,26 @@ models = {"true measures": in_units(exact), "read from images": in_units(read)}
 CALLED = {"male": "men", "low_shortening": "low shortening", "lvgfi": "LVGFI", "lavi": "LA volume index"}
 ratios = {name: cox.hazard_ratios(time, death, columns) for name, columns in models.items()}
 known = {name: outcomes.HAZARD_RATIOS.get(name, 1.0) for name in ratios["true measures"]}
-for series, key in (("true measures", "true"), ("read from images", "read")):
-    for name, estimate in ratios[series].items():
-        record(f"09_hr_{key}_{name.replace(' ', '_')}", *estimate[:3], n=n)
+for series, rows in ratios.items():
+    for name, estimate in rows.items():
+        record(f"09_hr_{series.split(' ')[0]}_{name.replace(' ', '_')}", estimate)
 
 # %%
-fig, ax = style.figure(columns=2, height=2.9)
+fig, ax = page.figure(columns=2, height=2.9)
 label = f"Hazard ratio per SD (95 % CI, n = {n}, {death.sum()} deaths)"
 spoken = {series: {CALLED.get(name, name): e for name, e in row.items()} for series, row in ratios.items()}
 forest.rows(ax, spoken, label, 1.0, {CALLED.get(k, k): v for k, v in known.items()}, "planted", log=True)
 ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
-save(fig, "09_hazard_ratios")
+page.save(fig, "09_hazard_ratios")
 
 # %%
 inside = sum(e.lower <= known[name] <= e.upper for name, e in ratios["true measures"].items())
 record("09_planted_ratios_inside", inside, n=n)
-null = ratios["true measures"]["null exposure"]
 kept = {name: f"{r:.2f}, leaving {r * r:.0%}" for name, r in reliability.items()}
-Markdown(f"*Reading.* With the true measures {inside} of {len(known)} intervals hold the planted ratio; about one in "
-         f"twenty may miss by design. The null exposure has a hazard ratio of {null.text(2)}. Measured and true values "
-         f"correlate by {kept['shortening']} of a log hazard ratio (shortening), and by {kept['lvgfi']} (LVGFI).")
+Markdown(f"""*Reading.* With the true measures {inside} of {len(known)} intervals hold the planted ratio; about one in
+twenty may miss by design. The null exposure has a hazard ratio of {ratios["true measures"]["null exposure"].text(2)}.
+Measured and true values correlate by {kept["shortening"]} of a log hazard ratio (shortening), and by {kept["lvgfi"]}
+(LVGFI).""")
 
 # %% [markdown]
 # ### Is the hazard proportional?
@@ -249,16 +226,18 @@ Markdown(f"*Reading.* With the true measures {inside} of {len(known)} intervals 
 # columns it is corrected by Holm's method.
 
 # %%
-proportional = proportional_hazards(time, death, models["read from images"])
+proportional = survival.proportional_hazards(time, death, models["read from images"])
 record("09_proportional_smallest_p_holm", float(proportional["p_holm"].min()), n=n)
 flagged = list(proportional.loc[proportional["p_holm"] < 0.05, "column"])
 proportional.set_index("column").round(3)
 
 # %%
-quiet = ("No column is flagged after correction. That is no proof of proportional hazards: only large changes over "
-         "time would be seen.")
-loud = f"Flagged: {', '.join(flagged)}. Nothing of the kind was planted; one cohort in twenty shows this by chance."
-Markdown(f"*Reading.* {loud if flagged else quiet}")
+told = (
+    "No column is flagged after correction. That is no proof of proportional hazards: only large changes would be seen."
+)
+if flagged:
+    told = f"Flagged: {', '.join(flagged)}. Nothing of the kind was planted; one cohort in twenty shows this by chance."
+Markdown(f"*Reading.* {told}")
 
 # %% [markdown]
 # ## Scores that have not seen the patient
@@ -272,16 +251,16 @@ Markdown(f"*Reading.* {loud if flagged else quiet}")
 Code(inspect.getsource(cox.cross_fitted) + inspect.getsource(cox._fitted), language="python")
 
 # %%
-features = features_module.features(folder, jobs=n_jobs).loc[people.index].to_numpy(float)
-covariates = models["true measures"][["age", "male"]].to_numpy(float)
+features = features_module.features(folder, jobs=page.jobs).loc[people.index].to_numpy(float)
+covariates, wide = models["true measures"][["age", "male"]].to_numpy(float), measures.to_numpy(float)
 function = measures[["shortening_percent", "lvgfi_percent", "mass_to_volume"]].to_numpy(float)
-columns = {"age and sex": (covariates, None), "measures": (None, measures.to_numpy(float)),
-           "image features": (None, features), "age, sex, measures": (covariates, measures.to_numpy(float)),
-           "age, sex, features": (covariates, features),
-           "all together": (np.hstack([covariates, function]), features)}
-settings = {"horizon": HORIZON, "n_components": 8 if profile == "ci" else 32}
-found = {name: cox.cross_fitted(time, death, plain, wide, rng=np.random.default_rng([seed, 1]), **settings)
-         for name, (plain, wide) in columns.items()}
+columns = {"age and sex": (covariates, None), "measures": (None, wide), "image features": (None, features)}
+columns |= {"age, sex, measures": (covariates, wide), "age, sex, features": (covariates, features)}
+columns |= {"all together": (np.hstack([covariates, function]), features)}
+settings = {"horizon": HORIZON, "n_components": 8 if page.small else 32}
+found = {}
+for name, (free, penalised) in columns.items():
+    found[name] = cox.cross_fitted(time, death, free, penalised, rng=np.random.default_rng([seed, 1]), **settings)
 
 # %% [markdown]
 # The same generator deals the folds for every model, so that they are compared on the same splits. The interval of a
@@ -289,32 +268,35 @@ found = {name: cox.cross_fitted(time, death, plain, wide, rng=np.random.default_
 # difference, which keeps what they share. Three models are held against age and sex; the intervals of these three
 # differences are widened (Bonferroni), so that 95 % holds for all three together.
 
-# %%
-c = {name: c_index(time, death, scores.score) for name, scores in found.items()}
-added = ("age, sex, measures", "age, sex, features", "all together")
-level = estimates.corrected(0.95, len(added))
-gain = {name: c_index_difference(time, death, found[name].score, found["age and sex"].score, level)
-        for name in added}
-for name, estimate in c.items():
-    record(f"09_c_{name.replace(',', '').replace(' ', '_')}", *estimate[:3], n=n)
-for name, estimate in gain.items():
-    record(f"09_c_gain_{name.replace(',', '').replace(' ', '_')}", *estimate[:3], n=n)
-assert all(np.array_equal(scores.fold, found["age and sex"].fold) for scores in found.values())
 
 # %%
-fig, axes = style.figure(columns=2, height=2.9, cols=2, width_ratios=(1.25, 1), sharey=False)
+def key_of(name):
+    """A model's name as part of a key of the record."""
+    return name.replace(",", "").replace(": ", "_").replace(" ", "_")
+
+
+c = {name: survival.c_index(time, death, scores.score) for name, scores in found.items()}
+added = ("age, sex, measures", "age, sex, features", "all together")
+base, level = found["age and sex"], corrected(0.95, len(added))
+gain = {name: survival.c_index_difference(time, death, found[name].score, base.score, level) for name in added}
+for kind, estimates in (("c", c), ("c_gain", gain)):
+    for name, estimate in estimates.items():
+        record(f"09_{kind}_{key_of(name)}", estimate)
+assert all(np.array_equal(scores.fold, base.fold) for scores in found.values())
+
+# %%
+fig, axes = page.figure(columns=2, height=2.9, cols=2, width_ratios=(1.25, 1), sharey=False)
 rows = c | {"truth: age and sex": ceiling["age_sex"], "truth: ceiling": ceiling["all"]}
 forest.rows(axes[0], rows, f"C-index (95 % CI, n = {n})", 0.5)
 forest.rows(axes[1], gain | {"truth: ceiling": head_room}, "C minus C of age and sex (95 % CI)", 0.0)
-save(fig, "09_c_index")
+page.save(fig, "09_c_index")
 
 # %%
-Markdown(f"*Reading.* Image features alone: C = {c['image features'].text(3)}. Age and sex alone: "
-         f"{c['age and sex'].text(3)}. Added to age and sex, features change C by "
-         f"{gain['age, sex, features'].text(3)}, the readers' measures by {gain['age, sex, measures'].text(3)}, and "
-         f"both by {gain['all together'].text(3)}. The "
-         f"ceiling leaves room for {head_room.value:.3f}. The C-index moves little even where something true is added, "
-         "because most pairs differ so much in age that nothing else matters.")
+Markdown(f"""*Reading.* Image features alone: C = {c["image features"].text(3)}. Age and sex alone:
+{c["age and sex"].text(3)}. Added to age and sex, features change C by {gain["age, sex, features"].text(3)}, the
+readers' measures by {gain["age, sex, measures"].text(3)}, and both by {gain["all together"].text(3)}. The ceiling
+leaves room for {head_room.value:.3f}. The C-index moves little even where something true is added, because most pairs
+differ so much in age that nothing else matters.""")
 
 # %% [markdown]
 # ### A trap: cross-fitted scores and tests
@@ -322,7 +304,7 @@ Markdown(f"*Reading.* Image features alone: C = {c['image features'].text(3)}. A
 # Do the intervals above *test* whether an image knows anything? Nearly, and here lies a trap. Two folds are each
 # other's training data. If chance makes a feature look good in both, it helps twice: once each way. Where there is
 # nothing to find, results spread more than a test believes, by about the square root of two. In simulations of pure
-# noise (`tests/test_survival.py`) a test at 5 % flagged 15 % of cross-fitted scores.
+# noise (`tests/analysis/test_survival.py`) a test at 5 % flagged 15 % of cross-fitted scores.
 #
 # The remedy keeps an order. In **forward fitting** each fold is scored by a model that has seen *earlier* folds only,
 # and the first fold is not scored at all. Then no outcome is used twice, and the same simulations give 5 %. It costs
@@ -330,8 +312,10 @@ Markdown(f"*Reading.* Image features alone: C = {c['image features'].text(3)}. A
 # forward-fitted.
 
 # %%
-forward = {name: cox.forward_fitted(time, death, *columns[name], rng=np.random.default_rng([seed, 2]), **settings)
-           for name in ("image features", "measures", "age, sex, features")}
+forward = {}
+for name in ("image features", "measures", "age, sex, features"):
+    rng = np.random.default_rng([seed, 2])
+    forward[name] = cox.forward_fitted(time, death, *columns[name], rng=rng, **settings)
 later = forward["image features"].fold > 0
 assert np.array_equal(later, np.isfinite(forward["image features"].score))  # all but the first fold
 t, d, known_age_sex, n_later = time[later], death[later], covariates[later], int(later.sum())
@@ -350,37 +334,33 @@ score = forward["image features"].score[later]
 design = np.c_[np.ones(n_later), known_age_sex, known_age_sex[:, :1] ** 2]
 of_age_sex = design @ np.linalg.lstsq(design, score, rcond=None)[0]
 share = float(of_age_sex.var() / score.var())
-parts = {"image score": score, "… its part from age and sex": of_age_sex, "… the rest": score - of_age_sex,
-         "measures": forward["measures"].score[later], "age": known_age_sex[:, 0],
-         "truth: imaging": oracle["imaging"][later]}
-everywhere = {name: c_index(t, d, values) for name, values in parts.items()}
-within = {name: c_index(t, d, values, band) for name, values in parts.items()}
+parts = {"image score": score, "… its part from age and sex": of_age_sex, "… the rest": score - of_age_sex}
+parts |= {"measures": forward["measures"].score[later], "age": known_age_sex[:, 0]}
+parts |= {"truth: imaging": oracle["imaging"][later]}
+everywhere = {name: survival.c_index(t, d, values) for name, values in parts.items()}
+within = {name: survival.c_index(t, d, values, band) for name, values in parts.items()}
 
 # %%
-fig, ax = style.figure(columns=2, height=3.0)
-forest.rows(ax, {"all pairs": everywhere, "pairs of the same sex and age band": within},
-            f"C-index (95 % CI, n = {n_later})", 0.5)
+fig, ax = page.figure(columns=2, height=3.0)
+rows = {"all pairs": everywhere, "pairs of the same sex and age band": within}
+forest.rows(ax, rows, f"C-index (95 % CI, n = {n_later})", 0.5)
 ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
-save(fig, "09_age_and_sex")
+page.save(fig, "09_age_and_sex")
 
 # %%
-def says(estimate, null, more, less="less"):
-    """What an interval allows to say."""
-    return more if estimate.lower > null else less if estimate.upper < null else "the interval leaves it open"
-
-
 for name, key in zip(parts, ("image", "image_age_sex", "image_rest", "measures", "age", "truth_imaging"), strict=True):
-    record(f"09_c_all_pairs_{key}", *everywhere[name][:3], n=n_later)
-    record(f"09_c_within_{key}", *within[name][:3], n=n_later)
+    record(f"09_c_all_pairs_{key}", everywhere[name])
+    record(f"09_c_within_{key}", within[name])
 record("09_image_score_variance_from_age_sex", share, n=n_later)
 
 # %%
-told = {name: f"{e.text(3)} ({says(e, 0.5, 'better than chance', 'worse than chance')})" for name, e in within.items()}
-Markdown(f"*Reading.* Age and sex explain {share:.0%} of the variance of the image score. Over all pairs it has C = "
-         f"{everywhere['image score'].text(3)}; among people of the same sex and age band {told['image score']}. "
-         f"Perfect knowledge of the imaging part would have {told['truth: imaging']} there. Age, which the bands "
-         f"should have taken out, still has {told['age']}; the rest of the image score, from which age and sex are "
-         f"removed, has {told['… the rest']}.")
+OPEN = "the interval leaves it open"
+chance = partial(verdict, null=0.5, above="better than chance", below="worse than chance", between=OPEN)
+told = {name: f"{e.text(3)} ({chance(e)})" for name, e in within.items()}
+Markdown(f"""*Reading.* Age and sex explain {share:.0%} of the variance of the image score. Over all pairs it has C =
+{everywhere["image score"].text(3)}; among people of the same sex and age band {told["image score"]}. Perfect knowledge
+of the imaging part would have {told["truth: imaging"]} there. Age, which the bands should have taken out, still has
+{told["age"]}; the rest of the image score, from which age and sex are removed, has {told["… the rest"]}.""")
 
 # %% [markdown]
 # ### Does it add anything?
@@ -390,22 +370,24 @@ Markdown(f"*Reading.* Age and sex explain {share:.0%} of the variance of the ima
 # below for comparison.
 
 # %%
-adds = {name: cox.added_value(t, d, known_age_sex, forward[name].score[later])
-        for name in ("image features", "measures")}
-p_holm = dict(zip(adds, estimates.holm([added.p for added in adds.values()]), strict=True))
-adds["truth: imaging"] = cox.added_value(t, d, known_age_sex, oracle["imaging"][later])
-for (name, added), key in zip(adds.items(), ("image", "measures", "truth_imaging"), strict=True):
-    record(f"09_added_hr_{key}", *added.hazard_ratio[:3], n=n_later)
+tested = {name: forward[name].score[later] for name in ("image features", "measures")}
+tested["truth: imaging"] = oracle["imaging"][later]
+adds = {name: cox.added_value(t, d, known_age_sex, values) for name, values in tested.items()}
+p_holm = dict(zip(adds, holm([added.p for added in adds.values()][:2])))
+for added, key in zip(adds.values(), ("image", "measures", "truth_imaging")):
+    record(f"09_added_hr_{key}", added.hazard_ratio)
     record(f"09_added_p_{key}", added.p, n=n_later)
-pd.DataFrame({name: {"hazard ratio per SD beside age and sex": added.hazard_ratio.text(2), "p": f"{added.p:.2g}",
-                     "p, Holm": f"{p_holm[name]:.2g}" if name in p_holm else ""} for name, added in adds.items()}).T
+shown = {
+    name: (e.text(2), f"{p:.2g}", f"{p_holm[name]:.2g}" if name in p_holm else "") for name, (e, p) in adds.items()
+}
+pd.DataFrame(shown, index=["hazard ratio per SD beside age and sex", "p", "p, Holm"]).T
 
 # %%
 passed = [name for name, p in p_holm.items() if p < 0.05 and adds[name].hazard_ratio.value > 1]
-Markdown(f"*Reading.* Beyond age and sex, added value is "
-         f"{'shown for ' + ' and for '.join(passed) if passed else 'shown for neither features nor measures'} "
-         f"(Holm over two, n = {n_later}, {d.sum()} deaths). The true imaging part has a hazard ratio of "
-         f"{adds['truth: imaging'].hazard_ratio.text(2)} in the same people: so much is there to be found.")
+told = f"shown for {' and for '.join(passed)}" if passed else "shown for neither features nor measures"
+Markdown(f"""*Reading.* Beyond age and sex, added value is {told} (Holm over two, n = {n_later}, {d.sum()} deaths). The
+true imaging part has a hazard ratio of {adds["truth: imaging"].hazard_ratio.text(2)} in the same people: so much is
+there to be found.""")
 
 # %% [markdown]
 # ## Curves by predicted risk
@@ -417,34 +399,37 @@ Markdown(f"*Reading.* Beyond age and sex, added value is "
 # log-rank tests of forward-fitted thirds, for the reason given above.
 
 # %%
-thirds = {name: {called: found[name].third == k for k, called in enumerate(("low", "middle", "high"))}
-          for name in ("image features", "age, sex, features")}
-curves = {name: {f"{called} (n = {mine.sum()})": kaplan_meier(time[mine], death[mine], grid)
-                 for called, mine in groups.items()} for name, groups in thirds.items()}
-p = {name: log_rank(t, d, forward[name].third[later]) for name in curves}
+THIRDS, curves = ("low", "middle", "high"), {"image features": {}, "age, sex, features": {}}
+for name, groups in curves.items():
+    for k, called in enumerate(THIRDS):
+        mine = found[name].third == k
+        groups[f"{called} (n = {mine.sum()})"] = survival.kaplan_meier(time[mine], death[mine], grid)
+p = {name: survival.log_rank(t, d, forward[name].third[later]) for name in curves}
 
 # %%
-fig, axes = style.figure(columns=2, height=3.1, cols=2, sharey=True)
+fig, axes = page.figure(columns=2, height=3.1, cols=2, sharey=True)
 for ax, (name, groups) in zip(axes, curves.items(), strict=True):
-    survival.kaplan_meier(ax, groups, marks)
+    plots.kaplan_meier(ax, groups, marks)
     words = f"p = {p[name]:.3f}" if p[name] >= 0.001 else "p < 0.001"
     ax.set(title=f"{name}: log-rank {words}", ylim=(0, 1.02))
     ax.legend(loc="lower left", title="predicted risk (95 % CI)", title_fontsize=7)
 axes[1].set_ylabel("")
-save(fig, "09_kaplan_meier")
+page.save(fig, "09_kaplan_meier")
 
 # %%
-at_horizon = {name: [1 - curve.iloc[int(10 * HORIZON)] for curve in groups.values()]
-              for name, groups in curves.items()}
-for name, key in (("image features", "image"), ("age, sex, features", "age_sex_image")):
+told = {}
+for (name, groups), key in zip(curves.items(), ("image", "age_sex_image")):
     record(f"09_log_rank_p_{key}", p[name], n=n_later)
-    for row, third in zip(at_horizon[name], ("low", "middle", "high"), strict=True):
+    dead = [1 - curve.iloc[int(10 * HORIZON)] for curve in groups.values()]  # upper and lower change places
+    for row, third in zip(dead, THIRDS, strict=True):
         record(f"09_risk_{key}_{third}", row["survival"], row["upper"], row["lower"], n=n)
-told = {name: " against ".join(f"{rows[k]['survival']:.0%} ({rows[k]['upper']:.0%} to {rows[k]['lower']:.0%})"
-                              for k in (0, 2)) for name, rows in at_horizon.items()}
-Markdown(f"*Reading.* Dead by {HORIZON:.0f} years, low against high third: {told['image features']} by image features; "
-         f"{told['age, sex, features']} with age and sex known. The left panel is the picture that papers show for an "
-         "image model. It does not say how much of the distance is age; the section above does.")
+    low, _, high = (f"{row['survival']:.0%} ({row['upper']:.0%} to {row['lower']:.0%})" for row in dead)
+    told[name] = f"{low} against {high}"
+
+# %%
+Markdown(f"""*Reading.* Dead by {HORIZON:.0f} years, low against high third: {told["image features"]} by image features;
+{told["age, sex, features"]} with age and sex known. The left panel is the picture that papers show for an image model.
+It does not say how much of the distance is age; the section above does.""")
 
 # %% [markdown]
 # ## Calibration at four years
@@ -456,29 +441,29 @@ Markdown(f"*Reading.* Dead by {HORIZON:.0f} years, low against high third: {told
 
 # %%
 shown = ("age and sex", "image features", "age, sex, features")
-groups = {name: calibration_table(time, death, found[name].risk, HORIZON, n_groups) for name in shown}
-summary = {name: calibration(time, death, found[name].risk, HORIZON) for name in shown}
+groups = {name: survival.calibration_table(time, death, found[name].risk, HORIZON, n_groups) for name in shown}
+summary = {name: survival.calibration(time, death, found[name].risk, HORIZON) for name in shown}
 for name in shown:
     for what, estimate in summary[name].items():
-        record(f"09_calibration_{what}_{name.replace(',', '').replace(' ', '_')}", *estimate[:3], n=n)
+        record(f"09_calibration_{what}_{key_of(name)}", estimate)
 
 # %%
-fig, axes = style.figure(columns=2, height=2.9, cols=len(shown), sharex=True, sharey=True)
+fig, axes = page.figure(columns=2, height=2.9, cols=len(shown), sharex=True, sharey=True)
 for ax, name in zip(axes, shown, strict=True):
-    survival.calibration(ax, {name: groups[name]}, HORIZON)
+    plots.calibration(ax, {name: groups[name]}, HORIZON)
 top = 100 * max(table["upper"].max() for table in groups.values()) + 2
 axes[0].set(xlim=(0, top), ylim=(0, top))
 for ax in axes[1:]:
     ax.set_ylabel("")
-save(fig, "09_calibration")
+page.save(fig, "09_calibration")
 
 # %%
 whole, images = summary["age, sex, features"], summary["image features"]
-Markdown(f"*Reading.* With age, sex and features the slope is {whole['slope'].text(2)} "
-         f"({says(whole['slope'], 1, 'too cautious', 'too extreme')}) and deaths observed over predicted are "
-         f"{whole['ratio'].text(2)}; image features alone have a slope of {images['slope'].text(2)}. The folds come "
-         "from one cohort, and so the risks hold for this share of deaths only; elsewhere the baseline must be fitted "
-         "anew, while the ranking may be kept.")
+spread = verdict(whole["slope"], 1, "too cautious", "too extreme", OPEN)
+Markdown(f"""*Reading.* With age, sex and features the slope is {whole["slope"].text(2)} ({spread}) and deaths observed
+over predicted are {whole["ratio"].text(2)}; image features alone have a slope of {images["slope"].text(2)}. The folds
+come from one cohort, and so the risks hold for this share of deaths only; elsewhere the baseline must be fitted anew,
+while the ranking may be kept.""")
 
 # %% [markdown]
 # ## At which time?
@@ -488,25 +473,25 @@ Markdown(f"*Reading.* With age, sex and features the slope is {whole['slope'].te
 # weighted by the inverse of the chance of still being watched.
 
 # %%
-Code(inspect.getsource(auc_at), language="python")
+Code(inspect.getsource(survival.auc_at), language="python")
 
 # %%
-years = (2.0, 3.0, 4.0, 5.0, 6.0)
-judged = {name: found[name].score for name in ("age and sex", "image features", "age, sex, features")}
-judged["truth: ceiling"] = oracle["all"]
-aucs = {name: {t: auc_at(time, death, values, t) for t in years} for name, values in judged.items()}
+years, judged = (
+    (2.0, 3.0, 4.0, 5.0, 6.0),
+    {name: found[name].score for name in shown} | {"truth: ceiling": oracle["all"]},
+)
+aucs = {name: {t: survival.auc_at(time, death, values, t) for t in years} for name, values in judged.items()}
 for name, row in aucs.items():
-    key = name.replace(",", "").replace(": ", "_").replace(" ", "_")
-    record(f"09_auc_{HORIZON:.0f}y_{key}", *row[HORIZON][:3], n=n)
-fig, ax = style.figure(columns=2, height=2.8)
-survival.auc_over_time(ax, aucs)
-save(fig, "09_auc_over_time")
+    record(f"09_auc_{HORIZON:.0f}y_{key_of(name)}", row[HORIZON])
+fig, ax = page.figure(columns=2, height=2.8)
+plots.auc_over_time(ax, aucs)
+page.save(fig, "09_auc_over_time")
 
 # %%
-Markdown(f"*Reading.* At {HORIZON:.0f} years: image features {aucs['image features'][HORIZON].text(3)}, age and sex "
-         f"{aucs['age and sex'][HORIZON].text(3)}, both {aucs['age, sex, features'][HORIZON].text(3)}, the true hazard "
-         f"{aucs['truth: ceiling'][HORIZON].text(3)}. Under proportional hazards the AUC changes slowly with time; the "
-         "intervals widen at both ends, where either the dead or the living are few.")
+at = {name: row[HORIZON].text(3) for name, row in aucs.items()}
+Markdown(f"""*Reading.* At {HORIZON:.0f} years: image features {at["image features"]}, age and sex {at["age and sex"]},
+both {at["age, sex, features"]}, the true hazard {at["truth: ceiling"]}. Under proportional hazards the AUC changes
+slowly with time; the intervals widen at both ends, where either the dead or the living are few.""")
 
 # %% [markdown]
 # ## What the real share of deaths would leave
@@ -516,6 +501,7 @@ Markdown(f"*Reading.* At {HORIZON:.0f} years: image features {aucs['image featur
 # z_{0.8})^2 / (v\,(\ln h)^2)$ deaths are needed to find it with a power of 80 % (Schoenfeld 1983). The variances below
 # are those of the true measures given all others here.
 
+
 # %%
 def left_over(columns, name):
     """Share of a column's variance that the other columns do not explain."""
@@ -524,29 +510,31 @@ def left_over(columns, name):
     return float(residual.var() / columns[name].var())
 
 
-redraw = np.random.default_rng([seed, 3])
-drawn = {share: [[outcomes.survive(redraw, h, share) for h in oracle["all"]] for _ in range(n_redraws)]
-         for share in (outcomes.DEATH_SHARE, 0.25)}
-dead = {share: float(np.mean([[row["death"] for row in rows] for rows in lists])) for share, lists in drawn.items()}
-spare = {name: left_over(models["true measures"], name) for name in ("low_shortening", "lvgfi", "lavi")}
-needed = {name: events_needed(outcomes.HAZARD_RATIOS[name], variance) for name, variance in spare.items()}
+redraw, rare, rich = np.random.default_rng([seed, 3]), outcomes.DEATH_SHARE, 0.25
+drawn, dead = {}, {}
+for share in (rare, rich):
+    drawn[share] = [[outcomes.survive(redraw, h, share) for h in oracle["all"]] for _ in range(n_redraws)]
+    dead[share] = float(np.mean([[row["death"] for row in rows] for rows in drawn[share]]))
+planted = {name: outcomes.HAZARD_RATIOS[name] for name in ("low_shortening", "lvgfi", "lavi")}
+spare = {name: left_over(models["true measures"], name) for name in planted}
+needed = {name: power.events_needed(planted[name], variance) for name, variance in spare.items()}
 
 # %%
 for name, events in needed.items():
     record(f"09_events_needed_{name}", events)
-record("09_share_dead_real_setting", dead[outcomes.DEATH_SHARE], n=n)
-pd.DataFrame({"hazard ratio": {name: outcomes.HAZARD_RATIOS[name] for name in needed},
-              "variance given the others": {name: round(v, 2) for name, v in spare.items()}, "deaths needed": needed,
-              **{f"people, {share:.1%} dead": {name: math.ceil(events / share) for name, events in needed.items()}
-                 for share in dead.values()}})
+record("09_share_dead_real_setting", dead[rare], n=n)
+table = pd.DataFrame({"hazard ratio": planted, "variance given the others": spare, "deaths needed": needed})
+for share in dead.values():
+    table[f"people, {share:.1%} dead"] = [math.ceil(events / share) for events in needed.values()]
+table.round(2)
 
 # %%
-patients = np.geomspace(100, 100_000, 60)
-detectable = {f"{share:.1%} die": [detectable_hazard_ratio(share * m) for m in patients]
-              for share in dead.values()}
-fig, ax = style.figure(columns=2, height=2.8)
-survival.detectable(ax, patients, detectable, {CALLED[name]: outcomes.HAZARD_RATIOS[name] for name in needed}, n)
-save(fig, "09_deaths_needed")
+sizes, detectable = np.geomspace(100, 100_000, 60), {}
+for share in dead.values():
+    detectable[f"{share:.1%} die"] = [power.detectable_hazard_ratio(share * size) for size in sizes]
+fig, ax = page.figure(columns=2, height=2.8)
+plots.detectable(ax, sizes, detectable, {CALLED[name]: ratio for name, ratio in planted.items()}, n)
+page.save(fig, "09_deaths_needed")
 
 # %% [markdown]
 # A formula is checked by doing it. The same people get new fates, many times, once with each share of deaths. The true
@@ -554,29 +542,25 @@ save(fig, "09_deaths_needed")
 # study with fewer than ten deaths is not tested and counts as a study that found nothing.
 
 # %%
-power, counted = {}, {}
-for share, lists in drawn.items():
+found_in, counted = {}, {}
+for (share, lists), key in zip(drawn.items(), ("real", "enriched")):
     fates = [pd.DataFrame(rows)[["followup_years", "death"]].to_numpy().T for rows in lists]
     fates = [(t.astype(float), d.astype(bool)) for t, d in fates]
     hits = [cox.added_value(t, d, covariates, oracle["imaging"]).p < 0.05 for t, d in fates if d.sum() >= 10]
-    power[share] = estimates.proportion(sum(hits), len(fates))
-    counted[share] = c_index(*max(fates, key=lambda fate: fate[1].sum()), oracle["all"])
-    key = "real" if share == outcomes.DEATH_SHARE else "enriched"
-    record(f"09_power_oracle_{key}", *power[share][:3], n=len(fates))
-log_ratio = oracle["imaging"].std() * math.sqrt(left_over(pd.DataFrame(covariates).assign(x=oracle["imaging"]), "x"))
-expected = {share: power_of_hazard_ratio(math.exp(log_ratio), max(dead[share] * n, 1)) for share in dead}
+    found_in[share] = proportion(sum(hits), len(fates))
+    counted[share] = survival.c_index(*max(fates, key=lambda fate: fate[1].sum()), oracle["all"])
+    record(f"09_power_oracle_{key}", found_in[share])
 
 # %%
-real, rich = outcomes.DEATH_SHARE, 0.25
-width = {share: counted[share].upper - counted[share].lower for share in counted}
-found_in = {share: f"{e.value:.0%} ({e.lower:.0%} to {e.upper:.0%}; the formula says {expected[share]:.0%})"
-            for share, e in power.items()}
-most = max(needed.values())
-Markdown(f"*Reading.* In {n} people of whom {dead[real]:.1%} die, even the true imaging part is found beside age and "
-         f"sex in {found_in[real]} of redrawn studies, against {found_in[rich]} at {dead[rich]:.0%}. The interval of "
-         f"the ceiling's C-index is {width[real]:.2f} wide instead of {width[rich]:.2f}, in the redraw with the most "
-         f"deaths. The planted measure that is hardest to find needs {most} deaths, and so "
-         f"{math.ceil(most / dead[real]):,} people.")
+log_ratio = oracle["imaging"].std() * math.sqrt(left_over(pd.DataFrame(covariates).assign(x=oracle["imaging"]), "x"))
+for share, e in found_in.items():
+    expected = power.power_of_hazard_ratio(math.exp(log_ratio), max(dead[share] * n, 1))
+    found_in[share] = f"{e.value:.0%} ({e.lower:.0%} to {e.upper:.0%}; the formula says {expected:.0%})"
+width, most = {share: e.upper - e.lower for share, e in counted.items()}, max(needed.values())
+Markdown(f"""*Reading.* In {n} people of whom {dead[rare]:.1%} die, even the true imaging part is found beside age and
+sex in {found_in[rare]} of redrawn studies, against {found_in[rich]} at {dead[rich]:.0%}. The interval of the ceiling's
+C-index is {width[rare]:.2f} wide instead of {width[rich]:.2f}, in the redraw with the most deaths. The planted measure
+that is hardest to find needs {most} deaths, and so {math.ceil(most / dead[rare]):,} people.""")
 
 # %% [markdown]
 # ## What this page could not settle
@@ -595,11 +579,11 @@ Markdown(f"*Reading.* In {n} people of whom {dead[real]:.1%} die, even the true 
 #    take the C-index of its own patients. *(Check: above 0.5, with an interval that excludes it; cross-fitted, the
 #    interval holds 0.5.)*
 # 2. In the last section, how many deaths would a hazard ratio of 1.14 need if its variance given the others were 1?
-#    *(Check: `survival.events_needed(1.14)` says 458.)*
+#    *(Check: `power.events_needed(1.14)` says 458.)*
 # 3. Shift all ages by adding the same ten years to everybody. Which numbers on this page change? *(Check: none; a Cox
 #    model has no use for a constant.)*
 #
 # ## Recorded numbers
 
 # %%
-results.table()
+page.table()

@@ -37,41 +37,29 @@ out = "../figures"
 # %%
 import inspect
 import json
-import shutil
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from IPython.display import Code, Markdown
 from joblib import Parallel, delayed
 
 # %%
-from cinema.files import PAPER_RESULTS
-from cinema import results
-from cinema.analysis import fairness, features as features_module, mitigation
-from cinema.analysis.features import measures, measures_on_record
+from cinema import runner
+from cinema.analysis import fairness, mitigation
+from cinema.analysis import features as features_module
 from cinema.data.study import load_study, save_study, study_table
 from cinema.phantom import cohort
-from cinema.phantom.people import UK_BIOBANK
-from cinema.phantom.roles import ROLES
-from cinema.plots import classification, distributions, forest, images, style
+from cinema.plots import classification, distributions, forest, images
 from cinema.stats import estimates
 from cinema.stats.classification import auc, calibration, calibration_table
 
 # %%
-if profile == "paper" or data != "virtual":
-    raise ValueError(f"profile {profile!r} with data {data!r}: groups, truth and images of real patients are needed, "
-                     "which no public data set has together; run this notebook with ci or laptop on virtual data")
-n_jobs = torch.get_num_threads()
-results.begin("10_fairness", out)
-save, rng = partial(style.save, out=out, seed=seed), np.random.default_rng(seed)
-work = Path(data_root) / "work" / profile
-own = work / f"10_seed{seed}"
-shutil.rmtree(own, ignore_errors=True)
-n_people, n_again, n_parts, n_draws = (100, 8, 4, 50) if profile == "ci" else (1200, 30, 24, 1000)
+needs = "groups, truth and images of real patients are in no public data set together; run ci or laptop on virtual data"
+page = runner.start("10_fairness", profile, data, data_root, seed, out, paper=needs, virtual_only=True)
+record, rng, own = partial(page.record, claim="C18"), page.rng, page.own_folder()
+n_people, n_again, n_parts, n_draws = (100, 8, 4, 50) if page.small else (1200, 30, 24, 1000)
 
 # %% [markdown]
 # ## Who is examined
@@ -82,7 +70,7 @@ n_people, n_again, n_parts, n_draws = (100, 8, 4, 50) if profile == "ci" else (1
 # numbers fixed before anything was measured, not where they look best.
 
 # %%
-folder = cohort.write("fairness", n_people, seed, work / f"cohort_fairness_seed{seed}", jobs=n_jobs)
+folder = cohort.write("fairness", n_people, seed, page.work / f"cohort_fairness_seed{seed}", jobs=page.jobs)
 people = study_table(folder).set_index("id")
 people["age"] = fairness.bands(people["age_years"], (60, 70), "years")
 people["BMI"] = fairness.bands(people["bmi_kg_m2"], (25, 30), "kg/m²")
@@ -107,11 +95,11 @@ pd.concat({name: people[name].value_counts(sort=False) for name in ATTRIBUTES}).
 # measures`. Its table is read here; twenty of these people are read again, and the page stops if they differ.
 
 # %%
-measured = measures_on_record(folder, n_jobs).loc[people.index]
+measured = features_module.measures_on_record(folder, page.jobs).loc[people.index]
 people = people.join(measured)
 people["ef_error"] = (people["lv_ef_percent"] - people["true_lv_ef_percent"]).abs()
 people["mass_error"] = (people["lv_mass_g"] - people["true_lv_mass_g"]).abs()
-features = features_module.features(folder, jobs=n_jobs).loc[people.index].to_numpy()
+features = features_module.features(folder, jobs=page.jobs).loc[people.index].to_numpy()
 ill = (people["disease"] != "NOR").to_numpy()
 told = mitigation.detect(features, ill, seed=seed)
 limit = mitigation.thresholds(told, ill, sensitivity=0.9)
@@ -124,13 +112,13 @@ people[found.columns] = found.to_numpy()
 # is a mean of squares. That is convenient: one method for an interval, one for a gap and one for a test serve all nine.
 
 # %%
-METRICS = {"dice_rv": "Dice RV", "dice_myo": "Dice MYO", "dice_lv": "Dice LV", "ef_error": "EF error (points)",
-           "mass_error": "Mass error (g)", "sensitivity": "Sensitivity", "specificity": "Specificity",
-           "excess": "Observed − predicted", "brier": "Brier score"}
+METRICS = {"dice_rv": "Dice RV", "dice_myo": "Dice MYO", "dice_lv": "Dice LV", "ef_error": "EF error (points)"}
+METRICS |= {"mass_error": "Mass error (g)", "sensitivity": "Sensitivity", "specificity": "Specificity"}
+METRICS |= {"excess": "Observed − predicted", "brier": "Brier score"}
 BETTER = dict(zip(METRICS, (1, 1, 1, -1, -1, 1, 1, 0, -1)))
 overall = {metric: fairness.mean(people[metric], rng) for metric in METRICS}
 for metric, estimate in overall.items():
-    results.record(f"10_all_{metric}", *estimate, claim="C18")
+    record(f"10_all_{metric}", estimate)
 pd.Series({METRICS[metric]: estimate.text(3) for metric, estimate in overall.items()}).to_frame("everybody")
 
 # %% [markdown]
@@ -143,21 +131,21 @@ pd.Series({METRICS[metric]: estimate.text(3) for metric, estimate in overall.ite
 # %%
 groups = fairness.by_group(people, ATTRIBUTES, METRICS, rng)
 for row in groups[groups["metric"].isin(["dice_myo", "ef_error", "sensitivity"])].itertuples():
-    results.record(f"10_{row.metric}_{row.attribute}_{row.group}".replace(" ", "_"), *row[4:8], claim="C18")
-fig, axes = style.figure(columns=2, height=3.6, cols=4, width_ratios=(1, 1, 1, 1))
+    record(f"10_{row.metric}_{row.attribute}_{row.group}".replace(" ", "_"), *row[4:8])
+fig, axes = page.figure(columns=2, height=3.6, cols=4, width_ratios=(1, 1, 1, 1))
 for ax, metric in zip(axes, ("dice_myo", "ef_error", "sensitivity", "specificity")):
     forest.groups(ax, groups[groups["metric"] == metric], overall[metric], METRICS[metric], named=ax is axes[0])
-save(fig, "10_groups")
+page.save(fig, "10_groups")
 
 # %%
 ef = groups[groups["metric"] == "ef_error"].reset_index(drop=True)
 last, first = ef.loc[ef["value"].idxmax()], ef.loc[ef["value"].idxmin()]
 worst_group, worst, by_chance = fairness.worst_group(people["ef_error"], people["ethnicity"], rng, False)
-results.record("10_worst_ethnic_group_ef_error", *worst, unit="points", claim="C18")
-Markdown(f"*Reading.* The EF error runs from {first['value']:.1f} points ({first['group']}) to {last['value']:.1f} "
-         f"({last['group']}). The worst of several groups is bad by chance too: with nothing between them, the worst "
-         f"of the ethnic groups would have {by_chance:.1f} on average. It is {worst_group} with "
-         f"{worst.text(1, ' points')}, the interval widened for having picked the worst.")
+record("10_worst_ethnic_group_ef_error", worst, unit="points")
+Markdown(f"""*Reading.* The EF error runs from {first["value"]:.1f} points ({first["group"]}) to {last["value"]:.1f}
+({last["group"]}). The worst of several groups is bad by chance too: with nothing between them, the worst of the ethnic
+groups would have {by_chance:.1f} on average. It is {worst_group} with {worst.text(1, " points")}, the interval widened
+for having picked the worst.""")
 
 # %% [markdown]
 # ## All gaps, one family
@@ -183,25 +171,19 @@ Code(inspect.getsource(fairness.gap) + inspect.getsource(fairness.permutation_p)
 family = fairness.with_detectable(fairness.gaps(people, ATTRIBUTES, METRICS, rng, REFERENCES))
 counts = {kind: int((family[kind] <= fairness.ALPHA).sum()) for kind in ("p", "p_bh", "p_holm")}
 for kind, number in counts.items():
-    results.record(f"10_gaps_{kind}", number, n=n_people, unit=f"of {len(family)}", claim="C18")
+    record(f"10_gaps_{kind}", number, n=n_people, unit=f"of {len(family)}")
 height = 1.3 + 0.22 * len(family[["attribute", "group"]].drop_duplicates())
-fig, ax = style.figure(columns=2, height=height)
+fig, ax = page.figure(columns=2, height=height)
 forest.family(ax, family, METRICS, BETTER)
-save(fig, "10_family")
+page.save(fig, "10_family")
 
 # %%
-flagged = family[family["p_holm"] <= fairness.ALPHA]
-
-
-def listed(rows):
-    """Which metrics are flagged for whom, in words."""
-    parts = rows.groupby(["attribute", "group"], sort=False, observed=True)["metric"]
-    return "; ".join(f"{group} ({', '.join(METRICS[m] for m in part)})" for (_, group), part in parts) or "none"
-
-
-Markdown(f"*Reading.* {len(family)} comparisons. Without correction {counts['p']} have p ≤ 0.05, where "
-         f"{fairness.ALPHA * len(family):.0f} would be expected with no gap anywhere; {counts['p_bh']} remain after "
-         f"Benjamini-Hochberg and {counts['p_holm']} after Holm: {listed(flagged)}.")
+flagged = []
+for (_, group), rows in family[family["p_holm"] <= fairness.ALPHA].groupby(["attribute", "group"], sort=False):
+    flagged.append(f"{group} ({', '.join(METRICS[metric] for metric in rows['metric'])})")
+Markdown(f"""*Reading.* {len(family)} comparisons. Without correction {counts["p"]} have p ≤ 0.05, where
+{fairness.ALPHA * len(family):.0f} would be expected with no gap anywhere; {counts["p_bh"]} remain after
+Benjamini-Hochberg and {counts["p_holm"]} after Holm: {"; ".join(flagged) or "none"}.""")
 
 # %% [markdown]
 # A flag says that there is a difference, not where it comes from nor whether it matters, and no flag does not mean that
@@ -211,12 +193,12 @@ Markdown(f"*Reading.* {len(family)} comparisons. Without correction {counts['p']
 # %%
 ethnic = family[family["attribute"] == "ethnicity"]
 shown = [metric for metric in ("dice_myo", "ef_error", "sensitivity") if metric in set(ethnic["metric"])]
-fig, axes = style.figure(columns=2, height=2.3, cols=len(shown), squeeze=False)
+fig, axes = page.figure(columns=2, height=2.3, cols=len(shown), squeeze=False)
 for ax, metric in zip(axes[0], shown):
     forest.gaps(ax, ethnic[ethnic["metric"] == metric], f"Gap of {METRICS[metric]}")
-fig.suptitle("thick: 95 % CI; thin: whole family; grey: smallest gap found 8 times in 10; orange: flagged (Holm)",
-             fontsize=7, x=0.01, ha="left")
-save(fig, "10_ethnic_gaps")
+words = "thick: 95 % CI; thin: whole family; grey: smallest gap found 8 times in 10; orange: flagged (Holm)"
+fig.suptitle(words, fontsize=7, x=0.01, ha="left")
+page.save(fig, "10_ethnic_gaps")
 
 # %%
 mine = ethnic[ethnic["metric"] == "ef_error"].set_index("group")
@@ -224,16 +206,17 @@ worst_name = mine["gap"].idxmax()
 null_name = mine.drop(worst_name)["gap"].abs().idxmax()
 for key, group in (("largest", worst_name), ("null", null_name)):
     row = mine.loc[group]
-    told_gap = row[["gap", "lower_all", "upper_all"]]
-    results.record(f"10_{key}_gap", *told_gap, n=row["n"], unit="points", claim="C18")
-    results.record(f"10_{key}_gap_detectable", row["detectable_all"], n=row["n"], unit="points")
-    results.record(f"10_{key}_gap_p_holm", row["p_holm"], n=row["n"], claim="C18")
+    record(f"10_{key}_gap", *row[["gap", "lower_all", "upper_all"]], n=row["n"], unit="points")
+    page.record(f"10_{key}_gap_detectable", row["detectable_all"], n=row["n"], unit="points")
+    record(f"10_{key}_gap_p_holm", row["p_holm"], n=row["n"])
 
 # %%
-Markdown("*Reading.* EF error against White: " + "; ".join(
-    f"{g} {r.gap:+.1f} points ({r.lower:.1f} to {r.upper:.1f}; whole family {r.lower_all:.1f} to {r.upper_all:.1f}; "
-    f"n = {r.n}; {'flagged' if r.p_holm <= 0.05 else 'not flagged'}; with this spread {r.detectable:.1f} would be "
-    f"found 8 times in 10, {r.detectable_all:.1f} after correction)" for g, r in mine.iterrows()) + ".")
+told_gaps = []
+for g, r in mine.iterrows():
+    ends = f"{r.lower:.1f} to {r.upper:.1f}; whole family {r.lower_all:.1f} to {r.upper_all:.1f}; n = {r.n}"
+    seen = f"with this spread {r.detectable:.1f} would be found 8 times in 10, {r.detectable_all:.1f} after correction"
+    told_gaps.append(f"{g} {r.gap:+.1f} points ({ends}; {'flagged' if r.p_holm <= 0.05 else 'not flagged'}; {seen})")
+Markdown(f"*Reading.* EF error against White: {'; '.join(told_gaps)}.")
 
 # %% [markdown]
 # Note that the smallest detectable gap is itself larger for a group that is read badly, because its errors scatter
@@ -246,15 +229,16 @@ Markdown("*Reading.* EF error against White: " + "; ".join(
 
 # %%
 examples = people[people["disease"] == "NOR"].drop_duplicates("ethnicity").sort_values("ethnicity")
-fig, axes = style.figure(columns=2, height=2.15, cols=len(examples))
+fig, axes = page.figure(columns=2, height=2.15, cols=len(examples))
 for ax, row in zip(axes, examples.itertuples()):
     images.panel(ax, load_study(row.path).views["sax"], title=f"{row.ethnicity}, {row.vendor}")
-save(fig, "10_examples")
+page.save(fig, "10_examples")
 
 # %% [markdown]
 # Now in numbers, from pixels alone. **Signal to noise**: between end diastole and end systole most of a chest stands
 # still, so what differs there is mostly noise. **Sharpness**: the gradient at the sharpest edges, in shares of the
 # range of grey values per mm. No mask and no truth is needed, so that any hospital could compute both.
+
 
 # %%
 def quality(path):
@@ -263,14 +247,14 @@ def quality(path):
     return mitigation.signal_to_noise(view.image), mitigation.sharpness_per_mm(view.image, view.spacing_mm)
 
 
-people[["snr", "sharpness"]] = Parallel(n_jobs)(delayed(quality)(path) for path in people["path"])
+people[["snr", "sharpness"]] = Parallel(page.jobs)(delayed(quality)(path) for path in people["path"])
 TRUTH = {"true_lv_ef_percent": "True EF", "true_lv_edv_ml": "True EDV", "true_lv_mass_g": "True mass"}
 PIXELS = {"snr": "Signal to noise", "sharpness": "Sharpness"}
 people["ill"] = ill * 1.0
 why = fairness.gaps(people, ["ethnicity"], [*TRUTH, "ill", *PIXELS], rng, REFERENCES)
 
 # %%
-fig, axes = style.figure(columns=2, height=2.6, cols=2)
+fig, axes = page.figure(columns=2, height=2.6, cols=2)
 for ax, (metric, label) in zip(axes, {"snr": "Signal to noise", "sharpness": "Sharpness (1/mm)"}.items()):
     rows = fairness.by_group(people, ["ethnicity"], [metric], rng)
     strips = {(r.group, "mean"): estimates.Estimate(*r[4:8]) for r in rows.itertuples()}
@@ -278,19 +262,18 @@ for ax, (metric, label) in zip(axes, {"snr": "Signal to noise", "sharpness": "Sh
     ax.set_xticks(range(len(rows)), [f"{r.group}\n(n = {r.n})" for r in rows.itertuples()])
     ax.legend_.remove()
 fig.suptitle("a dot a patient; mean with 95 % CI", fontsize=7, x=0.01, ha="left")
-save(fig, "10_quality")
+page.save(fig, "10_quality")
 
 # %%
-told_apart = why[why["p_holm"] <= fairness.ALPHA]
-words = TRUTH | PIXELS | {"ill": "Share of the ill"}
 for metric in ("snr", "true_lv_ef_percent"):
     row = why[(why["metric"] == metric) & (why["group"] == worst_name)].iloc[0]
-    told_gap = row[["gap", "lower_all", "upper_all"]]
-    results.record(f"10_worst_group_{metric}_gap", *told_gap, n=row["n"], claim="C18")
-Markdown("*Reading.* Against White, after Holm over these " + f"{len(why)} comparisons, there differ: " +
-         ("; ".join(f"{r.group} in {words[r.metric]} ({r.gap:+.3g}, {r.lower_all:.3g} to {r.upper_all:.3g})"
-                    for r in told_apart.itertuples()) or "none") +
-         ". Anatomy is listed only if it differs; a difference of images without one of hearts points to the scan.")
+    record(f"10_worst_group_{metric}_gap", *row[["gap", "lower_all", "upper_all"]], n=row["n"])
+words, told_apart = TRUTH | PIXELS | {"ill": "Share of the ill"}, []
+for r in why[why["p_holm"] <= fairness.ALPHA].itertuples():
+    told_apart.append(f"{r.group} in {words[r.metric]} ({r.gap:+.3g}, {r.lower_all:.3g} to {r.upper_all:.3g})")
+Markdown(f"""*Reading.* Against White, after Holm over these {len(why)} comparisons, there differ:
+{"; ".join(told_apart) or "none"}. Anatomy is listed only if it differs; a difference of images without one of hearts
+points to the scan.""")
 
 # %% [markdown]
 # That is an association. Can it be adjusted for? No: hardly anybody else has images as poor, so a regression would have
@@ -300,72 +283,86 @@ Markdown("*Reading.* Against White, after Holm over these " + f"{len(why)} compa
 
 # %%
 planted = json.loads((folder / "truth.json").read_bytes())["quality_gap"]
-gap = ROLES["fairness"].quality_gap
-PARTS = {"noise": ("snr", lambda a: a.snr / gap.snr_factor, lambda a: a.snr * gap.snr_factor),
-         "blur": ("blur_mm", lambda a: a.blur_mm - gap.extra_blur_mm, lambda a: a.blur_mm + gap.extra_blur_mm),
-         "breathing": ("breath_shift_mm", lambda a: a.breath_shift_mm / gap.breath_factor,
-                       lambda a: a.breath_shift_mm * gap.breath_factor)}
+gap = cohort.ROLES["fairness"].quality_gap
+PARTS = {"noise": "snr", "blur": "blur_mm", "breathing": "breath_shift_mm"}
+
+
+def changed(scan, part, worse):
+    """What the named part of a scan becomes when the planted gap is added to it, or taken away."""
+    value = getattr(scan, PARTS[part])
+    if part == "blur":
+        return value + gap.extra_blur_mm if worse else value - gap.extra_blur_mm
+    factor = gap.snr_factor if part == "noise" else gap.breath_factor
+    return value * factor if worse else value / factor
+
+
 planted
+
+# %% [markdown]
+# A person of the named group is scanned without the named parts of the gap; anybody else, with them.
 
 
 # %%
 def scan_again(number, parts, into):
-    """The same person in the same scanner, with the named parts of the planted gap taken away, or added."""
+    """The same person in the same scanner, with parts of the planted gap taken away, or added."""
     person = cohort.person("fairness", number, seed)
-    way = 1 if person.attributes[gap.attribute] == gap.value else 2
-    scan = replace(person.acquisition, **{PARTS[p][0]: PARTS[p][way](person.acquisition) for p in parts})
+    worse, scan = person.attributes[gap.attribute] != gap.value, person.acquisition
+    scan = replace(scan, **{PARTS[part]: changed(scan, part, worse) for part in parts})
     return save_study(cohort.study(replace(person, acquisition=scan)), own / into)
 
 
-def again(ids, parts, into):
-    """Errors of people scanned again, in the columns of `people`."""
-    Parallel(n_jobs)(delayed(scan_again)(int(name[-5:]), parts, into) for name in ids)
-    return errors(measures(own / into, jobs=n_jobs))
+def read_again(into):
+    """What the readers measure in the studies of a folder, with the errors of EF and mass."""
+    table = features_module.measures(own / into, jobs=page.jobs)
+    for error, name in (("ef_error", "lv_ef_percent"), ("mass_error", "lv_mass_g")):
+        table[error] = (table[name] - people.loc[table.index, f"true_{name}"]).abs()
+    return table
 
 
 # %%
-def errors(table):
-    """EF error, mass error and Dice of MYO of read studies."""
-    truth = people.loc[table.index]
-    return table.assign(ef_error=(table["lv_ef_percent"] - truth["true_lv_ef_percent"]).abs(),
-                        mass_error=(table["lv_mass_g"] - truth["true_lv_mass_g"]).abs())
+def again(ids, parts, into):
+    """People scanned and read again, in the columns of `people`."""
+    Parallel(page.jobs)(delayed(scan_again)(int(name[-5:]), parts, into) for name in ids)
+    return read_again(into)
 
 
 some = {group: people.index[people["ethnicity"] == group][:n_again] for group in (gap.value, "White")}
 swapped = {group: again(ids, PARTS, f"all_{group}") for group, ids in some.items()}
 
 # %%
-fig, axes = style.figure(columns=2, height=2.5, cols=4)
+fig, axes = page.figure(columns=2, height=2.5, cols=4)
 for ax, (group, metric) in zip(axes, [(g, m) for m in ("dice_myo", "ef_error") for g in some]):
     ticks = ("as scanned", "worse scan") if group == "White" else ("as scanned", "usual scan")
     distributions.pairs(ax, people.loc[some[group], metric], swapped[group][metric], ticks, METRICS[metric])
     ax.set_xlabel(group)
-save(fig, "10_same_hearts")
+page.save(fig, "10_same_hearts")
 
 # %%
-effects = {(group, metric): estimates.paired_difference(swapped[group].loc[ids, metric], people.loc[ids, metric], rng)
-           for group, ids in some.items() for metric in ("ef_error", "dice_myo")}
-for (group, metric), estimate in effects.items():
-    results.record(f"10_same_hearts_{group}_{metric}", *estimate, claim="C18")
-usual, worse = (effects[group, "ef_error"] for group in some)
-Markdown(f"*Reading.* The truth file names {planted['attribute']} = {planted['value']}; the group found above is "
-         f"{worst_name}. The same hearts scanned as usual change their EF error by {usual.text(1, ' points')}; White "
-         f"people scanned in the worse way change theirs by {worse.text(1, ' points')}. Nothing about the heart was "
-         "touched, so an interval that excludes zero names the images as the cause.")
+effects = {}
+for group, ids in some.items():
+    for metric in ("ef_error", "dice_myo"):
+        first, second = people.loc[ids, metric], swapped[group].loc[ids, metric]
+        effects[group, metric] = estimates.paired_difference(second, first, rng)
+        record(f"10_same_hearts_{group}_{metric}", effects[group, metric])
+usual, worse = (effects[group, "ef_error"].text(1, " points") for group in some)
+Markdown(f"""*Reading.* The truth file names {planted["attribute"]} = {planted["value"]}; the group found above is
+{worst_name}. The same hearts scanned as usual change their EF error by {usual}; White people scanned in the worse way
+change theirs by {worse}. Nothing about the heart was touched, so an interval that excludes zero names the images as the
+cause.""")
 
 # %% [markdown]
 # *Which part of it?* The planted gap has three: noise, blur, larger shifts between breath-holds. One at a time is taken
 # away from people of that group.
 
 # %%
-few = some[gap.value][:n_parts]
-steps = {part: again(few, [part], f"without_{part}") for part in PARTS}
-relief = {f"without its {part}": estimates.paired_difference(table.loc[few, "ef_error"], people.loc[few, "ef_error"], rng)
-          for part, table in steps.items()}
-for part, estimate in zip(PARTS, relief.values()):
-    results.record(f"10_without_{part}_ef_error", *estimate, unit="points")
-Markdown("*Reading.* Change of the EF error " + "; ".join(f"{k} {e.text(1, ' points')}" for k, e in relief.items()) +
-         ". The parts need not add up: an image that is both noisy and blurred may fail as a whole.")
+few, relief = some[gap.value][:n_parts], {}
+steps = {part: again(few, [part], f"without_{part}")["ef_error"] for part in PARTS}
+for part, error in steps.items():
+    relief[part] = estimates.paired_difference(error.loc[few], people.loc[few, "ef_error"], rng)
+    page.record(f"10_without_{part}_ef_error", relief[part], unit="points")
+told_parts = "; ".join(f"without its {part} {e.text(1, ' points')}" for part, e in relief.items())
+Markdown(f"""*Reading.* Change of the EF error {told_parts}. The parts need not add up: an image that is both noisy and
+blurred may fail as a whole.""")
 
 # %% [markdown]
 # ## Case mix is not unfairness
@@ -391,18 +388,20 @@ def clinics(rng):
 
 
 dealt = usual_images.assign(clinic=clinics(rng))
-sexes = {name: fairness.gaps(people, ["sex"], ["dice_myo"], rng, strata=strata).iloc[0]
-         for name, strata in (("as they come", None), ("same size and disease", ["size", "disease", "vendor"]))}
-mixes = {name: fairness.gaps(dealt, ["clinic"], ["mass_error"], rng, strata=strata).iloc[0]
-         for name, strata in (("as they come", None), ("same disease", ["disease"]))}
+alike = {"as they come": None, "same size and disease": ["size", "disease", "vendor"]}
+sexes = {name: fairness.gaps(people, ["sex"], ["dice_myo"], rng, strata=mix).iloc[0] for name, mix in alike.items()}
+alike = {"as they come": None, "same disease": ["disease"]}
+mixes = {name: fairness.gaps(dealt, ["clinic"], ["mass_error"], rng, strata=mix).iloc[0] for name, mix in alike.items()}
 
 # %%
-fig, axes = style.figure(columns=2, height=1.9, cols=2)
+fig, axes = page.figure(columns=2, height=1.9, cols=2)
 for ax, rows, label in zip(axes, (sexes, mixes), ("Dice MYO, women − men", "Mass error (g), clinic A − B")):
-    lines = {f"{name}\n(p = {row['p']:.2g})": {"gap, 95 % CI": estimates.Estimate(
-        row["gap"], row["lower"], row["upper"], row["n"] + row["n_against"])} for name, row in rows.items()}
+    lines = {}
+    for name, row in rows.items():
+        estimate = estimates.Estimate(*row[["gap", "lower", "upper"]], row["n"] + row["n_against"])
+        lines[f"{name}\n(p = {row['p']:.2g})"] = {"gap, 95 % CI": estimate}
     forest.several(ax, lines, label)
-save(fig, "10_case_mix")
+page.save(fig, "10_case_mix")
 
 # %%
 draws = {"crude": 0, "adjusted": 0}
@@ -414,16 +413,15 @@ for _ in range(n_draws):
         draws[name] += estimate.lower > 0 or estimate.upper < 0
 draws = {name: count / n_draws for name, count in draws.items()}
 for name, share in draws.items():
-    results.record(f"10_clinics_called_unfair_{name}", share, n=n_draws, unit="share of draws")
+    page.record(f"10_clinics_called_unfair_{name}", share, n=n_draws, unit="share of draws")
 for name, row in zip(("crude", "adjusted"), sexes.values()):
-    results.record(f"10_sex_dice_myo_{name}", row["gap"], row["lower"], row["upper"], n=n_people, claim="C18")
+    record(f"10_sex_dice_myo_{name}", *row[["gap", "lower", "upper"]], n=n_people)
 
 # %%
-before, after = sexes.values()
-Markdown(f"*Reading.* Women − men, Dice of MYO: {before['gap']:+.3f} ({before['lower']:.3f} to {before['upper']:.3f}) "
-         f"as they come, {after['gap']:+.3f} ({after['lower']:.3f} to {after['upper']:.3f}) among hearts of like size, "
-         f"disease and vendor. The clinics, dealt {n_draws} times: the crude interval excludes zero in "
-         f"{100 * draws['crude']:.0f} % of draws, the adjusted one in {100 * draws['adjusted']:.1f} %; 5 % are due.")
+before, after = (f"{row['gap']:+.3f} ({row['lower']:.3f} to {row['upper']:.3f})" for row in sexes.values())
+Markdown(f"""*Reading.* Women − men, Dice of MYO: {before} as they come, {after} among hearts of like size, disease and
+vendor. The clinics, dealt {n_draws} times: the crude interval excludes zero in {100 * draws["crude"]:.0f} % of draws,
+the adjusted one in {100 * draws["adjusted"]:.1f} %; 5 % are due.""")
 
 # %% [markdown]
 # And the planted gap: does it go away in the same way? It should not, because it is no matter of case mix.
@@ -431,10 +429,10 @@ Markdown(f"*Reading.* Women − men, Dice of MYO: {before['gap']:+.3f} ({before[
 # %%
 strict = fairness.gaps(people, ["ethnicity"], ["ef_error"], rng, REFERENCES, strata=["disease", "vendor", "field"])
 row = strict.set_index("group").loc[gap.value]
-results.record("10_planted_gap", row["gap"], row["lower_all"], row["upper_all"], n=row["n"], unit="points", claim="C18")
-Markdown(f"*Reading.* Within disease, vendor and field strength the EF error of {gap.value} patients is larger by "
-         f"{row['gap']:.1f} points ({row['lower_all']:.1f} to {row['upper_all']:.1f}, corrected for {len(strict)} "
-         f"groups, n = {row['n']}; p = {row['p']:.2g}, after Holm {row['p_holm']:.2g}).")
+record("10_planted_gap", *row[["gap", "lower_all", "upper_all"]], n=row["n"], unit="points")
+Markdown(f"""*Reading.* Within disease, vendor and field strength the EF error of {gap.value} patients is larger by
+{row["gap"]:.1f} points ({row["lower_all"]:.1f} to {row["upper_all"]:.1f}, corrected for {len(strict)} groups, n =
+{row["n"]}; p = {row["p"]:.2g}, after Holm {row["p_holm"]:.2g}).""")
 
 # %% [markdown]
 # ## Probabilities, group by group
@@ -446,12 +444,12 @@ Markdown(f"*Reading.* Within disease, vendor and field strength the EF error of 
 # %%
 parts = {gap.value: people["ethnicity"] == gap.value, "all others": people["ethnicity"] != gap.value}
 by_sex = {"women": people["sex"] == "F", "men": people["sex"] == "M"}
-n_bins = 3 if profile == "ci" else 5
-fig, axes = style.figure(columns=2, height=3.1, cols=2)
+n_bins = 3 if page.small else 5
+fig, axes = page.figure(columns=2, height=3.1, cols=2)
 for ax, sides in zip(axes, (by_sex, parts)):
-    classification.calibration(ax, {name: calibration_table(ill[use], told.probability[use], n_bins)
-                                    for name, use in sides.items()})
-save(fig, "10_calibration")
+    tables = {name: calibration_table(ill[use], told.probability[use], n_bins) for name, use in sides.items()}
+    classification.calibration(ax, tables)
+page.save(fig, "10_calibration")
 
 # %%
 rows = {}
@@ -459,7 +457,7 @@ for name, use in (by_sex | parts).items():
     for what, estimate in calibration(ill[use], told.probability[use], rng).items():
         if np.isfinite(estimate).all():
             rows[name, what] = estimate.text(2)
-            results.record(f"10_calibration_{what}_{name}".replace(" ", "_"), *estimate, claim="C18")
+            record(f"10_calibration_{what}_{name}".replace(" ", "_"), estimate)
     rows[name, "AUC"] = auc(ill[use], told.probability[use]).text(3)
 pd.Series(rows).unstack()
 
@@ -475,11 +473,11 @@ pd.Series(rows).unstack()
 healthy = people[~ill].assign(risk=told.probability[~ill])
 risk = fairness.by_group(healthy, ["sex"], ["risk"], rng).set_index("group")
 higher = fairness.gap(healthy["risk"], healthy["sex"] == "M")
-results.record("10_risk_of_healthy_men_less_women", *higher, claim="C18")
-Markdown("*Reading.* Mean risk told to the healthy: " + "; ".join(
-    f"{name} {row['value']:.2f} ({row['lower']:.2f} to {row['upper']:.2f}, n = {row['n']})"
-    for name, row in risk.iterrows()) + f". Men minus women: {higher.text(2)}. An interval above zero means that the "
-    "probe reads size as illness. No scan would mend that; telling the probe the sex, or its own threshold, might.")
+record("10_risk_of_healthy_men_less_women", higher)
+ends = (f"{g} {r['value']:.2f} ({r['lower']:.2f} to {r['upper']:.2f}, n = {r['n']})" for g, r in risk.iterrows())
+Markdown(f"""*Reading.* Mean risk told to the healthy: {"; ".join(ends)}. Men minus women: {higher.text(2)}. An interval
+above zero means that the probe reads size as illness. No scan would mend that; telling the probe the sex, or its own
+threshold, might.""")
 
 # %% [markdown]
 # ## What can be done about it
@@ -509,8 +507,8 @@ def denoise(path):
 
 
 both = [name for ids in some.values() for name in ids]
-Parallel(n_jobs)(delayed(denoise)(people.loc[name, "path"]) for name in both)
-clean = errors(measures(own / "denoised", jobs=n_jobs))
+Parallel(page.jobs)(delayed(denoise)(people.loc[name, "path"]) for name in both)
+clean = read_again("denoised")
 known = people[[*measured.columns.drop(["dice_rv", "dice_myo", "dice_lv"]), *PIXELS]]
 true_ef = people["true_lv_ef_percent"]
 told_twice = mitigation.corrected_by_quality(known.fillna(known.median()), "lv_ef_percent", true_ef, seed)
@@ -522,63 +520,65 @@ people["ef_error_twice"] = np.abs(told_twice - true_ef)
 # of all groups whose true EF is known, which here is easy and elsewhere the hard part.
 
 # %%
-change = {"denoised": (clean["ef_error"] - people.loc[clean.index, "ef_error"], clean.index),
-          "second reading": (people["ef_error_twice"] - people["ef_error"], people.index)}
 lines, gap_change = {}, {}
-for name, (difference, ids) in change.items():
-    member = (people.loc[ids, "ethnicity"] == gap.value).to_numpy()
-    usual_too = member | (people.loc[ids, "ethnicity"] == "White").to_numpy()
-    sides = {gap.value: member, "White": usual_too & ~member}
-    lines[name] = {group: estimates.bca(difference[use], np.mean, rng) for group, use in sides.items()}
-    gap_change[name] = fairness.gap(difference[usual_too], member[usual_too])
-    for group, estimate in lines[name].items():
-        results.record(f"10_{name}_ef_error_{group}".replace(" ", "_"), *estimate, unit="points", claim="C18")
-    results.record(f"10_{name}_gap_change".replace(" ", "_"), *gap_change[name], unit="points", claim="C18")
+for name, error in {"denoised": clean["ef_error"], "second reading": people["ef_error_twice"]}.items():
+    difference, ethnicity = error - people.loc[error.index, "ef_error"], people.loc[error.index, "ethnicity"]
+    members, others = (ethnicity == group for group in (gap.value, "White"))
+    lines[name] = {}
+    for group, use in ((gap.value, members), ("White", others)):
+        lines[name][group] = estimates.bca(difference[use], np.mean, rng)
+        record(f"10_{name}_ef_error_{group}".replace(" ", "_"), lines[name][group], unit="points")
+    gap_change[name] = fairness.gap(difference[members | others], members[members | others])
+    record(f"10_{name}_gap_change".replace(" ", "_"), gap_change[name], unit="points")
 
 # %%
 sex = people["sex"].to_numpy()
 weighted = mitigation.detect(features, ill, mitigation.balanced_weights(sex, ill), seed)
-choices = {"one threshold": told.probability >= limit,
-           "one for each sex": told.probability >= mitigation.thresholds(told, ill, 0.9, sex),
-           "sexes count the same": weighted.probability >= mitigation.thresholds(weighted, ill, 0.9)}
+choices = {"one threshold": told.probability >= limit}
+choices["one for each sex"] = told.probability >= mitigation.thresholds(told, ill, 0.9, sex)
+choices["sexes count the same"] = weighted.probability >= mitigation.thresholds(weighted, ill, 0.9)
 rates = {}
 for name, positive in choices.items():
     for side, use in by_sex.items():
-        rates[name, side] = {"Sensitivity": estimates.proportion(positive[ill & use].sum(), (ill & use).sum()),
-                             "Specificity": estimates.proportion((~positive)[~ill & use].sum(), (~ill & use).sum())}
+        found, spared = estimates.proportion(positive[ill & use].sum(), (ill & use).sum()), (~positive)[~ill & use]
+        rates[name, side] = {"Sensitivity": found, "Specificity": estimates.proportion(spared.sum(), len(spared))}
 
 # %%
-fig, axes = style.figure(columns=2, height=2.4, cols=3, width_ratios=(1.2, 1, 1))
+fig, axes = page.figure(columns=2, height=2.4, cols=3, width_ratios=(1.2, 1, 1))
 forest.several(axes[0], lines, "Change of the EF error (points)")
 for ax, what in zip(axes[1:], ("Sensitivity", "Specificity")):
     forest.several(ax, {name: {side: rates[name, side][what] for side in by_sex} for name in choices}, what, zero=False)
 axes[2].set_yticklabels([])
 axes[2].legend_.remove()
-save(fig, "10_mitigation")
+page.save(fig, "10_mitigation")
 
 # %%
 for (name, side), row in rates.items():
     for what, estimate in row.items():
-        results.record(f"10_{what}_{name}_{side}".lower().replace(" ", "_"), *estimate, claim="C18")
-gap_of = {column: fairness.gap(people[column][use], people["ethnicity"][use] == gap.value) for column in
-          ("ef_error", "ef_error_twice") for use in [people["ethnicity"].isin([gap.value, "White"])]}
-results.record("10_gap_after_second_reading", *gap_of["ef_error_twice"], unit="points", claim="C18")
-Markdown(f"*Reading.* The gap of the EF error to White changes by {gap_change['denoised'].text(1, ' points')} when "
-         f"images are denoised and by {gap_change['second reading'].text(1, ' points')} with a second reading, from "
-         f"{gap_of['ef_error'].value:.1f} to {gap_of['ef_error_twice'].text(1, ' points')}. White patients themselves "
-         f"change by {lines['denoised']['White'].text(1, ' points')} and "
-         f"{lines['second reading']['White'].text(1, ' points')}: above zero, they pay.")
+        record(f"10_{what}_{name}_{side}".lower().replace(" ", "_"), estimate)
+use = people["ethnicity"].isin([gap.value, "White"])
+member = people.loc[use, "ethnicity"] == gap.value
+once, twice = (fairness.gap(people.loc[use, column], member) for column in ("ef_error", "ef_error_twice"))
+record("10_gap_after_second_reading", twice, unit="points")
+points = {name: e.text(1, " points") for name, e in gap_change.items()}
+paid = {name: row["White"].text(1, " points") for name, row in lines.items()}
+Markdown(f"""*Reading.* The gap of the EF error to White changes by {points["denoised"]} when images are denoised and by
+{points["second reading"]} with a second reading, from {once.value:.1f} to {twice.text(1, " points")}. White patients
+themselves change by {paid["denoised"]} and {paid["second reading"]}: above zero, they pay.""")
 
 # %%
-of_sex = {(name, what): fairness.gap((positive == (what == "Sensitivity"))[use] * 1.0, sex[use] == "F")
-          for name, positive in choices.items() for what, use in (("Sensitivity", ill), ("Specificity", ~ill))}
-for (name, what), estimate in of_sex.items():
-    results.record(f"10_{what}_{name}_women_less_men".lower().replace(" ", "_"), *estimate, claim="C18")
-Markdown("*Reading.* Detection, women minus men. " + " ".join(
-    f"{name.capitalize()}: sensitivity {of_sex[name, 'Sensitivity'].text(2)}, "
-    f"specificity {of_sex[name, 'Specificity'].text(2)}." for name in choices) +
-    " Thresholds aim at one sensitivity for both; what specificity then costs whom is in the figure. With different "
-    "hearts of the healthy, not everything can be equal at once.")
+of_sex = {}
+for name, positive in choices.items():
+    for what, use, right in (("sensitivity", ill, positive), ("specificity", ~ill, ~positive)):
+        of_sex[name, what] = fairness.gap(right[use] * 1.0, sex[use] == "F")
+        record(f"10_{what}_{name}_women_less_men".replace(" ", "_"), of_sex[name, what])
+told_sex = {
+    name: ", ".join(f"{what} {of_sex[name, what].text(2)}" for what in ("sensitivity", "specificity"))
+    for name in choices
+}
+Markdown(f"""*Reading.* Detection, women minus men. {" ".join(f"{k.capitalize()}: {v}." for k, v in told_sex.items())}
+Thresholds aim at one sensitivity for both; what specificity then costs whom is in the figure. With different hearts of
+the healthy, not everything can be equal at once.""")
 
 # %% [markdown]
 # ### Turning poor images away
@@ -591,12 +591,11 @@ limit_snr = float(np.quantile(people.loc[people["ethnicity"] == "White", "snr"],
 refused = (people["snr"] < limit_snr).to_numpy()
 share = {name: estimates.proportion(refused[use].sum(), use.sum()) for name, use in parts.items()}
 for name, estimate in share.items():
-    results.record(f"10_refused_{name}".replace(" ", "_"), *estimate, claim="C18")
-left = {name: int((use & ~refused).sum()) for name, use in parts.items()}
-Markdown("*Reading.* Refused: " + "; ".join(
-    f"{name} {100 * e.value:.0f} % ({100 * e.lower:.0f} to {100 * e.upper:.0f}, n = {e.n})"
-    for name, e in share.items()) + f". Of {gap.value} patients {left[gap.value]} are left. A quality rule can make "
-    "the table of those who are read look fair by sending the problem home.")
+    record(f"10_refused_{name}".replace(" ", "_"), estimate)
+left = int((parts[gap.value] & ~refused).sum())
+ends = (f"{g} {100 * e.value:.0f} % ({100 * e.lower:.0f} to {100 * e.upper:.0f}, n = {e.n})" for g, e in share.items())
+Markdown(f"""*Reading.* Refused: {"; ".join(ends)}. Of {gap.value} patients {left} are left. A quality rule can make the
+table of those who are read look fair by sending the problem home.""")
 
 # %% [markdown]
 # ## What can "fair" mean?
@@ -608,45 +607,40 @@ Markdown("*Reading.* Refused: " + "; ".join(
 # readings of usual images here; a group with larger scatter needs more.
 
 # %%
-share_black = dict(UK_BIOBANK.ethnicity)["Black"]
+share_black = dict(cohort.ROLES["population"].population.ethnicity)["Black"]
 sd = float(usual_images["ef_error"].std())
 sizes = np.unique(np.round(np.geomspace(400, 40000, 25)).astype(int))
 
 
 def smallest(n, part, tests):
-    """Smallest gap of the EF error found with power 0.8 in n patients, `part` of them in the group."""
+    """Smallest gap of the EF error found 8 times in 10 in n patients, `part` of them in the group."""
     members = max(round(n * part), 2)
-    return estimates.detectable_mean_gap(sd, members, n - members, fairness.ALPHA / tests)
+    return fairness.detectable({"sd": sd, "n": members, "n_against": n - members}, fairness.ALPHA / tests)
 
-
-who_shares = {f"Black, {100 * share_black:.1f} %": share_black, "women and men": 0.5}
-names = {f"{who}, {tests} test{'s' * (tests > 1)}": (part, tests)
-         for who, part in who_shares.items() for tests in (len(family), 1)}
 
 # %%
-published = pd.read_csv(PAPER_RESULTS).query("claim == 'C1'")
-published = published.set_index("quantity")["value"]
-not_trained_on = int(published["studies"] - published["studies in the training split"])
-fig, ax = style.figure(columns=2, height=3.0)
-forest.curves(ax, sizes, {name: [smallest(n, *how) for n in sizes] for name, how in names.items()},
-             "Patients in the whole test set", "Smallest gap of EF error\nfound 8 times in 10 (points)",
-             {f"this cohort, {n_people}": n_people,
-              f"UK Biobank not pretrained on, {not_trained_on}": not_trained_on})
-save(fig, "10_detectable")
+studies, curves = page.paper("C1").set_index("quantity")["value"], {}
+not_trained_on = int(studies["studies"] - studies["studies in the training split"])
+for who, part in ((f"Black, {100 * share_black:.1f} %", share_black), ("women and men", 0.5)):
+    for tests in (len(family), 1):
+        curves[f"{who}, {tests} test{'s' * (tests > 1)}"] = [smallest(n, part, tests) for n in sizes]
+marks = {f"this cohort, {n_people}": n_people, f"UK Biobank not pretrained on, {not_trained_on}": not_trained_on}
+fig, ax = page.figure(columns=2, height=3.0)
+labels = "Patients in the whole test set", "Smallest gap of EF error\nfound 8 times in 10 (points)"
+forest.curves(ax, sizes, curves, *labels, marks)
+page.save(fig, "10_detectable")
 
 # %%
+least = {}
 for n, key in ((1000, "1000"), (not_trained_on, "ukb")):
-    for tests in (1, len(family)):
-        results.record(f"10_detectable_{key}_{'one' if tests == 1 else 'family'}", smallest(n, share_black, tests), n=n,
-                       unit="points", claim="C18")
-average = usual_images["ef_error"].mean()
-Markdown(f"*Reading.* With 1000 patients {100 * share_black:.1f} % are {round(1000 * share_black)} people, and the "
-         f"smallest gap found 8 times in 10 is {smallest(1000, share_black, 1):.1f} points, or "
-         f"{smallest(1000, share_black, len(family)):.1f} within a family of {len(family)} tests, beside a mean error "
-         f"of {average:.1f}. With all {not_trained_on} studies of the biobank that were not pretrained on it is "
-         f"{smallest(not_trained_on, share_black, 1):.1f} and "
-         f"{smallest(not_trained_on, share_black, len(family)):.1f}. "
-         "Smaller gaps may well be there; \"comparable\" then means \"not seen\".")
+    for tests, kind in ((1, "one"), (len(family), "family")):
+        least[key, kind] = smallest(n, share_black, tests)
+        record(f"10_detectable_{key}_{kind}", least[key, kind], n=n, unit="points")
+Markdown(f"""*Reading.* With 1000 patients {100 * share_black:.1f} % are {round(1000 * share_black)} people, and the
+smallest gap found 8 times in 10 is {least["1000", "one"]:.1f} points, or {least["1000", "family"]:.1f} within a family
+of {len(family)} tests, beside a mean error of {usual_images["ef_error"].mean():.1f}. With all {not_trained_on} studies
+of the biobank that were not pretrained on it is {least["ukb", "one"]:.1f} and {least["ukb", "family"]:.1f}. Smaller
+gaps may well be there; "comparable" then means "not seen".""")
 
 # %% [markdown]
 # ## What this page could not settle
@@ -665,8 +659,8 @@ Markdown(f"*Reading.* With 1000 patients {100 * share_black:.1f} % are {round(10
 # 2. How many patients would a cohort with the biobank's shares need to find a gap of half a point within this family?
 #    (Check: solve `smallest(n, share_black, len(family)) == 0.5`; the gap falls with the root of n.)
 # 3. Replace the t statistic in `fairness._distance` by the plain difference for all metrics and give one group three
-#    times the scatter of the other at equal means. (Check: `tests/test_fairness.py` has the simulation; the plain
-#    permutation calls more than 15 of 100 such studies a gap.)
+#    times the scatter of the other at equal means. (Check: `tests/analysis/test_fairness.py` has the simulation; the
+#    plain permutation calls more than 15 of 100 such studies a gap.)
 
 # %%
-results.table()
+page.table()

@@ -24,7 +24,8 @@
 # refused: this page adds up what the other pages have recorded.
 #
 # Everything below the heading *oddities* trains or simulates something; everything above it only reads. No number on
-# this page is typed: published ones come from `cinema/shipped/paper_results.csv`, ours from the records of notebooks 00 to 11.
+# this page is typed: published ones come from `cinema/shipped/paper_results.csv`, ours from the records of notebooks 00
+# to 11.
 
 # %% tags=["parameters"]
 profile = "laptop"
@@ -36,10 +37,8 @@ out = "../figures"
 # %%
 import inspect
 import math
-import shutil
 from functools import partial
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -48,29 +47,25 @@ from IPython.display import Code, Markdown
 from joblib import Parallel, delayed
 
 # %%
-from cinema import results
+from cinema import runner
 from cinema.analysis import errata
 from cinema.data.study import study_paths, study_table
+from cinema.files import WEIGHTS
 from cinema.models import small
 from cinema.phantom import cohort
 from cinema.plots import forest, style
-from cinema.results import read_results
 from cinema.runner import ledger
 from cinema.stats import estimates
 from cinema.training import arms
-from cinema.training.arms import Arm, Run
 from cinema.training.recipe import PAPER
 
 # %%
-if profile == "paper" or data != "virtual":
-    raise ValueError(f"profile {profile!r} with data {data!r}: this page adds up the records of a ci or laptop run on "
-                     "virtual data; numbers of patients recorded by other pages are shown beside them")
-n_jobs = torch.get_num_threads()
+needs = "this page adds up the records of a ci or laptop run on virtual data; numbers of patients are shown beside them"
+page = runner.start("12_paper_results", profile, data, data_root, seed, out, paper=needs, virtual_only=True)
+record, rng = page.record, page.rng
+release = partial(page.record, cohort="published")  # a number of the released software, not of anybody's heart
 torch.set_num_threads(1)
-results.begin("12_paper_results", out)
-save, rng = partial(style.save, out=out, seed=seed), np.random.default_rng(seed)
-work = Path(data_root) / "work" / profile
-pd.set_option("display.max_colwidth", None, "display.max_rows", 100)
+pd.set_option("display.max_rows", 100)
 
 # %% [markdown]
 # ## How a verdict is reached
@@ -106,9 +101,7 @@ Code(inspect.getsource(ledger.verdict), language="python")
 # read as 95 % intervals; how they were made is not said anywhere.
 
 # %%
-stored = [row for path in sorted(Path("../report").glob("*/figures/results.json")) for row in read_results(path)
-          if row["data"] != "virtual" and row["profile"] != "ci"]  # what a reader has recorded on patients
-rows = ledger.read_rows(out, profile) + stored
+rows = ledger.read_rows(out, profile) + ledger.recorded_on_patients("../report")
 whole = ledger.table(rows)
 forest.shaded(whole.drop(columns="topic").rename(columns=ledger.HEADS))
 
@@ -118,15 +111,14 @@ forest.shaded(whole.drop(columns="topic").rename(columns=ledger.HEADS))
 # %%
 counts = {word: int((whole["verdict"] == word).sum()) for word in (ledger.AGREES, ledger.DIFFERS, ledger.OPEN)}
 for word, count in counts.items():
-    results.record(f"12_claims_{estimates.record_key(word.split(' ')[0])}", count, n=len(whole), unit="claims")
+    record(f"12_claims_{estimates.record_key(word.split(' ')[0])}", count, n=len(whole), unit="claims")
 printed = int((whole["published"] != "number not found").sum())
-results.record("12_claims_with_a_printed_number", printed, n=len(whole), unit="claims")
+record("12_claims_with_a_printed_number", printed, n=len(whole), unit="claims")
 on_patients = int((whole["real"] != "-").sum())
-lacking = ledger.unknown(rows, ledger.ledger_keys())
-Markdown(f"*Reading.* Of {len(whole)} claims " + ", ".join(f"**{word}: {n}**" for word, n in counts.items()) +
-         f". A number could be found in print for {printed}; for the other {len(whole) - printed} the paper's sentence "
-         f"is all there is. On patients, {on_patients} have been looked at in this copy of the repository. " +
-         (lacking or "Every number the ledger asks for was recorded."))
+said = ", ".join(f"**{word}: {n}**" for word, n in counts.items())
+Markdown(f"""*Reading.* Of {len(whole)} claims {said}. A number could be found in print for {printed}; for the other
+{len(whole) - printed} the paper's sentence is all there is. On patients, {on_patients} have been looked at in this copy
+of the repository. {ledger.unknown(rows, ledger.ledger_keys()) or "Every number the ledger asks for was recorded."}""")
 
 # %% [markdown]
 # ## Published and ours, side by side
@@ -140,10 +132,10 @@ Markdown(f"*Reading.* Of {len(whole)} claims " + ", ".join(f"**{word}: {n}**" fo
 # %%
 both = ledger.comparison(rows)
 topics = whole.set_index("claim")["topic"]
-fig, ax = style.figure(columns=2, height=3.8)
+fig, ax = page.figure(columns=2, height=3.8)
 forest.beside(ax, ledger.relative(both), topics)
 fig.legend(loc="outside right upper")
-save(fig, "12_published_and_ours", cohort="published and virtual")
+page.save(fig, "12_published_and_ours", cohort="published and virtual")
 
 # %% [markdown]
 # What decides is the paired difference on the same patients. Units differ from claim to claim (Dice, EF, AUC), so each
@@ -152,17 +144,19 @@ save(fig, "12_published_and_ours", cohort="published and virtual")
 
 # %%
 decided = ledger.deciding(rows)
-fig, ax = style.figure(columns=2, height=0.9 + 0.22 * len(decided))
+fig, ax = page.figure(columns=2, height=0.9 + 0.22 * len(decided))
 forest.decisive(ax, decided)
-save(fig, "12_deciding_differences")
+page.save(fig, "12_deciding_differences")
 
 # %%
 direction = decided[decided["needs"] != "within"]
 clear = direction[(direction["lower"] > 0) | (direction["upper"] < 0)]
-results.record("12_directions_that_exclude_zero", len(clear), n=len(direction), unit="claims")
-Markdown(f"*Reading.* Of {len(direction)} differences with a direction, {len(clear)} exclude zero" +
-         (f": {', '.join(clear['claim'])}. {int((clear['value'] > 0).sum())} of them favour the claim." if len(clear)
-          else ".") + " Several comparisons share networks and patients, so they do not count as independent votes.")
+record("12_directions_that_exclude_zero", len(clear), n=len(direction), unit="claims")
+which = (
+    f": {', '.join(clear['claim'])}. {int((clear['value'] > 0).sum())} of them favour the claim" if len(clear) else ""
+)
+Markdown(f"""*Reading.* Of {len(direction)} differences with a direction, {len(clear)} exclude zero{which}. Several
+comparisons share networks and patients, so they do not count as independent votes.""")
 
 # %% [markdown]
 # ## What peer review changed
@@ -187,11 +181,11 @@ Markdown(f"*Reading.* Of {len(direction)} differences with a direction, {len(cle
 # was not at hand here, only abstracts, summaries and the release.
 
 # %%
-paper = ledger.read_paper()
+paper = page.paper()
 dice = paper[(paper["claim"] == "C3") & paper["value"].notna()].set_index("system")["value"]
-Markdown(f"*Reading.* Once nnU-Net was a baseline, CineMA's mean Dice of {dice['CineMA']:.2f} % stood against "
-         f"{dice['nnU-Net']:.2f} %. Whoever cites the preprint's *consistently outperformed* cites a sentence that the "
-         "journal version no longer makes.")
+Markdown(f"""*Reading.* Once nnU-Net was a baseline, CineMA's mean Dice of {dice["CineMA"]:.2f} % stood against
+{dice["nnU-Net"]:.2f} %. Whoever cites the preprint's *consistently outperformed* cites a sentence that the journal
+version no longer makes.""")
 
 # %% [markdown]
 # ## What others found with the released weights
@@ -202,21 +196,19 @@ Markdown(f"*Reading.* Once nnU-Net was a baseline, CineMA's mean Dice of {dice['
 
 # %%
 again = paper[paper["claim"] == ledger.RETEST].rename(columns={"statement": "bears on"})
-again[["bears on", "quantity", "system", "dataset", "value", "unit", "note", "source"]].fillna("").style.set_uuid(
-    "again").hide(axis="index").format(precision=3)
+columns = ["bears on", "quantity", "system", "dataset", "value", "unit", "note", "source"]
+again[columns].fillna("").style.set_uuid("again").hide(axis="index").format(precision=3)
 
 # %%
-pick = again.set_index(["quantity", "dataset", "system"])["value"].to_dict()
-sets = ("ACDC", "M&Ms", "M&Ms-2")
-macro = {name: [pick["macro Dice", place, f"{name}, frozen encoder + UNETR decoder"] for place in sets]
-         for name in ("CineMA", "DINOv3")}
-lead = np.subtract(macro["CineMA"], macro["DINOv3"])
-results.record("12_retest_lead_over_general_model", float(lead.mean()), n=len(sets), unit="Dice", cohort="published")
+macro = again[again["quantity"] == "macro Dice"].pivot(index="system", columns="dataset", values="value")
+ours, general = (macro.loc[f"{name}, frozen encoder + UNETR decoder"] for name in ("CineMA", "DINOv3"))
+lead = (ours - general)[["ACDC", "M&Ms", "M&Ms-2"]].to_numpy()
+release("12_retest_lead_over_general_model", float(lead.mean()), n=len(lead), unit="Dice")
 spread_of = again[again["quantity"] == "specificity"]["value"]
-Markdown(f"*Reading.* Under the same decoder CineMA's frozen features lead those of a general picture model by "
-         f"{lead.min():.3f} to {lead.max():.3f} of macro Dice. In detecting disease, sensitivity is high "
-         f"everywhere and specificity anything from {spread_of.min():.0f} to {spread_of.max():.0f} %: test sets hold "
-         "few healthy people, and the threshold decides. Claim C9 is the one that most needs patients.")
+Markdown(f"""*Reading.* Under the same decoder CineMA's frozen features lead those of a general picture model by
+{lead.min():.3f} to {lead.max():.3f} of macro Dice. In detecting disease, sensitivity is high everywhere and specificity
+anything from {spread_of.min():.0f} to {spread_of.max():.0f} %: test sets hold few healthy people, and the threshold
+decides. Claim C9 is the one that most needs patients.""")
 
 # %% [markdown]
 # ## Oddities of the release
@@ -238,14 +230,15 @@ Markdown(f"*Reading.* Under the same decoder CineMA's frozen features lead those
 Code(inspect.getsource(errata.draw_numbers), language="python")
 
 # %%
-frames, batch, workers, epochs = 180, PAPER["segmentation"].micro_batch_size, 4, PAPER["segmentation"].epochs
-draws = int(errata.draw_numbers(frames, batch, workers).max()) + 1
-results.record("12_draws_released", draws, n=frames, unit="draws", cohort="published")
-results.record("12_new_draws_released", draws / (frames * epochs), n=frames, cohort="published")
-results.record("12_frames_seen_released", 1 / 50, cohort="published")
-Markdown(f"*Reading.* ACDC has {frames} labelled frames for training. With {workers} workers (their number is a "
-         f"setting) {frames * epochs:,} visits share {draws} draws; here every visit has its own. In pretraining on "
-         "several GPUs even the order of studies repeats, so of 50 frames of a study every epoch takes the same one.")
+frames, workers, recipe = 180, 4, PAPER["segmentation"]
+visits = frames * recipe.epochs
+draws = int(errata.draw_numbers(frames, recipe.micro_batch_size, workers).max()) + 1
+release("12_draws_released", draws, n=frames, unit="draws")
+release("12_new_draws_released", draws / visits, n=frames)
+release("12_frames_seen_released", 1 / 50)
+Markdown(f"""*Reading.* ACDC has {frames} labelled frames for training. With {workers} workers (their number is a
+setting) {visits:,} visits share {draws} draws; here every visit has its own. In pretraining on several GPUs even the
+order of studies repeats, so of 50 frames of a study every epoch takes the same one.""")
 
 # %% [markdown]
 # Three arms learn to segment: as this package does it, with scaling along x only, and with repeated draws (four
@@ -255,36 +248,41 @@ Markdown(f"*Reading.* ACDC has {frames} labelled frames for training. With {work
 # never stretches.
 
 # %%
-n_train, n_val, n_test, steps, seeds = (4, 2, 6, 10, 1) if profile == "ci" else (8, 4, 20, 60, 2)
-for role in ("acdc", "mnms2"):
-    cohort.write(role, 40 if profile == "ci" else 240, seed, work / f"cohort_{role}_seed{seed}", jobs=n_jobs)
-acdc, mnms2 = ([str(p) for p in study_paths(work / f"cohort_{role}_seed{seed}")][:n]
-               for role, n in (("acdc", 40), ("mnms2", 200)))
+n_train, n_val, n_test, steps, seeds = (4, 2, 6, 10, 1) if page.small else (8, 4, 20, 60, 2)
+folders = {role: page.work / f"cohort_{role}_seed{seed}" for role in ("acdc", "mnms2")}
+for role, folder in folders.items():
+    cohort.write(role, 40 if page.small else 240, seed, folder, jobs=page.jobs)
+acdc, mnms2 = (list(map(str, study_paths(folders[role])))[:n] for role, n in (("acdc", 40), ("mnms2", 200)))
 train, val, test = acdc[:n_train], acdc[n_train : n_train + n_val], acdc[-n_test:]
-shutil.rmtree(work / f"12_seed{seed}", ignore_errors=True)
 network = partial(small.small_convunetr, dec_chans=(8, 32, 64))
-standard, start = (str(small.FOLDER / name) for name in (small.SHIPPED_STANDARD, small.SHIPPED))
+standard, start = (str(WEIGHTS / name) for name in (small.SHIPPED_STANDARD, small.SHIPPED))
 loaders = {"as here": arms.stacks, "x only": errata.x_only, "repeated draws": errata.repeated}
 assert not set(train) & set(test) and not set(val) & set(train + test)
 
 # %%
-runs = [Run(Arm(name, network, standard, start, arms.FROM_PRETRAINING), tuple(train), tuple(val), 4e-3, steps,
-            seed + i, str(work / f"12_seed{seed}"), data=loader)
-        for i, (name, loader) in product(range(seeds), loaders.items())]
-arms.train_all(runs, n_jobs)
-sizes = {"as is": (1.0, 1.0), "larger": (1.2, 1.2), "wider in y": (1.0, 1.2)}
-read = pd.concat(Parallel(n_jobs)(delayed(errata.scores)(
-    run, {"as is": sizes["as is"]} if run.arm.name == "repeated draws" else sizes, test) for run in runs))
+runs, data_of, own = [], (tuple(train), tuple(val)), str(page.own_folder())
+for i, (name, loader) in product(range(seeds), loaders.items()):
+    arm = arms.Arm(name, network, standard, start, arms.FROM_PRETRAINING)
+    runs.append(arms.Run(arm, *data_of, 4e-3, steps, seed + i, own, data=loader))
+arms.train_all(runs, page.jobs)
+sizes, as_is = {"as is": (1.0, 1.0), "larger": (1.2, 1.2), "wider in y": (1.0, 1.2)}, {"as is": (1.0, 1.0)}
+asked_of = [(run, as_is if run.arm.name == "repeated draws" else sizes) for run in runs]
+read = pd.concat(Parallel(page.jobs)(delayed(errata.scores)(run, some, test) for run, some in asked_of))
 patients = estimates.per_patient(read, ["dice"], by=("arm", "size"))
 patients.pivot_table("dice", "arm", "size", sort=False).round(3)
 
+# %% [markdown]
+# Four questions are asked of these trainings, so the thin bars are widened by Bonferroni's correction for four.
+
 # %%
 asked = [("x only", size) for size in sizes] + [("repeated draws", "as is")]
-gaps = {f"{arm}, {size}": [estimates.difference(patients[patients["size"] == size], arm, "as here", rng, level=level)
-                           for level in (0.95, estimates.corrected(0.95, len(asked)))] for arm, size in asked}
-for (arm, size), (gap, _) in zip(asked, gaps.values()):
+levels, gaps = (0.95, estimates.corrected(0.95, len(asked))), {}
+for arm, size in asked:
+    rows = patients[patients["size"] == size]
+    pair = [estimates.difference(rows, arm, "as here", rng, level=level) for level in levels]
+    gaps[f"{arm}, {size}"] = pair
     words = f"x_only_{estimates.record_key(size)}" if arm == "x only" else "repeated_draws"
-    results.record(f"12_{words}", *gap, unit="Dice")
+    record(f"12_{words}", pair[0], unit="Dice")
 
 # %% [markdown]
 # The figure shows the four differences with their intervals over patients; small ticks are single seeds, each a pair of
@@ -292,25 +290,24 @@ for (arm, size), (gap, _) in zip(asked, gaps.values()):
 
 # %%
 once = read.groupby(["size", "arm", "seed"])["dice"].mean()
-fig, ax = style.figure(columns=2, height=2.2)
-forest.differences(ax, gaps, "Dice with the oddity minus Dice as here")
 seen = {name: once[size, arm] - once[size, "as here"] for name, (arm, size) in zip(gaps, asked)}
+fig, ax = page.figure(columns=2, height=2.2)
+forest.differences(ax, gaps, "Dice with the oddity minus Dice as here")
 for y, single in enumerate(seen.values()):
     ax.plot(single, [y + 0.25] * seeds, "|", color=style.GREY, ms=5)
-save(fig, "12_trained_oddities")
-steady = sum(len(set(np.sign(single))) == 1 for single in seen.values())
-told = {name: estimates.verdict(gaps[name][1]) if len(set(np.sign(single))) == 1 else "not settled, seeds disagree"
-        for name, single in seen.items()}
-results.record("12_trained_that_keep_their_sign", steady, n=len(asked), unit="of 4")
+page.save(fig, "12_trained_oddities")
 
 # %%
-few = int(errata.draw_numbers(2 * n_train, 2, 4).max()) + 1
-Markdown(f"*Reading.* {2 * steps} visits shared {few} draws in the arm with repetition. Compared with the training as "
-         "here, the network is " + "; ".join(
-    f"with {name} **{told[name]}** ({gap.value:+.3f}; seeds {seen[name].min():+.3f} to {seen[name].max():+.3f})"
-    for name, (gap, _) in gaps.items()) + f". Verdicts follow the thin bars where all {seeds} seeds of an arm agree "
-    f"on the sign ({steady} of {len(asked)}); an interval over patients knows nothing of seeds, and where they "
-    "disagree the next training may turn the difference.")
+steady = {name: len(set(np.sign(single))) == 1 for name, single in seen.items()}
+record("12_trained_that_keep_their_sign", sum(steady.values()), n=len(asked), unit="of 4")
+few, told = int(errata.draw_numbers(2 * n_train, 2, 4).max()) + 1, []
+for name, (gap, wide) in gaps.items():
+    word = estimates.verdict(wide) if steady[name] else "not settled, seeds disagree"
+    told.append(f"with {name} **{word}** ({gap.value:+.3f}; seeds {seen[name].min():+.3f} to {seen[name].max():+.3f})")
+Markdown(f"""*Reading.* {2 * steps} visits shared {few} draws in the arm with repetition. Compared with the training as
+here, the network is {"; ".join(told)}. Verdicts follow the thin bars where all {seeds} seeds of an arm agree on the
+sign ({sum(steady.values())} of {len(asked)}); an interval over patients knows nothing of seeds, and where they disagree
+the next training may turn the difference.""")
 
 # %% [markdown]
 # Both directions are possible, and a short training shows one of them. Variety makes the task harder to learn and the
@@ -328,26 +325,22 @@ Markdown(f"*Reading.* {2 * steps} visits shared {few} draws in the arm with repe
 # %%
 contrasts = estimates.bca(errata.blood_contrast(acdc), np.mean, rng)
 for words, sd in (("released", errata.NOISE / 2), ("meant", errata.NOISE / 2 * errata.GREYS)):
-    results.record(f"12_contrast_to_noise_{words}", *(x / sd for x in contrasts[:3]), n=contrasts.n, unit="times")
-lost = {name: errata.left_out(n, PAPER["segmentation"]) / n for name, n in
-        (("ACDC", 180), ("M&Ms", 350), ("M&Ms-2", 320))}
+    record(f"12_contrast_to_noise_{words}", *(x / sd for x in contrasts[:3]), n=contrasts.n, unit="times")
+lost = {name: errata.left_out(n, recipe) / n for name, n in (("ACDC", 180), ("M&Ms", 350), ("M&Ms-2", 320))}
 for name, share in lost.items():
-    results.record(f"12_left_out_share_{estimates.record_key(name)}", share, cohort="published")
-shrunk = {words: errata.shrinkage(decay, 180, PAPER["segmentation"]) for words, decay in
-          (("scratch", 0.01), ("pretrained", 0.05))}
+    release(f"12_left_out_share_{estimates.record_key(name)}", share)
+shrunk = {words: errata.shrinkage(decay, 180, recipe) for words, decay in (("scratch", 0.01), ("pretrained", 0.05))}
 for words, factor in shrunk.items():
-    results.record(f"12_shrinkage_{words}", factor, unit="times", cohort="published")
+    release(f"12_shrinkage_{words}", factor, unit="times")
 
 # %%
 rounding = 1 / math.sqrt(12)  # SD of rounding to whole grey levels
-Markdown(f"*Reading.* Blood and muscle differ by {contrasts.text(0, ' grey levels')} in virtual patients. The largest "
-         f"noise added is {errata.NOISE} grey levels, less than the {rounding:.2f} that rounding to bytes has left "
-         "behind: the augmentation is not there. Of an epoch's frames " + ", ".join(
-             f"{100 * share:.0f} % ({name})" for name, share in lost.items()) + " change nothing; since the order is "
-         "drawn anew no frame is lost for good, so this is a shorter training rather than a smaller one. "
-         f"Over the whole of it decay alone scales a weight by {shrunk['scratch']:.2f} from scratch and "
-         f"{shrunk['pretrained']:.2f} after pretraining, so baselines are regularised less than what they are compared "
-         "with.")
+Markdown(f"""*Reading.* Blood and muscle differ by {contrasts.text(0, " grey levels")} in virtual patients. The largest
+noise added is {errata.NOISE} grey levels, less than the {rounding:.2f} that rounding to bytes has left behind: the
+augmentation is not there. Of an epoch's frames {", ".join(f"{100 * k:.0f} % ({name})" for name, k in lost.items())}
+change nothing; since the order is drawn anew no frame is lost for good, so this is a shorter training rather than a
+smaller one. Over the whole of it decay alone scales a weight by {shrunk["scratch"]:.2f} from scratch and
+{shrunk["pretrained"]:.2f} after pretraining, so baselines are regularised less than what they are compared with.""")
 
 # %% [markdown]
 # ### Landmarks: cut coordinates, and softmax where sigmoid was meant
@@ -360,34 +353,32 @@ Markdown(f"*Reading.* Blood and muscle differ by {contrasts.text(0, ' grey level
 # classes. Far from all landmarks three unequal, very negative logits then become probabilities that sum to one.
 
 # %%
-n_draws = 100 if profile == "ci" else 400
-errors, coarse = (errata.soft_argmax_errors(np.random.default_rng(seed), n_draws, dtype=kind)
-                  for kind in (torch.float32, torch.bfloat16))
+n_draws, seeded = 100 if page.small else 400, partial(np.random.default_rng, seed)
+errors, coarse = (errata.soft_argmax_errors(seeded(), n_draws, dtype=kind) for kind in (torch.float32, torch.bfloat16))
 distances = [np.linalg.norm(error, axis=1) for error in (errors, coarse)]
 shift = estimates.bca(errors.mean(axis=1), np.mean, rng)
 rest, halves = estimates.bca(distances[0], np.mean, rng), estimates.paired_difference(*distances[::-1], rng)
-for words, estimate in (("shift", shift), ("distance", rest)):
-    results.record(f"12_soft_argmax_{words}", *estimate, unit="pixels")
-results.record("12_bf16_minus_float32", *halves, unit="pixels")
+for key, estimate in (("soft_argmax_shift", shift), ("soft_argmax_distance", rest), ("bf16_minus_float32", halves)):
+    record(f"12_{key}", estimate, unit="pixels")
 
 # %%
-uneven = {sd: errata.windowed_heatmaps(np.random.default_rng(seed), n_draws // 2, sd) for sd in (0, 1, 2, 3, 4, 5)}
-lines = {name: {sd: estimates.bca(found[name][0], np.mean, rng) for sd, found in uneven.items()}
-         for name in ("sigmoid", "softmax")}
-worse = estimates.paired_difference(uneven[3]["softmax"][0], uneven[3]["sigmoid"][0], rng)
-results.record("12_softmax_minus_sigmoid", *worse, unit="pixels")
-fig, ax = style.figure(columns=1, height=2.6)
+uneven = {sd: errata.windowed_heatmaps(seeded(), n_draws // 2, sd) for sd in (0, 1, 2, 3, 4, 5)}
+lines = {}
+for name in ("sigmoid", "softmax"):
+    lines[name] = {sd: estimates.bca(found[name], np.mean, rng) for sd, found in uneven.items()}
+worse = estimates.paired_difference(uneven[3]["softmax"], uneven[3]["sigmoid"], rng)
+record("12_softmax_minus_sigmoid", worse, unit="pixels")
+fig, ax = page.figure(columns=1, height=2.6)
 forest.trends(ax, lines, "SD of background logits", "Distance from the landmark (pixels)")
 ax.legend()
-save(fig, "12_softmax_windows", cohort="simulated heatmaps")
+page.save(fig, "12_softmax_windows", cohort="simulated heatmaps")
 
 # %%
-Markdown(f"*Reading.* n counts simulated heatmaps. Cut coordinates are shifted by {shift.text(2, ' pixels')} per axis, "
-         f"not by half a pixel: the softmax is so sharp that it names a whole pixel nearly always, and cutting "
-         f"takes off one where two pixels blend. The distance from the true place is {rest.text(2, ' pixels')}; bf16 "
-         f"changes it by {halves.text(2)}. Softmax is harmless over an even background and puts landmarks elsewhere "
-         f"over an uneven one: at a deviation of 3 it adds {worse.text(1, ' pixels')}. How uneven the logits of the "
-         "published networks are was not measured.")
+Markdown(f"""*Reading.* n counts simulated heatmaps. Cut coordinates are shifted by {shift.text(2, " pixels")} per axis,
+not by half a pixel: the softmax is so sharp that it names a whole pixel nearly always, and cutting takes off one where
+two pixels blend. The distance from the true place is {rest.text(2, " pixels")}; bf16 changes it by {halves.text(2)}.
+Softmax is harmless over an even background and puts landmarks elsewhere over an uneven one: at a deviation of 3 it adds
+{worse.text(1, " pixels")}. How uneven the logits of the published networks are was not measured.""")
 
 # %% [markdown]
 # ### Clean-up of masks, and volumes in padding
@@ -400,27 +391,25 @@ Markdown(f"*Reading.* n counts simulated heatmaps. Cut coordinates are shifted b
 # slices are emptied, and the first network trained above is asked.
 
 # %%
-wrong = {rule: {} for rule in ("last", "nearest", "largest")}
-for structure in ("LV", "MYO"):
-    for rule, misses in errata.wrong_components(mnms2, np.random.default_rng(seed), structure).items():
-        wrong[rule][structure] = misses
-kept = {rule: estimates.proportion(int(parts["LV"].sum()), len(parts["LV"])) for rule, parts in wrong.items()}
+wrong = {structure: errata.wrong_components(mnms2, seeded(), structure) for structure in ("LV", "MYO")}
+kept = {rule: estimates.proportion(int(missed.sum()), len(missed)) for rule, missed in wrong["LV"].items()}
 for rule, estimate in kept.items():
-    results.record(f"12_wrong_component_{rule}", *estimate)
-results.record("12_wrong_component_last_myo", float(wrong["last"]["MYO"].mean()), n=len(mnms2))
-fig, ax = style.figure(columns=1, height=1.7)
+    record(f"12_wrong_component_{rule}", estimate)
+last_muscle = float(wrong["MYO"]["last"].mean())
+record("12_wrong_component_last_myo", last_muscle, n=len(mnms2))
+fig, ax = page.figure(columns=1, height=1.7)
 forest.shares(ax, kept, "Share of masks that keep the false piece (95 % CI)")
-save(fig, "12_last_component")
+page.save(fig, "12_last_component")
 
 # %%
 padded = estimates.bca(errata.padding_ml(arms.model_of(runs[0]), test, 2), np.mean, rng)
-results.record("12_padded_volume_ml", *padded, unit="ml")
-results.record("12_border_window_pixels", errata.window_pixels(0, 5, 192, clamped=False), unit="pixels")
+record("12_padded_volume_ml", padded, unit="ml")
+record("12_border_window_pixels", errata.window_pixels(0, 5, 192, clamped=False), unit="pixels")
 assert errata.window_pixels(0, 5, 192, clamped=True) == 7 and kept["largest"].value <= kept["last"].value
-Markdown(f"*Reading.* The last piece is the false one in {kept['last'].text(2)} of masks, the nearest in "
-         f"{kept['nearest'].text(2)}, the largest in {kept['largest'].text(2)}: the rule as meant is no cure, size is. "
-         f"A muscle is more often missed than a cavity ({wrong['last']['MYO'].mean():.2f}). In two empty slices the "
-         f"network draws {padded.text(1, ' ml')} of ventricle. Others may draw more; the cure is to cut padding off.")
+Markdown(f"""*Reading.* The last piece is the false one in {kept["last"].text(2)} of masks, the nearest in
+{kept["nearest"].text(2)}, the largest in {kept["largest"].text(2)}: the rule as meant is no cure, size is. A muscle is
+more often missed than a cavity ({last_muscle:.2f}). In two empty slices the network draws {padded.text(1, " ml")} of
+ventricle. Others may draw more; the cure is to cut padding off.""")
 
 # %% [markdown]
 # ### Constants and conventions
@@ -430,35 +419,37 @@ Markdown(f"*Reading.* The last piece is the false one in {kept['last'].text(2)} 
 # constants were those of the left ventricle's EF. *Tiling*: what changes if repeated first-stage weights are halved?
 
 # %%
-tables = {role: study_table(work / f"cohort_{role}_seed{seed}") for role in ("acdc", "mnms2")}
-z = {role: (table["true_lv_ef_percent"].to_numpy() - errata.EF_CONSTANTS[role][0]) / errata.EF_CONSTANTS[role][1]
-     for role, table in tables.items()}
+z = {}
+for role, folder in folders.items():
+    mean, sd = errata.EF_CONSTANTS[role]
+    z[role] = (study_table(folder)["true_lv_ef_percent"].to_numpy() - mean) / sd
 ef = {role: estimates.bca(values, np.mean, rng) for role, values in z.items()}
 for role, estimate in ef.items():
-    results.record(f"12_ef_z_{role}", *estimate, unit="SD")
+    record(f"12_ef_z_{role}", estimate, unit="SD")
 tiling, joint = (estimates.bca(f(acdc[:20]), np.mean, rng) for f in (errata.tiling_change, errata.joint_range))
 for words, estimate in (("tiling_change", tiling), ("joint_range", joint)):
-    results.record(f"12_{words}", *estimate)
+    record(f"12_{words}", estimate)
 
 # %%
 unused, all_parameters = errata.idle_parameters()
-closed = {"idle_parameter_share": unused / all_parameters, "class_token_weight": 1 / 2,
-          "decoder_eps_change": (1e-5 - 1e-6) / 2, "unbiased_excess": math.sqrt(256 / 255) - 1,
-          "misplaced_published": errata.misplaced_share((12, 12, 16)),
-          "misplaced_unequal": errata.misplaced_share((12, 16)),
-          "drop_path_ratio": errata.expected_dropped_branches(0.1, 12, ramp=False) / errata.expected_dropped_branches(0.1, 12, ramp=True),
-          "origin_shift_mm": 10.0 - 8.0, "truncation_grey": -0.5}
+dropped = [errata.expected_dropped_branches(0.1, 12, ramp=ramp) for ramp in (False, True)]
+closed = {"idle_parameter_share": unused / all_parameters, "class_token_weight": 1 / 2}
+closed |= {"decoder_eps_change": (1e-5 - 1e-6) / 2, "unbiased_excess": math.sqrt(256 / 255) - 1}
+closed |= {
+    f"misplaced_{of}": errata.misplaced_share(n) for of, n in (("published", (12, 12, 16)), ("unequal", (12, 16)))
+}
+closed |= {"drop_path_ratio": dropped[0] / dropped[1], "origin_shift_mm": 10.0 - 8.0, "truncation_grey": -0.5}
 for words, value in closed.items():
-    results.record(f"12_{words}", value, cohort="published")
+    release(f"12_{words}", value)
 
 # %%
-Markdown(f"*Reading.* In units of the released constants, virtual ACDC patients have a mean LVEF of "
-         f"{ef['acdc'].text(1)} with deviation {z['acdc'].std(ddof=1):.1f}, those of M&Ms-2 {ef['mnms2'].text(1)} with "
-         f"{z['mnms2'].std(ddof=1):.1f}: not the constants of LVEF. Undone with the same constants they do no harm, "
-         "but networks start far from their targets. Halving tiled weights changes the first stage's output by "
-         f"{tiling.text(2)} of its size: a norm follows, so it is the bias that weighs differently. Scaling ED and ES "
-         f"together leaves ES {joint.text(2)} of the range: nothing is lost on virtual patients, whose frames share "
-         "one scale; real series whose ES is darker lose that share.")
+spread = {role: values.std(ddof=1) for role, values in z.items()}
+Markdown(f"""*Reading.* In units of the released constants, virtual ACDC patients have a mean LVEF of
+{ef["acdc"].text(1)} with deviation {spread["acdc"]:.1f}, those of M&Ms-2 {ef["mnms2"].text(1)} with
+{spread["mnms2"]:.1f}: not the constants of LVEF. Undone with the same constants they do no harm, but networks start far
+from their targets. Halving tiled weights changes the first stage's output by {tiling.text(2)} of its size: a norm
+follows, so it is the bias that weighs differently. Scaling ED and ES together leaves ES {joint.text(2)} of the range:
+nothing is lost on virtual patients, whose frames share one scale; real series whose ES is darker lose that share.""")
 
 # %% [markdown]
 # ### All of them
@@ -473,11 +464,11 @@ forest.shaded(odd.drop(columns="id"), "here", "odd")
 
 # %%
 fixed, measured = int((odd["here"] == "fixed").sum()), int((odd["effect"] != "").sum())
-results.record("12_oddities", len(odd), unit="lines")
-results.record("12_oddities_measured", measured, n=len(odd), unit="lines")
+record("12_oddities", len(odd), unit="lines")
+record("12_oddities_measured", measured, n=len(odd), unit="lines")
 missing = ledger.unknown(ledger.read_rows(out, profile), ledger.oddity_keys())
-Markdown(f"*Reading.* {len(odd)} lines, {measured} with a number; {fixed} are fixed here. "
-         f"{missing or 'No number is missing.'}")
+Markdown(f"""*Reading.* {len(odd)} lines, {measured} with a number; {fixed} are fixed here.
+{missing or "No number is missing."}""")
 
 # %% [markdown]
 # None of this says that the paper's conclusions are wrong: baselines and model went through the same loaders, so
@@ -503,7 +494,7 @@ Markdown(f"*Reading.* {len(odd)} lines, {measured} with a number; {fixed} are fi
 # 2. How many of nineteen true null differences would be called "agrees" or "differs" by chance, at 95 %? *(Check:
 #    0.95, about one; half of them on each side.)*
 # 3. With 45 batches of 4 and 9 workers, how many different draws does a training have? *(Check:
-#    `oddities.draw_numbers(180, 4, 9).max() + 1` is 20, five batches a worker.)*
+#    `errata.draw_numbers(180, 4, 9).max() + 1` is 20, five batches a worker.)*
 # 4. Change a margin in `data/ledger.csv` to 0.001 and run this page. What happens to C8, and why is a margin chosen
 #    after the result worth nothing? *(Check: it can no longer agree; any interval fits a margin made for it.)*
 # 5. Set `steps` to 600, which takes some minutes. Does the arm with repeated draws fall back? *(Check: compare
@@ -512,4 +503,4 @@ Markdown(f"*Reading.* {len(odd)} lines, {measured} with a number; {fixed} are fi
 # ## Recorded numbers
 
 # %%
-results.table()
+page.table()

@@ -1,23 +1,19 @@
 """Fairness: known results, and simulated studies whose gaps, case mix and power are known."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
 from scipy.ndimage import gaussian_filter
-from scipy.stats import fisher_exact, ttest_ind
+from scipy.stats import fisher_exact, permutation_test, ttest_ind
+from simulations import COVERAGE, LEVEL, N_STUDIES, within
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from cinema.analysis import fairness, mitigation
 from cinema.stats import estimates
-
-N_STUDIES = 1000
-COVERAGE, LEVEL = (0.93, 0.97), (0.03, 0.07)
-
-
-def within(share, band):
-    return band[0] <= share <= band[1]
 
 
 def people(rng, n=400):
@@ -80,11 +76,8 @@ def test_permutation_agrees_with_welch_and_fisher(metric):
     values = rng.normal(size=120) + 0.35 * member if metric == "mean" else (rng.random(120) < 0.7 + 0.15 * member) * 1.0
     ours = fairness.permutation_p(values[:, None], member[:, None], rng, n_permutations=9999)[0, 0]
     table = [[np.sum(values[side] == k) for k in (0, 1)] for side in (member, ~member)]
-    other = (
-        ttest_ind(values[member], values[~member], equal_var=False).pvalue
-        if metric == "mean"
-        else (fisher_exact(table).pvalue)
-    )
+    welch = ttest_ind(values[member], values[~member], equal_var=False)
+    other = (welch if metric == "mean" else fisher_exact(table)).pvalue
     assert ours == pytest.approx(other, abs=0.02)
 
 
@@ -93,10 +86,8 @@ def test_labels_are_dealt_within_strata_only():
     strata = np.repeat([0, 1], 50)
     member = np.r_[np.arange(50) < 5, np.arange(50) < 45]
     values = strata[:, None] * 10.0 + np.random.default_rng(0).normal(size=(100, 1))
-    crude, adjusted = (
-        fairness.permutation_p(values, member[:, None], np.random.default_rng(1), mix, 999)[0, 0]
-        for mix in (None, strata)
-    )
+    dealt = partial(fairness.permutation_p, values, member[:, None], n_permutations=999)
+    crude, adjusted = (dealt(rng=np.random.default_rng(1), strata=mix)[0, 0] for mix in (None, strata))
     assert crude == 0.001 and adjusted > 0.05
 
 
@@ -177,9 +168,8 @@ def test_a_second_reading_corrects_with_others_patients_only():
     assert np.abs(corrected - truth).mean() < 0.3 * np.abs(table["ef"] - truth).mean()
     noise = pd.DataFrame({"ef": truth, **{str(k): rng.normal(size=400) for k in range(5)}})
     wrong = truth + rng.normal(size=400)  # errors that nothing tells: a fit to the same patients would shrink them
-    assert (
-        np.abs(mitigation.corrected_by_quality(noise, "ef", wrong) - wrong).mean() > 0.97 * np.abs(truth - wrong).mean()
-    )
+    corrected = mitigation.corrected_by_quality(noise, "ef", wrong)
+    assert np.abs(corrected - wrong).mean() > 0.97 * np.abs(truth - wrong).mean()
 
 
 def test_the_worst_of_equal_groups_is_bad_by_chance():
@@ -218,9 +208,8 @@ def test_intervals_of_gaps_in_rates_cover(n, others, rate, gap):
 def mixed(rng, n, others, rates=False):
     """Group and others of unlike case mix: in the group half have the disease that is read worst, else a fifth."""
     member = np.arange(n + others) < n
-    disease = np.where(
-        member, rng.choice(4, n + others, p=[0.2, 0.15, 0.15, 0.5]), rng.choice(4, n + others, p=[0.5, 0.15, 0.15, 0.2])
-    )
+    ill, well = (rng.choice(4, n + others, p=p) for p in ([0.2, 0.15, 0.15, 0.5], [0.5, 0.15, 0.15, 0.2]))
+    disease = np.where(member, ill, well)
     strata = 3 * disease + rng.integers(0, 3, n + others)
     worse = np.array([0.0, 0.1, 0.2, 0.8])[disease]
     values = (rng.random(n + others) < 0.92 - 0.3 * worse) * 1.0 if rates else worse + rng.gumbel(size=n + others)
@@ -253,13 +242,18 @@ def test_case_mix_is_called_a_gap_before_adjustment_and_not_after():
 def test_a_group_that_only_scatters_more_is_not_called_different():
     """Equal means, three times the spread in the smaller group: a plain permutation of means errs far too often."""
     found, plain = [], []
+
+    def gap(a, b, axis):
+        return a.mean(axis) - b.mean(axis)
+
     for study in range(N_STUDIES):
         rng = np.random.default_rng([3, study])
         member = np.arange(300) < 60
         values = rng.normal(size=(300, 1)) * np.where(member, 3, 1)[:, None]
         found.append(fairness.permutation_p(values, member[:, None], rng, None, 199)[0, 0] <= 0.05)
         if study < 200:
-            plain.append(estimates.permutation_p(values[member, 0], values[~member, 0], rng, 199) <= 0.05)
+            sides = values[member, 0], values[~member, 0]
+            plain.append(permutation_test(sides, gap, n_resamples=199, batch=512, rng=rng).pvalue <= 0.05)
     assert within(np.mean(found), LEVEL) and np.mean(plain) > 0.15
 
 
@@ -268,9 +262,8 @@ def test_the_whole_family_finds_something_in_five_of_hundred_studies_without_a_g
     found = 0
     for study in range(N_STUDIES):
         rng = np.random.default_rng([4, study])
-        found += (
-            fairness.gaps(people(rng, 200), ["sex", "field"], list("abcd"), rng, n_permutations=999)["p_holm"] <= 0.05
-        ).any()
+        family = fairness.gaps(people(rng, 200), ["sex", "field"], list("abcd"), rng, n_permutations=999)
+        found += (family["p_holm"] <= 0.05).any()
     assert within(found / N_STUDIES, LEVEL)
 
 
@@ -282,11 +275,10 @@ def test_power_at_the_detectable_gap_is_what_it_says(rates):
     gap, found = fairness.detectable(row), []
     for study in range(N_STUDIES):
         rng = np.random.default_rng([5, study])
-        values = (
-            (rng.random(n + others) < 0.85 - gap * member) * 1.0
-            if rates
-            else (rng.normal(size=n + others) * 2 + gap * member)
-        )
+        if rates:
+            values = (rng.random(n + others) < 0.85 - gap * member) * 1.0
+        else:
+            values = rng.normal(size=n + others) * 2 + gap * member
         found.append(fairness.permutation_p(values[:, None], member[:, None], rng, None, 199)[0, 0] <= 0.05)
     assert within(np.mean(found), (0.76, 0.84))
 
@@ -294,13 +286,8 @@ def test_power_at_the_detectable_gap_is_what_it_says(rates):
 def planted(rng):
     """Four ethnic groups; Dice is lower in one of them, by ten times its standard error."""
     ethnicity = rng.choice(["White", "Asian", "Black", "Other"], 800, p=[0.46, 0.18, 0.18, 0.18])
-    return pd.DataFrame(
-        {
-            "ethnicity": ethnicity,
-            "sex": rng.choice(["F", "M"], 800),
-            "dice": rng.beta(44, 6, 800) - 0.045 * (ethnicity == "Black"),
-        }
-    )
+    sex, dice = rng.choice(["F", "M"], 800), rng.beta(44, 6, 800) - 0.045 * (ethnicity == "Black")
+    return pd.DataFrame({"ethnicity": ethnicity, "sex": sex, "dice": dice})
 
 
 def test_a_planted_gap_is_found_and_nothing_else():

@@ -6,32 +6,12 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
-from cinema import results
 from cinema.analysis import attributes, disease
-from cinema.stats import classification, estimates
+from cinema.stats import classification
 
 
 def rng():
     return np.random.default_rng(0)
-
-
-# Few patients ---------------------------------------------------------------------------------------------------------
-
-
-def test_no_interval_below_five_patients_and_nothing_made_up():
-    four, five = estimates.mean([1.0, 2.0, 3.0, np.nan, 4.0], rng()), estimates.mean([1.0, 2.0, 3.0, 4.0, 5.0], rng())
-    assert four.value == 2.5 and four.n == 4 and np.isnan(four.lower)
-    assert five.lower < 3 < five.upper
-    assert "nan" not in estimates.text(four) and "too small" in estimates.text(four)
-    assert np.isnan(estimates.mean([], rng()).value) and "nan" not in estimates.text(estimates.mean([], rng()))
-
-
-def test_what_is_not_known_is_not_recorded(tmp_path):
-    results.begin("04_test", tmp_path)
-    results.record_estimate("04_nothing", estimates.without_interval(np.nan, 0))
-    results.record_estimate("04_single", estimates.without_interval(3.0, 1), unit="points")
-    (row,) = results.table().to_dict("records")
-    assert (row["key"], row["value"], row["lower"], row["n"]) == ("04_single", 3.0, None, 1)
 
 
 # Disease --------------------------------------------------------------------------------------------------------------

@@ -52,21 +52,8 @@ def test_landmarks_come_back_in_the_images_pixels(bright):
 
 def tiny(view, out_chans=4, size=(64, 64)):
     torch.manual_seed(0)
-    return ConvUNetR(
-        {view: size},
-        {view: 1},
-        {view: (4, 4)},
-        {view: (2, 2)},
-        [8, 16],
-        1,
-        32,
-        1,
-        2,
-        out_chans,
-        [4, 8, 16, 32],
-        {view: (2, 2)},
-        {view: (2, 2)},
-    )
+    encoder = {view: size}, {view: 1}, {view: (4, 4)}, {view: (2, 2)}, [8, 16], 1, 32, 1, 2
+    return ConvUNetR(*encoder, out_chans, [4, 8, 16, 32], {view: (2, 2)}, {view: (2, 2)})
 
 
 def test_a_weights_file_says_what_it_reads(tmp_path):
@@ -76,12 +63,10 @@ def test_a_weights_file_says_what_it_reads(tmp_path):
     assert (readers["lax_2c"].size, readers["lax_2c"].spacing) == SMALL_GRID["lax_2c"]
     labels, marks = readers["lax_2c"].predict_lax(disc((2, 2, 8), (80, 70, 1), (70, 60)), (2.0, 2, 8))
     assert labels is None and marks.shape == (3, 3, 2)
-    save(ResNet2d(18, 1, 4), tmp_path / "resnet.safetensors")
-    with pytest.raises(ValueError, match="config.yaml"):
-        grid.readers_from_file(tmp_path / "resnet.safetensors")
-    save(tiny("lax_2c", 7), tmp_path / "seven.safetensors")
-    with pytest.raises(ValueError, match="7 outputs"):
-        grid.readers_from_file(tmp_path / "seven.safetensors")
+    for model, words in ((ResNet2d(18, 1, 4), "config.yaml"), (tiny("lax_2c", 7), "7 outputs")):
+        save(model, tmp_path / "other.safetensors")
+        with pytest.raises(ValueError, match=words):
+            grid.readers_from_file(tmp_path / "other.safetensors")
 
 
 def test_a_folder_may_hold_some_of_the_published_models(tmp_path):

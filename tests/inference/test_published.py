@@ -22,18 +22,10 @@ from cinema.models.weights import from_finetuned, from_pretrained, save
 from cinema.phantom import cohort, image
 
 MANIFESTS = {m["name"]: m for m in json.loads(gzip.decompress((KEPT / "manifests.json.gz").read_bytes())).values()}
+CONFIGS = {name: {key: m[key] for key in ("model", "data")} for name, m in MANIFESTS.items()}
 RELEASED = {name: m for name, m in MANIFESTS.items() if m["published"]}
 ALWAYS = "regression_ef_mnms2_lax_4c"  # full size takes 4 to 25 s each: the others only with --golden
 VIEWS = ("sax", "lax_2c", "lax_3c", "lax_4c")
-
-
-def config_of(manifest):
-    return {key: manifest[key] for key in ("model", "data")}
-
-
-def parts_of(manifest):
-    """Task and name of a fine-tuned file."""
-    return manifest["published"].split("/")[1:3]
 
 
 # Full size -----------------------------------------------------------------------------------------------------------
@@ -54,7 +46,7 @@ def hearts(tmp_path_factory):
 def test_every_configuration_builds_with_the_keys_and_shapes_of_its_manifest(name):
     manifest = MANIFESTS[name]
     with torch.device("meta"):
-        model = build(*describe(config_of(manifest)))
+        model = build(*describe(CONFIGS[name]))
     shapes = {key: list(value.shape) for key, value in model.state_dict().items()}
     assert shapes == manifest["keys"]
     assert sum(p.numel() for p in model.parameters()) == manifest["parameters_total"]
@@ -65,12 +57,10 @@ def checkpoint(manifest, folder):
     path = folder / manifest["published"].replace("{0,1,2}", "0")
     path.parent.mkdir(parents=True)
     noise = 0.02 * torch.randn(2**20, generator=torch.Generator().manual_seed(0))
-    state = {}
-    for key, shape in manifest["keys"].items():
-        n = int(np.prod(shape))
-        state[key] = noise.repeat(n // len(noise) + 1)[:n].reshape(shape).clone()
-    save_file(state, path)
-    path.with_name("config.yaml").write_text(yaml.safe_dump(config_of(manifest)), encoding="utf-8")
+    sizes = {key: int(np.prod(shape)) for key, shape in manifest["keys"].items()}
+    values = {key: noise.repeat(n // len(noise) + 1)[:n] for key, n in sizes.items()}
+    save_file({key: values[key].reshape(shape).clone() for key, shape in manifest["keys"].items()}, path)
+    path.with_name("config.yaml").write_text(yaml.safe_dump(CONFIGS[manifest["name"]]), encoding="utf-8")
     return path
 
 
@@ -85,12 +75,14 @@ def test_every_published_file_at_full_size_loads_by_name_and_runs(name, hearts, 
             model = from_pretrained(tmp_path)
             assert sum(p.numel() for p in model.parameters()) == manifest["parameters_total"]
             study = load_study(hearts, frames=[0])
-            images = {view: published_input(study, view, 192 if view == "sax" else 256) for view in VIEWS}
+            sizes = {view: (192, 192, 16) if view == "sax" else (256, 256) for view in VIEWS}
+            frames = {view: study.views[view].image[..., :1].astype(np.float32) for view in VIEWS}
+            images = {view: scaled(frames[view], size) for view, size in sizes.items()}
             with torch.inference_mode():
                 loss = model(images, 0.75)[0]
             assert loss.isfinite()
             return
-        task, dataset = parts_of(manifest)
+        task, dataset = manifest["published"].split("/")[1:3]
         for seed in (1, 2):
             os.link(path, path.with_name(f"{dataset}_{seed}.safetensors"))
         for seed in (0, 1, 2):
@@ -106,15 +98,6 @@ def test_every_published_file_at_full_size_loads_by_name_and_runs(name, hearts, 
     finally:
         for file in path.parent.glob("*.safetensors"):
             file.unlink()
-
-
-def published_input(study, view, edge):
-    """(1, 1, edge, edge[, 16]) of the first frame by method section 9: min-max, zeros at the end."""
-    frame = study.views[view].image[..., 0].astype(np.float32)
-    frame = frame if view == "sax" else frame[..., 0]
-    padded = np.zeros((edge, edge, 16)[: frame.ndim], np.float32)
-    padded[tuple(slice(n) for n in frame.shape)] = (frame - frame.min()) / (frame.max() - frame.min())
-    return torch.from_numpy(padded)[None, None]
 
 
 # Inference, with small models -----------------------------------------------------------------------------------------
@@ -155,9 +138,8 @@ def scaled(pixels, size):
     channels = np.moveaxis(pixels, -1, 0)
     channels = channels if len(size) == 3 else channels[..., 0]
     padded = np.zeros((len(channels), *(max(n, m) for n, m in zip(size, channels.shape[1:]))), np.float32)
-    padded[(slice(None), *(slice(n) for n in channels.shape[1:]))] = (channels - channels.min()) / (
-        channels.max() - channels.min()
-    )
+    inside = (slice(None), *(slice(n) for n in channels.shape[1:]))
+    padded[inside] = (channels - channels.min()) / (channels.max() - channels.min())
     return torch.from_numpy(padded)[None]
 
 
@@ -169,11 +151,8 @@ def test_regression_is_in_its_own_unit_for_every_seed(tmp_path):
     paths, pixels = zip(*(patient(tmp_path, name=name) for name in ("one", "second")))
     table = predict("regression_ef", "acdc_sax", paths, tmp_path / "source")
     with torch.inference_mode():
-        expected = [
-            float(models[seed]({"sax": scaled(p, (32, 32, 2))})[0, 0]) * 7.0 + 50.0
-            for seed in (0, 1, 2)
-            for p in pixels
-        ]
+        inputs = [{"sax": scaled(p, (32, 32, 2))} for p in pixels]
+        expected = [float(models[seed](given)[0, 0]) * 7.0 + 50.0 for seed in (0, 1, 2) for given in inputs]
     assert table.columns.tolist() == ["seed", "study", "value"]
     assert table.seed.tolist() == [0, 0, 1, 1, 2, 2] and table.study.tolist() == ["one", "second"] * 3
     np.testing.assert_allclose(table.value, expected, rtol=1e-5)
@@ -278,9 +257,7 @@ def test_landmarks_by_soft_argmax_and_by_fractions(task, tmp_path):
             heat = 1000 / (1 + np.exp(-output["lax_2c"][0].double().numpy()))
             weight = np.exp(heat - heat.max((1, 2), keepdims=True))
             weight /= weight.sum((1, 2), keepdims=True)
-            expected = np.stack(
-                [np.einsum("nij,i->n", weight, np.arange(32)), np.einsum("nij,j->n", weight, np.arange(32))], 1
-            )
+            expected = np.stack([np.einsum(f"nij,{axis}->n", weight, np.arange(32)) for axis in "ij"], 1)
             expected = np.trunc(expected + 1e-4)
         rows = table[table.frame == frame]
         np.testing.assert_allclose(rows[["x", "y"]], expected, atol=1e-3)
@@ -297,13 +274,9 @@ def test_where_weights_come_from(tmp_path, monkeypatch):
     assert finetuned.source(tmp_path) == str(tmp_path / "CineMA")
     monkeypatch.setenv("CINEMA_WEIGHTS", "mathpluscode/CineMA")
     assert finetuned.source(tmp_path) == "mathpluscode/CineMA"
-    line = finetuned.missing("segmentation", "acdc_sax")
-    for part in (
-        "config.yaml, acdc_sax_0.safetensors, acdc_sax_1.safetensors, acdc_sax_2.safetensors",
-        "CINEMA_WEIGHTS",
-        "https://huggingface.co/mathpluscode/CineMA/tree/main/finetuned/segmentation/acdc_sax",
-        "data/CineMA/finetuned/segmentation/acdc_sax/",
-    ):
+    line, folder = finetuned.missing("segmentation", "acdc_sax"), "finetuned/segmentation/acdc_sax"
+    assert ", ".join(["config.yaml", *(f"acdc_sax_{seed}.safetensors" for seed in (0, 1, 2))]) in line
+    for part in ("CINEMA_WEIGHTS", f"huggingface.co/mathpluscode/CineMA/tree/main/{folder}", f"data/CineMA/{folder}/"):
         assert part in line
     assert "\n" not in line
 
@@ -320,14 +293,15 @@ def test_segment_takes_one_model_of_a_source_by_name(tmp_path, monkeypatch):
     monkeypatch.setattr(published, "_download", lambda *_: 1 / 0)
     with pytest.raises(FileNotFoundError) as error:
         segment.open_readers("mathpluscode/CineMA:segmentation/mnms2_lax_4c:2")
-    for part in (
-        "resolve/main/finetuned/segmentation/mnms2_lax_4c/mnms2_lax_4c_2.safetensors",
-        "mnms2_lax_4c/config.yaml",
-        "FOLDER/finetuned/segmentation/mnms2_lax_4c/",
-    ):
+    folder = "finetuned/segmentation/mnms2_lax_4c/"
+    for part in (f"resolve/main/{folder}mnms2_lax_4c_2.safetensors", "mnms2_lax_4c/config.yaml", f"FOLDER/{folder}"):
         assert part in str(error.value)
     with pytest.raises(FileNotFoundError, match="acdc_sax_2.safetensors"):
         readers_from_repository(f"{tmp_path / 'source'}:segmentation/acdc_sax:2")
+
+
+def loading(task, name, file="own"):
+    return lambda folder: finetuned.load(task, name, folder / f"{file}.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -336,17 +310,14 @@ def test_segment_takes_one_model_of_a_source_by_name(tmp_path, monkeypatch):
         (lambda d: segment.open_readers(f"{d}/source:regression_ef/acdc_sax"), "needs segmentation/NAME"),
         (lambda d: segment.open_readers("mathpluscode/CineMA:segmentation/acdc"), "published for segmentation are"),
         (lambda d: segment.open_readers("mathpluscode/CineMA:segmentation/acdc_sax:3"), "published are 0, 1 and 2"),
-        (lambda d: finetuned.load("regression", "acdc_sax", d / "own.safetensors"), "task is 'regression'"),
-        (lambda d: finetuned.load("segmentation", "acdc_sax", d / "own.safetensors"), "outputs; segmentation needs 4"),
-        (
-            lambda d: finetuned.load("regression_ef", "own_sax", d / "own.safetensors"),
-            "no mean and std for regression_ef",
-        ),
-        (lambda d: finetuned.load("classification_sex", "own", d / "own.safetensors"), "no class names for"),
+        (loading("regression", "acdc_sax"), "task is 'regression'"),
+        (loading("segmentation", "acdc_sax"), "outputs; segmentation needs 4"),
+        (loading("regression_ef", "own_sax"), "no mean and std for regression_ef"),
+        (loading("classification_sex", "own"), "no class names for"),
         (lambda d: predict("regression_ef", "acdc_sax", [], d / "own.safetensors"), "a single file exactly one"),
         (lambda d: predict("regression_ef", "acdc_sax", [], d), "lacks finetuned.*acdc_sax_0.safetensors and"),
         (lambda d: finetuned.missing("segmentation", "rescan_sax"), "published for segmentation are"),
-        (lambda d: finetuned.load("landmark_heatmap", "lax_2c", d / "unet.safetensors"), "config.yaml beside it"),
+        (loading("landmark_heatmap", "lax_2c", "unet"), "config.yaml beside it"),
     ],
 )
 def test_refusals_are_one_line(call, message, tmp_path):

@@ -12,6 +12,8 @@ from cinema.inference import measures, reader
 from cinema.inference.reader import OwnReader, peak, rotate, rotate_back, tapered, two_peaks
 from cinema.models.weights import metadata_of, restore
 from cinema.phantom.body import CODE
+from cinema.phantom.heart import Heart
+from cinema.phantom.image import Acquisition, acquire
 from cinema.terms import LABELS
 from experiments.own_weights import readers
 from experiments.own_weights.domain_randomisation import Look
@@ -71,11 +73,18 @@ def test_heatmaps_peak_where_the_label_has_its_apex(library):
         assert np.linalg.norm(far - apex) * reader.PIXEL_MM < 9
 
 
-def test_missing_library_and_unknown_kind_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="render the library"):
-        DressedSlices(tmp_path, "sax", 1)
-    with pytest.raises(ValueError, match="kind"):
-        DressedSlices(tmp_path, "coronal", 1)
+@pytest.mark.parametrize(
+    "call, error, words",
+    [
+        (lambda folder: DressedSlices(folder, "sax", 1), FileNotFoundError, "render the library"),
+        (lambda folder: DressedSlices(folder, "coronal", 1), ValueError, "kind"),
+        (lambda _: readers.train("reader_mri"), ValueError, "unknown weights"),
+        (lambda _: readers.train("reader_sax", "huge"), ValueError, "unknown profile"),
+    ],
+)
+def test_what_is_missing_or_unknown_is_named(call, error, words, tmp_path):
+    with pytest.raises(error, match=words):
+        call(tmp_path)
 
 
 @pytest.mark.parametrize("name", readers.KINDS)
@@ -102,22 +111,10 @@ def test_training_command_in_miniature(name, tmp_path, monkeypatch, library):
         assert labels.shape == image.shape and marks.shape == (2, 3, 2) and np.isfinite(marks).all()
 
 
-def test_unknown_weights_and_profile_are_named():
-    with pytest.raises(ValueError, match="unknown weights"):
-        readers.train("reader_mri")
-    with pytest.raises(ValueError, match="unknown profile"):
-        readers.train("reader_sax", "huge")
-
-
 def test_shipped_reader_finds_a_heart_off_centre():
     """A virtual heart 40 mm off the middle of a large field of view, never seen in training."""
-    from cinema.phantom.heart import Heart
-    from cinema.phantom.image import Acquisition, acquire
-
     if not (files.WEIGHTS / "reader_sax.safetensors").exists():
-        pytest.skip(
-            "cinema/shipped/weights/reader_sax.safetensors is not there; python3 -m cinema train reader_sax makes it"
-        )
+        pytest.skip("reader_sax.safetensors is not there; python3 -m cinema train reader_sax makes it")
     grid = {"sax": ((200, 200, 8), (1.4, 1.4, 12.0))}
     heart = Heart(150, 62, 165, 75, 100, 94, 13, detail_seed=987654)
     scan = acquire(heart, Acquisition(seed=5), [0.0, 0.35], grid, ("sax",))["sax"]

@@ -28,8 +28,8 @@ def page(*more):
     return nbformat.v4.new_notebook(cells=cells_, metadata={"cinema": {"needs": []}})
 
 
-def sources(notebook):
-    return [cell.source for cell in notebook.cells]
+def sources(notebook, number):
+    return [cell.source for cell in for_data.for_data(notebook, "acdc", number).cells]
 
 
 def test_virtual_cells_become_one_line_that_names_headings_figures_and_reason():
@@ -41,20 +41,15 @@ def test_virtual_cells_become_one_line_that_names_headings_figures_and_reason():
         nbformat.v4.new_markdown_cell("All hearts are virtual.", metadata=VIRTUAL),
         nbformat.v4.new_markdown_cell("For all."),
     )
-    found = sources(for_data.for_data(original, "acdc", "03"))
+    found = sources(original, "03")
     assert found[0] == "# Page\n\nOf all." and found[1] == prepared.notice("acdc")
-    assert found[2:] == [
-        PARAMETERS,
-        BEGIN,
-        "*Left out for ACDC: “Noise”, figure 03_robustness. It needs the virtual cohort and other hospitals.*",
-        "kept = 1",
-        "For all.",
-    ]
+    left_out = "*Left out for ACDC: “Noise”, figure 03_robustness. It needs the virtual cohort and other hospitals.*"
+    assert found[2:] == [PARAMETERS, BEGIN, left_out, "kept = 1", "For all."]
     assert len(original.cells) == 8  # as it was
 
 
 def test_a_page_with_nothing_to_say_names_those_that_have():
-    found = sources(for_data.for_data(page(nbformat.v4.new_code_cell("1 / 0")), "acdc", "09"))
+    found = sources(page(nbformat.v4.new_code_cell("1 / 0")), "09")
     others = ", ".join(cards.card("acdc").notebooks)
     assert found[2:] == [PARAMETERS, f"*This page has nothing to say about ACDC. Notebooks that have: {others}.*"]
     assert "03" in others
@@ -63,7 +58,7 @@ def test_a_page_with_nothing_to_say_names_those_that_have():
 def test_a_page_that_would_call_real_numbers_virtual_is_refused():
     plain = page()
     plain.cells[2].source = 'results.begin("03_page", out)'
-    with pytest.raises(ValueError, match="notebook 03 has no results.begin.*of ACDC would be called virtual"):
+    with pytest.raises(ValueError, match="notebook 03 has no runner.start.*of ACDC would be called virtual"):
         for_data.for_data(plain, "acdc", "03")
 
 
@@ -88,12 +83,11 @@ def real_run(tmp_path_factory):
     (root / "figures" / "results.json").write_text("[]\n", encoding="utf-8")
     (root / "data" / "acdc" / "prepared.json").write_text("{}", encoding="utf-8")
     planted = nbformat.v4.new_code_cell('raise RuntimeError("needs virtual hearts")', metadata=VIRTUAL)
-    nbformat.write(page(nbformat.v4.new_code_cell(DRAW), planted), root / "notebooks" / "03_page.ipynb")
-    early = nbformat.v4.new_notebook(cells=page().cells[:2], metadata={"cinema": {"needs": []}})
-    nbformat.write(early, root / "notebooks" / "02_early.ipynb")
-    book = nbformat.read(root / "notebooks" / "03_page.ipynb", 4)
+    book = page(nbformat.v4.new_code_cell(DRAW), planted)
+    early = nbformat.v4.new_notebook(cells=book.cells[:2], metadata={"cinema": {"needs": []}})
     book.metadata["cinema"]["needs"] = ["02_early"]
-    nbformat.write(book, root / "notebooks" / "03_page.ipynb")
+    for name, pages in (("02_early", early), ("03_page", book)):
+        nbformat.write(pages, root / "notebooks" / f"{name}.ipynb")
     before = {path.name: path.read_bytes() for path in (root / "figures").iterdir()}
     assert run.reproduce(profile="ci", data="acdc", only=["03"], root=root) == 0
     return root, before
@@ -130,7 +124,7 @@ def test_preparing_a_dataset_makes_no_virtual_page_out_of_date(real_run):
 
 
 def test_real_figures_may_not_be_sent_to_figures(real_run):
-    root, before = real_run
+    root, _ = real_run
     with pytest.raises(ValueError, match="figures/ is for virtual patients only"):
         run.reproduce(profile="ci", data="acdc", out=root / "figures" / "acdc", root=root)
     setting = run.Setting(root, "ci", "acdc", root / "data", 0)
@@ -149,10 +143,8 @@ def test_records_and_figures_are_of_the_dataset_until_the_next_page(tmp_path):
     results.record("03_few", 0.5, *estimates.bca([0.4, 0.6], np.mean, np.random.default_rng(0), least=5)[1:])
     results.record("03_paper", 1.0, cohort="published")
     rows = json.loads((tmp_path / "results" / "03_page.json").read_bytes())
-    assert [(row["lower"], row["upper"], row["cohort"]) for row in rows] == [
-        (None, None, "acdc"),
-        (None, None, "published"),
-    ]
+    ends = [(row["lower"], row["upper"], row["cohort"]) for row in rows]
+    assert ends == [(None, None, "acdc"), (None, None, "published")]
     results.begin("03_page", tmp_path)
     results.record("03_n", 1)
     fig, _ = style.figure()

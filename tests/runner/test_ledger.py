@@ -11,32 +11,14 @@ ROWS = read_results(ROOT / "figures" / "results.json")
 
 
 def row(key, value, lower, upper, **changes):
-    return {
-        "key": key,
-        "value": value,
-        "lower": lower,
-        "upper": upper,
-        "n": 20,
-        "unit": "",
-        "cohort": "virtual",
-        "claim": "",
-        "notebook": "x",
-        "profile": "laptop",
-        "data": "virtual",
-        "seed": 0,
-    } | changes
+    about = {"n": 20, "unit": "", "cohort": "virtual", "claim": "", "notebook": "x", "profile": "laptop"}
+    return {"key": key, "value": value, "lower": lower, "upper": upper, "data": "virtual", "seed": 0} | about | changes
 
 
 def line(needs, margin=""):
-    because = "" if needs else "patients only"
-    return {
-        "decides": "k" if needs else "",
-        "needs": needs,
-        "margin": margin,
-        "because": because,
-        "ours": {"CineMA": "c"},
-        "floor": "x_f",
-    }
+    decides, because = ("k", "") if needs else ("", "patients only")
+    about = {"decides": decides, "needs": needs, "margin": margin, "because": because}
+    return about | {"ours": {"CineMA": "c"}, "floor": "x_f"}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ def test_pages_that_may_show_a_patient_are_not_stored(tmp_path):
     (tmp_path / "data" / "real").mkdir(parents=True)
     with pytest.raises(ValueError, match="data/real is there"):
         notebooks.main(sync=False, update=True, table=False, root=tmp_path)
+    with pytest.raises(ValueError, match="nothing to do"):
+        notebooks.main(sync=False, update=False, table=False)
 
 
 def test_outputs_are_taken_and_cells_kept(tmp_path):
@@ -26,20 +28,11 @@ def test_outputs_are_taken_and_cells_kept(tmp_path):
 
 
 def test_a_changed_cell_loses_its_output():
-    old, new = (
-        nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-        for sources in (
-            ("kept = 1\nprint(kept)", "changed = 1\nprint(changed)"),
-            ("kept = 1\nprint(kept)", "changed = 2\nprint(changed)"),
-        )
-    )
+    pages = [["kept = 1\nprint(kept)", f"changed = {number}\nprint(changed)"] for number in (1, 2)]
+    cells = [[nbformat.v4.new_code_cell(source) for source in sources] for sources in pages]
+    old, new = (nbformat.v4.new_notebook(cells=page) for page in cells)
     for cell in old.cells:
         cell.execution_count, cell.outputs = 1, [nbformat.v4.new_output("stream", text="1\n")]
     kept, changed = notebooks.merged(new, old).cells
     assert kept.outputs and kept.execution_count == 1
     assert not changed.outputs and changed.execution_count is None
-
-
-def test_nothing_asked_for_is_said():
-    with pytest.raises(ValueError, match="nothing to do"):
-        notebooks.main(False, False, False)

@@ -1,4 +1,4 @@
-"""Diagnosis: each number against another way to compute it, edges, and refusals of one line."""
+"""Classification: each number against another way to compute it, edges, and refusals of one line."""
 
 import numpy as np
 import pytest
@@ -82,17 +82,6 @@ def test_the_end_for_a_perfect_auc_covers():
     end, rng = 0.025 ** (1 / 10), np.random.default_rng(0)
     cases = rng.normal(np.sqrt(2) * distributions.norm.ppf(end), 1, (20000, 10))
     assert np.mean(cases.min(axis=1) > rng.normal(size=(20000, 40)).max(axis=1)) <= 0.025
-
-
-def test_power_of_an_auc_is_that_of_simulated_studies():
-    found = [
-        classification.auc_difference(true, score, np.zeros(len(true)))[1] < 0.05
-        for true, (score,) in (scores(np.random.default_rng(s), 40, 80, (0.65,)) for s in range(1000))
-    ]
-    assert classification.power_of_auc(0.65, 40, 80) == pytest.approx(np.mean(found), abs=0.05)
-    assert classification.power_of_auc(0.5, 40, 80) == pytest.approx(0.05, abs=1e-9)
-    assert classification.power_of_auc(0.35, 40, 80) == pytest.approx(classification.power_of_auc(0.65, 40, 80))
-    assert classification.power_of_auc(classification.detectable_auc(40, 80), 40, 80) == pytest.approx(0.8)
 
 
 def test_thresholds_do_what_they_promise(study):
@@ -196,7 +185,6 @@ def test_calibration_table_counts_everyone_once():
         (lambda rng: classification.macro_auc([0, 0, 1, 1], np.full((4, 3), 1 / 3)), "every class 0..2"),
         (lambda rng: classification.mcc([0, 1], [0, 1, 1], rng), "2 true and 3 predicted"),
         (lambda rng: classification.threshold_for_sensitivity([1, 0], [0.3, 0.2], 1.5), "sensitivity 1.5"),
-        (lambda rng: classification.power_of_auc(1.2, 10, 10), "AUC 1.2"),
         (lambda rng: classification.sensitivity([0, 0], [1, 0]), "0 successes of 0"),
     ],
 )
