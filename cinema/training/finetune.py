@@ -125,7 +125,7 @@ def start(plan: Plan, source: str | Path | None = None, data_root: str | Path | 
     """The model before training; the seed draws its random weights.
 
     source: weights to start from, for model "cinema": file, folder or repository. None: the project's own small
-    weights in ci; in paper what tasks.published.source finds. FileNotFoundError naming the remedy if there are none.
+    weights in ci; in paper what models.finetuned.source finds. FileNotFoundError naming the remedy if there are none.
     """
     with private_seeds("cpu"):
         torch.manual_seed(plan.seed)
@@ -157,7 +157,7 @@ def run(
     device: str = "cpu",
     data_root: str | Path | None = None,
 ) -> dict:
-    """Train, score, and write the files of train.fit, scores.csv and summary.json to `out`; returns the summary."""
+    """Train, score, and write the files of loop.fit, scores.csv and summary.json to `out`; returns the summary."""
     out = Path(out)
     if plan.setting.evaluation_only:
         model, history = finished(source, plan, data_root).to(device), pd.DataFrame()

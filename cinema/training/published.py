@@ -144,7 +144,7 @@ def augmentation(setting: Setting, like_release: bool = False) -> dict:
 
 
 def task_of(setting: Setting, z_score: Any = None) -> Task:
-    """The tasks.Task of a setting; z_score: (mean, standard deviation) of a regression's target."""
+    """The task.Task of a setting; z_score: (mean, standard deviation) of a regression's target."""
     if setting.dataset in ORDER:
         return segmentation.late_enhancement_task(setting.dataset)
     return regression.task(*z_score) if setting.kind == "regression" else KINDS[setting.kind]
