@@ -49,7 +49,7 @@ def two_frames() -> TwoFrames:
 
 
 def probed(fit: Any) -> TwoFrames:
-    """two_frames whose head starts as `fit`: analysis.features.ridge on study_features, of the EF scaled as by EF_TASK."""
+    """two_frames whose head starts as `fit`: analysis.features.ridge on study_features, of the EF as in EF_TASK."""
     (_, scale), (_, ridge) = fit.steps
     model = two_frames()
     model.start_head(scale, ridge.coef_[None], np.array([ridge.intercept_]))

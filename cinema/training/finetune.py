@@ -167,7 +167,7 @@ def run(
     split = next((name for name in ("test", "val", "train") if name in plan.tables), next(iter(plan.tables)))
     scores, numbers = scored(plan, model, plan.tables[split], device)
     setting = plan.setting
-    summary = {"dataset": setting.dataset, "notice": prepared.notice(setting.dataset)}
+    summary: dict[str, Any] = {"dataset": setting.dataset, "notice": prepared.notice(setting.dataset)}
     summary |= {"task": setting.task, "name": setting.name, "model": plan.model, "profile": plan.profile}
     summary |= {"like_release": plan.like_release, "seed": plan.seed, "split": split}
     summary |= {"n_studies": int(scores.study.nunique()), "epochs": len(history)}

@@ -165,7 +165,8 @@ def scores(name: str, out: str | Path, view: str = "sax") -> tuple[pd.DataFrame,
     """
     dataset, folder = _exported(name, out, view)
     predictions, rows = Path(out) / "predictions" / dataset, []
-    scored, summary = segmentation_rows, segmentation.summary
+    scored: Any = segmentation_rows
+    summary = segmentation.summary
     if name in late_enhancement.ORDER:
         scored, summary = partial(late_enhancement.region_rows, dataset=name), late_enhancement_task(name).summary
     cases = pd.read_csv(folder / CASES, keep_default_na=False)
