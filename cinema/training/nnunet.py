@@ -248,14 +248,9 @@ def write_scores(name: str, out: str | Path, view: str = "sax") -> None:
     rows, numbers = scores(name, out, view)
     folder = Path(out) / "scores" / dataset_name(name, view)
     folder.mkdir(parents=True, exist_ok=True)
-    summary = {
-        "dataset": name,
-        "notice": prepared.notice(name),
-        "task": "segmentation",
-        "model": "nnunet",
-        "view": view,
-    }
-    summary |= {"split": "test", "n_studies": int(rows.study.nunique()), "numbers": evaluate.finite(numbers)}
+    about = {"dataset": name, "notice": prepared.notice(name), "task": "segmentation", "model": "nnunet"}
+    counts = {"view": view, "split": "test", "n_studies": int(rows.study.nunique())}
+    summary: dict[str, Any] = {**about, **counts, "numbers": evaluate.finite(numbers)}
     write_text(folder / "scores.csv", rows.to_csv(index=False))
     write_text(folder / "summary.json", json.dumps(summary, indent=1) + "\n")
     print("  ".join(f"{key} {value:.4g}" for key, value in numbers.items() if np.isfinite(value)))
