@@ -33,7 +33,7 @@ def test_label_maps_lead_to_our_labels():
 
 
 def test_data_readme_is_written_from_the_cards(tmp_path):
-    before = (cards.CARDS.parent / "README.md").read_text(encoding="utf-8")
+    before = (cards.ROOT / "data" / "README.md").read_text(encoding="utf-8")
     copy = tmp_path / "README.md"
     copy.write_text(before, encoding="utf-8")
     cards.write_readme(copy)
