@@ -32,11 +32,8 @@ def assert_equal(ours, reference, what):
 
 
 def _case(folder):
-    files = [
-        load_file(folder / f"{name}.safetensors")
-        for name in ("inputs", "outputs")
-        if (folder / f"{name}.safetensors").exists()
-    ]
+    paths = [folder / f"{name}.safetensors" for name in ("inputs", "outputs")]
+    files = [load_file(path) for path in paths if path.exists()]
     return json.loads((folder / "config.json").read_bytes()), *files
 
 
@@ -91,27 +88,12 @@ def volumes_ef(folder):
     assert_equal(volumes, outputs["volumes_ml"], "volumes")
     for row in ef["volumes_ed_es"]:
         assert_equal(metrics.ejection_fraction_percent(row["edv"], row["esv"]), row["ef"], "EF")
-    rows = [
-        {
-            "study": r["pid"],
-            "phase": "ED" if r["is_ed"] else "ES",
-            "structure": "LV",
-            "view": "sax",
-            "true_volume_ml": r["true"],
-            "volume_ml": r["pred"],
-        }
-        for r in ef["table_rows"]
-    ]
-    names = {
-        "true_edv": "true_edv_ml",
-        "pred_edv": "edv_ml",
-        "true_esv": "true_esv_ml",
-        "pred_esv": "esv_ml",
-        "true_ef": "true_ef_percent",
-        "pred_ef": "ef_percent",
-        "ef_error": "ef_error_percent",
-    }
-    table = ef_table(pd.DataFrame(rows)).set_index("study")
+    columns = {"pid": "study", "true": "true_volume_ml", "pred": "volume_ml"}
+    rows = pd.DataFrame(ef["table_rows"]).rename(columns=columns)
+    rows = rows.assign(phase=np.where(rows.is_ed, "ED", "ES"), structure="LV", view="sax")
+    names = {"true_edv": "true_edv_ml", "pred_edv": "edv_ml", "true_esv": "true_esv_ml", "pred_esv": "esv_ml"}
+    names |= {"true_ef": "true_ef_percent", "pred_ef": "ef_percent", "ef_error": "ef_error_percent"}
+    table = ef_table(rows).set_index("study")
     for study, expected in ef["table_result"].items():
         for theirs, ours in names.items():
             assert_equal(table.loc[study, ours], expected[theirs], f"{study} {theirs}")
@@ -151,7 +133,7 @@ def classification_regression(folder):
         assert_equal(ours[name], value, f"regression {name}")
 
 
-def landmark_helpers(folder):
+def landmarks_(folder):
     config, inputs, outputs = _case(folder)
     size, spacing = config["size"], config["spacing"]
     points = inputs["coords"].reshape(-1, 3, 2)
@@ -165,14 +147,8 @@ def landmark_helpers(folder):
     assert_equal(dice, outputs["heatmap.loss.dice_loss"], "dice loss")
     assert_equal(cross_entropy, outputs["heatmap.loss.bce_loss"], "bce loss")
     assert_equal(dice + cross_entropy, outputs["heatmap.loss"], "heatmap loss")
-    batch = {
-        "id": ["a", "b", "c"],
-        "frame": torch.zeros(3),
-        "phase": [""] * 3,
-        "points": {"lax_4c": points},
-        "image": {"lax_4c": torch.zeros(3, 1, *size)},
-        "spacing_mm": {"lax_4c": torch.tensor([spacing] * 3)},
-    }
+    batch = {"id": ["a", "b", "c"], "frame": torch.zeros(3), "phase": [""] * 3, "points": {"lax_4c": points}}
+    batch |= {"image": {"lax_4c": torch.zeros(3, 1, *size)}, "spacing_mm": {"lax_4c": torch.tensor([spacing] * 3)}}
     rows = landmarks.HEATMAP.evaluate(_Given({"lax_4c": inputs["logits"]}), batch)
     _landmark_rows(rows, outputs, "heatmap")
     scale = torch.tensor(size)
@@ -195,14 +171,9 @@ def landmark_helpers(folder):
 def _landmark_rows(rows, outputs, kind):
     for k, name in enumerate(landmarks.LANDMARKS, 1):
         mine = [row for row in rows if row["landmark"] == name]
-        for ours, theirs in (
-            ("x", f"pred_x{k}"),
-            ("y", f"pred_y{k}"),
-            ("true_x", f"true_x{k}"),
-            ("true_y", f"true_y{k}"),
-            ("distance_mm", f"distance{k}"),
-            ("dice", f"landmark_{k}_dice_score"),
-        ):
+        names = {"x": f"pred_x{k}", "y": f"pred_y{k}", "true_x": f"true_x{k}", "true_y": f"true_y{k}"}
+        names |= {"distance_mm": f"distance{k}", "dice": f"landmark_{k}_dice_score"}
+        for ours, theirs in names.items():
             if f"{kind}.metric.{theirs}" in outputs:
                 assert_equal([row[ours] for row in mine], outputs[f"{kind}.metric.{theirs}"], f"{kind} {theirs}")
     mean = np.mean([[row["distance_mm"] for row in rows if row["study"] == s] for s in "abc"], axis=1)
@@ -273,13 +244,6 @@ def intensity_padding(folder):
         assert_equal(x, outputs[f"x.{spec['index']}"], f"input {spec['index']}")
 
 
-HANDLERS = {
-    "helper_segmentation_metrics": segmentation_metrics,
-    "helper_volumes_ef": volumes_ef,
-    "helper_classification_regression": classification_regression,
-    "helper_landmarks": landmark_helpers,
-    "helper_lr_groups": lr_groups,
-    "helper_lr_schedule": lr_schedule,
-    "helper_sliding_window": sliding_window,
-    "helper_intensity_padding": intensity_padding,
-}
+_CHECKS = (segmentation_metrics, volumes_ef, classification_regression, landmarks_, lr_groups, lr_schedule)
+_CHECKS += (sliding_window, intensity_padding)
+HANDLERS = {f"helper_{check.__name__.rstrip('_')}": check for check in _CHECKS}

@@ -54,11 +54,8 @@ def check_encoder(model, config, images, reference):
 
 def specs(case):
     """(index, spec) of a helper case, its inputs and its outputs."""
-    return (
-        [(spec["index"], spec) for spec in config_of(case)["specs"]],
-        tensors(case, "inputs"),
-        tensors(case, "outputs"),
-    )
+    cases = [(spec["index"], spec) for spec in config_of(case)["specs"]]
+    return cases, tensors(case, "inputs"), tensors(case, "outputs")
 
 
 def check_patchify(case):
@@ -119,12 +116,6 @@ def check_mae_loss(case):
             agree(value, outputs[f"metric.{i}.{name}"], f"{name} {i}")
 
 
-HANDLERS = {
-    "helper_patchify": check_patchify,
-    "helper_pos_embed": check_pos_embed,
-    "helper_pos_embed_resize": check_pos_embed_resize,
-    "helper_random_mask": check_random_mask,
-    "helper_rotary": check_rotary,
-    "helper_upsample_mask": check_upsample_mask,
-    "helper_mae_loss": check_mae_loss,
-}
+_CHECKS = (check_patchify, check_pos_embed, check_pos_embed_resize, check_random_mask, check_rotary)
+_CHECKS += (check_upsample_mask, check_mae_loss)
+HANDLERS = {check.__name__.replace("check_", "helper_"): check for check in _CHECKS}

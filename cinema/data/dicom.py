@@ -6,16 +6,18 @@ What is not used is listed with its reason. Names, dates and identifiers stay be
 
 import warnings
 from collections import Counter
+from pathlib import Path
 
 from cinema.data import planes, stack, views
 from cinema.data.geometry import moving_centre, to_world
 from cinema.data.headers import scan
+from cinema.data.planes import Plane
 from cinema.data.reading import Reading, row
 from cinema.data.study import Study, View
 from cinema.terms import LAX_VIEWS, VIEW_NAMES, check_view
 
 
-def read_dicom(path, view=None):
+def read_dicom(path: str | Path, view: str | None = None) -> Reading:
     """Reading of all DICOM files below `path`.
 
     view: what the input is, if it is one plane or one stack only; geometry decides otherwise.
@@ -26,7 +28,7 @@ def read_dicom(path, view=None):
         return _read(path, view)
 
 
-def _read(path, view):
+def _read(path: str | Path, view: str | None) -> Reading:
     frames, attributes, notes = scan(path)
     cine, aside = planes.cine_planes(frames)
     if not cine:
@@ -65,7 +67,9 @@ def _read(path, view):
     return Reading(Study("study", "own", ordered, attributes), table, tuple(notes), {}, sax_positions)
 
 
-def _as_told(view, sax, singles, reasons, cine):
+def _as_told(
+    view: str, sax: list[Plane], singles: list[Plane], reasons: dict[int, str], cine: list[Plane]
+) -> tuple[list[Plane], list[Plane], dict[int, str]]:
     """The planes as the user named them; ValueError if the input is more than one plane or stack."""
     normals = [views.normal(plane.affine) for plane in cine]
     if view == "sax" and all(views.parallel(normals[0], other) for other in normals):
@@ -76,7 +80,7 @@ def _as_told(view, sax, singles, reasons, cine):
     raise ValueError(f"--view {view} is for an input of {what}; this one has {len(cine)} cine planes: leave --view out")
 
 
-def _latest_repeat(plane, singles):
+def _latest_repeat(plane: Plane, singles: list[Plane]) -> Plane:
     """The last series that shows the same plane again: a repeat usually betters what it repeats."""
     same = [
         other
@@ -87,7 +91,7 @@ def _latest_repeat(plane, singles):
     return max(same, key=lambda other: (other.number, other is plane))
 
 
-def _reasons(result, singles, lax):
+def _reasons(result: views.Assignment, singles: list[Plane], lax: dict[str, Plane]) -> dict[int, str]:
     reasons = {id(singles[index]): reason for index, reason in result.reasons.items()}
     for name, index in result.lax.items():
         if singles[index] is not lax[name]:
@@ -95,22 +99,28 @@ def _reasons(result, singles, lax):
     return reasons
 
 
-def _long_axis(plane):
+def _long_axis(plane: Plane) -> tuple[View, list[str]]:
     planes.refuse_missing(plane)
     image = planes.load(plane)[:, :, None]
     return View(image, plane.affine, frame_times_ms=plane.times), list(plane.notes)
 
 
-def _why_none(aside, reasons=None):
+def _why_none(aside: list[tuple[Plane, str]], reasons: dict[int, str] | None = None) -> str:
     said = Counter(reason for _, reason in aside) + Counter((reasons or {}).values())
     return "; ".join(f"{count} x {reason}" for reason, count in said.most_common(3)) or "nothing with a position"
 
 
-def _table(cine, aside, sax, assigned, reasons):
+def _table(
+    cine: list[Plane],
+    aside: list[tuple[Plane, str]],
+    sax: list[Plane],
+    assigned: dict[str, Plane],
+    reasons: dict[int, str],
+) -> list[dict]:
     """One row per series and use, ordered by series number."""
-    rows = {}
+    rows: dict[tuple, dict] = {}
 
-    def add(plane, view, reason):
+    def add(plane: Plane, view: str | None, reason: str) -> None:
         key = (plane.number, plane.series, view, reason)
         rows.setdefault(key, row(plane.number, view, 0, len(plane.frames), reason))["slices"] += 1
 

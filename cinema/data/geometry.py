@@ -4,18 +4,21 @@ Index order is (x, y, z[, t]); a point of index i covers i - 0.5 .. i + 0.5. Aff
 to patient position in mm, RAS+ as in NIfTI. An image's slices are planes with the third axis through them.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from cinema.terms import LABELS
 
 
-def spacing_mm(affine):
+def spacing_mm(affine: ArrayLike) -> np.ndarray:
     """Three voxel edge lengths in mm."""
     return np.linalg.norm(np.asarray(affine, float)[:3, :3], axis=0)
 
 
-def normal(affine):
+def normal(affine: ArrayLike) -> np.ndarray:
     """Unit vector across a slice: first axis x second axis. Slices may be stacked along it or against it."""
     affine = np.asarray(affine, float)
     across = np.cross(affine[:3, 0], affine[:3, 1])
@@ -25,18 +28,18 @@ def normal(affine):
     return across / length
 
 
-def to_world(affine, voxels):
+def to_world(affine: ArrayLike, voxels: ArrayLike) -> np.ndarray:
     """Positions in mm of voxel indices (..., 3)."""
     affine = np.asarray(affine, float)
     return np.asarray(voxels, float) @ affine[:3, :3].T + affine[:3, 3]
 
 
-def to_voxel(affine, points_mm):
+def to_voxel(affine: ArrayLike, points_mm: ArrayLike) -> np.ndarray:
     """Voxel indices (fractions kept) of positions (..., 3) in mm."""
     return to_world(np.linalg.inv(np.asarray(affine, float)), points_mm)
 
 
-def common_point(points, normals):
+def common_point(points: ArrayLike, normals: ArrayLike) -> np.ndarray:
     """The point three planes share: normals[k] . c = normals[k] . points[k]. Shapes (3, 3).
 
     The centre of the heart where 2C, 4C and a short-axis slice meet. Source: data.md section 1.
@@ -48,13 +51,13 @@ def common_point(points, normals):
     return np.linalg.solve(normals, np.sum(normals * points, axis=1))
 
 
-def view_intersection(affine_a, affine_b, affine_stack):
+def view_intersection(affine_a: ArrayLike, affine_b: ArrayLike, affine_stack: ArrayLike) -> np.ndarray:
     """Common point of two long-axis views and the first slice of a short-axis stack, in mm."""
     affines = [np.asarray(affine, float) for affine in (affine_a, affine_b, affine_stack)]
     return common_point([affine[:3, 3] for affine in affines], [normal(affine) for affine in affines])
 
 
-def interpolation_matrix(size, positions, step=1.0):
+def interpolation_matrix(size: int, positions: ArrayLike, step: float = 1.0) -> np.ndarray:
     """(len(positions), size) weights that read a row of `size` samples at fractional positions.
 
     Linear; within half a sample of the edge the edge value counts, further out the result is 0.
@@ -70,13 +73,19 @@ def interpolation_matrix(size, positions, step=1.0):
     return np.where(inside[:, None], weights / np.where(total > 0, total, 1)[:, None], 0)
 
 
-def resample_axis(array, axis, positions, step=1.0):
+def resample_axis(array: np.ndarray, axis: int, positions: ArrayLike, step: float = 1.0) -> np.ndarray:
     """Read `array` at fractional `positions` along one axis; rules of interpolation_matrix. Gives float32."""
     matrix = interpolation_matrix(array.shape[axis], positions, step).astype(np.float32)
     return np.moveaxis(np.tensordot(matrix, np.asarray(array, np.float32), (1, axis)), 0, axis)
 
 
-def to_grid(image, spacing, centre, pixel_mm, size):
+def to_grid(
+    image: np.ndarray,
+    spacing: Sequence[float] | np.ndarray,
+    centre: Sequence[float] | np.ndarray,
+    pixel_mm: float,
+    size: int,
+) -> np.ndarray:
     """Cut the square `size` pixels wide, of `pixel_mm`, around pixel `centre` out of an image.
 
     image:   (x, y, ...) of any further axes. spacing: its first two edge lengths in mm.
@@ -90,7 +99,13 @@ def to_grid(image, spacing, centre, pixel_mm, size):
     return image
 
 
-def from_grid(patch, shape, spacing, centre, pixel_mm):
+def from_grid(
+    patch: np.ndarray,
+    shape: Sequence[int],
+    spacing: Sequence[float] | np.ndarray,
+    centre: Sequence[float] | np.ndarray,
+    pixel_mm: float,
+) -> np.ndarray:
     """Put back what `to_grid` cut: (size, size, ...) -> (*shape, ...) on the image's own pixels, 0 elsewhere."""
     size = patch.shape[0]
     for axis in (0, 1):
@@ -100,7 +115,13 @@ def from_grid(patch, shape, spacing, centre, pixel_mm):
     return patch
 
 
-def labels_from_grid(labels, shape, spacing, centre, pixel_mm):
+def labels_from_grid(
+    labels: np.ndarray,
+    shape: Sequence[int],
+    spacing: Sequence[float] | np.ndarray,
+    centre: Sequence[float] | np.ndarray,
+    pixel_mm: float,
+) -> np.ndarray:
     """`from_grid` for label values: each class interpolated, the largest taken. Gives uint8."""
     result = np.zeros((*shape, *labels.shape[2:]), np.uint8)
     best = np.full(result.shape, 0.5, np.float32)
@@ -111,17 +132,21 @@ def labels_from_grid(labels, shape, spacing, centre, pixel_mm):
     return result
 
 
-def points_to_grid(points, spacing, centre, pixel_mm, size):
+def points_to_grid(
+    points: ArrayLike, spacing: Sequence[float] | np.ndarray, centre: ArrayLike, pixel_mm: float, size: int
+) -> np.ndarray:
     """Pixel positions (..., 2) of an image -> those of the square `to_grid` cuts."""
     return (np.asarray(points, float) - centre) * np.asarray(spacing, float)[:2] / pixel_mm + (size - 1) / 2
 
 
-def points_from_grid(points, spacing, centre, pixel_mm, size):
+def points_from_grid(
+    points: ArrayLike, spacing: Sequence[float] | np.ndarray, centre: ArrayLike, pixel_mm: float, size: int
+) -> np.ndarray:
     """Inverse of `points_to_grid`."""
     return (np.asarray(points, float) - (size - 1) / 2) * pixel_mm / np.asarray(spacing, float)[:2] + centre
 
 
-def moving_centre(image, spacing):
+def moving_centre(image: np.ndarray, spacing: Sequence[float] | np.ndarray) -> np.ndarray:
     """(x, y) pixel about which the image moves: the heart, seen by its beat.
 
     image: (x, y, z, t) or (x, y, t). The deviation over time, smoothed by 5 mm and summed over slices, is cut
@@ -136,7 +161,7 @@ def moving_centre(image, spacing):
     return np.array(ndimage.center_of_mass(np.where(heart, moving, 0)))
 
 
-def largest_component(mask):
+def largest_component(mask: np.ndarray) -> np.ndarray:
     """The largest connected piece of a boolean mask; diagonal neighbours connect."""
     pieces, count = ndimage.label(mask, np.ones((3,) * np.ndim(mask)))
     if count <= 1:
@@ -144,7 +169,7 @@ def largest_component(mask):
     return pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
 
 
-def tidy_labels(labels):
+def tidy_labels(labels: np.ndarray) -> np.ndarray:
     """Label map of one frame, (x, y) or (x, y, z), as anatomy has it: one piece per structure, no holes.
 
     Structures keep their largest piece. Slice by slice, what the ventricle encloses becomes LV inside the
@@ -166,7 +191,7 @@ def tidy_labels(labels):
 MIN_RING_SHARE = 0.5  # readers count a basal slice when at least half of its cavity is bordered by muscle
 
 
-def ring_share(label):
+def ring_share(label: np.ndarray) -> float:
     """Share of the LV's border, in one (x, y) slice of labels, that is myocardium; 1 where there is no LV."""
     cavity = label == LABELS["LV"]
     if not cavity.any():

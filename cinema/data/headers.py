@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -48,7 +49,7 @@ class Frame:
     place: str = ""  # frame of reference
 
 
-def scan(path):
+def scan(path: str | Path) -> tuple[list[Frame], dict, list[str]]:
     """(frames, attributes, notes) of all DICOM images below a folder (or of one file).
 
     Raises FileNotFoundError or ValueError in one line: folder missing or empty, no DICOM, damaged files,
@@ -71,7 +72,8 @@ def scan(path):
     notes = []
     if foreign:
         notes.append(f"{len(foreign)} {'file that is' if len(foreign) == 1 else 'files that are'} not DICOM left out")
-    images, pictures = {}, [pair for pair in headers if _is_image(pair[1])]
+    images: dict[str, tuple] = {}
+    pictures = [pair for pair in headers if _is_image(pair[1])]
     for file, header in pictures:
         images.setdefault(str(header.get("SOPInstanceUID", file)), (file, header))
     copies = len(pictures) - len(images)
@@ -83,11 +85,11 @@ def scan(path):
     return frames, attributes([header for _, header in images.values()]), notes
 
 
-def _is_image(header):
+def _is_image(header: pydicom.Dataset) -> bool:
     return str(header.SOPClassUID) in MR_IMAGES or ("Rows" in header and str(header.get("Modality", "MR")) == "MR")
 
 
-def _read_headers(files):
+def _read_headers(files: list[Path]) -> tuple[list[tuple[Path, pydicom.Dataset]], list[Path]]:
     """(path, header) of DICOM files, and the paths that are something else. Damaged DICOM is an error."""
     headers, foreign = [], []
     for file in files:
@@ -107,7 +109,7 @@ def _read_headers(files):
     return headers, foreign
 
 
-def _read_header(file):
+def _read_header(file: Path) -> pydicom.Dataset | None:
     try:
         with open(file, "rb") as stream:
             start = stream.read(132)
@@ -124,9 +126,10 @@ def _read_header(file):
     return header if "SOPClassUID" in header else None  # a DICOMDIR has none
 
 
-def _refuse_mixtures(headers, path):
+def _refuse_mixtures(headers: list, path: str | Path) -> None:
     """One patient, one examination. Counts are named, identities never."""
-    people, visits = {}, {}
+    people: dict[str, int] = {}
+    visits: dict[str, int] = {}
     for _, header in headers:
         for groups, keys in ((people, ("PatientID", "PatientName")), (visits, ("StudyDate", "StudyInstanceUID"))):
             name = next((str(header[key].value) for key in keys if header.get(key)), None)
@@ -146,7 +149,7 @@ def frames_of(file: Path, header: pydicom.Dataset) -> Iterator[Frame]:
     for index in range(count):
         sources = [source for source in (groups[index] if index < len(groups) else None, shared) if source is not None]
 
-        def value(name, macro=None, sources=sources):
+        def value(name: str, macro: str | None = None, sources: list = sources) -> Any:
             for source in sources:
                 item = _first(source.get(macro)) if macro else None
                 if item is not None and item.get(name) is not None:
@@ -195,35 +198,35 @@ def frames_of(file: Path, header: pydicom.Dataset) -> Iterator[Frame]:
         )
 
 
-def attributes(headers):
+def attributes(headers: list) -> dict:
     """What may be known of the person and the scan; ages above 89 are left out, as they may identify."""
     header = headers[0]
     maker = str(header.get("Manufacturer") or "").lower()
     names = {"siemens": "Siemens", "philips": "Philips", "ge ": "GE", "canon": "Canon", "toshiba": "Canon"}
-    age = str(header.get("PatientAge") or "")
+    age, size = str(header.get("PatientAge") or ""), _number(header.get("PatientSize"))
     known = {
         "vendor": next((name for word, name in names.items() if word in maker + " "), None),
         "field_t": _number(header.get("MagneticFieldStrength")),
         "sex": {"F": "F", "M": "M"}.get(str(header.get("PatientSex") or "").upper()),
         "age_years": int(age[:-1]) if age.endswith("Y") and age[:-1].isdigit() and int(age[:-1]) < 90 else None,
-        "height_cm": round(100 * _number(header.get("PatientSize")), 1) if header.get("PatientSize") else None,
+        "height_cm": round(100 * size, 1) if size else None,
         "weight_kg": _number(header.get("PatientWeight")) or None,
     }
     return {name: value for name, value in known.items() if value is not None}
 
 
-def orthonormal(orientation):
+def orthonormal(orientation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Row and column direction, freed of the header's rounding."""
     row = orientation[:3] / np.linalg.norm(orientation[:3])
     column = orientation[3:] - row * (row @ orientation[3:])
     return row, column / np.linalg.norm(column)
 
 
-def _first(sequence):
+def _first(sequence: Any) -> Any:
     return sequence[0] if sequence else None
 
 
-def _number(value):
+def _number(value: Any) -> float | None:
     try:
         return None if value is None or str(value) == "" else float(value)
     except (TypeError, ValueError):

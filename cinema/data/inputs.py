@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from cinema.data.reading import Reading
+
 # Name as given to --data and to prepare -> module of its adapter (see common.py); its card is shipped/cards/NAME.yaml.
 DATASETS = {
     name: f"cinema.data.public.{name}"
@@ -9,7 +11,7 @@ DATASETS = {
 }
 
 
-def read_input(path, view=None):
+def read_input(path: str | Path, view: str | None = None) -> Reading:
     """reading.Reading of whatever `path` holds: DICOM, NIfTI, or one study of the store (.h5).
 
     view: what an input of one plane (or one stack) shows, where it does not tell by itself.
@@ -31,12 +33,12 @@ def read_input(path, view=None):
     return read_nifti(path, view) if is_nifti else read_dicom(path, view)
 
 
-def _has_dicom_mark(file):
+def _has_dicom_mark(file: Path) -> bool:
     with open(file, "rb") as stream:
         return stream.read(132)[128:] == b"DICM"
 
 
-def _read_stored(path, view):
+def _read_stored(path: str | Path, view: str | None) -> Reading:
     import numpy as np
 
     from cinema.data.reading import Reading, row
@@ -44,7 +46,7 @@ def _read_stored(path, view):
 
     study = load_study(path, None if view is None else [view])
     held = enumerate(study.views.items(), start=1)
-    table = [row(number, name, *one.image.shape[2:], "stored so") for number, (name, one) in held]
+    table = [row(number, name, one.image.shape[2], one.n_frames, "stored so") for number, (name, one) in held]
     sax = study.views.get("sax")
     positions = None if sax is None else np.arange(sax.image.shape[2]) * sax.spacing_mm[2]
     return Reading(study, table, (), {}, positions)

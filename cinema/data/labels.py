@@ -1,6 +1,8 @@
 """Label maps in terms.LABELS: values translated at the door, and the volumes that masks enclose."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +11,7 @@ from cinema.stats.metrics import ejection_fraction_percent, volume_ml
 from cinema.terms import LABELS, TISSUE_LABELS
 
 
-def label_map(card) -> dict[int, int]:
+def label_map(card: Any) -> dict[int, int]:
     """{value in the dataset's mask files: our value} of a card."""
     values = LABELS | TISSUE_LABELS
     return {raw: values[name] for raw, name in card.labels.items()}
@@ -40,12 +42,12 @@ def translated(array: np.ndarray, mapping: dict, name: str) -> np.ndarray:
     return result
 
 
-def ventricle_volumes(labels_ed: np.ndarray, labels_es: np.ndarray, spacing_mm) -> dict[str, float]:
+def ventricle_volumes(labels_ed: np.ndarray, labels_es: np.ndarray, spacing_mm: Sequence[float]) -> dict[str, float]:
     """Attributes lv_edv_ml, lv_esv_ml, lv_ef_percent and the same of the RV, from (x, y, z) label maps of terms.LABELS.
 
     A structure that does not occur at end diastole is left out.
     """
-    found = {}
+    found: dict[str, float] = {}
     for structure in ("LV", "RV"):
         edv, esv = (volume_ml(each == LABELS[structure], spacing_mm) for each in (labels_ed, labels_es))
         if edv > 0:

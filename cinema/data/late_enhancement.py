@@ -4,7 +4,10 @@ The store has one numbering of labels (terms.LABELS and TISSUE_LABELS), in which
 A network's output channels follow the release's numbering, so that published layouts of weights fit.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cinema.data.labels import translated
 from cinema.stats.metrics import EMIDEC_REGIONS, dice_counting_empty, hd95_mm, iou, volume_ml
@@ -24,19 +27,21 @@ REGIONS = {
 MYOPS_GREY = np.array([0, 600, 500, 200, 1220, 2221])  # class number -> value in MyoPS files
 
 
-def classes(dataset):
+def classes(dataset: str) -> dict[int, int]:
     """{label of the store: class number} of a data set, "emidec" or "myops"; ValueError for another name."""
     if dataset not in ORDER:
         raise ValueError(f"late enhancement classes are of {', '.join(ORDER)}, not {dataset!r}")
     return {STORE[name]: number for number, name in enumerate(ORDER[dataset])}
 
 
-def to_labels(numbers, dataset):
+def to_labels(numbers: ArrayLike, dataset: str) -> np.ndarray:
     """Class numbers -> labels of the store, uint8. ValueError for a number that the data set does not have."""
     return translated(np.asarray(numbers), {number: label for label, number in classes(dataset).items()}, dataset)
 
 
-def region_rows(predicted, true, spacing_mm, dataset):
+def region_rows(
+    predicted: ArrayLike, true: ArrayLike, spacing_mm: Sequence[float] | np.ndarray, dataset: str
+) -> list[dict]:
     """One tidy row (dict) per merged region: structure, dice, iou, hd95_mm, volume_ml, true_volume_ml.
 
     predicted, true: class numbers on the same grid, (x, y) or (x, y, z). Dice counts empty references (both empty 1,

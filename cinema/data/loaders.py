@@ -6,16 +6,19 @@ every epoch, the same augmentations.)
 """
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch.utils.data import DataLoader, Dataset
 
 from cinema.data.labels import translated
-from cinema.data.study import load_study
-from cinema.data.transforms import augmented, min_max, pad_end
+from cinema.data.study import Study, View, load_study
+from cinema.data.transforms import Augment, augmented, min_max, pad_end
 from cinema.terms import PUBLISHED_GRID, check_view
 
 FRAMES = ("labelled", "landmarks", "random", "ed_es", "channels", "all")
@@ -48,7 +51,17 @@ class StudyFrames(Dataset):
     Raises ValueError at construction for what a study lacks, FileNotFoundError for a missing file.
     """
 
-    def __init__(self, paths, views, frames="labelled", grid=None, augment=None, targets=None, seed=0, classes=None):
+    def __init__(
+        self,
+        paths: Iterable[str | Path],
+        views: Iterable[str],
+        frames: str = "labelled",
+        grid: dict | None = None,
+        augment: dict[str, Augment] | None = None,
+        targets: ArrayLike | None = None,
+        seed: int = 0,
+        classes: dict[int, int] | None = None,
+    ) -> None:
         if frames not in FRAMES:
             raise ValueError(f"frames={frames!r}; choose one of {', '.join(FRAMES)}")
         self.paths, self.views = [str(path) for path in paths], tuple(check_view(view) for view in views)
@@ -64,26 +77,26 @@ class StudyFrames(Dataset):
             raise ValueError(f"{len(self.paths)} studies with unequal numbers of frames; as channels they must agree")
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # workers that stay alive see it change
 
-    def set_epoch(self, epoch):
+    def set_epoch(self, epoch: int) -> None:
         self._epoch[0] = epoch
 
-    def describe(self):
+    def describe(self) -> str:
         """One line that tells this data set from another: sizes, and a digest of names, targets and settings."""
         facts = [[Path(path).name for path in self.paths], self.grid, self.augment, self.seed, self.targets]
         facts += [] if self.classes is None else [self.classes]
         digest = hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
         return f"{len(self)} {self.frames} items of {', '.join(self.views)} in {len(self.paths)} studies ({digest})"
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> dict:
         which, frame = self.items[index]
         rng = np.random.default_rng((self.seed, int(self._epoch[0]), index))
         if self.frames == "random":
             frame = (int(rng.integers(frame[0])),)
         study = load_study(self.paths[which], self.views, list(frame))
-        item = {
+        item: dict[str, Any] = {
             "id": study.id,
             "frame": -1 if len(frame) > 1 else frame[0],
             "phase": _phase(study, self.frames),
@@ -98,7 +111,7 @@ class StudyFrames(Dataset):
             item["target"] = self.targets[which]
         return item
 
-    def _view(self, view, name, rng):
+    def _view(self, view: Any, name: str, rng: np.random.Generator) -> dict[str, torch.Tensor]:
         size, spacing = self.grid[name]
         _check_spacing(view, spacing, name)
         image = np.moveaxis(np.asarray(view.image, np.float32), -1, 0)
@@ -128,7 +141,7 @@ class StudyFrames(Dataset):
         return out
 
 
-def _choices(path, views, frames):
+def _choices(path: str, views: tuple[str, ...], frames: str) -> list[tuple]:
     """The frame tuples a study offers, read without its pixels. For "random": ((number of frames,),)."""
     study = load_study(path, views, frames=[0])  # a missing, damaged or incomplete file ends here, in one line
     with h5py.File(path) as file:
@@ -151,7 +164,7 @@ def _choices(path, views, frames):
         return [(frame,) for frame in sorted(set.intersection(*sets))]
 
 
-def _all_if_labelled(path, groups):
+def _all_if_labelled(path: str, groups: list) -> list[tuple]:
     """[all frames] of a study with one mask a view; [] if it has none."""
     counts = {len(group.attrs.get("label_frames", ())) for group in groups}
     lengths = {group["image"].shape[3] for group in groups}
@@ -163,18 +176,18 @@ def _all_if_labelled(path, groups):
     return [tuple(range(*lengths))] if counts == {1} else []
 
 
-def _with_landmarks(group):
+def _with_landmarks(group: h5py.Group) -> set[int]:
     points = group["landmarks"][()] if "landmarks" in group else np.empty((0, 3, 2))
     return set(np.flatnonzero(np.isfinite(points).all((1, 2))).tolist())
 
 
-def _phase(study, frames):
+def _phase(study: Study, frames: str) -> str:
     if frames == "ed_es":
         return "ED+ES"
     return "ED" if study.ed_frame == 0 else "ES" if study.es_frame == 0 else ""
 
 
-def _check_spacing(view, spacing_mm, name):
+def _check_spacing(view: View, spacing_mm: Sequence[float] | np.ndarray, name: str) -> None:
     found = view.spacing_mm
     if any(abs(have / want - 1) > SPACING_TOLERANCE for have, want in zip(found[:2], spacing_mm[:2], strict=True)):
         raise ValueError(
@@ -183,12 +196,12 @@ def _check_spacing(view, spacing_mm, name):
         )
 
 
-def epoch_order(n_items, seed, epoch):
+def epoch_order(n_items: int, seed: int, epoch: int) -> np.ndarray:
     """The order in which an epoch visits n_items."""
     return np.random.default_rng((seed, epoch, ORDER)).permutation(n_items)
 
 
-def batches(dataset, groups, num_workers=0, pin_memory=False):
+def batches(dataset: Dataset, groups: list[list[int]], num_workers: int = 0, pin_memory: bool = False) -> DataLoader:
     """DataLoader giving one batch per list of indices in `groups`.
 
     `groups` is read when an iteration starts: change it in place, and call dataset.set_epoch, between epochs.
@@ -204,7 +217,7 @@ def batches(dataset, groups, num_workers=0, pin_memory=False):
     )
 
 
-def _quiet_worker(worker):
+def _quiet_worker(worker: int) -> None:
     """Leave Ctrl-C to the main process, and give each worker one thread."""
     import signal
 

@@ -2,6 +2,7 @@
 
 import zlib
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -38,7 +39,7 @@ def opened(path: Path, name: str | Path, remedy: str, dtype: type | None = None)
     name, remedy: for the one line of a ValueError. dtype: to read as; None leaves the file's own.
     """
     try:
-        image = nib.load(path)
+        image: Any = nib.load(path)
         array = np.asarray(image.dataobj, dtype)
     except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError) as error:
         reason = " ".join(str(error).split())[:100] or type(error).__name__
@@ -51,7 +52,7 @@ def opened(path: Path, name: str | Path, remedy: str, dtype: type | None = None)
         raise ValueError(f"{name} holds {array.dtype} values; they must be plain numbers")
     if not np.all(np.isfinite(array)):
         raise ValueError(f"{name} holds values that are not numbers (NaN or infinity); {remedy}")
-    affine, stated = np.array(image.affine, float), np.ones(3)
+    affine, stated = np.array(image.affine, dtype=float), np.ones(3)
     zooms = image.header.get_zooms()[:3]
     stated[: len(zooms)] = zooms
     if not np.all(np.isfinite(np.r_[affine.ravel(), stated])) or min(spacing_mm(affine)) == 0 or min(stated) <= 0:
@@ -80,7 +81,7 @@ def sizes_text(lengths: np.ndarray, digits: int = 4) -> str:
     return " x ".join(f"{length:.{digits}g}" for length in lengths)
 
 
-def nifti_files(folder):
+def nifti_files(folder: str | Path) -> list[Path]:
     """NIfTI files below a folder, sorted."""
     return sorted(
         file
@@ -89,7 +90,9 @@ def nifti_files(folder):
     )
 
 
-def write_nifti(array, affine, path, frame_ms=None, header=None):
+def write_nifti(
+    array: np.ndarray, affine: np.ndarray, path: str | Path, frame_ms: float | None = None, header: Any = None
+) -> None:
     """Write an (x, y, z, t) array; whole or not at all.
 
     affine:   index -> RAS mm, written as sform and qform (scanner coordinates).

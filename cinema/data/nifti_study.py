@@ -6,6 +6,7 @@ if a short-axis stack is there too.
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ ED_WORDS, ES_WORDS = {"ed", "diastole"}, {"es", "systole"}
 SECONDS = {"sec": 1e3, "msec": 1.0, "usec": 1e-3}
 
 
-def read_nifti(path, view=None):
+def read_nifti(path: str | Path, view: str | None = None) -> Reading:
     """Reading of a NIfTI file or of a folder of one patient's files.
 
     view: what a single file shows, where its name and shape do not tell.
@@ -61,7 +62,7 @@ def read_nifti(path, view=None):
                 chosen = file in used
                 notes += more if chosen else []
                 reason = "by its name or shape" if chosen else "the cine file holds these frames"
-                table.append(row(file.name, name if chosen else None, *data.shape[2:], reason))
+                table.append(row(file.name, name if chosen else None, data.shape[2], data.shape[3], reason))
     unknown = [entry for entry in named if entry[4] is None]
     if not found:
         raise ValueError(f"{unknown[0][0]} has one slice and no view in its name; add --view lax_2c, lax_3c or lax_4c")
@@ -76,11 +77,11 @@ def read_nifti(path, view=None):
     return Reading(study, table, tuple(dict.fromkeys(notes)), headers, positions)
 
 
-def _words(file):
+def _words(file: Path) -> set[str]:
     return {word for word in re.split(r"[^a-z0-9]+", file.name.lower().split(".nii")[0]) if word}
 
 
-def _load(file):
+def _load(file: Path) -> tuple[np.ndarray, tuple, list[str]]:
     """(x, y, z, t) float32 data, (header, affine) and notes of one file; ValueError names what is wrong with it.
 
     Some files state voxel sizes that their affine lacks; the sizes count then.
@@ -102,7 +103,7 @@ def _load(file):
     return data, (image.header, affine), [note]
 
 
-def _name_view(file, data):
+def _name_view(file: Path, data: np.ndarray) -> str | None:
     words = _words(file)
     joined = "".join(sorted(words & {"lax", "la"}))
     for name, marks in VIEW_WORDS.items():
@@ -115,7 +116,7 @@ def _name_view(file, data):
     return "sax" if data.shape[2] > 1 and not joined else None
 
 
-def _told(view, data, file, images):
+def _told(view: str, data: np.ndarray, file: Path, images: list) -> str:
     check_view(view)
     if len(images) > 1:
         raise ValueError(f"--view {view} is for one file; {file.parent} holds {len(images)}: leave --view out")
@@ -124,34 +125,34 @@ def _told(view, data, file, images):
     return view
 
 
-def _by_geometry(named):
+def _by_geometry(named: list) -> list:
     """Give the nameless single slices a view by how they stand to the short-axis stack, if there is one."""
     stack = next((entry for entry in named if entry[4] == "sax"), None)
     axis = None if stack is None else views.axis_of_stack(stack[2][1])
     nameless = [entry for entry in named if entry[4] is None]
-    if axis is None or not nameless:
+    if stack is None or axis is None or not nameless:
         return named
-    data, affine = stack[1], stack[2][1]
+    _, data, (_, affine), *_ = stack
     heart = to_world(affine, (*moving_centre(data, spacing_mm(affine)), (data.shape[2] - 1) / 2))
-    planes = []
+    planes: list[np.ndarray] = []
     for entry in nameless:  # ED and ES of one plane are one plane
         if not any(np.allclose(entry[2][1], plane, atol=1e-3) for plane in planes):
             planes.append(entry[2][1])
     lax = views.assign(planes, axis, heart).lax
 
-    def view(entry):
+    def view(entry: tuple) -> str | None:
         return next((name for name, index in lax.items() if np.allclose(entry[2][1], planes[index], atol=1e-3)), None)
 
     return [entry if entry[4] is not None else (*entry[:4], view(entry)) for entry in named]
 
 
-def _join(members, name, path):
+def _join(members: list, name: str, path: Path) -> tuple:
     """(View, header, (ED frame, ES frame), files used) of one view's files: a cine, or ED and ES."""
     cines = [entry for entry in members if entry[1].shape[3] > 1]
     if len(cines) == 1:
         file, data, (header, affine), *_ = cines[0]
         return View(data, affine, frame_times_ms=_times(header, data.shape[3])), header, (None, None), {file}
-    phases = {}
+    phases: dict[str, list] = {}
     for entry in members:
         words = _words(entry[0])
         phases.setdefault("ED" if words & ED_WORDS else "ES" if words & ES_WORDS else "?", []).append(entry)
@@ -180,13 +181,13 @@ def _join(members, name, path):
     return View(np.concatenate([entry[1] for entry in parts], axis=3), affine), header, frames, {e[0] for e in parts}
 
 
-def _times(header, count):
+def _times(header: Any, count: int) -> np.ndarray | None:
     """(t,) ms from the header's frame distance, None where it is missing or no part of a heart beat."""
     step = float(header["pixdim"][4]) * SECONDS.get(header.get_xyzt_units()[1], 1e3)
     return np.arange(count) * step if 5 <= step <= 250 else None
 
 
-def _positions(view):
+def _positions(view: View) -> tuple[np.ndarray, list[str]]:
     """(z,) slice places in mm, NaN for slices of one constant value: padding, without an image."""
     flat = np.ptp(view.image, axis=(0, 1, 3)) == 0
     positions = np.where(flat, np.nan, np.arange(view.image.shape[2]) * view.spacing_mm[2])

@@ -1,7 +1,9 @@
 """DICOM frames -> planes in time: which of them are cine, in what order, and their pixels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -21,22 +23,22 @@ class Plane:
     """
 
     frames: tuple
-    times: np.ndarray | None = None
+    times: Any = None
     notes: tuple = ()
     name: str = ""
     rank: int = 0
     declared: int = 0
 
     @property
-    def number(self):
+    def number(self) -> int:
         return self.frames[0].number
 
     @property
-    def series(self):
+    def series(self) -> str:
         return self.frames[0].series
 
     @property
-    def affine(self):
+    def affine(self) -> np.ndarray:
         """RAS; index order column, row, slice; the third column is one slice thickness along row x column."""
         frame, affine = self.frames[0], np.eye(4)
         affine[:3, 0], affine[:3, 1] = frame.row * frame.spacing[0], frame.column * frame.spacing[1]
@@ -45,7 +47,7 @@ class Plane:
         return LPS_TO_RAS @ affine
 
     @property
-    def phases(self):
+    def phases(self) -> np.ndarray:
         """(t,) part of the heart cycle passed at each frame, 0 <= phase < 1."""
         count = len(self.frames)
         rr = self.frames[0].rr_ms
@@ -54,24 +56,24 @@ class Plane:
         return self.times / rr
 
     @property
-    def recipe(self):
+    def recipe(self) -> tuple:
         """What images of one protocol share: echo time and pixel size, rounded."""
         frame = self.frames[0]
         return round(2 * (frame.contrast[1] or 0)), tuple(np.round(frame.spacing, 1))
 
     @property
-    def place(self):
+    def place(self) -> str:
         """Frame of reference."""
         return self.frames[0].place
 
 
-def latest(frames: list, time: Callable, order: Callable) -> dict:
+def latest(frames: Sequence, time: Callable, order: Callable) -> dict:
     """{time: frame} in order of time; of frames of one time the last by `order` counts."""
     found = {time(frame): frame for frame in sorted(frames, key=order)}
     return {key: found[key] for key in sorted(found)}
 
 
-def cine_planes(frames):
+def cine_planes(frames: list) -> tuple[list[Plane], list[tuple[Plane, str]]]:
     """(planes that are cine, [(plane, reason)] of the others)."""
     planes = [Plane(tuple(group)) for group in _group(frames)]
     flow = [plane for plane in planes if plane.frames[0].contrast[0]]
@@ -87,9 +89,9 @@ def cine_planes(frames):
     return cine, aside
 
 
-def _group(frames):
+def _group(frames: list) -> list[list]:
     """Frames of one series, one picture kind, one plane, in one list each."""
-    groups = {}
+    groups: dict[tuple, list[list]] = {}
     for frame in frames:
         places = groups.setdefault((frame.series, frame.contrast, frame.shape, frame.spacing), [])
         for group in places:
@@ -106,7 +108,7 @@ def _group(frames):
     return [group for places in groups.values() for group in places]
 
 
-def _of_one_acquisition(first, second):
+def _of_one_acquisition(first: Plane, second: Plane) -> bool:
     """Scanners write magnitude and phase of one flow acquisition into one series or into neighbouring ones."""
     return (
         abs(first.number - second.number) <= 1
@@ -116,7 +118,7 @@ def _of_one_acquisition(first, second):
     )
 
 
-def _in_time(plane):
+def _in_time(plane: Plane) -> tuple[Plane, str | None]:
     """The plane with its frames in order of time, and None or the reason why it is no cine."""
     frames = plane.frames
     if frames[0].contrast[2] > 1:
@@ -131,15 +133,15 @@ def _in_time(plane):
     triggers = [frame.trigger_ms for frame in frames]
     if None in triggers or not any(triggers):
         return _by_clock(plane)
-    phases, notes = latest(frames, lambda frame: frame.trigger_ms, lambda frame: frame.instance), ()
+    phases = latest(frames, lambda frame: frame.trigger_ms, lambda frame: frame.instance)
+    notes: tuple[str, ...] = ()
     if len(phases) < len(frames):
         if len(phases) < max(MIN_FRAMES, len(frames) / 3):
             return plane, (
                 f"{len(frames)} images at {len(phases)} phases of the cycle: dynamic or multi-contrast, no cine"
             )
-        notes = (
-            f"series {plane.number} shows {len(frames) - len(phases)} phases more than once; the later image counts",
-        )
+        again = len(frames) - len(phases)
+        notes = (f"series {plane.number} shows {again} phases more than once; the later image counts",)
     frames = tuple(phases.values())
     if len(frames) < MIN_FRAMES and promised < MIN_FRAMES:
         return plane, f"only {len(frames)} phases; a cine has at least {MIN_FRAMES}"
@@ -148,7 +150,7 @@ def _in_time(plane):
     return replace(plane, frames=frames, times=np.array(list(phases)), notes=notes), None
 
 
-def _by_clock(plane):
+def _by_clock(plane: Plane) -> tuple[Plane, str | None]:
     frames = plane.frames
     if len(frames) < MIN_FRAMES:
         return plane, f"only {len(frames)} images; a cine has at least {MIN_FRAMES}"
@@ -160,12 +162,12 @@ def _by_clock(plane):
     if not (by_number or by_clock):
         return plane, "no trigger times, and neither image numbers nor times tell the order of its images"
     what = "image number" if by_number else "time of acquisition"
-    frames = sorted(frames, key=lambda frame: frame.instance if by_number else frame.clock)
+    frames = tuple(sorted(frames, key=lambda frame: frame.instance if by_number else frame.clock))
     note = f"series {plane.number} has no trigger times; its frames are in order of {what}"
-    return replace(plane, frames=tuple(frames), notes=(note,)), None
+    return replace(plane, frames=frames, notes=(note,)), None
 
 
-def _seconds(clock):
+def _seconds(clock: str) -> float:
     """Seconds since midnight of a DICOM time, HHMMSS.FFFFFF."""
     digits = clock.replace(":", "").ljust(6, "0")
     try:
@@ -174,7 +176,7 @@ def _seconds(clock):
         return 0.0
 
 
-def refuse_missing(plane):
+def refuse_missing(plane: Plane) -> None:
     """ValueError if frames of a plane that is used are missing: fewer than declared, or a hole in time."""
     count, declared = len(plane.frames), max(frame.declared or 0 for frame in plane.frames)
     where = f"series {plane.number} in {plane.frames[0].path.parent}"
@@ -192,7 +194,7 @@ def refuse_missing(plane):
         raise ValueError(f"{where}: {count} of {declared} frames are there; {remedy}")
 
 
-def load(plane):
+def load(plane: Plane) -> np.ndarray:
     """(x, y, t) float32 pixels of a plane, rescaled as the header says. ValueError names a damaged file."""
     files, images = {}, []
     for frame in plane.frames:
@@ -205,7 +207,7 @@ def load(plane):
     return np.stack(images, axis=-1)
 
 
-def _pixels(path):
+def _pixels(path: Path) -> np.ndarray:
     """(frames, rows, columns) float32 of one file."""
     try:
         dataset = pydicom.dcmread(path, force=True)
@@ -221,7 +223,7 @@ def _pixels(path):
     return pixels * slopes[:, :1, None] + slopes[:, 1:, None]
 
 
-def decompressed(path):
+def decompressed(path: str | Path) -> np.ndarray:
     import SimpleITK as sitk
 
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
@@ -231,7 +233,7 @@ def decompressed(path):
     return sitk.GetArrayFromImage(reader.Execute())
 
 
-def _slopes(dataset, count):
+def _slopes(dataset: pydicom.Dataset, count: int) -> np.ndarray:
     """(frames, 2) float32 rescale slope and intercept, from the frame's group, the shared group or the header."""
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or [None] * count
     shared = dataset.get("SharedFunctionalGroupsSequence") or [None]

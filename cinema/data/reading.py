@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cinema.data.study import Study
 from cinema.terms import VIEW_NAMES
@@ -32,7 +33,7 @@ def row(series: int | str, view: str | None, slices: int, frames: int, reason: s
     return {"series": series, "view": view, "slices": slices, "frames": frames, "reason": reason}
 
 
-def describe(reading):
+def describe(reading: Reading) -> str:
     """The table as text, one line per series: its number, what it was taken for, and why."""
     rows = [("series", "view", "slices", "frames", "reason")]
     for one in reading.table:
@@ -44,7 +45,7 @@ def describe(reading):
     )
 
 
-def slice_widths_mm(positions_mm):
+def slice_widths_mm(positions_mm: ArrayLike) -> np.ndarray:
     """How much of the long axis each slice stands for: half the way to both neighbours, in mm.
 
     positions_mm: (z,) along the normal, NaN for a slice without an image (width 0). The two ends

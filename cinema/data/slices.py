@@ -16,6 +16,7 @@ from collections import Counter
 import numpy as np
 from scipy import ndimage
 
+from cinema.data.headers import Frame
 from cinema.data.planes import LPS_TO_RAS, MIN_FRAMES, Plane, latest
 from cinema.data.stack import MIN_SLICES, SAME_STEP, multiples, one_per_place
 from cinema.data.study import View
@@ -27,24 +28,25 @@ MAX_GAP_STEPS = 2.5
 MAX_SHIFT_PIXELS = 0.25
 
 
-def _axes(plane):
+def _axes(plane: Plane) -> np.ndarray:
     """(3, 3) rows: unit vectors along x and y of the picture and across it, RAS."""
     frame = plane.frames[0]
     return np.stack([frame.row, frame.column, np.cross(frame.row, frame.column)]) @ LPS_TO_RAS[:3, :3]
 
 
-def _missing(plane):
+def _missing(plane: Plane) -> int:
     return max(plane.declared - len(plane.frames), 0)
 
 
-def _quality(plane):
+def _quality(plane: Plane) -> tuple:
     """To be compared: complete before incomplete, then the later series."""
     return -_missing(plane), plane.number, plane.frames[0].clock, plane.rank
 
 
-def planes(pictures, name, rank):
+def planes(pictures: list[Frame], name: str, rank: int) -> tuple[list[Plane], list[str]]:
     """(planes of all places and series among the pictures of one folder or series, notes)."""
-    groups, found, notes = {}, [], []
+    groups: dict[tuple, list[Frame]] = {}
+    found, notes = [], []
     for picture in pictures:
         where = tuple(np.round([*picture.position, *picture.row, *picture.column], 2))
         groups.setdefault((picture.series, picture.shape, picture.spacing, where), []).append(picture)
@@ -57,10 +59,10 @@ def planes(pictures, name, rank):
     return found, notes
 
 
-def _in_time(group, name, rank):
+def _in_time(group: list[Frame], name: str, rank: int) -> Plane:
     whole = [picture for picture in group if picture.pixels is not None]
-    timed = all(picture.trigger_ms is not None for picture in whole)
-    if not timed or len({picture.trigger_ms for picture in whole}) < len(whole) / 3:  # no times to speak of
+    has_times = all(picture.trigger_ms is not None for picture in whole)
+    if not has_times or len({picture.trigger_ms for picture in whole}) < len(whole) / 3:  # no times to speak of
         first = min((picture.instance for picture in whole), default=0)
         timed = latest(whole, lambda one: float(one.instance - first), lambda one: one.clock)
     else:
@@ -69,7 +71,7 @@ def _in_time(group, name, rank):
     return Plane(tuple(timed.values()), np.array(list(timed)), name=name, rank=rank, declared=declared)
 
 
-def frames(plane, count):
+def frames(plane: Plane, count: int) -> tuple[np.ndarray, bool]:
     """(x, y, count) pixels of one beat in even steps, in the files' type, and whether any were interpolated."""
     pictures = [picture.pixels for picture in plane.frames]
     if len(pictures) == count:
@@ -91,7 +93,7 @@ def frames(plane, count):
     return result, True
 
 
-def long_axis(found):
+def long_axis(found: list[Plane]) -> tuple[View, list[str]]:
     """(View, notes) of the best of the planes of one long-axis view."""
     best = max(found, key=_quality)
     notes = [] if len(found) == 1 else [f"{best.name}: {len(found)} series or places; the latest complete one is read"]
@@ -100,7 +102,7 @@ def long_axis(found):
     return View(image[:, :, None], best.affine, frame_times_ms=_times([best])), notes
 
 
-def short_axis(found):
+def short_axis(found: list[Plane]) -> tuple[View, list[str]]:
     """(View, notes) of the stack in planes given in the order of their numbers; ValueError if they do not make one."""
     members, notes = _alike(found)
     axes, first = _axes(members[0]), members[0].affine[:3, 3]
@@ -113,7 +115,7 @@ def short_axis(found):
         notes.append("short-axis slices are not numbered in order; they were sorted by position")
     count = Counter(plane.declared for plane in members).most_common(1)[0][0]
     mended, slices, shifted = [], [], 0
-    for plane, depth in zip(members, depths, strict=True):
+    for plane in members:
         image, changed = frames(plane, count)
         mended += [plane] * changed
         off = ((plane.affine[:3, 3] - members[0].affine[:3, 3]) @ axes.T)[:2] / plane.frames[0].spacing
@@ -130,7 +132,7 @@ def short_axis(found):
     return View(image, affine, frame_times_ms=_times(members)), notes
 
 
-def _alike(found):
+def _alike(found: list[Plane]) -> tuple[list[Plane], list[str]]:
     """Planes of one orientation and grid, one for each place, sorted by place; ValueError if fewer than three."""
     notes, members = [], list(found)
     for what, same in (("orientation", _same_orientation), ("size or pixel spacing", _same_grid)):
@@ -142,8 +144,7 @@ def _alike(found):
             if plane not in largest
         ]
         members = largest
-    across = _axes(members[0])[2] if members else None
-    members, twins = one_per_place(members, across, _quality, SAME_PLACE_MM)
+    members, twins = one_per_place(members, _axes(members[0])[2] if members else np.zeros(3), _quality, SAME_PLACE_MM)
     notes += [
         f"{plane.name} lies where {twin.name} does, which is the later complete one: set aside" for plane, twin in twins
     ]
@@ -156,17 +157,17 @@ def _alike(found):
     return members, notes
 
 
-def _same_orientation(first, second):
+def _same_orientation(first: Plane, second: Plane) -> bool:
     return all(parallel(one, other) and one @ other > 0 for one, other in zip(_axes(first), _axes(second), strict=True))
 
 
-def _same_grid(first, second):
+def _same_grid(first: Plane, second: Plane) -> bool:
     return first.frames[0].shape == second.frames[0].shape and np.allclose(
         first.frames[0].spacing, second.frames[0].spacing, rtol=1e-3
     )
 
 
-def _even(slices, depths):
+def _even(slices: list[np.ndarray], depths: np.ndarray) -> tuple[np.ndarray, float, list[str]]:
     """((x, y, z, t) image, step, notes) of slices at sorted depths, on even places."""
     steps = np.diff(depths)
     only_missing = multiples(steps)[1]
@@ -202,7 +203,7 @@ def _even(slices, depths):
     )
 
 
-def _mended(changed):
+def _mended(changed: list[Plane]) -> list[str]:
     lacking = sum(map(_missing, changed))
     uneven = sum(_missing(plane) == 0 for plane in changed)
     return ([f"{lacking} missing or unreadable frames interpolated in time"] if lacking else []) + (
@@ -210,7 +211,7 @@ def _mended(changed):
     )
 
 
-def _times(members):
+def _times(members: list[Plane]) -> np.ndarray | None:
     """(t,) ms: median trigger times over the complete slices, else even parts of the beat; None if nothing is said."""
     count = Counter(plane.declared for plane in members).most_common(1)[0][0]
     timed = [

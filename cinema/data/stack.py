@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from cinema.data import views
 from cinema.data.geometry import normal, to_voxel, to_world
-from cinema.data.planes import load, refuse_missing
+from cinema.data.planes import Plane, load, refuse_missing
 from cinema.data.study import View
 
 SAME_PLACE_MM = 2.0
@@ -16,9 +16,9 @@ SAME_STEP = 0.15  # of the least step between slices
 MIN_SLICES = 3
 
 
-def find(cine):
+def find(cine: list[Plane]) -> tuple[list[Plane], list[Plane], dict[int, str]]:
     """(slices of the short-axis stack, other planes, reasons of those set aside by id)."""
-    groups = []
+    groups: list[list[Plane]] = []
     for plane in cine:
         group = next((group for group in groups if views.parallel(normal(group[0].affine), normal(plane.affine))), None)
         groups.append([plane]) if group is None else group.append(plane)
@@ -32,27 +32,27 @@ def find(cine):
     return members, singles, reasons
 
 
-def depth(plane, across):
+def depth(plane: Plane, across: np.ndarray) -> float:
     """Place of a plane along a direction, in mm."""
     return float(across @ plane.affine[:3, 3])
 
 
-def _places(group):
+def _places(group: list[Plane]) -> list[float]:
     """Distinct depths of parallel planes, sorted."""
     across = normal(group[0].affine)
-    places = []
+    places: list[float] = []
     for place in sorted(depth(plane, across) for plane in group):
         if not places or place - places[-1] > SAME_PLACE_MM:
             places.append(place)
     return places
 
 
-def _one_stack(group):
+def _one_stack(group: list[Plane]) -> tuple[list[Plane], dict[int, str]]:
     """Members and reasons. Where several series hold a stack each, the fullest (then the latest) counts, and
     others only add slices beyond its ends. Of slices at one place the one taken like most others (tagging is not)
     and then the later series counts."""
     across = normal(group[0].affine)
-    by_series = {}
+    by_series: dict[str, list[Plane]] = {}
     for plane in group:
         by_series.setdefault(plane.series, []).append(plane)
     full = [planes for planes in by_series.values() if len(_places(planes)) >= MIN_SLICES]
@@ -77,7 +77,8 @@ def _one_stack(group):
 
 def one_per_place(planes: list, across: np.ndarray, rank: Callable, within_mm: float) -> tuple[list, list]:
     """(planes in order of place, [(plane left out, the one taken there)]): of those at one place the highest rank."""
-    kept, twins = [], []
+    kept: list[Plane] = []
+    twins: list[tuple[Plane, Plane]] = []
     for plane in sorted(planes, key=rank, reverse=True):
         place = depth(plane, across)
         twin = next((other for other in kept if abs(depth(other, across) - place) <= within_mm), None)
@@ -92,7 +93,7 @@ def multiples(steps: np.ndarray) -> tuple[np.ndarray, bool]:
     return whole.astype(int), bool(np.abs(parts - whole).max() <= SAME_STEP)
 
 
-def build(members):
+def build(members: list[Plane]) -> tuple[View, np.ndarray, list[str]]:
     """(View, (z,) positions in mm, notes) of a stack's planes, on the grid most of them share.
 
     Slices run along row x column, as SimpleITK orders them. A missing slice of an even stack becomes an empty
@@ -144,12 +145,12 @@ def build(members):
     return View(image, affine, frame_times_ms=times), positions, notes + clock_notes
 
 
-def _grid(plane):
+def _grid(plane: Plane) -> tuple:
     frame = plane.frames[0]
     return frame.shape, tuple(np.round(frame.spacing, 3)), tuple(np.round([*frame.row, *frame.column], 2))
 
 
-def _even(depths):
+def _even(depths: np.ndarray) -> tuple[np.ndarray, float, list[str]]:
     """Slice index of each depth on an even grid, its step in mm, and notes on gaps and unevenness."""
     if len(depths) == 1:
         raise ValueError("the short-axis stack has one slice; volumes need at least two")
@@ -159,15 +160,12 @@ def _even(depths):
         places = np.r_[0, np.cumsum(counts)]
         step = (depths[-1] - depths[0]) / places[-1]
         missing = places[-1] + 1 - len(depths)
-        notes = (
-            []
-            if not missing
-            else [
-                f"{missing} short-axis {'slice is' if missing == 1 else 'slices are'} missing: slices are {step:.1f} mm "
-                f"apart, in places {steps.max():.1f} mm; volumes there come from the neighbours"
-            ]
+        are = "slice is" if missing == 1 else "slices are"
+        note = (
+            f"{missing} short-axis {are} missing: slices are {step:.1f} mm "
+            f"apart, in places {steps.max():.1f} mm; volumes there come from the neighbours"
         )
-        return places, step, notes
+        return places, step, [note] * bool(missing)
     step = (depths[-1] - depths[0]) / (len(depths) - 1)
     note = (
         f"short-axis slices are unevenly spaced ({steps.min():.1f} to {steps.max():.1f} mm); images and masks are "
@@ -176,7 +174,7 @@ def _even(depths):
     return np.arange(len(depths)), step, [note]
 
 
-def _common_clock(members):
+def _common_clock(members: list[Plane]) -> tuple[Plane, list[str]]:
     """The plane whose frame count is the most common (the larger one on a tie), and a note if counts differ."""
     counts = Counter(len(plane.frames) for plane in members)
     common = max(counts, key=lambda count: (counts[count], count))
@@ -189,7 +187,7 @@ def _common_clock(members):
     return next(plane for plane in members if len(plane.frames) == common), notes
 
 
-def _nearest_phase(plane, clock):
+def _nearest_phase(plane: Plane, clock: Plane) -> np.ndarray:
     """Indices of the plane's frames nearest in relative phase to the clock's; its own order if counts agree."""
     if len(plane.frames) == len(clock.frames):
         return np.arange(len(plane.frames))
@@ -197,7 +195,7 @@ def _nearest_phase(plane, clock):
     return np.argmin(np.minimum(apart, 1 - apart), axis=1)
 
 
-def _onto(pixels, affine, target, shape):
+def _onto(pixels: np.ndarray, affine: np.ndarray, target: np.ndarray, shape: tuple) -> tuple[np.ndarray, bool]:
     """Pixels (x, y, t) of a plane on another grid of the same plane, and whether that needed interpolation."""
     corners = np.array([[0, 0, 0], [shape[0] - 1, 0, 0], [0, shape[1] - 1, 0]])
     off = np.abs(to_voxel(affine, to_world(target, corners)) - corners)[:, :2].max()

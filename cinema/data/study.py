@@ -5,11 +5,13 @@ frame of a single view is read without the others), attributes as HDF5 attribute
 to a temporary name and renamed, so an interrupted write leaves nothing half done.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 
 from cinema.files import whole_or_not
 from cinema.terms import LABELS, TISSUE_LABELS, VIEWS, check_view
@@ -39,7 +41,7 @@ class View:
     landmarks: np.ndarray | None = None
     frame_times_ms: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.image.ndim != 4:
             raise ValueError(f"image has shape {self.image.shape}; it must be (x, y, z, t)")
         if np.shape(self.affine) != (4, 4) or not np.all(np.isfinite(self.affine)):
@@ -47,7 +49,7 @@ class View:
         if min(self.spacing_mm) <= 0:
             raise ValueError(f"spacing is {self.spacing_mm} mm; every axis must be positive")
         if self.labels is not None:
-            self._check_labels()
+            self._check_labels(self.labels)
         if self.landmarks is not None and self.landmarks.shape != (self.n_frames, 3, 2):
             raise ValueError(f"landmarks have shape {self.landmarks.shape}; they must be ({self.n_frames}, 3, 2)")
         if self.frame_times_ms is not None and len(self.frame_times_ms) != self.n_frames:
@@ -55,27 +57,27 @@ class View:
                 f"{len(self.frame_times_ms)} frame times for {self.n_frames} frames; the counts must agree"
             )
 
-    def _check_labels(self):
+    def _check_labels(self, labels: np.ndarray) -> None:
         expected = (*self.image.shape[:3], len(self.label_frames))
-        if self.labels.shape != expected:
-            raise ValueError(f"labels have shape {self.labels.shape}; image and label_frames ask for {expected}")
+        if labels.shape != expected:
+            raise ValueError(f"labels have shape {labels.shape}; image and label_frames ask for {expected}")
         if any(not 0 <= frame < self.n_frames for frame in self.label_frames):
             raise ValueError(f"label_frames {self.label_frames} lie outside the {self.n_frames} frames")
-        top = int(self.labels.max(initial=0))
+        top = int(labels.max(initial=0))
         allowed = sorted((LABELS | TISSUE_LABELS).values())
-        if self.labels.dtype != np.uint8 or top > max(allowed):
-            raise ValueError(f"label value {top} ({self.labels.dtype}); allowed are uint8 {allowed}")
+        if labels.dtype != np.uint8 or top > max(allowed):
+            raise ValueError(f"label value {top} ({labels.dtype}); allowed are uint8 {allowed}")
 
     @property
-    def n_frames(self):
+    def n_frames(self) -> int:
         return self.image.shape[3]
 
     @property
-    def spacing_mm(self):
+    def spacing_mm(self) -> tuple[float, ...]:
         """Three voxel edge lengths in mm, slice gap included."""
         return tuple(float(edge) for edge in np.linalg.norm(np.asarray(self.affine)[:3, :3], axis=0))
 
-    def label_at(self, frame):
+    def label_at(self, frame: int) -> np.ndarray:
         """The (x, y, z) label volume of a frame; KeyError if that frame has no labels."""
         if self.labels is None or frame not in self.label_frames:
             raise KeyError(f"frame {frame} has no labels; labelled are {tuple(self.label_frames)}")
@@ -101,14 +103,14 @@ class Study:
     ed_frame: int | None = None
     es_frame: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.id or any(mark in self.id for mark in "/\\"):
             raise ValueError(f"study id {self.id!r}; it must be a non-empty file name without slashes")
         for view in self.views:
             check_view(view)
 
 
-def save_study(study, folder):
+def save_study(study: Study, folder: str | Path) -> Path:
     """Write `study` to folder/<id>.h5 and return the path. Nothing is left behind on failure."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -118,7 +120,7 @@ def save_study(study, folder):
     return path
 
 
-def _write(study, file):
+def _write(study: Study, file: h5py.File) -> None:
     file.attrs.update({"format": FORMAT, "id": study.id, "cohort": study.cohort})
     for name in ("ed_frame", "es_frame"):
         if getattr(study, name) is not None:
@@ -138,7 +140,7 @@ def _write(study, file):
                 group.create_dataset(extra, data=np.asarray(getattr(view, extra), np.float32))
 
 
-def _write_table(group, table):
+def _write_table(group: h5py.Group, table: dict) -> None:
     for key, value in table.items():
         if value is None:
             continue  # absent and unknown are the same thing on disk
@@ -148,12 +150,12 @@ def _write_table(group, table):
             group.attrs[key] = value
 
 
-def _read_table(group):
+def _read_table(group: h5py.Group) -> dict:
     plain = {key: value.item() if isinstance(value, np.generic) else value for key, value in group.attrs.items()}
     return {**plain, **{key: group[key][()] for key in group}}
 
 
-def load_study(path, views=None, frames=None):
+def load_study(path: str | Path, views: Iterable[str] | None = None, frames: Sequence[int] | None = None) -> Study:
     """Read a study, whole or in part.
 
     views:  names to read; None reads all.
@@ -178,19 +180,20 @@ def load_study(path, views=None, frames=None):
         )
 
 
-def _frame_within(frame, frames):
+def _frame_within(frame: int | None, frames: Sequence[int] | None) -> int | None:
     if frame is None or frames is None:
         return None if frame is None else int(frame)
     return list(frames).index(frame) if frame in frames else None
 
 
-def _read_view(group, frames, path):
+def _read_view(group: h5py.Group, frames: Sequence[int] | None, path: str | Path) -> View:
     n_frames = group["image"].shape[3]
     chosen = list(range(n_frames)) if frames is None else [int(frame) for frame in frames]
     if any(not 0 <= frame < n_frames for frame in chosen):
         raise ValueError(f"{path}: frames {chosen} asked for; the view has 0 to {n_frames - 1}")
     image = group["image"][()] if frames is None else np.stack([group["image"][..., f] for f in chosen], axis=-1)
-    labels, label_frames = None, ()
+    labels: np.ndarray | None = None
+    label_frames: tuple[int, ...] = ()
     if "labels" in group:
         stored = [int(frame) for frame in group.attrs["label_frames"]]
         kept = [(chosen.index(f), i) for i, f in enumerate(stored) if f in chosen]
@@ -200,7 +203,7 @@ def _read_view(group, frames, path):
     return View(image, group["affine"][()], labels, label_frames, **extras)
 
 
-def _open(path):
+def _open(path: str | Path) -> h5py.File:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; name a study file ending in {SUFFIX}")
@@ -214,7 +217,7 @@ def _open(path):
     return file
 
 
-def study_paths(folder):
+def study_paths(folder: str | Path) -> list[Path]:
     """Paths of all studies in a folder, sorted by name; ValueError if there are none."""
     paths = sorted(Path(folder).glob(f"*{SUFFIX}"))
     if not paths:
@@ -222,7 +225,7 @@ def study_paths(folder):
     return paths
 
 
-def study_table(folder):
+def study_table(folder: str | Path) -> "pd.DataFrame":
     """One row per study: id, cohort, frames, attributes and scalar truth (prefix true_)."""
     import pandas as pd
 

@@ -4,7 +4,9 @@ Arrays are (channels, x, y[, z]). Every random draw comes from the `rng` argumen
 Rotation, translation, scale, zoom and crop are composed into one affine map, so that an image is resampled once.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,30 +49,39 @@ NOTHING = Augment(gamma=(1.0, 1.0), noise=0.0, rotation_deg=0.0, translation_mm=
 PRETRAINING = dict.fromkeys(("sax", "lax"), replace(NOTHING, zoom=(0.9, 1.1)))
 
 
-def varied(augment, **changes):
+def varied(augment: dict[str, Augment], **changes: Any) -> dict[str, Augment]:
     """A preset with the same changes for both kinds of view, as in varied(SEGMENTATION, rotation_deg=30.0)."""
     return {kind: replace(one, **changes) for kind, one in augment.items()}
 
 
-def min_max(x):
+def min_max(x: np.ndarray) -> np.ndarray:
     """Scale to [0, 1] over the whole array, all channels together; a constant array becomes 0."""
     low, high = x.min(), x.max()
     return (x - low) / (high - low) if high > low else np.zeros_like(x)
 
 
-def pad_end(x, size):
+def pad_end(x: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """Pad zeros at the end of the trailing axes up to `size`; axes already larger are left alone."""
     lead = x.ndim - len(size)
     widths = [(0, 0)] * lead + [(0, max(0, n - have)) for n, have in zip(size, x.shape[lead:], strict=True)]
     return np.pad(x, widths) if any(after for _, after in widths) else x
 
 
-def crop_to(x, size):
+def crop_to(x: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """The first `size` entries of the trailing axes: undoes pad_end."""
-    return x[(..., *(slice(0, n) for n in size))]
+    kept: tuple = (..., *(slice(0, n) for n in size))
+    return x[kept]
 
 
-def augmented(image, labels, points, size, spacing_mm, augment, rng):
+def augmented(
+    image: np.ndarray,
+    labels: np.ndarray | None,
+    points: np.ndarray | None,
+    size: tuple,
+    spacing_mm: Sequence[float] | np.ndarray,
+    augment: Augment,
+    rng: np.random.Generator,
+) -> tuple:
     """One random variation of an image with its label map and landmarks.
 
     image:      (c, x, y[, z]) float32.
@@ -97,19 +108,27 @@ def augmented(image, labels, points, size, spacing_mm, augment, rng):
     return (image[..., 0] if flat else image), (labels[..., 0] if flat and labels is not None else labels), points
 
 
-def _contrast(x, augment, rng):
+def _contrast(x: np.ndarray, augment: Augment, rng: np.random.Generator) -> np.ndarray:
     if augment.gamma == (1.0, 1.0) or rng.random() >= augment.probability:
         return x
     return x ** np.float32(rng.uniform(*augment.gamma))
 
 
-def _noise(x, augment, rng):
+def _noise(x: np.ndarray, augment: Augment, rng: np.random.Generator) -> np.ndarray:
     if augment.noise == 0 or rng.random() >= augment.probability:
         return x
     return x + np.float32(rng.uniform(0, augment.noise)) * rng.standard_normal(x.shape, np.float32)
 
 
-def _pose(old_size, size, spacing_mm, points, augment, zoom, rng):
+def _pose(
+    old_size: Sequence[int],
+    size: Sequence[int],
+    spacing_mm: Sequence[float] | np.ndarray,
+    points: np.ndarray | None,
+    augment: Augment,
+    zoom: float,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
     """Affine map (matrix, offset) from pixels of the new image to pixels of the old one.
 
     The crop is drawn first, then rotation, scale and shift about the middle of the old image.
@@ -127,7 +146,9 @@ def _pose(old_size, size, spacing_mm, points, augment, zoom, rng):
     return matrix, matrix @ (corner - middle) + middle
 
 
-def _draw(spacing_mm, augment, rng):
+def _draw(
+    spacing_mm: Sequence[float] | np.ndarray, augment: Augment, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Rotation and scale as a matrix on pixels (new -> old), and a shift in pixels of the new image."""
     angle = np.deg2rad(rng.uniform(-augment.rotation_deg, augment.rotation_deg))
     scale = 1 + np.array([rng.uniform(-s, s) for s in augment.scale])
@@ -137,12 +158,14 @@ def _draw(spacing_mm, augment, rng):
     return rotation * spacing[None, :] / spacing[:, None] / scale, shift
 
 
-def _inside(points, matrix, offset, size):
+def _inside(points: np.ndarray, matrix: np.ndarray, offset: np.ndarray, size: Sequence[int]) -> bool:
     new = (np.asarray(points) - offset) @ np.linalg.inv(matrix).T
     return bool(np.all((new >= 0) & (new <= np.asarray(size) - 1)))
 
 
-def _slices(image, labels, depth, zoom, rng):
+def _slices(
+    image: np.ndarray, labels: np.ndarray | None, depth: int, zoom: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Zoom along z, then crop at random or pad at the end to `depth` slices."""
     n = image.shape[3]
     if zoom != 1.0 and n > 1:
@@ -158,7 +181,7 @@ def _slices(image, labels, depth, zoom, rng):
     return image, None if labels is None else pad_end(labels[..., keep], (*labels.shape[:2], depth))
 
 
-def _resample(x, matrix, offset, size, mode):
+def _resample(x: np.ndarray, matrix: np.ndarray, offset: np.ndarray, size: Sequence[int], mode: str) -> np.ndarray:
     """Values of x (c, X, Y, z) at matrix @ (i, j) + offset for every pixel (i, j) of `size`; zero outside.
 
     Slices ride along as channels: the weights are computed once for all of them.
@@ -176,7 +199,9 @@ def _resample(x, matrix, offset, size, mode):
     return out.reshape(c, z, *size).permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def _hole(image, augment, spacing_mm, rng):
+def _hole(
+    image: np.ndarray, augment: Augment, spacing_mm: Sequence[float] | np.ndarray, rng: np.random.Generator
+) -> None:
     edges = [max(1, round(augment.hole_mm / mm)) for mm in spacing_mm[:2]] + [augment.hole_slices]
     box = []
     for n, edge in zip(image.shape[1:], edges, strict=True):

@@ -8,6 +8,7 @@ wall (70), 3C from the inferolateral to the anteroseptal wall (130). Planes besi
 Sources: plane definitions of paper_facts.md 4b; angles from the 60 degrees between neighbouring views given there.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, permutations
 
@@ -41,31 +42,31 @@ class Assignment:
     notes: tuple
 
 
-def parallel(first, second, degrees=3.0):
+def parallel(first: np.ndarray, second: np.ndarray, degrees: float = 3.0) -> bool:
     """Whether two unit normals span less than `degrees`, whichever way they point."""
     return abs(float(first @ second)) > np.cos(np.radians(degrees))
 
 
-def axis_of_stack(affine):
+def axis_of_stack(affine: np.ndarray) -> np.ndarray | None:
     """Base-to-apex unit vector of a short-axis stack, or None if it lies across no plausible heart axis."""
     across = normal(affine)
     across = across * np.sign(across @ TYPICAL_AXIS or 1.0)
     return across if _plausible(across) else None
 
 
-def _plausible(axis):
+def _plausible(axis: np.ndarray) -> bool:
     cosine = axis @ TYPICAL_AXIS / np.linalg.norm(TYPICAL_AXIS)
     return cosine > np.cos(np.radians(MAX_OFF_TYPICAL_DEG))
 
 
-def choose_stack(stacks, others):
+def choose_stack(stacks: list[tuple[np.ndarray, int]], others: list[np.ndarray]) -> int | None:
     """Index of the short-axis stack among groups of parallel planes, or None.
 
     stacks: list of (affine, number of slices). others: affines of the planes in no group.
     The one that most other planes stand across wins, then the one with more slices, then the later one.
     """
 
-    def rank(index):
+    def rank(index: int) -> tuple:
         across = normal(stacks[index][0])
         rest = [affine for i, (affine, _) in enumerate(stacks) if i != index] + list(others)
         return sum(abs(across @ normal(affine)) < np.sin(np.radians(20)) for affine in rest), stacks[index][1], index
@@ -74,7 +75,7 @@ def choose_stack(stacks, others):
     return max(plausible, key=rank, default=None)
 
 
-def assign(affines, axis=None, heart=None):
+def assign(affines: list[np.ndarray], axis: np.ndarray | None = None, heart: np.ndarray | None = None) -> Assignment:
     """Tell 2C, 3C and 4C apart among single planes.
 
     affines: list of (4, 4), one per plane. axis: base-to-apex unit vector from the short-axis stack;
@@ -101,7 +102,7 @@ def assign(affines, axis=None, heart=None):
     return Assignment(lax, reasons, tuple(notes))
 
 
-def _shared_lines(affines):
+def _shared_lines(affines: list[np.ndarray]) -> list[np.ndarray]:
     lines = []
     for first, second in combinations(affines, 2):
         line = np.cross(normal(first), normal(second))
@@ -113,21 +114,21 @@ def _shared_lines(affines):
     return lines
 
 
-def _frame(axis):
+def _frame(axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Two unit vectors across the axis: towards the lateral wall (away from the right) and towards the anterior."""
     lateral = -(RIGHT - axis * (RIGHT @ axis))
     lateral /= np.linalg.norm(lateral)
     return lateral, np.cross(axis, lateral)  # RAS: (forward, down) x left points forward and up
 
 
-def angle_about(axis, affine):
+def angle_about(axis: np.ndarray, affine: np.ndarray) -> float:
     """Angle of a plane about the axis in degrees, 0 <= angle < 180; see the module's head."""
     lateral, anterior = _frame(axis)
     line = np.cross(normal(affine), axis)
     return float(np.degrees(np.arctan2(line @ anterior, line @ lateral)) % 180)
 
 
-def _traces(affines, axis):
+def _traces(affines: list[np.ndarray], axis: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lines in which planes cut the plane across the axis: unit normals (n, 2), offsets (n,), tilts in degrees (n,)."""
     basis = np.stack(_frame(axis))
     across = np.stack([normal(affine) for affine in affines])
@@ -143,7 +144,7 @@ def _traces(affines, axis):
     )
 
 
-def _hypotheses(affines, axis, heart):
+def _hypotheses(affines: list[np.ndarray], axis: np.ndarray, heart: np.ndarray | None) -> Iterator[tuple]:
     """(cost, view -> index, point) for every way of naming up to three planes; point lies on the common line."""
     origin = np.mean([affine[:3, 3] for affine in affines], axis=0)
     if heart is not None:
@@ -154,8 +155,7 @@ def _hypotheses(affines, axis, heart):
     basis = np.stack(_frame(axis))
     for count in range(min(3, len(affines)), 0, -1):
         for views in combinations(LAX_VIEWS, count):
-            for chosen in permutations(range(len(affines)), count):
-                chosen = list(chosen)
+            for chosen in map(list, permutations(range(len(affines)), count)):
                 off_angle = (angles[chosen] - [ANGLES_DEG[view] for view in views] + 90) % 180 - 90
                 rotation = off_angle.sum() / (count + (VIEW_ANGLE_DEG / HEART_ROTATION_DEG) ** 2)
                 point, off_line = _common_line(normals[chosen], offsets[chosen], heart is not None)
@@ -169,7 +169,7 @@ def _hypotheses(affines, axis, heart):
                 yield cost, dict(zip(views, chosen, strict=True)), origin + point @ basis
 
 
-def _common_line(normals, offsets, near_heart):
+def _common_line(normals: np.ndarray, offsets: np.ndarray, near_heart: bool) -> tuple[np.ndarray, float]:
     """Point (2,) closest to all lines, and what its distances cost; `near_heart` draws it to the origin."""
     pull = (OFF_AXIS_MM / OFF_HEART_MM) ** 2 if near_heart else 1e-9
     point = np.linalg.solve(normals.T @ normals + pull * np.eye(2), normals.T @ offsets)
@@ -177,7 +177,7 @@ def _common_line(normals, offsets, near_heart):
     return point, cost / OFF_AXIS_MM**2
 
 
-def _reason(affine, axis, point):
+def _reason(affine: np.ndarray, axis: np.ndarray, point: np.ndarray) -> str:
     across = normal(affine)
     tilt = np.degrees(np.arcsin(min(1.0, abs(across @ axis))))
     distance = abs(across @ (affine[:3, 3] - point))

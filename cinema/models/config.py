@@ -1,5 +1,6 @@
 """From a description to a model: constructor arguments as JSON, and the release's config.yaml."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,11 @@ def describe(config: dict, where: str | Path = "config.yaml") -> tuple[str, dict
     """
     model = _field(config, "model", where)
     name = model.get("name") or next((n for n in ("convunetr", "convvit") if n in model), "cinema")
-    describers = {"cinema": _cinema, "convvit": _convvit, "convunetr": _convunetr, "unet": _unet, "resnet": _resnet}
+    if name == "cinema":
+        return "CineMA", _encoder(config, "model", "", where)
+    describers = {"convvit": _convvit, "convunetr": _convunetr, "unet": _unet, "resnet": _resnet}
     if name not in describers:
-        raise ValueError(f"{where}: model.name is {name!r}; known are {', '.join(describers)}")
+        raise ValueError(f"{where}: model.name is {name!r}; known are cinema, {', '.join(describers)}")
     return describers[name](config, where)
 
 
@@ -68,9 +71,9 @@ def n_outputs(config: dict, where: str | Path = "config.yaml") -> int | None:
     return 1 if data.get("regression_column") else _field(config, "model.out_chans", where)
 
 
-def _per_view(config: dict, value: Any, where: str | Path) -> dict:
+def per_view(views: Sequence[str], value: Sequence[int]) -> dict[str, tuple[int, ...]]:
     """`value` for every view; long-axis views take the first two of three entries."""
-    return {view: tuple(value if view == "sax" else value[:2]) for view in views_of(config, where)}
+    return {view: tuple(value if view == "sax" else value[:2]) for view in views}
 
 
 def _encoder(config: dict, section: str, prefix: str, where: str | Path) -> dict:
@@ -86,8 +89,8 @@ def _encoder(config: dict, section: str, prefix: str, where: str | Path) -> dict
     return dict(
         image_size_dict={v: tuple(_field(data[v], "patch_size", where))[: 3 if v == "sax" else 2] for v in views},
         in_chans_dict={view: _field(data[view], "in_chans", where) for view in views},
-        enc_patch_size_dict=_per_view(config, get(f"{prefix}patch_size"), where),
-        enc_scale_factor_dict=_per_view(config, get(f"{prefix}scale_factor"), where),
+        enc_patch_size_dict=per_view(views, get(f"{prefix}patch_size")),
+        enc_scale_factor_dict=per_view(views, get(f"{prefix}scale_factor")),
         enc_conv_chans=tuple(get("enc_conv_chans")),
         enc_conv_n_blocks=get("enc_conv_n_blocks"),
         grad_ckpt=bool(config.get("grad_ckpt", False)),
@@ -97,10 +100,6 @@ def _encoder(config: dict, section: str, prefix: str, where: str | Path) -> dict
 
 def _without_decoder(arguments: dict) -> dict:
     return {key: value for key, value in arguments.items() if not key.startswith("dec_")}
-
-
-def _cinema(config: dict, where: str | Path) -> tuple[str, dict]:
-    return "CineMA", _encoder(config, "model", "", where)
 
 
 def _convvit(config: dict, where: str | Path) -> tuple[str, dict]:
@@ -120,8 +119,8 @@ def _convunetr(config: dict, where: str | Path) -> tuple[str, dict]:
         _without_decoder(_encoder(config, "model.convunetr", "enc_", where)),
         out_chans=n_outputs(config, where),
         dec_chans=tuple(get("dec_chans")),
-        dec_patch_size_dict=_per_view(config, get("dec_patch_size"), where),
-        dec_scale_factor_dict=_per_view(config, get("dec_scale_factor"), where),
+        dec_patch_size_dict=per_view(views_of(config, where), get("dec_patch_size")),
+        dec_scale_factor_dict=per_view(views_of(config, where), get("dec_scale_factor")),
         dropout=get("dropout"),
         drop_path=get("drop_path"),
     )

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cinema.models._timm import Mlp
-from cinema.models.downsample import DownsampleEncoder, check_sizes
+from cinema.models.downsample import check_sizes, view_encoder
 from cinema.models.layers import (
     ResidualConvBlock,
     arguments,
@@ -18,7 +18,7 @@ from cinema.models.layers import (
     pointwise,
     run,
 )
-from cinema.models.vit import ViTEncoder
+from cinema.models.vit import ViTEncoder, options
 
 
 class ImageBlock(ResidualConvBlock):
@@ -156,7 +156,8 @@ class ConvUNetR(nn.Module):
         pos_scaled: bool = False,
     ) -> None:
         super().__init__()
-        self.arguments = arguments(locals())
+        given = dict(locals())
+        self.arguments = arguments(given)
         self.enc_down_dict: Any = nn.ModuleDict()
         self.dec_image_conv_block_dict = nn.ModuleDict()
         self.dec_down_blocks_dict: Any = nn.ModuleDict()
@@ -166,19 +167,7 @@ class ConvUNetR(nn.Module):
         for view, image_size in image_size_dict.items():
             n_dims, chans, patch = len(image_size), in_chans_dict[view], dec_patch_size_dict[view]
             scale = dec_scale_factor_dict[view]
-            down = DownsampleEncoder(
-                image_size,
-                chans,
-                enc_patch_size_dict[view],
-                enc_scale_factor_dict[view],
-                enc_conv_chans,
-                enc_conv_n_blocks,
-                enc_embed_dim,
-                norm,
-                pos_period,
-                pos_scaled,
-                grad_ckpt,
-            )
+            down = view_encoder(view, given)
             first = level_of(enc_patch_size_dict[view], patch, scale, len(dec_chans), view)
             n_down = len(dec_chans) - 1 - level_of(down.patch_size, patch, scale, len(dec_chans), view)
             levels.add((first, n_down))
@@ -197,20 +186,7 @@ class ConvUNetR(nn.Module):
         if len(levels) > 1:
             raise ValueError(f"views need different decoder levels {sorted(levels)}; give them equal factors")
         ((self.n_layers_wo_skip, _),) = levels
-        self.encoder = ViTEncoder(
-            enc_embed_dim,
-            enc_depth,
-            enc_n_heads,
-            mlp_ratio=mlp_ratio,
-            qkv_bias=qkv_bias,
-            norm_layer=norm_layer,
-            norm_eps=norm_eps,
-            rotary=rotary,
-            act_layer=act_layer,
-            mlp_layer=mlp_layer,
-            drop_path=drop_path,
-            grad_ckpt=grad_ckpt,
-        )
+        self.encoder = ViTEncoder(enc_embed_dim, enc_depth, enc_n_heads, **options(given))
         init_weights(self)
 
     def forward(self, image_dict: dict[str, Tensor]) -> dict[str, Tensor]:

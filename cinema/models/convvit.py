@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from cinema.models._timm import Mlp
-from cinema.models.downsample import DownsampleEncoder, Fusion, check_views
+from cinema.models.downsample import Fusion, check_views, view_encoder
 from cinema.models.layers import arguments, init_weights
-from cinema.models.vit import ViTEncoder
+from cinema.models.vit import ViTEncoder, options
 
 REDUCTIONS = ("all", "patch", "cls")
 
@@ -50,38 +50,14 @@ class ConvViT(nn.Module):
         pos_scaled: bool = False,
     ) -> None:
         super().__init__()
-        self.arguments = arguments(locals())
+        given = dict(locals())
+        self.arguments = arguments(given)
         self.enc_down_dict, self.enc_fusion_dict = nn.ModuleDict(), nn.ModuleDict()
-        for view, image_size in image_size_dict.items():
-            down = DownsampleEncoder(
-                image_size,
-                n_frames * in_chans_dict[view],
-                enc_patch_size_dict[view],
-                enc_scale_factor_dict[view],
-                enc_conv_chans,
-                enc_conv_n_blocks,
-                enc_embed_dim,
-                norm,
-                pos_period,
-                pos_scaled,
-                grad_ckpt,
-            )
+        for view in image_size_dict:
+            down = view_encoder(view, given, n_frames)
             self.enc_down_dict[view] = down
             self.enc_fusion_dict[view] = Fusion(down, norm_layer, norm_eps)
-        self.encoder = ViTEncoder(
-            enc_embed_dim,
-            enc_depth,
-            enc_n_heads,
-            mlp_ratio=mlp_ratio,
-            qkv_bias=qkv_bias,
-            norm_layer=norm_layer,
-            norm_eps=norm_eps,
-            rotary=rotary,
-            act_layer=act_layer,
-            mlp_layer=mlp_layer,
-            drop_path=drop_path,
-            grad_ckpt=grad_ckpt,
-        )
+        self.encoder = ViTEncoder(enc_embed_dim, enc_depth, enc_n_heads, **options(given))
         init_weights(self)
         self.pred_head_dict = nn.ModuleDict()  # after init_weights: heads start from PyTorch's default
         if head_layer is not None:

@@ -99,6 +99,15 @@ class DownsampleEncoder(nn.Module):
         return skips, tokens + resize_table(self.pos_embed, self.grid_size, grid)
 
 
+def view_encoder(view: str, given: dict[str, Any], n_frames: int = 1) -> DownsampleEncoder:
+    """The DownsampleEncoder of a view for the arguments `given` to a model; its n_frames frames are channels."""
+    sizes = [given[f"{name}_dict"][view] for name in ("enc_patch_size", "enc_scale_factor")]
+    names = ("conv_chans", "conv_n_blocks", "embed_dim")
+    more = {name: given[name] for name in ("norm", "pos_period", "pos_scaled", "grad_ckpt")}
+    channels, stages = n_frames * given["in_chans_dict"][view], [given[f"enc_{name}"] for name in names]
+    return DownsampleEncoder(given["image_size_dict"][view], channels, *sizes, *stages, **more)
+
+
 def check_views(image_dict: dict[str, Tensor], encoders: Any) -> None:
     """ValueError if an image is of a view that the encoders (ModuleDict, view -> DownsampleEncoder) do not know."""
     for view in image_dict:

@@ -1,3 +1,5 @@
+"""Fine-tuned models, published or our own: where they are, and what their configuration says of input and output."""
+
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +63,8 @@ def missing(task: str, name: str) -> str:
         f"The published weights of {task}/{name} are not here: fetch config.yaml, "
         f"{', '.join(Path(file).name for file in files)} from "
         f"https://huggingface.co/{REPOSITORY}/tree/main/{folder} into data/{PUBLISHED_FOLDER}/{folder}/, or set "
-        f"{VARIABLE} to a folder laid out like that repository, or to {REPOSITORY} itself where huggingface.co is in reach."
+        f"{VARIABLE} to a folder laid out like that repository, or to {REPOSITORY} itself where huggingface.co is "
+        "in reach."
     )
 
 

@@ -1,4 +1,7 @@
-"""Convolution blocks shared by the models, in 2D and 3D. Tensors are (batch, channel, x, y[, z])."""
+"""Convolution blocks shared by the models, in 2D and 3D, and quick ways to compute some of their convolutions.
+
+Tensors are (batch, channel, x, y[, z]).
+"""
 
 import json
 from collections.abc import Sequence
@@ -165,7 +168,7 @@ def init_weights(model: nn.Module) -> None:
 
 
 def depthwise(conv: Any, x: Tensor) -> Tensor:
-    """What the depth-wise "same" convolution `conv` (odd kernel) gives for x (b, c, x, y[, z])."""
+    """What the depth-wise "same" convolution `conv` (odd kernel) gives; its gradient in 3D is taken plane by plane."""
     if x.ndim == 5 and x.is_cpu:
         with torch.autocast("cpu", enabled=False):  # mixed precision gains nothing here and would take the slow way
             return _Depthwise3d.apply(x.to(conv.weight.dtype), conv.weight, conv.bias)

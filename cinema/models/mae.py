@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cinema.models._timm import Mlp
-from cinema.models.downsample import DownsampleEncoder, Fusion, check_sizes, check_views
+from cinema.models.downsample import Fusion, check_sizes, check_views, view_encoder
 from cinema.models.layers import arguments, init_weights
 from cinema.models.patches import patchify, position_table, random_mask, select
-from cinema.models.vit import Transformer, ViTEncoder
+from cinema.models.vit import Transformer, ViTEncoder, options
 
 
 class ViewEmbed(nn.Module):
@@ -102,46 +102,24 @@ class CineMA(nn.Module):
         pos_scaled: bool = False,
     ) -> None:
         super().__init__()
-        self.arguments = arguments(locals())
+        given = dict(locals())
+        self.arguments = arguments(given)
         if rotary and cross_attn:
             raise ValueError("rotary=True needs cross_attn=False: rotary attention takes no separate context")
         self.norm_target, self.cross_attn = norm_target, cross_attn
-        positions: dict[str, Any] = dict(pos_period=pos_period, pos_scaled=pos_scaled)
-        transformer: dict[str, Any] = dict(
-            mlp_ratio=mlp_ratio,
-            qkv_bias=qkv_bias,
-            norm_layer=norm_layer,
-            norm_eps=norm_eps,
-            rotary=rotary,
-            act_layer=act_layer,
-            mlp_layer=mlp_layer,
-            drop_path=drop_path,
-            grad_ckpt=grad_ckpt,
-        )
         self.enc_down_dict: Any = nn.ModuleDict()
         self.enc_fusion_dict = nn.ModuleDict()
         self.dec_embed_dict, self.pred_head_dict = nn.ModuleDict(), nn.ModuleDict()
-        for view, image_size in image_size_dict.items():
-            down = DownsampleEncoder(
-                image_size,
-                in_chans_dict[view],
-                enc_patch_size_dict[view],
-                enc_scale_factor_dict[view],
-                enc_conv_chans,
-                enc_conv_n_blocks,
-                enc_embed_dim,
-                norm=norm,
-                grad_ckpt=grad_ckpt,
-                **positions,
-            )
+        for view in image_size_dict:
+            down = view_encoder(view, given)
             self.enc_down_dict[view] = down
             self.enc_fusion_dict[view] = Fusion(down, norm_layer, norm_eps)
-            self.dec_embed_dict[view] = ViewEmbed(dec_embed_dim, down.grid_size, **positions)
+            self.dec_embed_dict[view] = ViewEmbed(dec_embed_dim, down.grid_size, pos_period, pos_scaled)
             n_values = torch.Size(down.patch_size).numel() * in_chans_dict[view]
             self.pred_head_dict[view] = nn.Linear(dec_embed_dim, n_values)
-        self.encoder = ViTEncoder(enc_embed_dim, enc_depth, enc_n_heads, **transformer)
+        self.encoder = ViTEncoder(enc_embed_dim, enc_depth, enc_n_heads, **options(given))
         self.dec_linear = nn.Linear(enc_embed_dim, dec_embed_dim)
-        self.decoder = Transformer(dec_embed_dim, dec_depth, dec_n_heads, **transformer)
+        self.decoder = Transformer(dec_embed_dim, dec_depth, dec_n_heads, **options(given))
         init_weights(self)
 
     def forward(

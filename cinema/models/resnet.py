@@ -75,15 +75,13 @@ class Bottleneck(BasicBlock):
 class ResNet(nn.Module):
     """depth: one of LAYERS (basic blocks below 50); layer_inplanes: channels of the four layers before expansion."""
 
+    n_dims: int
+
     def __init__(
-        self,
-        n_dims: int,
-        depth: int,
-        in_chans: int,
-        out_chans: int,
-        layer_inplanes: Sequence[int] = (64, 128, 256, 512),
+        self, depth: int, in_chans: int, out_chans: int, layer_inplanes: Sequence[int] = (64, 128, 256, 512)
     ) -> None:
         super().__init__()
+        self.arguments, n_dims = arguments(locals()), self.n_dims
         if depth not in LAYERS:
             raise ValueError(f"ResNet depth is {depth}; choose one of {', '.join(map(str, LAYERS))}")
         block, chans = BasicBlock if depth < 50 else Bottleneck, layer_inplanes[0]
@@ -115,18 +113,10 @@ class ResNet(nn.Module):
 class ResNet2d(ResNet):
     """ResNet over images (b, c, x, y)."""
 
-    def __init__(
-        self, depth: int, in_chans: int, out_chans: int, layer_inplanes: Sequence[int] = (64, 128, 256, 512)
-    ) -> None:
-        super().__init__(2, depth, in_chans, out_chans, layer_inplanes)
-        self.arguments = arguments(locals())
+    n_dims = 2
 
 
 class ResNet3d(ResNet):
     """ResNet over volumes (b, c, x, y, z)."""
 
-    def __init__(
-        self, depth: int, in_chans: int, out_chans: int, layer_inplanes: Sequence[int] = (64, 128, 256, 512)
-    ) -> None:
-        super().__init__(3, depth, in_chans, out_chans, layer_inplanes)
-        self.arguments = arguments(locals())
+    n_dims = 3

@@ -8,12 +8,12 @@ position tables are short in period and scaled (models.patches.position_table), 
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 from cinema.files import WEIGHTS
 from cinema.models import CineMA, ConvUNetR, ConvViT, UNet, weights
+from cinema.models.config import per_view
 from cinema.models.standard import Standard, load_standard
 from cinema.models.vit import SIZES
 from cinema.terms import PUBLISHED_GRID, SMALL_GRID, VIEWS
@@ -21,17 +21,13 @@ from cinema.terms import PUBLISHED_GRID, SMALL_GRID, VIEWS
 SHIPPED, SHIPPED_STANDARD = "cinema_small.safetensors", "cinema_small_standard.safetensors"
 
 
-def _per_view(views: Sequence[str], sax: Any, lax: Any) -> dict:
-    return {view: sax if view == "sax" else lax for view in views}
-
-
 def small_encoder(views: Sequence[str] = VIEWS, in_chans: int = 1) -> dict:
     """Arguments that CineMA, ConvViT and ConvUNetR share, so that the weights of one fit the others."""
     return dict(
         image_size_dict={view: SMALL_GRID[view][0] for view in views},
         in_chans_dict=dict.fromkeys(views, in_chans),
-        enc_patch_size_dict=_per_view(views, (4, 4, 2), (4, 4)),
-        enc_scale_factor_dict=_per_view(views, (2, 2, 1), (2, 2)),
+        enc_patch_size_dict=per_view(views, (4, 4, 2)),
+        enc_scale_factor_dict=per_view(views, (2, 2, 1)),
         enc_conv_chans=(32,),
         enc_conv_n_blocks=1,
         enc_embed_dim=128,
@@ -67,8 +63,8 @@ def small_convunetr(
         out_chans=out_chans,
         dec_chans=dec_chans,
         dropout=dropout,
-        dec_patch_size_dict=_per_view(views, (2, 2, 2), (2, 2)),
-        dec_scale_factor_dict=_per_view(views, (2, 2, 1), (2, 2)),
+        dec_patch_size_dict=per_view(views, (2, 2, 2)),
+        dec_scale_factor_dict=per_view(views, (2, 2, 1)),
     )
 
 
@@ -85,8 +81,8 @@ def published_cinema() -> CineMA:
     return CineMA(
         {view: PUBLISHED_GRID[view][0] for view in VIEWS},
         dict.fromkeys(VIEWS, 1),
-        _per_view(VIEWS, (4, 4, 1), (4, 4)),
-        _per_view(VIEWS, (2, 2, 1), (2, 2)),
+        per_view(VIEWS, (4, 4, 1)),
+        per_view(VIEWS, (2, 2, 1)),
         (64, 128),
         2,
         **SIZES["base"],

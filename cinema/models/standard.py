@@ -1,3 +1,5 @@
+"""Images standardised by a cohort's mean image and spread, as the small models are given them; in a file of its own."""
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -1,3 +1,5 @@
+"""Models that encode end diastole and end systole each by itself: a number, or classes, from both."""
+
 from typing import Any
 
 import numpy as np
@@ -59,4 +61,4 @@ class Classes(TwoFrames):
 
     def __init__(self, n: int) -> None:
         super().__init__(**small.small_encoder(("sax",)))
-        self.pair_head[1] = torch.nn.Linear(self.pair_head[1].in_features, n)
+        self.pair_head[1] = nn.Linear(self.pair_head[1].in_features, n)

@@ -1,4 +1,4 @@
-"""UNet: the convolutional baseline of segmentation and heatmap tasks."""
+"""UNet, the convolutional baseline of segmentation and heatmap tasks, and Reader, the one that reads single slices."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +15,8 @@ from cinema.models.layers import (
     pointwise,
     run,
 )
+
+FACTOR = 2  # by which Reader folds pixels into channels
 
 
 class Level(nn.Module):
@@ -113,9 +115,6 @@ def pad_end(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.pad(x, [pad for have, want in zip(x.shape[:1:-1], size[::-1]) for pad in (0, want - have)])
 
 
-FACTOR = 2
-
-
 class Reader(nn.Module):
     """Logits of the four label classes of a slice and, for long axes, heatmaps of hinges and apex.
 
@@ -136,7 +135,7 @@ class Reader(nn.Module):
         self.net = UNet(2, FACTOR**2 * in_chans, FACTOR**2 * out_chans, chans, dropout=dropout, n_blocks=n_blocks)
 
     def forward(self, image_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-        """view -> (b, in_chans, x, y), normalised as tasks.reading does; returns view -> (b, out_chans, x, y)."""
+        """view -> (b, in_chans, x, y), normalised as inference.reader does; returns view -> (b, out_chans, x, y)."""
         return {view: self.read(image) for view, image in image_dict.items()}
 
     def read(self, image: Tensor) -> Tensor:

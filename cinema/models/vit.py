@@ -17,6 +17,13 @@ SIZES = {
     "huge": dict(enc_embed_dim=1280, enc_depth=32, enc_n_heads=16, dec_embed_dim=512, dec_depth=8, dec_n_heads=16),
 }
 
+OPTIONS = "mlp_ratio qkv_bias norm_layer norm_eps rotary act_layer mlp_layer drop_path grad_ckpt".split()
+
+
+def options(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a Transformer among those `given` to a model."""
+    return {name: given[name] for name in OPTIONS}
+
 
 def rotate(x: Tensor) -> Tensor:
     """Rotary embedding: channel pairs (i, i + d/2) of x (b, n, m, d) turned by index_n * 10000^(-2i/d)."""

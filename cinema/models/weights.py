@@ -1,4 +1,6 @@
-"""Weights in files: safetensors, which cannot run code; published, own, and checkpoints of others."""
+"""Weights in files, as safetensors, which cannot run code: published, own and of others; and a pretrained encoder's
+way into the model that is fine-tuned from it.
+"""
 
 import json
 import re

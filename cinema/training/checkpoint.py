@@ -75,13 +75,12 @@ def read_run(out):
 
 
 def write_run(out, what, device, seconds, finished):
-    """run.json: `what` ran (see train.fit), and the surroundings it ran in."""
+    """run.json: `what` ran (see loop.fit), and the surroundings it ran in."""
+    on_cuda = torch.device(device).type == "cuda"
     where = {
-        "git_commit": git_commit(),
-        "python": platform.python_version(),
-        "system": platform.platform(),
+        **{"git_commit": git_commit(), "python": platform.python_version(), "system": platform.platform()},
         "versions": {name: version(name) for name in PACKAGES},
-        "device": device_name(device),
+        "device": torch.cuda.get_device_name(device) if on_cuda else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "seconds": round(seconds, 1),
         "finished": finished,
@@ -115,10 +114,3 @@ def git_commit():
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def device_name(device):
-    """The GPU's name, or the processor's."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return platform.processor() or platform.machine()

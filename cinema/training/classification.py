@@ -1,4 +1,4 @@
-"""Classification: one class for a study, from ED and ES as two channels."""
+"""Classification: one class for a study, from ED and ES as two channels; and data sets with such targets."""
 
 import torch.nn.functional as F
 
@@ -38,12 +38,9 @@ def evaluate(model, batch, window=None):
     """A row per study: true and predicted class number, p_0, p_1 .. their probabilities."""
     probabilities = predict(model, batch["image"], window).cpu().numpy()
     return [
-        {
-            **identity(batch, i),
-            "true": int(batch["target"][i]),
-            "predicted": int(p.argmax()),
-            **{f"p_{k}": float(value) for k, value in enumerate(p)},
-        }
+        identity(batch, i)
+        | {"true": int(batch["target"][i]), "predicted": int(p.argmax())}
+        | {f"p_{k}": float(value) for k, value in enumerate(p)}
         for i, p in enumerate(probabilities)
     ]
 
@@ -57,12 +54,12 @@ TASK = Task("classification", loss, evaluate, summary, monitor="mcc", maximise=T
 
 
 def pairs(paths, augment=None, seed=0, classes=(), attribute="disease"):
-    """ED and ES stacks of studies with their class number; for compare.Run once classes are given."""
+    """ED and ES stacks of studies with their class number; for arms.Run once classes are given."""
     found = [load_study(path, ["sax"], [0]).attributes[attribute] for path in paths]
     return StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID, augment, class_numbers(found, classes), seed)
 
 
 def numbered(paths, augment=None, seed=0, attribute="age_years"):
-    """ED and ES stacks of studies with a number of the person; for compare.Run."""
+    """ED and ES stacks of studies with a number of the person; for arms.Run."""
     targets = [float(load_study(path, ["sax"], [0]).attributes[attribute]) for path in paths]
     return StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID, augment, targets, seed)

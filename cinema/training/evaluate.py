@@ -4,10 +4,14 @@ import numpy as np
 import pandas as pd
 import torch
 
+from cinema.data.study import load_study
 from cinema.data.transforms import crop_to, min_max, pad_end
-from cinema.stats.metrics import ef_band, published_ef_percent
+from cinema.stats.metrics import ef_band, published_ef_percent, volumes_ml
+from cinema.terms import LABELS
 from cinema.training import landmarks, segmentation
 from cinema.training.task import evaluated
+
+MAX_FRAMES = 30  # of a cine in `cine_rows`, as published
 
 
 def table(model, dataset, task, device="cpu", seed=0, num_workers=0):
@@ -53,6 +57,22 @@ def locate_landmarks(model, image, view, size, device="cpu"):
     return torch.stack(found).cpu().numpy().astype(float)
 
 
+def cine_rows(model, row, view, size, device="cpu"):
+    """Volumes of every frame (at most MAX_FRAMES) of a study that has reference volumes and no masks.
+
+    Columns study, frame, structure, volume_ml, true_volume_ml; the true one stands in the rows of the frames with the
+    largest and the smallest predicted volume, and is missing in all others.
+    """
+    held = load_study(row.path, [view]).views[view]
+    labels = segment_volume(model, held.image[..., :MAX_FRAMES], view, size, device)
+    frames = range(labels.shape[3])
+    volumes = np.array([volumes_ml(labels[..., t], held.spacing_mm)[LABELS["LV"]] for t in frames])
+    order, true = volumes.argsort(kind="stable"), np.full(len(volumes), np.nan)
+    true[order[-1]], true[order[0]] = row.lv_edv_ml, row.lv_esv_ml
+    about = {"study": row.id, "frame": frames, "view": view, "structure": "LV"}
+    return pd.DataFrame(about | {"volume_ml": volumes, "true_volume_ml": true})
+
+
 def ef_table(rows, structure="LV"):
     """Ejection fraction per study from a segmentation table: volumes at ED and ES, predicted and true.
 
@@ -89,16 +109,13 @@ def ef_summary(efs):
     """Numbers of an EF table: MAE and its standard deviation (n - 1), RMSE of EF, EDV, ESV, agreement of EF bands."""
     from sklearn.metrics import accuracy_score, matthews_corrcoef
 
-    def rmse(name):
-        return float(np.sqrt(np.mean((efs[name] - efs[f"true_{name}"]) ** 2)))
-
+    names = {"ef_rmse": "ef_percent", "edv_rmse_ml": "edv_ml", "esv_rmse_ml": "esv_ml"}
+    rmse = {key: float(np.sqrt(np.mean((efs[name] - efs[f"true_{name}"]) ** 2))) for key, name in names.items()}
     bands, true_bands = ef_band(efs.ef_percent), ef_band(efs.true_ef_percent)
     return {
         "ef_mae": float(efs.ef_error_percent.mean()),
         "ef_error_std": float(efs.ef_error_percent.std(ddof=1)),
-        "ef_rmse": rmse("ef_percent"),
-        "edv_rmse_ml": rmse("edv_ml"),
-        "esv_rmse_ml": rmse("esv_ml"),
+        **rmse,
         "band_accuracy": float(accuracy_score(true_bands, bands)),
         "band_mcc": float(matthews_corrcoef(true_bands, bands)),
     }

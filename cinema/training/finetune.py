@@ -1,34 +1,38 @@
 """Train a published model on a prepared data set, and score it: `python3 -m cinema finetune TASK NAME`.
 
-Profile paper is the published recipe at full size (cinema.training.published); ci is a few steps of the small models, to see that
-everything runs. --dry-run says how long a run would take, and needs no data.
+Profile paper is the published recipe at full size (cinema.training.published); ci is a few steps of the small models,
+to see that everything runs. --dry-run needs no data: it times a step on random images and says how long all would take.
 """
 
 import json
 import os
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
+from time import perf_counter
 
-import numpy as np
 import pandas as pd
 import torch
 
 from cinema.data import late_enhancement
 from cinema.data.loaders import StudyFrames
 from cinema.data.public import prepared
+from cinema.data.public.cards import card
 from cinema.files import data_folder
 from cinema.models import finetuned, transfer, weights
-from cinema.models.small import shipped_cinema
+from cinema.models.small import n_parameters, shipped_cinema
 from cinema.models.standard import load_standard, save_standard, standardising
 from cinema.terms import STRUCTURES
 from cinema.training import checkpoint, evaluate, published
 from cinema.training.classification import class_numbers
+from cinema.training.landmarks import LANDMARKS
 from cinema.training.loop import fit, in_steps
-from cinema.training.task import private_seeds
+from cinema.training.recipe import step_groups
+from cinema.training.task import private_seeds, to_device
 
 PROFILES = ("ci", "paper")
+NEEDED = {"segmentation": "labels", "landmark_heatmap": "landmarks", "landmark_coordinate": "landmarks"}  # of a view
 CI_STEPS = 4
-MAX_FRAMES = 30  # of a cine, in evaluation, as published
 N_PRETRAINING_SCORED = 8  # studies; nothing is held out in pretraining
 STANDARD = "standard.safetensors"  # beside the weights of a small model: how its images are standardised
 
@@ -83,9 +87,9 @@ def plan(
     """The Plan of a run. Raises ValueError for what does not exist, FileNotFoundError if the data is not prepared."""
     setting = checked(task, name, profile, model)
     data_root = Path(data_root or data_folder())
-    table, left_out = prepared.usable(
-        prepared.studies(setting.dataset, data_root), setting.views, needed(setting), setting.column, setting.classes
-    )
+    needed = None if setting.evaluation_only else NEEDED.get(setting.kind)
+    studies = prepared.studies(setting.dataset, data_root)
+    table, left_out = prepared.usable(studies, setting.views, needed, setting.column, setting.classes)
     tables = {split: rows for split, rows in table.groupby("split")}
     if "train" not in tables and not setting.evaluation_only:  # UK Biobank has no split: all of it is trained on
         tables = {"train": table}
@@ -99,7 +103,11 @@ def plan(
     if profile == "ci":
         folder = data_root / "work" / "ci" / "finetune" / f"{setting.dataset}_{'_'.join(setting.views)}"
         tables = {split: prepared.on_grid(rows, setting.grid, folder) for split, rows in tables.items()}
-    return Plan(setting, profile, model, like_release, seed, tables, left_out, z_score(setting, tables, like_release))
+    z_score = setting.z_score if setting.kind == "regression" else None
+    if setting.kind == "regression" and not like_release:
+        values = tables["train"][setting.column]
+        z_score = float(values.mean()), float(values.std())
+    return Plan(setting, profile, model, like_release, seed, tables, left_out, z_score)
 
 
 def checked(task, name, profile, model):
@@ -109,23 +117,6 @@ def checked(task, name, profile, model):
     setting = published.setting(task, name)
     published.check_model(setting, model)
     return published.small(setting) if profile == "ci" else setting
-
-
-def needed(setting):
-    """What a view of a study must hold beside its image: "labels", "landmarks" or nothing."""
-    if setting.evaluation_only or setting.kind not in ("segmentation", "landmark_heatmap", "landmark_coordinate"):
-        return None
-    return "labels" if setting.kind == "segmentation" else "landmarks"
-
-
-def z_score(setting, tables, like_release):
-    """Mean and standard deviation of a regression's target: of the training studies, or the published constants."""
-    if setting.kind != "regression":
-        return None
-    if like_release:
-        return setting.z_score
-    values = tables["train"][setting.column]
-    return float(values.mean()), float(values.std())
 
 
 def start(plan, source=None, data_root=None):
@@ -167,21 +158,13 @@ def run(plan, out, source=None, device="cpu", data_root=None):
         model, history = trained(plan, out, source, device, data_root)
     split = next((name for name in ("test", "val", "train") if name in plan.tables), next(iter(plan.tables)))
     scores, numbers = scored(plan, model, plan.tables[split], device)
-    summary = {
-        "dataset": plan.setting.dataset,
-        "notice": prepared.notice(plan.setting.dataset),
-        "task": plan.setting.task,
-        "name": plan.setting.name,
-        "model": plan.model,
-        "profile": plan.profile,
-        "like_release": plan.like_release,
-        "seed": plan.seed,
-        "split": split,
-        "n_studies": int(scores.study.nunique()),
-        "epochs": len(history),
-        "seconds_of_training": checkpoint.read_run(out).get("seconds", 0.0),
-        "numbers": evaluate.finite(numbers),
-    }
+    setting = plan.setting
+    summary = {"dataset": setting.dataset, "notice": prepared.notice(setting.dataset)}
+    summary |= {"task": setting.task, "name": setting.name, "model": plan.model, "profile": plan.profile}
+    summary |= {"like_release": plan.like_release, "seed": plan.seed, "split": split}
+    summary |= {"n_studies": int(scores.study.nunique()), "epochs": len(history)}
+    summary |= {"seconds_of_training": checkpoint.read_run(out).get("seconds", 0.0)}
+    summary |= {"numbers": evaluate.finite(numbers)}
     if plan.like_release:
         summary["differs_from_release"] = list(published.UNREPRODUCED)
     checkpoint.write_text(out / "scores.csv", scores.to_csv(index=False))
@@ -220,55 +203,83 @@ def scored(plan, model, table, device):
     """(tidy rows, numbers) of some studies."""
     setting = plan.setting
     if setting.evaluation_only:
-        rows = pd.concat([cine_rows(model, row, setting, device) for _, row in table.iterrows()], ignore_index=True)
+        ((view, (size, _)),) = setting.grid.items()
+        size = getattr(model, "arguments", {}).get("image_size_dict", {}).get(view, size)
+        cines = [evaluate.cine_rows(model, row, view, size, device) for _, row in table.iterrows()]
+        rows = pd.concat(cines, ignore_index=True)
         return rows, evaluate.ejection_numbers(rows, cine=True, structures=("LV",))
     if setting.kind == "pretraining":
         table = table[:N_PRETRAINING_SCORED]
     rows = evaluate.table(model, plan.data(table), plan.task, device)
     numbers = plan.task.summary(rows)
-    if setting.kind == "segmentation":
-        numbers |= ejection_numbers(rows, setting)
+    if setting.kind == "segmentation" and setting.views == ("sax",) and setting.outputs == len(STRUCTURES) + 1:
+        numbers |= evaluate.ejection_numbers(rows, cine=setting.dataset == "rescan")
     if setting.classes:
         rows["true_class"] = [setting.classes[k] for k in rows.true]
         rows["predicted_class"] = [setting.classes[k] for k in rows.predicted]
     return rows, numbers
 
 
-def ejection_numbers(rows, setting):
-    """Ejection fraction of both ventricles where ED and ES, or whole cines, of the short axis were segmented."""
-    if setting.views != ("sax",) or setting.outputs != len(STRUCTURES) + 1:
-        return {}
-    return evaluate.ejection_numbers(rows, cine=setting.dataset == "rescan")
+def estimate(task, name, profile="paper", data_root=None, model="cinema", like_release=False, seed=0, device="cpu"):
+    """Lines of text: samples, parameters, steps, seconds of a step on this device, and of all of them.
 
-
-def cine_rows(model, row, setting, device):
-    """Volumes of every frame (at most MAX_FRAMES) of a study that has reference volumes and no masks.
-
-    Columns study, frame, structure, volume_ml, true_volume_ml; the true one stands in the rows of the frames with the
-    largest and the smallest predicted volume, and is missing in all others.
+    Samples are counted where the data set is prepared; elsewhere its card says how many studies there are. ValueError
+    for a task, name, profile or model that does not exist.
     """
-    from cinema.data.study import load_study
-    from cinema.stats.metrics import volumes_ml
+    setting = checked(task, name, profile, model)
+    lines = [f"{setting.task} {setting.name}, model {model}, profile {profile}"]
+    if setting.evaluation_only:
+        return [*lines, "evaluation only: nothing is trained"]
+    try:
+        planned = plan(task, name, profile, data_root, model, like_release, seed)
+        n_items, counted = len(planned.data(planned.tables["train"])), "of the prepared data"
+    except FileNotFoundError:
+        planned = Plan(setting, profile, model, like_release, seed, {}, 0, z_score=(0.0, 1.0))
+        frames = 1 if setting.frames != "labelled" else 50 if setting.dataset == "rescan" else 2  # of a study
+        n_items, counted = card(setting.dataset).counts.get("train", 0) * frames, "by its card; none is prepared"
+    if not n_items:
+        n_items, counted = planned.config(1).batch_size, "assumed, their number is unknown"
+    config, on_cuda = planned.config(n_items), torch.device(device).type == "cuda"
+    size, steps = min(config.batch_size, n_items), round(config.epochs * len(step_groups(range(n_items), config)))
+    network = published.build(setting, model, profile)
+    at_once = min(config.micro_batch_size or size, size) if on_cuda else 1
+    seconds = step_seconds(network, planned, at_once, device) * size / at_once
+    stopping = "; early stopping may end it sooner" if config.patience else ""
+    memory = f"; {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB of memory" if on_cuda else ""
+    return [
+        *lines,
+        f"samples: {n_items} an epoch ({counted})",
+        f"parameters: {n_parameters(network) / 1e6:.1f} million to be trained",
+        f"training: {config.epochs:g} epochs = {steps} steps of {size} samples{stopping}",
+        f"time on {device}: {seconds:.3g} s a step (measured on {at_once} of its samples), "
+        f"{timedelta(seconds=round(steps * seconds))} in all{memory}",
+    ]
 
-    (view,) = setting.views
-    held = load_study(row.path, [view]).views[view]
-    size = getattr(model, "arguments", {}).get("image_size_dict", {}).get(view, setting.grid[view][0])
-    labels = evaluate.segment_volume(model, held.image[..., :MAX_FRAMES], view, size, device)
-    volumes = np.array(
-        [volumes_ml(labels[..., t], held.spacing_mm)[STRUCTURES.index("LV") + 1] for t in range(labels.shape[3])]
-    )
-    order, true = volumes.argsort(kind="stable"), np.full(len(volumes), np.nan)
-    true[order[-1]], true[order[0]] = row.lv_edv_ml, row.lv_esv_ml
-    return pd.DataFrame(
-        {
-            "study": row.id,
-            "frame": range(len(volumes)),
-            "view": view,
-            "structure": "LV",
-            "volume_ml": volumes,
-            "true_volume_ml": true,
-        }
-    )
+
+def step_seconds(model, plan, n, device):
+    """Seconds of a training step on n random images, all targets zero, the faster of two; precision as in loop.fit."""
+    shapes = {view: plan.setting.grid[view][0] for view in plan.setting.views}
+    batch = {
+        "image": {view: torch.rand(n, plan.setting.channels, *shape) for view, shape in shapes.items()},
+        "label": {view: torch.zeros(n, *shape, dtype=torch.int64) for view, shape in shapes.items()},
+        "points": {view: torch.zeros(n, len(LANDMARKS), 2) for view in shapes},
+        "target": torch.zeros(n, dtype=torch.int64),
+    }
+    model, batch, task, taken = model.to(device).train(), to_device(batch, device), plan.task, []
+    on_cuda, optimiser = torch.device(device).type == "cuda", torch.optim.AdamW(model.parameters())
+    with private_seeds(device):
+        torch.manual_seed(0)
+        for _ in range(2):
+            start = perf_counter()
+            with torch.autocast("cuda", torch.bfloat16, enabled=on_cuda):
+                loss, _ = task.loss(model, batch)
+            loss.backward()
+            optimiser.step()
+            optimiser.zero_grad()
+            if on_cuda:
+                torch.cuda.synchronize()
+            taken.append(perf_counter() - start)
+    return min(taken)
 
 
 def command(
@@ -277,16 +288,12 @@ def command(
     """The command line. Exit code 0."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if dry_run:
-        from cinema.training.dry_run import estimate
-
         print("\n".join(estimate(task, name, profile, data_root, model, like_release, seed, device)))
         return 0
     planned = plan(task, name, profile, data_root, model, like_release, seed, proportion, max_samples)
     setting = planned.setting
-    letter = "_like_release" if like_release else ""
-    out = Path(
-        out or data_folder() / "work" / "finetuned" / profile / setting.task / setting.name / f"{model}_{seed}{letter}"
-    )
+    folder = data_folder() / "work" / "finetuned" / profile / setting.task / setting.name
+    out = Path(out or folder / f"{model}_{seed}{'_like_release' if like_release else ''}")
     print(
         f"{setting.task} {setting.name}: "
         + ", ".join(f"{len(rows)} {split}" for split, rows in planned.tables.items())

@@ -110,13 +110,8 @@ def _rows(batch, view, predicted, dice):
     distance = landmark_distances_mm(predicted, true, spacing[:, None, :])
     return [
         {
-            **identity(batch, i),
-            "view": view,
-            "landmark": name,
-            "x": float(predicted[i, k, 0]),
-            "y": float(predicted[i, k, 1]),
-            "true_x": float(true[i, k, 0]),
-            "true_y": float(true[i, k, 1]),
+            **{**identity(batch, i), "view": view, "landmark": name},
+            **dict(zip(("x", "y", "true_x", "true_y"), map(float, (*predicted[i, k], *true[i, k])), strict=True)),
             "distance_mm": float(distance[i, k]),
             **({} if dice is None else {"dice": float(dice[i, k])}),
         }

@@ -4,6 +4,7 @@ Every random draw is seeded by (seed, epoch, step), not by what was drawn before
 resumed ends with the same bits as one that was not (same machine, same number of threads, CPU).
 """
 
+import copy
 import math
 import signal
 import threading
@@ -17,20 +18,15 @@ from tqdm import tqdm
 
 from cinema.data.loaders import StudyFrames, batches, epoch_order
 from cinema.models import weights
-from cinema.training import checkpoint
-from cinema.training.recipe import (
-    PAPER,
-    TrainConfig,
-    in_steps,
-    learning_rate,
-    parameter_groups,
-    patience_left,
-    step_groups,
-)
+from cinema.training import checkpoint, recipe
+from cinema.training.recipe import PAPER, TrainConfig, in_steps
 from cinema.training.task import Task, draw_seed, evaluated, private_seeds, to_device
 
 __all__ = ["PAPER", "TrainConfig", "fit", "in_steps"]
 STEPS = 1 << 33  # tells the seeds of training steps from those of items
+# What changes in a run: epochs and steps done, early stopping, and the sums and rows of the log. JSON can hold it.
+START = {"epoch": 0, "step": 0, "best": math.inf, "reference": math.inf, "waited": 0, "stopped": False}
+START |= {"seconds": 0.0, "sums": {}, "history": []}
 MAY_DIFFER = ("num_workers", "save_seconds")  # settings that change no number
 
 
@@ -38,7 +34,7 @@ def fit(model, task, train_set, val_set, config, out, device="cpu"):
     """Train `model` for `task`; returns the history, one row per epoch, as in out/metrics.csv.
 
     train_set, val_set: loaders.StudyFrames (val_set may be None: no evaluation, no early stopping).
-    out: folder for the files of cinema.training.checkpoint. If it holds the same run unfinished, that is resumed; finished,
+    out: folder for the files of training.checkpoint. If it holds the same run unfinished, that is resumed; finished,
          its result is returned at once; another run is an error. Ctrl-C saves first (a second one does not wait).
     The model is left with the weights of the best evaluation, or the last ones without val_set.
     Micro-batches with a NaN loss are skipped; ValueError if a whole epoch has nothing else.
@@ -49,10 +45,10 @@ def fit(model, task, train_set, val_set, config, out, device="cpu"):
     model.to(device)
     if not checkpoint.read_run(out).get("finished"):
         out.mkdir(parents=True, exist_ok=True)
-        groups = parameter_groups(model, config.weight_decay, config.layer_decay, config.decay_everything)
+        groups = recipe.parameter_groups(model, config.weight_decay, config.layer_decay, config.decay_everything)
         optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas)
         run = _Run(model, task, train_set, val_set, config, out, device, optimiser)
-        progress = checkpoint.load_state(out, model, optimiser) or _start()
+        progress = checkpoint.load_state(out, model, optimiser) or copy.deepcopy(START)
         checkpoint.write_run(out, what, device, progress["seconds"], finished=False)
         with private_seeds(device), _deferred_interrupt() as interrupted:
             _train(run, progress, interrupted)
@@ -78,21 +74,6 @@ class _Run:
     optimiser: torch.optim.Optimizer
 
 
-def _start():
-    """What changes: epochs and steps done, early stopping, and the sums and rows of the log. JSON can hold it."""
-    return {
-        "epoch": 0,
-        "step": 0,
-        "best": math.inf,
-        "reference": math.inf,
-        "waited": 0,
-        "stopped": False,
-        "seconds": 0.0,
-        "sums": {},
-        "history": [],
-    }
-
-
 def _fingerprint(model, task, train_set, val_set, config):
     settings = {name: value for name, value in asdict(config).items() if name not in MAY_DIFFER}
     return {
@@ -109,7 +90,7 @@ def _train(run, progress, interrupted):
     """Epochs until the end or until nothing improves. `progress` is updated in place and saved on the way."""
     config, n_items, micro_batches = run.config, len(run.train_set), []
     loader = batches(run.train_set, micro_batches, config.num_workers, pin_memory=_on_cuda(run))
-    per_epoch = len(step_groups(range(n_items), config))
+    per_epoch = len(recipe.step_groups(range(n_items), config))
     total = max(1, round(config.epochs * per_epoch))
     save_if_due = _saver(run, progress, interrupted)
     done = progress["epoch"] * per_epoch + progress["step"]
@@ -117,7 +98,7 @@ def _train(run, progress, interrupted):
         while progress["epoch"] * per_epoch < total and not progress["stopped"]:
             epoch = progress["epoch"]
             run.train_set.set_epoch(epoch)
-            steps = step_groups(epoch_order(n_items, config.seed, epoch), config)
+            steps = recipe.step_groups(epoch_order(n_items, config.seed, epoch), config)
             todo = range(progress["step"], min(per_epoch, total - epoch * per_epoch))
             micro_batches[:] = [micro for step in todo for micro in steps[step]]
             stream = iter(loader)
@@ -155,7 +136,7 @@ def _saver(run, progress, interrupted):
 
 def _set_learning_rate(run, epoch):
     config = run.config
-    rate = learning_rate(
+    rate = recipe.learning_rate(
         epoch, config.learning_rate, config.min_learning_rate, config.warmup_epochs, config.epochs, config.schedule
     )
     for group in run.optimiser.param_groups:
@@ -199,12 +180,8 @@ def _close_epoch(run, progress, last):
             f"every loss of epoch {epoch} was NaN or infinite; lower learning_rate "
             f"({run.config.learning_rate}) or look at the images ({run.out})"
         )
-    row = {
-        "epoch": epoch,
-        "learning_rate": progress["learning_rate"],
-        **{name: total / count for name, (total, count) in sums.items()},
-        "skipped": int(skipped),
-    }
+    row = {"epoch": epoch, "learning_rate": progress["learning_rate"]}
+    row |= {name: total / count for name, (total, count) in sums.items()} | {"skipped": int(skipped)}
     if run.val_set and (last or epoch % run.config.evaluate_every == 0):
         row |= _evaluate(run, progress)
     progress["history"].append(row)
@@ -219,9 +196,8 @@ def _evaluate(run, progress):
     if value < progress["best"] or not (run.out / checkpoint.BEST).exists():
         weights.save(run.model, run.out / checkpoint.BEST, {"task": task.name, **numbers})
         progress["best"] = value if math.isfinite(value) else progress["best"]
-    progress["reference"], progress["waited"] = patience_left(
-        value, progress["reference"], progress["waited"], config.min_delta
-    )
+    patience = recipe.patience_left(value, progress["reference"], progress["waited"], config.min_delta)
+    progress["reference"], progress["waited"] = patience
     progress["stopped"] = config.patience is not None and progress["waited"] >= config.patience
     return {f"val_{name}": number for name, number in numbers.items()}
 

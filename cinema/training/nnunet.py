@@ -16,11 +16,13 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import torch
 
 from cinema.data import late_enhancement
 from cinema.data.labels import translated
@@ -58,11 +60,6 @@ def classes(name):
     return {number: number for number in LABELS.values()}
 
 
-def class_names(name):
-    """Names in the order of the class numbers."""
-    return late_enhancement.ORDER.get(name, tuple(LABELS))
-
-
 def export(name, out, table, view="sax"):
     """Write out/raw/<dataset>: imagesTr, labelsTr, imagesTs, labelsTs, dataset.json, splits_final.json, cases.csv.
 
@@ -81,16 +78,15 @@ def export(name, out, table, view="sax"):
     channels = CHANNELS.get(name, ("cine",))
     description = {
         "channel_names": {str(k): channel for k, channel in enumerate(channels)},
-        "labels": {label: number for number, label in enumerate(class_names(name))},
+        "labels": {label: number for number, label in enumerate(late_enhancement.ORDER.get(name, LABELS))},
         "numTraining": len(ids["train"] + ids["val"]),
         "file_ending": SUFFIX,
         "name": name,
         "description": prepared.notice(name),
     }
     write_text(folder / "dataset.json", json.dumps(description, indent=1))
-    write_text(
-        folder / "splits_final.json", json.dumps([{"train": ids["train"], "val": ids["val"] or ids["train"]}], indent=1)
-    )
+    split = {"train": ids["train"], "val": ids["val"] or ids["train"]}
+    write_text(folder / "splits_final.json", json.dumps([split], indent=1))
     write_text(folder / CASES, pd.DataFrame(cases).to_csv(index=False))
     return folder
 
@@ -114,21 +110,22 @@ def _write_cases(folder, row, name, view):
 
 def environment(out):
     """Environment for nnU-Net's commands: its folders are ours, its extra processes few."""
-    folders = {
-        key: str(Path(out).resolve() / key.removeprefix("nnUNet_"))
-        for key in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
-    }
+    folders = {f"nnUNet_{name}": Path(out).resolve() / name for name in ("raw", "preprocessed", "results")}
     for folder in folders.values():
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    few = {"nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1", "nnUNet_compile": "f"} if _on_cpu_only() else {}
-    return {**os.environ, **folders, "nnUNet_extTrainer": str(TRAINERS), "PYTHONPATH": paths, **few}
-
-
-def _on_cpu_only():
-    import torch
-
-    return not torch.cuda.is_available()
+    few = (
+        {"nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1", "nnUNet_compile": "f"}
+        if not torch.cuda.is_available()
+        else {}
+    )
+    return {
+        **os.environ,
+        **{key: str(folder) for key, folder in folders.items()},
+        "nnUNet_extTrainer": str(TRAINERS),
+        "PYTHONPATH": paths,
+        **few,
+    }
 
 
 def train(name, out, view="sax", configuration="2d", trainer=TOY, device="cpu"):
@@ -163,35 +160,30 @@ def scores(name, out, view="sax"):
     """
     dataset, folder = _exported(name, out, view)
     predictions, rows = Path(out) / "predictions" / dataset, []
+    scored, summary = segmentation_rows, segmentation.summary
+    if name in late_enhancement.ORDER:
+        scored, summary = partial(late_enhancement.region_rows, dataset=name), late_enhancement_task(name).summary
     cases = pd.read_csv(folder / CASES, keep_default_na=False)
     for case in cases[cases.split == "test"].itertuples():
         path = predictions / f"{case.case}{SUFFIX}"
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist; python3 -m cinema nnunet predict {name} first")
-        predicted, true = (
-            np.asarray(nib.load(file).dataobj).astype(np.uint8) for file in (path, folder / "labelsTs" / path.name)
-        )
+        masks = (path, folder / "labelsTs" / path.name)
+        predicted, true = (np.asarray(nib.load(file).dataobj).astype(np.uint8) for file in masks)
         if predicted.shape != true.shape:
             raise ValueError(f"{path} has shape {predicted.shape}, its reference {true.shape}; predict again")
         spacing = np.asarray(nib.load(path).header.get_zooms()[:3], float)
         shown = slice(None) if view == "sax" else (..., 0)  # long-axis views are planes
         spacing = spacing if view == "sax" else spacing[:2]
-        parts = (
-            late_enhancement.region_rows(predicted[shown], true[shown], spacing, name)
-            if name in late_enhancement.ORDER
-            else segmentation_rows(predicted[shown], true[shown], spacing)
-        )
         about = {"study": case.study, "frame": case.frame, "phase": case.phase, "view": view}
-        rows += [{**about, **part} for part in parts]
+        rows += [about | part for part in scored(predicted[shown], true[shown], spacing)]
     if not rows:
         raise ValueError(f"{name} has no test studies with masks; nothing can be scored")
     rows = pd.DataFrame(rows)
-    summary = late_enhancement_task(name).summary if name in late_enhancement.ORDER else segmentation.summary
-    return rows, summary(rows) | _ejection(rows, name, view)
-
-
-def _ejection(rows, name, view):
-    return {} if view != "sax" or name in late_enhancement.ORDER else evaluate.ejection_numbers(rows, name == "rescan")
+    numbers = summary(rows)
+    if view == "sax" and name not in late_enhancement.ORDER:
+        numbers |= evaluate.ejection_numbers(rows, name == "rescan")
+    return rows, numbers
 
 
 def _exported(name, out, view):
@@ -220,15 +212,6 @@ def _call(out, program, *arguments):
         raise OSError(f"{program} ended with code {code}: {last.strip()}; see {log}")
 
 
-def studies(name, data_root, view="sax", profile="paper"):
-    """Rows of prepared.studies with masks in `view`; in ci resampled to terms.SMALL_GRID."""
-    table, _ = prepared.usable(prepared.studies(name, data_root), (view,), "labels")
-    if profile == "ci":
-        folder = Path(data_root) / "work" / "ci" / f"nnunet_{name}_{view}"
-        table = prepared.on_grid(table, {view: SMALL_GRID[view]}, folder)
-    return table
-
-
 def command(action, name, profile, data_root, view, configuration, device, out):
     """The command line. Exit code 0."""
     actions = ("export", "train", "predict", "scores")
@@ -238,11 +221,15 @@ def command(action, name, profile, data_root, view, configuration, device, out):
         raise ValueError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
     data_root = Path(data_root or data_folder())
     out = Path(out or data_folder() / "work" / "nnunet" / profile)
-    device = device or ("cpu" if _on_cpu_only() else "cuda")
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     how = {"view": view, "configuration": configuration, "trainer": PROFILES[profile], "device": device}
     for step in actions if action == "all" else (action,):
         if step == "export":
-            print(f"written: {export(name, out, studies(name, data_root, view, profile), view)}")
+            table, _ = prepared.usable(prepared.studies(name, data_root), (view,), "labels")
+            if profile == "ci":
+                work = data_root / "work" / "ci" / f"nnunet_{name}_{view}"
+                table = prepared.on_grid(table, {view: SMALL_GRID[view]}, work)
+            print(f"written: {export(name, out, table, view)}")
         elif step in ("train", "predict"):
             print(f"written: {(train if step == 'train' else predict)(name, out, **how)}")
         else:

@@ -1,4 +1,4 @@
-"""Pretraining: predict the hidden patches of all views from the visible ones."""
+"""Pretraining: predict the hidden patches of all views from the visible ones; how well, and what it looks like."""
 
 from functools import partial
 from math import prod
@@ -75,7 +75,5 @@ def task(mask_ratio=MASK_RATIO, bf16=False):
 
 
 TASK = task()
-
-
-PRETRAINING = TrainConfig(learning_rate=2e-3, min_learning_rate=1e-5, batch_size=8)  # length: train.in_steps
+PRETRAINING = TrainConfig(learning_rate=2e-3, min_learning_rate=1e-5, batch_size=8)  # length: in_steps
 WARMUP_STEPS = 100

@@ -11,53 +11,30 @@ from dataclasses import dataclass, replace
 from cinema.data.late_enhancement import ORDER
 from cinema.data.transforms import CLASSIFICATION, LANDMARKS, PRETRAINING, SEGMENTATION, varied
 from cinema.models.config import build as build_model
-from cinema.models.finetuned import CLASSES, MEAN_STD
+from cinema.models.config import per_view
+from cinema.models.finetuned import CLASSES, MEAN_STD, N_OUTPUTS, TRUTH
+from cinema.models.published import PUBLISHED
 from cinema.models.small import small_encoder
 from cinema.models.vit import SIZES
-from cinema.terms import LABELS, PUBLISHED_GRID, SMALL_GRID, VIEWS
+from cinema.terms import PUBLISHED_GRID, SMALL_GRID, VIEWS
 from cinema.training import regression, segmentation
 from cinema.training.recipe import PAPER
 from cinema.training.tasks import TASKS as KINDS
 
-NAMES = {  # published name -> (data set, views)
-    "acdc_sax": ("acdc", ("sax",)),
-    "mnms_sax": ("mnms", ("sax",)),
-    "mnms2_sax": ("mnms2", ("sax",)),
-    "mnms2_lax_4c": ("mnms2", ("lax_4c",)),
-    "rescan_sax": ("rescan", ("sax",)),
-    "rescan_lax_4c": ("rescan", ("lax_4c",)),
-    "emidec_sax": ("emidec", ("sax",)),
-    "myops2020_sax": ("myops", ("sax",)),
-    "kaggle_sax": ("kaggle", ("sax",)),
-    "lax_2c": ("landmark", ("lax_2c",)),
-    "lax_4c": ("landmark", ("lax_4c",)),
-    "ukb": ("ukb", VIEWS),
-}
-_LABELLED, _LANDMARK = ("acdc_sax", "mnms_sax", "mnms2_sax", "mnms2_lax_4c"), ("lax_2c", "lax_4c")
-TASKS = {  # published task -> names
-    "segmentation": (*_LABELLED, "rescan_sax", "rescan_lax_4c", "emidec_sax", "myops2020_sax", "kaggle_sax"),
-    "classification_cvd": _LABELLED,
-    "classification_sex": ("mnms_sax",),
-    "classification_vendor": ("mnms2_sax", "mnms2_lax_4c"),
-    "regression_ef": _LABELLED,
-    "regression_bmi": ("acdc_sax",),
-    "regression_age": ("mnms_sax",),
-    "landmark_heatmap": _LANDMARK,
-    "landmark_coordinate": _LANDMARK,
-    "pretraining": ("ukb",),
-}
+# published name -> (data set, views)
+NAMES = {f"{name}_sax": (name, ("sax",)) for name in ("acdc", "mnms", "mnms2", "rescan", "emidec", "kaggle")}
+NAMES |= {f"{name}_lax_4c": (name, ("lax_4c",)) for name in ("mnms2", "rescan")}
+NAMES |= {view: ("landmark", (view,)) for view in ("lax_2c", "lax_4c")}
+NAMES |= {"myops2020_sax": ("myops", ("sax",)), "ukb": ("ukb", VIEWS)}
+_UNSHARED = ("rescan_sax", "rescan_lax_4c", "emidec_sax", "myops2020_sax", "kaggle_sax")  # trained, not published
+# published task -> names
+TASKS = PUBLISHED | {"segmentation": (*PUBLISHED["segmentation"], *_UNSHARED), "pretraining": ("ukb",)}
 SHORT = {"classification": "classification_cvd", "regression": "regression_ef", "landmark": "landmark_heatmap"}
-COLUMNS = {
-    "classification_cvd": "disease",
-    "classification_sex": "sex",
-    "classification_vendor": "vendor",
-    "regression_ef": "lv_ef_percent",
-    "regression_bmi": "bmi_kg_m2",
-    "regression_age": "age_years",
-}
+COLUMNS = TRUTH | {"regression_ef": "lv_ef_percent", "regression_bmi": "bmi_kg_m2", "regression_age": "age_years"}
 SEQUENCES = {"myops": 3}  # image channels; one elsewhere
 SPACING_MM = {"emidec": (1.458, 1.458, 10.0)}  # that of terms.PUBLISHED_GRID elsewhere
 EVALUATION_ONLY = ("kaggle",)
+DENSE = ("segmentation", "landmark_heatmap")  # kinds whose result is an image
 UNREPRODUCED = (
     "all workers draw the same augmentations, and the same ones every epoch (here: by seed, epoch and item)",
     "in pretraining the same random frame every epoch, and the same order on every GPU",
@@ -114,30 +91,12 @@ def setting(task, name):
     frames = {"segmentation": "labelled", "pretraining": "random"}.get(kind, "ed_es")
     frames = "landmarks" if kind.startswith("landmark") else "channels" if dataset in ORDER else frames
     frames = "all" if dataset in EVALUATION_ONLY else frames
-    outputs = {
-        "segmentation": len(ORDER.get(dataset, LABELS)),
-        "classification": len(classes),
-        "regression": 1,
-        "landmark_heatmap": 3,
-        "landmark_coordinate": 6,
-        "pretraining": 0,
-    }[kind]
+    outputs = N_OUTPUTS | {"classification": len(classes), "regression": 1, "pretraining": 0}
+    n_outputs = len(ORDER[dataset]) if dataset in ORDER else outputs[kind]
     channels = 2 if frames == "ed_es" else SEQUENCES.get(dataset, 1)
     grid = {view: (PUBLISHED_GRID[view][0], SPACING_MM.get(dataset, PUBLISHED_GRID[view][1])) for view in views}
-    return Setting(
-        task,
-        name,
-        kind,
-        dataset,
-        views,
-        frames,
-        channels,
-        outputs,
-        grid,
-        COLUMNS.get(task),
-        classes,
-        MEAN_STD.get((task, dataset)),
-    )
+    shown = (views, frames, channels, n_outputs, grid)
+    return Setting(task, name, kind, dataset, *shown, COLUMNS.get(task), classes, MEAN_STD.get((task, dataset)))
 
 
 def small(setting):
@@ -187,31 +146,21 @@ def task_of(setting, z_score=None):
 
 def description(setting, model="cinema"):
     """(class name, constructor arguments) of the published model; ValueError if the task has no such model."""
-    dense = setting.kind in ("segmentation", "landmark_heatmap")
     check_model(setting, model)
     flat, views = setting.views[0] != "sax", setting.views
-    n_frames = 2 if setting.frames == "ed_es" else 1
+    ends, chans = dict(in_chans=setting.channels, out_chans=setting.outputs), (32, 64, 128, 256, 512)
     if model == "unet":
         factor = (2, 2, 1)[: 2 if flat else 3]
-        return "UNet", dict(
-            n_dims=len(factor),
-            in_chans=setting.channels,
-            out_chans=setting.outputs,
-            chans=(32, 64, 128, 256, 512),
-            dropout=0.1,
-            patch_size=factor,
-            scale_factor=factor,
-            grad_ckpt=True,
-        )
+        shape = dict(n_dims=len(factor), chans=chans, patch_size=factor, scale_factor=factor)
+        return "UNet", dict(**ends, **shape, dropout=0.1, grad_ckpt=True)
     if model == "resnet":
-        return f"ResNet{2 if flat else 3}d", dict(
-            depth=50, in_chans=setting.channels, out_chans=setting.outputs, layer_inplanes=(64, 128, 256, 512)
-        )
+        return f"ResNet{2 if flat else 3}d", dict(depth=50, **ends, layer_inplanes=(64, 128, 256, 512))
+    n_frames, finer = 2 if setting.frames == "ed_es" else 1, per_view(views, (2, 2, 1))
     encoder = dict(
         image_size_dict={view: setting.grid[view][0] for view in views},
         in_chans_dict=dict.fromkeys(views, setting.channels // n_frames),
-        enc_patch_size_dict=_per_view(views, (4, 4, 1)),
-        enc_scale_factor_dict=_per_view(views, (2, 2, 1)),
+        enc_patch_size_dict=per_view(views, (4, 4, 1)),
+        enc_scale_factor_dict=finer,
         enc_conv_chans=(64, 128),
         enc_conv_n_blocks=2,
         grad_ckpt=True,
@@ -220,21 +169,15 @@ def description(setting, model="cinema"):
     if setting.kind == "pretraining":
         return "CineMA", encoder
     encoder = {key: value for key, value in encoder.items() if not key.startswith("dec_")}
-    if dense:
-        return "ConvUNetR", dict(
-            encoder,
-            out_chans=setting.outputs,
-            dec_chans=(32, 64, 128, 256, 512),
-            dec_patch_size_dict=_per_view(views, (2, 2, 1)),
-            dec_scale_factor_dict=_per_view(views, (2, 2, 1)),
-            dropout=0.1,
-            drop_path=0.1,
-        )
-    return "ConvViT", dict(encoder, n_frames=n_frames, out_chans=setting.outputs, drop_path=0.1)
+    encoder |= dict(out_chans=setting.outputs, drop_path=0.1)
+    if setting.kind in DENSE:
+        decoder = dict(dec_chans=chans, dec_patch_size_dict=finer, dec_scale_factor_dict=finer)
+        return "ConvUNetR", dict(encoder, **decoder, dropout=0.1)
+    return "ConvViT", dict(encoder, n_frames=n_frames)
 
 
 def small_description(setting, model="cinema"):
-    """The same for the small models of presets, which the ci profile trains."""
+    """The same for the small models, which the ci profile trains."""
     name, published = description(setting, model)
     if model == "unet":
         return name, dict(published, chans=(12, 24, 48), n_blocks=1, grad_ckpt=False)
@@ -246,14 +189,8 @@ def small_description(setting, model="cinema"):
         return name, dict(encoder, dec_embed_dim=96, dec_depth=2, dec_n_heads=4)
     if name == "ConvViT":
         return name, dict(encoder, n_frames=published["n_frames"], out_chans=setting.outputs)
-    factor = {view: (2, 2, 2) if view == "sax" else (2, 2) for view in views}
-    return name, dict(
-        encoder,
-        out_chans=setting.outputs,
-        dec_chans=(16, 32, 64),
-        dec_patch_size_dict=factor,
-        dec_scale_factor_dict=_per_view(views, (2, 2, 1)),
-    )
+    decoder = dict(dec_patch_size_dict=per_view(views, (2, 2, 2)), dec_scale_factor_dict=per_view(views, (2, 2, 1)))
+    return name, dict(encoder, out_chans=setting.outputs, dec_chans=(16, 32, 64), **decoder)
 
 
 def build(setting, model="cinema", profile="paper"):
@@ -263,11 +200,10 @@ def build(setting, model="cinema", profile="paper"):
 
 def check_model(setting, model):
     """ValueError unless `model` is one of those the task has."""
-    dense = setting.kind in ("segmentation", "landmark_heatmap")
-    fitting = ("cinema",) if setting.kind == "pretraining" else ("cinema", "scratch", "unet" if dense else "resnet")
+    fitting = (
+        ("cinema",)
+        if setting.kind == "pretraining"
+        else ("cinema", "scratch", "unet" if setting.kind in DENSE else "resnet")
+    )
     if model not in fitting:
         raise ValueError(f"model is {model!r}; {setting.task} has {', '.join(fitting)}")
-
-
-def _per_view(views, value):
-    return {view: value if view == "sax" else value[:2] for view in views}

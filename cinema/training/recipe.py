@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, replace
 
 SCHEDULES = ("cosine", "late_linear")
+BLOCK = r"encoder\.blocks\.(\d+)\."  # of the transformer, in parameters' names
 LATE = 0.75  # of the epochs, before "late_linear" begins to fall
 
 
@@ -114,7 +115,8 @@ def parameter_groups(model, weight_decay, layer_decay=None, decay_everything=Fal
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     if not named:
         raise ValueError("the model has no trainable parameter; was everything frozen?")
-    top = _encoder_depth(model) + 1
+    blocks = (re.match(BLOCK, name) for name, _ in model.named_parameters())
+    top = max((int(block[1]) + 1 for block in blocks if block), default=0) + 1
     groups = {}
     for name, p in named:
         scale = 1.0 if layer_decay is None else layer_decay ** (top - _layer(name, top))
@@ -123,16 +125,11 @@ def parameter_groups(model, weight_decay, layer_decay=None, decay_everything=Fal
     return list(groups.values())
 
 
-def _encoder_depth(model):
-    blocks = (re.match(r"encoder\.blocks\.(\d+)\.", name) for name, _ in model.named_parameters())
-    return max((int(block[1]) + 1 for block in blocks if block), default=0)
-
-
 def _layer(name, top):
     """0 for what stands before the transformer, 1 + i for its block i, `top` for everything after it."""
     if name.startswith("enc_") or any(part in name for part in ("cls_token", "pos_embed", "patch_embed", "view_embed")):
         return 0
-    block = re.match(r"encoder\.blocks\.(\d+)\.", name)
+    block = re.match(BLOCK, name)
     return int(block[1]) + 1 if block else top
 
 

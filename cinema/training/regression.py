@@ -53,8 +53,6 @@ def task(mean, std):
 
 
 TASK = task(mean=0.0, std=1.0)  # for targets that are z-scored already
-
-
 EF = "lv_ef_percent"
 EF_MEAN, EF_STD = 50.0, 15.0  # of a mixed clinic, whoever is trained on
 EF_TASK = task(mean=EF_MEAN, std=EF_STD)

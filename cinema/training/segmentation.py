@@ -1,4 +1,6 @@
-"""Segmentation: a class for every voxel, from labelled frames."""
+"""Segmentation: a class for every voxel, from labelled frames, of cines or of late-enhancement images."""
+
+from functools import partial
 
 import numpy as np
 import torch
@@ -48,14 +50,17 @@ def predict(model, images, window=None):
     return {view: logits.float() for view, logits in model(images).items()}
 
 
-def evaluate(model, batch, window=None):
-    """A row per study, frame, view and structure; padding is cut off first."""
+def evaluate(model, batch, window=None, scored=segmentation_rows):
+    """A row per study, frame, view and structure; padding is cut off first.
+
+    scored: (predicted mask, true mask, spacing_mm) -> what is said of each structure.
+    """
     rows = []
     for view, logits in predict(model, batch["image"], window).items():
         predicted, true = logits.argmax(1).cpu().numpy(), batch["label"][view].cpu().numpy()
         for i in range(len(predicted)):
             size, spacing = batch["size"][view][i].tolist(), batch["spacing_mm"][view][i].tolist()
-            scores = segmentation_rows(crop_to(predicted[i], size), crop_to(true[i], size), spacing)
+            scores = scored(crop_to(predicted[i], size), crop_to(true[i], size), spacing)
             rows += [{**identity(batch, i), "view": view, **score} for score in scores]
     return rows
 
@@ -63,8 +68,12 @@ def evaluate(model, batch, window=None):
 def summary(table):
     """Means over items: mean_dice (undefined for an item that lacks a structure), and per structure."""
     per_item = table.groupby(["study", "frame", "view"])["dice"].agg(lambda values: values.mean(skipna=False))
-    result = {"mean_dice": float(per_item.mean())}
-    for structure in STRUCTURES:
+    return {"mean_dice": float(per_item.mean())} | _per_structure(table, STRUCTURES)
+
+
+def _per_structure(table, structures):
+    result = {}
+    for structure in structures:
         rows = table[table.structure == structure]
         result |= {f"dice_{structure}": float(rows.dice.mean()), f"hd95_mm_{structure}": float(rows.hd95_mm.mean())}
     return result
@@ -77,24 +86,10 @@ def late_enhancement_task(dataset):
     """The Task of "emidec" or "myops". Items: StudyFrames(frames="channels", classes=late_enhancement.classes(..))."""
     classes(dataset)  # an unknown name is refused here
 
-    def evaluate(model, batch, window=None):
-        """A row per study, view and merged region; padding is cut off first."""
-        rows = []
-        for view, logits in predict(model, batch["image"], window).items():
-            predicted, true = logits.argmax(1).cpu().numpy(), batch["label"][view].cpu().numpy()
-            for i in range(len(predicted)):
-                size, spacing = batch["size"][view][i].tolist(), batch["spacing_mm"][view][i].tolist()
-                scores = region_rows(crop_to(predicted[i], size), crop_to(true[i], size), spacing, dataset)
-                rows += [{**identity(batch, i), "view": view, **score} for score in scores]
-        return rows
-
     def summary(table):
         """Means over items: mean_dice (over the regions of each item first), and per region."""
         per_item = table.groupby(["study", "frame", "view"])["dice"].mean()  # undefined ones are skipped
-        result = {"mean_dice": float(per_item.mean())}
-        for region in REGIONS[dataset]:
-            rows = table[table.structure == region]
-            result |= {f"dice_{region}": float(rows.dice.mean()), f"hd95_mm_{region}": float(rows.hd95_mm.mean())}
-        return result
+        return {"mean_dice": float(per_item.mean())} | _per_structure(table, REGIONS[dataset])
 
-    return Task(f"segmentation_{dataset}", loss, evaluate, summary, monitor="mean_dice", maximise=True)
+    rows_of_regions = partial(evaluate, scored=partial(region_rows, dataset=dataset))
+    return Task(f"segmentation_{dataset}", loss, rows_of_regions, summary, monitor="mean_dice", maximise=True)

@@ -3,16 +3,14 @@
 from cinema.training import classification, landmarks, pretraining, regression, segmentation
 from cinema.training.task import Task
 
-TASKS = {
-    task.name: task
-    for task in (
-        pretraining.TASK,
-        segmentation.TASK,
-        classification.TASK,
-        regression.TASK,
-        landmarks.HEATMAP,
-        landmarks.COORDINATE,
-    )
-}
+_ALL = (
+    pretraining.TASK,
+    segmentation.TASK,
+    classification.TASK,
+    regression.TASK,
+    landmarks.HEATMAP,
+    landmarks.COORDINATE,
+)
+TASKS = {task.name: task for task in _ALL}
 
 __all__ = ["TASKS", "Task"]

@@ -45,16 +45,13 @@ def exceeds(images, window):
 
     Raises ValueError where they are needed and impossible: several views, or several items.
     """
-    if window is None or all(_fits(image, window[view]) for view, image in images.items()):
+    pairs = [] if window is None else [(image.shape[2:], window[view]) for view, image in images.items()]
+    if all(have <= n for size, limit in pairs for have, n in zip(size, limit, strict=True)):
         return False
     shapes = {view: tuple(image.shape) for view, image in images.items()}
     if len(images) > 1 or any(shape[0] > 1 for shape in shapes.values()):
         raise ValueError(f"images {shapes} exceed the windows {window}; windows need one view and batches of one: crop")
     return True
-
-
-def _fits(image, size):
-    return all(have <= n for have, n in zip(image.shape[2:], size, strict=True))
 
 
 def dense(model, images, window, activation):

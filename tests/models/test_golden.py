@@ -32,20 +32,15 @@ def golden_folders(config):
 
 def pytest_generate_tests(metafunc):
     folders = golden_folders(metafunc.config)
-    if "case" in metafunc.fixturenames:
-        cases = {
-            f"{label}-{path.parent.name}": path.parent
-            for label, folder in folders.items()
-            for path in sorted(folder.glob("*/config.json"))
-        }
-        metafunc.parametrize("case", cases.values(), ids=cases.keys())
-    if "manifest" in metafunc.fixturenames:
-        found = {
-            f"{label}-{name}": manifest
-            for label, folder in folders.items()
-            for name, manifest in manifests(folder).items()
-        }
-        metafunc.parametrize("manifest", found.values(), ids=found.keys())
+    listers = {"case": cases, "manifest": manifests}
+    for name in listers.keys() & set(metafunc.fixturenames):
+        found = {f"{label}-{key}": one for label, at in folders.items() for key, one in listers[name](at).items()}
+        metafunc.parametrize(name, found.values(), ids=found.keys())
+
+
+def cases(folder):
+    """Folders of a golden folder's cases by name."""
+    return {path.parent.name: path.parent for path in sorted(folder.glob("*/config.json"))}
 
 
 def manifests(folder):

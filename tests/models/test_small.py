@@ -10,16 +10,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cinema.data.loaders import StudyFrames
 from cinema.models import small, transfer, weights
+from cinema.models import standard as standards
 from cinema.models.convunetr import ConvUNetR
-from cinema.models.standard import (
-    Standardised,
-    load_standard,
-    restored,
-    save_standard,
-    standard_of,
-    standardised,
-    standardising,
-)
+from cinema.models.standard import Standardised, restored, standard_of, standardised, standardising
 from cinema.terms import SMALL_GRID, VIEWS
 from cinema.training import loop, pretraining
 
@@ -113,13 +106,13 @@ def test_a_standardising_model_takes_plain_images(frames):
 
 def test_a_standard_survives_its_file_and_other_files_are_refused(frames, tmp_path):
     standard = standard_of(frames)
-    again = load_standard(save_standard(standard, tmp_path / "standard.safetensors"))
+    again = standards.load_standard(standards.save_standard(standard, tmp_path / "standard.safetensors"))
     for part in dataclasses.fields(standard):
         before, after = getattr(standard, part.name), getattr(again, part.name)
         assert before.keys() == after.keys() and all(torch.equal(before[view], after[view]) for view in before)
     other = weights.save({"mean.sax": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match="save_standard"):
-        load_standard(other)
+        standards.load_standard(other)
 
 
 class Middling(tiny.Denoiser):

@@ -17,19 +17,8 @@ from cinema.models.standard import load_standard, save_standard, standard_of
 from cinema.phantom import cohort
 from cinema.stats import estimates
 from cinema.terms import LABELS
-from cinema.training.arms import (
-    Arm,
-    Atlas,
-    Run,
-    model_of,
-    multiply_accumulates,
-    slice_rows,
-    stacks,
-    step_seconds,
-    test,
-    train,
-    train_all,
-)
+from cinema.training import arms
+from cinema.training.arms import Arm, Atlas, Run, model_of, slice_rows, stacks, train
 
 UNET = partial(UNet, 3, 1, 4, (2, 4), patch_size=(4, 4, 2), n_blocks=1)
 
@@ -46,21 +35,14 @@ def studies(tmp_path_factory):
 
 def run_of(studies, name="UNet", seed=0, **changes):
     paths, standard, folder = studies
-    plan = dict(
-        train=paths[:2],
-        val=paths[2:],
-        learning_rate=1e-2,
-        steps=2,
-        seed=seed,
-        folder=str(folder),
-        tests={"acdc": paths[2:]},
-    )
+    plan = dict(train=paths[:2], val=paths[2:], learning_rate=1e-2, steps=2, seed=seed, folder=str(folder))
+    plan["tests"] = {"acdc": paths[2:]}
     return Run(Arm(name, UNET, standard), **plan | changes)
 
 
 def test_a_run_gives_the_same_numbers_on_any_number_of_threads_and_in_another_process(studies):
     threads = torch.get_num_threads()
-    history, scores = train_all([run_of(studies, name) for name in ("one", "two")], n_jobs=2)
+    history, scores = arms.train_all([run_of(studies, name) for name in ("one", "two")], n_jobs=2)
     assert torch.get_num_threads() == threads
     columns = ["study", "phase", "structure", "dice", "hd95_mm", "volume_ml"]
     tables = [rows[columns].reset_index(drop=True) for _, rows in scores.groupby("arm")]
@@ -106,7 +88,7 @@ def test_the_atlas_answers_with_the_most_frequent_structure(studies):
     clear = np.sort(counts, 0)[-1] > np.sort(counts, 0)[-2]
     assert answer.shape == (2, 64, 64, 8)
     assert np.array_equal(answer[0][clear], counts.argmax(0)[clear])
-    assert test(Atlas(dataset), {"acdc": paths[:1]})["dice"].mean() > 0.3
+    assert arms.test(Atlas(dataset), {"acdc": paths[:1]})["dice"].mean() > 0.3
 
 
 def test_slices_count_from_the_first_with_left_ventricle():
@@ -120,22 +102,22 @@ def test_slices_count_from_the_first_with_left_ventricle():
 
 def test_costs_are_those_of_the_layers():
     model = torch.nn.Conv3d(1, 2, 3, padding=1)
-    count = multiply_accumulates(lambda images: model(images["sax"]), {"sax": torch.zeros(1, 1, 4, 4, 4)})
+    count = arms.multiply_accumulates(lambda images: model(images["sax"]), {"sax": torch.zeros(1, 1, 4, 4, 4)})
     assert count == pytest.approx(2 * 27 * 64 / 1e6)
     labels = torch.zeros(1, 16, 16, 4, dtype=torch.long)
     batch = {"image": {"sax": torch.rand(1, 1, 16, 16, 4)}, "label": {"sax": labels}}
-    seconds = step_seconds({"a": UNET(), "b": UNET()}, batch, repeats=2)
+    seconds = arms.step_seconds({"a": UNET(), "b": UNET()}, batch, repeats=2)
     assert set(seconds) == {"a", "b"} and min(seconds.values()) > 0
 
 
-def scored(arms, n=30):
-    """Scores of two frames a patient; `arms`: name -> how much better than the patient's own level."""
+def scored(gains, n=30):
+    """Scores of two frames a patient; `gains`: name -> how much better than the patient's own level."""
     rng = np.random.default_rng(0)
     level = rng.uniform(0.5, 0.9, n)
     return pd.DataFrame(
         [
             {"arm": arm, "study": f"p{i:02d}", "dice": level[i] + gain + rng.normal(0, 0.01)}
-            for arm, gain in arms.items()
+            for arm, gain in gains.items()
             for i in range(n)
             for _ in range(2)
         ]

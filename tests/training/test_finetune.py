@@ -17,7 +17,7 @@ from cinema.data.public import prepared
 from cinema.data.public.cards import card
 from cinema.data.study import Study, save_study
 from cinema.models.small import shipped_cinema
-from cinema.training import dry_run, finetune, published
+from cinema.training import finetune, published
 
 MANIFESTS = json.loads(gzip.decompress((KEPT / "manifests.json.gz").read_bytes()))
 MANIFESTS = {name.removeprefix("manifest_"): manifest for name, manifest in MANIFESTS.items()}
@@ -60,37 +60,19 @@ def test_published_models_have_the_published_keys_shapes_and_parameters(name):
         ("regression", "mnms", 800, 10, 4, 20),
         ("landmark_heatmap", "lax_2c", 400, 10, 32, 20),
         ("landmark_coordinate", "lax_4c", 400, 10, 32, 20),
+        ("pretraining", "ukb", 800, 10, 16, 1),
     ],
 )
 def test_recipes_are_those_of_the_method(task, name, epochs, warmup, micro, every):
     setting = published.setting(task, name)
     config = published.config(setting, seed=2)
-    assert (config.epochs, config.warmup_epochs, config.micro_batch_size, config.evaluate_every) == (
-        epochs,
-        warmup,
-        micro,
-        every,
-    )
-    assert (config.batch_size, config.layer_decay, config.weight_decay, config.patience, config.seed) == (
-        64,
-        0.75,
-        0.05,
-        5,
-        2,
-    )
-    assert (config.learning_rate, config.min_learning_rate, config.clip_norm) == (1e-3, 1e-5, 5.0)
-
-
-def test_pretraining_has_its_own_recipe():
-    config = published.config(published.setting("pretraining", "ukb"))
-    assert (config.epochs, config.warmup_epochs, config.min_learning_rate, config.layer_decay, config.patience) == (
-        800,
-        10,
-        1e-6,
-        None,
-        None,
-    )
-    assert (config.batch_size, config.micro_batch_size, config.betas) == (64, 16, (0.9, 0.95))
+    if task == "pretraining":
+        rates = dict(layer_decay=None, patience=None, min_learning_rate=1e-6, every=1)
+    else:
+        rates = dict(layer_decay=0.75, patience=5, min_learning_rate=1e-5, every=every)
+    rates |= dict(learning_rate=1e-3, weight_decay=0.05, clip_norm=5.0, betas=(0.9, 0.95), batch_size=64, seed=2)
+    rates |= dict(epochs=epochs, warmup_epochs=warmup, micro_batch_size=micro, evaluate_every=rates.pop("every"))
+    assert {key: getattr(config, key) for key in rates} == rates
 
 
 def test_to_the_letter_is_a_matter_of_values():
@@ -99,9 +81,7 @@ def test_to_the_letter_is_a_matter_of_values():
     assert (fixed.weight_decay, fixed.decay_everything, fixed.drop_remainder) == (0.05, False, False)
     assert (letter.weight_decay, letter.decay_everything, letter.drop_remainder) == (0.01, True, True)
     assert fixed.layer_decay is letter.layer_decay is None
-    assert (
-        published.config(acdc, "cinema", True).weight_decay == 0.05
-    )  # the default decay is only that of random weights
+    assert published.config(acdc, "cinema", True).weight_decay == 0.05  # the letter's decay is only of random weights
     ours, theirs = published.augmentation(acdc)["sax"], published.augmentation(acdc, True)["sax"]
     assert (ours.scale, ours.noise, ours.hole_mm, ours.translation_mm) == ((0.2, 0.2), 0.1, 40.0, 60.0)
     assert (theirs.scale, theirs.noise) == ((0.2, 0.0), 0.1 / 255)
@@ -159,19 +139,10 @@ def test_checkpointed_models_keep_less_for_the_way_back():
     assert kept[True] < 0.7 * kept[False]
 
 
-TINY = {"sax": ((16, 16, 4), (2.5, 2.5, 10.0)), **{v: ((16, 16), (2.5, 2.5)) for v in ("lax_2c", "lax_3c", "lax_4c")}}
+TINY = tiny.GRID
 SPLITS = ("train", "train", "train", "val", "test", "test")
-SHAPES = {
-    "acdc": ("sax",),
-    "mnms": ("sax",),
-    "mnms2": ("sax", "lax_4c"),
-    "rescan": ("sax", "lax_4c"),
-    "landmark": ("lax_2c",),
-    "kaggle": ("sax",),
-    "ukb": tuple(TINY),
-    "emidec": ("sax",),
-    "myops": ("sax",),
-}
+SHAPES = dict.fromkeys(("acdc", "mnms", "kaggle", "emidec", "myops"), ("sax",))
+SHAPES |= {"mnms2": ("sax", "lax_4c"), "rescan": ("sax", "lax_4c"), "landmark": ("lax_2c",), "ukb": tuple(TINY)}
 FRAMES = {"emidec": 1, "myops": 3, "landmark": 1}
 
 
@@ -192,18 +163,10 @@ def make(folder, dataset):
                 kept = {"labels": labels, "label_frames": (0,)}
             views[name] = dataclasses.replace(view, **kept)
         classes = published.CLASSES.get(("classification_cvd", dataset), ("NOR",))
-        attributes = {
-            "split": "" if dataset == "ukb" else split,
-            "dataset": dataset,
-            "sex": "MF"[k % 2],
-            "disease": classes[k % len(classes)],
-            "lv_ef_percent": 40.0 + 3 * k,
-            "bmi_kg_m2": 22.0 + k,
-            "age_years": 50.0 + k,
-            "vendor": ("SIEMENS", "GE MEDICAL SYSTEMS")[k % 2],
-            "lv_edv_ml": 150.0,
-            "lv_esv_ml": 60.0 + k,
-        }
+        attributes = {"split": "" if dataset == "ukb" else split, "dataset": dataset, "sex": "MF"[k % 2]}
+        attributes |= {"disease": classes[k % len(classes)], "vendor": ("SIEMENS", "GE MEDICAL SYSTEMS")[k % 2]}
+        attributes |= {"lv_ef_percent": 40.0 + 3 * k, "bmi_kg_m2": 22.0 + k, "age_years": 50.0 + k}
+        attributes |= {"lv_edv_ml": 150.0, "lv_esv_ml": 60.0 + k}
         ed, es = (0, n_frames - 1) if n_frames == 2 else (None, None)
         save_study(Study(f"p{k}", dataset, views, attributes, ed_frame=ed, es_frame=es), folder / dataset)
 
@@ -218,27 +181,16 @@ def root(tmp_path_factory):
 
 @pytest.fixture
 def tiny_models(monkeypatch):
-    monkeypatch.setattr(
-        published,
-        "small",
-        lambda setting: dataclasses.replace(setting, grid={view: TINY[view] for view in setting.views}),
-    )
+    def small(setting):
+        return dataclasses.replace(setting, grid={view: TINY[view] for view in setting.views})
+
+    monkeypatch.setattr(published, "small", small)
     monkeypatch.setattr(finetune, "CI_STEPS", 2)
 
 
 def go(root, out, task, name, model="scratch", **more):
-    options = {
-        "profile": "ci",
-        "data_root": str(root),
-        "like_release": False,
-        "source": None,
-        "seed": 0,
-        "device": "cpu",
-        "dry_run": False,
-        "out": str(out),
-        "proportion": 1.0,
-        "max_samples": 0,
-    }
+    options = dict(profile="ci", data_root=str(root), like_release=False, source=None, seed=0, device="cpu")
+    options |= dict(dry_run=False, out=str(out), proportion=1.0, max_samples=0)
     assert finetune.command(task=task, name=name, model=model, **(options | more)) == 0
     return json.loads((out / "summary.json").read_bytes()), pd.read_csv(out / "scores.csv")
 
@@ -337,50 +289,27 @@ def test_pretrained_small_weights_start_a_run_with_their_standard(root):
 
 def test_a_dry_run_needs_no_data_and_trains_nothing(tmp_path, root, tiny_models, capsys):
     for folder, said in ((tmp_path, "samples: 180 an epoch (by its card"), (root, "samples: 6 an epoch (of the prep")):
-        assert (
-            main(
-                [
-                    "finetune",
-                    "segmentation",
-                    "acdc",
-                    "--profile",
-                    "ci",
-                    "--dry-run",
-                    "--model",
-                    "scratch",
-                    "--data-root",
-                    str(folder),
-                    "--device",
-                    "cpu",
-                ]
-            )
-            == 0
-        )
+        asked = "finetune segmentation acdc --profile ci --dry-run --model scratch --device cpu --data-root"
+        assert main([*asked.split(), str(folder)]) == 0
         text = capsys.readouterr().out
         for part in (said, "million to be trained", "= 2 steps of 2 samples", "s a step (measured on 1 of", "0:00:0"):
             assert part in text, text
     assert not list(tmp_path.iterdir())
-    assert "assumed, their number is unknown" in "\n".join(dry_run.estimate("pretraining", "ukb", "ci", tmp_path))
-    assert dry_run.estimate("segmentation", "kaggle", "ci", root)[-1].startswith("evaluation only")
+    assert "assumed, their number is unknown" in "\n".join(finetune.estimate("pretraining", "ukb", "ci", tmp_path))
+    assert finetune.estimate("segmentation", "kaggle", "ci", root)[-1].startswith("evaluation only")
 
 
 @pytest.mark.parametrize(
-    "task, name",
-    [
-        ("classification", "mnms2"),
-        ("regression", "mnms"),
-        ("segmentation", "myops"),
-        ("landmark", "lax_2c"),
-        ("landmark_coordinate", "lax_2c"),
-    ],
+    "asked",
+    ["classification mnms2", "regression mnms", "segmentation myops", "landmark lax_2c", "landmark_coordinate lax_2c"],
 )
-def test_every_task_has_a_dry_run(tmp_path, tiny_models, task, name):
-    assert "s a step" in dry_run.estimate(task, name, "ci", tmp_path)[-1]
+def test_every_task_has_a_dry_run(tmp_path, tiny_models, asked):
+    assert "s a step" in finetune.estimate(*asked.split(), "ci", tmp_path)[-1]
 
 
 def test_a_dry_run_of_the_paper_profile_is_of_the_published_model(tmp_path, monkeypatch):
-    monkeypatch.setattr(dry_run, "step_seconds", lambda model, task, batch, device: 0.5)
-    text = "\n".join(dry_run.estimate("segmentation", "acdc", "paper", tmp_path, like_release=True))
+    monkeypatch.setattr(finetune, "step_seconds", lambda model, plan, n, device: 0.5)
+    text = "\n".join(finetune.estimate("segmentation", "acdc", "paper", tmp_path, like_release=True))
     assert "125.6 million" in text and "time on cpu: 32 s a step" in text  # 64 samples, one at a time
     assert "4000 epochs = 8000 steps of 64 samples" in text  # 180 frames, 52 of them left out
     assert "2 days, 23:06:40 in all" in text

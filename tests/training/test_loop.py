@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -103,9 +104,10 @@ def test_a_killed_run_resumes_from_what_it_saved(sets, tmp_path):
     """Nothing is deferred off the main thread; save_seconds=0 saves after every step."""
     run(sets, tmp_path / "whole")
 
-    def crash(the_model, batch, left=[10]):
-        left[0] -= 1
-        if left[0] == 0:
+    calls = count(1)
+
+    def crash(the_model, batch):
+        if next(calls) == 10:
             raise MemoryError
         return TASK.loss(the_model, batch)
 

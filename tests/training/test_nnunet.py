@@ -33,11 +33,8 @@ def root(tmp_path_factory):
         labels[8, 8] = 4
         labels[9, 8] = 6
         three = dataclasses.replace(whole, image=whole.image[..., :3], labels=labels, label_frames=(0,))
-        for dataset, views in (
-            ("acdc", {"sax": two}),
-            ("mnms2", {"lax_4c": tiny.view(rng, "lax_4c", 2)}),
-            ("myops", {"sax": three}),
-        ):
+        four = tiny.view(rng, "lax_4c", 2)
+        for dataset, views in (("acdc", {"sax": two}), ("mnms2", {"lax_4c": four}), ("myops", {"sax": three})):
             cine = {} if dataset == "myops" else {"ed_frame": 0, "es_frame": 2 if dataset == "acdc" else 1}
             save_study(Study(f"p{k}", dataset, views, {"split": split, "dataset": dataset}, **cine), folder / dataset)
     return folder
@@ -56,11 +53,8 @@ def test_export_has_the_layout_of_nnu_net(root, tmp_path):
     assert sorted(path.name for path in (folder / "imagesTs").iterdir()) == ["p3_00_0000.nii.gz", "p3_02_0000.nii.gz"]
     description = json.loads((folder / "dataset.json").read_bytes())
     assert description["labels"] == {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
-    assert (description["numTraining"], description["file_ending"], description["channel_names"]) == (
-        6,
-        ".nii.gz",
-        {"0": "cine"},
-    )
+    assert description["numTraining"] == 6 and description["file_ending"] == ".nii.gz"
+    assert description["channel_names"] == {"0": "cine"}
     assert json.loads((folder / "splits_final.json").read_bytes()) == [{"train": train[:4], "val": train[4:]}]
     cases = pd.read_csv(folder / "cases.csv", keep_default_na=False)
     assert cases.phase.tolist() == ["ED", "ES"] * 4 and cases.split.tolist() == sorted(SPLITS * 2, key=SPLITS.index)

@@ -16,6 +16,12 @@ from cinema.training.tasks import TASKS
 VIEWS = ("sax", "lax_4c")
 
 
+def tiny_cinema(scale):
+    sizes, patch = {view: tiny.GRID[view][0] for view in VIEWS}, {"sax": (2, 2, 1), "lax_4c": (2, 2)}
+    widths = dict(enc_embed_dim=32, enc_depth=1, enc_n_heads=2, dec_embed_dim=16, dec_depth=1, dec_n_heads=2)
+    return CineMA(sizes, dict.fromkeys(VIEWS, 1), patch, {"sax": scale, "lax_4c": (2, 2)}, [4], 1, **widths)
+
+
 def test_evaluation_hides_the_same_patches_every_time(tmp_path):
     items = StudyFrames(tiny.write(tmp_path, n=3), VIEWS, "random", tiny.GRID)
     model = tiny.Denoiser(VIEWS)
@@ -33,20 +39,7 @@ def test_a_small_cinema_learns_to_paint(tmp_path):
     ]
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = CineMA(
-            {view: tiny.GRID[view][0] for view in VIEWS},
-            dict.fromkeys(VIEWS, 1),
-            {"sax": (2, 2, 1), "lax_4c": (2, 2)},
-            {"sax": (2, 2, 1), "lax_4c": (2, 2)},
-            [4],
-            1,
-            enc_embed_dim=32,
-            enc_depth=1,
-            enc_n_heads=2,
-            dec_embed_dim=16,
-            dec_depth=1,
-            dec_n_heads=2,
-        )
+        model = tiny_cinema((2, 2, 1))
     config = TrainConfig(epochs=25, warmup_epochs=2, learning_rate=5e-3, batch_size=6, evaluate_every=12)
     history = fit(model, TASKS["pretraining"], *sets, config, tmp_path / "out")
     assert history.loss.iloc[-1] < 0.5 * history.loss.iloc[0]
@@ -60,20 +53,7 @@ def test_mask_ratio_is_checked():
 
 
 def test_painted_patches_go_where_they_were_hidden():
-    model = CineMA(
-        {"sax": (16, 16, 4), "lax_4c": (16, 16)},
-        dict.fromkeys(VIEWS, 1),
-        {"sax": (2, 2, 1), "lax_4c": (2, 2)},
-        {"sax": (2, 2, 2), "lax_4c": (2, 2)},
-        [4],
-        1,
-        enc_embed_dim=32,
-        enc_depth=1,
-        enc_n_heads=2,
-        dec_embed_dim=16,
-        dec_depth=1,
-        dec_n_heads=2,
-    )
+    model = tiny_cinema((2, 2, 2))
     images = {"sax": torch.rand(2, 1, 16, 16, 4), "lax_4c": torch.rand(2, 1, 16, 16)}
     _, predictions, masks, _ = model(images, 0.5, generator=torch.Generator().manual_seed(0))
     hidden = pretraining.hidden_voxels(model, masks)

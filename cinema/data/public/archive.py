@@ -9,6 +9,7 @@ import re
 import stat
 import zipfile
 import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +20,7 @@ NESTED = (".zip", ".gz", ".tar", ".7z", ".rar", ".tgz", ".bz2", ".xz")
 
 
 @contextmanager
-def opened(path):
+def opened(path: str | Path) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
     """(names, read) of an archive or a folder: sorted names of all files, and read(name) -> bytes.
 
     Names keep their folders, with forward slashes. Raises ValueError or OSError in one line.
@@ -41,7 +42,7 @@ def opened(path):
         yield sorted(entry.filename for entry in entries), lambda name: _read(path, archive, name)
 
 
-def _check_entry(path, entry):
+def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
     name = entry.filename
     parts = re.split(r"[\\/]", name)
     problem = None
@@ -59,7 +60,7 @@ def _check_entry(path, entry):
         )
 
 
-def _check_sizes(path, entries):
+def _check_sizes(path: Path, entries: list[zipfile.ZipInfo]) -> None:
     total, packed = sum(entry.file_size for entry in entries), sum(entry.compress_size for entry in entries)
     if total > MAX_BYTES or total > MAX_RATIO * max(packed, 1) or len(entries) > MAX_FILES:
         raise ValueError(
@@ -71,7 +72,7 @@ def _check_sizes(path, entries):
         raise ValueError(f"{path.name} holds two files of one name; fetch it again")
 
 
-def _read(path, archive, name):
+def _read(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
     try:
         return archive.read(name)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:

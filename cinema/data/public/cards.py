@@ -55,13 +55,13 @@ class Card:
     notes: tuple = ()
 
 
-def names(folder=CARDS):
+def names(folder: str | Path = CARDS) -> tuple[str, ...]:
     """Keys of all datasets that have a card, sorted."""
     return tuple(sorted(path.stem for path in Path(folder).glob("*.yaml")))
 
 
 @cache
-def card(name, folder=CARDS):
+def card(name: str, folder: str | Path = CARDS) -> Card:
     """The Card of a dataset; ValueError for an unknown name, a missing, unknown or ill-formed entry."""
     path = Path(folder) / f"{name}.yaml"
     if not path.is_file():
@@ -87,7 +87,7 @@ def card(name, folder=CARDS):
     return found
 
 
-def _check(found, file):
+def _check(found: Card, file: str) -> None:
     strange = {
         "labels": set(found.labels.values()) - set(LABELS | TISSUE_LABELS),
         "views": set(found.views) - set(VIEWS),
@@ -102,7 +102,7 @@ def _check(found, file):
             raise ValueError(f"{file}: a difference has the keys {sorted(difference)}; it must have release and here")
 
 
-def markdown(found):
+def markdown(found: Card) -> str:
     """A card as a section of data/README.md."""
     counts = ", ".join(f"{split} {n}" for split, n in found.counts.items())
     lines = [
@@ -123,6 +123,6 @@ def markdown(found):
     return "\n".join([*lines, "", "```", found.tree.rstrip(), "```"])
 
 
-def write_readme(path=ROOT / "data" / "README.md"):
+def write_readme(path: Path = ROOT / "data" / "README.md") -> None:
     """Put all cards between the markers of data/README.md. ValueError if they are absent."""
     write_between(path, BEGIN, END, "\n\n".join(markdown(card(name)) for name in names()))

@@ -7,10 +7,12 @@ import re
 from pathlib import Path
 
 from cinema.data import slices
+from cinema.data.headers import Frame
 from cinema.data.headers import attributes as known_of
 from cinema.data.pictures import picture
+from cinema.data.planes import Plane
 from cinema.data.public.common import Skipped, Subject, read_table
-from cinema.data.study import Study
+from cinema.data.study import Study, View
 from cinema.stats.metrics import ejection_fraction_percent
 
 SPLITS = {"train": "train", "validate": "val", "test": "test"}
@@ -19,9 +21,10 @@ BLACK = 761  # all its images are empty
 FOLDER = re.compile(r"(2ch|4ch|sax)_(\d+)")
 
 
-def subjects(raw):
+def subjects(raw: str | Path) -> tuple[list[Subject], list[Skipped]]:
     """(subjects, skipped) of train, validate and test, each with its measured volumes."""
-    raw, good, skipped, seen = Path(raw), [], [], {}
+    raw, good, skipped = Path(raw), [], []
+    seen: dict[int, Path] = {}
     root = raw / "second-annual-data-science-bowl"
     root = root if root.is_dir() else raw
     present = [name for name in SPLITS if (root / name).is_dir()]
@@ -58,7 +61,7 @@ def subjects(raw):
     return good, skipped
 
 
-def _volumes(root, name):
+def _volumes(root: Path, name: str) -> dict[int, dict[str, float]]:
     """Subject number -> lv_edv_ml, lv_esv_ml, lv_ef_percent. Test has one line for each volume, some of them twice."""
     if name == "test":
         path = root / "solution.csv"
@@ -82,9 +85,9 @@ def _volumes(root, name):
     }
 
 
-def _folders(home):
+def _folders(home: Path) -> dict[str, list[Path]]:
     """View -> its folders below HOME/study, sorted by number."""
-    found = {view: [] for view in VIEWS.values()}
+    found: dict[str, list[tuple[int, Path]]] = {view: [] for view in VIEWS.values()}
     for path in (home / "study").glob("*_*"):
         match = FOLDER.fullmatch(path.name)
         if match and path.is_dir():
@@ -92,30 +95,32 @@ def _folders(home):
     return {view: [path for _, path in sorted(paths)] for view, paths in found.items()}
 
 
-def _files(folder):
+def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() == ".dcm")
 
 
-def read(subject):
+def read(subject: Subject) -> Study:
     """The cine of a study: SAX and 2C or 4C or both, with what the first header says of person and scanner."""
-    views, notes = {}, []
+    views: dict[str, View] = {}
+    notes: list[str] = []
     for view in ("sax", "lax_2c", "lax_4c"):
-        found = []
+        found: list[Plane] = []
         for rank, folder in enumerate(subject.details["folders"][view]):
             more, why = slices.planes(_pictures(folder, notes), folder.name, rank)
-            found, _ = found + more, notes.extend(why)
+            found += more
+            notes += why
         if view == "sax" or found:
-            views[view], more = slices.short_axis(found) if view == "sax" else slices.long_axis(found)
-            notes += more
+            views[view], said = slices.short_axis(found) if view == "sax" else slices.long_axis(found)
+            notes += said
         else:
             notes.append(f"no usable {view[-2:].upper()} view")
     if len(views) == 1:
         raise ValueError(f"{subject.id} has no usable long-axis view; unpack it again")
-    said = {"notes": "; ".join(notes)} if notes else {}
-    return Study(subject.id, "kaggle", views, _about(subject) | subject.attributes | said)
+    about = {"notes": "; ".join(notes)} if notes else {}
+    return Study(subject.id, "kaggle", views, _about(subject) | subject.attributes | about)
 
 
-def _pictures(folder, notes):
+def _pictures(folder: Path, notes: list[str]) -> list[Frame]:
     """Pictures of a folder by file name; files without a usable header are left out, and named in notes."""
     found, damaged = [], 0
     for path in _files(folder):
@@ -128,7 +133,7 @@ def _pictures(folder, notes):
     return found
 
 
-def _about(subject):
+def _about(subject: Subject) -> dict:
     import pydicom
 
     for path in subject.files:

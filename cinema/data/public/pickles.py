@@ -13,7 +13,9 @@ import math
 import pickle
 import pickletools
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +52,7 @@ def read(path: str | Path, max_bytes: int = MAX_BYTES) -> object:
         for step, argument, _ in pickletools.genops(data):  # every length in the file is true, if this gets to the end
             if step.name in OUTSIDE:
                 raise Refused(f"asks for {step.name.lower()} {'' if argument is None else argument}".rstrip())
-            if step.name in ("PUT", "LONG_BINPUT") and argument > len(data):
+            if step.name in ("PUT", "LONG_BINPUT") and (argument or 0) > len(data):
                 raise Refused(f"asks for place {argument} in memory")
         return _plain(_Reader(data).load(), {}, 0)
     except Refused as error:
@@ -61,7 +63,7 @@ def read(path: str | Path, max_bytes: int = MAX_BYTES) -> object:
         raise ValueError(f"{path} is not a whole pickle ({_printable(error)}); unpack the data set again") from None
 
 
-def _printable(error):
+def _printable(error: BaseException) -> str:
     """One line of what an error says: names in a file may hold anything."""
     text = "".join(mark if mark.isprintable() else "?" for mark in str(error)[:200])
     return text or type(error).__name__
@@ -73,12 +75,12 @@ class _Dtype:
     __slots__ = ("dtype",)
     kind = "dtype"
 
-    def __init__(self, code, align=False, copy=False):
+    def __init__(self, code: str, align: bool = False, copy: bool = False) -> None:
         if type(code) is not str or not NUMBERS.fullmatch(code):
             raise Refused(f"has an array of dtype {str(code)[:20]}")
         self.dtype = np.dtype(code)
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         if len(state) < 5 or state[1] not in ("<", ">", "|", "=") or any(part is not None for part in state[2:5]):
             raise Refused(f"has an array of dtype {self.dtype} with fields")
         self.dtype = self.dtype.newbyteorder(state[1])
@@ -90,10 +92,10 @@ class _Array:
     __slots__ = ("array",)
     kind = "ndarray"
 
-    def __init__(self, *_):
+    def __init__(self, *_: Any) -> None:
         pass
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         shape, dtype, fortran, content = state[-4:]
         self.array = _filled(content, dtype, shape, {False: "C", True: "F"}[fortran])
 
@@ -104,17 +106,17 @@ class _Function:
     __slots__ = ("call",)
     kind = "function"
 
-    def __init__(self, call):
+    def __init__(self, call: Callable) -> None:
         self.call = call
 
-    def __call__(self, *arguments):
+    def __call__(self, *arguments: Any) -> Any:
         return self.call(*arguments)
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         raise Refused("changes a function")
 
 
-def _filled(content, dtype, shape, order):
+def _filled(content: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
     content = content.encode("latin1") if type(content) is str else content  # Python 2 wrote bytes as text
     if type(dtype) is not _Dtype or type(content) not in (bytes, bytearray):
         raise Refused(f"fills an array from a {type(content).__name__}, as arrays of objects do")
@@ -128,7 +130,7 @@ def _filled(content, dtype, shape, order):
     return np.frombuffer(bytes(content), dtype).reshape(shape, order=order)
 
 
-def _encoded(text="", encoding="latin1"):
+def _encoded(text: Any = "", encoding: Any = "latin1") -> bytes:
     """How old protocols write bytes: encode("..", "latin1"), and bytes() for none."""
     if type(text) is not str or encoding not in ("latin1", "latin-1"):
         raise Refused("calls encode in an unusual way")
@@ -146,16 +148,16 @@ ALLOWED = {
 
 
 class _Reader(pickle.Unpickler):
-    def __init__(self, data):
+    def __init__(self, data: bytes) -> None:
         super().__init__(io.BytesIO(data), encoding="latin1")
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ALLOWED:
             raise Refused(f"asks for {module}.{name}")
         return ALLOWED[module, name]
 
 
-def _plain(value, known, depth):
+def _plain(value: Any, known: dict[int, Any], depth: int) -> Any:
     """`value` with arrays for the reader's; Refused for what is neither plain nor of arrays, nested deep or in itself.
 
     known: id -> what became of it, None while that is being found out; shared parts are gone through once.
@@ -182,7 +184,7 @@ def _plain(value, known, depth):
     return known[id(value)]
 
 
-def sax(path):
+def sax(path: Path) -> tuple[np.ndarray, tuple]:
     """(pixels (x, y, z, t), geometry) of SAX.pickle, slices from the last in the file to the first."""
     content = _content(path, ("image_voxels", "SliceSpacing"))
     pixels = _pixels(content["image_voxels"], "image_voxels", 4, path)
@@ -201,7 +203,7 @@ def sax(path):
     return pixels[::-1].transpose(3, 2, 0, 1), (positions[0], row, column, step, (*spacing, between))
 
 
-def lax(path, between):
+def lax(path: Path, between: float) -> tuple[np.ndarray, tuple]:
     """The same of one plane; between: SliceSpacing of SAX, which stands for the thickness of the plane."""
     content = _content(path, ("image_voxels",))
     pixels = _pixels(content["image_voxels"], "image_voxels", 3, path)
@@ -213,7 +215,7 @@ def lax(path, between):
     return pixels.transpose(2, 1, 0)[:, :, None], geometry
 
 
-def masks(path, shape):
+def masks(path: Path, shape: tuple) -> np.ndarray:
     """(x, y, z, t) labels of terms.LABELS on the grid of SAX."""
     labels = _pixels(_content(path, ("image_segmentation",))["image_segmentation"], "image_segmentation", 4, path)
     labels = labels[::-1].transpose(3, 2, 0, 1)
@@ -222,7 +224,7 @@ def masks(path, shape):
     return translated(labels, label_map(card("rescan")), str(path))
 
 
-def _content(path, keys):
+def _content(path: Path, keys: Sequence[str]) -> dict:
     content = read(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__}; it must be a dictionary")
@@ -232,7 +234,7 @@ def _content(path, keys):
     return content
 
 
-def _pixels(array, key, n_dims, path):
+def _pixels(array: Any, key: str, n_dims: int, path: Path) -> np.ndarray:
     if not isinstance(array, np.ndarray) or array.ndim != n_dims or array.size == 0 or array.dtype.kind not in "biuf":
         raise ValueError(
             f"{path}: {key} must be an array of {n_dims} axes and numbers, ({'z, ' * (n_dims - 3)}t, y, x)"
@@ -242,7 +244,7 @@ def _pixels(array, key, n_dims, path):
     return array.astype({"b": np.uint8}.get(array.dtype.kind, array.dtype.newbyteorder("=")), copy=False)
 
 
-def _numbers(content, key, shape, path):
+def _numbers(content: dict, key: str, shape: tuple | None, path: Path) -> np.ndarray:
     """float64 array of an entry; ValueError unless it is finite and of this shape (None: any)."""
     try:
         values = np.asarray(content[key], float)
@@ -253,7 +255,7 @@ def _numbers(content, key, shape, path):
     return values
 
 
-def _orientation(content, path):
+def _orientation(content: dict, path: Path) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
     """Unit vectors along x and y in LPS, and the spacing (x, y) in mm."""
     row, column = _numbers(content, "ImageOrientationPatient", (6,), path).reshape(2, 3)
     spacing = _numbers(content, "PixelSpacing", (2,), path)
@@ -264,7 +266,7 @@ def _orientation(content, path):
     return row, column, (float(spacing[1]), float(spacing[0]))  # DICOM: between rows, which is y, comes first
 
 
-def ras(geometry):
+def ras(geometry: tuple) -> np.ndarray:
     """RAS+ affine of a geometry, slices where their positions are."""
     position, row, column, step, spacing = geometry
     affine = np.eye(4)

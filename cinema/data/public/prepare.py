@@ -12,13 +12,15 @@ from collections import Counter
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import h5py
 from threadpoolctl import threadpool_limits
 
 from cinema.data.inputs import DATASETS
-from cinema.data.public.cards import SPLITS, card
-from cinema.data.public.common import Skipped
+from cinema.data.public.cards import SPLITS, Card, card
+from cinema.data.public.common import Skipped, Subject
 from cinema.data.public.published_grid import standardised
 from cinema.data.study import SUFFIX, save_study
 from cinema.files import data_folder
@@ -28,7 +30,9 @@ VERSION = 1  # raised when studies have to be prepared anew; an adapter may have
 MANIFEST = "prepared.json"
 
 
-def command(name, raw, out=None, jobs=1, like_release=False):
+def command(
+    name: str, raw: str | Path, out: str | Path | None = None, jobs: int = 1, like_release: bool = False
+) -> int:
     """Exit code 0 if at least one subject is ready, else 2. ValueError, OSError for a wrong name or folder.
 
     like_release: of earlier versions; ValueError says what stands in its place.
@@ -70,14 +74,14 @@ def command(name, raw, out=None, jobs=1, like_release=False):
     return 0 if done else 2
 
 
-def adapter_of(name):
+def adapter_of(name: str) -> ModuleType:
     """The module of a dataset; ValueError naming the choices."""
     if name not in DATASETS:
         raise ValueError(f"unknown dataset {name!r}; choose one of {', '.join(DATASETS)}")
     return import_module(DATASETS[name])
 
 
-def check_folders(raw, out):
+def check_folders(raw: Path, out: Path) -> Path:
     """The resolved raw folder; ValueError where output and raw folder are the same or lie in one another."""
     if not raw.is_dir():
         raise FileNotFoundError(f"{raw} is not a folder; name the raw folder of the dataset")
@@ -87,7 +91,7 @@ def check_folders(raw, out):
     return raw
 
 
-def _unique(subjects):
+def _unique(subjects: list[Subject]) -> tuple[list[Subject], list[Skipped]]:
     """(subjects whose id occurs once, Skipped for the others);
     ids that differ in case only are one file on some disks."""
     count = Counter(subject.id.lower() for subject in subjects)
@@ -96,7 +100,7 @@ def _unique(subjects):
     return kept, [Skipped(name, "found more than once; keep one copy in the raw folder") for name in twice]
 
 
-def _all(name, subjects, out, jobs):
+def _all(name: str, subjects: list[Subject], out: Path, jobs: int) -> tuple[dict[str, Subject], list[Skipped]]:
     """({id: Subject} of those that are ready, Skipped of those that failed), in the order of `subjects`."""
     from joblib import Parallel, delayed
     from tqdm import tqdm
@@ -111,7 +115,7 @@ def _all(name, subjects, out, jobs):
     return done, failed
 
 
-def _study(name, subject, out):
+def _study(name: str, subject: Subject, out: Path) -> str | None:
     """None or the reason why not: write OUT/<id>.h5 unless it is there from the same raw files."""
     path = out / f"{subject.id}{SUFFIX}"
     try:
@@ -128,11 +132,11 @@ def _study(name, subject, out):
     return None
 
 
-def _one_line(error):
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
-def _mark(name, subject):
+def _mark(name: str, subject: Subject) -> str:
     """Hash of names, sizes and times of a subject's raw files, what tables and file names say of it, and versions."""
     files = [(Path(path).name, (stat := os.stat(path)).st_size, stat.st_mtime_ns) for path in subject.files]
     adapter = adapter_of(name)
@@ -148,7 +152,7 @@ def _mark(name, subject):
     return hashlib.sha256(repr(what).encode()).hexdigest()[:16]
 
 
-def _named(value):
+def _named(value: Any) -> Any:
     """A detail of a subject with paths by their last part: the same wherever the raw folder lies."""
     if isinstance(value, Path):
         return value.name
@@ -157,7 +161,7 @@ def _named(value):
     return [_named(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
-def _marked(path):
+def _marked(path: Path) -> str | None:
     """The mark of a prepared study, None if there is none or it cannot be read."""
     try:
         with h5py.File(path) as file:
@@ -166,7 +170,7 @@ def _marked(path):
         return None
 
 
-def _notes(name, subjects, skipped):
+def _notes(name: str, subjects: list[Subject], skipped: list[Skipped]) -> list[str]:
     """What is to be said once of the whole run: what the adapter has to say, and that the raw folder is not whole."""
     adapter, there, published = adapter_of(name), len(subjects) + len(skipped), sum(card(name).counts.values())
     notes = adapter.notes(subjects) if hasattr(adapter, "notes") else []
@@ -175,7 +179,7 @@ def _notes(name, subjects, skipped):
     return notes
 
 
-def _record(name, done, skipped, notes, out):
+def _record(name: str, done: dict[str, Subject], skipped: list[Skipped], notes: list[str], out: Path) -> None:
     content = {
         "dataset": name,
         "version": VERSION,
@@ -189,7 +193,7 @@ def _record(name, done, skipped, notes, out):
     os.replace(part, out / MANIFEST)
 
 
-def summary(name, done, skipped, out):
+def summary(name: str, done: dict[str, Subject], skipped: list[Skipped], out: Path) -> str:
     """One line: ready and skipped, and per split the number beside the published one."""
     counts, published = Counter(subject.split for subject in done.values()), card(name).counts
     parts = []
@@ -200,7 +204,7 @@ def summary(name, done, skipped, out):
     return f"{card(name).name}: {len(done)} ready, {len(skipped)} skipped ({', '.join(parts)}) in {out}"
 
 
-def info(name=None):
+def info(name: str | None = None) -> None:
     """Print a dataset's card; without a name the nine datasets."""
     if name is None:
         for key in DATASETS:
@@ -211,7 +215,7 @@ def info(name=None):
     print(text_of(card(name)))
 
 
-def text_of(found):
+def text_of(found: Card) -> str:
     """A card as text for the terminal."""
     lines = [
         f"{found.name}: {found.role}",

@@ -5,11 +5,13 @@ The random choices among them are the release's, row for row (data.md, section 1
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 
 from cinema.data.geometry import resample_axis
 from cinema.data.public.cards import card
@@ -19,7 +21,7 @@ from cinema.terms import SMALL_GRID, VIEWS
 MAX_SEED = 0  # the release's random state of max_n_samples, whatever the run's seed
 
 
-def studies(name, data_root):
+def studies(name: str, data_root: str | Path) -> pd.DataFrame:
     """DataFrame of study.study_table with the column split; FileNotFoundError names the prepare command."""
     card(name)  # refuses an unknown name
     folder = Path(data_root) / name
@@ -32,17 +34,17 @@ def studies(name, data_root):
     return table if "split" in table else table.assign(split="")
 
 
-def for_training(table, n):
+def for_training(table: pd.DataFrame, n: int) -> pd.DataFrame:
     """At most n training rows, as data.max_n_samples chooses them: by share, random state 0."""
     return table if n >= len(table) else table.sample(frac=n / len(table), random_state=MAX_SEED)
 
 
-def for_evaluation(table, n):
+def for_evaluation(table: pd.DataFrame, n: int) -> pd.DataFrame:
     """At most n validation or test rows, as data.max_n_samples chooses them: by number, random state 0."""
     return table if n >= len(table) else table.sample(n=n, random_state=MAX_SEED)
 
 
-def share(table, proportion, seed):
+def share(table: pd.DataFrame, proportion: float, seed: int) -> pd.DataFrame:
     """int(proportion * rows) of the training rows, as data.proportion chooses them with the run's seed.
 
     ValueError if that leaves none.
@@ -54,7 +56,13 @@ def share(table, proportion, seed):
     return table if proportion == 1 else table.sample(n=int(proportion * len(table)), random_state=seed)
 
 
-def usable(table, views, needed=None, column=None, classes=()):
+def usable(
+    table: pd.DataFrame,
+    views: Sequence[str],
+    needed: str | None = None,
+    column: str | None = None,
+    classes: Sequence = (),
+) -> tuple[pd.DataFrame, int]:
     """(rows that have the views, what is needed in them, and a target if one is asked for; how many have not).
 
     table:  with a column path. needed: "labels" or "landmarks" of every view, or None.
@@ -73,12 +81,12 @@ def usable(table, views, needed=None, column=None, classes=()):
     return kept, len(table) - len(kept)
 
 
-def _has(path, views, part):
+def _has(path: str | Path, views: Sequence[str], part: str) -> bool:
     with h5py.File(path) as file:
         return all(f"views/{view}/{part}" in file for view in views)
 
 
-def on_grid(table, grid, folder, jobs=1):
+def on_grid(table: pd.DataFrame, grid: dict, folder: str | Path, jobs: int = 1) -> pd.DataFrame:
     """The table with paths of copies on a grid (view -> (size, spacing), as terms.SMALL_GRID), cut about the middle.
 
     Views that the grid lacks are left out. Copies are kept in `folder` and made anew when the study or grid changes.
@@ -89,7 +97,7 @@ def on_grid(table, grid, folder, jobs=1):
     return table.assign(path=paths)
 
 
-def _copy(path, grid, folder):
+def _copy(path: str | Path, grid: dict, folder: Path) -> str:
     stat = os.stat(path)
     shape = sorted((view, tuple(size), tuple(spacing)) for view, (size, spacing) in grid.items())
     mark = hashlib.sha256(repr([stat.st_size, stat.st_mtime_ns, shape]).encode()).hexdigest()[:12]
@@ -101,7 +109,7 @@ def _copy(path, grid, folder):
     return str(target)
 
 
-def _view(view, size, spacing):
+def _view(view: View, size: tuple, spacing: tuple) -> View:
     size, spacing = (*size, 1)[:3], (*spacing, view.spacing_mm[2])[:3]
     step = np.array(spacing) / view.spacing_mm
     first = (np.array(view.image.shape[:3]) - 1) / 2 - (np.array(size) - 1) / 2 * step
@@ -123,7 +131,9 @@ def _view(view, size, spacing):
     return View(image, affine, labels, view.label_frames, landmarks, view.frame_times_ms)
 
 
-def unlabelled(data, data_root, folder, n_learn, n_held, jobs=1):
+def unlabelled(
+    data: str, data_root: str | Path, folder: str | Path, n_learn: int, n_held: int, jobs: int = 1
+) -> tuple[list[str], list[str]]:
     """(files to learn from, files held out): prepared studies with all four views on SMALL_GRID, whatever their split.
 
     At most n_learn + n_held studies, of which a fifth and at least two are held out, and with them any other visit of
@@ -139,13 +149,13 @@ def unlabelled(data, data_root, folder, n_learn, n_held, jobs=1):
     return table["path"][~person.isin(person.tail(held))].tolist(), table["path"].tail(held).tolist()
 
 
-def has(path, part, view="sax"):
+def has(path: str | Path, part: str, view: str = "sax") -> bool:
     """True if a stored study has `part` ("image", "labels" ..) in a view."""
     with h5py.File(path) as file:
         return f"views/{view}/{part}" in file
 
 
-def notice(name):
+def notice(name: str) -> str:
     """One Markdown line for the top of a page: the dataset and its terms."""
     found = card(name)
     return (
@@ -154,7 +164,7 @@ def notice(name):
     )
 
 
-def stamp(name):
+def stamp(name: str) -> str:
     """Short text for figures: "ACDC (CC BY-NC-SA 4.0)"; terms longer than a few words are left to the page."""
     found = card(name)
     return f"{found.name} ({found.licence})" if len(found.licence) <= 30 else f"{found.name} (see licence)"

@@ -6,12 +6,13 @@ world's; here the new grid has the old one's directions and middle, so pixels st
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
 from cinema.data.geometry import interpolation_matrix, moving_centre, spacing_mm, to_voxel, view_intersection
-from cinema.data.study import View
+from cinema.data.study import Study, View
 from cinema.terms import LABELS, PUBLISHED_GRID
 
 PERCENTILES = (0.95, 99.5)  # of the release
@@ -20,7 +21,7 @@ TIE, AROUND_MM = 1e-3, 3.0  # weight and width of what decides between labels of
 MANY = 2_000_000
 
 
-def standardised(study, grid=PUBLISHED_GRID):
+def standardised(study: Study, grid: dict = PUBLISHED_GRID) -> Study:
     """The Study on the published grid: images uint8, labels and landmarks moved along, affines of the new grid.
 
     Each view is cut around the LV of its first labelled frame (end diastole, where that is known); without labels
@@ -41,7 +42,7 @@ def standardised(study, grid=PUBLISHED_GRID):
     return replace(study, views=views)
 
 
-def _meeting(views):
+def _meeting(views: dict[str, View]) -> np.ndarray | None:
     """The common point of 2C, 4C and SAX in mm, None if a view is missing or the planes have none."""
     try:
         return view_intersection(*[views[name].affine for name in ("lax_2c", "lax_4c", "sax")])
@@ -49,14 +50,14 @@ def _meeting(views):
         return None
 
 
-def _heart(view, ed_frame, meeting, cine):
+def _heart(view: View, ed_frame: int | None, meeting: np.ndarray | None, cine: bool) -> np.ndarray:
     """(x, y) voxel of the view about which it is cut."""
     if view.labels is not None and view.labels.any():
-        frame = ed_frame if ed_frame in view.label_frames else view.label_frames[0]
+        frame = ed_frame if ed_frame is not None and ed_frame in view.label_frames else view.label_frames[0]
         label = view.label_at(frame)
         if not label.any():
             label = view.labels.max(axis=3)
-        heart = label == LABELS["LV"] if (label == LABELS["LV"]).any() else label > 0
+        heart: Any = label == LABELS["LV"] if (label == LABELS["LV"]).any() else label > 0
         return np.array([_middle(heart.any(axis=(1 - axis, 2))) for axis in (0, 1)])
     shape = np.array(view.image.shape[:2])
     if view.landmarks is not None and np.isfinite(view.landmarks).any():
@@ -68,13 +69,13 @@ def _heart(view, ed_frame, meeting, cine):
     return moving_centre(view.image, view.spacing_mm) if cine else (shape - 1) / 2
 
 
-def _middle(line):
+def _middle(line: np.ndarray) -> float:
     """Middle of the box around what is True."""
     here = np.flatnonzero(line)
     return (here[0] + here[-1]) / 2
 
 
-def _standard_view(name, view, middle, apart, grid):
+def _standard_view(name: str, view: View, middle: np.ndarray, apart: bool, grid: tuple) -> View:
     axes = _axes(name, view, middle, *grid)
     image = _bytes(_apply(view.image, axes), apart)
     labels = None if view.labels is None else _labels(view.labels, axes)
@@ -94,7 +95,9 @@ class _Axis:
     window: (start, stop) of the old voxels that count; matrix: (new, stop - start) weights, None if nothing changes.
     """
 
-    def __init__(self, old, spacing, target, widen, size=None, middle=None):
+    def __init__(
+        self, old: int, spacing: float, target: float, widen: bool, size: int | None = None, middle: Any = None
+    ) -> None:
         new = max(1, int(np.round(old * spacing / target)))
         self.step = target / spacing
         # The two grids share their middle: half of what rounding adds or takes lies at either end.
@@ -112,7 +115,7 @@ class _Axis:
         self.matrix = None if same else weights
 
 
-def _axes(name, view, middle, size, target):
+def _axes(name: str, view: View, middle: np.ndarray, size: tuple, target: tuple) -> list[_Axis]:
     spacing, shape = spacing_mm(view.affine), view.image.shape
     plane = [_Axis(shape[k], spacing[k], target[k], True, size[k], middle[k]) for k in (0, 1)]
     # Slices are thick as they are: between them the grey value is interpolated, not averaged over further ones.
@@ -120,7 +123,7 @@ def _axes(name, view, middle, size, target):
     return [*plane, slices]
 
 
-def _apply(array, axes):
+def _apply(array: np.ndarray, axes: list[_Axis]) -> np.ndarray:
     """float32 (x, y, z, t) on the new axes. Matrix products over all frames at once, one axis after the other."""
     windows = tuple(slice(*axis.window) for axis in axes)
     array = np.ascontiguousarray(array[windows], np.float32)
@@ -132,13 +135,13 @@ def _apply(array, axes):
     return array
 
 
-def _labels(labels, axes):
+def _labels(labels: np.ndarray, axes: list[_Axis]) -> np.ndarray:
     """uint8 labels on the new axes: a voxel gets the label that has the largest share in it, background included.
 
     Half-way between two slices shares tie wherever the slices differ; there the label counts that has more around it,
     in the plane, so that outlines lie between those of the two slices.
     """
-    result = None
+    result: Any = None
     for value in range(int(labels.max(initial=0)) + 1):
         share = _apply(labels == value, axes)
         share += TIE * ndimage.gaussian_filter(share, (AROUND_MM, AROUND_MM, 0, 0))  # new pixels are 1 mm
@@ -150,7 +153,7 @@ def _labels(labels, axes):
     return result
 
 
-def _bytes(image, apart):
+def _bytes(image: np.ndarray, apart: bool) -> np.ndarray:
     """uint8, rounded: percentiles to 0 and 255 of all frames together or (apart) of each; 0 where all is equal."""
     if apart:
         return np.concatenate([_bytes(image[..., t : t + 1], False) for t in range(image.shape[3])], axis=3)

@@ -6,7 +6,9 @@ Its pickles are read by cinema.data.public.pickles, which runs nothing of them.
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,12 +26,13 @@ SCANS = ("A", "B1", "B2")
 TABLE_COLUMNS = [*SCANS, *(f"{volume}_{scan}" for volume in ("EDV", "ESV") for scan in SCANS)]
 
 
-def subjects(raw):
+def subjects(raw: str | Path) -> tuple[list[Subject], list[Skipped]]:
     """The scans of RAW/pickle: train by group, test, and the retest set by its table; the others with the reason."""
     root = Path(raw) / "pickle"
     if not any((root / part).is_dir() for part in ("train", "test", RETEST)):
         raise FileNotFoundError(f"{root} holds none of train, test and {RETEST}; name the folder that holds pickle")
-    found, skipped, seen = [], [], set()
+    found, seen = [], set()
+    skipped: list[Skipped] = []
     for make in (_train, _test, _retest):
         for identity, split, folder, names, attributes in make(root, skipped):
             reason = _absent(folder, names)
@@ -39,7 +42,7 @@ def subjects(raw):
                 seen.add(identity)
                 paths = tuple(folder / name for name in names)
                 found.append(Subject(identity, split, paths, attributes, {"folder": folder}))
-    first = {}
+    first: dict[str, str] = {}
     for subject in found:  # sorted within a group: the first one there is validates
         if subject.split == "train":
             first.setdefault(subject.attributes["group"], subject.id)
@@ -49,29 +52,29 @@ def subjects(raw):
     ], skipped
 
 
-def _name(text):
+def _name(text: str) -> str:
     """Of letters, digits, - and _ only: G/s_0053 becomes G_s_0053."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", text)
 
 
-def _folders(path):
+def _folders(path: Path) -> list[Path]:
     return sorted(folder for folder in path.iterdir() if folder.is_dir()) if path.is_dir() else []
 
 
-def _absent(folder, names):
+def _absent(folder: Path, names: list[str]) -> str | None:
     lacking = [name for name in names if not (folder / name).is_file()]
     empty = [name for name in names if not lacking and (folder / name).stat().st_size == 0]
     return f"{folder}: {(lacking + empty)[0]} is {'missing' if lacking else 'empty'}" if lacking or empty else None
 
 
-def _train(root, skipped):
+def _train(root: Path, skipped: list[Skipped]) -> Iterator[tuple]:
     for group in _folders(root / "train"):
         for folder in _folders(group):
             name = _name(f"{group.name}/{folder.name}")
             yield name, "train", folder, [*IMAGES.values(), MASKS], {"group": group.name, "patient": name}
 
 
-def _test(root, skipped):
+def _test(root: Path, skipped: list[Skipped]) -> Iterator[tuple]:
     for folder in _folders(root / "test"):
         match = re.fullmatch(r"(scan_\d+)_([AB])", folder.name)
         if match is None:
@@ -80,7 +83,7 @@ def _test(root, skipped):
         yield folder.name, "test", folder, [*IMAGES.values(), MASKS], {"patient": match[1], "rescan": match[2]}
 
 
-def _retest(root, skipped):
+def _retest(root: Path, skipped: list[Skipped]) -> Iterator[tuple]:
     root = root / RETEST
     if not root.is_dir():
         return
@@ -110,13 +113,13 @@ def _retest(root, skipped):
     ]
 
 
-def _number(cell):
+def _number(cell: Any) -> str | None:
     """The folder's name in a cell of labels.csv, which pandas may have made a float; None if it is empty."""
     text = str(cell).strip()
     return None if text in ("", "nan", "None") else text.removesuffix(".0")
 
 
-def _readings(record):
+def _readings(record: Any) -> dict[str, tuple[float, float]] | None:
     """Scan -> (EDV, ESV) of a row, NaN where empty; None if a cell is no number."""
     try:
         return {scan: (float(record[f"EDV_{scan}"]), float(record[f"ESV_{scan}"])) for scan in SCANS}
@@ -124,12 +127,12 @@ def _readings(record):
         return None
 
 
-def _attributes(edv, esv):
+def _attributes(edv: float, esv: float) -> dict[str, float]:
     known = {name: value for name, value in (("lv_edv_ml", edv), ("lv_esv_ml", esv)) if np.isfinite(value)}
     return known | ({"lv_ef_percent": ejection_fraction_percent(edv, esv)} if len(known) == 2 and edv > 0 else {})
 
 
-def _loaded(subject):
+def _loaded(subject: Subject) -> tuple[dict[str, tuple], np.ndarray | None]:
     """((pixels, geometry) of each view, labels of SAX or None), checked."""
     folder = subject.details["folder"]
     parts = {"sax": pickles.sax(folder / IMAGES["sax"])}
@@ -142,7 +145,7 @@ def _loaded(subject):
     return parts, labels
 
 
-def read(subject):
+def read(subject: Subject) -> Study:
     """All frames of SAX, 2C and 4C; SAX masks, ED, ES and volumes where the scan has masks.
 
     ED and ES are the frames with most and fewest LV voxels, of those with an LV.

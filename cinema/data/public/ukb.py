@@ -8,13 +8,16 @@ import csv
 import io
 import re
 from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
 from cinema.data import slices
+from cinema.data.headers import Frame
 from cinema.data.pictures import picture
+from cinema.data.planes import Plane
 from cinema.data.public.archive import opened
 from cinema.data.public.common import Skipped, Subject
-from cinema.data.study import Study
+from cinema.data.study import Study, View
 
 NAME = re.compile(r"(\d+)_(20208|20209)_(\d+)_(\d+)(\.zip)?", re.IGNORECASE)
 FIELDS = {"20208": "long axis", "20209": "short axis"}
@@ -24,11 +27,12 @@ RESULTS = re.compile(r"Inline_?VF", re.IGNORECASE)  # the scanner's own drawings
 DATE = re.compile(r"\b([A-Z][a-z]{2}) (\d{1,2}), (\d{4})\b")
 
 
-def subjects(raw):
+def subjects(raw: str | Path) -> tuple[list[Subject], list[Skipped]]:
     """(subjects, skipped): one for each participant and visit of which both fields are there."""
-    raw, found, skipped = Path(raw), {}, []
+    raw, skipped = Path(raw), []
+    found: dict[tuple[int, int], dict[str, list[tuple[int, Path]]]] = {}
     for path in _deliveries(raw):
-        eid, field, instance, array, _ = NAME.fullmatch(path.name).groups()
+        eid, field, instance, array, _ = NAME.fullmatch(path.name).groups()  # type: ignore[union-attr]
         found.setdefault((int(eid), int(instance)), {}).setdefault(field, []).append((int(array), path))
     good = []
     for (eid, instance), fields in sorted(found.items()):
@@ -58,7 +62,7 @@ def subjects(raw):
     return good, skipped
 
 
-def _deliveries(folder):
+def _deliveries(folder: Path) -> list[Path]:
     """Archives and unpacked folders of the two fields below a folder, by name; archives before folders."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} does not exist; name the folder of the archives")
@@ -73,13 +77,14 @@ def _deliveries(folder):
     return archives + folders + [found for path in deeper for found in _deliveries(path)]
 
 
-def _files(path):
+def _files(path: Path) -> list[Path]:
     return [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
 
 
-def read(subject):
+def read(subject: Subject) -> Study:
     """The cine of a visit: SAX and as many of 2C, 3C and 4C as there are, at least one of them."""
-    notes, views = [], {}
+    notes: list[str] = []
+    views: dict[str, View] = {}
     lax = _by_view(_series(subject.details["lax"], notes), LAX)
     sax = _by_view(_series(subject.details["sax"], notes), SAX)
     stack, more = slices.short_axis(_planes([item for found in sax.values() for item in found], notes))
@@ -97,18 +102,19 @@ def read(subject):
     return Study(subject.id, "ukb", {"sax": stack} | views, subject.attributes | said)
 
 
-def _planes(series, notes):
+def _planes(series: Iterable[tuple[str, list[Frame]]], notes: list[str]) -> list[Plane]:
     """Planes of [(name, pictures)] in order; what is set aside is said in notes."""
-    found = []
+    found: list[Plane] = []
     for rank, (name, pictures) in enumerate(series):
         more, why = slices.planes(pictures, name, rank)
-        found, _ = found + more, notes.extend(why)
+        found += more
+        notes += why
     return found
 
 
-def _by_view(series, pattern):
+def _by_view(series: dict[str, list[Frame]], pattern: re.Pattern) -> dict[int, list[tuple[str, list[Frame]]]]:
     """Number in the series' name (chambers or slice) -> [(name, pictures)], names sorted."""
-    views = {}
+    views: dict[int, list[tuple[str, list[Frame]]]] = {}
     for name in sorted(series):
         match = pattern.fullmatch(name)
         if match:
@@ -116,7 +122,7 @@ def _by_view(series, pattern):
     return {number: views[number] for number in sorted(views)}
 
 
-def _series(path, notes):
+def _series(path: Path, notes: list[str]) -> dict[str, list[Frame]]:
     """Series description -> Pictures of one delivery, by file name; only cine of the two fields is read."""
     with opened(path) as (names, read_file):
         listed = manifest(path, names, read_file)
@@ -125,7 +131,8 @@ def _series(path, notes):
         absent = [name for name in wanted if name not in at]
         if absent:
             notes.append(f"{len(absent)} of the {len(wanted)} cine files of the manifest are not there")
-        series, damaged = {}, 0
+        damaged = 0
+        series: dict[str, list[Frame]] = {}
         for name in sorted(set(wanted) & set(at)):
             data = read_file(at[name])
             try:
@@ -137,7 +144,7 @@ def _series(path, notes):
     return series
 
 
-def _places(path, names):
+def _places(path: Path, names: list[str]) -> dict[str, str]:
     """Plain file name -> name in the archive; ValueError if two files share one."""
     plain = [PurePosixPath(name).name for name in names]
     twice = [name for name, count in Counter(plain).items() if count > 1]
@@ -146,7 +153,7 @@ def _places(path, names):
     return dict(zip(plain, names, strict=True))
 
 
-def manifest(path, names, read_file):
+def manifest(path: Path, names: list[str], read_file: Callable[[str], bytes]) -> dict[str, str]:
     """File name -> series description, as the delivery's manifest.csv (at times manifest.cvs) has it.
 
     Its dates, such as Aug 30, 2015, hold a comma that no quotes protect. The scanner's own results (InlineVF) are left

@@ -7,6 +7,7 @@ import pytest
 from cinema.data.inputs import DATASETS
 from cinema.data.labels import label_map
 from cinema.data.public import cards, prepare
+from cinema.files import ROOT
 from cinema.terms import LABELS, TISSUE_LABELS
 
 
@@ -33,7 +34,7 @@ def test_label_maps_lead_to_our_labels():
 
 
 def test_data_readme_is_written_from_the_cards(tmp_path):
-    before = (cards.ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    before = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
     copy = tmp_path / "README.md"
     copy.write_text(before, encoding="utf-8")
     cards.write_readme(copy)
