@@ -54,6 +54,6 @@ def ventricle_volumes(labels_ed: np.ndarray, labels_es: np.ndarray, spacing_mm: 
             found |= {
                 f"{structure.lower()}_edv_ml": edv,
                 f"{structure.lower()}_esv_ml": esv,
-                f"{structure.lower()}_ef_percent": ejection_fraction_percent(edv, esv),
+                f"{structure.lower()}_ef_percent": float(ejection_fraction_percent(edv, esv)),
             }
     return found

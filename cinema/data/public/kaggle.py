@@ -78,7 +78,7 @@ def _volumes(root: Path, name: str) -> dict[int, dict[str, float]]:
         int(row.Id): {
             "lv_edv_ml": float(row.Diastole),
             "lv_esv_ml": float(row.Systole),
-            "lv_ef_percent": ejection_fraction_percent(row.Diastole, row.Systole),
+            "lv_ef_percent": float(ejection_fraction_percent(row.Diastole, row.Systole)),
         }
         for row in table.itertuples()
         if row.Diastole > 0
