@@ -5,6 +5,7 @@ Source, licence, tree and differences from the release: cinema/shipped/cards/kag
 
 import re
 from pathlib import Path
+from typing import Any
 
 from cinema.data import slices
 from cinema.data.headers import Frame
@@ -61,7 +62,7 @@ def subjects(raw: str | Path) -> tuple[list[Subject], list[Skipped]]:
     return good, skipped
 
 
-def _volumes(root: Path, name: str) -> dict[int, dict[str, float]]:
+def _volumes(root: Path, name: str) -> dict[int, dict[str, Any]]:
     """Subject number -> lv_edv_ml, lv_esv_ml, lv_ef_percent. Test has one line for each volume, some of them twice."""
     if name == "test":
         path = root / "solution.csv"
