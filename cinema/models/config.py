@@ -126,7 +126,7 @@ def _convunetr(config: dict, where: str | Path) -> tuple[str, dict]:
     )
 
 
-def _single_view(config: dict, where: str | Path) -> tuple:
+def _single_view(config: dict, where: str | Path) -> tuple[int, int]:
     """The one view of a baseline: its dimensions and channels."""
     views = views_of(config, where)
     if len(views) != 1:
@@ -137,16 +137,10 @@ def _single_view(config: dict, where: str | Path) -> tuple:
 def _unet(config: dict, where: str | Path) -> tuple[str, dict]:
     n_dims, in_chans = _single_view(config, where)
     unet = _field(config, "model.unet", where)
-    return "UNet", dict(
-        n_dims=n_dims,
-        in_chans=in_chans,
-        out_chans=n_outputs(config, where),
-        chans=tuple(_field(unet, "chans", where)),
-        dropout=_field(unet, "dropout", where),
-        patch_size=tuple(_field(unet, "patch_size", where))[:n_dims],
-        scale_factor=tuple(_field(unet, "scale_factor", where))[:n_dims],
-        grad_ckpt=bool(config.get("grad_ckpt", False)),
-    )
+    factors = {name: tuple(_field(unet, name, where))[:n_dims] for name in ("patch_size", "scale_factor")}
+    chans, dropout = tuple(_field(unet, "chans", where)), _field(unet, "dropout", where)
+    ends = dict(n_dims=n_dims, in_chans=in_chans, out_chans=n_outputs(config, where))
+    return "UNet", dict(ends, chans=chans, dropout=dropout, **factors, grad_ckpt=bool(config.get("grad_ckpt", False)))
 
 
 def _resnet(config: dict, where: str | Path) -> tuple[str, dict]:

@@ -13,8 +13,8 @@ class TwoFrames(ConvViT):
     """One number from two frames: each is encoded by itself, as in pretraining, and a linear head sees both.
 
     Stacking them as channels would repeat the first convolution's pretrained weights, which then see the sum of end
-    diastole and end systole and not their difference. Features are those of probes.study_features, normalised over
-    the batch.
+    diastole and end systole and not their difference. Features are those of analysis.features.study_features,
+    normalised over the batch.
     """
 
     def __init__(self, **encoder: Any) -> None:
@@ -23,7 +23,7 @@ class TwoFrames(ConvViT):
         self.pair_head: Any = nn.Sequential(nn.BatchNorm1d(width, affine=False), nn.Linear(width, 1))
 
     def start_head(self, scale: Any, weight: np.ndarray, bias: np.ndarray) -> None:
-        """Let the head answer as a linear fit of probes.study_features: probed first, then fine-tuned.
+        """Let the head answer as a linear fit of analysis.features.study_features: probed first, then fine-tuned.
 
         scale: the features' fitted StandardScaler. weight, bias: (outputs, d) and (outputs,), of scaled features.
         Source: Kumar 2022 (arXiv 2202.10054).
@@ -49,7 +49,7 @@ def two_frames() -> TwoFrames:
 
 
 def probed(fit: Any) -> TwoFrames:
-    """two_frames whose head starts as `fit`, a probes.ridge of the EF as EF_TASK scales it on study_features."""
+    """two_frames whose head starts as `fit`: analysis.features.ridge on study_features, of the EF as in EF_TASK."""
     (_, scale), (_, ridge) = fit.steps
     model = two_frames()
     model.start_head(scale, ridge.coef_[None], np.array([ridge.intercept_]))

@@ -106,13 +106,10 @@ class UNet(nn.Module):
                 x = run(block, x, grad_ckpt=self.grad_ckpt) + skips.pop()
             if hasattr(level, "up"):
                 finer = skips.pop()
-                x = pad_end(level.up(x), finer.shape[2:]) + finer
+                x = level.up(x)
+                lacking = zip(x.shape[:1:-1], finer.shape[:1:-1])  # at the end of each axis, the last axis first
+                x = F.pad(x, [pad for have, want in lacking for pad in (0, want - have)]) + finer
         return pointwise(self.out_conv, x)
-
-
-def pad_end(x: Tensor, size: Sequence[int]) -> Tensor:
-    """(b, c, x, y[, z]) filled with zeros at the end of each axis up to `size`."""
-    return F.pad(x, [pad for have, want in zip(x.shape[:1:-1], size[::-1]) for pad in (0, want - have)])
 
 
 class Reader(nn.Module):

@@ -68,11 +68,6 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v)
 
 
-def mlp_hidden(mlp_layer: type[nn.Module], dim: int, ratio: float) -> int:
-    """Hidden width of a block's MLP; SwiGLU takes two thirds of it, rounded up to a multiple of 256."""
-    return int((ratio * dim * 2 / 3 + 255) // 256 * 256) if issubclass(mlp_layer, SwiGLU) else int(ratio * dim)
-
-
 class Block(nn.Module):
     """Attention and MLP, each normalised at its entry and added. A given context is used as it is, un-normalised."""
 
@@ -93,7 +88,9 @@ class Block(nn.Module):
         self.norm1 = norm_layer(dim, eps=norm_eps)
         self.attn = Attention(dim, n_heads, qkv_bias, rotary)
         self.norm2 = norm_layer(dim, eps=norm_eps)
-        hidden = mlp_hidden(mlp_layer, dim, mlp_ratio)
+        hidden = int(mlp_ratio * dim)
+        if issubclass(mlp_layer, SwiGLU):  # two thirds, rounded up to a multiple of 256
+            hidden = int((mlp_ratio * dim * 2 / 3 + 255) // 256 * 256)
         self.mlp = mlp_layer(in_features=dim, hidden_features=hidden, act_layer=act_layer)
         self.drop_path = DropPath(drop_path)
 

@@ -5,17 +5,18 @@ a list of runs; `trained` sweeps learning rates first and then goes through numb
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from cinema.data.loaders import StudyFrames
 from cinema.data.transforms import SEGMENTATION, varied
@@ -76,7 +77,7 @@ class Arm:
         return standardising(model, load_standard(self.standard))
 
 
-def stacks(paths, augment=None, seed=0):
+def stacks(paths: Sequence, augment: dict | None = None, seed: int = 0) -> StudyFrames:
     """ED and ES short-axis stacks of studies with their masks."""
     return StudyFrames(paths, ("sax",), "labelled", SMALL_GRID, augment, seed=seed)
 
@@ -113,7 +114,7 @@ class Run:
         return read_run(self.out)["seconds"]
 
 
-def train(run):
+def train(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Train and test one run on one thread: (history, scores), tables that say which run it was."""
     with one_thread():
         model, train_set = run.arm.start(run.seed), run.data(run.train, MILD, run.seed)
@@ -125,13 +126,13 @@ def train(run):
     return history.assign(**about), scores.assign(**about)
 
 
-def test(model, tests, task=TASK, data=stacks):
+def test(model: nn.Module, tests: dict, task: Task = TASK, data: Callable = stacks) -> pd.DataFrame:
     """Scores of every study of every test set: columns of evaluate.table, and `data`."""
     tables = [evaluate.table(model, data(paths), task).assign(data=name) for name, paths in tests.items()]
     return pd.concat([pd.DataFrame(), *tables], ignore_index=True)
 
 
-def train_all(runs, n_jobs):
+def train_all(runs: Sequence[Run], n_jobs: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`train` for every run, n_jobs processes at once; the two tables of all of them."""
     with warnings.catch_warnings():  # a worker that was idle too long is replaced, and joblib warns of it
         warnings.filterwarnings("ignore", "A worker stopped")
@@ -140,7 +141,7 @@ def train_all(runs, n_jobs):
     return pd.concat(histories, ignore_index=True), pd.concat(scores, ignore_index=True)
 
 
-def model_of(run):
+def model_of(run: Run) -> nn.Module:
     """The trained model of a finished run, as it was at its best evaluation."""
     return weights.load(run.arm.start(run.seed), run.out / BEST).eval()
 
@@ -158,7 +159,7 @@ class Atlas(nn.Module):
         return {view: self.logits.expand(len(image), *self.logits.shape) for view, image in image_dict.items()}
 
 
-def slice_rows(study, found, true, regions=None):
+def slice_rows(study: str, found: np.ndarray, true: np.ndarray, regions: dict | None = None) -> pd.DataFrame:
     """A row per structure and slice that holds it: study, structure, slice, dice.
 
     found, true: (x, y, z) label maps, base first. Slices count from the first one with left ventricle.
@@ -174,7 +175,7 @@ def slice_rows(study, found, true, regions=None):
     return pd.DataFrame(rows, columns=["study", "structure", "slice", "dice"]).dropna()
 
 
-def multiply_accumulates(model, image_dict):
+def multiply_accumulates(model: nn.Module, image_dict: dict[str, Tensor]) -> float:
     """Multiplications with additions of one forward pass, in millions (convolutions, matrix products, attention)."""
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -183,9 +184,9 @@ def multiply_accumulates(model, image_dict):
     return counter.get_total_flops() / 2e6
 
 
-def step_seconds(models, batch, repeats=5):
+def step_seconds(models: dict, batch: dict, repeats: int = 5) -> dict[str, float]:
     """name -> median seconds of forward and backward pass; models take turns, so that all meet the same neighbours."""
-    taken = {name: [] for name in models}
+    taken: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(repeats + 1):
         for name, model in models.items():
             start = perf_counter()
@@ -194,7 +195,7 @@ def step_seconds(models, batch, repeats=5):
     return {name: float(np.median(seconds[1:])) for name, seconds in taken.items()}  # the first one warms up
 
 
-def contenders(pretrained, standard, **shape):
+def contenders(pretrained: str | None, standard: str, **shape: Any) -> dict[str, Arm]:
     """name -> Arm: CineMA's ConvUNetR from a pretrained encoder and from random numbers, and a UNet.
 
     pretrained, standard: weights file of the encoder, file of models.standard.Standard. shape: of `small.small_unet`.
@@ -208,7 +209,7 @@ def contenders(pretrained, standard, **shape):
     }
 
 
-def searched(contenders, plan, few, rates, jobs):
+def searched(contenders: Sequence, plan: Callable, few: Sequence, rates: Sequence[float], jobs: int) -> pd.DataFrame:
     """How each rate served each arm on validation patients: rows task, arm, learning_rate, validation."""
     trials = [plan(arm, few, learning_rate=rate) for arm in contenders for rate in rates]
     task = trials[0].task
@@ -220,7 +221,9 @@ def searched(contenders, plan, few, rates, jobs):
     return rows[["task", "arm", "learning_rate", "validation"]]
 
 
-def trained(contenders, plan, training, tests, recipe, seed, jobs):
+def trained(
+    contenders: Sequence, plan: Callable, training: Sequence, tests: dict, recipe: Any, seed: int, jobs: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(scores, rates): rates are swept, then every arm is trained with every number of labels and every seed."""
     rates = searched(contenders, plan, labelled(training, recipe.n_rate_labels, 0), recipe.rates, jobs)
     chosen = estimates.best_rates(rates, maximise=rates["task"].iloc[0] != EF_TASK.name)
@@ -233,14 +236,14 @@ def trained(contenders, plan, training, tests, recipe, seed, jobs):
     return pd.concat(in_parallel(tested, wanted, jobs, wanted[0].task.name), ignore_index=True), rates
 
 
-def labelled(training, n, i):
+def labelled(training: Sequence, n: int, i: int) -> tuple:
     """The i-th n of the training patients, so that few labels are other patients for each seed; from the start again
     where they do not suffice."""
     i %= len(training) // n
     return tuple(training[i * n : (i + 1) * n])
 
 
-def tested(run):
+def tested(run: Run) -> pd.DataFrame:
     """Scores of one run; what was finished is read."""
     path = run.out / "scores.csv"
     if not path.exists():

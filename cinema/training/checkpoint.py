@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from torch import nn
 
 from cinema.files import whole_or_not
 from cinema.models import weights
@@ -23,7 +24,7 @@ UNNAMED = {"schedule": "cosine"}  # what runs did that come from before there wa
 PACKAGES = ("torch", "timm", "numpy", "scipy", "h5py", "safetensors")
 
 
-def save_state(out, model, optimiser, progress):
+def save_state(out: str | Path, model: nn.Module, optimiser: torch.optim.Optimizer, progress: dict) -> None:
     """Write everything a run needs to go on: `progress` is what JSON can hold."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for index, state in optimiser.state_dict()["state"].items():
@@ -31,12 +32,13 @@ def save_state(out, model, optimiser, progress):
     weights.save(tensors, Path(out) / RESUME, progress)
 
 
-def load_state(out, model, optimiser):
+def load_state(out: str | Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict | None:
     """Put a saved state back into model and optimiser; returns its progress, or None where there is none."""
     path = Path(out) / RESUME
     if not path.exists():
         return None
-    tensors, moments = weights.read(path), {}
+    tensors = weights.read(path)
+    moments: dict[int, dict] = {}
     progress = weights.metadata_of(path)
     for name in [name for name in tensors if name.startswith("optimiser.")]:
         _, index, part = name.split(".")
@@ -46,7 +48,7 @@ def load_state(out, model, optimiser):
     return progress
 
 
-def write_text(path, text):
+def write_text(path: str | Path, text: str) -> None:
     """Write a text file whole or not at all."""
     try:
         with whole_or_not(path) as temporary:
@@ -55,17 +57,17 @@ def write_text(path, text):
         raise OSError(f"{path} could not be written ({error.strerror}); make room or choose another folder") from None
 
 
-def write_metrics(out, history):
+def write_metrics(out: str | Path, history: list[dict]) -> None:
     """metrics.csv from a list of rows (dicts); numbers keep every digit."""
     write_text(Path(out) / METRICS, pd.DataFrame(history).to_csv(index=False))
 
 
-def read_metrics(out):
+def read_metrics(out: str | Path) -> pd.DataFrame:
     """The history a finished run left."""
     return pd.read_csv(Path(out) / METRICS, float_precision="round_trip")
 
 
-def read_run(out):
+def read_run(out: str | Path) -> dict:
     """run.json, or {} where there is none. ValueError if it is damaged."""
     path = Path(out) / RUN
     try:
@@ -74,7 +76,7 @@ def read_run(out):
         raise ValueError(f"{path} is damaged ({error}); delete the folder and train again") from None
 
 
-def write_run(out, what, device, seconds, finished):
+def write_run(out: str | Path, what: dict, device: str, seconds: float, finished: bool) -> None:
     """run.json: `what` ran (see loop.fit), and the surroundings it ran in."""
     on_cuda = torch.device(device).type == "cuda"
     where = {
@@ -88,7 +90,7 @@ def write_run(out, what, device, seconds, finished):
     write_text(Path(out) / RUN, json.dumps({**where, "what": what}, indent=1) + "\n")
 
 
-def check_same_run(out, what):
+def check_same_run(out: str | Path, what: dict) -> None:
     """Raise ValueError, naming the first difference, if the folder holds another run than `what`."""
     earlier = read_run(out).get("what")
     if earlier is None:
@@ -103,7 +105,7 @@ def check_same_run(out, what):
             )
 
 
-def git_commit():
+def git_commit() -> str | None:
     """Commit of the package's repository, with + if tracked files differ from it; None outside a repository."""
 
     def git(*arguments):

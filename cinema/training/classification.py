@@ -1,6 +1,10 @@
 """Classification: one class for a study, from ED and ES as two channels; and data sets with such targets."""
 
+from collections.abc import Sequence
+
+import pandas as pd
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 from cinema.data.loaders import StudyFrames
 from cinema.data.study import load_study
@@ -12,7 +16,7 @@ from cinema.training.windows import exceeds, pooled
 LABEL_SMOOTHING = 0.1
 
 
-def class_numbers(values, classes):
+def class_numbers(values: Sequence, classes: Sequence) -> list[int]:
     """Position of each value in `classes`, which is also the order of a model's outputs."""
     unknown = sorted({str(value) for value in values if value not in classes})
     if unknown:
@@ -20,21 +24,21 @@ def class_numbers(values, classes):
     return [list(classes).index(value) for value in values]
 
 
-def loss(model, batch):
+def loss(model: nn.Module, batch: dict) -> tuple[Tensor, dict]:
     """Cross entropy with label smoothing."""
     logits = model(batch["image"]).float()
     accuracy = (logits.argmax(1) == batch["target"]).float().mean()
     return F.cross_entropy(logits, batch["target"], label_smoothing=LABEL_SMOOTHING), {"accuracy": accuracy.item()}
 
 
-def predict(model, images, window=None):
+def predict(model: nn.Module, images: dict[str, Tensor], window: dict | None = None) -> Tensor:
     """Probabilities (b, classes), float32; over larger images the mean over windows."""
     if exceeds(images, window):
         return pooled(model, images, window, lambda x: x.softmax(1))
     return model(images).float().softmax(1)
 
 
-def evaluate(model, batch, window=None):
+def evaluate(model: nn.Module, batch: dict, window: dict | None = None) -> list[dict]:
     """A row per study: true and predicted class number, p_0, p_1 .. their probabilities."""
     probabilities = predict(model, batch["image"], window).cpu().numpy()
     return [
@@ -45,7 +49,7 @@ def evaluate(model, batch, window=None):
     ]
 
 
-def summary(table):
+def summary(table: pd.DataFrame) -> dict[str, float]:
     """metrics.classification_metrics of the table."""
     return classification_metrics(table.filter(regex=r"^p_\d+$").to_numpy(), table.true.to_numpy())
 
@@ -53,13 +57,15 @@ def summary(table):
 TASK = Task("classification", loss, evaluate, summary, monitor="mcc", maximise=True)
 
 
-def pairs(paths, augment=None, seed=0, classes=(), attribute="disease"):
+def pairs(
+    paths: Sequence, augment: dict | None = None, seed: int = 0, classes: Sequence = (), attribute: str = "disease"
+) -> StudyFrames:
     """ED and ES stacks of studies with their class number; for arms.Run once classes are given."""
     found = [load_study(path, ["sax"], [0]).attributes[attribute] for path in paths]
     return StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID, augment, class_numbers(found, classes), seed)
 
 
-def numbered(paths, augment=None, seed=0, attribute="age_years"):
+def numbered(paths: Sequence, augment: dict | None = None, seed: int = 0, attribute: str = "age_years") -> StudyFrames:
     """ED and ES stacks of studies with a number of the person; for arms.Run."""
     targets = [float(load_study(path, ["sax"], [0]).attributes[attribute]) for path in paths]
     return StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID, augment, targets, seed)

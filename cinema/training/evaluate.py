@@ -1,20 +1,26 @@
 """Trained models on whole data sets and whole cines: tidy tables of masks, volumes and ejection fraction."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from cinema.data.study import load_study
 from cinema.data.transforms import crop_to, min_max, pad_end
 from cinema.stats.metrics import ef_band, published_ef_percent, volumes_ml
 from cinema.terms import LABELS
 from cinema.training import landmarks, segmentation
-from cinema.training.task import evaluated
+from cinema.training.task import Task, evaluated
 
 MAX_FRAMES = 30  # of a cine in `cine_rows`, as published
 
 
-def table(model, dataset, task, device="cpu", seed=0, num_workers=0):
+def table(
+    model: nn.Module, dataset: Any, task: Task, device: str = "cpu", seed: int = 0, num_workers: int = 0
+) -> pd.DataFrame:
     """Tidy rows of `task` for every item of `dataset` (loaders.StudyFrames without augmentation).
 
     Columns depend on the task: study, frame, phase, then for segmentation view, structure, dice, iou, hd95_mm,
@@ -32,7 +38,7 @@ def _frames(image, size):
 
 
 @torch.inference_mode()
-def segment_volume(model, image, view, size, device="cpu"):
+def segment_volume(model: nn.Module, image: Any, view: str, size: Sequence[int], device: str = "cpu") -> np.ndarray:
     """Label maps of a cine: (x, y, z, t) on the model's spacing -> (x, y, z, t) uint8, terms.LABELS.
 
     size: extent the model was built for; larger images go through overlapping windows. Long-axis views have z = 1.
@@ -47,7 +53,7 @@ def segment_volume(model, image, view, size, device="cpu"):
 
 
 @torch.inference_mode()
-def locate_landmarks(model, image, view, size, device="cpu"):
+def locate_landmarks(model: nn.Module, image: Any, view: str, size: Sequence[int], device: str = "cpu") -> np.ndarray:
     """Landmarks of a long-axis cine by a heatmap model: (x, y, 1, t) -> (t, 3, 2) pixels; hinge, hinge, apex."""
     model.eval()
     found = [
@@ -57,7 +63,7 @@ def locate_landmarks(model, image, view, size, device="cpu"):
     return torch.stack(found).cpu().numpy().astype(float)
 
 
-def cine_rows(model, row, view, size, device="cpu"):
+def cine_rows(model: nn.Module, row: Any, view: str, size: Sequence[int], device: str = "cpu") -> pd.DataFrame:
     """Volumes of every frame (at most MAX_FRAMES) of a study that has reference volumes and no masks.
 
     Columns study, frame, structure, volume_ml, true_volume_ml; the true one stands in the rows of the frames with the
@@ -73,7 +79,7 @@ def cine_rows(model, row, view, size, device="cpu"):
     return pd.DataFrame(about | {"volume_ml": volumes, "true_volume_ml": true})
 
 
-def ef_table(rows, structure="LV"):
+def ef_table(rows: pd.DataFrame, structure: str = "LV") -> pd.DataFrame:
     """Ejection fraction per study from a segmentation table: volumes at ED and ES, predicted and true.
 
     rows: columns study, phase ("ED", "ES"), structure, volume_ml, true_volume_ml, of one view.
@@ -90,7 +96,7 @@ def ef_table(rows, structure="LV"):
     return _with_ef(wide["volume_ml"].ED, wide["volume_ml"].ES, wide["true_volume_ml"].ED, wide["true_volume_ml"].ES)
 
 
-def cine_ef_table(rows, structure="LV"):
+def cine_ef_table(rows: pd.DataFrame, structure: str = "LV") -> pd.DataFrame:
     """The same from whole cines: EDV and ESV are the largest and smallest volume over frames."""
     groups = rows[rows.structure == structure].groupby("study")
     predicted, true = groups.volume_ml, groups.true_volume_ml
@@ -105,7 +111,7 @@ def _with_ef(edv, esv, true_edv, true_esv):
     return result.reset_index()
 
 
-def ef_summary(efs):
+def ef_summary(efs: pd.DataFrame) -> dict[str, float]:
     """Numbers of an EF table: MAE and its standard deviation (n - 1), RMSE of EF, EDV, ESV, agreement of EF bands."""
     from sklearn.metrics import accuracy_score, matthews_corrcoef
 
@@ -121,7 +127,9 @@ def ef_summary(efs):
     }
 
 
-def ejection_numbers(rows, cine=False, structures=("LV", "RV")):
+def ejection_numbers(
+    rows: pd.DataFrame, cine: bool = False, structures: Sequence[str] = ("LV", "RV")
+) -> dict[str, float]:
     """`ef_summary` of each ventricle in one table: lv_ef_mae, rv_ef_mae .. cine: rows are of whole cines."""
     efs = cine_ef_table if cine else ef_table
     return {
@@ -131,6 +139,6 @@ def ejection_numbers(rows, cine=False, structures=("LV", "RV")):
     }
 
 
-def finite(numbers):
+def finite(numbers: dict) -> dict:
     """Numbers as JSON can hold them: what is undefined becomes None."""
     return {key: float(value) if np.isfinite(value) else None for key, value in numbers.items()}

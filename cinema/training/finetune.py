@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import pandas as pd
 import torch
+from torch import nn
 
 from cinema.data import late_enhancement
 from cinema.data.loaders import StudyFrames
@@ -74,16 +76,16 @@ class Plan:
 
 
 def plan(
-    task,
-    name,
-    profile="paper",
-    data_root=None,
-    model="cinema",
-    like_release=False,
-    seed=0,
-    proportion=1.0,
-    max_samples=0,
-):
+    task: str,
+    name: str,
+    profile: str = "paper",
+    data_root: str | Path | None = None,
+    model: str = "cinema",
+    like_release: bool = False,
+    seed: int = 0,
+    proportion: float = 1.0,
+    max_samples: int = 0,
+) -> Plan:
     """The Plan of a run. Raises ValueError for what does not exist, FileNotFoundError if the data is not prepared."""
     setting = checked(task, name, profile, model)
     data_root = Path(data_root or data_folder())
@@ -110,7 +112,7 @@ def plan(
     return Plan(setting, profile, model, like_release, seed, tables, left_out, z_score)
 
 
-def checked(task, name, profile, model):
+def checked(task: str, name: str, profile: str, model: str) -> published.Setting:
     """The Setting of a task and a name in a profile; ValueError for anything unknown."""
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
@@ -119,11 +121,11 @@ def checked(task, name, profile, model):
     return published.small(setting) if profile == "ci" else setting
 
 
-def start(plan, source=None, data_root=None):
+def start(plan: Plan, source: str | Path | None = None, data_root: str | Path | None = None) -> Any:
     """The model before training; the seed draws its random weights.
 
     source: weights to start from, for model "cinema": file, folder or repository. None: the project's own small
-    weights in ci; in paper what tasks.published.source finds. FileNotFoundError naming the remedy if there are none.
+    weights in ci; in paper what models.finetuned.source finds. FileNotFoundError naming the remedy if there are none.
     """
     with private_seeds("cpu"):
         torch.manual_seed(plan.seed)
@@ -148,8 +150,14 @@ def start(plan, source=None, data_root=None):
     return model
 
 
-def run(plan, out, source=None, device="cpu", data_root=None):
-    """Train, score, and write the files of train.fit, scores.csv and summary.json to `out`; returns the summary."""
+def run(
+    plan: Plan,
+    out: str | Path,
+    source: str | Path | None = None,
+    device: str = "cpu",
+    data_root: str | Path | None = None,
+) -> dict:
+    """Train, score, and write the files of loop.fit, scores.csv and summary.json to `out`; returns the summary."""
     out = Path(out)
     if plan.setting.evaluation_only:
         model, history = finished(source, plan, data_root).to(device), pd.DataFrame()
@@ -159,7 +167,7 @@ def run(plan, out, source=None, device="cpu", data_root=None):
     split = next((name for name in ("test", "val", "train") if name in plan.tables), next(iter(plan.tables)))
     scores, numbers = scored(plan, model, plan.tables[split], device)
     setting = plan.setting
-    summary = {"dataset": setting.dataset, "notice": prepared.notice(setting.dataset)}
+    summary: dict[str, Any] = {"dataset": setting.dataset, "notice": prepared.notice(setting.dataset)}
     summary |= {"task": setting.task, "name": setting.name, "model": plan.model, "profile": plan.profile}
     summary |= {"like_release": plan.like_release, "seed": plan.seed, "split": split}
     summary |= {"n_studies": int(scores.study.nunique()), "epochs": len(history)}
@@ -172,7 +180,7 @@ def run(plan, out, source=None, device="cpu", data_root=None):
     return summary
 
 
-def trained(plan, out, source, device, data_root):
+def trained(plan: Plan, out: Path, source: str | Path | None, device: str, data_root: str | Path | None) -> tuple:
     """(model at its best evaluation, history)."""
     model = start(plan, source, data_root)
     if model._forward_pre_hooks:  # standardised images: whoever loads the weights needs the standard too
@@ -185,7 +193,7 @@ def trained(plan, out, source, device, data_root):
     return model, fit(model, plan.task, train_set, val_set, config, out, device)
 
 
-def finished(source, plan, data_root):
+def finished(source: str | Path | None, plan: Plan, data_root: str | Path | None) -> Any:
     """A fine-tuned segmentation model to be evaluated: a file, or one of a folder or repository (seed: the plan's)."""
     source = source or finetuned.source(data_root or data_folder())
     if source is None:
@@ -199,7 +207,7 @@ def finished(source, plan, data_root):
     return standardising(model, load_standard(standard)) if standard.exists() else model
 
 
-def scored(plan, model, table, device):
+def scored(plan: Plan, model: nn.Module, table: pd.DataFrame, device: str) -> tuple:
     """(tidy rows, numbers) of some studies."""
     setting = plan.setting
     if setting.evaluation_only:
@@ -220,7 +228,16 @@ def scored(plan, model, table, device):
     return rows, numbers
 
 
-def estimate(task, name, profile="paper", data_root=None, model="cinema", like_release=False, seed=0, device="cpu"):
+def estimate(
+    task: str,
+    name: str,
+    profile: str = "paper",
+    data_root: str | Path | None = None,
+    model: str = "cinema",
+    like_release: bool = False,
+    seed: int = 0,
+    device: str = "cpu",
+) -> list[str]:
     """Lines of text: samples, parameters, steps, seconds of a step on this device, and of all of them.
 
     Samples are counted where the data set is prepared; elsewhere its card says how many studies there are. ValueError
@@ -256,7 +273,7 @@ def estimate(task, name, profile="paper", data_root=None, model="cinema", like_r
     ]
 
 
-def step_seconds(model, plan, n, device):
+def step_seconds(model: nn.Module, plan: Plan, n: int, device: str) -> float:
     """Seconds of a training step on n random images, all targets zero, the faster of two; precision as in loop.fit."""
     shapes = {view: plan.setting.grid[view][0] for view in plan.setting.views}
     batch = {

@@ -1,9 +1,12 @@
 """Landmarks of a long-axis view: two valve hinges and the apex, by heatmap or by coordinates."""
 
 import math
+from collections.abc import Sequence
 
+import pandas as pd
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 from cinema.stats.metrics import landmark_distances_mm
 from cinema.training.segmentation import soft_dice_loss
@@ -16,7 +19,7 @@ SHARPNESS = 1000.0  # of the soft arg-max
 WING_WIDTH, WING_CURVE = 10.0, 2.0
 
 
-def heatmaps(points, size):
+def heatmaps(points: Tensor, size: Sequence[int]) -> Tensor:
     """Gaussian bumps of height 1: points (b, n, 2) in pixels -> (b, n, *size)."""
     distance2 = [
         (torch.arange(length, device=points.device) - points[..., axis, None].float()) ** 2
@@ -25,7 +28,7 @@ def heatmaps(points, size):
     return torch.exp(-(distance2[0][..., :, None] + distance2[1][..., None, :]) / (2 * SIGMA_PIXELS**2))
 
 
-def soft_argmax(heat, sharpness=SHARPNESS):
+def soft_argmax(heat: Tensor, sharpness: float = SHARPNESS) -> Tensor:
     """Expected pixel under softmax(sharpness * heat), cut toward zero: (b, n, x, y) -> (b, n, 2) integers."""
     weights = (heat.float() * sharpness).flatten(2).softmax(-1)
     i, j = (
@@ -36,20 +39,20 @@ def soft_argmax(heat, sharpness=SHARPNESS):
     return torch.stack([x, y], -1).long()
 
 
-def heatmap_loss_parts(logits, target):
+def heatmap_loss_parts(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """(Dice loss of sigmoid(logits), mean binary cross entropy), against soft heatmaps."""
     logits = logits.float()
     return soft_dice_loss(logits.sigmoid(), target).mean(), F.binary_cross_entropy_with_logits(logits, target)
 
 
-def heatmap_loss(model, batch):
+def heatmap_loss(model: nn.Module, batch: dict) -> tuple[Tensor, dict]:
     """Dice loss plus binary cross entropy of the one view's heatmaps."""
     ((view, logits),) = model(batch["image"]).items()
     dice, cross_entropy = heatmap_loss_parts(logits, heatmaps(batch["points"][view], logits.shape[2:]))
     return dice + cross_entropy, {"dice_loss": dice.item(), "bce_loss": cross_entropy.item()}
 
 
-def predict_heatmaps(model, images, window=None):
+def predict_heatmaps(model: nn.Module, images: dict[str, Tensor], window: dict | None = None) -> Tensor:
     """(b, 3, x, y) probabilities of the one view; over larger images the mean of sigmoids of windows."""
     if exceeds(images, window):
         (heat,) = dense(model, images, window, torch.sigmoid).values()
@@ -58,7 +61,7 @@ def predict_heatmaps(model, images, window=None):
     return logits.float().sigmoid()
 
 
-def evaluate_heatmaps(model, batch, window=None):
+def evaluate_heatmaps(model: nn.Module, batch: dict, window: dict | None = None) -> list[dict]:
     """A row per study, frame and landmark: pixels, distance_mm, and Dice of the heatmap."""
     ((view, points),) = batch["points"].items()
     heat = predict_heatmaps(model, batch["image"], window)
@@ -66,24 +69,24 @@ def evaluate_heatmaps(model, batch, window=None):
     return _rows(batch, view, soft_argmax(heat), dice)
 
 
-def relative(points):
+def relative(points: Tensor) -> Tensor:
     """Each point minus the mean of the other two: (..., 3, 2) -> the same shape."""
     return points - (points.sum(-2, keepdim=True) - points) / 2
 
 
-def wing(predicted, true):
+def wing(predicted: Tensor, true: Tensor) -> Tensor:
     """Mean wing loss: logarithmic for small errors, linear for errors of WING_WIDTH and more."""
     error = (predicted - true).abs()
     c = WING_WIDTH - WING_WIDTH * math.log(1 + WING_WIDTH / WING_CURVE)
     return torch.where(error < WING_WIDTH, WING_WIDTH * torch.log1p(error / WING_CURVE), error - c).mean()
 
 
-def coordinate_loss_parts(predicted, true):
+def coordinate_loss_parts(predicted: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
     """(wing loss of points, wing loss of relative points), both (b, 3, 2) in pixels."""
     return wing(predicted, true), wing(relative(predicted), relative(true))
 
 
-def predict_coordinates(model, images, window=None):
+def predict_coordinates(model: nn.Module, images: dict[str, Tensor], window: dict | None = None) -> Tensor:
     """(b, 3, 2) pixels of the padded image; the model gives fractions of its size, x1 y1 x2 y2 x3 y3."""
     (image,) = images.values()
     if exceeds(images, window):
@@ -92,14 +95,14 @@ def predict_coordinates(model, images, window=None):
     return model(images).float().reshape(-1, 3, 2) * size
 
 
-def coordinate_loss(model, batch):
+def coordinate_loss(model: nn.Module, batch: dict) -> tuple[Tensor, dict]:
     """Wing loss of the points plus wing loss of each relative to the others, in pixels."""
     (true,) = batch["points"].values()
     absolute, relation = coordinate_loss_parts(predict_coordinates(model, batch["image"]), true)
     return absolute + relation, {"wing": absolute.item(), "relative_wing": relation.item()}
 
 
-def evaluate_coordinates(model, batch, window=None):
+def evaluate_coordinates(model: nn.Module, batch: dict, window: dict | None = None) -> list[dict]:
     """A row per study, frame and landmark: pixels and distance_mm."""
     (view,) = batch["points"]
     return _rows(batch, view, predict_coordinates(model, batch["image"], window), None)
@@ -120,7 +123,7 @@ def _rows(batch, view, predicted, dice):
     ]
 
 
-def summary(table):
+def summary(table: pd.DataFrame) -> dict[str, float]:
     """Mean distance over all points, and per landmark."""
     per_landmark = table.groupby("landmark", sort=False)["distance_mm"].mean()
     return {

@@ -12,8 +12,11 @@ import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from cinema.data.loaders import StudyFrames, batches, epoch_order
@@ -25,12 +28,20 @@ from cinema.training.task import Task, draw_seed, evaluated, private_seeds, to_d
 __all__ = ["PAPER", "TrainConfig", "fit", "in_steps"]
 STEPS = 1 << 33  # tells the seeds of training steps from those of items
 # What changes in a run: epochs and steps done, early stopping, and the sums and rows of the log. JSON can hold it.
-START = {"epoch": 0, "step": 0, "best": math.inf, "reference": math.inf, "waited": 0, "stopped": False}
+START: dict[str, Any] = {"epoch": 0, "step": 0, "best": math.inf, "reference": math.inf, "waited": 0, "stopped": False}
 START |= {"seconds": 0.0, "sums": {}, "history": []}
 MAY_DIFFER = ("num_workers", "save_seconds")  # settings that change no number
 
 
-def fit(model, task, train_set, val_set, config, out, device="cpu"):
+def fit(
+    model: nn.Module,
+    task: Task,
+    train_set: Any,
+    val_set: Any,
+    config: TrainConfig,
+    out: str | Path,
+    device: str = "cpu",
+) -> pd.DataFrame:
     """Train `model` for `task`; returns the history, one row per epoch, as in out/metrics.csv.
 
     train_set, val_set: loaders.StudyFrames (val_set may be None: no evaluation, no early stopping).

@@ -18,6 +18,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -46,21 +47,21 @@ PROFILES = {"ci": TOY, "paper": "nnUNetTrainer"}  # trainers: two epochs of ten 
 SUFFIX = ".nii.gz"
 
 
-def dataset_name(name, view="sax"):
+def dataset_name(name: str, view: str = "sax") -> str:
     """nnU-Net's name of a data set, such as Dataset501_acdc; ValueError if it has no masks."""
     if name not in NUMBERS:
         raise ValueError(f"{name} has no masks to train nnU-Net on; choose one of {', '.join(NUMBERS)}")
     return f"Dataset{NUMBERS[name] + LAX_NUMBER * (view != 'sax')}_{name}{'' if view == 'sax' else '_' + view}"
 
 
-def classes(name):
+def classes(name: str) -> dict[int, int]:
     """{label of the store: class number}; nnU-Net wants the numbers without gaps."""
     if name in late_enhancement.ORDER:
         return late_enhancement.classes(name)
     return {number: number for number in LABELS.values()}
 
 
-def export(name, out, table, view="sax"):
+def export(name: str, out: str | Path, table: pd.DataFrame, view: str = "sax") -> Path:
     """Write out/raw/<dataset>: imagesTr, labelsTr, imagesTs, labelsTs, dataset.json, splits_final.json, cases.csv.
 
     table: rows of prepared.studies with masks in `view`. Validation cases are among nnU-Net's training cases, and
@@ -108,7 +109,7 @@ def _write_cases(folder, row, name, view):
         yield about | {"split": row.split or "train", "path": str(row.path)}
 
 
-def environment(out):
+def environment(out: str | Path) -> dict[str, str]:
     """Environment for nnU-Net's commands: its folders are ours, its extra processes few."""
     folders = {f"nnUNet_{name}": Path(out).resolve() / name for name in ("raw", "preprocessed", "results")}
     for folder in folders.values():
@@ -128,7 +129,9 @@ def environment(out):
     }
 
 
-def train(name, out, view="sax", configuration="2d", trainer=TOY, device="cpu"):
+def train(
+    name: str, out: str | Path, view: str = "sax", configuration: str = "2d", trainer: str = TOY, device: str = "cpu"
+) -> Path:
     """Plan, preprocess and train an exported data set; returns nnU-Net's folder of the trained model."""
     dataset, folder = _exported(name, out, view)
     number = dataset[7:10]
@@ -140,7 +143,9 @@ def train(name, out, view="sax", configuration="2d", trainer=TOY, device="cpu"):
     return Path(out) / "results" / dataset / f"{trainer}__nnUNetPlans__{configuration}"
 
 
-def predict(name, out, view="sax", configuration="2d", trainer=TOY, device="cpu"):
+def predict(
+    name: str, out: str | Path, view: str = "sax", configuration: str = "2d", trainer: str = TOY, device: str = "cpu"
+) -> Path:
     """Masks of the test cases in out/predictions; returns that folder."""
     dataset, folder = _exported(name, out, view)
     model = Path(out) / "results" / dataset / f"{trainer}__nnUNetPlans__{configuration}" / "fold_0"
@@ -153,14 +158,15 @@ def predict(name, out, view="sax", configuration="2d", trainer=TOY, device="cpu"
     return target
 
 
-def scores(name, out, view="sax"):
+def scores(name: str, out: str | Path, view: str = "sax") -> tuple[pd.DataFrame, dict]:
     """(rows as evaluate.table, numbers) of the predicted test cases.
 
     FileNotFoundError if one is missing, ValueError if one is on another grid or there are none.
     """
     dataset, folder = _exported(name, out, view)
     predictions, rows = Path(out) / "predictions" / dataset, []
-    scored, summary = segmentation_rows, segmentation.summary
+    scored: Any = segmentation_rows
+    summary = segmentation.summary
     if name in late_enhancement.ORDER:
         scored, summary = partial(late_enhancement.region_rows, dataset=name), late_enhancement_task(name).summary
     cases = pd.read_csv(folder / CASES, keep_default_na=False)
@@ -168,11 +174,11 @@ def scores(name, out, view="sax"):
         path = predictions / f"{case.case}{SUFFIX}"
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist; python3 -m cinema nnunet predict {name} first")
-        masks = (path, folder / "labelsTs" / path.name)
-        predicted, true = (np.asarray(nib.load(file).dataobj).astype(np.uint8) for file in masks)
+        masks: Any = [nib.load(file) for file in (path, folder / "labelsTs" / path.name)]
+        predicted, true = (np.asarray(mask.dataobj).astype(np.uint8) for mask in masks)
         if predicted.shape != true.shape:
             raise ValueError(f"{path} has shape {predicted.shape}, its reference {true.shape}; predict again")
-        spacing = np.asarray(nib.load(path).header.get_zooms()[:3], float)
+        spacing = np.asarray(masks[0].header.get_zooms()[:3], float)
         shown = slice(None) if view == "sax" else (..., 0)  # long-axis views are planes
         spacing = spacing if view == "sax" else spacing[:2]
         about = {"study": case.study, "frame": case.frame, "phase": case.phase, "view": view}
@@ -194,7 +200,7 @@ def _exported(name, out, view):
     return dataset, folder
 
 
-def is_installed():
+def is_installed() -> bool:
     return importlib.util.find_spec("nnunetv2") is not None
 
 
@@ -237,7 +243,7 @@ def command(action, name, profile, data_root, view, configuration, device, out):
     return 0
 
 
-def write_scores(name, out, view="sax"):
+def write_scores(name: str, out: str | Path, view: str = "sax") -> None:
     """`scores` to out/scores/<dataset>: scores.csv and summary.json."""
     rows, numbers = scores(name, out, view)
     folder = Path(out) / "scores" / dataset_name(name, view)

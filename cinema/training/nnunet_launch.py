@@ -10,7 +10,7 @@ from importlib import metadata
 import cinema.models._timm  # noqa: F401, mends torchvision's operators before nnU-Net imports timm
 
 
-def main():
+def main() -> int:
     """Exit code of the command that the first argument names, given the others."""
     (command,) = metadata.entry_points(group="console_scripts", name=sys.argv[1])
     sys.argv = sys.argv[1:]

@@ -7,6 +7,9 @@ Source: method, sections 9, 10 and 12.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
 
 from cinema.data.late_enhancement import ORDER
 from cinema.data.transforms import CLASSIFICATION, LANDMARKS, PRETRAINING, SEGMENTATION, varied
@@ -18,11 +21,14 @@ from cinema.models.small import small_encoder
 from cinema.models.vit import SIZES
 from cinema.terms import PUBLISHED_GRID, SMALL_GRID, VIEWS
 from cinema.training import regression, segmentation
-from cinema.training.recipe import PAPER
+from cinema.training.recipe import PAPER, TrainConfig
+from cinema.training.task import Task
 from cinema.training.tasks import TASKS as KINDS
 
 # published name -> (data set, views)
-NAMES = {f"{name}_sax": (name, ("sax",)) for name in ("acdc", "mnms", "mnms2", "rescan", "emidec", "kaggle")}
+NAMES: dict[str, tuple[str, tuple[str, ...]]] = {
+    f"{name}_sax": (name, ("sax",)) for name in ("acdc", "mnms", "mnms2", "rescan", "emidec", "kaggle")
+}
 NAMES |= {f"{name}_lax_4c": (name, ("lax_4c",)) for name in ("mnms2", "rescan")}
 NAMES |= {view: ("landmark", (view,)) for view in ("lax_2c", "lax_4c")}
 NAMES |= {"myops2020_sax": ("myops", ("sax",)), "ukb": ("ukb", VIEWS)}
@@ -74,7 +80,7 @@ class Setting:
         return self.dataset in EVALUATION_ONLY
 
 
-def setting(task, name):
+def setting(task: str, name: str) -> Setting:
     """The Setting of a task and a name; both may be short (classification acdc, landmark lax_2c, segmentation myops).
 
     ValueError naming the choices otherwise.
@@ -99,12 +105,12 @@ def setting(task, name):
     return Setting(task, name, kind, dataset, *shown, COLUMNS.get(task), classes, MEAN_STD.get((task, dataset)))
 
 
-def small(setting):
+def small(setting: Setting) -> Setting:
     """The same experiment on terms.SMALL_GRID, for the small models."""
     return replace(setting, grid={view: SMALL_GRID[view] for view in setting.views})
 
 
-def config(setting, model="cinema", like_release=False, seed=0):
+def config(setting: Setting, model: str = "cinema", like_release: bool = False, seed: int = 0) -> TrainConfig:
     """TrainConfig of the published recipe. model: "cinema", "scratch", "unet" or "resnet"; all but "cinema" start
     from random weights.
 
@@ -118,7 +124,7 @@ def config(setting, model="cinema", like_release=False, seed=0):
     return replace(scratch, weight_decay=0.01, decay_everything=True) if like_release else scratch
 
 
-def augmentation(setting, like_release=False):
+def augmentation(setting: Setting, like_release: bool = False) -> dict:
     """{"sax": Augment, "lax": Augment} of the published recipe.
 
     Fixed: scale varies along both axes, and noise has its size on images in [0, 1]. To the letter, lengths are voxels.
@@ -137,14 +143,14 @@ def augmentation(setting, like_release=False):
     }
 
 
-def task_of(setting, z_score=None):
-    """The tasks.Task of a setting; z_score: (mean, standard deviation) of a regression's target."""
+def task_of(setting: Setting, z_score: Any = None) -> Task:
+    """The task.Task of a setting; z_score: (mean, standard deviation) of a regression's target."""
     if setting.dataset in ORDER:
         return segmentation.late_enhancement_task(setting.dataset)
     return regression.task(*z_score) if setting.kind == "regression" else KINDS[setting.kind]
 
 
-def description(setting, model="cinema"):
+def description(setting: Setting, model: str = "cinema") -> tuple[str, dict]:
     """(class name, constructor arguments) of the published model; ValueError if the task has no such model."""
     check_model(setting, model)
     flat, views = setting.views[0] != "sax", setting.views
@@ -176,7 +182,7 @@ def description(setting, model="cinema"):
     return "ConvViT", dict(encoder, n_frames=n_frames)
 
 
-def small_description(setting, model="cinema"):
+def small_description(setting: Setting, model: str = "cinema") -> tuple[str, dict]:
     """The same for the small models, which the ci profile trains."""
     name, published = description(setting, model)
     if model == "unet":
@@ -193,12 +199,12 @@ def small_description(setting, model="cinema"):
     return name, dict(encoder, out_chans=setting.outputs, dec_chans=(16, 32, 64), **decoder)
 
 
-def build(setting, model="cinema", profile="paper"):
+def build(setting: Setting, model: str = "cinema", profile: str = "paper") -> nn.Module:
     """The model of a setting with random weights. Under torch.device("meta") it costs no memory."""
     return build_model(*(description if profile == "paper" else small_description)(setting, model))
 
 
-def check_model(setting, model):
+def check_model(setting: Setting, model: str) -> None:
     """ValueError unless `model` is one of those the task has."""
     fitting = (
         ("cinema",)

@@ -5,7 +5,10 @@ Source: method, section 10.
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+from torch import nn
 
 SCHEDULES = ("cosine", "late_linear")
 BLOCK = r"encoder\.blocks\.(\d+)\."  # of the transformer, in parameters' names
@@ -75,14 +78,16 @@ PAPER = {
 }
 
 
-def in_steps(config, n_items, steps, warmup_steps=0, evaluate_every_steps=None):
+def in_steps(
+    config: TrainConfig, n_items: int, steps: int, warmup_steps: int = 0, evaluate_every_steps: int | None = None
+) -> TrainConfig:
     """`config` with its length given in optimiser steps, whatever the number of items: for fair comparisons."""
     per_epoch = len(step_groups(range(n_items), config))
     every = config.evaluate_every if evaluate_every_steps is None else max(1, round(evaluate_every_steps / per_epoch))
     return replace(config, epochs=steps / per_epoch, warmup_epochs=warmup_steps / per_epoch, evaluate_every=every)
 
 
-def step_groups(order, config):
+def step_groups(order: Sequence, config: TrainConfig) -> list[list[list[int]]]:
     """An epoch's items, in `order`, as a list of optimiser steps, each a list of micro-batches of indices."""
     size = config.batch_size
     while config.drop_remainder and size > len(order):
@@ -93,7 +98,9 @@ def step_groups(order, config):
     return [[list(map(int, step[j : j + micro])) for j in range(0, len(step), micro)] for step in steps]
 
 
-def learning_rate(epoch, peak, minimum, warmup, total, schedule="cosine"):
+def learning_rate(
+    epoch: float, peak: float, minimum: float, warmup: float, total: float, schedule: str = "cosine"
+) -> float:
     """Learning rate at a fractional epoch: linear from 0 to `peak`, then down to `minimum` as `schedule` says.
 
     warmup, total: in epochs; schedule: see TrainConfig.
@@ -106,7 +113,9 @@ def learning_rate(epoch, peak, minimum, warmup, total, schedule="cosine"):
     return minimum + (peak - minimum) / 2 * (1 + math.cos(math.pi * (epoch - warmup) / (total - warmup)))
 
 
-def parameter_groups(model, weight_decay, layer_decay=None, decay_everything=False):
+def parameter_groups(
+    model: nn.Module, weight_decay: float, layer_decay: float | None = None, decay_everything: bool = False
+) -> list[dict]:
     """Trainable parameters in groups for an optimiser: [{params, weight_decay, lr_scale}].
 
     layer_decay:      learning rate is scaled by layer_decay per layer below the top; None for 1 everywhere.
@@ -117,7 +126,7 @@ def parameter_groups(model, weight_decay, layer_decay=None, decay_everything=Fal
         raise ValueError("the model has no trainable parameter; was everything frozen?")
     blocks = (re.match(BLOCK, name) for name, _ in model.named_parameters())
     top = max((int(block[1]) + 1 for block in blocks if block), default=0) + 1
-    groups = {}
+    groups: dict[tuple, dict] = {}
     for name, p in named:
         scale = 1.0 if layer_decay is None else layer_decay ** (top - _layer(name, top))
         decay = weight_decay if decay_everything or not (p.ndim <= 1 or name.endswith(".bias")) else 0.0
@@ -133,7 +142,7 @@ def _layer(name, top):
     return int(block[1]) + 1 if block else top
 
 
-def patience_left(value, reference, waited, min_delta):
+def patience_left(value: float, reference: float, waited: int, min_delta: float) -> tuple[float, int]:
     """Early stopping on a minimised value: (new reference, evaluations waited).
 
     A gain of min_delta moves the reference and starts the count again; anything less, or NaN, adds one.

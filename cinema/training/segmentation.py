@@ -1,10 +1,13 @@
 """Segmentation: a class for every voxel, from labelled frames, of cines or of late-enhancement images."""
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 from cinema.data.late_enhancement import REGIONS, classes, region_rows
 from cinema.data.transforms import crop_to
@@ -17,14 +20,14 @@ IGNORED = -1  # label of voxels that nobody annotated
 SMOOTH = 1e-5
 
 
-def soft_dice_loss(probability, target):
+def soft_dice_loss(probability: Tensor, target: Tensor) -> Tensor:
     """1 - Dice of soft masks, per item and class: (b, c, ...) twice -> (b, c)."""
     axes = tuple(range(2, probability.ndim))
     overlap = (probability * target).sum(axes)
     return 1 - (2 * overlap + SMOOTH) / (probability.sum(axes) + target.sum(axes) + SMOOTH)
 
 
-def dice_and_cross_entropy(logits, labels):
+def dice_and_cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, dict]:
     """Dice loss over the foreground plus cross entropy: (b, classes, ...), (b, ...) -> (loss, parts).
 
     Cross entropy ignores voxels labelled -1; Dice takes them for background.
@@ -36,21 +39,23 @@ def dice_and_cross_entropy(logits, labels):
     return dice_loss + cross_entropy, {"dice_loss": dice_loss.item(), "cross_entropy": cross_entropy.item()}
 
 
-def loss(model, batch):
+def loss(model: nn.Module, batch: dict) -> tuple[Tensor, dict]:
     """Mean over views of Dice plus cross entropy."""
     logits = model(batch["image"])
     losses, parts = zip(*(dice_and_cross_entropy(logits[view], batch["label"][view]) for view in logits), strict=True)
     return torch.stack(losses).mean(), {key: float(np.mean([part[key] for part in parts])) for key in parts[0]}
 
 
-def predict(model, images, window=None):
+def predict(model: nn.Module, images: dict[str, Tensor], window: dict | None = None) -> dict[str, Tensor]:
     """Logits per view, float32. Over larger images: log of the mean softmax of overlapping windows."""
     if exceeds(images, window):
         return {view: p.log() for view, p in dense(model, images, window, lambda x: x.softmax(1)).items()}
     return {view: logits.float() for view, logits in model(images).items()}
 
 
-def evaluate(model, batch, window=None, scored=segmentation_rows):
+def evaluate(
+    model: nn.Module, batch: dict, window: dict | None = None, scored: Callable = segmentation_rows
+) -> list[dict]:
     """A row per study, frame, view and structure; padding is cut off first.
 
     scored: (predicted mask, true mask, spacing_mm) -> what is said of each structure.
@@ -65,7 +70,7 @@ def evaluate(model, batch, window=None, scored=segmentation_rows):
     return rows
 
 
-def summary(table):
+def summary(table: pd.DataFrame) -> dict[str, float]:
     """Means over items: mean_dice (undefined for an item that lacks a structure), and per structure."""
     per_item = table.groupby(["study", "frame", "view"])["dice"].agg(lambda values: values.mean(skipna=False))
     return {"mean_dice": float(per_item.mean())} | _per_structure(table, STRUCTURES)
@@ -82,7 +87,7 @@ def _per_structure(table, structures):
 TASK = Task("segmentation", loss, evaluate, summary, monitor="mean_dice", maximise=True)
 
 
-def late_enhancement_task(dataset):
+def late_enhancement_task(dataset: str) -> Task:
     """The Task of "emidec" or "myops". Items: StudyFrames(frames="channels", classes=late_enhancement.classes(..))."""
     classes(dataset)  # an unknown name is refused here
 

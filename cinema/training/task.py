@@ -1,12 +1,14 @@
 """What a task is, and how any task is run over a data set without training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from cinema.data.loaders import batches
 
@@ -29,24 +31,24 @@ class Task:
     maximise: bool
 
 
-def identity(batch, i):
+def identity(batch: dict, i: int) -> dict:
     """What every row says of item i of a batch: study, frame, phase."""
     return {"study": batch["id"][i], "frame": int(batch["frame"][i]), "phase": batch["phase"][i]}
 
 
-def to_device(batch, device):
+def to_device(batch: Any, device: str) -> Any:
     """The batch with every tensor in it on `device`."""
     if isinstance(batch, dict):
         return {key: to_device(value, device) for key, value in batch.items()}
     return batch.to(device, non_blocking=True) if isinstance(batch, torch.Tensor) else batch
 
 
-def draw_seed(*numbers):
+def draw_seed(*numbers: int) -> int:
     """One seed for torch from several numbers, well mixed."""
     return int(np.random.default_rng(numbers).integers(2**63))
 
 
-def private_seeds(device):
+def private_seeds(device: str) -> Any:
     """A context in which torch's generators may be seeded: they are put back afterwards.
 
     Dropout, drop-path and masks draw from these generators and take no other.
@@ -55,7 +57,7 @@ def private_seeds(device):
 
 
 @contextmanager
-def one_thread():
+def one_thread() -> Iterator[None]:
     """A context in which torch computes on one thread, so that no digit depends on how work was shared out."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -65,7 +67,9 @@ def one_thread():
         torch.set_num_threads(threads)
 
 
-def evaluated(model, dataset, task, device="cpu", seed=0, num_workers=0):
+def evaluated(
+    model: nn.Module, dataset: Any, task: Task, device: str = "cpu", seed: int = 0, num_workers: int = 0
+) -> pd.DataFrame:
     """Tidy table of task.evaluate over a data set: model in evaluation mode, float32, one item at a time.
 
     seed: of what the task draws (masks in pretraining); torch's own generator is left as it was.

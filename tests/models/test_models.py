@@ -50,6 +50,14 @@ def seeded(name, **arguments):
     return build(name, arguments)
 
 
+def changed(name, arguments, **changes):
+    return seeded(name, **{**arguments, **changes})
+
+
+def sax(x, y):
+    return {"sax": torch.rand(1, 1, x, y, 2)}
+
+
 def gradients(model, loss):
     model.zero_grad()
     loss.backward()
@@ -116,7 +124,7 @@ def test_masks_repeat_with_their_generator_and_refuse_bad_ratios():
     ],
 )
 def test_options_of_cinema_train(option):
-    model = seeded("CineMA", **{**CINEMA, **option})
+    model = changed("CineMA", CINEMA, **option)
     loss = model(images(), 0.5, generator=torch.Generator().manual_seed(0))[0]
     assert all(g.isfinite().all() for g in gradients(model, loss).values())
 
@@ -222,29 +230,14 @@ def test_convvit_reductions_and_heads():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: seeded("CineMA", **CINEMA, rotary=True), "cross_attn=False"),
-        (lambda: seeded("CineMA", **{**CINEMA, "norm": "batch"}), "batch.*layer, instance, group"),
-        (lambda: seeded("CineMA", **{**CINEMA, "enc_n_heads": 5}), "12.*5 heads"),
-        (
-            lambda: seeded("CineMA", **{**CINEMA, "image_size_dict": {"sax": (20, 16, 2)}}),
-            r"\(20, 16, 2\).*\(8, 8, 1\)",
-        ),
-        (
-            lambda: seeded("ConvUNetR", **{**CONVUNETR, "dec_scale_factor_dict": {"sax": (3, 3, 1)}}),
-            "sax.*decoder level",
-        ),
-        (
-            lambda: seeded("ConvUNetR", **CONVUNETR)({"sax": torch.rand(1, 1, 32, 16, 2)}),
-            r"\(32, 16, 2\).*\(16, 16, 2\)",
-        ),
-        (
-            lambda: seeded("CineMA", **CINEMA)({"sax": torch.rand(1, 1, 16, 24, 2)}),
-            r"sax.*\(16, 24, 2\).*\(16, 16, 2\)",
-        ),
-        (
-            lambda: seeded("CineMA", **CINEMA).feature_forward({"lax_2c": torch.rand(1, 1, 16, 16)}),
-            "lax_2c.*sax, lax_4c",
-        ),
+        (lambda: changed("CineMA", CINEMA, rotary=True), "cross_attn=False"),
+        (lambda: changed("CineMA", CINEMA, norm="batch"), "batch.*layer, instance, group"),
+        (lambda: changed("CineMA", CINEMA, enc_n_heads=5), "12.*5 heads"),
+        (lambda: changed("CineMA", CINEMA, image_size_dict={"sax": (20, 16, 2)}), r"\(20, 16, 2\).*\(8, 8, 1\)"),
+        (lambda: changed("ConvUNetR", CONVUNETR, dec_scale_factor_dict={"sax": (3, 3, 1)}), "sax.*decoder level"),
+        (lambda: changed("ConvUNetR", CONVUNETR)(sax(32, 16)), r"\(32, 16, 2\).*\(16, 16, 2\)"),
+        (lambda: changed("CineMA", CINEMA)(sax(16, 24)), r"sax.*\(16, 24, 2\).*\(16, 16, 2\)"),
+        (lambda: changed("CineMA", CINEMA).feature_forward({"lax_2c": sax(16, 16)["sax"]}), "lax_2c.*sax, lax_4c"),
         (lambda: seeded("ResNet2d", depth=20, in_chans=1, out_chans=1), "20.*18, 34"),
         (lambda: seeded("ResNet2d", depth=18, in_chans=1, out_chans=1)(images()), "one view, 2 given"),
         (lambda: seeded("nnUNet"), "unknown model 'nnUNet'.*CineMA"),
