@@ -47,13 +47,13 @@ def ventricle_volumes(labels_ed: np.ndarray, labels_es: np.ndarray, spacing_mm: 
 
     A structure that does not occur at end diastole is left out.
     """
-    found: dict[str, float] = {}
+    found: dict[str, Any] = {}
     for structure in ("LV", "RV"):
         edv, esv = (volume_ml(each == LABELS[structure], spacing_mm) for each in (labels_ed, labels_es))
         if edv > 0:
             found |= {
                 f"{structure.lower()}_edv_ml": edv,
                 f"{structure.lower()}_esv_ml": esv,
-                f"{structure.lower()}_ef_percent": ejection_fraction_percent(edv, esv),
+                f"{structure.lower()}_ef_percent": float(ejection_fraction_percent(edv, esv)),
             }
     return found

@@ -39,9 +39,7 @@ def to_labels(numbers: ArrayLike, dataset: str) -> np.ndarray:
     return translated(np.asarray(numbers), {number: label for label, number in classes(dataset).items()}, dataset)
 
 
-def region_rows(
-    predicted: ArrayLike, true: ArrayLike, spacing_mm: Sequence[float] | np.ndarray, dataset: str
-) -> list[dict]:
+def region_rows(predicted: ArrayLike, true: ArrayLike, spacing_mm: Sequence[float], dataset: str) -> list[dict]:
     """One tidy row (dict) per merged region: structure, dice, iou, hd95_mm, volume_ml, true_volume_ml.
 
     predicted, true: class numbers on the same grid, (x, y) or (x, y, z). Dice counts empty references (both empty 1,

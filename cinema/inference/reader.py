@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
@@ -88,7 +88,7 @@ class OwnReader:
         marks = track(seen[..., 4], seen[..., 5], seen[..., :4].argmax(-1))
         return labels, points_from_grid(marks, spacing_mm, centre, PIXEL_MM, self.size["lax"])
 
-    def _read(self, kind: str, image: NDArray, spacing_mm: Spacing) -> tuple[NDArray, NDArray, ArrayLike]:
+    def _read(self, kind: str, image: NDArray, spacing_mm: Spacing) -> tuple[NDArray, NDArray, NDArray]:
         middle, size = (np.array(image.shape[:2]) - 1) / 2, self.size[kind]
         centre = self.find_heart(kind, image, spacing_mm) if self.search else middle
         window = to_grid(image, spacing_mm, centre, PIXEL_MM, size)
@@ -97,7 +97,7 @@ class OwnReader:
         labels = np.where(classes.sum(-1) > 0.5, classes.argmax(-1), 0).astype(np.uint8)
         return labels, out, centre
 
-    def find_heart(self, kind: str, image: NDArray, spacing_mm: Spacing) -> ArrayLike:
+    def find_heart(self, kind: str, image: NDArray, spacing_mm: Spacing) -> NDArray:
         """(x, y) pixel of the heart's centre: what a first pass over the whole image calls heart, then, in a window
         around that, what a second and a third do."""
         extent = [int(np.ceil(n * s / PIXEL_MM / 16)) * 16 for n, s in zip(image.shape[:2], spacing_mm[:2])]
@@ -110,8 +110,8 @@ class OwnReader:
         return centre
 
     def _refined(
-        self, kind: str, image: NDArray, spacing_mm: Spacing, centre: ArrayLike, size: int, expected: ArrayLike
-    ) -> ArrayLike:
+        self, kind: str, image: NDArray, spacing_mm: Spacing, centre: NDArray, size: int, expected: NDArray
+    ) -> NDArray:
         """(x, y) pixel of the middle of what looks like heart in a window about `centre`, near `expected`."""
         seen = 1 - self._probabilities(kind, to_grid(image, spacing_mm, centre, PIXEL_MM, size), turns=1)[..., 0]
         seen = ndimage.gaussian_filter(seen.mean(axis=(2, 3)), 4.0)

@@ -19,7 +19,7 @@ Numbers = float | np.ndarray
 EMIDEC_REGIONS = {1: (1,), 2: (2, 3, 4), 3: (3, 4), 4: (4,)}
 
 
-def volume_ml(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:
+def volume_ml(mask: np.ndarray, spacing_mm: Sequence[float] | np.ndarray) -> float:
     """Volume enclosed by a binary mask, in millilitres.
 
     mask:       (x, y, z) boolean array; (x, y) gives the same product, which is then no volume.
@@ -93,7 +93,7 @@ def iou(predicted: np.ndarray, true: np.ndarray) -> float:
     return float(np.count_nonzero(predicted & true) / np.count_nonzero(predicted | true))
 
 
-def hd95_mm(predicted: np.ndarray, true: np.ndarray, spacing_mm: Sequence[float]) -> float:
+def hd95_mm(predicted: np.ndarray, true: np.ndarray, spacing_mm: Sequence[float] | np.ndarray) -> float:
     """95th percentile Hausdorff distance in mm; NaN if either mask is empty.
 
     Surface voxels are those a cross-shaped erosion removes, outside the image counting as background.

@@ -52,8 +52,7 @@ import pydicom
 import torch
 from IPython.display import HTML, Code, Markdown, display
 from joblib import Parallel, delayed
-from scipy.stats import linregress
-from scipy.stats import t as student
+from scipy.stats import linregress, t as student
 
 # %%
 from cinema import plots, runner
@@ -570,6 +569,8 @@ gain = {
 }
 for part, estimate in gain.items():
     page.record(f"11_people_ef_valve_gain_{part}", *estimate, unit="points")
+
+# %%
 
 # %%
 worst = by_person["network", "LVEF"].abs().max()

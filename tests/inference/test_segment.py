@@ -191,7 +191,7 @@ def test_earlier_results_survive_failure_and_interruption(study, out, tmp_path, 
 
     before = content()
     for name, error, seen, words in (
-        ("measured", KeyboardInterrupt(), KeyboardInterrupt, ""),
+        ("measured", KeyboardInterrupt("Ctrl-C"), KeyboardInterrupt, "Ctrl-C"),
         ("read_input", FileNotFoundError("nothing there"), FileNotFoundError, "nothing there"),
         ("write_nifti", OSError(28, "No space left on device"), ValueError, "No space left"),
     ):

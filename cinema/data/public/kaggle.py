@@ -5,6 +5,7 @@ Source, licence, tree and differences from the release: cinema/shipped/cards/kag
 
 import re
 from pathlib import Path
+from typing import Any
 
 from cinema.data import slices
 from cinema.data.headers import Frame
@@ -61,7 +62,7 @@ def subjects(raw: str | Path) -> tuple[list[Subject], list[Skipped]]:
     return good, skipped
 
 
-def _volumes(root: Path, name: str) -> dict[int, dict[str, float]]:
+def _volumes(root: Path, name: str) -> dict[int, dict[str, Any]]:
     """Subject number -> lv_edv_ml, lv_esv_ml, lv_ef_percent. Test has one line for each volume, some of them twice."""
     if name == "test":
         path = root / "solution.csv"
@@ -78,7 +79,7 @@ def _volumes(root: Path, name: str) -> dict[int, dict[str, float]]:
         int(row.Id): {
             "lv_edv_ml": float(row.Diastole),
             "lv_esv_ml": float(row.Systole),
-            "lv_ef_percent": ejection_fraction_percent(row.Diastole, row.Systole),
+            "lv_ef_percent": float(ejection_fraction_percent(row.Diastole, row.Systole)),
         }
         for row in table.itertuples()
         if row.Diastole > 0

@@ -69,7 +69,7 @@ def usable(
     column: attribute that is the target; classes: its admissible values, any if empty.
     ValueError if nothing is left.
     """
-    kept = table[[_has(path, views, needed or "image") for path in table.path]]
+    kept = table[[all(has(path, needed or "image", view) for view in views) for path in table.path]]
     if column is not None:
         if column not in kept:
             raise ValueError(f"no study has the attribute {column}; this task needs it: prepare the data set again")
@@ -79,11 +79,6 @@ def usable(
         wanted = [*views, *filter(None, (needed, column))]
         raise ValueError(f"none of {len(table)} studies has {', '.join(wanted)}; was the right data set prepared?")
     return kept, len(table) - len(kept)
-
-
-def _has(path: str | Path, views: Sequence[str], part: str) -> bool:
-    with h5py.File(path) as file:
-        return all(f"views/{view}/{part}" in file for view in views)
 
 
 def on_grid(table: pd.DataFrame, grid: dict, folder: str | Path, jobs: int = 1) -> pd.DataFrame:

@@ -15,7 +15,6 @@ from cinema.data.public.cards import card
 from cinema.data.public.prepare import command
 from cinema.data.public.prepared import on_grid
 from cinema.data.study import load_study, study_paths, study_table
-from cinema.terms import PUBLISHED_GRID
 
 REAL = SHARED / "real/acdc_labelled/patient110"
 
@@ -98,15 +97,15 @@ def test_without_a_cine_a_study_holds_ed_and_es(tmp_path, capsys):
     assert json.loads((out / "prepared.json").read_text(encoding="utf-8"))["notes"][0] in said[0]
     for pid in facts["ids"]:
         held, full = (load_study(folder / f"{pid}.h5") for folder in (out, whole))
-        assert (held.ed_frame, held.es_frame) == ((full.ed_frame, full.es_frame) if pid == "patient001" else (0, 1))
+        assert (held.ed_frame, held.es_frame) == ((full.ed_frame, full.es_frame) if pid == "patient101" else (0, 1))
         assert held.attributes.keys() == full.attributes.keys()
         assert held.attributes["lv_ef_percent"] == full.attributes["lv_ef_percent"]
         for one, other in ((held.ed_frame, full.ed_frame), (held.es_frame, full.es_frame)):
             np.testing.assert_array_equal(held.views["sax"].label_at(one), full.views["sax"].label_at(other))
-    assert len(StudyFrames(study_paths(out), PUBLISHED_GRID, ("sax",), frames="ed_es")) == 3
-    assert len(StudyFrames(study_paths(out), PUBLISHED_GRID, ("sax",), frames="labelled")) == 6
+    assert len(StudyFrames(study_paths(out), ("sax",), frames="ed_es")) == 3
+    assert len(StudyFrames(study_paths(out), ("sax",), frames="labelled")) == 6
     copies = on_grid(study_table(out), {"sax": ((24, 24, 4), (6.0, 6.0, 20.0))}, tmp_path / "copies")
-    assert [load_study(path).views["sax"].n_frames for path in copies.path] == [tree.FRAMES, 2, 2]
+    assert [load_study(path).views["sax"].n_frames for path in copies.path] == [2, 2, tree.FRAMES]
 
 
 def whole_training(root):
