@@ -129,7 +129,9 @@ def _readings(record: Any) -> dict[str, tuple[float, float]] | None:
 
 def _attributes(edv: float, esv: float) -> dict[str, Any]:
     known = {name: value for name, value in (("lv_edv_ml", edv), ("lv_esv_ml", esv)) if np.isfinite(value)}
-    return known | ({"lv_ef_percent": float(ejection_fraction_percent(edv, esv))} if len(known) == 2 and edv > 0 else {})
+    return known | (
+        {"lv_ef_percent": float(ejection_fraction_percent(edv, esv))} if len(known) == 2 and edv > 0 else {}
+    )
 
 
 def _loaded(subject: Subject) -> tuple[dict[str, tuple], np.ndarray | None]:
