@@ -52,7 +52,8 @@ import pydicom
 import torch
 from IPython.display import HTML, Code, Markdown, display
 from joblib import Parallel, delayed
-from scipy.stats import linregress, t as student
+from scipy.stats import linregress
+from scipy.stats import t as student
 
 # %%
 from cinema import plots, runner
