@@ -510,10 +510,10 @@ def read_one(index):
     values, labels, _ = measured(one, labels, landmarks)
     values |= {what: np.mean(list(values[what].values())) for what in ("MAPSE", "GLshortening")}
     stack, (masks_of, _, counts) = one.study.views["sax"], exactly(one.study, one.sax_positions_mm)
-    sized = partial(
-        measures.sax_metrics, spacing_mm=stack.spacing_mm, positions_mm=one.sax_positions_mm, ed_frame=0, es_frame=1
+    where = (stack.spacing_mm, one.sax_positions_mm, 0, 1)
+    exact, plain = (
+        measures.sax_metrics(drawn, *where, share) for drawn, share in ((masks_of, counts), (stack.labels, 1.0))
     )
-    exact, plain = sized(masks_of, coverage=counts), sized(stack.labels, coverage=1.0)
     summed = {name: values[name] for name in LV} | values.get("all_slices", {})
     read = {"network": values, "network, summed": summed, "exact": exact, "exact, summed": plain}
     return read | {"of": one, "labels": labels["sax"]}
