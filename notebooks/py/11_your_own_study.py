@@ -503,7 +503,6 @@ Code(inspect.getsource(measures.lv_extent) + inspect.getsource(measures.valve_co
 
 # %%
 def read_one(index):
-    """One person scanned and read: what the network and the exact masks say, and the study itself."""
     torch.set_num_threads(1)
     one = read_input(cohort.save(cohort.person("fairness", index, seed), work / "people", grid=people_grid))
     labels, landmarks, _ = read_views(one.study, dict.fromkeys(VIEWS, reader), one.sax_positions_mm)
