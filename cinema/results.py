@@ -18,16 +18,16 @@ EXPECTED = ["key", "value", "tolerance", "profile"]  # of figures/expected.csv
 _current = {}  # the notebook being run: path of its file, its rows by key, whose patients, what figures say of them
 
 
-def begin(notebook, out, data="virtual", stamp="virtual"):
+def begin(notebook, out, data="virtual", stamp=None):
     """Start the record of `notebook` ("03_segmentation") in folder `out`, empty; notebooks call runner.start.
 
     data:  "virtual" or the dataset; numbers are of that cohort unless they say another.
-    stamp: what figures (plots.style.save) say of it: "virtual", or the dataset's name and licence.
+    stamp: what figures (plots.style.save) say of it: by default its name; runner.start adds the licence.
     """
     path = Path(out) / "results" / f"{notebook}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     _current.clear()
-    _current.update(path=path, rows={}, data=data, stamp=stamp)
+    _current.update(path=path, rows={}, data=data, stamp=stamp or data)
     write_json(path, [])
 
 

@@ -216,6 +216,7 @@ def listing(folder):
     return {path.relative_to(folder): path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
+@pytest.mark.slow
 def test_an_installed_package_knows_its_datasets_weights_and_models(installed, tmp_path):
     before = listing(installed)
     told = outside(installed, tmp_path, "-m", "cinema", "info")

@@ -5,7 +5,7 @@ import re
 from nbformat.v4 import new_markdown_cell
 
 VIRTUAL = "virtual"  # the tag of cells that need the virtual cohort, and its name as `data`
-BEGINS = re.compile(r"\b(results\.begin|start)\([^)]*\bdata\b")
+BEGINS = re.compile(r"\brunner\.start\([^)]*\bdata\b")
 FIGURE = re.compile(r"""save\(fig, f?["'](\w+)["']""")
 HEADING = re.compile(r"^#{2,4} +(.+?)\s*$", re.MULTILINE)
 

@@ -257,6 +257,7 @@ def test_a_group_that_only_scatters_more_is_not_called_different():
     assert within(np.mean(found), LEVEL) and np.mean(plain) > 0.15
 
 
+@pytest.mark.slow
 def test_the_whole_family_finds_something_in_five_of_hundred_studies_without_a_gap():
     """Eight independent tests; where tests are correlated, Holm errs less often than it may."""
     found = 0

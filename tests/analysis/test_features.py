@@ -49,6 +49,7 @@ def test_measures_are_near_the_truth(folder):
     assert (table["mapse_mm"] - truth["true_mapse_mm"]).abs().median() < 4
 
 
+@pytest.mark.slow
 def test_the_same_whatever_the_number_of_jobs(folder, monkeypatch):
     monkeypatch.setattr(features, "CHUNK", 2)
     first = features.measures(folder)

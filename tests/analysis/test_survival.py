@@ -173,6 +173,7 @@ def test_agrees_with_scikit_survival(one):
 # Validity by simulation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["c", "difference", "auc"])
 def test_coverage_of_discrimination(simulated, truths, name):
     assert 93 <= crude([within(estimate, truths[name]) for estimate in simulated[name]]) <= 97
@@ -189,6 +190,7 @@ def test_estimates_are_not_biased(simulated, truths):
         assert abs(values.mean() - truths[name]) < 0.003, name
 
 
+@pytest.mark.slow
 def test_coverage_of_observed_risk_in_groups():
     rng, hits = np.random.default_rng(3), []
     for _ in range(DRAWS // 5):
@@ -208,6 +210,7 @@ def test_losses_that_depend_on_nothing_do_not_bias_the_auc(truths):
     assert abs(np.mean(values) - truths["auc"]) < 0.006
 
 
+@pytest.mark.slow
 def test_type_1_error_of_log_rank_and_of_added_value():
     p = {"log_rank": [], "added": []}
     for seed in range(DRAWS):
@@ -221,6 +224,7 @@ def test_type_1_error_of_log_rank_and_of_added_value():
     assert 3 <= crude(p["added"]) <= 7
 
 
+@pytest.mark.slow
 def test_type_1_error_of_forward_fitted_scores():
     """Columns that say as much as is known already and noise; the trap: cross-fitted scores of the same columns."""
     flagged = {"log_rank": [], "added": [], "added_cross": []}
@@ -242,6 +246,7 @@ def test_type_1_error_of_forward_fitted_scores():
     assert crude(flagged["added_cross"]) > 10
 
 
+@pytest.mark.slow
 def test_coverage_of_the_c_index_of_cross_fitted_scores():
     """Against the mean true C of the models that were fitted; two of four columns carry the planted parts.
 

@@ -87,6 +87,7 @@ def null_cohorts(population):
     return {name: count / 1000 for name, count in flagged.items()}
 
 
+@pytest.mark.slow
 def test_type_1_error_of_forward_fitted_tests(null_cohorts):
     assert 0.03 <= null_cohorts["forward"] <= 0.07
     assert 0.03 <= null_cohorts["odds"] <= 0.07

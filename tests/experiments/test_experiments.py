@@ -36,6 +36,7 @@ def _work(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_ingredients_in_miniature_and_again(work, monkeypatch):
     monkeypatch.setattr(readers, "RECIPES", {"ci": readers.Recipe(n_hearts=2, visits=2, steps=2)})
     monkeypatch.setattr(readers, "N_HELD_OUT", 1)
@@ -98,6 +99,7 @@ def _shipped(work):
     return work
 
 
+@pytest.mark.slow
 def test_fine_tuning_in_miniature_and_again(shipped, monkeypatch):
     monkeypatch.setattr(fine_tuning, "WEIGHTS", shipped)
     tiny = replace(fine_tuning.RECIPES["ci"], labels=(2,), n_rate_labels=2, n_val=1, n_test=1, mask_steps=1, ef_steps=1)
@@ -113,6 +115,7 @@ def test_fine_tuning_in_miniature_and_again(shipped, monkeypatch):
     pd.testing.assert_frame_equal(again, table)
 
 
+@pytest.mark.slow
 def test_labels_in_miniature(shipped, monkeypatch):
     monkeypatch.setattr(fine_tuning, "WEIGHTS", shipped)
     tiny = fine_tuning.Recipe((1, 2), seeds=2, rates=(3e-3,), n_rate_labels=2, n_val=1, n_test=2, mask_steps=1)

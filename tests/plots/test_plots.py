@@ -75,6 +75,7 @@ DRAWN = [
     (cine.against_truth, (X, VOLUMES, {"LV": X}, "Volume (ml)"), ["(ms)", "Volume (ml)", "LV", "LV, true", "RV"]),
     (cine.by_distance, (SLICES, "LVEF", "LVEF (%)", 51.0), ["(mm)", "LVEF (%)", "10", "20", "network", "true"]),
     (cine.volume_curves, (*VOLUMES.values(), 0, 1), ["frame", "volume (ml)", "LV", "RV", "ED", "ES"]),
+    (forest.ceiling, (0.7, "ceiling"), ["ceiling"]),
     (classification.roc, ([0, 0, 1, 1], {"net": X}), ["specificity", "Sensitivity", "n = 2 yes, 2 no", "net: 1.00 ("]),
     (classification.calibration, ({"net": BINS},), ["Predicted probability", "Observed share", "n = 10;", "net"]),
     (classification.confusion, ("AAB", [0, 1, 1], "ABC"), ["True class", "n = 3;", "A (n = 2)", "0.50\n(1)"]),

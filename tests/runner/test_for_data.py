@@ -17,8 +17,11 @@ from cinema.runner import for_data, publish, run
 from cinema.stats import estimates
 
 PARAMETERS = 'profile = "laptop"\ndata = "virtual"\ndata_root = "../data"\nseed = 0\nout = "../figures"'
-BEGIN = 'from cinema import results\nresults.begin("03_page", out, data)\nresults.record("03_n", 1.5)'
-DRAW = 'from cinema.plots import style\nfig, ax = style.figure()\nstyle.save(fig, "03_generic", out, seed)'
+BEGIN = (
+    'from cinema import runner\npage = runner.start("03_page", profile, data, data_root, seed, out)\n'
+    'page.record("03_n", 1.5)'
+)
+DRAW = 'fig, ax = page.figure()\npage.save(fig, "03_generic")'
 VIRTUAL = {"tags": ["virtual"]}
 
 
@@ -57,7 +60,7 @@ def test_a_page_with_nothing_to_say_names_those_that_have():
 
 def test_a_page_that_would_call_real_numbers_virtual_is_refused():
     plain = page()
-    plain.cells[2].source = 'results.begin("03_page", out)'
+    plain.cells[2].source = 'runner.start("03_page", profile, "virtual", data_root, seed, out)'
     with pytest.raises(ValueError, match="notebook 03 has no runner.start.*of ACDC would be called virtual"):
         for_data.for_data(plain, "acdc", "03")
 

@@ -60,6 +60,7 @@ def recorded_in(project):
     return (project / "figures" / "results.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_leaves_figures_numbers_executed_copies_and_an_index(project):
     assert (project / "figures" / "00_figure.png").read_bytes() == b"ci"
     rows = json.loads(recorded_in(project))
@@ -87,6 +88,7 @@ def test_nothing_changed_nothing_run(project, capsys):
     assert time.monotonic() - start < 10 and recorded_in(project) == before
 
 
+@pytest.mark.slow
 def test_forced_again_gives_the_same_bytes_two_at_once(project, capsys):
     before = recorded_in(project)
     assert run.reproduce(profile="ci", force=True, jobs=2, root=project) == 0

@@ -19,6 +19,7 @@ from cinema.analysis.features import PENALTIES, predicted_number
 from cinema.stats import classification, estimates
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", simulations.INTERVALS)
 def test_intervals_cover_the_truth(name):
     share, above, below = simulations.covered(*simulations.INTERVALS[name])
@@ -83,6 +84,7 @@ def test_slices_in_place_of_patients_cover_far_too_little():
     assert within(simulations.covered(patients, 0.0)[0], COVERAGE)
 
 
+@pytest.mark.slow
 def test_pairs_taken_apart_cover_always_and_find_nothing():
     """Two readings of the same patients, compared as if of different ones: intervals far too wide, a gap is missed."""
 

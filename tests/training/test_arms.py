@@ -40,6 +40,7 @@ def run_of(studies, name="UNet", seed=0, **changes):
     return Run(Arm(name, UNET, standard), **plan | changes)
 
 
+@pytest.mark.slow
 def test_a_run_gives_the_same_numbers_on_any_number_of_threads_and_in_another_process(studies):
     threads = torch.get_num_threads()
     history, scores = arms.train_all([run_of(studies, name) for name in ("one", "two")], n_jobs=2)
