@@ -38,7 +38,7 @@ class StudyFrames(Dataset):
              "channels"  one item per study with a mask, all frames as channels (the sequences of MyoPS); gives `label`.
              "all"       one item per frame.
     grid:    view -> (size, spacing_mm), as terms.PUBLISHED_GRID. Smaller images are padded at the end. Larger ones
-             are cropped at random when augmented and left as they are otherwise (see tasks.windows).
+             are cropped at random when augmented and left as they are otherwise (see training.windows).
     augment: {"sax": Augment, "lax": Augment} or None.
     targets: one number per study (a class or a value), or None; gives `target`.
     classes: {label of the store: class number} for `label`, as late_enhancement.classes; None leaves

@@ -54,7 +54,7 @@ UNREPRODUCED = (
 class Setting:
     """One published experiment.
 
-    task, name: as published; kind: name in tasks.TASKS. dataset: name of the prepared data set.
+    task, name: as published; kind: name in training.tasks.TASKS. dataset: name of the prepared data set.
     frames:     what an item is, see loaders.StudyFrames. channels: of an image, all frames and sequences together.
     outputs:    classes, heatmaps or numbers that the model gives.
     column:     attribute of a study that is the target, or None; classes: its values in output order.
