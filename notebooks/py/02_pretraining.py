@@ -38,6 +38,7 @@ out = "../figures"
 
 # %%
 import inspect
+import shutil
 import tempfile
 from dataclasses import replace
 from functools import partial
@@ -55,7 +56,7 @@ from cinema import runner
 from cinema.analysis.features import predicted_class, predicted_number, study_features
 from cinema.data.loaders import StudyFrames
 from cinema.models.small import n_parameters, published_cinema, shipped_cinema, shipped_description, small_cinema
-from cinema.models.standard import Standardised, restored, standard_of, standardised
+from cinema.models.standard import Standardised, restored, save_standard, standard_of, standardised
 from cinema.phantom import cohort
 from cinema.plots import forest, images
 from cinema.stats import estimates
@@ -296,10 +297,13 @@ Markdown(
 )
 
 # %% [markdown]
-# That something was learnt is asserted.
+# Learning is asserted, and the weights are kept for notebook 03, with the mean image that has to be subtracted from
+# whatever they are shown.
 
 # %%
 assert histories[0.75]["loss"].iloc[-1] < histories[0.75]["loss"].iloc[0]
+shutil.copy(f"{folder.name}/0.75/last.safetensors", work / "02_pretrained.safetensors")
+save_standard(standard, work / "02_standard.safetensors").name
 
 # %% [markdown]
 # ## Reconstructions
