@@ -521,6 +521,9 @@ def read_one(index):
 # %%
 people = Parallel(torch.get_num_threads())(delayed(read_one)(index) for index in range(1, n_people + 1))
 
+# %% [markdown]
+# What each way says of each person, minus the truth of that person's heart; a row for every person, way and number.
+
 # %%
 ALL = NAMES | {"MAPSE": ("mapse_mm", "mm"), "GLshortening": ("shortening_percent", "%")}
 ways = {"network": "", "network, summed": "summed_", "exact": "exact_", "exact, summed": "exact_summed_"}
@@ -665,6 +668,9 @@ spread = pd.DataFrame(
         for row in thinned(stack, reading.sax_positions_mm, sax.spacing_mm, n, (ed, es))
     ]
 )
+
+# %% [markdown]
+# The same for the people above, with exact masks: what is left is the error that the distance alone makes.
 
 # %%
 alone = []
