@@ -2,16 +2,7 @@
 # jupyter:
 #   cinema:
 #     needs: [03_segmentation]
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
 # ---
-
 
 # %% [markdown]
 # # Ejection fraction: how far off, on whom, and how repeatable
