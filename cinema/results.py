@@ -81,9 +81,9 @@ def _plain(key, value):
     return value
 
 
-def read_results(path):
-    """Rows of a results.json; none if there is no such file."""
-    return json.loads(path.read_bytes()) if path.exists() else []
+def read_json(path, absent=()):
+    """Content of a JSON file, such as the rows of a results.json; `absent` if there is no such file."""
+    return json.loads(path.read_bytes()) if path.exists() else absent
 
 
 def read_expected(path):
@@ -145,12 +145,11 @@ def updated(rows, table):
 
 def main(update, root=ROOT):
     """Print what is off and return 1 if anything is; with `update`, take over the present values instead."""
-    rows, path = read_results(root / "figures" / "results.json"), root / "figures" / "expected.csv"
+    rows, path = read_json(root / "figures" / "results.json"), root / "figures" / "expected.csv"
     table = read_expected(path)
     if not comparable(rows):
-        raise FileNotFoundError(
-            "figures/results.json holds no number to compare; run python3 -m cinema reproduce first"
-        )
+        remedy = "run python3 -m cinema reproduce first"
+        raise FileNotFoundError(f"figures/results.json holds no number to compare; {remedy}")
     if update:
         write_text(path, updated(rows, table).to_csv(index=False))
         return 0

@@ -18,7 +18,7 @@ def replaced(monkeypatch, command, function):
     module.function = function
     monkeypatch.setitem(sys.modules, "replaced_module", module)
     _, *options = cli.COMMANDS[command]
-    monkeypatch.setitem(cli.COMMANDS, command, [cli.Command("replaced_module:function", "replaced"), *options])
+    monkeypatch.setitem(cli.COMMANDS, command, [("replaced_module:function", "replaced"), *options])
 
 
 def raising(error):
@@ -30,14 +30,14 @@ def raising(error):
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_every_command_has_its_function_and_help(command, capsys):
-    entry, *options = cli.COMMANDS[command]
-    module, function = entry.call.split(":")
+    (call, about), *options = cli.COMMANDS[command]
+    module, function = call.split(":")
     called = signature(getattr(import_module(module), function))
     names = [settings.get("dest") or flag.lstrip("-").replace("-", "_") for flag, settings in options]
     called.bind(**dict.fromkeys(["pytest_arguments"] * (command == "test") + names))
     with pytest.raises(SystemExit) as end:
         cli.main([command, "--help"])
-    assert end.value.code == 0 and entry.help.split(",")[0] in capsys.readouterr().out
+    assert end.value.code == 0 and about.split(",")[0] in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -25,14 +25,14 @@ def bland_altman(ax, truth, measured, quantity="LVEF", unit="points"):
 
 def bland_altman_with_reference(ax, reference, measured):
     """`bland_altman` of LVEF against what a reader of the data set said, or in words that n is too small for limits."""
-    if len(reference) < estimates.FEW:
+    if len(reference) >= estimates.FEW:
+        bland_altman(ax, reference, measured)
+        ax.set(xlabel="Reference LVEF (%)", ylabel="Measured − reference")
+        ax.set_title("points; bias, 95 % limits, CI", **NOTE | {"fontsize": 6})
+    else:
         words = f"n = {len(reference)},\ntoo small for limits"
         ax.text(0.5, 0.5, words, ha="center", va="center", transform=ax.transAxes)
         ax.set_axis_off()
-        return
-    bland_altman(ax, reference, measured)
-    ax.set(xlabel="Reference LVEF (%)", ylabel="Measured − reference")
-    ax.set_title("points; bias, 95 % limits, CI", **NOTE | {"fontsize": 6})
 
 
 def rescans(ax, first, second, quantity="LVEF", unit="points"):
@@ -72,14 +72,7 @@ def trade_off(ax, points, path, xlabel, ylabel):
     ax.plot(*np.asarray(path).T, ".-", color=GREY, lw=0.8, ms=3, zorder=0)
     for k, (name, (x, y)) in enumerate(points.items()):
         colour, _, marker = SERIES[k % 4]  # four looks filled, then the same with white faces
-        look = {
-            "color": colour,
-            "mfc": colour if k < 4 else "white",
-            "marker": marker,
-            "ms": 5,
-            "capsize": 2,
-            "lw": 0.8,
-        }
+        look = {"color": colour, "mfc": colour if k < 4 else "white", "marker": marker, "label": name}
         reach = [[[e.value - e.lower], [e.upper - e.value]] for e in (y, x)]
-        ax.errorbar(x.value, y.value, *reach, ls="", label=name, **look)
+        ax.errorbar(x.value, y.value, *reach, ls="", ms=5, capsize=2, lw=0.8, **look)
     ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.3, None), ylim=(0, None))

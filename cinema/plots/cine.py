@@ -30,17 +30,14 @@ def window(labels, spacing_mm):
     """Slices along x and y that show all labelled pixels of (x, y, ...) with a margin; the whole if there are none."""
     boxes = ndimage.find_objects(np.any(labels, axis=tuple(range(2, labels.ndim))).astype(int))
     if not boxes:
-        return slice(0, labels.shape[0]), slice(0, labels.shape[1])
+        return tuple(slice(0, length) for length in labels.shape[:2])
     margins = [round(MARGIN_MM / length_mm) for length_mm in spacing_mm[:2]]
     return tuple(slice(max(box.start - m, 0), box.stop + m) for box, m in zip(boxes[0], margins))
 
 
 def slices(axes, image, labels, spacing_mm, order, around=None, width=1.2, limits=None):
-    """Slices of an (x, y, n) image in the given order, one an axes, outlined and cut to what is labelled in any.
-
-    axes: any array of at least as many; the rest stays empty. around: label map to cut to instead. width: of lines.
-    limits: black and white; by default of what is shown.
-    """
+    """Slices of an (x, y, n) image in the given order, one an axes, outlined and cut to what is labelled in any. axes
+    left over stay empty. around: label map to cut to instead. limits: black and white; by default of what is shown."""
     cut = window(labels if around is None else around, spacing_mm)
     limits = np.percentile(image[cut], (0.5, 99.5)) if limits is None else limits
     for ax in axes.flat[len(order) :]:
@@ -92,11 +89,9 @@ def moving(image, labels, spacing_mm, height=280, cycle_ms=1000, limit_bytes=1_0
 def mosaic(array):
     """(x, y, z, t) -> one (X, Y, t) picture with slice 0 at the upper left, row by row; empty places are 0."""
     x, y, z, t = array.shape
-    tiles = np.zeros((min(COLUMNS, z) * x, -(-z // COLUMNS) * y, t), array.dtype)
-    for k in range(z):
-        row, column = divmod(k, COLUMNS)
-        tiles[column * x : (column + 1) * x, row * y : (row + 1) * y] = array[:, :, k]
-    return tiles
+    columns, rows = min(COLUMNS, z), -(-z // COLUMNS)
+    filled = np.pad(array, [(0, 0), (0, 0), (0, columns * rows - z), (0, 0)])
+    return filled.reshape(x, y, rows, columns, t).transpose(3, 0, 2, 1, 4).reshape(columns * x, rows * y, t)
 
 
 def against_truth(ax, x, measured, true=None, ylabel="", xlabel="Time after the R wave (ms)"):

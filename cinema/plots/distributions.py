@@ -15,7 +15,7 @@ def sideways(n, width=0.16):
 def scores(ax, table, estimates, value="dice", group="structure", series="model", label="Dice"):
     """A strip of patients and mean with interval for every group, series side by side. table: a row a patient, group
     and series, with column `value`. estimates: (group, series) -> stats.Estimate."""
-    groups, names = (list(dict.fromkeys(key[k] for key in estimates)) for k in (0, 1))
+    groups, names = (list(dict.fromkeys(words)) for words in zip(*estimates))
     for (g, s), estimate in estimates.items():
         look = SERIES[names.index(s)]
         at = groups.index(g) + (names.index(s) - (len(names) - 1) / 2) * 0.8 / len(names)
@@ -84,15 +84,8 @@ def power(ax, n, curves, marks):
     names = list(dict.fromkeys(name for name, _ in curves))
     for (name, line), values in curves.items():
         ax.plot(n, values, color=SERIES[names.index(name)][0], ls=line, label=name if line == "-" else None)
-    aside = {
-        "xytext": (2, 0),
-        "textcoords": "offset points",
-        "rotation": 90,
-        "fontsize": 6,
-        "ha": "left",
-        "color": GREY,
-    }
-    mark_places(ax, marks, 0.02 / 1.02, 0.8, **aside)
+    aside = {"xytext": (2, 0), "textcoords": "offset points", "rotation": 90}
+    mark_places(ax, marks, 0.02 / 1.02, 0.8, **aside, fontsize=6, ha="left", color=GREY)
     ax.axhline(0.8, color=GREY, lw=0.5)
     ax.set(xscale="log", xlabel="Patients", ylabel="Power", ylim=(0, 1.02), xlim=(n[0], n[-1]))
     ax.plot([], [], color=GREY, label="cases enriched as here")

@@ -55,8 +55,8 @@ class Setting:
 
     @property
     def folder(self):
-        data = "" if self.data == "virtual" else f"-{self.data}"
-        return self.root / "report" / f"{self.profile}{data}{f'-seed{self.seed}' if self.seed else ''}"
+        words = [self.profile, "" if self.data == "virtual" else self.data, f"seed{self.seed}" if self.seed else ""]
+        return self.root / "report" / "-".join(filter(None, words))
 
     def parameters(self):
         """The five values a notebook gets; paths as seen from notebooks/, so that they name no machine's folders."""
@@ -105,16 +105,14 @@ def reproduce(
             done = [name for name in chosen if state.get(name) in ("ran", "up to date")]
             publish.publish(setting, done, list(books), out)
             publish.write_index(setting, {name: book.title for name, book in books.items()}, state, out)
-    rows = [row for row in results.read_results(out / "results.json") if row["notebook"] in done]
+    rows = [row for row in results.read_json(out / "results.json") if row["notebook"] in done]
     table = results.read_expected(root / "figures" / "expected.csv")
     off = results.differences(rows, table)
     if len(done) == len(books) and (data, seed) == ("virtual", 0):
         off += results.missing(rows, table, profile)
-    print(*off, sep="\n", end="\n" if off else "")
-    print(
-        f"{len(chosen)} notebooks, {len(chosen) - len(done)} failed, {publish.count_figures(out, done)} figures, "
-        f"{len(rows)} results, {time.monotonic() - start:.0f} s (profile {profile}, {cores} cores)"
-    )
+    figures = publish.count_figures(out, done)
+    said = f"{len(chosen)} notebooks, {len(chosen) - len(done)} failed, {figures} figures, {len(rows)} results"
+    print(*off, f"{said}, {time.monotonic() - start:.0f} s (profile {profile}, {cores} cores)", sep="\n")
     return 1 if off or len(done) < len(chosen) else 0
 
 
@@ -150,10 +148,9 @@ def read_notebooks(folder):
         for need in needs:
             if need not in books:
                 raise ValueError(f"{path.name} needs {need!r}; it can only need an earlier notebook: {list(books)}")
-        code = "\n\n".join(cell.source for cell in cells)
         prose = "\n".join(cell.source for cell in content.cells if cell.cell_type == "markdown")
         title = next((line.lstrip("# ") for line in prose.splitlines() if line.startswith("# ")), path.stem)
-        books[path.stem] = Notebook(path.stem, path, title, code, needs)
+        books[path.stem] = Notebook(path.stem, path, title, "\n\n".join(cell.source for cell in cells), needs)
     if not books:
         raise FileNotFoundError(f"no notebooks in {folder}; run this in a clone of the repository")
     return books
@@ -181,11 +178,10 @@ def with_needs(books, chosen):
 def keys(setting, books):
     """name -> hash of everything the notebook's result depends on."""
     shared = hashlib.sha256(json.dumps([setting.parameters(), sys.version_info[:2]]).encode())
-    package = setting.root / "cinema"
+    package, data = setting.root / "cinema", setting.root / "data"
     files = [path for path in sorted(package.rglob("*")) if path.relative_to(package).as_posix() not in NOT_IN_KEY]
     files = [path for path in files if path.suffix != ".yaml" or path.stem == setting.data]  # one dataset's card
     files += [setting.root / "constraints.txt"]
-    data = setting.root / "data"
     tables = [path for path in sorted(data.rglob("*.*")) if path.suffix in (".csv", ".json", ".safetensors")]
     files += [path for path in tables if path.parent == data or path.relative_to(data).parts[0] in IN_KEY]
     for path in files:

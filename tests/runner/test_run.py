@@ -262,7 +262,7 @@ def test_publish_replaces_rows_and_figures_of_what_has_run_and_no_others(tmp_pat
     made = tmp_path / "report" / "ci" / "figures"
     (made / "00_old.png").rename(made / "00_new.png")
     publish.publish(setting(tmp_path), ["00_a"], ["00_a", "01_b"], out)
-    rows = results.read_results(out / "results.json")
+    rows = results.read_json(out / "results.json")
     assert {row["key"]: row["value"] for row in rows} == {"00_x": 2.0, "01_x": 1.0}
     assert sorted(path.name for path in out.glob("*.png")) == ["00_new.png", "01_old.png"]
     recorded(tmp_path, "01_b", [("00_x", 1.0)])
@@ -320,6 +320,6 @@ def test_expected_update_keeps_tolerances_and_other_profiles(tmp_path):
 
 
 def test_committed_numbers_are_as_expected():
-    rows = results.read_results(ROOT / "figures" / "results.json")
+    rows = results.read_json(ROOT / "figures" / "results.json")
     table = results.read_expected(ROOT / "figures" / "expected.csv")
     assert results.differences(rows, table) == []
