@@ -21,8 +21,7 @@ _current = {}  # the notebook being run: path of its file, its rows by key, whos
 def begin(notebook, out, data="virtual", stamp=None):
     """Start the record of `notebook` ("03_segmentation") in folder `out`, empty; notebooks call runner.start.
 
-    data:  "virtual" or the dataset; numbers are of that cohort unless they say another.
-    stamp: what figures (plots.style.save) say of it: by default its name; runner.start adds the licence.
+    data: "virtual" or the dataset whose patients it is about. stamp: what figures (plots.style.save) say of them.
     """
     path = Path(out) / "results" / f"{notebook}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,12 +50,6 @@ def record(key, value, lower=None, upper=None, n=None, unit="", cohort=None, cla
     row = (key, *numbers, None if n is None else int(n), unit, cohort or _current["data"], claim)
     _current["rows"][key] = dict(zip(FIELDS, row))
     write_json(_current["path"], list(_current["rows"].values()))
-
-
-def record_estimate(key, found, **about):
-    """`record` of a stats.estimates.Estimate; one without a value is left out."""
-    if math.isfinite(found.value):
-        record(key, *found, **about)
 
 
 def table():

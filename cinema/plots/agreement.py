@@ -35,15 +35,15 @@ def bland_altman_with_reference(ax, reference, measured):
         ax.set_axis_off()
 
 
-def rescans(ax, first, second, quantity="LVEF", unit="points"):
-    """Differences of two scans over their mean; limits about zero: 1.96 times the root mean squared difference."""
+def rescans(ax, first, second):
+    """LVEF of two scans: differences over their mean; limits about zero are 1.96 times their root mean square."""
     first, second = np.asarray(first, float), np.asarray(second, float)
     limit = 1.96 * np.sqrt(np.mean((first - second) ** 2))
     for sign in (-1, 1):
         ax.axhline(sign * limit, color=GREY, ls="--", lw=1)
     ax.axhline(0, color="black", lw=0.5, ls=":")
     ax.plot((first + second) / 2, second - first, **DOTS)
-    ax.set(xlabel=f"Mean of both, {quantity} (%)", ylabel=f"Rescan − scan ({unit})")
+    ax.set(xlabel="Mean of both, LVEF (%)", ylabel="Rescan − scan (points)")
     ax.set_title(f"n = {len(first)} pairs; 95 % within ±{limit:.1f}", **NOTE)
 
 

@@ -14,9 +14,9 @@ MARGIN_MM = 25.0  # around what is labelled
 COLUMNS = 3  # of a mosaic
 
 
-def search(ax, view, found, window_mm, true=None, z=None, title=""):
+def search(ax, view, found, window_mm, true=None, title=""):
     """The whole picture with the square that the reader cut out. found, true: (x, y) pixel of the heart's centre."""
-    images.panel(ax, view, 0, z, title)
+    images.panel(ax, view, title=title)
     half = np.full(2, window_mm / 2) / view.spacing_mm[:2]
     (left, top), (right, bottom) = found - half, found + half
     ax.plot([left, right, right, left, left], [top, top, bottom, bottom, top], color=SERIES[2][0], lw=1)
@@ -78,12 +78,11 @@ def png_uri(fig):
     return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
 
 
-def moving(image, labels, spacing_mm, height=280, cycle_ms=1000, limit_bytes=1_000_000):
+def moving(image, labels, spacing_mm, cycle_ms=1000):
     """`<img>` of a view's cine with outlines, cut to the heart: (x, y, z, t) arrays, slices as a mosaic."""
-    cut = window(labels, spacing_mm)
-    tiles = mosaic(image[cut]), mosaic(labels[cut])
-    rows = tiles[0].shape[1] // image[cut].shape[1]
-    return style.cine({"view": tiles[0]}, {"view": tiles[1]}, height * min(rows, 3), cycle_ms, limit_bytes)
+    cut, rows = window(labels, spacing_mm), -(-image.shape[2] // COLUMNS)
+    tiles = {"view": mosaic(image[cut])}, {"view": mosaic(labels[cut])}
+    return style.cine(*tiles, height=280 * min(rows, 3), cycle_ms=cycle_ms, limit_bytes=1_000_000)
 
 
 def mosaic(array):
@@ -114,10 +113,10 @@ def volume_curves(ax, lv_volumes, rv_volumes, ed_frame, es_frame):
     ax.set_ylim(0, None)
 
 
-def by_distance(ax, table, value, ylabel, reference=None, series="masks"):
+def by_distance(ax, table, value, ylabel, reference=None):
     """Values over the distance between slices: a dot for each place of the first slice, a line over their range. table:
-    columns distance_mm, `value` and `series`. reference: the true value."""
-    groups, step = list(table.groupby(series, sort=False)), table["distance_mm"].min() * 0.12
+    columns distance_mm, masks (whose) and `value`. reference: the true value."""
+    groups, step = list(table.groupby("masks", sort=False)), table["distance_mm"].min() * 0.12
     for k, ((name, rows), (colour, line, marker)) in enumerate(zip(groups, SERIES, strict=False)):
         at = rows["distance_mm"] + (k - (len(groups) - 1) / 2) * step
         ax.plot(at, rows[value], marker, color=colour, ms=3.5, mew=0, label=name)

@@ -64,8 +64,8 @@ def splits(ax, table):
     ax.legend(**ABOVE, ncols=3)
 
 
-def shuffled(ax, found, label="AUC, labels shuffled"):
-    """What a procedure makes of labels that mean nothing: name -> list of Estimates; filled where 0.5 is not inside."""
+def shuffled(ax, found):
+    """AUCs that a procedure finds where labels mean nothing: name -> Estimates; filled where 0.5 is not inside."""
     for i, (name, estimates) in enumerate(found.items()):
         colour, _, marker = SERIES[i]
         values = np.array([estimate.value for estimate in estimates])
@@ -74,7 +74,9 @@ def shuffled(ax, found, label="AUC, labels shuffled"):
         ax.plot(at[~out], values[~out], marker, mfc="none", mec=colour, ms=3, mew=0.6)
         ax.plot(at[out], values[out], marker, color=colour, ms=4.5, label=f"{name}: {out.sum()} of {len(out)} flagged")
     ax.axhline(0.5, color=GREY, ls=":", lw=0.8)
-    ax.set(xticks=range(len(found)), xticklabels=list(found), ylabel=label, xlim=(-0.6, len(found) - 0.4))
+    ax.set(
+        xticks=range(len(found)), xticklabels=list(found), ylabel="AUC, labels shuffled", xlim=(-0.6, len(found) - 0.4)
+    )
     ax.legend(**ABOVE)
 
 

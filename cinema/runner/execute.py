@@ -26,9 +26,7 @@ THREADS, ALONE = ("OMP_NUM_THREADS", "MKL_NUM_THREADS"), ("OPENBLAS_NUM_THREADS"
 
 class Executor:
     """Runs notebooks into `folder` with the given parameters; leaving the `with` block ends all it has started.
-
-    threads: computing threads of each notebook.
-    """
+    threads: computing threads of each notebook."""
 
     def __init__(self, folder, parameters, threads):
         self.folder, self.parameters, self.threads = folder, parameters, threads
@@ -85,11 +83,9 @@ class Executor:
         return True
 
     def papermill(self, path, partial, folder):
-        """(exit code, lines it printed) of papermill run in `folder`; on a terminal its cell count is shown.
-
-        The partial notebook is saved every half minute and at the end, also of a failure, but not around each cell:
-        that takes two seconds of a notebook with dozens of figures.
-        """
+        """(exit code, lines it printed) of papermill run in `folder`; on a terminal its cell count is shown."""
+        # Saved every half minute and at the end, also of a failure, but not around each cell: with dozens of figures
+        # that takes two seconds.
         options = "--kernel python3 --language python --progress-bar --no-request-save-on-cell-execute".split()
         command = [sys.executable, "-m", "papermill", str(path), str(partial), "--cwd", str(folder), *options]
         command += ["--parameters_yaml", json.dumps(self.parameters)]
@@ -113,11 +109,9 @@ class Executor:
 
 def claim(path):
     """Write our process number to `path`; ValueError if another process that is still alive has done so."""
-    try:
-        holder = int(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        holder = None
-    if holder is not None and psutil.pid_exists(holder):
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    holder = int(text) if text.isdigit() else None
+    if holder and psutil.pid_exists(holder):
         raise ValueError(f"process {holder} is running notebooks into {path.parent}; wait for it (or delete {path})")
     path.write_text(str(os.getpid()), encoding="utf-8")
 

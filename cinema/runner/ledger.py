@@ -48,10 +48,8 @@ def read_ledger(root=ROOT):
 
 
 def read_paper(*claims):
-    """Published numbers: claim, quantity, system, value, lower, upper, unit, dataset, source, trust, note.
-
-    claims: only those ("C4"); without, all.
-    """
+    """Published numbers: claim, quantity, system, value, lower, upper, unit, dataset, source, trust, note. claims: only
+    those ("C4"); without, all."""
     table = pd.read_csv(PAPER_RESULTS)
     return table[table["claim"].isin(claims)] if claims else table
 
@@ -124,9 +122,7 @@ def verdict(line, found):
 
 def table(rows, root=ROOT):
     """The whole ledger: claim, topic, sentence, published, source, trust, virtual, real, verdict, why, would_settle.
-
-    rows: of figures/results.json or `read_rows`.
-    """
+    rows: of figures/results.json or `read_rows`."""
     virtual, real, paper, lines = _virtual(rows), [row for row in rows if _is_real(row)], read_paper(), []
     for line in read_ledger(root):
         printed, asked = paper[paper["claim"] == line["claim"]], keys(line)
@@ -158,10 +154,8 @@ def unknown(rows, wanted):
 
 
 def comparison(rows, root=ROOT):
-    """Claims with a printed number of CineMA beside ours: claim, who, value, lower, upper, n, quantity, unit.
-
-    who: "published CineMA", "published CNN", "ours, CineMA" ..; the unit is the paper's; shares of 1 become percent.
-    """
+    """Claims with a printed number of CineMA beside ours: claim, who, value, lower, upper, n, quantity, unit. who:
+    "published CineMA", "published CNN", "ours, CineMA" ..; the unit is the paper's; shares of 1 become percent."""
     found, paper, lines = _virtual(rows), read_paper(), []
     for line in read_ledger(root):
         printed = paper[(paper["claim"] == line["claim"]) & paper["system"].notna()].dropna(subset="value")
@@ -180,10 +174,8 @@ def comparison(rows, root=ROOT):
 
 
 def relative(both):
-    """`comparison` as errors, over the error of the published CNN: the same columns, and 1 is that CNN.
-
-    Dice, sensitivity and specificity become what they lack to 100 %, so that less is better everywhere.
-    """
+    """`comparison` as errors, over the error of the published CNN: the same columns, and 1 is that CNN. Dice,
+    sensitivity and specificity become what they lack to 100 %, so that less is better everywhere."""
     turned = both["quantity"].isin(MORE_IS_BETTER)
     errors = both[ENDS].where(~turned, 100 - both[["value", "upper", "lower"]].to_numpy())
     is_base = both["who"].isin(PUBLISHED_CNNS)
@@ -194,9 +186,7 @@ def relative(both):
 
 def deciding(rows, root=ROOT):
     """The deciding difference of each claim that has one: claim, topic, needs, margin, value, lower, upper, n, unit.
-
-    Differences that a claim needs below zero are turned, so that what favours it is positive everywhere.
-    """
+    Differences that a claim needs below zero are turned, so that what favours it is positive everywhere."""
     found, lines = _virtual(rows), []
     for line in read_ledger(root):
         row = found.get(line["decides"])

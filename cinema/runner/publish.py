@@ -15,9 +15,7 @@ FIGURES = (".png", ".pdf")
 
 def place(setting, out):
     """Where figures and results.json of a run go: `out`, else figures/, or report/<run>/figures for real patients.
-
-    ValueError for real patients in figures/: that folder is committed, and README's numbers are read from it.
-    """
+    ValueError for real patients in figures/: that folder is committed, and README's numbers are read from it."""
     committed = setting.root / "figures"
     if setting.data == "virtual":
         return Path(out) if out else committed
@@ -28,10 +26,8 @@ def place(setting, out):
 
 
 def publish(setting, done, names, out):
-    """Copy what the notebooks `done` have made to `out` and put their rows in out/results.json.
-
-    Rows of other notebooks stay if those are still among `names`. Times are not in it: same seed, same bytes.
-    """
+    """Copy what the notebooks `done` have made to `out` and put their rows in out/results.json. Rows of other notebooks
+    stay if those are still among `names`. Times are not in it: same seed, same bytes."""
     out.mkdir(parents=True, exist_ok=True)
     made = setting.folder / "figures"
     rows = [row for row in read_json(out / "results.json") if row["notebook"] in set(names) - set(done)]
@@ -66,16 +62,9 @@ def figures(out, name):
     return [path for path in sorted(out.glob(f"{name[:2]}_*")) if path.suffix in FIGURES]
 
 
-def count_figures(out, names):
-    """How many figures there are of these notebooks; PNG and PDF of the same are one."""
-    return len({path.stem for name in names for path in figures(out, name)})
-
-
 def write_index(setting, titles, state, out):
-    """report/index.html: the notebooks of this run, their figures and their numbers.
-
-    titles: name -> heading of the notebook; state: name -> "ran", "up to date", "failed" or "not run".
-    """
+    """report/index.html: the notebooks of this run, their figures and their numbers. titles: name -> heading of the
+    notebook; state: name -> "ran", "up to date", "failed" or "not run"."""
     report = setting.folder.parent
     seconds = read_json(report / "times.json", {}).get(setting.folder.name, {})
     link = lambda path: Path(os.path.relpath(path.resolve(), report.resolve())).as_posix()

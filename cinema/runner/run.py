@@ -36,7 +36,6 @@ IN_KEY = {"experiments"}  # folders of data/ that notebooks read; prepared datas
 
 @dataclass(frozen=True)
 class Notebook:
-    name: str  # 02_pretraining
     path: Path
     title: str  # its first heading
     code: str  # all code cells
@@ -67,28 +66,18 @@ class Setting:
         return {"profile": self.profile, "data": self.data, "seed": self.seed, **places}
 
 
-def reproduce(
-    profile="laptop",
-    data="virtual",
-    data_root=None,
-    only=None,
-    first=None,
-    force=False,
-    jobs=None,
-    seed=0,
-    out=None,
-    root=ROOT,
-):
+def reproduce(only=None, first=None, force=False, jobs=None, out=None, root=ROOT, **kind):
     """Run what is out of date, write `out` (figures/) and report/; returns 0, or 1 if a notebook or a number failed.
 
-    data: "virtual", or a prepared dataset: data_root/<data>. Its figures and numbers stay in report/, or go to `out`.
     only: names or numbers of notebooks; what they need is run where it is out of date. first: that one and all later.
     jobs: how many at once (default half the cores); the cores are divided among them.
+    kind: profile, data, data_root and seed, as `check_setting` takes them. Figures and numbers of patients stay in
+          report/, or go to `out`.
     """
-    setting = check_setting(root, profile, data, data_root, seed)
+    setting = check_setting(root, **kind)
     out = publish.place(setting, out)
     books = read_notebooks(root / "notebooks")
-    if data != "virtual":  # the shipped weights stand in for what notebooks make for each other
+    if setting.data != "virtual":  # the shipped weights stand in for what notebooks make for each other
         books = {name: replace(book, needs=()) for name, book in books.items()}
     named = choose(books, only, first)
     chosen = with_needs(books, named)
@@ -108,15 +97,16 @@ def reproduce(
     rows = [row for row in results.read_json(out / "results.json") if row["notebook"] in done]
     table = results.read_expected(root / "figures" / "expected.csv")
     off = results.differences(rows, table)
-    if len(done) == len(books) and (data, seed) == ("virtual", 0):
-        off += results.missing(rows, table, profile)
-    figures = publish.count_figures(out, done)
-    said = f"{len(chosen)} notebooks, {len(chosen) - len(done)} failed, {figures} figures, {len(rows)} results"
-    print(*off, f"{said}, {time.monotonic() - start:.0f} s (profile {profile}, {cores} cores)", sep="\n")
+    if len(done) == len(books) and (setting.data, setting.seed) == ("virtual", 0):
+        off += results.missing(rows, table, setting.profile)
+    figures = {path.stem for name in done for path in publish.figures(out, name)}  # PNG and PDF of the same are one
+    said = f"{len(chosen)} notebooks, {len(chosen) - len(done)} failed, {len(figures)} figures, {len(rows)} results"
+    print(*off, f"{said}, {time.monotonic() - start:.0f} s (profile {setting.profile}, {cores} cores)", sep="\n")
     return 1 if off or len(done) < len(chosen) else 0
 
 
-def check_setting(root, profile, data, data_root, seed):
+def check_setting(root, profile="laptop", data="virtual", data_root=None, seed=0):
+    """The Setting of a run. data: "virtual", or a dataset prepared in data_root/<data> (default data/)."""
     if profile not in PROFILES:
         raise ValueError(f"profile {profile!r} is unknown; choose from {', '.join(PROFILES)}")
     data_root = Path(data_root or (data_folder() if root == ROOT else root / "data")).resolve()
@@ -150,7 +140,7 @@ def read_notebooks(folder):
                 raise ValueError(f"{path.name} needs {need!r}; it can only need an earlier notebook: {list(books)}")
         prose = "\n".join(cell.source for cell in content.cells if cell.cell_type == "markdown")
         title = next((line.lstrip("# ") for line in prose.splitlines() if line.startswith("# ")), path.stem)
-        books[path.stem] = Notebook(path.stem, path, title, "\n\n".join(cell.source for cell in cells), needs)
+        books[path.stem] = Notebook(path, title, "\n\n".join(cell.source for cell in cells), needs)
     if not books:
         raise FileNotFoundError(f"no notebooks in {folder}; run this in a clone of the repository")
     return books

@@ -97,7 +97,7 @@ DRAWN = [
     (forest.rows, ({"a": E, "b": F}, "AUC", 0.5, {"b": 0.4}, "planted"), ["AUC", "a", "b", "planted"]),
     (forest.rows, (RELABELLED, "HR", 1.0, None, "", True), ["HR", "a", "b", "0.5", "UNet", "CineMA"]),
     (forest.methods, (RELABELLED, "MAE", {"guess": 1}), ["MAE", "a", "b", "n = 9 or 12; 95 % CI", "UNet", "guess"]),
-    (forest.rules, ({"steady": {"a": E, "b": E}}, "Bias (mm)", 1), ["Bias (mm)", "a", "b", "95 % CI, n = 12 people"]),
+    (forest.rules, ({"steady": {"a": E, "b": E}}, "Bias (mm)"), ["Bias (mm)", "a", "b", "95 % CI, n = 12 people"]),
     (forest.spread, ({"steady": {"a": 1, "b": 2}}, "SD (mm)"), ["SD (mm)", "a", "b", "steady"]),
     (forest.knowledge, ({"random": E, "trained": F}, "Error", 0.6), ["Error", "random", "trained"]),
     (forest.several, (RELABELLED, "Change"), ["Change", "UNet", "CineMA", "a", "b", "n = 12", "n = 9"]),
