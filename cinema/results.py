@@ -109,11 +109,8 @@ def missing(rows, table, profile):
 
 def comparable(rows):
     """(key, profile) -> value of the rows expected.csv speaks of: numbers from the virtual cohort with seed 0."""
-    return {
-        (row["key"], row["profile"]): row["value"]
-        for row in rows
-        if row["data"] == "virtual" and row["seed"] == 0 and not isinstance(row["value"], str)
-    }
+    ours = [row for row in rows if (row["data"], row["seed"]) == ("virtual", 0) and not isinstance(row["value"], str)]
+    return {(row["key"], row["profile"]): row["value"] for row in ours}
 
 
 def updated(rows, table):

@@ -11,10 +11,8 @@ import pytest
 from places import ROOT
 
 PACKAGE = ROOT / "cinema"
-MODULES = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-    for path in sorted(PACKAGE.rglob("*.py"))
-}
+PATHS = sorted(PACKAGE.rglob("*.py"))
+MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in PATHS}
 FOLDERS = ("cinema", "experiments", "tests", "notebooks/py")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TWINS = sorted((ROOT / "notebooks" / "py").glob("*.py"))

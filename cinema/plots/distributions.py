@@ -74,9 +74,8 @@ def shuffled(ax, found):
         ax.plot(at[~out], values[~out], marker, mfc="none", mec=colour, ms=3, mew=0.6)
         ax.plot(at[out], values[out], marker, color=colour, ms=4.5, label=f"{name}: {out.sum()} of {len(out)} flagged")
     ax.axhline(0.5, color=GREY, ls=":", lw=0.8)
-    ax.set(
-        xticks=range(len(found)), xticklabels=list(found), ylabel="AUC, labels shuffled", xlim=(-0.6, len(found) - 0.4)
-    )
+    ax.set(xticks=range(len(found)), xticklabels=list(found), xlim=(-0.6, len(found) - 0.4))
+    ax.set_ylabel("AUC, labels shuffled")
     ax.legend(**ABOVE)
 
 

@@ -65,10 +65,8 @@ def save(fig, name, out, seed, cohort=None):
     cohort = cohort or results.stamp()
     fig.supxlabel(f"{cohort} cohort" if cohort == "virtual" else cohort, x=1, ha="right", fontsize=6, color=GREY)
     about = f"notebook {name.split('_')[0]}, seed {seed}, data: {cohort}"
-    metadata = {
-        "png": {"Title": name, "Description": about, "Software": None},
-        "pdf": {"Title": name, "Subject": about, "CreationDate": None, "Producer": None, "Creator": None},
-    }
+    metadata = {"png": {"Title": name, "Description": about, "Software": None}}
+    metadata["pdf"] = {"Title": name, "Subject": about, "CreationDate": None, "Producer": None, "Creator": None}
     Path(out).mkdir(parents=True, exist_ok=True)
     for kind, fields in metadata.items():
         with whole_or_not(Path(out) / f"{name}.{kind}") as temporary:

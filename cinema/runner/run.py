@@ -193,23 +193,15 @@ def run_graph(setting, books, forced, jobs, executor, state):
 
     def tasks():
         for name, book in books.items():
-            yield {
-                "basename": name,
-                "actions": [(executor.execute, (name, book.path))],
-                "task_dep": list(book.needs),
-                "uptodate": [name not in forced, config_changed(key[name])],
-                "targets": [str(setting.folder / f"{name}.ipynb")],
-                "io": {"capture": False},  # doit's capture swaps sys.stdout, which threads would share
-            }
+            task = {"basename": name, "actions": [(executor.execute, (name, book.path))], "task_dep": list(book.needs)}
+            task["uptodate"] = [name not in forced, config_changed(key[name])]
+            task["targets"] = [str(setting.folder / f"{name}.ipynb")]
+            task["io"] = {"capture": False}  # doit's capture swaps sys.stdout, which threads would share
+            yield task
 
-    configuration = {
-        "backend": "json",
-        "dep_file": str(setting.folder / ".doit.json"),
-        "continue": True,
-        "num_process": jobs if jobs > 1 else 0,
-        "par_type": "thread",
-        "reporter": Lines(books, state),
-    }
+    kept = {"backend": "json", "dep_file": str(setting.folder / ".doit.json")}
+    ways = {"num_process": jobs if jobs > 1 else 0, "par_type": "thread", "continue": True}
+    configuration = {**kept, **ways, "reporter": Lines(books, state)}
     loader = ModuleTaskLoader({"task_notebooks": tasks, "DOIT_CONFIG": configuration})
     DoitMain(loader, config_filenames=()).run(["run", *books])
 

@@ -21,26 +21,21 @@ def line(needs, margin=""):
     return about | {"ours": {"CineMA": "c"}, "floor": "x_f"}
 
 
-@pytest.mark.parametrize(
-    ("needs", "lower", "upper", "word"),
-    [
-        ("above", 0.1, 0.3, ledger.AGREES),
-        ("above", -0.3, -0.1, ledger.DIFFERS),
-        ("above", -0.1, 0.3, ledger.OPEN),
-        ("above", 0.0, 0.3, ledger.OPEN),
-        ("below", -0.3, -0.1, ledger.AGREES),
-        ("below", 0.1, 0.3, ledger.DIFFERS),
-        ("below", -0.1, 0.1, ledger.OPEN),
-        ("within", -0.01, 0.015, ledger.AGREES),
-        ("within", 0.03, 0.05, ledger.DIFFERS),
-        ("within", -0.05, -0.03, ledger.DIFFERS),
-        ("within", 0.01, 0.03, ledger.OPEN),
-        ("within", -0.1, 0.1, ledger.OPEN),
-    ],
-)
-def test_a_verdict_follows_the_whole_interval(needs, lower, upper, word):
-    found = row("k", (lower + upper) / 2, lower, upper)
-    assert ledger.verdict(line(needs, "0.02" if needs == "within" else ""), {"k": found})[0] == word
+VERDICTS = {  # by what is needed: intervals of each verdict
+    "above": {ledger.AGREES: [(0.1, 0.3)], ledger.DIFFERS: [(-0.3, -0.1)], ledger.OPEN: [(-0.1, 0.3), (0.0, 0.3)]},
+    "below": {ledger.AGREES: [(-0.3, -0.1)], ledger.DIFFERS: [(0.1, 0.3)], ledger.OPEN: [(-0.1, 0.1)]},
+    "within": {ledger.AGREES: [(-0.01, 0.015)], ledger.DIFFERS: [(0.03, 0.05), (-0.05, -0.03)]},
+}
+VERDICTS["within"][ledger.OPEN] = [(0.01, 0.03), (-0.1, 0.1)]
+
+
+@pytest.mark.parametrize("needs", VERDICTS)
+def test_a_verdict_follows_the_whole_interval(needs):
+    for word, intervals in VERDICTS[needs].items():
+        for lower, upper in intervals:
+            found = row("k", (lower + upper) / 2, lower, upper)
+            got, _ = ledger.verdict(line(needs, "0.02" if needs == "within" else ""), {"k": found})
+            assert got == word, (lower, upper)
 
 
 @pytest.mark.parametrize("found", [None, row("k", 0.2, None, None), row("k", 0.2, 0.1, 0.3, profile="ci")])
@@ -114,9 +109,8 @@ def test_differences_are_turned_towards_the_claim():
 
 
 def test_shares_are_held_against_percent():
-    both = (
-        ledger.comparison([row(ENTRIES["C3"]["ours"]["CineMA"], 0.8, 0.7, 0.9)]).query("claim == 'C3'").set_index("who")
-    )
+    found = ledger.comparison([row(ENTRIES["C3"]["ours"]["CineMA"], 0.8, 0.7, 0.9)])
+    both = found[found["claim"] == "C3"].set_index("who")
     assert both.loc["ours, CineMA", "value"] == pytest.approx(80) and both.loc["published CineMA", "value"] > 80
 
 

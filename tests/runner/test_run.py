@@ -125,9 +125,8 @@ sys.exit(cli.main(["reproduce", "--profile", "ci"]))"""
 def test_interrupt_ends_the_kernel_and_leaves_130(tmp_path):
     root = make_project(tmp_path)
     mark = root / "kernel"
-    write_notebook(
-        root, "00_first", f"import os, time\nopen({str(mark)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
-    )
+    body = f"import os, time\nopen({str(mark)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
+    write_notebook(root, "00_first", body)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([sys.executable, "-c", IN_ANOTHER, str(root)], cwd=ROOT, env=environment, **pipes)
