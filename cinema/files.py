@@ -24,10 +24,9 @@ def is_clone() -> bool:
 def need_clone(command: str) -> None:
     """FileNotFoundError in one line where `command` needs what only a clone has and this is an installed package."""
     if not is_clone():
-        raise FileNotFoundError(
-            f"{command} needs notebooks, tests and experiments, which the package installed in {PACKAGE} does not "
-            "have; git clone the repository this package was made from, and give the command in that folder"
-        )
+        lacks = f"needs notebooks, tests and experiments, which the package installed in {PACKAGE} does not have"
+        remedy = "git clone the repository this package was made from, and give the command in that folder"
+        raise FileNotFoundError(f"{command} {lacks}; {remedy}")
 
 
 def data_folder() -> Path:
