@@ -11,7 +11,7 @@ from cinema.data.study import load_study
 from cinema.stats.metrics import classification_metrics
 from cinema.terms import SMALL_GRID
 from cinema.training.task import Task, identity
-from cinema.training.windows import exceeds, pooled
+from cinema.training.windows import pooled
 
 LABEL_SMOOTHING = 0.1
 
@@ -33,9 +33,7 @@ def loss(model: nn.Module, batch: dict) -> tuple[Tensor, dict]:
 
 def predict(model: nn.Module, images: dict[str, Tensor], window: dict | None = None) -> Tensor:
     """Probabilities (b, classes), float32; over larger images the mean over windows."""
-    if exceeds(images, window):
-        return pooled(model, images, window, lambda x: x.softmax(1))
-    return model(images).float().softmax(1)
+    return pooled(model, images, window, lambda x: x.softmax(1))
 
 
 def evaluate(model: nn.Module, batch: dict, window: dict | None = None) -> list[dict]:

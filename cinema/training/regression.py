@@ -16,7 +16,7 @@ from cinema.data.study import load_study
 from cinema.stats.metrics import regression_metrics
 from cinema.terms import SMALL_GRID
 from cinema.training.task import Task, identity
-from cinema.training.windows import exceeds, pooled
+from cinema.training.windows import pooled
 
 
 def loss(model: nn.Module, batch: dict, mean: float, std: float) -> tuple[Tensor, dict]:
@@ -27,9 +27,7 @@ def loss(model: nn.Module, batch: dict, mean: float, std: float) -> tuple[Tensor
 
 def predict(model: nn.Module, images: dict[str, Tensor], window: dict | None = None) -> Tensor:
     """(b, n) z-scored, float32; over larger images the mean over windows."""
-    if exceeds(images, window):
-        return pooled(model, images, window, lambda x: x)
-    return model(images).float()
+    return pooled(model, images, window, lambda x: x)
 
 
 def evaluate(model: nn.Module, batch: dict, window: dict | None = None, *, mean: float, std: float) -> list[dict]:

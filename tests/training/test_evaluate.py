@@ -116,9 +116,9 @@ def test_ef_from_a_data_set(tmp_path):
 
 
 def test_windows():
-    assert windows.starts(10, 5, 2) == [0, 3, 5] and windows.starts(5, 5, 2) == [0]
+    assert windows.corners((10, 5), (5, 5), (2, 2)) == [(0, 0), (3, 0), (5, 0)]
     image = torch.rand(2, 13, 9, 4, generator=torch.Generator().manual_seed(0))
     parts = windows.split(image, (6, 5, 4), (3, 2, 2))
     torch.testing.assert_close(windows.merge(parts, image.shape[1:], (3, 2, 2)), image)
     with pytest.raises(ValueError, match="overlap is 5; it must be at least 0 and less than the window, 5"):
-        windows.starts(10, 5, 5)
+        windows.corners((10,), (5,), (5,))
