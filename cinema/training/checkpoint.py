@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from cinema import files
+from cinema.files import whole_or_not
 from cinema.models import weights
 from cinema.training.task import on_cuda
 
@@ -50,9 +50,10 @@ def load_state(out: str | Path, model: nn.Module, optimiser: torch.optim.Optimiz
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """files.write_text whose OSError names the remedy."""
+    """Write a text file whole or not at all."""
     try:
-        files.write_text(path, text)
+        with whole_or_not(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OSError(f"{path} could not be written ({error.strerror}); make room or choose another folder") from None
 
