@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cinema.data.loaders import StudyFrames
+from cinema.data.study import load_study
 from cinema.data.transforms import SEGMENTATION, varied
 from cinema.files import WEIGHTS
 from cinema.models import small, transfer, weights
@@ -30,8 +31,9 @@ from cinema.stats.metrics import dice
 from cinema.terms import LABELS, SMALL_GRID, STRUCTURES
 from cinema.training import evaluate
 from cinema.training.checkpoint import BEST, read_run
+from cinema.training.classification import class_numbers
 from cinema.training.loop import TrainConfig, fit, in_steps
-from cinema.training.regression import EF_TASK
+from cinema.training.regression import EF, EF_TASK
 from cinema.training.segmentation import TASK
 from cinema.training.task import Task, one_thread, private_seeds
 
@@ -83,6 +85,19 @@ def stacks(paths: Sequence, augment: dict | None = None, seed: int = 0) -> Study
     return StudyFrames(paths, ("sax",), "labelled", SMALL_GRID, augment, seed=seed)
 
 
+def with_targets(
+    paths: Sequence, augment: dict | None = None, seed: int = 0, attribute: str = EF, classes: Sequence = ()
+) -> StudyFrames:
+    """ED and ES stacks of studies with their true ejection fraction, or another number of the person, as target.
+
+    classes: values of an attribute such as "disease"; the target is then the class number.
+    """
+    studies = [load_study(path, ["sax"], [0]) for path in paths]
+    values = [(study.truth if attribute == EF else study.attributes)[attribute] for study in studies]
+    targets = class_numbers(values, classes) if classes else list(map(float, values))
+    return StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID, augment, targets, seed)
+
+
 @dataclass(frozen=True)
 class Run:
     """One training of one arm.
@@ -122,12 +137,12 @@ def train(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
         config = replace(run.arm.config, learning_rate=run.learning_rate, seed=run.seed)
         config = in_steps(config, len(train_set), run.steps, run.steps // 10, max(1, run.steps // EVALUATIONS))
         history = fit(model, run.task, train_set, run.data(run.val), config, run.out)
-        scores = test(model, run.tests, run.task, run.data)
+        scores = score(model, run.tests, run.task, run.data)
     about = {"arm": run.arm.name, "n_train": len(run.train), "learning_rate": run.learning_rate, "seed": run.seed}
     return history.assign(**about), scores.assign(**about)
 
 
-def test(model: nn.Module, tests: dict, task: Task = TASK, data: Callable = stacks) -> pd.DataFrame:
+def score(model: nn.Module, tests: dict, task: Task = TASK, data: Callable = stacks) -> pd.DataFrame:
     """Scores of every study of every test set: columns of evaluate.table, and `data`."""
     tables = [evaluate.table(model, data(paths), task).assign(data=name) for name, paths in tests.items()]
     return pd.concat([pd.DataFrame(), *tables], ignore_index=True)

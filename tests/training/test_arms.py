@@ -89,7 +89,7 @@ def test_the_atlas_answers_with_the_most_frequent_structure(studies):
     clear = np.sort(counts, 0)[-1] > np.sort(counts, 0)[-2]
     assert answer.shape == (2, 64, 64, 8)
     assert np.array_equal(answer[0][clear], counts.argmax(0)[clear])
-    assert arms.test(Atlas(dataset), {"acdc": paths[:1]})["dice"].mean() > 0.3
+    assert arms.score(Atlas(dataset), {"acdc": paths[:1]})["dice"].mean() > 0.3
 
 
 def test_slices_count_from_the_first_with_left_ventricle():
