@@ -29,9 +29,8 @@ NO_IMAGE = "no image"  # the most frequent label of each voxel, and the mean EF,
 
 @dataclass(frozen=True)
 class Recipe:
-    """How large the experiment is. Steps: of 2 patients for masks, of 8 for EF.
-
-    rates are tried with seed 0 and n_rate_labels patients; n_test patients of each cohort are tested.
+    """How large the experiment is. Steps are of 2 patients for masks, of 8 for EF; rates are tried with n_rate_labels
+    patients; n_test patients of each cohort are tested.
     """
 
     labels: tuple = (8, 32, 128)
@@ -49,11 +48,8 @@ RECIPES = {"ci": Recipe((2, 4), 1, (3e-3,), 4, 2, 2, 3, 3, (2, 4, 8)), "laptop":
 
 
 def run(profile, jobs, seed, work):
-    """Tables by file name.
-
-    fine_tuning: rows arm, labels, seed, cohort, patient; dice_rv, dice_myo, dice_lv, means of ED and ES; ef_error in
-    points, with its sign. patient: index of phantom.cohort.person(cohort, index, seed).
-    fine_tuning_rates: rows task, arm, learning_rate, validation (mean Dice, or MAE in points).
+    """Tables by file name: fine_tuning, the rows of `per_patient`, whose people are those of `seed`, and
+    fine_tuning_rates, rows task, arm, learning_rate, validation (mean Dice, or MAE in points).
     """
     recipe = RECIPES[profile]
     files, folder = shipped_encoder(work / "experiments", f"fine_tuning_seed{seed}")
@@ -99,19 +95,18 @@ def guessed_masks(training, tests):
 
 def guessed_ef(training, tests):
     """The mean EF of all training patients, as a prediction for each test patient."""
+    true = {name: arms.with_targets(paths).targets for name, paths in tests.items()}
+    rows = [(path.stem, name, ef) for name, paths in tests.items() for path, ef in zip(paths, true[name], strict=True)]
+    table = pd.DataFrame(rows, columns=["study", "data", "true"])
     mean = np.mean(arms.with_targets(training).targets)
-    rows = [
-        (path.stem, name, true, mean)
-        for name, paths in tests.items()
-        for path, true in zip(paths, arms.with_targets(paths).targets)
-    ]
-    return pd.DataFrame(rows, columns=["study", "data", "true", "predicted"]).assign(
-        arm=NO_IMAGE, n_train=len(training), seed=0
-    )
+    return table.assign(predicted=mean, arm=NO_IMAGE, n_train=len(training), seed=0)
 
 
 def per_patient(dice, ef=None):
-    """One row per arm, number of labels, seed and patient from the scores of masks and, where given, of EF."""
+    """A row per arm, labels, seed, cohort and patient (index of phantom.cohort.person) from scores of masks and of EF.
+
+    Columns dice_rv, dice_myo, dice_lv, means of ED and ES; with ef also ef_error in points, with its sign.
+    """
     keys = ["arm", "n_train", "seed", "data", "study"]
     table = dice.pivot_table("dice", keys, "structure", sort=False)[list(STRUCTURES)].set_axis(arms.DICE, axis=1)
     if ef is not None:
