@@ -95,17 +95,9 @@ def check_same_run(out: str | Path, what: dict) -> None:
 
 def git_commit() -> str | None:
     """Commit of the package's repository, with + if tracked files differ from it; None outside a repository."""
-    command = [
-        "git",
-        "-C",
-        str(Path(__file__).parent),
-        "describe",
-        "--always",
-        "--abbrev=40",
-        "--exclude=*",
-        "--dirty=+",
-    ]
+    command, here = "git describe --always --abbrev=40 --exclude=* --dirty=+".split(), Path(__file__).parent
     try:
-        return subprocess.run(command, capture_output=True, encoding="utf-8", check=True, timeout=10).stdout.strip()
+        done = subprocess.run(command, cwd=here, capture_output=True, encoding="utf-8", check=True, timeout=10)
+        return done.stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

@@ -92,6 +92,7 @@ def _train(run, progress, interrupted):
     config, n_items, micro_batches = run.config, len(run.train_set), []
     loader = batches(run.train_set, micro_batches, config.num_workers, pin_memory=on_cuda(run.device))
     per_epoch = len(recipe.step_groups(range(n_items), config))
+    course = (config.learning_rate, config.min_learning_rate, config.warmup_epochs, config.epochs, config.schedule)
     total = max(1, round(config.epochs * per_epoch))
     save_if_due = _saver(run, progress, interrupted)
     done = progress["epoch"] * per_epoch + progress["step"]
@@ -105,7 +106,9 @@ def _train(run, progress, interrupted):
             stream = iter(loader)
             for step in todo:
                 # by step, not by micro-batch as in the release, so that splitting a batch changes no number
-                progress["learning_rate"] = _set_learning_rate(run, epoch + step / per_epoch)
+                progress["learning_rate"] = recipe.learning_rate(epoch + step / per_epoch, *course)
+                for group in run.optimiser.param_groups:
+                    group["lr"] = progress["learning_rate"] * group["lr_scale"]
                 torch.manual_seed(draw_seed(config.seed, epoch, STEPS + step))
                 _update(run, stream, steps[step], progress["sums"])
                 progress["step"] = step + 1
@@ -133,15 +136,6 @@ def _saver(run, progress, interrupted):
             raise KeyboardInterrupt(f"stopped; run the same again to go on from {run.out}")
 
     return save_if_due
-
-
-def _set_learning_rate(run, epoch):
-    of = run.config
-    limits = of.learning_rate, of.min_learning_rate, of.warmup_epochs, of.epochs
-    rate = recipe.learning_rate(epoch, *limits, of.schedule)
-    for group in run.optimiser.param_groups:
-        group["lr"] = rate * group["lr_scale"]
-    return rate
 
 
 def _update(run, stream, micro_batches, sums):

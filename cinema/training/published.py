@@ -16,7 +16,7 @@ from cinema.models.config import build as build_model
 from cinema.models.config import per_view
 from cinema.models.finetuned import CLASSES, MEAN_STD, N_OUTPUTS, TRUTH
 from cinema.models.published import PUBLISHED
-from cinema.models.small import small_encoder
+from cinema.models.small import small_cinema, small_convunetr, small_convvit, small_unet
 from cinema.models.vit import SIZES
 from cinema.terms import PUBLISHED_GRID, SMALL_GRID, VIEWS
 from cinema.training import regression, segmentation
@@ -90,6 +90,10 @@ class Setting:
     @property
     def evaluation_only(self):
         return self.dataset in EVALUATION_ONLY
+
+    @property
+    def n_frames(self):
+        return 2 if self.frames == "ed_es" else 1
 
 
 def setting(
@@ -165,18 +169,19 @@ def task_of(setting: Setting, z_score: Any = None) -> Task:
 
 def description(setting: Setting) -> tuple[str, dict]:
     """(class name, constructor arguments) of the published model."""
-    flat, views = setting.views[0] != "sax", setting.views
+    views = setting.views
+    n_dims = 3 if views[0] == "sax" else 2
     ends, chans = dict(in_chans=setting.channels, out_chans=setting.outputs), (32, 64, 128, 256, 512)
     if setting.model == "unet":
-        factor = (2, 2, 1)[: 2 if flat else 3]
-        shape = dict(n_dims=len(factor), chans=chans, patch_size=factor, scale_factor=factor)
+        factor = (2, 2, 1)[:n_dims]
+        shape = dict(n_dims=n_dims, chans=chans, patch_size=factor, scale_factor=factor)
         return "UNet", dict(**ends, **shape, dropout=0.1, grad_ckpt=True)
     if setting.model == "resnet":
-        return f"ResNet{2 if flat else 3}d", dict(depth=50, **ends, layer_inplanes=(64, 128, 256, 512))
-    n_frames, finer = 2 if setting.frames == "ed_es" else 1, per_view(views, (2, 2, 1))
+        return f"ResNet{n_dims}d", dict(depth=50, **ends, layer_inplanes=(64, 128, 256, 512))
+    finer = per_view(views, (2, 2, 1))
     encoder = dict(
         image_size_dict={view: setting.grid[view][0] for view in views},
-        in_chans_dict=dict.fromkeys(views, setting.channels // n_frames),
+        in_chans_dict=dict.fromkeys(views, setting.channels // setting.n_frames),
         enc_patch_size_dict=per_view(views, (4, 4, 1)),
         enc_scale_factor_dict=finer,
         enc_conv_chans=(64, 128),
@@ -191,26 +196,21 @@ def description(setting: Setting) -> tuple[str, dict]:
     if setting.kind in DENSE:
         decoder = dict(dec_chans=chans, dec_patch_size_dict=finer, dec_scale_factor_dict=finer)
         return "ConvUNetR", dict(encoder, **decoder, dropout=0.1)
-    return "ConvViT", dict(encoder, n_frames=n_frames)
-
-
-def small_description(setting: Setting) -> tuple[str, dict]:
-    """The same for the small models, which the ci profile trains."""
-    name, published = description(setting)
-    if name == "UNet":
-        return name, dict(published, chans=(12, 24, 48), n_blocks=1, grad_ckpt=False)
-    if setting.model == "resnet":
-        return name, dict(published, depth=10, layer_inplanes=(8, 16, 24, 32))
-    views = setting.views
-    encoder = dict(small_encoder(views), **{key: published[key] for key in ("image_size_dict", "in_chans_dict")})
-    if name == "CineMA":
-        return name, dict(encoder, dec_embed_dim=96, dec_depth=2, dec_n_heads=4)
-    if name == "ConvViT":
-        return name, dict(encoder, n_frames=published["n_frames"], out_chans=setting.outputs)
-    decoder = dict(dec_patch_size_dict=per_view(views, (2, 2, 2)), dec_scale_factor_dict=per_view(views, (2, 2, 1)))
-    return name, dict(encoder, out_chans=setting.outputs, dec_chans=(16, 32, 64), **decoder)
+    return "ConvViT", dict(encoder, n_frames=setting.n_frames)
 
 
 def build(setting: Setting) -> nn.Module:
     """The model of a setting with random weights. Under torch.device("meta") it costs no memory."""
-    return build_model(*(description if setting.profile == "paper" else small_description)(setting))
+    views, channels, outputs = setting.views, setting.channels, setting.outputs
+    if setting.profile == "paper":
+        return build_model(*description(setting))
+    if setting.model == "unet":
+        return small_unet(views[0], outputs, dropout=0.1, in_chans=channels)
+    if setting.model == "resnet":
+        name, published = description(setting)
+        return build_model(name, dict(published, depth=10, layer_inplanes=(8, 16, 24, 32)))
+    if setting.kind == "pretraining":
+        return small_cinema(views)
+    if setting.kind in DENSE:
+        return small_convunetr(views, outputs, in_chans=channels)
+    return small_convvit(views, setting.n_frames, outputs)
