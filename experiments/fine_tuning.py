@@ -95,10 +95,11 @@ def guessed_masks(training, tests):
 
 def guessed_ef(training, tests):
     """The mean EF of all training patients, as a prediction for each test patient."""
-    true = {name: arms.with_targets(paths).targets for name, paths in tests.items()}
-    rows = [(path.stem, name, ef) for name, paths in tests.items() for path, ef in zip(paths, true[name], strict=True)]
-    table = pd.DataFrame(rows, columns=["study", "data", "true"])
+    rows = []
+    for name, paths in tests.items():
+        rows += [(path.stem, name, ef) for path, ef in zip(paths, arms.with_targets(paths).targets, strict=True)]
     mean = np.mean(arms.with_targets(training).targets)
+    table = pd.DataFrame(rows, columns=["study", "data", "true"])
     return table.assign(predicted=mean, arm=NO_IMAGE, n_train=len(training), seed=0)
 
 

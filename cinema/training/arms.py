@@ -29,13 +29,12 @@ from cinema.parallel import in_parallel
 from cinema.stats import estimates
 from cinema.stats.metrics import dice
 from cinema.terms import LABELS, SMALL_GRID, STRUCTURES
-from cinema.training import evaluate
 from cinema.training.checkpoint import BEST, read_run
 from cinema.training.classification import class_numbers
 from cinema.training.loop import TrainConfig, fit, in_steps
 from cinema.training.regression import EF, EF_TASK
 from cinema.training.segmentation import TASK
-from cinema.training.task import Task, one_thread, private_seeds
+from cinema.training.task import Task, evaluated, one_thread, private_seeds
 
 # As the release: AdamW's own decay on everything from scratch; from pretraining, layers near the image move less.
 FROM_SCRATCH = TrainConfig(weight_decay=0.01, decay_everything=True, batch_size=2, drop_remainder=True)
@@ -143,8 +142,8 @@ def train(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def score(model: nn.Module, tests: dict, task: Task = TASK, data: Callable = stacks) -> pd.DataFrame:
-    """Scores of every study of every test set: columns of evaluate.table, and `data`."""
-    tables = [evaluate.table(model, data(paths), task).assign(data=name) for name, paths in tests.items()]
+    """Scores of every study of every test set: columns of task.evaluated, and `data`."""
+    tables = [evaluated(model, data(paths), task).assign(data=name) for name, paths in tests.items()]
     return pd.concat([pd.DataFrame(), *tables], ignore_index=True)
 
 

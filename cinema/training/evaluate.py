@@ -19,7 +19,7 @@ from cinema.training.checkpoint import write_text
 from cinema.training.task import evaluated
 
 MAX_FRAMES = 30  # of a cine in `cine_rows`, as published
-table = evaluated
+table = evaluated  # by this name the notebooks know it
 
 
 def _frames(image, size):
@@ -113,9 +113,7 @@ def ef_summary(efs: pd.DataFrame) -> dict[str, float]:
     return {key: float(value) for key, value in (errors | rmse | agreement).items()}
 
 
-def ejection_numbers(
-    rows: pd.DataFrame, cine: bool = False, structures: Sequence[str] = ("LV", "RV")
-) -> dict[str, float]:
+def ejection_numbers(rows: pd.DataFrame, cine: bool = False, structures: Sequence[str] = ("LV", "RV")) -> dict:
     """`ef_summary` of each ventricle in one table: lv_ef_mae, rv_ef_mae .. cine: rows are of whole cines."""
     efs, numbers = cine_ef_table if cine else ef_table, {}
     for structure in structures:

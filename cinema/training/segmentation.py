@@ -53,10 +53,8 @@ def predict(model: nn.Module, images: dict[str, Tensor], window: dict | None = N
     return {view: logits.float() for view, logits in model(images).items()}
 
 
-def evaluate(
-    model: nn.Module, batch: dict, window: dict | None = None, scored: Callable = segmentation_rows
-) -> list[dict]:
-    """A row per study, frame, view and structure; padding is cut off first.
+def evaluate(model: nn.Module, batch: dict, window: dict | None = None, scored: Callable = segmentation_rows) -> list:
+    """A row (dict) per study, frame, view and structure; padding is cut off first.
 
     scored: (predicted mask, true mask, spacing_mm) -> what is said of each structure.
     """
