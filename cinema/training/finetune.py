@@ -24,12 +24,13 @@ from cinema.models import finetuned, transfer, weights
 from cinema.models.small import n_parameters, shipped_cinema
 from cinema.models.standard import load_standard, save_standard, standardising
 from cinema.terms import STRUCTURES
-from cinema.training import checkpoint, evaluate, published
+from cinema.training import checkpoint, evaluate, published, regression, segmentation
 from cinema.training.classification import class_numbers
 from cinema.training.landmarks import LANDMARKS
 from cinema.training.loop import fit, in_steps
 from cinema.training.recipe import step_groups
 from cinema.training.task import on_cuda, private_seeds, to_device
+from cinema.training.tasks import TASKS
 
 NEEDED = {"labelled": "labels", "channels": "labels", "landmarks": "landmarks"}  # of a view, by what an item is
 CI_STEPS = 4
@@ -52,7 +53,9 @@ class Plan:
 
     @property
     def task(self):
-        return published.task_of(self.setting, self.z_score)
+        if self.setting.dataset in late_enhancement.ORDER:
+            return segmentation.late_enhancement_task(self.setting.dataset)
+        return regression.task(*self.z_score) if self.setting.kind == "regression" else TASKS[self.setting.kind]
 
     def config(self, n_items):
         """TrainConfig; n_items: of the training set."""
@@ -64,7 +67,8 @@ class Plan:
 
     def data(self, table, training=False):
         """StudyFrames of some rows; augmented for training."""
-        of, targets = self.setting, table[self.setting.column].tolist() if self.setting.column else None
+        of = self.setting
+        targets = table[of.column].tolist() if of.column else None
         targets = class_numbers(targets, of.classes) if of.classes else targets
         augment = published.augmentation(of) if training else None
         labels = late_enhancement.classes(of.dataset) if of.dataset in late_enhancement.ORDER else None
@@ -90,7 +94,7 @@ def plan(
     if setting.profile == "ci":
         folder = data_root / "work" / "ci" / "finetune" / f"{setting.dataset}_{'_'.join(setting.views)}"
         tables = {split: prepared.on_grid(rows, setting.grid, folder) for split, rows in tables.items()}
-    z_score = setting.z_score if setting.kind == "regression" else None
+    z_score = setting.z_score
     if setting.kind == "regression" and not setting.like_release:
         values = tables["train"][setting.column]
         z_score = float(values.mean()), float(values.std())

@@ -6,7 +6,6 @@ of the letter is not a matter of values. Source: method, sections 9, 10 and 12.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from torch import nn
 
@@ -19,9 +18,7 @@ from cinema.models.published import PUBLISHED
 from cinema.models.small import small_cinema, small_convunetr, small_convvit, small_unet
 from cinema.models.vit import SIZES
 from cinema.terms import PUBLISHED_GRID, SMALL_GRID, VIEWS
-from cinema.training import regression, segmentation
 from cinema.training.recipe import PAPER, TrainConfig
-from cinema.training.task import Task
 from cinema.training.tasks import TASKS as KINDS
 
 # published name -> (data set, views)
@@ -158,13 +155,6 @@ def augmentation(setting: Setting) -> dict:
         kind: replace(one, translation_mm=one.translation_mm * pixel_mm, hole_mm=one.hole_mm * pixel_mm)
         for kind, one in letter.items()
     }
-
-
-def task_of(setting: Setting, z_score: Any = None) -> Task:
-    """The task.Task of a setting; z_score: (mean, standard deviation) of a regression's target."""
-    if setting.dataset in ORDER:
-        return segmentation.late_enhancement_task(setting.dataset)
-    return regression.task(*z_score) if setting.kind == "regression" else KINDS[setting.kind]
 
 
 def description(setting: Setting) -> tuple[str, dict]:
