@@ -107,19 +107,17 @@ def landmarks_(folder):
         agree(landmarks.soft_argmax(image).flatten(1), outputs[f"soft_argmax.{name}"], f"soft argmax {name}")
     blunt = landmarks.soft_argmax(inputs["noisy"], 10.0).flatten(1)
     agree(blunt, outputs["soft_argmax_beta10.noisy"], "beta 10")
-    dice, cross_entropy = landmarks.heatmap_loss_parts(inputs["logits"], heat)
-    agree(dice, outputs["heatmap.loss.dice_loss"], "dice loss")
-    agree(cross_entropy, outputs["heatmap.loss.bce_loss"], "bce loss")
-    agree(dice + cross_entropy, outputs["heatmap.loss"], "heatmap loss")
     batch = {"id": ["a", "b", "c"], "frame": torch.zeros(3), "phase": [""] * 3, "points": {"lax_4c": points}}
     batch |= {"image": {"lax_4c": torch.zeros(3, 1, *size)}, "spacing_mm": {"lax_4c": torch.tensor([spacing] * 3)}}
-    rows = landmarks.HEATMAP.evaluate(given({"lax_4c": inputs["logits"]}), batch)
+    model = given({"lax_4c": inputs["logits"]})
+    loss, parts = landmarks.HEATMAP.loss(model, batch)
+    agree(loss, outputs["heatmap.loss"], "heatmap loss")
+    for name, value in parts.items():
+        agree(value, outputs[f"heatmap.loss.{name}"], name)
+    rows = landmarks.HEATMAP.evaluate(model, batch)
     _landmark_rows(rows, outputs, "heatmap")
     scale = torch.tensor(size)
     predicted = inputs["pred"].reshape(-1, 3, 2) * scale
-    wings = landmarks.coordinate_loss_parts(predicted, points)
-    agree(wings[0], outputs["regression.landmark_wing_loss"], "wing loss")
-    agree(wings[1], outputs["regression.relative_distance_wing_loss"], "relative wing loss")
     agree(landmarks.wing(predicted, points), outputs["wing"], "wing")
     agree(F.l1_loss(predicted, points.float()), outputs["regression.landmark_mae"], "mae")
     relation = landmarks.relative(points.float())
@@ -127,8 +125,10 @@ def landmarks_(folder):
     agree(F.l1_loss(landmarks.relative(predicted), relation), outputs["regression.relative_distance_mae"], "mae")
     agree((points / scale).flatten(1), outputs["coords.normalised"], "normalised")
     model = given(inputs["pred"])
-    loss, _ = landmarks.COORDINATE.loss(model, batch)
+    loss, parts = landmarks.COORDINATE.loss(model, batch)
     agree(loss, outputs["regression.loss"], "coordinate loss")
+    agree(parts["wing"], outputs["regression.landmark_wing_loss"], "wing loss")
+    agree(parts["relative_wing"], outputs["regression.relative_distance_wing_loss"], "relative wing loss")
     _landmark_rows(landmarks.COORDINATE.evaluate(model, batch), outputs, "coords")
 
 

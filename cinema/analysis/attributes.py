@@ -24,7 +24,8 @@ from cinema.parallel import in_parallel
 from cinema.stats import classification, estimates
 from cinema.terms import LABELS, SMALL_GRID
 from cinema.training import regression
-from cinema.training.classification import TASK, numbered, pairs
+from cinema.training.arms import with_targets
+from cinema.training.classification import TASK
 from cinema.training.task import one_thread
 
 ATTRIBUTES = {"sex": "sex", "vendor": "vendor", "age": "age_years", "BMI": "bmi_kg_m2"}  # words -> attribute of a study
@@ -127,10 +128,12 @@ def by_published(table, data, name, data_root, seeds, rng):
 def resnet(told):
     """(how to build it, its task, its data set) of a small ResNet that is trained for an attribute, as arms.Run's."""
     if told.unit:
-        task, data, n = regression.task(float(told.values.mean()), float(told.values.std())), numbered, 1
+        task, n = regression.task(float(told.values.mean()), float(told.values.std())), 1
+        data = partial(with_targets, attribute="age_years")
     else:
         classes = tuple(told.classes[0].tolist())
-        task, data, n = TASK, partial(pairs, classes=classes, attribute=ATTRIBUTES[told.name]), len(classes)
+        task, n = TASK, len(classes)
+        data = partial(with_targets, classes=classes, attribute=ATTRIBUTES[told.name])
     return partial(ResNet3d, 10, 2, n, (16, 32, 64, 128)), task, data
 
 

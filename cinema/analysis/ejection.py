@@ -116,7 +116,7 @@ def _read(part):
 
 def plan(arm, parts, tests, rate, steps, seed, folder):
     """arms.Run of an arm that is shown ED and ES and told the EF. parts: training and validation files."""
-    return arms.Run(arm, *parts, rate, steps, seed, str(folder), tests, regression.EF_TASK, regression.pairs)
+    return arms.Run(arm, *parts, rate, steps, seed, str(folder), tests, regression.EF_TASK, arms.with_targets)
 
 
 def reference(table):

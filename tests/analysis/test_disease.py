@@ -11,7 +11,7 @@ from cinema.data.study import study_paths
 from cinema.models import two_frames
 from cinema.phantom import cohort
 from cinema.stats.estimates import Estimate
-from cinema.training import arms, classification, regression
+from cinema.training import arms, regression
 
 
 def test_thinned_sets_have_the_share_and_one_size():
@@ -54,7 +54,7 @@ def test_a_probed_regression_starts_with_the_answers_of_its_ridge(nine):
     paths, x = nine
     ef = np.linspace(25, 65, 9)
     fit = features.ridge().fit(x[:6], (ef[:6] - regression.EF_MEAN) / regression.EF_STD)
-    found = answers(partial(two_frames.probed, fit), regression.pairs(paths))
+    found = answers(partial(two_frames.probed, fit), arms.with_targets(paths))
     np.testing.assert_allclose(found[:, 0], fit.predict(x), atol=2e-3)
 
 
@@ -62,5 +62,5 @@ def test_a_probed_regression_starts_with_the_answers_of_its_ridge(nine):
 def test_a_probed_network_starts_with_the_answers_of_its_probe(classes, nine):
     paths, x = nine
     p, fit = disease.logistic_head(x, np.array(classes), np.arange(9) < 6, np.arange(9) >= 6, 3)
-    data = classification.pairs(paths, classes=("NOR", "MINF", "DCM", "HCM", "ARV"))
+    data = arms.with_targets(paths, attribute="disease", classes=("NOR", "MINF", "DCM", "HCM", "ARV"))
     np.testing.assert_allclose(answers(partial(disease.probed, 3, fit), data).softmax(1), p, atol=2e-3)

@@ -121,7 +121,7 @@ def test_late_enhancement_is_drawn_in_the_store_s_labels_and_scored_by_merged_ma
     view = task.read(path)
     assert view.image.shape[3] == task.channels == channels and task.classes == len(order)
     assert np.array_equal(task.draw(Echo(task.classes, channels), view), labels)
-    rows = arms.test(Echo(task.classes, channels), {"test": [path]}, task.task, task.stacks)
+    rows = arms.score(Echo(task.classes, channels), {"test": [path]}, task.task, task.stacks)
     assert set(rows["structure"]) == set(task.regions) == set(late_enhancement.REGIONS[data])
     assert (rows["dice"] == 1).all() and len(rows) == len(task.regions)
     ill = {name for name in order if name in TISSUE_LABELS}

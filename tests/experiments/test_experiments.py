@@ -146,7 +146,7 @@ def test_measures_in_miniature(tmp_path, monkeypatch):
 def test_frozen_arms_keep_their_encoder_and_others_do_not(shipped):
     files = [str(shipped / small.SHIPPED), str(shipped / small.SHIPPED_STANDARD)]
     pretrained = weights.read(files[0])
-    for arm in fine_tuning.arms(two_frames.two_frames, files, 2):
+    for arm in fine_tuning.contenders(two_frames.two_frames, files, 2):
         model = arm.start(0)
         free = {name for name, p in model.named_parameters() if p.requires_grad}
         assert (free == {"pair_head.1.weight", "pair_head.1.bias"}) == arm.name.startswith("frozen")
