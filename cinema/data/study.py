@@ -52,10 +52,9 @@ class View:
             self._check_labels(self.labels)
         if self.landmarks is not None and self.landmarks.shape != (self.n_frames, 3, 2):
             raise ValueError(f"landmarks have shape {self.landmarks.shape}; they must be ({self.n_frames}, 3, 2)")
-        if self.frame_times_ms is not None and len(self.frame_times_ms) != self.n_frames:
-            raise ValueError(
-                f"{len(self.frame_times_ms)} frame times for {self.n_frames} frames; the counts must agree"
-            )
+        times = self.frame_times_ms
+        if times is not None and len(times) != self.n_frames:
+            raise ValueError(f"{len(times)} frame times for {self.n_frames} frames; the counts must agree")
 
     def _check_labels(self, labels: np.ndarray) -> None:
         expected = (*self.image.shape[:3], len(self.label_frames))
@@ -112,42 +111,35 @@ class Study:
 
 def save_study(study: Study, folder: str | Path) -> Path:
     """Write `study` to folder/<id>.h5 and return the path. Nothing is left behind on failure."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{study.id}{SUFFIX}"
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    path = Path(folder) / f"{study.id}{SUFFIX}"
     with whole_or_not(path) as temporary, h5py.File(temporary, "w") as file:
-        _write(study, file)
+        file.attrs.update({"format": FORMAT, "id": study.id, "cohort": study.cohort})
+        for name in ("ed_frame", "es_frame"):
+            if getattr(study, name) is not None:
+                file.attrs[name] = int(getattr(study, name))
+        for name in ("attributes", "truth"):
+            group = file.create_group(name)
+            for key, value in getattr(study, name).items():
+                if np.ndim(value):
+                    group.create_dataset(key, data=np.asarray(value))
+                elif value is not None:  # absent and unknown are the same thing on disk
+                    group.attrs[key] = value
+        for name, view in study.views.items():
+            _write_view(view, file.create_group(f"views/{name}"))
     return path
 
 
-def _write(study: Study, file: h5py.File) -> None:
-    file.attrs.update({"format": FORMAT, "id": study.id, "cohort": study.cohort})
-    for name in ("ed_frame", "es_frame"):
-        if getattr(study, name) is not None:
-            file.attrs[name] = int(getattr(study, name))
-    for group in ("attributes", "truth"):
-        _write_table(file.create_group(group), getattr(study, group))
-    for name, view in study.views.items():
-        group = file.create_group(f"views/{name}")
-        x, y, z, _ = view.image.shape
-        group.create_dataset("image", data=view.image, chunks=(x, y, z, 1), compression="lzf")
-        group.create_dataset("affine", data=np.asarray(view.affine, np.float64))
-        if view.labels is not None:
-            group.create_dataset("labels", data=view.labels, chunks=(x, y, z, 1), compression="lzf")
-            group.attrs["label_frames"] = np.asarray(view.label_frames, np.int64)
-        for extra in ("landmarks", "frame_times_ms"):
-            if getattr(view, extra) is not None:
-                group.create_dataset(extra, data=np.asarray(getattr(view, extra), np.float32))
-
-
-def _write_table(group: h5py.Group, table: dict) -> None:
-    for key, value in table.items():
-        if value is None:
-            continue  # absent and unknown are the same thing on disk
-        if np.ndim(value):
-            group.create_dataset(key, data=np.asarray(value))
-        else:
-            group.attrs[key] = value
+def _write_view(view: View, group: h5py.Group) -> None:
+    one_frame = (*view.image.shape[:3], 1)
+    group.create_dataset("image", data=view.image, chunks=one_frame, compression="lzf")
+    group.create_dataset("affine", data=np.asarray(view.affine, np.float64))
+    if view.labels is not None:
+        group.create_dataset("labels", data=view.labels, chunks=one_frame, compression="lzf")
+        group.attrs["label_frames"] = np.asarray(view.label_frames, np.int64)
+    for extra in ("landmarks", "frame_times_ms"):
+        if getattr(view, extra) is not None:
+            group.create_dataset(extra, data=np.asarray(getattr(view, extra), np.float32))
 
 
 def _read_table(group: h5py.Group) -> dict:
@@ -169,21 +161,12 @@ def load_study(path: str | Path, views: Iterable[str] | None = None, frames: Seq
         missing = [name for name in wanted if name not in present]
         if missing:
             raise ValueError(f"{path} has no view {missing[0]}; it holds {', '.join(present)}")
-        return Study(
-            id=file.attrs["id"],
-            cohort=file.attrs["cohort"],
-            views={name: _read_view(file[f"views/{name}"], frames, path) for name in wanted},
-            attributes=_read_table(file["attributes"]),
-            truth=_read_table(file["truth"]),
-            ed_frame=_frame_within(file.attrs.get("ed_frame"), frames),
-            es_frame=_frame_within(file.attrs.get("es_frame"), frames),
-        )
-
-
-def _frame_within(frame: int | None, frames: Sequence[int] | None) -> int | None:
-    if frame is None or frames is None:
-        return None if frame is None else int(frame)
-    return list(frames).index(frame) if frame in frames else None
+        named = {name: int(file.attrs[name]) for name in ("ed_frame", "es_frame") if name in file.attrs}
+        if frames is not None:
+            named = {name: list(frames).index(frame) for name, frame in named.items() if frame in frames}
+        found = {name: _read_view(file[f"views/{name}"], frames, path) for name in wanted}
+        attributes, truth = _read_table(file["attributes"]), _read_table(file["truth"])
+        return Study(file.attrs["id"], file.attrs["cohort"], found, attributes, truth, **named)
 
 
 def _read_view(group: h5py.Group, frames: Sequence[int] | None, path: str | Path) -> View:
@@ -225,23 +208,14 @@ def study_paths(folder: str | Path) -> list[Path]:
     return paths
 
 
-def study_table(folder: str | Path) -> "pd.DataFrame":
-    """One row per study: id, cohort, frames, attributes and scalar truth (prefix true_)."""
-    import pandas as pd
-
+def study_table(folder: str | Path) -> pd.DataFrame:
+    """One row per study: id, cohort, path, frames, attributes and scalar truth (prefix true_)."""
     rows = []
     for path in study_paths(folder):
         with _open(path) as file:
-            truth = {f"true_{k}": v for k, v in _read_table(file["truth"]).items() if not np.ndim(v)}
-            frames = {k: int(file.attrs[k]) for k in ("ed_frame", "es_frame") if k in file.attrs}
-            rows.append(
-                {
-                    "id": file.attrs["id"],
-                    "cohort": file.attrs["cohort"],
-                    "path": str(path),
-                    **frames,
-                    **_read_table(file["attributes"]),
-                    **truth,
-                }
-            )
+            row = {"id": file.attrs["id"], "cohort": file.attrs["cohort"], "path": str(path)}
+            row |= {k: int(file.attrs[k]) for k in ("ed_frame", "es_frame") if k in file.attrs}
+            row |= _read_table(file["attributes"])
+            truth = _read_table(file["truth"])
+            rows.append(row | {f"true_{k}": v for k, v in truth.items() if not np.ndim(v)})
     return pd.DataFrame(rows)
