@@ -1,8 +1,7 @@
 """Studies on disk to items a model can be trained on.
 
 Every random draw of an item comes from default_rng((seed, epoch, index)): workers and epochs differ, runs repeat,
-and the number of workers changes nothing. (Loaders that let workers inherit a generator give every worker, and
-every epoch, the same augmentations.)
+and the number of workers changes nothing. (Where workers inherit a generator, all of them draw the same.)
 """
 
 import hashlib
@@ -42,8 +41,7 @@ class StudyFrames(Dataset):
              are cropped at random when augmented and left as they are otherwise (see training.windows).
     augment: {"sax": Augment, "lax": Augment} or None.
     targets: one number per study (a class or a value), or None; gives `target`.
-    classes: {label of the store: class number} for `label`, as late_enhancement.classes; None leaves
-             labels as they are.
+    classes: {label of the store: class number}, as late_enhancement.classes; None leaves `label` as it is.
     seed:    of every random draw; call set_epoch before each pass.
 
     An item: id, frame (-1 for several), phase ("ED", "ES", "ED+ES" or ""), image {view: (c, x, y[, z]) float32 in

@@ -21,8 +21,8 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 class Plane:
     """One place of one series. frames: in order of time; times: of each, in ms after the R wave, or None.
 
-    notes: sentences on its frames. Of files that are read at once (slices.py), where times may be counted: name and
-    rank of its folder or series among others, and how many frames its beat has.
+    notes: sentences on its frames. Of pictures (slices.py), where times may be counted: name and rank of their folder
+    or series among others, and how many frames its beat has.
     """
 
     frames: tuple

@@ -1,8 +1,7 @@
 """One examination in memory and on disk.
 
-A study is one HDF5 file: a group per view with the image in one chunk per frame (so that a single
-frame of a single view is read without the others), attributes as HDF5 attributes. Files are written
-to a temporary name and renamed, so an interrupted write leaves nothing half done.
+A study is one HDF5 file: a group per view with the image in one chunk per frame (so that a single frame of a single
+view is read without the others), attributes as HDF5 attributes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,12 +24,10 @@ class View:
     """One view of a study.
 
     image:          (x, y, z, t) array; z = 1 for long axis.
-    affine:         (4, 4) voxel index -> patient position in mm, RAS+ as in NIfTI. The slice column
-                    is the distance between slice centres, gap included.
+    affine:         (4, 4) voxel index -> patient position in mm, RAS+ as in NIfTI; slice gaps included.
     labels:         (x, y, z, k) uint8 with the values of terms.LABELS (late enhancement: TISSUE_LABELS too), or None.
     label_frames:   the frame index of each of the k label volumes.
-    landmarks:      (t, 3, 2) pixel positions (x, y) of valve hinge, valve hinge, apex, or None;
-                    NaN where a frame has none.
+    landmarks:      (t, 3, 2) pixels (x, y) of valve hinge, valve hinge, apex, NaN where a frame has none; or None.
     frame_times_ms: (t,) time after the R wave, or None.
     """
 
@@ -48,16 +45,14 @@ class View:
             raise ValueError(f"affine has shape {np.shape(self.affine)}; it must be a finite (4, 4) matrix")
         if min(self.spacing_mm) <= 0:
             raise ValueError(f"spacing is {self.spacing_mm} mm; every axis must be positive")
-        if self.labels is not None:
-            self._check_labels(self.labels)
         if self.landmarks is not None and self.landmarks.shape != (self.n_frames, 3, 2):
             raise ValueError(f"landmarks have shape {self.landmarks.shape}; they must be ({self.n_frames}, 3, 2)")
         times = self.frame_times_ms
         if times is not None and len(times) != self.n_frames:
             raise ValueError(f"{len(times)} frame times for {self.n_frames} frames; the counts must agree")
-
-    def _check_labels(self, labels: np.ndarray) -> None:
-        expected = (*self.image.shape[:3], len(self.label_frames))
+        labels, expected = self.labels, (*self.image.shape[:3], len(self.label_frames))
+        if labels is None:
+            return
         if labels.shape != expected:
             raise ValueError(f"labels have shape {labels.shape}; image and label_frames ask for {expected}")
         if any(not 0 <= frame < self.n_frames for frame in self.label_frames):
@@ -175,15 +170,11 @@ def _read_view(group: h5py.Group, frames: Sequence[int] | None, path: str | Path
     if any(not 0 <= frame < n_frames for frame in chosen):
         raise ValueError(f"{path}: frames {chosen} asked for; the view has 0 to {n_frames - 1}")
     image = group["image"][()] if frames is None else np.stack([group["image"][..., f] for f in chosen], axis=-1)
-    labels: np.ndarray | None = None
-    label_frames: tuple[int, ...] = ()
-    if "labels" in group:
-        stored = [int(frame) for frame in group.attrs["label_frames"]]
-        kept = [(chosen.index(f), i) for i, f in enumerate(stored) if f in chosen]
-        labels = np.stack([group["labels"][..., i] for _, i in kept], axis=-1) if kept else None
-        label_frames = tuple(f for f, _ in kept)
+    stored = group.attrs["label_frames"] if "labels" in group else []
+    kept = [(chosen.index(f), i) for i, f in enumerate(stored) if f in chosen]
+    labels = np.stack([group["labels"][..., i] for _, i in kept], axis=-1) if kept else None
     extras = {name: group[name][()][chosen] for name in ("landmarks", "frame_times_ms") if name in group}
-    return View(image, group["affine"][()], labels, label_frames, **extras)
+    return View(image, group["affine"][()], labels, tuple(frame for frame, _ in kept), **extras)
 
 
 def _open(path: str | Path) -> h5py.File:

@@ -42,9 +42,9 @@ class Assignment:
     notes: tuple
 
 
-def parallel(first: np.ndarray, second: np.ndarray, degrees: float = 3.0) -> bool:
-    """Whether two unit normals span less than `degrees`, whichever way they point."""
-    return abs(float(first @ second)) > np.cos(np.radians(degrees))
+def parallel(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two unit normals span less than 3 degrees, whichever way they point."""
+    return abs(float(first @ second)) > np.cos(np.radians(3.0))
 
 
 def axis_of_stack(affine: np.ndarray) -> np.ndarray | None:
