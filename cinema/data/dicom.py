@@ -82,11 +82,8 @@ def _as_told(view: str, cine: list[Plane]) -> tuple[list[Plane], list[Plane], di
 def _latest_repeat(plane: Plane, singles: list[Plane]) -> Plane:
     """The last series that shows the same plane again: a repeat usually betters what it repeats."""
     across = normal(plane.affine)
-    same = [
-        other
-        for other in singles
-        if views.parallel(across, normal(other.affine)) and abs(across @ (other.affine - plane.affine)[:3, 3]) < 3.0
-    ]
+    near = [other for other in singles if abs(across @ (other.affine - plane.affine)[:3, 3]) < 3.0]
+    same = [other for other in near if views.parallel(across, normal(other.affine))]
     return max(same, key=lambda other: (other.number, other is plane))
 
 

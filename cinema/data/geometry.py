@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
 
-from cinema.terms import LABELS
+from cinema.terms import LABELS, STRUCTURES
 
 Numbers = Sequence[float] | np.ndarray  # few and in a row: edge lengths in mm, a position
 
@@ -152,12 +152,9 @@ def tidy_labels(labels: np.ndarray) -> np.ndarray:
     cavity and MYO inside the wall; what the RV encloses becomes RV.
     """
     tidy = np.zeros_like(labels)
-    for value in LABELS.values():
-        if value:
-            tidy[largest_component(labels == value)] = value
-    slices = tidy[..., None] if tidy.ndim == 2 else tidy
-    for z in range(slices.shape[2]):
-        plane = slices[..., z]  # a view: writing it writes `tidy`
+    for structure in STRUCTURES:
+        tidy[largest_component(labels == LABELS[structure])] = LABELS[structure]
+    for plane in np.moveaxis(np.atleast_3d(tidy), 2, 0):  # views: writing them writes `tidy`
         for enclosing, filler in ((("LV",), "LV"), (("MYO", "LV"), "MYO"), (("RV",), "RV")):
             members = np.isin(plane, [LABELS[name] for name in enclosing])
             plane[ndimage.binary_fill_holes(members) & ~members] = LABELS[filler]

@@ -17,12 +17,8 @@ from cinema.files import whole_or_not
 from cinema.terms import VIEW_NAMES, VIEWS, check_view
 
 # A file name is cut into words at anything but letters and digits.
-VIEW_WORDS = {
-    "sax": ("sax", "sa", "shortaxis"),
-    "lax_2c": ("2c", "2ch", "lax2c", "lax2ch", "la2ch"),
-    "lax_3c": ("3c", "3ch", "lax3c", "lax3ch", "la3ch"),
-    "lax_4c": ("4c", "4ch", "lax4c", "lax4ch", "la4ch"),
-}
+VIEW_WORDS = {"sax": {"sax", "sa", "shortaxis"}}
+VIEW_WORDS |= {f"lax_{n}c": {f"{n}c", f"{n}ch", f"lax{n}c", f"lax{n}ch", f"la{n}ch"} for n in (2, 3, 4)}
 MASK_WORDS = {"gt", "seg", "mask", "label", "labels", "segmentation"}
 ED_WORDS, ES_WORDS = {"ed", "diastole"}, {"es", "systole"}
 MS_PER = {"sec": 1e3, "msec": 1.0, "usec": 1e-3}
@@ -225,7 +221,7 @@ def _view_of(image: _Image, told: str | None, n_images: int) -> str | None:
         return told
     words = _words(file)
     for name, marks in VIEW_WORDS.items():
-        if words & set(marks):
+        if words & marks:
             if name == "sax" or slices == 1:
                 return name
             raise ValueError(f"{file} is a {VIEW_NAMES[name]} by its name but has {slices} slices; give one plane")
