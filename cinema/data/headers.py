@@ -90,7 +90,7 @@ def scan(path: str | Path) -> tuple[list[Frame], dict, list[str]]:
     if not images:
         raise ValueError(f"{path} holds DICOM but no MR images; export the cine series themselves")
     frames = [frame for file, header in images.values() for frame in frames_of(file, header)]
-    return frames, attributes([header for _, header in images.values()]), notes
+    return frames, attributes(next(iter(images.values()))[1]), notes
 
 
 def _read_headers(files: list[Path]) -> tuple[list[tuple[Path, pydicom.Dataset]], list[Path]]:
@@ -191,9 +191,8 @@ def frames_of(file: Path, header: pydicom.Dataset) -> Iterator[Frame]:
         )
 
 
-def attributes(headers: list) -> dict:
+def attributes(header: pydicom.Dataset) -> dict:
     """What may be known of the person and the scan; ages above 89 are left out, as they may identify."""
-    header = headers[0]
     maker = str(header.get("Manufacturer") or "").lower()
     names = {"siemens": "Siemens", "philips": "Philips", "ge ": "GE", "canon": "Canon", "toshiba": "Canon"}
     age, size = str(header.get("PatientAge") or ""), _number(header.get("PatientSize"))

@@ -16,15 +16,14 @@ def label_map(card: Any) -> dict[int, int]:
     return {raw: (LABELS | TISSUE_LABELS)[name] for raw, name in card.labels.items()}
 
 
-def read_labels(path: str | Path, mapping: dict, like: tuple | None = None) -> np.ndarray:
+def read_labels(path: str | Path, mapping: dict, like: tuple) -> np.ndarray:
     """uint8 label map of a NIfTI file, its values translated by {value in the file: our value}; 0 stays 0.
 
     like: (array, affine) of the image it belongs to.
     Raises ValueError for a value that the mapping lacks, and for a mask that is not on the grid of `like`.
     """
     array, affine = volume(path)
-    if like is not None:
-        check_grid(array, affine, like, Path(path).name)
+    check_grid(array, affine, like, Path(path).name)
     return translated(array, mapping, Path(path).name)
 
 

@@ -113,7 +113,8 @@ def augmented(
     if augment.hole_mm and rng.random() < augment.probability:
         edges = [max(1, round(augment.hole_mm / mm)) for mm in spacing_mm[:2]] + [augment.hole_slices]
         firsts = [rng.integers(0, max(0, n - edge) + 1) for n, edge in zip(image.shape[1:], edges, strict=True)]
-        image[(slice(None), *(slice(first, first + edge) for first, edge in zip(firsts, edges, strict=True)))] = 0.0
+        box = (slice(first, first + edge) for first, edge in zip(firsts, edges, strict=True))
+        image[(slice(None), *box)] = 0.0
     return (image[..., 0] if flat else image), (labels[..., 0] if flat and labels is not None else labels), points
 
 
@@ -141,9 +142,7 @@ def _pose(
         shift = rng.uniform(-augment.translation_mm, augment.translation_mm, 2) / spacing
         matrix = rotation * spacing[None, :] / spacing[:, None] / scale / zoom
         offset = matrix @ (corner - middle - shift) + middle
-        if points is None:
-            return matrix, offset
-        moved = (np.asarray(points) - offset) @ np.linalg.inv(matrix).T
+        moved = np.empty((0, 2)) if points is None else (np.asarray(points) - offset) @ np.linalg.inv(matrix).T
         if np.all((moved >= 0) & (moved <= np.asarray(size) - 1)):
             return matrix, offset
     matrix = np.eye(2) / zoom

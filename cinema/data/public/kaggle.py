@@ -138,7 +138,7 @@ def _about(subject: Subject) -> dict:
 
     for path in subject.files:
         try:
-            return known_of([pydicom.dcmread(path, stop_before_pixels=True)])
+            return known_of(pydicom.dcmread(path, stop_before_pixels=True))
         except Exception:  # damaged: the next one says the same
             continue
     return {}
