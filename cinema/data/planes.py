@@ -97,12 +97,10 @@ def _same_plane(first: Frame, second: Frame) -> bool:
 
 def _of_one_acquisition(first: Plane, second: Plane) -> bool:
     """Scanners write magnitude and phase of one flow acquisition into one series or into neighbouring ones."""
-    return (
-        abs(first.number - second.number) <= 1
-        and len(first.frames) == len(second.frames)
-        and np.allclose(first.affine[:3, :2], second.affine[:3, :2], atol=0.02)
-        and np.allclose(first.affine[:3, 3], second.affine[:3, 3], atol=1.0)
-    )
+    if abs(first.number - second.number) > 1 or len(first.frames) != len(second.frames):
+        return False
+    one, other = first.affine[:3], second.affine[:3]
+    return np.allclose(one[:, :2], other[:, :2], atol=0.02) and np.allclose(one[:, 3], other[:, 3], atol=1.0)
 
 
 def _in_time(plane: Plane) -> tuple[Plane, str | None]:
