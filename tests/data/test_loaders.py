@@ -38,9 +38,9 @@ def test_pairs_are_channels_scaled_together(tmp_path):
     assert [items[k]["target"] for k in range(3)] == [2, 0, 1] and items[0]["phase"] == "ED+ES"
 
 
-def late_enhancement(folder, labels=(0, 1, 2, 3, 4, 6), n_frames=3, label_frames=(1,), name="m"):
+def late_enhancement(folder, n_frames=3, label_frames=(1,), name="m"):
     rng = np.random.default_rng(0)
-    masks = rng.choice(np.array(labels, np.uint8), (16, 16, 4, len(label_frames))) if label_frames else None
+    masks = rng.choice(np.array([0, 1, 2, 3, 4, 6], np.uint8), (16, 16, 4, len(label_frames))) if label_frames else None
     view = View(rng.random((16, 16, 4, n_frames), np.float32), AFFINE, masks, label_frames)
     return stored(folder, name, sax=view)
 
@@ -90,8 +90,7 @@ def test_landmark_items_skip_frames_without_landmarks(tmp_path):
 
 
 def test_padding_and_its_undoing(tmp_path):
-    items = StudyFrames(tiny.write(tmp_path, n=1, views=("sax",), size=(12, 14, 3)), ("sax",), grid=tiny.GRID)
-    item = items[0]
+    item = StudyFrames(tiny.write(tmp_path, n=1, views=("sax",), size=(12, 14, 3)), ("sax",), grid=tiny.GRID)[0]
     assert item["image"]["sax"].shape == (1, 16, 16, 4) and item["size"]["sax"].tolist() == [12, 14, 3]
     assert not item["image"]["sax"][:, 12:].any() and not item["label"]["sax"][..., 3:].any()
 
