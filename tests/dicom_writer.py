@@ -27,6 +27,14 @@ def long_axis_plane(angle_deg, axis=AXIS):
     return axis, np.cos(angle) * lateral + np.sin(angle) * anterior
 
 
+def affine(row, column, centre, lengths=(1, 1, 1), middle=(0, 0, 0)):
+    """RAS affine of a picture or stack with edges of `lengths` whose voxel `middle` shows the point `centre` (LPS)."""
+    matrix, flip = np.eye(4), np.diag([-1.0, -1, 1])
+    matrix[:3, :3] = flip @ np.stack([row, column, np.cross(row, column)], axis=1) * lengths
+    matrix[:3, 3] = flip @ centre - matrix[:3, :3] @ middle
+    return matrix
+
+
 def heart(points, phase):
     """Grey values at LPS points (..., 3): ellipsoidal LV in its wall, RV beside it; smallest at phase 0.4."""
     lateral, anterior = frame_vectors()

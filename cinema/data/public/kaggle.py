@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from cinema.data import slices
-from cinema.data.headers import Frame
+from cinema.data.headers import Frame, picture
 from cinema.data.headers import attributes as known_of
-from cinema.data.pictures import picture
 from cinema.data.planes import Plane
 from cinema.data.public.common import Skipped, Subject, read_table
 from cinema.data.study import Study, View
@@ -139,7 +138,7 @@ def _about(subject: Subject) -> dict:
 
     for path in subject.files:
         try:
-            return known_of([pydicom.dcmread(path, stop_before_pixels=True)])
+            return known_of(pydicom.dcmread(path, stop_before_pixels=True))
         except Exception:  # damaged: the next one says the same
             continue
     return {}

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
 from cinema.data import slices
-from cinema.data.headers import Frame
-from cinema.data.pictures import picture
+from cinema.data.headers import Frame, picture
 from cinema.data.planes import Plane
 from cinema.data.public.archive import opened
 from cinema.data.public.common import Skipped, Subject

@@ -12,7 +12,7 @@ from rawtrees import kaggle as builder
 from rawtrees.pictures import SCALE, picture_bytes
 
 from cinema.data import slices
-from cinema.data.pictures import picture
+from cinema.data.headers import picture
 from cinema.data.public import kaggle
 from cinema.data.study import View
 from cinema.terms import LAX_VIEWS
