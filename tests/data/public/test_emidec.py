@@ -69,16 +69,9 @@ def test_text_is_decoded_and_keys_are_found(tree, tmp_path):
     path = tmp_path / "Case P001.txt"
     french = "Âge : 61,5\nSexe : H\nTabac : 3\\x21\nHTA : O\nantécédents familiaux : N\nBMI : 1\n"
     path.write_bytes(french.encode("latin-1"))
-    assert emidec.text(path) == {"age": "61,5", "sex": "H", "tobacco": "3!", "arterial_hypertension": "O"}
-    assert emidec._attributes(emidec.text(path), "N") == {
-        "sex": "M",
-        "age_years": 61.5,
-        "tobacco": "former",
-        "hypertension": True,
-        "disease": "N",
-    }
+    assert emidec.attributes(path) == {"sex": "M", "age_years": 61.5, "tobacco": "former", "hypertension": True}
     path.write_bytes(b"Sex : ?\nAge : unknown\nTroponin\n: 4\n\\")  # a lone backslash cannot be decoded
-    assert emidec._attributes(emidec.text(path), "N") == {"disease": "N"}
+    assert emidec.attributes(path) == {}
 
 
 def test_study_has_image_and_labels_as_the_files(tree):

@@ -310,12 +310,13 @@ def test_arrays_that_lie_about_their_size_are_refused(tmp_path):
             pickles.read(path)
 
 
-def test_limits_and_damage(tmp_path):
+def test_limits_and_damage(tmp_path, monkeypatch):
     path = tmp_path / "a.pickle"
     data = pickle.dumps(PLAIN)
     path.write_bytes(data)
-    with pytest.raises(ValueError, match=f"has {len(data)} bytes; at most 100 are read"):
-        pickles.read(path, max_bytes=100)
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match=f"has {len(data)} bytes; at most 100 are"):
+        patch.setattr(pickles, "MAX_BYTES", 100)
+        pickles.read(path)
     with pytest.raises(FileNotFoundError, match="none.pickle does not exist"):
         pickles.read(tmp_path / "none.pickle")
     deep, around = [], []
