@@ -20,8 +20,8 @@ CONFIG_FAULTS = {
 }
 
 
-def build(folder, n=6, seed=0, faults=(), grid=None):
-    """Write n patients, every sixth in testing; returns {"ids", "bad", "studies", "frames", "raw"}.
+def build(folder, n=6, seed=0, faults=()):
+    """Write n patients, every sixth in testing; returns {"ids", "bad", "studies", "frames"}.
 
     faults: one more patient of testing for each, spoilt so (pairs.damage, CONFIG_FAULTS,
             "no config", "twice" (in training, too), "no cine" (one frame), "short cine" (2 frames),
@@ -29,7 +29,7 @@ def build(folder, n=6, seed=0, faults=(), grid=None):
     studies: id -> the virtual study whose labels are in the files; frames: id -> (ED, ES), counted from 1.
     """
     root, studies, frames, bad = folder / "database", {}, {}, {}
-    found = hearts("acdc", n, seed, FRAMES, grid or pairs.GRID)
+    found = hearts("acdc", n, seed, FRAMES, pairs.GRID)
     for k, study in enumerate(found):
         pid = f"patient{k + 1:03d}" if k % 6 != 1 else f"patient{101 + k // 6:03d}"
         studies[pid] = study
@@ -43,7 +43,7 @@ def build(folder, n=6, seed=0, faults=(), grid=None):
             patient(root / "training" / pid, found[0], k)
     (root / "training" / "notes.txt").write_text("not a patient", encoding="utf-8")
     (root / "MANDATORY_CITATION.md").write_text("cite it", encoding="utf-8")
-    return {"raw": folder, "ids": sorted(studies), "bad": bad, "studies": studies, "frames": frames}
+    return {"ids": sorted(studies), "bad": bad, "studies": studies, "frames": frames}
 
 
 def patient(home, study, k):

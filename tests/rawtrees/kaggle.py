@@ -12,7 +12,7 @@ PLACES = (("train", 1), ("train", 2), ("train", 3), ("train", 4), ("validate", 5
 REPEAT, ODD, SPLIT, CUT = 2, 3, 4, 501
 
 
-def build(folder, n=6, seed=0, frames=10, grid=None, bad=True):
+def build(folder, n=6, seed=0, frames=10, grid=None):
     """Write n subjects, and beside them 761 (black), one without pictures and one without volumes.
 
     Returns {"ids", "bad", "studies", "volumes"}: as in ukb.build; volumes: id -> (EDV, ESV) of the tables.
@@ -25,19 +25,17 @@ def build(folder, n=6, seed=0, frames=10, grid=None, bad=True):
         studies[str(number)] = study
         volumes[number] = (split, round(study.truth["lv_edv_ml"], 1), round(study.truth["lv_esv_ml"], 1))
         subject(home, study, number)
-    wrong = {}
-    if bad:
-        first = next(iter(studies.values()))
-        series(root / "test/test/761/study/sax_3", first.views["sax"], 0, 3)
-        series(root / "test/test/761/study/2ch_4", first.views["lax_2c"], 0, 4)
-        for part in ("sax_1", "2ch_2"):
-            (root / f"train/train/90/study/{part}").mkdir(parents=True)
-            (root / f"train/train/90/study/{part}/IM-1.dcm").write_bytes(b"not a picture")
-        series(root / "validate/validate/590/study/sax_1", first.views["sax"], 0, 1)
-        volumes |= {761: ("test", 150.0, 70.0), 90: ("train", 120.0, 50.0), 91: ("train", 120.0, 50.0)}
-        wrong = {"761": "black", "90": "at least 3", "590": "no volumes", "91": "no folder"}
+    first = next(iter(studies.values()))
+    series(root / "test/test/761/study/sax_3", first.views["sax"], 0, 3)
+    series(root / "test/test/761/study/2ch_4", first.views["lax_2c"], 0, 4)
+    for part in ("sax_1", "2ch_2"):
+        (root / f"train/train/90/study/{part}").mkdir(parents=True)
+        (root / f"train/train/90/study/{part}/IM-1.dcm").write_bytes(b"not a picture")
+    series(root / "validate/validate/590/study/sax_1", first.views["sax"], 0, 1)
+    volumes |= {761: ("test", 150.0, 70.0), 90: ("train", 120.0, 50.0), 91: ("train", 120.0, 50.0)}
+    bad = {"761": "black", "90": "at least 3", "590": "no volumes", "91": "no folder"}
     tables(root, volumes)
-    return {"ids": sorted(studies, key=int), "bad": wrong, "studies": studies, "volumes": volumes}
+    return {"ids": sorted(studies, key=int), "bad": bad, "studies": studies, "volumes": volumes}
 
 
 def subject(home, study, number):

@@ -13,14 +13,14 @@ GROUPS = "GH"
 LPS = np.diag([-1.0, -1.0, 1.0])
 
 
-def build(folder, n=6, seed=0, frames=6, grid=None, bad=True):
+def build(folder, n=6, seed=0, frames=6):
     """n training scans in two groups, n // 2 pairs in test, and as many in the retest set, the first with a B2.
 
     Returns {"ids", "studies": id -> the virtual study behind it, "splits": id -> split, "volumes": id -> (EDV, ESV) as
     in labels.csv, "bad": id -> what the reason says}.
     """
     root, known = folder / "pickle", {"studies": {}, "splits": {}, "volumes": {}, "bad": {}}
-    found = hearts("rescan", n, seed, frames, grid)
+    found = hearts("rescan", n, seed, frames)
 
     def add(path, identity, split, study, masks=True):
         scan(root / path, study, masks)
@@ -42,10 +42,9 @@ def build(folder, n=6, seed=0, frames=6, grid=None, bad=True):
             add(f"test_retest_100/{numbers[which]}", identity, "test", study, masks=False)
             known["volumes"][identity] = volumes[which]
         rows.append([numbers, volumes])
-    if bad:
-        rows.append([{"A": 90}, {"A": (100.0, 50.0)}])
-        lost = {f"retest_{len(rows) - 1:02d}_A": "90: SAX.pickle is missing", "77": "does not list"}
-        known["bad"] = spoil(root, found[0]) | lost
+    rows.append([{"A": 90}, {"A": (100.0, 50.0)}])
+    lost = {f"retest_{len(rows) - 1:02d}_A": "90: SAX.pickle is missing", "77": "does not list"}
+    known["bad"] = spoil(root, found[0]) | lost
     table(root / "test_retest_100/labels.csv", rows)
     return known | {"ids": sorted(known["studies"])}
 
@@ -100,14 +99,14 @@ def content(view, name):
     }
 
 
-class Hostile:
-    """Runs a command when a plain reader loads it."""
+class Calls:
+    """Pickles as a call of `function`, which a plain reader makes, and its result is given `state`."""
 
-    def __init__(self, trap):
-        self.trap = str(trap)
+    def __init__(self, function, *arguments, state=None):
+        self.reduced = function, arguments, state
 
     def __reduce__(self):
-        return os.mkdir, (self.trap,)
+        return self.reduced
 
 
 def spoil(root, study):
@@ -127,7 +126,7 @@ def spoil(root, study):
     moved = np.array(sax["ImagePositionPatient"])
     moved[0] += 4 * (moved[0] - moved[1]) / 10
     spoilt = (
-        ("SAX.pickle", sax | {"note": Hostile(root / "ran")}, "asks for posix.mkdir|asks for nt.mkdir"),
+        ("SAX.pickle", sax | {"note": Calls(os.mkdir, str(root / "ran"))}, "asks for posix.mkdir|asks for nt.mkdir"),
         ("SAX_segs.pickle", {"image_segmentation": labels + 2 * (labels == 3)}, "holds the label 5"),
         ("SAX.pickle", sax | {"ImagePositionPatient": moved}, "not evenly spaced"),
         ("SAX_segs.pickle", {"image_segmentation": labels[1:]}, "has shape"),

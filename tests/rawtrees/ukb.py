@@ -12,7 +12,7 @@ CUT, LOST, SWAPPED = 4, 3, 5  # subjects with a damaged and a missing file; with
 HEAD = ("filename", "patientid", "date", "series number", "series discription")
 
 
-def build(folder, n=6, seed=0, frames=10, grid=None, bad=True):
+def build(folder, n=6, seed=0, frames=10, grid=None):
     """Write n visits (and one second visit), the kinds of `BAD` beside them; returns {"ids", "bad", "studies"}.
 
     ids: of those that can be read, sorted. bad: id -> word that the reason for skipping must hold.
@@ -27,14 +27,14 @@ def build(folder, n=6, seed=0, frames=10, grid=None, bad=True):
             studies[f"{eid}_3"] = study
             for field, files in deliveries(study, 0).items():
                 write(folder / f"{eid}_{field}_3_0.zip", files, 0)
-    wrong = {}
-    for k, (word, spoil) in enumerate(BAD.items() if bad else ()):
+    view, bad = studies[f"{FIRST_EID}_2"].views["sax"], {}
+    for k, (word, spoil) in enumerate(BAD.items()):
         eid = 2000001 + k
-        wrong[f"{eid}_2"] = word
-        files = {"a.dcm": (picture_bytes(next(iter(studies.values())).views["sax"], 0, 0, 1), "CINE_segmented_LAX_2Ch")}
+        bad[f"{eid}_2"] = word
+        files = {"a.dcm": (picture_bytes(view, 0, 0, 1), "CINE_segmented_LAX_2Ch")}
         write(folder / f"{eid}_20208_2_0.zip", files, 0)
         spoil(folder / f"{eid}_20209_2_0.zip", files)
-    return {"ids": sorted(studies), "bad": wrong, "studies": studies}
+    return {"ids": sorted(studies), "bad": bad, "studies": studies}
 
 
 def deliveries(study, k):

@@ -68,8 +68,8 @@ def _subject(folder: Path, info: dict[str, str], split: str) -> common.Subject:
     size = common.body(*(_positive(info, key) for key in ("Height", "Weight")))
     if max(ed, es) > count or ed == es:
         raise ValueError(f"Info.cfg: ED {ed}, ES {es} of {count} frames; they must be two of 1 to NbFrame")
-    stems = [f"{folder.name}_frame{number:02d}" for number in (ed, es)]
-    paths = common.there([common.nifti(folder, f"{stem}{kind}") for kind in ("", "_gt") for stem in stems])
+    stems = [f"{folder.name}_frame{number:02d}{kind}" for kind in ("", "_gt") for number in (ed, es)]
+    paths = common.there(folder, stems)
     cine = common.nifti(folder, f"{folder.name}_4d")
     files = (*paths, cine) if cine.is_file() else paths
     return common.Subject(folder.name, split, files, {"disease": info["Group"]} | size, {"ed": ed, "es": es})

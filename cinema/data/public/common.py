@@ -5,8 +5,9 @@ An adapter is one file, cinema/data/public/NAME.py, with two functions:
     subjects(raw) -> (list of Subject, list of Skipped)   from file names and tables alone, no pixels
     read(subject) -> study.Study                          on the scanner's own grid, labels as terms has them
 
-where the published grid of the dataset is not terms.PUBLISHED_GRID, GRID: view -> (size, spacing_mm), and where
-something is to be said once of all subjects, notes(subjects) -> list of lines.
+It yields either as it goes, and the decorator sorted_out makes the two lists. Where the published grid of the dataset
+is not terms.PUBLISHED_GRID, it has GRID: view -> (size, spacing_mm), and where something is to be said once of all
+subjects, notes(subjects) -> list of lines.
 
 `read` raises ValueError or OSError, in one line, for what is wrong with a subject; prepare then skips it
 and says why. Nothing is ever written into the raw folder. What is known of a dataset beside its files (source, licence,
@@ -16,6 +17,7 @@ label map, classes, counts ..) is its card: cinema/shipped/cards/NAME.yaml, read
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -79,40 +81,39 @@ def read_table(path: str | Path, columns: Iterable[str], **settings: Any) -> pd.
         raise ValueError(f"{path.name} is no readable CSV table ({reason}); download it again") from None
     lacking = [column for column in columns if column not in found.columns]
     if lacking:
-        raise ValueError(
-            f"{path.name} lacks the columns {', '.join(map(str, lacking))}; it has {', '.join(map(str, found.columns))}"
-        )
+        wanted, has = (", ".join(map(str, columns)) for columns in (lacking, found.columns))
+        raise ValueError(f"{path.name} lacks the columns {wanted}; it has {has}")
     return found
 
 
 def nifti(folder: Path, stem: str) -> Path:
     """FOLDER/STEM.nii.gz, or what copies of a data set have in its place: STEM.nii, or a folder STEM.nii that holds it.
 
-    Where there is none, the first, for `absent` to name.
+    Where there is none, the first.
     """
     names = (f"{stem}.nii.gz", f"{stem}.nii", f"{stem}.nii/{stem}.nii")
     return next((folder / name for name in names if (folder / name).is_file()), folder / names[0])
 
 
-def there(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """The paths; FileNotFoundError in one line names the first that is no file."""
+def there(folder: Path, stems: Iterable[str]) -> tuple[Path, ...]:
+    """`nifti` of each name; FileNotFoundError in one line names the first that is no file."""
+    paths = tuple(nifti(folder, stem) for stem in stems)
     missing = [path for path in paths if not path.is_file()]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise FileNotFoundError(
-            f"{missing[0].name} is missing{more} in {missing[0].parent.name}; unpack the archive again"
-        )
-    return tuple(paths)
+        where = missing[0].parent.name
+        raise FileNotFoundError(f"{missing[0].name} is missing{more} in {where}; unpack the archive again")
+    return paths
 
 
 def sorted_out(cases: Callable[[Path], Cases]) -> Callable[[str | Path], tuple]:
     """Decorator of an adapter's `subjects`, which yields both: its (subjects, skipped), each in that order."""
 
+    @wraps(cases)
     def subjects(raw: str | Path) -> tuple[list[Subject], list[Skipped]]:
         found = list(cases(Path(raw)))
         return [one for one in found if isinstance(one, Subject)], [one for one in found if isinstance(one, Skipped)]
 
-    subjects.__doc__, subjects.__module__ = cases.__doc__, cases.__module__
     return subjects
 
 

@@ -74,7 +74,7 @@ def _subject(root: Path, code: str, rows: pd.DataFrame | None, homes: list[tuple
         nowhere = f"{code} is in none of {', '.join(FOLDERS)}"
         raise ValueError("among the unlabelled, which are not used" if unlabelled else nowhere)
     row, (home, split) = rows.iloc[0], homes[0]
-    paths = common.there([common.nifti(home, f"{code}_sa"), common.nifti(home, f"{code}_sa_gt")])
+    paths = common.there(home, (f"{code}_sa", f"{code}_sa_gt"))
     for column in row.index if not split else ():
         if column.strip().lower() in SPLIT_COLUMNS:
             split = next((each for each in FOLDERS.values() if row[column].strip().lower().startswith(each)), "")

@@ -34,14 +34,6 @@ def subjects(raw: Path) -> common.Cases:
         yield common.attempt(pid, _subject, root / "dataset" / pid, rows.get(pid))
 
 
-def split_of(pid: str) -> str:
-    """train for 1 to 160, val to 200, test to 360; ValueError for anything else."""
-    number = int(pid) if pid.isdecimal() else 0
-    if not 1 <= number <= LAST["test"]:
-        raise ValueError(f"SUBJECT_CODE is {pid!r}; the split knows the numbers 1 to {LAST['test']}")
-    return next(split for split, last in LAST.items() if number <= last)
-
-
 def _subject(home: Path, rows: pd.DataFrame | None) -> common.Subject:
     if rows is None:
         raise ValueError(f"no row in {TABLE}; disease and vendor are unknown")
@@ -51,9 +43,12 @@ def _subject(home: Path, rows: pd.DataFrame | None) -> common.Subject:
     lacking = [column for column in COLUMNS if not row[column].strip()]
     if lacking:
         raise ValueError(f"{TABLE} gives no {', '.join(lacking)} of it; incomplete rows are left out")
-    split = split_of(home.name)
+    number = int(home.name) if home.name.isdecimal() else 0
+    if not 1 <= number <= LAST["test"]:
+        raise ValueError(f"SUBJECT_CODE is {home.name!r}; the split knows the numbers 1 to {LAST['test']}")
+    split = next(split for split, last in LAST.items() if number <= last)
     stems = [f"{home.name}_{short}_{role}" for short in VIEWS.values() for role in ROLES]
-    paths = common.there([common.nifti(home, stem) for stem in stems])
+    paths = common.there(home, stems)
     attributes = {ours: row[theirs].strip() for theirs, ours in COLUMNS.items()}
     attributes["field_t"] = float(pd.to_numeric(attributes["field_t"], errors="coerce"))
     return common.Subject(home.name, split, paths, common.known(attributes))

@@ -9,15 +9,14 @@ import h5py
 import numpy as np
 import pytest
 from dicom_writer import ACCESSION, NAME, PATIENT_ID
+from rawtrees.hearts import SMALL
 
 from cinema.data.inputs import DATASETS
 from cinema.data.labels import label_map
 from cinema.data.public import prepare
 from cinema.data.public.cards import SPLITS, card
 from cinema.data.study import load_study, study_table
-from cinema.terms import LAX_VIEWS
 
-SMALL = {"sax": ((64, 56, 6), (2.5, 2.5, 10.0)), **{view: ((64, 56), (2.5, 2.5)) for view in LAX_VIEWS}}
 IMAGES = {  # faults of image and mask that five builders share -> words that the reason must hold
     "no image": "is missing",
     "no mask": "_gt.nii.gz is missing",

@@ -9,15 +9,15 @@ import pytest
 import SimpleITK as sitk
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 from rawtrees import kaggle as builder
+from rawtrees.hearts import SMALL
 from rawtrees.pictures import SCALE, picture_bytes
 
-from cinema.data import slices
 from cinema.data.pictures import picture
 from cinema.data.public import kaggle
+from cinema.data.public.common import cine_views
 from cinema.data.study import View
-from cinema.terms import LAX_VIEWS
 
-OPTIONS = {"grid": {"sax": ((64, 56, 6), (2.5, 2.5, 10.0)), **{view: ((64, 56), (2.5, 2.5)) for view in LAX_VIEWS}}}
+OPTIONS = {"grid": SMALL}
 
 
 def test_splits_and_volumes_of_the_tables_where_duplicates_count_by_their_mean(tree):
@@ -80,13 +80,10 @@ def exact(view, z=None):
     return [f"{value:.12f}"[:16] for value in values]
 
 
-def default(*folders):
-    found, notes = [], []
-    for rank, one in enumerate(folders):
-        more, why = slices.planes(one, f"sax_{rank}", rank)
-        found, notes = found + more, notes + why
-    view, more = slices.short_axis(found)
-    return view, notes + more
+def default(*folders, view="sax"):
+    """(View, notes) of the pictures of one folder each."""
+    notes = []
+    return cine_views({view: [(f"{view}_{rank}", one) for rank, one in enumerate(folders)]}, notes)[view], notes
 
 
 def test_default_sorts_slices_whichever_way_they_are_numbered():
@@ -193,14 +190,13 @@ def test_a_file_without_geometry_is_refused():
 def test_default_mends_a_long_axis_view_of_which_the_latest_complete_series_counts():
     view = stack(slices_=1, frames=10)
     spoiled = replace(view, image=view.image * 0)
-    found = [
-        plane
+    series = [
+        pictures(one, 0, lose=lost, SeriesInstanceUID=f"1.{rank}")
         for rank, (one, lost) in enumerate(((spoiled, ()), (view, ()), (spoiled, (4,))))
-        for plane in slices.planes(pictures(one, 0, lose=lost, SeriesInstanceUID=f"1.{rank}"), "2ch", rank)[0]
     ]
-    read, notes = slices.long_axis(found)
+    read, notes = default(*series, view="lax_2c")
     assert np.array_equal(read.image, view.image * SCALE) and "latest complete one" in notes[0]
-    read, notes = slices.long_axis(slices.planes(pictures(view, 0, lose=(4,)), "2ch", 0)[0])
+    read, notes = default(pictures(view, 0, lose=(4,)), view="lax_2c")
     between = (view.image[..., 3] + view.image[..., 5]) * SCALE / 2
     np.testing.assert_allclose(read.image[..., 4], between, atol=0.51)
     np.testing.assert_allclose(read.frame_times_ms, np.arange(10) * 90)

@@ -138,12 +138,10 @@ def test_an_empty_raw_folder_names_the_info_command(tmp_path, capsys):
     assert "info acdc" in said and said.count("\n") == 1 and not (tmp_path / "out").exists()
 
 
-def test_info_lists_the_nine_and_prints_a_card(capsys):
+def test_info_lists_the_nine_and_refuses_another_name(capsys):
     assert main(["info"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 9
-    assert main(["info", "acdc"]) == 0
-    said = capsys.readouterr().out
-    assert "CC BY-NC-SA 4.0" in said and "Info.cfg" in said and "1 RV, 2 MYO, 3 LV" in said
+    assert main(["info", "acdc"]) == 0 and "1 RV, 2 MYO, 3 LV" in capsys.readouterr().out
     assert main(["info", "nothing"]) == 2
 
 

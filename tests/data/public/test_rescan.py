@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 from rawtrees import rescan as builder
+from rawtrees.rescan import Calls
 
 from cinema.data.public import pickles, rescan
 
@@ -170,21 +171,6 @@ def test_both_names_of_numpys_inside_are_known(package, tmp_path):
     assert same(value, pickles.read(tmp_path / "a.pickle"))
 
 
-class Calls:
-    """Pickles as a call of `function`."""
-
-    def __init__(self, function, *arguments):
-        self.call = function, arguments
-
-    def __reduce__(self):
-        return self.call
-
-
-class WithState:
-    def __reduce__(self):
-        return dict, (), {"a": 1}
-
-
 CHANGED = b"N}X\x04\x00\x00\x00callX\x01\x00\x00\x00xs\x86b."  # sets the attribute `call` of what was read last
 CALL = r"asks for (posix|nt|os)\.mkdir; .* if you trust it"
 
@@ -208,7 +194,7 @@ def trapped(trap):
         "inst": (b"(" + line + b"ios\nmkdir\n.", CALL),  # the oldest way to call
         "obj": (b"(cos\nmkdir\n" + line + b"o.", "asks for "),
         "protocol 0": (pickle.dumps(loud, 0), CALL),
-        "state": (pickle.dumps(WithState(), 2), "dict"),
+        "state": (pickle.dumps(Calls(dict, state={"a": 1}), 2), "dict"),
         "newobj": (b"\x80\x02cbuiltins\nobject\n)\x81.", "object"),
         "attribute path": (b"\x80\x04\x8c\x05numpy\x8c\x10ndarray.__init__\x93.", "asks for numpy.ndarray.__init__"),
         "extension": (b"\x80\x02\x82\x01.", "asks for "),
