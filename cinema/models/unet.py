@@ -1,20 +1,13 @@
 """UNet, the convolutional baseline of segmentation and heatmap tasks, and Reader, the one that reads single slices."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinema.models.layers import (
-    ConvNormAct,
-    ResidualConvBlock,
-    arguments,
-    conv_class,
-    conv_transpose_class,
-    pointwise,
-    run,
-)
+from cinema.models.layers import ConvNormAct, ResidualConvBlock, arguments, of_dims, pointwise, run
 
 FACTOR = 2  # by which Reader folds pixels into channels
 
@@ -68,15 +61,13 @@ class UNet(nn.Module):
         self.grad_ckpt = grad_ckpt
 
         def level(channels: int, **step: Any) -> Level:
-            blocks = [
-                ResidualConvBlock(n_dims, channels, channels, kernel_size, dropout, norm) for _ in range(n_blocks)
-            ]
-            return Level(blocks, **step)
+            block = partial(ResidualConvBlock, n_dims, channels, channels, kernel_size, dropout, norm)
+            return Level([block() for _ in range(n_blocks)], **step)
 
         def in_conv(first: int, last: int) -> nn.Module:
-            return ConvNormAct(n_dims, first, last, kernel_size, padding="same", norm=norm)
+            return ConvNormAct(n_dims, first, last, kernel_size, norm, padding="same")
 
-        conv, transposed = conv_class(n_dims), conv_transpose_class(n_dims)
+        conv, transposed = of_dims("Conv", n_dims), of_dims("ConvTranspose", n_dims)
         factors = [patch_size, *[scale_factor] * (len(chans) - 2)]
         steps = list(zip(chans, chans[1:], factors))
         down = [level(a, down=conv(a, b, f, stride=f)) for a, b, f in steps]

@@ -179,7 +179,7 @@ class FixedDropout(nn.Module):
 
 
 def test_image_block_drops_as_the_plain_block():
-    plain, quick = ResidualConvBlock(2, 1, 3), ImageBlock(2, 1, 3)
+    plain, quick = ResidualConvBlock(2, 1, 3, 3), ImageBlock(2, 1, 3, 3)
     quick.load_state_dict(plain.state_dict())
     plain.dropout = quick.dropout = FixedDropout()
     x = torch.rand(2, 1, 12, 11)
