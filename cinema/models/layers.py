@@ -125,15 +125,12 @@ def run(module: nn.Module, *inputs: Any, grad_ckpt: bool = False) -> Any:
 
 
 def init_weights(model: nn.Module) -> None:
-    """Xavier-uniform linear layers with zero bias, unit norms; convolutions keep PyTorch's defaults."""
+    """Xavier-uniform linear layers with zero bias; norms and convolutions keep PyTorch's defaults."""
     for module in model.modules():
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.LayerNorm):
-            nn.init.ones_(module.weight)
-            nn.init.zeros_(module.bias)
 
 
 def depthwise(conv: Any, x: Tensor) -> Tensor:
@@ -168,10 +165,8 @@ def _planes(x: Tensor) -> Tensor:
 
 def _weight_gradient(x: Tensor, weight: Tensor, grad: Tensor) -> Tensor:
     channels, _, *plane, depth = weight.shape
-    padding, n = [k // 2 for k in plane], x.shape[4]
+    size, padding, n = (channels, 1, *plane), [k // 2 for k in plane], x.shape[4]
     images, grad = _planes(F.pad(x, [depth // 2, depth // 2])), _planes(grad).flatten(0, 1).movedim(-1, 1)
     shifted = (images[i : i + n].flatten(0, 1).movedim(-1, 1) for i in range(depth))
-    return torch.stack(
-        [conv2d_weight(image, (channels, 1, *plane), grad, padding=padding, groups=channels) for image in shifted],
-        dim=-1,
-    )
+    slices = [conv2d_weight(image, size, grad, padding=padding, groups=channels) for image in shifted]
+    return torch.stack(slices, dim=-1)
