@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from cinema.models.downsample import DownsampleEncoder, ViewsEncoder
 from cinema.models.layers import ResidualConvBlock, init_weights, of_dims, pointwise, run
+from cinema.models.patches import PerView
 from cinema.models.vit import EncoderArguments, ViTEncoder
 
 
@@ -148,7 +149,7 @@ class ConvUNetR(ViewsEncoder):
         self.encoder = ViTEncoder(given)
         init_weights(self)
 
-    def forward(self, image_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    def forward(self, image_dict: PerView) -> PerView:
         """view -> (b, c, x, y[, z]) of the size at construction; returns view -> logits (b, out_chans, x, y[, z])."""
         self.check_sizes(image_dict)
         skips, tokens = {}, {}

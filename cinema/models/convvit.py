@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from cinema.models.downsample import DownsampleEncoder, Fusion, ViewsEncoder
 from cinema.models.layers import init_weights
+from cinema.models.patches import PerView
 from cinema.models.vit import EncoderArguments, ViTEncoder
 
 REDUCTIONS = ("all", "patch", "cls")
@@ -37,9 +38,7 @@ class ConvViT(ViewsEncoder):
             for name in [*given.image_size_dict, "cls"]:
                 self.pred_head_dict[name] = head_layer(given.enc_embed_dim, out_chans)
 
-    def feature_forward(
-        self, image_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
-    ) -> dict[str, Tensor]:
+    def feature_forward(self, image_dict: PerView, mask_dict: PerView | None = None) -> PerView:
         """Features of any of the views, at any size the patch divides: {"cls": (b, 1, e), view: (b, n, e)}.
 
         mask_dict: view -> (b, n), True = kept out of its neighbours' convolutions; no token is dropped.
@@ -51,9 +50,7 @@ class ConvViT(ViewsEncoder):
         encoded = self.across_views(tokens)
         return {"cls": encoded["cls"], **{v: self.enc_fusion_dict[v](encoded[v], skips[v]) for v in tokens}}
 
-    def forward(
-        self, image_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None, reduce: str = "all"
-    ) -> Tensor:
+    def forward(self, image_dict: PerView, mask_dict: PerView | None = None, reduce: str = "all") -> Tensor:
         """Logits or z-scored values (b, out_chans).
 
         image_dict: view -> (b, n_frames * in_chans, x, y[, z]).

@@ -1,6 +1,5 @@
 """From one view's image to transformer tokens, and the fine detail of the way back into them."""
 
-from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -8,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cinema.models.layers import ConvNormAct, MaskedConvBlock, arguments, of_dims, run
-from cinema.models.patches import grid_of, patchify, position_table, resize_table, select, upsample_mask
+from cinema.models.patches import PerView, grid_of, patchify, position_table, resize_table, select, upsample_mask
 from cinema.models.vit import EncoderArguments, ViTEncoder
 
 
@@ -25,18 +24,6 @@ class ConvStage(nn.Module):
         for block in self.conv:
             x = block(x, visible)
         return x
-
-
-class PatchEmbed(nn.Module):
-    """Flattened patches through one linear layer: (b, c, x, y[, z]) -> (b, n_patches, embed_dim)."""
-
-    def __init__(self, in_chans: int, patch_size: Sequence[int], embed_dim: int) -> None:
-        super().__init__()
-        self.patch_size = patch_size
-        self.proj = nn.Linear(in_chans * prod(patch_size), embed_dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.proj(patchify(x, self.patch_size))
 
 
 class DownsampleEncoder(nn.Module):
@@ -56,7 +43,7 @@ class DownsampleEncoder(nn.Module):
             ConvStage(n_dims, before, after, patch, given.enc_conv_n_blocks, given.norm)
             for before, after, patch in zip(channels, channels[1:], self.patch_sizes)
         )
-        self.patch_embed = PatchEmbed(channels[-1], self.patch_sizes[-1], width)
+        self.patch_embed = nn.ModuleDict({"proj": nn.Linear(channels[-1] * prod(self.patch_sizes[-1]), width)})
         self.linear = nn.Linear(width, width)
 
     def finer(self, stage: int) -> tuple[int, ...]:
@@ -69,11 +56,10 @@ class DownsampleEncoder(nn.Module):
         for i, stage in enumerate(self.conv_blocks):
             visible = None
             if mask is not None:
-                visible = ~upsample_mask(mask.unflatten(1, grid), self.finer(i)).unsqueeze(1)
-                visible = visible.to(x.dtype)
+                visible = (~upsample_mask(mask.unflatten(1, grid), self.finer(i)).unsqueeze(1)).to(x.dtype)
             x = run(stage, x, visible, grad_ckpt=self.grad_ckpt)
             skips.append(x)
-        tokens = self.linear(self.patch_embed(x))
+        tokens = self.linear(self.patch_embed["proj"](patchify(x, self.patch_sizes[-1])))
         return skips, tokens + resize_table(self.pos_embed, self.grid_size, grid)
 
 
@@ -110,19 +96,19 @@ class ViewsEncoder(nn.Module):
         self.arguments = arguments(vars(given) | own)
         self.enc_down_dict: Any = nn.ModuleDict()
 
-    def across_views(self, tokens: dict[str, Tensor]) -> dict[str, Tensor]:
+    def across_views(self, tokens: PerView) -> PerView:
         """Tokens (b, k, e) of all views through one transformer: {"cls": (b, 1, e), view: (b, k, e)}."""
         counts = [1, *(t.shape[1] for t in tokens.values())]
         encoded = self.encoder(torch.cat(list(tokens.values()), dim=1)).split(counts, dim=1)
         return dict(zip(["cls", *tokens], encoded))
 
-    def check_views(self, image_dict: dict[str, Tensor]) -> None:
+    def check_views(self, image_dict: PerView) -> None:
         """ValueError if an image is of a view that the model does not know."""
         for view in image_dict:
             if view not in self.enc_down_dict:
                 raise ValueError(f"view {view!r} is none of this model's; it reads {', '.join(self.enc_down_dict)}")
 
-    def check_sizes(self, image_dict: dict[str, Tensor]) -> None:
+    def check_sizes(self, image_dict: PerView) -> None:
         """check_views, and ValueError if an image has another size than its encoder was built for."""
         self.check_views(image_dict)
         for view, image in image_dict.items():

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from cinema.models.downsample import DownsampleEncoder, Fusion, ViewsEncoder
 from cinema.models.layers import init_weights
-from cinema.models.patches import patchify, position_table, random_mask, select
+from cinema.models.patches import PerView, patchify, position_table, random_mask, select
 from cinema.models.vit import EncoderArguments, Transformer, ViTEncoder
 
 
@@ -92,9 +92,9 @@ class CineMA(ViewsEncoder):
 
     def forward(
         self,
-        image_dict: dict[str, Tensor],
+        image_dict: PerView,
         enc_mask_ratio: float = 0.75,
-        enc_mask_dict: dict[str, Tensor] | None = None,
+        enc_mask_dict: PerView | None = None,
         generator: torch.Generator | None = None,
     ) -> Any:
         """Hide, encode, decode, compare.
@@ -112,16 +112,14 @@ class CineMA(ViewsEncoder):
         loss, metrics = self.loss(image_dict, predictions, masks)
         return loss, predictions, masks, metrics
 
-    def random_masks(
-        self, image_dict: dict[str, Tensor], ratio: float, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
+    def random_masks(self, image_dict: PerView, ratio: float, generator: torch.Generator | None = None) -> PerView:
         """view -> (b, n) masks, drawn one view after the other."""
         return {
             view: random_mask(len(image), self.enc_down_dict[view].pos_embed.shape[1], ratio, image.device, generator)
             for view, image in image_dict.items()
         }
 
-    def encode(self, image_dict: dict[str, Tensor], masks: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+    def encode(self, image_dict: PerView, masks: PerView | None = None) -> PerView:
         """What the encoder makes of the visible patches: {"cls": (b, 1, e), view: (b, visible, e)}."""
         self.check_views(image_dict)
         skips, tokens = {}, {}
@@ -139,7 +137,7 @@ class CineMA(ViewsEncoder):
 
     feature_forward = encode
 
-    def decode(self, latent: dict[str, Tensor], masks: dict[str, Tensor]) -> dict[str, Tensor]:
+    def decode(self, latent: PerView, masks: PerView) -> PerView:
         """Predicted voxels of the hidden patches: view -> (b, hidden, voxels of a patch)."""
         x = {name: self.dec_linear(tokens) for name, tokens in latent.items()}
         visible, hidden = {}, {}
@@ -155,16 +153,14 @@ class CineMA(ViewsEncoder):
         x = x[:, x.shape[1] - sum(counts) :]
         return {view: self.pred_head_dict[view](part) for view, part in zip(masks, x.split(counts, dim=1))}
 
-    def hidden_patches(self, image_dict: dict[str, Tensor], masks: dict[str, Tensor]) -> dict[str, Tensor]:
+    def hidden_patches(self, image_dict: PerView, masks: PerView) -> PerView:
         """The voxels that were hidden, as `decode` orders them: view -> (b, hidden, voxels of a patch)."""
         return {
             view: select(patchify(image, self.enc_down_dict[view].patch_size), masks[view])
             for view, image in image_dict.items()
         }
 
-    def loss(
-        self, image_dict: dict[str, Tensor], predictions: dict[str, Tensor], masks: dict[str, Tensor]
-    ) -> tuple[Tensor, dict]:
+    def loss(self, image_dict: PerView, predictions: PerView, masks: PerView) -> tuple[Tensor, dict]:
         """Mean over the views whose loss is finite (NaN if none is), and a dict of detached scalars."""
         losses, metrics = [], {}
         for view, image in image_dict.items():

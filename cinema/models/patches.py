@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+PerView = dict[str, Tensor]  # view -> its image, mask, tokens ..
+
 
 def grid_of(size: Sequence[int], patch_size: Sequence[int]) -> tuple[int, ...]:
     """Patches per axis of an image of `size`; ValueError if `patch_size` does not divide it."""

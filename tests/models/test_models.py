@@ -252,7 +252,7 @@ def test_refusals_are_one_line(call, message):
 
 
 def test_timm_is_imported_again_only_after_the_known_failure(monkeypatch):
-    attempts, loaded = [], {"timm": 1, "timm.layers": 1, "torchvision.ops": 1, "os": 1}
+    attempts, declared, loaded = [], [], {"timm": 1, "timm.layers": 1, "torchvision.ops": 1, "os": 1}
 
     def importing(name, failure="operator torchvision::nms does not exist"):
         attempts.append(name)
@@ -261,9 +261,10 @@ def test_timm_is_imported_again_only_after_the_known_failure(monkeypatch):
         return "layers"
 
     monkeypatch.setattr(_timm, "sys", SimpleNamespace(modules=loaded))
-    monkeypatch.setattr(_timm, "_declare_missing_operators", lambda: "library")
+    monkeypatch.setattr(_timm.torch.library, "Library", lambda *_: SimpleNamespace(define=declared.append))
     monkeypatch.setattr(_timm, "importlib", SimpleNamespace(import_module=importing))
-    assert _timm._import_layers() == ("layers", "library") and loaded == {"os": 1}
+    assert _timm._import_layers()[0] == "layers" and loaded == {"os": 1}
+    assert [schema.split("(")[0] for schema in declared] == ["nms", "qnms"]
     attempts.clear()
     monkeypatch.setattr(_timm, "importlib", SimpleNamespace(import_module=lambda name: importing(name, "other")))
     with pytest.raises(RuntimeError, match="other"):
