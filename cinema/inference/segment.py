@@ -18,13 +18,12 @@ from cinema.data.reading import Reading, describe
 from cinema.data.study import Study
 from cinema.files import WEIGHTS, beside
 from cinema.inference import measures
+from cinema.inference.measures import Arrays
 from cinema.terms import LABELS, VIEW_NAMES, VIEWS
 
 FAR_APART_MM = 12.0
 RESULTS = (*[f"{view}.nii.gz" for view in VIEWS], "metrics.json", "report.html")
 UNITS = {"LVEDV": "ml", "LVESV": "ml", "LVEF": "%", "RVEDV": "ml", "RVESV": "ml", "RVEF": "%", "LVM": "g"}
-
-Arrays = Mapping[str, NDArray]  # view -> its array
 
 
 def segment(
@@ -87,9 +86,7 @@ def read_views(
 
     Slices without an image are not shown to the reader and stay empty. Landmarks are smoothed over time.
     """
-    labels: dict[str, NDArray] = {}
-    landmarks: dict[str, NDArray] = {}
-    notes: list[str] = []
+    labels, landmarks, notes = {}, {}, []
     for name, view in study.views.items():
         if name not in readers:
             notes.append(f"these weights do not read the {VIEW_NAMES[name]} view")
@@ -207,18 +204,17 @@ def staged(out: Path) -> Iterator[Path]:
 
 def _deliver(folder: Path, out: Path) -> None:
     """Move the results over those of an earlier run; put the earlier ones back if anything stops it."""
-    out.mkdir(exist_ok=True)
+
+    def move(source: Path, target: Path) -> None:
+        target.mkdir(exist_ok=True)
+        for name in RESULTS:
+            if (source / name).exists():
+                os.replace(source / name, target / name)
+
     earlier = folder / "earlier"
-    earlier.mkdir()
     try:
-        _move(out, earlier)
-        _move(folder, out)
+        move(out, earlier)
+        move(folder, out)
     except BaseException:
-        _move(earlier, out)
+        move(earlier, out)
         raise
-
-
-def _move(source: Path, target: Path) -> None:
-    for name in RESULTS:
-        if (source / name).exists():
-            os.replace(source / name, target / name)
