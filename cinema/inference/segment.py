@@ -114,9 +114,8 @@ def _tidy(labels: NDArray) -> NDArray:
 def measured(reading: Reading, labels: Arrays, landmarks: Arrays) -> tuple[dict[str, Any], Arrays, list[str]]:
     """(metrics, labels, notes). The LV ends at the mitral valve where the long axis shows it, elsewhere with the first
     slice that has at least half a ring of muscle; slices further back lose their LV."""
-    study, views = reading.study, reading.study.views
+    study, views, notes = reading.study, reading.study.views, []
     metrics: dict[str, Any] = dict.fromkeys((*UNITS, "ed_frame", "es_frame")) | {"lv_volumes": [], "rv_volumes": []}
-    notes: list[str] = []
     if "sax" in labels:
         sax, whole = views["sax"], labels["sax"]
         affines = {view: views[view].affine for view in landmarks}
