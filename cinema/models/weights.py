@@ -196,8 +196,9 @@ def transfer(source_state: dict[str, Tensor], target_model: nn.Module, freeze: b
     check(state, target, _OWN.fullmatch)
     target_model.load_state_dict(state, strict=False)
     parameters = [(name, p) for name, p in target_model.named_parameters() if name in state]
-    for _, parameter in parameters:
-        parameter.requires_grad_(parameter.requires_grad and not freeze)
+    if freeze:
+        for _, parameter in parameters:
+            parameter.requires_grad_(False)
     return [name for name, _ in parameters]
 
 
