@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cinema.models._timm import Mlp
 from cinema.models.downsample import DownsampleEncoder, ViewsEncoder
 from cinema.models.layers import ResidualConvBlock, init_weights, of_dims, pointwise, run
 from cinema.models.patches import PerView
@@ -95,7 +96,7 @@ def level_of(factor: Sequence[int], patch: Sequence[int], scale: Sequence[int], 
 class ConvUNetR(ViewsEncoder):
     """Encoder of all views, and per view a decoder fed by image, convolution stages and tokens.
 
-    Its arguments are those of EncoderArguments, and by name:
+    Its arguments are those of EncoderArguments, and:
     out_chans: classes or landmarks.
     dec_chans: channels of the decoder, finest first; dec_patch_size_dict: factor of its last step,
                dec_scale_factor_dict: of the others; dec_kernel_size: of its residual blocks.
@@ -104,19 +105,37 @@ class ConvUNetR(ViewsEncoder):
 
     def __init__(
         self,
-        *encoder: Any,
+        image_size_dict: dict,
+        in_chans_dict: dict,
+        enc_patch_size_dict: dict,
+        enc_scale_factor_dict: dict,
+        enc_conv_chans: Sequence[int],
+        enc_conv_n_blocks: int,
+        enc_embed_dim: int,
+        enc_depth: int,
+        enc_n_heads: int,
         out_chans: int,
         dec_chans: Sequence[int],
         dec_patch_size_dict: dict,
         dec_scale_factor_dict: dict,
         dec_kernel_size: int = 3,
+        mlp_ratio: float = 4,
+        qkv_bias: bool = True,
+        norm_layer: type[nn.Module] = nn.LayerNorm,
+        norm_eps: float = 1e-5,
+        rotary: bool = False,
+        act_layer: type[nn.Module] = nn.GELU,
+        mlp_layer: type[nn.Module] = Mlp,
         dropout: float = 0.0,
-        **options: Any,
+        drop_path: float = 0.0,
+        norm: str = "layer",
+        grad_ckpt: bool = False,
+        pos_period: float = 10000.0,
+        pos_scaled: bool = False,
     ) -> None:
-        given = EncoderArguments(*encoder, **options)
-        factors = dict(dec_patch_size_dict=dec_patch_size_dict, dec_scale_factor_dict=dec_scale_factor_dict)
-        own = dict(out_chans=out_chans, dec_chans=dec_chans, dec_kernel_size=dec_kernel_size, dropout=dropout)
-        super().__init__(given, **own, **factors)
+        own = dict(locals())
+        super().__init__(own)
+        given = EncoderArguments.of(own)
         self.dec_image_conv_block_dict = nn.ModuleDict()
         self.dec_down_blocks_dict: Any = nn.ModuleDict()
         self.dec_conv_blocks_dict: Any = nn.ModuleDict()

@@ -1,10 +1,11 @@
 """ConvViT: the pretrained encoder with a linear head, for classification and regression."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from cinema.models._timm import Mlp
 from cinema.models.downsample import DownsampleEncoder, Fusion, ViewsEncoder
 from cinema.models.layers import init_weights
 from cinema.models.patches import PerView
@@ -16,17 +17,42 @@ REDUCTIONS = ("all", "patch", "cls")
 class ConvViT(ViewsEncoder):
     """Encoder of all views, and one linear head per view and for the class token.
 
-    Its arguments are those of EncoderArguments, and by name:
+    Its arguments are those of EncoderArguments, and:
     n_frames:   frames stacked as channels: (ED, ES) for two.
     out_chans:  classes or values.
     head_layer: None builds no heads (features only).
     """
 
     def __init__(
-        self, *encoder: Any, n_frames: int, out_chans: int, head_layer: Any = nn.Linear, **options: Any
+        self,
+        image_size_dict: dict,
+        in_chans_dict: dict,
+        enc_patch_size_dict: dict,
+        enc_scale_factor_dict: dict,
+        enc_conv_chans: Sequence[int],
+        enc_conv_n_blocks: int,
+        enc_embed_dim: int,
+        enc_depth: int,
+        enc_n_heads: int,
+        n_frames: int,
+        out_chans: int,
+        mlp_ratio: float = 4,
+        qkv_bias: bool = True,
+        norm_layer: type[nn.Module] = nn.LayerNorm,
+        norm_eps: float = 1e-5,
+        rotary: bool = False,
+        act_layer: type[nn.Module] = nn.GELU,
+        mlp_layer: type[nn.Module] = Mlp,
+        drop_path: float = 0.0,
+        norm: str = "layer",
+        head_layer: type[nn.Module] | None = nn.Linear,
+        grad_ckpt: bool = False,
+        pos_period: float = 10000.0,
+        pos_scaled: bool = False,
     ) -> None:
-        given = EncoderArguments(*encoder, **options)
-        super().__init__(given, n_frames=n_frames, out_chans=out_chans, head_layer=head_layer)
+        own = dict(locals())
+        super().__init__(own)
+        given = EncoderArguments.of(own)
         self.enc_fusion_dict = nn.ModuleDict()
         for view in given.image_size_dict:
             self.enc_down_dict[view] = DownsampleEncoder(given, view, n_frames)

@@ -86,14 +86,14 @@ class Fusion(nn.Module):
 class ViewsEncoder(nn.Module):
     """What CineMA, ConvViT and ConvUNetR share: an encoder per view, and a transformer over the tokens of all.
 
-    own: the model's own arguments; all are kept in `arguments`, as JSON can hold them.
+    given: the model's arguments, kept in `arguments` as JSON can hold them.
     """
 
     encoder: ViTEncoder
 
-    def __init__(self, given: EncoderArguments, **own: Any) -> None:
+    def __init__(self, given: dict[str, Any]) -> None:
         super().__init__()
-        self.arguments = arguments(vars(given) | own)
+        self.arguments = arguments(given)
         self.enc_down_dict: Any = nn.ModuleDict()
 
     def across_views(self, tokens: PerView) -> PerView:

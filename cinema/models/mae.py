@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cinema.models._timm import Mlp
 from cinema.models.downsample import DownsampleEncoder, Fusion, ViewsEncoder
 from cinema.models.layers import init_weights
 from cinema.models.patches import PerView, patchify, position_table, random_mask, select
@@ -55,7 +56,7 @@ def reconstruction_loss(pred: Tensor, target: Tensor, mask: Tensor, norm_target:
 
 
 class CineMA(ViewsEncoder):
-    """Masked autoencoder. Its arguments are those of EncoderArguments, and by name:
+    """Masked autoencoder. Its arguments are those of EncoderArguments, and:
 
     dec_embed_dim, dec_depth, dec_n_heads: width, depth and heads of the decoder.
     norm_target: see reconstruction_loss.
@@ -64,17 +65,36 @@ class CineMA(ViewsEncoder):
 
     def __init__(
         self,
-        *encoder: Any,
+        image_size_dict: dict,
+        in_chans_dict: dict,
+        enc_patch_size_dict: dict,
+        enc_scale_factor_dict: dict,
+        enc_conv_chans: Sequence[int],
+        enc_conv_n_blocks: int,
+        enc_embed_dim: int,
+        enc_depth: int,
+        enc_n_heads: int,
         dec_embed_dim: int,
         dec_depth: int,
         dec_n_heads: int,
+        mlp_ratio: float = 4,
+        qkv_bias: bool = True,
         norm_target: bool = False,
         cross_attn: bool = True,
-        **options: Any,
+        norm_layer: type[nn.Module] = nn.LayerNorm,
+        norm_eps: float = 1e-5,
+        rotary: bool = False,
+        act_layer: type[nn.Module] = nn.GELU,
+        mlp_layer: type[nn.Module] = Mlp,
+        drop_path: float = 0.0,
+        norm: str = "layer",
+        grad_ckpt: bool = False,
+        pos_period: float = 10000.0,
+        pos_scaled: bool = False,
     ) -> None:
-        given, width = EncoderArguments(*encoder, **options), dec_embed_dim
-        decoder = dict(dec_embed_dim=width, dec_depth=dec_depth, dec_n_heads=dec_n_heads)
-        super().__init__(given, **decoder, norm_target=norm_target, cross_attn=cross_attn)
+        own = dict(locals())
+        super().__init__(own)
+        given, width = EncoderArguments.of(own), dec_embed_dim
         if given.rotary and cross_attn:
             raise ValueError("rotary=True needs cross_attn=False: rotary attention takes no separate context")
         self.norm_target, self.cross_attn = norm_target, cross_attn

@@ -1,7 +1,8 @@
 """The transformer: attention, blocks, and the encoder over the tokens of all views. Tokens are (batch, n, width)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -47,6 +48,11 @@ class EncoderArguments:
     grad_ckpt: bool = False
     pos_period: float = 10000.0
     pos_scaled: bool = False
+
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> "EncoderArguments":
+        """Those among the arguments `given` to a model."""
+        return cls(**{one.name: given[one.name] for one in fields(cls)})
 
 
 # width, depth and heads of encoder and decoder
