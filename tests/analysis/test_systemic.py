@@ -54,8 +54,9 @@ def test_nothing_of_the_scored_patients_reaches_their_model(make):
     spoilt_wide, spoilt_true = wide.copy(), true.copy()
     spoilt_wide[last], spoilt_true[last] = 1e3 * rng.normal(size=(last.sum(), 150)), 1 - true[last]
     part, spoilt = make(fold, free, wide, 10)[-1], make(fold, free, spoilt_wide, 10)[-1]
-    assert set(part.test) == set(np.flatnonzero(last)) and not set(part.test) & set(part.train)
-    np.testing.assert_array_equal(part.train_columns, spoilt.train_columns)
+    train, test, columns = part[:3]
+    assert set(test) == set(np.flatnonzero(last)) and not set(test) & set(train)
+    np.testing.assert_array_equal(columns, spoilt[2])
     before = systemic.scores(true, make(fold, free, wide, 10)).score
     np.testing.assert_array_equal(before[last], systemic.scores(spoilt_true, make(fold, free, wide, 10)).score[last])
     if make is systemic.forward_parts:
