@@ -39,16 +39,15 @@ def virtual_people(role, classes, n, n_normal, seed, folders, jobs=1):
     table = study_table(cohort.write(role, n, seed, folders[0], jobs=jobs))
     table = table[table["disease"].isin(classes)].reset_index(drop=True)
     table = table.assign(split=cohort.split(table, SHARES, seed=seed))
-
-    further = range(n, n + 40 * n_normal)
-    healthy = [i for i in further if cohort.person(role, i, seed).attributes["disease"] == HEALTHY][:n_normal]
-    in_parallel(partial(_scan, role, seed, folders[1]), healthy, jobs)
+    further = (cohort.person(role, i, seed) for i in range(n, n + 40 * n_normal))
+    healthy = [person for person in further if person.attributes["disease"] == HEALTHY][:n_normal]
+    in_parallel(partial(_scan, folders[1]), healthy, jobs)
     table = pd.concat([table, study_table(folders[1]).assign(split="normal")], ignore_index=True)
     return table.assign(number=class_numbers(table["disease"], classes))
 
 
-def _scan(role, seed, folder, index):
-    return save_study(cohort.study(cohort.person(role, index, seed)), folder)
+def _scan(folder, person):
+    return save_study(cohort.study(person), folder)
 
 
 def patients(table, data):
@@ -144,9 +143,9 @@ def oracle(role, table, classes, seed, n_others):
     others = [person for person in others if person.attributes["disease"] in classes]
     numbers = class_numbers([person.attributes["disease"] for person in others], classes)
     forest = RandomForestClassifier(300, random_state=seed).fit([exact_features(person) for person in others], numbers)
-    indices = table["id"].str.split("_").str[-1].astype(int)
-    p = np.zeros((len(indices), len(classes)))
-    p[:, forest.classes_] = forest.predict_proba([exact_features(cohort.person(role, int(i), seed)) for i in indices])
+    people = [cohort.person(role, int(name.split("_")[-1]), seed) for name in table["id"]]
+    p = np.zeros((len(people), len(classes)))
+    p[:, forest.classes_] = forest.predict_proba([exact_features(person) for person in people])
     return p
 
 
@@ -158,10 +157,7 @@ def detection_threshold(ill, score):
 
 def called_right(ill, called):
     """{"sensitivity", "specificity"} of a yes or no, stats.Estimates."""
-    return {
-        "sensitivity": classification.sensitivity(ill, called),
-        "specificity": classification.specificity(ill, called),
-    }
+    return {of.__name__: of(ill, called) for of in (classification.sensitivity, classification.specificity)}
 
 
 def frequent(number, *probabilities):
@@ -208,8 +204,5 @@ def fitted_temperature(probabilities, classes):
 def mean_of(parts):
     """Mean of estimates from separate patients, with the interval of independent ones (root of summed squares)."""
     value = float(np.mean([part.value for part in parts]))
-    low, high = (
-        float(np.sqrt(sum((getattr(part, end) - part.value) ** 2 for part in parts)) / len(parts))
-        for end in ("lower", "upper")
-    )
-    return estimates.Estimate(value, value - low, value + high, sum(part.n for part in parts))
+    apart = lambda end: float(np.sqrt(sum((getattr(part, end) - part.value) ** 2 for part in parts)) / len(parts))
+    return estimates.Estimate(value, value - apart("lower"), value + apart("upper"), sum(part.n for part in parts))

@@ -79,8 +79,7 @@ def fill_empty_splits(table):
 
 def describe_split(table):
     """How many people are where, in one sentence or two."""
-    counts = table["split"].value_counts()
-    purposes = zip(SPLITS, ("training", "validation", "testing"), strict=True)
+    counts, purposes = table["split"].value_counts(), zip(SPLITS, ("training", "validation", "testing"))
     text = ", ".join(f"{counts.get(name, 0)} for {purpose}" for name, purpose in purposes)
     said = [f"{n} of {source} serve as {target}" for (source, target), n in table.attrs.get("lent", {}).items()]
     lack = f" A part of the published split had none with masks: {'; '.join(said)}." if said else ""
@@ -89,21 +88,17 @@ def describe_split(table):
 
 def kinds(table):
     """The column that tells patients apart best: scanner, vendor, disease, or else the part of the split."""
-    return next(
-        name
-        for name in ("scanner", "vendor", "disease", "split")
-        if name in table and table[name].notna().all() and table[name].nunique() > 1
-    )
+    known = [name for name in ("scanner", "vendor", "disease", "split") if name in table and table[name].notna().all()]
+    return next(name for name in known if table[name].nunique() > 1)
 
 
 @dataclass(frozen=True)
 class Drawing:
     """What is drawn on the short-axis stacks of people, and how a network learns and is scored.
 
-    data:     "virtual" or the dataset. regions: structure -> the labels of the store that it takes together (late
-              enhancement is scored by merged masks).
-    channels: of an image. classes: a network's outputs; to_labels: class numbers -> labels of the store.
-    task, stacks: as arms.Run's task and data.
+    data: "virtual" or the dataset. regions: structure -> the labels of the store that it takes together (late
+    enhancement is scored by merged masks). channels: of an image. classes: a network's outputs; to_labels: from class
+    numbers to labels of the store. task, stacks: as arms.Run's task and data.
     """
 
     data: str
