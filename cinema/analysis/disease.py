@@ -33,9 +33,7 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # inverse penalties tried for the log
 
 def virtual_people(role, classes, n, n_normal, seed, folders, jobs=1):
     """Table of n people of a virtual cohort, those of these classes, and of n_normal further healthy ones.
-
-    folders: where the cohort and the healthy people are kept. The latter follow those of the cohort.
-    """
+    folders: where the cohort and the healthy people are kept. The latter follow those of the cohort."""
     table = study_table(cohort.write(role, n, seed, folders[0], jobs=jobs))
     table = table[table["disease"].isin(classes)].reset_index(drop=True)
     table = table.assign(split=cohort.split(table, SHARES, seed=seed))
@@ -52,9 +50,7 @@ def _scan(folder, person):
 
 def patients(table, data):
     """(table, classes) of a prepared set: the patients of classes that somebody in training has, the healthy one first.
-
-    ValueError where they are too few to train on, or to tell the ill from the healthy.
-    """
+    ValueError where they are too few to train on, or to tell the ill from the healthy."""
     seen = set(table.loc[table["split"] == "train", "disease"].dropna()) if "disease" in table else set()
     names = [name for name in cards.card(data).classes.get("disease", ()) if name in seen]
     classes = tuple(sorted(names, key=lambda name: name != HEALTHY))
@@ -99,9 +95,7 @@ def logistic_head(features, classes, train, val, n):
 
 def probed(n, fit=None):
     """Network of n classes from two frames whose head starts as `fit`, a `logistic` of features.study_features.
-
-    A class that the fit has not met starts with odds near zero. Without a fit the head is random, too.
-    """
+    A class that the fit has not met starts with odds near zero. Without a fit the head is random, too."""
     model = Classes(n)
     if fit is None:
         return model
@@ -117,9 +111,7 @@ def probed(n, fit=None):
 
 def by_published(table, classes, data, data_root, seeds):
     """(probabilities of the published classifier of a set for validation and test patients, ""), or (None, why not).
-
-    Only classes that are read here count; what the model gives to others is shared out.
-    """
+    Only classes that are read here count; what the model gives to others is shared out."""
     rows, why = ask_published(TASK, data, table[in_split(table, "val", "test")], data_root, seeds)
     if rows.empty:
         return None, why
@@ -136,9 +128,7 @@ def exact_features(person):
 
 def oracle(role, table, classes, seed, n_others):
     """Probabilities for a cohort's people by a forest that knows their exact numbers and sees no image.
-
-    It is fitted to n_others further people, drawn with another seed.
-    """
+    It is fitted to n_others further people, drawn with another seed."""
     others = [cohort.person(role, i, seed + 7) for i in range(n_others)]
     others = [person for person in others if person.attributes["disease"] in classes]
     numbers = class_numbers([person.attributes["disease"] for person in others], classes)

@@ -86,9 +86,7 @@ def repeated(paths, augment=None, seed=0):
 @torch.inference_mode()
 def scores(run, sizes, paths):
     """Dice of a finished run on test studies made larger or smaller: a row per size, study, frame and structure.
-
-    sizes: name -> factors along x and y.
-    """
+    sizes: name -> factors along x and y."""
     torch.set_num_threads(1)
     model, rows = model_of(run), []
     for size, factors in sizes.items():
@@ -138,9 +136,7 @@ def joint_range(paths):
 
 def soft_argmax_errors(rng, n, size=64, dtype=torch.float32):
     """Found minus true position (n, 2) in pixels, of noise-free bumps at random places.
-
-    dtype: in which the weighted mean is computed; bfloat16 is what mixed precision leaves.
-    """
+    dtype: in which the weighted mean is computed; bfloat16 is what mixed precision leaves."""
     points = torch.from_numpy(rng.uniform(size * 0.25, size * 0.75, (n, 1, 2)))
     heat = heatmaps(points.float(), (size, size))
     if dtype == torch.float32:
@@ -209,9 +205,7 @@ def padding_ml(model, paths, n_empty):
 
 def tiling_change(paths):
     """Relative change of the first stage's output when weights tiled for ED and ES are halved, a number a study.
-
-    The stage (convolution, norm, GELU) is that of the project's own pretrained CineMA.
-    """
+    The stage (convolution, norm, GELU) is that of the project's own pretrained CineMA."""
     model, standard = shipped_cinema()
     first, changes = model.enc_down_dict["sax"].conv_blocks[0].patch_embed, []
     for item in map(StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID).__getitem__, range(len(paths))):
@@ -225,9 +219,7 @@ def tiling_change(paths):
 
 def misplaced_share(grid):
     """Share of tokens whose row of the position table encodes another place even after x and y are exchanged.
-
-    Rows run over the second axis of the grid first, tokens over the first; see method, section 3.
-    """
+    Rows run over the second axis of the grid first, tokens over the first; see method, section 3."""
     row, rest = np.arange(math.prod(grid)), math.prod(grid[2:])
     x, y = row // rest % grid[0], row // (grid[0] * rest)
     token = np.stack(np.unravel_index(row, grid))[:2]

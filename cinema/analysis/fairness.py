@@ -26,9 +26,7 @@ def bands(values, edges, unit=""):
 
 def detection_metrics(ill, positive, probability):
     """Columns for a table: sensitivity, specificity, excess, brier; each a number a patient whose mean is the metric.
-
-    excess: ill - probability; its mean is calibration in the large: above zero where risks are told too low.
-    """
+    excess: ill - probability; its mean is calibration in the large: above zero where risks are told too low."""
     ill, positive, probability = np.asarray(ill, bool), np.asarray(positive, float), np.asarray(probability, float)
     found, spared = np.where(ill, positive, np.nan), np.where(ill, np.nan, 1 - positive)
     excess = ill - probability

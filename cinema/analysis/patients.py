@@ -144,9 +144,7 @@ class Drawing:
 
 def ask_published(task, data, table, data_root, seeds=SEEDS):
     """(rows of the published models of a task on a table of patients, ""), or (no rows, why not).
-
-    table: with a column `whole`, the paths on the published grid. rows: as inference.published.predict.
-    """
+    table: with a column `whole`, the paths on the published grid. rows: as inference.published.predict."""
     name, source = f"{data}_sax", finetuned.source(data_root)
     if name not in PUBLISHED[task]:
         return pd.DataFrame(), f"The authors publish no weights of {task} for {data}."
@@ -158,9 +156,7 @@ def ask_published(task, data, table, data_root, seeds=SEEDS):
 
 def averaged(rows, ids):
     """(people, numbers or classes): what a model says of some people (`value`, or p_0 ..), its seeds averaged.
-
-    NaN of those it was not asked about.
-    """
+    NaN of those it was not asked about."""
     columns = ["value"] if "value" in rows else list(rows.filter(regex=r"^p_\d+$"))
     return rows.groupby("study")[columns].mean().reindex(ids).to_numpy()
 

@@ -174,9 +174,7 @@ def _survival(time, event, horizon):
 
 def proportional_hazards(time, event, table):
     """Does each column's hazard ratio stay the same over follow-up? Rows: column, statistic, p, p_holm.
-
-    Score test of scaled Schoenfeld residuals against ranked time (lifelines), corrected by Holm over the columns.
-    """
+    Score test of scaled Schoenfeld residuals against ranked time (lifelines), corrected by Holm over the columns."""
     from lifelines import CoxPHFitter
     from lifelines.statistics import proportional_hazard_test
 

@@ -85,9 +85,7 @@ def choose(true, columns, n_free=0):
 
 def fit(true, columns, penalty=0.0, start=None):
     """Logistic regression by Newton's method: (coefficients, covariance), intercept first.
-
-    penalty: number or (p + 1,), of |beta|^2 / 2 against the summed log loss.
-    """
+    penalty: number or (p + 1,), of |beta|^2 / 2 against the summed log loss."""
     x = np.column_stack([np.ones(len(true)), columns])
     penalty = np.broadcast_to(np.asarray(penalty, float), x.shape[1])
     beta, step, best = np.zeros(x.shape[1]) if start is None else start, 0.0, np.inf
@@ -121,9 +119,7 @@ def added(true, score, covariates, level=LEVEL):
 
 def auc_within(true, score, strata):
     """AUC of pairs of a case and a control from the same stratum, DeLong's variance, logit interval.
-
-    Strata weigh by their number of pairs; strata without both kinds are left out, and n counts the rest.
-    """
+    Strata weigh by their number of pairs; strata without both kinds are left out, and n counts the rest."""
     true, score, strata = np.asarray(true, bool), np.asarray(score, float), np.asarray(strata)
     total = value = variance = n = 0.0
     for stratum in np.unique(strata):
@@ -172,9 +168,7 @@ def matched(true, exact, close, rng, caliper=0.25):
 
 def difference_sd(true, values, covariates=None):
     """Mean of cases minus mean of controls in SD of the controls' kind of person, as Estimate.
-
-    covariates: (n, p) held constant by linear regression (the SD is then that of what they leave), or None.
-    """
+    covariates: (n, p) held constant by linear regression (the SD is then that of what they leave), or None."""
     true = np.asarray(true, float)
     x = np.column_stack([np.ones(len(true)), true] + ([] if covariates is None else [covariates]))
     inverse = np.linalg.inv(x.T @ x)

@@ -74,9 +74,7 @@ def mcc(
     true: np.ndarray, predicted: np.ndarray, rng: Generator, n_resamples: int = N_RESAMPLES, level: float = LEVEL
 ) -> Estimate:
     """Matthews' correlation of two or more classes, patients resampled; 0 where one side has a single class.
-
-    Source: Gorodkin 2004.
-    """
+    Source: Gorodkin 2004."""
     true, predicted = np.asarray(true), np.asarray(predicted)
     if len(true) != len(predicted):
         raise ValueError(f"{len(true)} true and {len(predicted)} predicted classes; give one of each a patient")
@@ -161,9 +159,7 @@ def calibration(
 
 def calibration_table(true: np.ndarray, probability: np.ndarray, n_bins: int = 5, level: float = LEVEL) -> pd.DataFrame:
     """Observed against predicted risk in bins of equally many patients, ordered by risk.
-
-    DataFrame, a row a bin: predicted (mean), observed (share of cases), lower, upper (Wilson), n.
-    """
+    DataFrame, a row a bin: predicted (mean), observed (share of cases), lower, upper (Wilson), n."""
     true, probability = _risks(true, probability, least=0)
     rows = []
     for chosen in np.array_split(np.argsort(probability, kind="stable"), n_bins):

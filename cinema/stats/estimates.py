@@ -201,17 +201,13 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
     """p values adjusted so that the expected share of false among all findings stays below alpha.
-
-    For independent or positively dependent tests. Source: Benjamini and Hochberg 1995.
-    """
+    For independent or positively dependent tests. Source: Benjamini and Hochberg 1995."""
     return stats.false_discovery_control(_p_values(p), method="bh")
 
 
 def corrected(level: float, comparisons: int) -> float:
     """Level at which each of `comparisons` intervals must be computed so that all hold together at `level`.
-
-    Source: Bonferroni's inequality.
-    """
+    Source: Bonferroni's inequality."""
     if not 0 < level < 1 or comparisons < 1:
         raise ValueError(f"level {level}, {comparisons} comparisons; level lies between 0 and 1, comparisons from 1")
     return 1 - (1 - level) / comparisons

@@ -52,9 +52,7 @@ def detectable_proportion_gap(p: float, n1: int, n2: int, alpha: float = ALPHA, 
 
 def power_of_auc(auc: float, n_cases: float, n_controls: float, alpha: float = ALPHA) -> float:
     """Chance that a test finds an AUC to differ from 0.5.
-
-    Source: Hanley and McNeil 1982 for the variance under `auc`; under 0.5 it is that of the rank sum test.
-    """
+    Source: Hanley and McNeil 1982 for the variance under `auc`; under 0.5 it is that of the rank sum test."""
     if not 0 < auc < 1 or min(n_cases, n_controls) < 2:
         raise ValueError(f"AUC {auc}, {n_cases} cases, {n_controls} controls; AUC lies in 0..1, groups from 2")
     auc = max(auc, 1 - auc)

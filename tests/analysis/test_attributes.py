@@ -8,27 +8,13 @@ from cinema.analysis import attributes
 from cinema.terms import SMALL_GRID
 
 
-class Two:
-    """Two studies of constant images."""
-
-    def __len__(self):
-        return 2
-
-    def __getitem__(self, index):
-        return {"id": str(index), "image": {"sax": torch.full((2, 64, 64, 8), float(index + 1))}}
-
-
-def test_hidden_voxels_are_the_mean_image_and_others_are_untouched():
-    mask = attributes.disc(40.0)
-    for index in range(2):
-        image = attributes.Hidden(Two(), mask)[index]["image"]["sax"]
-        assert (image[:, mask] == 0).all() and (image[:, ~mask] == index + 1).all()
-
-
-def test_disc_lies_in_the_middle_and_has_its_area():
+def test_what_a_disc_hides_is_the_mean_image_and_the_rest_is_untouched():
     mask, (dx, dy) = attributes.disc(40.0), SMALL_GRID["sax"][1][:2]
     assert np.array_equal(mask, mask[::-1, ::-1])
     assert mask.sum() * dx * dy == pytest.approx(np.pi * 40.0**2, rel=0.03)
+    two = [{"image": {"sax": torch.full((2, 64, 64, 8), value)}} for value in (1.0, 2.0)]
+    for item, value in zip(attributes.hidden(two, mask), (1.0, 2.0), strict=True):
+        assert (item["image"]["sax"][:, mask] == 0).all() and (item["image"]["sax"][:, ~mask] == value).all()
 
 
 def test_windows_cover_the_image_evenly():

@@ -79,14 +79,12 @@ def test_people_on_record_are_those_of_the_readers(folder):
 def test_a_kept_table_is_read_until_studies_change(folder, tmp_path, monkeypatch):
     cohort.write("acdc", 3, 0, tmp_path)
     calls = []
-    monkeypatch.setattr(
-        features,
-        "_features",
-        lambda paths, views: (
-            calls.append(len(paths))
-            or pd.DataFrame(np.zeros((len(paths), 1)), index=[path.stem for path in paths], columns=["0"])
-        ),
-    )
+
+    def computed(paths, views):
+        calls.append(len(paths))
+        return pd.DataFrame({"0": 0.0}, index=[path.stem for path in paths])
+
+    monkeypatch.setattr(features, "_features", computed)
     for n in (3, 3, 2, 2):
         cohort.write("acdc", n, 0, tmp_path)
         assert len(features.features(tmp_path)) == n
