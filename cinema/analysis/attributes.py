@@ -221,11 +221,9 @@ def statistics(paths):
         image = load_study(path, ["sax"]).views["sax"].image.astype(np.float32) / 255
         fine = np.diff(image, 2, axis=0)[:, 1:-1] + np.diff(image, 2, axis=1)[1:-1]
         dark = image[1:-1, 1:-1] <= np.quantile(image, 0.3)
-        parts = {
-            "histogram": np.quantile(image, np.linspace(0.02, 0.98, 13)),
-            "noise": np.log([np.median(np.abs(fine)) + 1e-4, np.median(np.abs(fine[dark])) + 1e-4, fine.std()]),
-            "spectrum": _spectrum(image),
-        }
+        noise = np.log([np.median(np.abs(fine)) + 1e-4, np.median(np.abs(fine[dark])) + 1e-4, fine.std()])
+        quantiles = np.quantile(image, np.linspace(0.02, 0.98, 13))
+        parts = {"histogram": quantiles, "noise": noise, "spectrum": _spectrum(image)}
         rows.append({f"{name}_{i}": float(v) for name, values in parts.items() for i, v in enumerate(values)})
     return pd.DataFrame(rows)
 

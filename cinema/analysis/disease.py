@@ -159,11 +159,9 @@ def frequent(number, *probabilities):
 
 def types(number, p, rng):
     """Which disease: {"accuracy", "MCC", "macro AUC"} of the people who are judged; the last of `frequent` classes."""
-    return {
-        "accuracy": estimates.proportion(int((p.argmax(1) == number).sum()), len(number)),
-        "MCC": classification.mcc(number, p.argmax(1), rng),
-        "macro AUC": classification.macro_auc(*frequent(number, p)),
-    }
+    said, area = p.argmax(1), classification.macro_auc(*frequent(number, p))
+    right = estimates.proportion(int((said == number).sum()), len(number))
+    return {"accuracy": right, "MCC": classification.mcc(number, said, rng), "macro AUC": area}
 
 
 def thinned(classes, share, rng):

@@ -112,13 +112,11 @@ def permutation_p(values, members, rng, strata=None, n_permutations=N_PERMUTATIO
     rest = np.stack([_within(column, code) for column in values.T], axis=1)
     blocks = [np.flatnonzero(code == k) for k in range(code.max() + 1)]
     rest, members = rest[np.concatenate(blocks)], members[np.concatenate(blocks)]
-    starts = np.cumsum([0, *map(len, blocks)])
+    places = np.split(np.arange(len(values)), np.cumsum([*map(len, blocks)])[:-1])
     observed, extreme = _distance(members.T[None], rest, rates), np.ones((members.shape[1], values.shape[1]))
     for done in range(0, n_permutations, CHUNK):
         size = min(CHUNK, n_permutations - done)
-        dealt = np.concatenate(
-            [rng.permuted(np.tile(np.arange(a, b), (size, 1)), axis=1) for a, b in zip(starts, starts[1:])], axis=1
-        )
+        dealt = np.hstack([rng.permuted(np.tile(block, (size, 1)), axis=1) for block in places])
         drawn = _distance(np.stack([column[dealt] for column in members.T], axis=1), rest, rates)
         extreme += np.sum(drawn >= observed - 1e-9, axis=0)
     return extreme / (n_permutations + 1)

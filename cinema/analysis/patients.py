@@ -61,19 +61,13 @@ def split_studies(data, data_root, folder, profile, jobs=1):
 def fill_empty_splits(table):
     """(the table with nobody missing in a part, lent: (from, to) -> how many). Every SHARE-th of training is lent."""
     table, lent = table.copy(), {}
-
-    def lend(source, target, take):
-        rows = table.index[table["split"] == source][take]
-        table.loc[rows, "split"] = target
-        lent[source, target] = len(rows)
-
-    counts = table["split"].value_counts()
-    if not counts.get("test", 0) and counts.get("val", 0):
-        lend("val", "test", slice(None))
-    for name in ("test", "val"):
-        if not (table["split"] == name).any():
-            many = counts.get("train", 0) >= 2 * SHARE
-            lend("train", name, slice(SHARE - 1, None, SHARE) if many else slice(-1, None))
+    of = lambda name: table.index[table["split"] == name]
+    take = slice(SHARE - 1, None, SHARE) if len(of("train")) >= 2 * SHARE else slice(-1, None)
+    for source, target, some in (("val", "test", slice(None)), ("train", "test", take), ("train", "val", take)):
+        if not len(of(target)) and len(of(source)[some]):
+            rows = of(source)[some]
+            table.loc[rows, "split"] = target
+            lent[source, target] = len(rows)
     return table, lent
 
 

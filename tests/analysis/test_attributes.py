@@ -1,11 +1,42 @@
-"""Occlusion: what is hidden is hidden, the same for everybody, and nothing else changes."""
+"""Which attributes can be read, and how well; what is hidden is hidden, and nothing else changes."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from cinema.analysis import attributes
 from cinema.terms import SMALL_GRID
+
+
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_attributes_that_a_set_lacks_or_has_too_few_of_are_named():
+    table = pd.DataFrame({"sex": list("FFFFFFMMMMMM"), "vendor": list("AAAAAAAABBBB")})
+    table["age_years"] = [40.0] * 5 + [np.nan] * 7
+    told = {name: attributes.known(table, name) for name in attributes.ATTRIBUTES}
+    assert not told["sex"].lacks and len(told["sex"].rows) == 12
+    assert "needs 10" in told["vendor"].lacks  # B has fewer than folds and goes; A alone is too few
+    assert len(attributes.known(table, "vendor", least=None).rows) == 12
+    assert "5 usable" in told["age"].lacks and told["BMI"].lacks == "the data set does not tell it"
+    assert list(attributes.readable(told)) == ["sex"]
+    with pytest.raises(ValueError, match="no attribute can be read .*BMI: the data set does not tell it"):
+        attributes.readable({"BMI": told["BMI"]})
+
+
+def test_a_planted_attribute_is_read_and_a_shuffled_one_is_not():
+    x = rng().standard_normal((60, 8))
+    table = pd.DataFrame({"sex": np.where(x[:, 0] > 0, "M", "F"), "age_years": 50 + 10 * x[:, 1]})
+    for name in ("sex", "age"):
+        told = attributes.known(table, name)
+        got = attributes.quality(attributes.read(x, told), told, rng())
+        idle = np.abs(told.values - told.values.mean()).mean() if told.unit else 0.5
+        assert got.value > 0.9 if name == "sex" else got.value < 0.3 * idle
+        mixed = attributes.Known(name, told.rows, rng().permutation(told.values))
+        lost = attributes.quality(attributes.read(x, mixed), mixed, rng())
+        assert lost.value < 0.75 if name == "sex" else lost.value > 0.8 * idle
 
 
 def test_what_a_disc_hides_is_the_mean_image_and_the_rest_is_untouched():
@@ -36,7 +67,6 @@ def test_a_map_shows_each_pixel_the_mean_of_its_windows():
 
 
 def test_spectrum_tells_blur_from_noise():
-    rng = np.random.default_rng(0)
-    noise = rng.standard_normal((64, 64, 2, 2)).astype(np.float32)
+    noise = rng().standard_normal((64, 64, 2, 2)).astype(np.float32)
     smooth = noise + np.roll(noise, 1, 0) + np.roll(noise, 1, 1) + np.roll(noise, (1, 1), (0, 1))
     assert attributes._spectrum(noise)[-1] > attributes._spectrum(smooth)[-1] + 1

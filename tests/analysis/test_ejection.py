@@ -25,15 +25,14 @@ def rng():
 
 
 def test_exact_masks_give_the_ef_of_counted_voxels_and_ways_stay_in_order(paths):
-    table = ejection.read(
-        {("a", 7): (ejection.exact_masks, paths), ("b", 1): (ejection.exact_masks, paths[:1])}, jobs=2
-    )
+    exact = ejection.exact_masks
+    table = ejection.read({("a", 7): (exact, paths), ("b", 1): (exact, paths[:1])}, jobs=2)
     labels = load_study(paths[1]).views["sax"].labels
     ed, es = ((labels[..., t] == 3).sum() for t in (0, 3))
     rows = [("a", 7, "p000"), ("a", 7, "p001"), ("a", 7, "p002"), ("b", 1, "p000")]
     assert list(zip(table["arm"], table["seed"], table["study"], strict=True)) == rows
     assert table["LV"][1] == pytest.approx(100 * (ed - es) / ed) and table["RV"].between(-1e-9, 100).all()
-    nobody = ejection.read({("a", 0): (ejection.exact_masks, [])})
+    nobody = ejection.read({("a", 0): (exact, [])})
     assert nobody.empty and list(nobody) == list(table)
 
 
