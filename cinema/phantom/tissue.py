@@ -102,9 +102,9 @@ def points(heart, heart_mm):
     step = len(ANGLES_DEG) / (2 * np.pi)
     angle = np.rint(np.arctan2(y, x) * np.float32(step)).astype(np.int32) % len(ANGLES_DEG)
     rng = np.random.default_rng([heart.detail_seed, 4])
-    lump = noise(heart_mm, rng.uniform(30, 70), 0, rng.uniform(0, 64, 3))
-    lump = lump + 0.25 * noise(heart_mm, rng.uniform(9, 16), 1, rng.uniform(0, 64, 3))
-    sponge = noise(heart_mm * np.array([[1], [1], [0.5]], np.float32), rng.uniform(5, 10), 2, rng.uniform(0, 64, 3))
+    lump = noise(heart_mm, rng.uniform(30, 70), 0, rng)
+    lump = lump + 0.25 * noise(heart_mm, rng.uniform(9, 16), 1, rng)
+    sponge = noise(heart_mm * np.array([[1], [1], [0.5]], np.float32), rng.uniform(5, 10), 2, rng)
     # Fat lies over the RV and in its corners; hardly on the lateral wall.
     turn = np.deg2rad(ANGLES_DEG)
     corners = np.exp(-(((np.abs(np.sin(turn / 2)) - 0.55) / 0.12) ** 2))
