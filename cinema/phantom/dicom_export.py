@@ -71,18 +71,15 @@ def _planning(study):
 
 def _about(study):
     """Of the person and the scanner, what a header has a place for."""
-    known, fields = study.attributes, {}
-    if "vendor" in known:
-        fields["Manufacturer"] = MAKERS.get(known["vendor"], known["vendor"])
-    if "height_cm" in known:
-        fields["PatientSize"] = f"{known['height_cm'] / 100:.2f}"
     written = {
-        "field_t": ("MagneticFieldStrength", "{:.1f}"),
-        "sex": ("PatientSex", "{}"),
-        "age_years": ("PatientAge", "{:03.0f}Y"),
-        "weight_kg": ("PatientWeight", "{:.1f}"),
+        "vendor": ("Manufacturer", lambda vendor: MAKERS.get(vendor, vendor)),
+        "field_t": ("MagneticFieldStrength", "{:.1f}".format),
+        "sex": ("PatientSex", str),
+        "age_years": ("PatientAge", "{:03.0f}Y".format),
+        "height_cm": ("PatientSize", lambda cm: f"{cm / 100:.2f}"),
+        "weight_kg": ("PatientWeight", "{:.1f}".format),
     }
-    return fields | {tag: text.format(known[name]) for name, (tag, text) in written.items() if name in known}
+    return {tag: text(study.attributes[name]) for name, (tag, text) in written.items() if name in study.attributes}
 
 
 def _place(view, z):

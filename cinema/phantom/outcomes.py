@@ -1,14 +1,13 @@
 """What is planted in a virtual cohort, how strong it is, and the best that anybody could do with it.
 
-Exposures (diabetes, hypertension, cancer, and one without any effect) depend on age, sex and BMI, and
-shift the log measures of the heart. Death follows a proportional hazard in age, sex and three imaging
-measures. Because all of it is linear, the ceilings of every analysis are known: from the true linear
-predictor by simulation, and in closed form (AUC = Phi(d / sqrt 2) for a heart whose measures are
-shifted by d standard deviations along the best direction).
+Exposures (diabetes, hypertension, cancer, and one without any effect) depend on age, sex and BMI, and shift the log
+measures of the heart. Death follows a proportional hazard in age, sex and three imaging measures. Because all of it is
+linear, the ceilings of every analysis are known: from the true linear predictor by simulation, and in closed form (AUC
+= Phi(d / sqrt 2) for a heart whose measures are shifted by d standard deviations along the best direction).
 
-Sources: paper_facts 4f, 4g. Assumptions, not to be cited: slopes of exposures on age and sex, how the
-published effects of diabetes and hypertension divide between measures, the hazards of age and sex, the
-baseline hazard's shape, loss to follow-up, and every enriched share.
+Sources: paper_facts 4f, 4g. Assumptions, not to be cited: slopes of exposures on age and sex, how the published effects
+of diabetes and hypertension divide between measures, the hazards of age and sex, the baseline hazard's shape, loss to
+follow-up, and every enriched share.
 """
 
 import math
