@@ -71,6 +71,8 @@ WEIBULL_SHAPE = 1.3
 FOLLOW_UP_YEARS = ((0, 0.25, 0.5, 0.75, 1), (2.0, 3.6, 4.4, 5.9, 8.0))  # published median and quartiles; ends assumed
 LOSS_PER_YEAR = 0.004
 DEATH_SHARE = 0.02  # dead after the median follow-up; 1 to 3 % in such a cohort
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(41)  # the standard normal distribution as 41 weighted points
+WEIGHTS = WEIGHTS / WEIGHTS.sum()
 
 
 def standardised(person):
@@ -90,21 +92,14 @@ def exposure_logit(name, person, prevalence=None):
 def _intercept(prevalence, slopes):
     """Where the logistic model starts so that, over standard covariates, `prevalence` results."""
     slopes = dict(slopes)
-    z, w = _normal_quadrature()
-    spread = math.hypot(slopes.get("age", 0.0), slopes.get("bmi", 0.0)) * z
+    spread = math.hypot(slopes.get("age", 0.0), slopes.get("bmi", 0.0)) * NODES
     male = slopes.get("male", 0.0)
 
     def excess(start):
-        women, men = (w @ (1 / (1 + np.exp(-(start + shift + spread)))) for shift in (0.0, male))
+        women, men = (WEIGHTS @ (1 / (1 + np.exp(-(start + shift + spread)))) for shift in (0.0, male))
         return 0.515 * women + 0.485 * men - prevalence
 
     return brentq(excess, -30, 30)
-
-
-@lru_cache
-def _normal_quadrature():
-    nodes, weights = np.polynomial.hermite_e.hermegauss(41)
-    return nodes, weights / weights.sum()
 
 
 def expose(rng, person, prevalence=()):
@@ -172,9 +167,8 @@ def log_hazard(person, heart):
 @lru_cache
 def _weibull_scale(death_share):
     """Scale in years at which `death_share` of the population would be dead after the median follow-up."""
-    z, w = _normal_quadrature()
-    risk = np.exp(0.84 * z)  # 0.84: SD of the log hazard in the population
-    cumulative = brentq(lambda h: w @ (1 - np.exp(-h * risk)) - death_share, 1e-9, 1e3)
+    risk = np.exp(0.84 * NODES)  # 0.84: SD of the log hazard in the population
+    cumulative = brentq(lambda h: WEIGHTS @ (1 - np.exp(-h * risk)) - death_share, 1e-9, 1e3)
     return 4.4 / cumulative ** (1 / WEIBULL_SHAPE)
 
 

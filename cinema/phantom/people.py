@@ -52,13 +52,9 @@ EFFECTS = {
 }
 LENGTH_PER_EDV = 0.3  # a dilated ventricle grows rounder: its length with the power 0.3 of its volume
 CORRELATIONS = {
-    ("lv_edv", "lv_mass"): 0.55,
-    ("lv_esv_share", "shortening"): -0.4,
-    ("lv_esv_share", "rv_esv_share"): 0.6,
-    ("lv_edv", "la"): 0.4,
-    ("lv_mass", "la"): 0.3,
-    ("lv_edv", "ra"): 0.4,
-    ("la", "ra"): 0.5,
+    "lv_edv": {"lv_mass": 0.55, "la": 0.4, "ra": 0.4},
+    "lv_esv_share": {"shortening": -0.4, "rv_esv_share": 0.6},
+    "la": {"lv_mass": 0.3, "ra": 0.5},
 }
 
 
@@ -148,9 +144,10 @@ def residual(sex):
     sigma[MEASURES.index("lv_edv")] *= 0.86
     sigma[MEASURES.index("lv_mass")] *= 0.92
     correlation = np.eye(len(MEASURES))
-    for (a, b), value in CORRELATIONS.items():
-        i, j = MEASURES.index(a), MEASURES.index(b)
-        correlation[i, j] = correlation[j, i] = value
+    for a, others in CORRELATIONS.items():
+        for b, value in others.items():
+            i, j = MEASURES.index(a), MEASURES.index(b)
+            correlation[i, j] = correlation[j, i] = value
     covariance = correlation * np.outer(sigma, sigma)
     return mu, covariance, np.linalg.cholesky(covariance)
 

@@ -1,8 +1,8 @@
 """Which tissue lies at a point: the heart of `shape` and its great vessels, inside the chest of `body`.
 
-Everything is a function of position, so that any plane at any resolution sees the same anatomy.
-Heart coordinates in mm: x toward the mid septum, y toward the anterior wall, z from the mitral
-plane (at ED) to the apex. Body coordinates are RAS about the middle of the left ventricle.
+Everything is a function of position, so that any plane at any resolution sees the same anatomy. Heart coordinates in
+mm: x toward the mid septum, y toward the anterior wall, z from the mitral plane (at ED) to the apex. Body coordinates
+are RAS about the middle of the left ventricle.
 """
 
 from dataclasses import dataclass
@@ -140,7 +140,7 @@ def tissue_at(heart, where, phase):
     out[cover & (r < sac + pad + 1.4)] = CODE["pericardium"]
     out[cover & (r < sac + pad)] = CODE["heart_fat"]
     out[cover & (r < sac + pad - 2) & (zeta < -0.03) & (where.lump > -0.3)] = CODE["mediastinum"]
-    _base(heart, s, (x, y, z), zeta, phase, out, rng)
+    _base(heart, s, where.heart_mm, zeta, phase, out, rng)
 
     out[has_rv & (r < rv + wall) & (r > inner)] = CODE["rv_wall"]
     cavity = has_rv & (r < rv) & (r >= inner)
@@ -159,14 +159,13 @@ def tissue_at(heart, where, phase):
     return out
 
 
-def _base(heart, s, xyz, zeta, phase, out, rng):
+def _base(heart, s, heart_mm, zeta, phase, out, rng):
     """Atria, aortic root, pulmonary trunk, valves: what lies behind the mitral plane."""
-    x, y, z = xyz
     behind = np.flatnonzero((zeta < 0.12) & (zeta > -1.3))
     if not len(behind):
         return
-    x, y, z, depth = x[behind], y[behind], z[behind] - s.base_mm, zeta[behind]
-    codes = out[behind]
+    (x, y, z), depth, codes = heart_mm[:, behind], zeta[behind], out[behind]
+    z = z - s.base_mm
     empty = float(emptying(heart, phase))
     rim = s.epi[int(np.searchsorted(LEVELS, 0.0))]
     mean_rim = float(rim.mean())
