@@ -1,7 +1,7 @@
 """Virtual cohorts: sub-cohorts that play the roles of the paper's data sets, person by person.
 
-`person(role, index, seed)` depends on nothing else, so a cohort can grow, be made in parallel, or be
-interrupted, and every study stays the same. `write` renders a cohort into a folder of study files.
+`person(role, index, seed)` depends on nothing else, so a cohort can grow, be made in parallel, or be interrupted, and
+every study stays the same. `write` renders a cohort into a folder of study files.
 """
 
 import hashlib
@@ -158,10 +158,9 @@ def table(role, n, seed, folder, **how):
 
 
 def _clear_stale(folder, wanted):
-    files = [*folder.glob(f"*{SUFFIX}"), folder / TRUTH] if folder.is_dir() else []
-    manifest = folder / MANIFEST
+    studies, manifest = list(folder.glob(f"*{SUFFIX}")), folder / MANIFEST
     if not manifest.exists():
-        if any(path.suffix == SUFFIX for path in files):
+        if studies:
             raise ValueError(f"{folder} holds studies but no {MANIFEST}; name an empty folder")
         return
     found = json.loads(manifest.read_bytes())
@@ -170,7 +169,7 @@ def _clear_stale(folder, wanted):
     changed = [key for key, value in wanted.items() if found.get(key) != value]
     if changed:
         print(f"{folder}: {', '.join(changed)} changed since it was written; making it anew")
-        for path in [*files, manifest]:
+        for path in [*studies, folder / TRUTH, manifest]:
             path.unlink(missing_ok=True)
 
 

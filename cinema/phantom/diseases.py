@@ -122,17 +122,11 @@ def feasible(heart):
     plane that does not do all the pumping, a cavity neither a tube nor a ball."""
     kept_volume, kept_length = heart.lv_esv_ml / heart.lv_edv_ml, 1 - 1.12 * heart.mapse_mm / heart.lv_length_mm
     diameter = 2 * math.sqrt(heart.lv_edv_ml * 1000 / (2 / 3 * math.pi * heart.lv_length_mm))
-    return (
-        35 <= heart.lv_edv_ml <= 480
-        and heart.lv_esv_ml >= 8
-        and 0.12 <= kept_volume <= 0.92
-        and 45 <= heart.rv_edv_ml <= 480
-        and 0.15 <= heart.rv_esv_ml / heart.rv_edv_ml <= 0.9
-        and 0.3 < math.sqrt(kept_volume / kept_length) < 0.985
-        and 65 <= heart.lv_length_mm <= 128
-        and 0.4 < diameter / heart.lv_length_mm < 0.85
-        and 3.2 < people.wall_mm(heart)[0] < 22
-    )
+    sizes = 35 <= heart.lv_edv_ml <= 480 and heart.lv_esv_ml >= 8 and 45 <= heart.rv_edv_ml <= 480
+    emptying = 0.12 <= kept_volume <= 0.92 and 0.15 <= heart.rv_esv_ml / heart.rv_edv_ml <= 0.9
+    walls = 0.3 < math.sqrt(kept_volume / kept_length) < 0.985 and 3.2 < people.wall_mm(heart)[0] < 22
+    form = 65 <= heart.lv_length_mm <= 128 and 0.4 < diameter / heart.lv_length_mm < 0.85
+    return sizes and emptying and walls and form
 
 
 def patient(rng, disease, rules, person, shift=0.0):

@@ -85,33 +85,16 @@ class Role:
         return ", ".join(sorted({scanner.split()[0] for _, scanner, _ in self.scanners}))
 
 
-SIX_HOSPITALS = (
-    ("H1", "Siemens 1.5 T", 0.25),
-    ("H2", "Philips 1.5 T", 0.2),
-    ("H3", "Philips 1.5 T", 0.15),
-    ("H4", "GE 1.5 T", 0.15),
-    ("H5", "Canon 1.5 T", 0.15),
-    ("H6", "Siemens 3 T", 0.1),
-)
-THREE_VENDORS = (
-    ("H1", "Siemens 1.5 T", 0.3),
-    ("H1", "Siemens 3 T", 0.1),
-    ("H2", "Philips 1.5 T", 0.2),
-    ("H2", "Philips 3 T", 0.1),
-    ("H3", "GE 1.5 T", 0.2),
-    ("H3", "GE 3 T", 0.1),
-)
-FIVE_UK_SITES = (
-    ("R1", "Siemens 1.5 T", 0.25),
-    ("R2", "Siemens 1.5 T", 0.2),
-    ("R3", "Siemens 3 T", 0.2),
-    ("R4", "Philips 1.5 T", 0.1),
-    ("R4", "Philips 3 T", 0.1),
-    ("R5", "Siemens 1.5 T", 0.15),
-)
-UKB_SCANNER = (("UKB", "Siemens 1.5 T", 1.0),)
-DIJON = (("Dijon-like", "Siemens 1.5 T", 0.6), ("Dijon-like", "Siemens 3 T", 0.4))
-KAGGLE = (("K1", "Siemens 1.5 T", 0.8), ("K2", "Siemens 3 T", 0.2))
+SIEMENS, SIEMENS_3T, PHILIPS, PHILIPS_3T, GE, GE_3T, CANON = SCANNERS  # of 1.5 T unless they say so
+SIX_HOSPITALS = (("H1", SIEMENS, 0.25), ("H2", PHILIPS, 0.2), ("H3", PHILIPS, 0.15))
+SIX_HOSPITALS += (("H4", GE, 0.15), ("H5", CANON, 0.15), ("H6", SIEMENS_3T, 0.1))
+THREE_VENDORS = (("H1", SIEMENS, 0.3), ("H1", SIEMENS_3T, 0.1), ("H2", PHILIPS, 0.2))
+THREE_VENDORS += (("H2", PHILIPS_3T, 0.1), ("H3", GE, 0.2), ("H3", GE_3T, 0.1))
+FIVE_UK_SITES = (("R1", SIEMENS, 0.25), ("R2", SIEMENS, 0.2), ("R3", SIEMENS_3T, 0.2))
+FIVE_UK_SITES += (("R4", PHILIPS, 0.1), ("R4", PHILIPS_3T, 0.1), ("R5", SIEMENS, 0.15))
+UKB_SCANNER = (("UKB", SIEMENS, 1.0),)
+DIJON = (("Dijon-like", SIEMENS, 0.6), ("Dijon-like", SIEMENS_3T, 0.4))
+KAGGLE = (("K1", SIEMENS, 0.8), ("K2", SIEMENS_3T, 0.2))
 EVERY_SCANNER = tuple((f"T{i}", name, 1 / len(SCANNERS)) for i, name in enumerate(SCANNERS))
 
 EVERYBODY = ("ANY", "none", "NOR", "MINF", "DCM", "HCM", "HHD", "ARV", "LV", "FALL", "CIA", "TRI", "RV")

@@ -162,8 +162,6 @@ def tissue_at(heart, where, phase):
 def _base(heart, s, heart_mm, zeta, phase, out, rng):
     """Atria, aortic root, pulmonary trunk, valves: what lies behind the mitral plane."""
     behind = np.flatnonzero((zeta < 0.12) & (zeta > -1.3))
-    if not len(behind):
-        return
     (x, y, z), depth, codes = heart_mm[:, behind], zeta[behind], out[behind]
     z = z - s.base_mm
     empty = float(emptying(heart, phase))

@@ -4,6 +4,7 @@ One HDF5 file per heart and dataset `<view>` (phases, slices, samples, x, y) of 
 vary far beyond any clinic: what a network has seen in excess it will not stumble over.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -14,7 +15,7 @@ from cinema.phantom.heart import Heart, Infarct
 from cinema.phantom.image import SAMPLES, Acquisition, Plane, landmarks, place, sample_positions, scanner_axes, tilted
 from cinema.phantom.shape import surfaces
 from cinema.phantom.tissue import points, pose, tissue_at
-from cinema.terms import LAX_VIEWS
+from cinema.terms import VIEWS
 
 SAX_SIZE, LAX_SIZE, PIXEL_MM, N_SLICES = 152, 176, 1.3, 20
 LIBRARY_VERSION = 2
@@ -59,26 +60,22 @@ def varied_heart(rng):
 
 
 def library_heart(index, seed):
-    """The heart of a library entry: a function of (seed, index) alone."""
+    """The heart of a library entry and its generator: a function of (seed, index) alone."""
     rng = np.random.default_rng([seed, 77, index])
     while True:
         heart = varied_heart(rng)
-        try:
+        with suppress(ValueError):  # a wall that cannot be built: draw another heart
             surfaces(heart, 0.0), surfaces(heart, heart.es_fraction)
             return heart, rng
-        except ValueError:  # a wall that cannot be built: draw another heart
-            continue
 
 
 def sax_plane(heart, rng):
     """A stack from the great vessels to beyond the apex, tilted as by a careless operator."""
     behind = rng.uniform(22, 46)
     step = (heart.lv_length_mm + behind + 14) / N_SLICES
-    normal = tilted(np.array([0, 0, 1.0]), 6.0, rng)
-    columns = scanner_axes(pose(heart), normal, 0.0)
+    columns = scanner_axes(pose(heart), tilted(np.array([0, 0, 1.0]), 6.0, rng), 0.0)
     columns[:, 2] *= np.sign(columns[2, 2])
-    toward_rv = rng.uniform(0, 14)  # leave room for the right ventricle
-    first = np.array([toward_rv, 0, -behind])
+    first = np.array([rng.uniform(0, 14), 0, -behind])  # leaves room for the right ventricle
     return Plane(first, columns, (PIXEL_MM, PIXEL_MM, step), (SAX_SIZE, SAX_SIZE, N_SLICES))
 
 
@@ -87,7 +84,7 @@ def render(heart, rng):
     phases = [0.0, heart.es_fraction, *rng.uniform(0.05, 0.95, 2)]
     thickness = rng.uniform(5, 10)
     arrays = {}
-    for view in ("sax", *LAX_VIEWS):
+    for view in VIEWS:
         acquisition = Acquisition(slice_thickness_mm=thickness, plane_error_deg=5.0, seed=int(rng.integers(2**31)))
         grid = {view: ((LAX_SIZE, LAX_SIZE), (PIXEL_MM, PIXEL_MM))}
         plane = sax_plane(heart, rng) if view == "sax" else place(heart, acquisition, view, grid)
@@ -105,10 +102,8 @@ def library_path(folder, index):
 
 
 def write_entry(folder, index, seed):
-    """Render entry `index` into folder/<index>.h5 unless it is there; returns the path."""
+    """Render entry `index` into folder/<index>.h5; returns the path."""
     path = library_path(folder, index)
-    if path.exists():
-        return path
     heart, rng = library_heart(index, seed)
     with whole_or_not(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update({"seed": seed, "version": LIBRARY_VERSION, "pixel_mm": PIXEL_MM})

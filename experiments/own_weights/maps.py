@@ -34,9 +34,7 @@ def write_maps(folder, index, seed):
     path = library_path(folder, index)
     with whole_or_not(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update({"seed": seed, "version": MAPS_VERSION, "id": person.id, "phases": phases})
-        file.create_dataset(
-            "planes", data=np.ascontiguousarray(planes), chunks=(1, *planes.shape[1:]), compression="lzf"
-        )
+        file.create_dataset("planes", data=planes, chunks=(1, *planes.shape[1:]), compression="lzf")
     return path
 
 

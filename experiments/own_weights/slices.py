@@ -56,21 +56,16 @@ class DressedSlices(Dataset):
     def describe(self):
         """What distinguishes this data set from another, for run.json."""
         hearts = [self.paths[0].stem, self.paths[-1].stem]
-        about = {
-            "library": LIBRARY_VERSION,
-            "kind": self.kind,
-            "hearts": hearts,
-            "visits": self.visits,
-            "seed": self.seed,
-        }
-        return about | asdict(self.look)
+        about = {"library": LIBRARY_VERSION, "kind": self.kind, "hearts": hearts}
+        return about | {"visits": self.visits, "seed": self.seed} | asdict(self.look)
 
     def __len__(self):
         return len(self.paths) * self.visits
 
     def __getitem__(self, index):
         rng = np.random.default_rng((self.seed, int(self._epoch[0]), index))
-        with h5py.File(self.paths[index // self.visits], "r") as file:
+        path = self.paths[index // self.visits]
+        with h5py.File(path, "r") as file:
             view = "sax" if self.kind == "sax" else LAX_VIEWS[rng.integers(3)]
             phase = rng.integers(file[view].shape[0])
             slices = chosen_slices(rng, file[view].shape[1]) if self.kind == "sax" else [0]
@@ -84,19 +79,16 @@ class DressedSlices(Dataset):
         images, labels = zip(*(self.dressed(codes, at, signals, rng) for codes, at in zip(tissues, moved)))
         if self.kind == "sax":
             labels = [as_drawn(label) for label in labels]
-        item = {
-            "id": self.paths[index // self.visits].stem,
-            "frame": int(phase),
-            "phase": "",
-            "image": {self.kind: torch.from_numpy(np.stack([normalised(image) for image in images]))},
-            "label": {self.kind: torch.from_numpy(np.stack(labels).astype(np.int64))},
-            "alone": bool(rng.random() < ALONE),
-            "size": {self.kind: torch.tensor((size, size))},
-            "spacing_mm": {self.kind: torch.tensor((PIXEL_MM, PIXEL_MM))},
+        arrays = {
+            "image": torch.from_numpy(np.stack([normalised(image) for image in images])),
+            "label": torch.from_numpy(np.stack(labels).astype(np.int64)),
+            "size": torch.tensor((size, size)),
+            "spacing_mm": torch.tensor((PIXEL_MM, PIXEL_MM)),
         }
         if marks is not None:
-            item["heat"] = {self.kind: torch.from_numpy(heatmaps(where, marks))}
-        return item
+            arrays["heat"] = torch.from_numpy(heatmaps(where, marks))
+        about = {"id": path.stem, "frame": int(phase), "phase": "", "alone": bool(rng.random() < ALONE)}
+        return about | {name: {self.kind: array} for name, array in arrays.items()}
 
     def signals(self, rng):
         """Signal per tissue, one draw for the slices of an item."""
