@@ -1,7 +1,7 @@
 """Tissue maps of many varied hearts, rendered once and stored, for training the project's own readers.
 
-One HDF5 file per heart and dataset `<view>` (phases, slices, samples, x, y) of tissue codes. The hearts
-vary far beyond any clinic: what a network has seen in excess it will not stumble over.
+One HDF5 file per heart and dataset `<view>` (phases, slices, samples, x, y) of tissue codes. The hearts vary far beyond
+any clinic: what a network has seen in excess it will not stumble over.
 """
 
 from contextlib import suppress
@@ -19,6 +19,9 @@ from cinema.terms import VIEWS
 
 SAX_SIZE, LAX_SIZE, PIXEL_MM, N_SLICES = 152, 176, 1.3, 20
 LIBRARY_VERSION = 2
+# Where the rest of a heart lies, evenly.
+EVEN = {"trabeculation": (0.1, 1.6), "papillary_size": (0.5, 1.4), "torsion_deg": (0, 15)}
+EVEN |= {"epicardial_fat_mm": (0.5, 9), "chest_fat_mm": (4, 40), "body_scale": (0.82, 1.2), "es_fraction": (0.3, 0.45)}
 
 
 def varied_heart(rng):
@@ -48,13 +51,7 @@ def varied_heart(rng):
         apical_bulge=rng.choice([0] * 8 + [1]) * rng.uniform(0.5, 1.5),
         infarcts=infarcts,
         septal_flattening=rng.choice([0, 0, 1]) * rng.uniform(0.1, 1.0),
-        trabeculation=rng.uniform(0.1, 1.6),
-        papillary_size=rng.uniform(0.5, 1.4),
-        torsion_deg=rng.uniform(0, 15),
-        epicardial_fat_mm=rng.uniform(0.5, 9),
-        chest_fat_mm=rng.uniform(4, 40),
-        body_scale=rng.uniform(0.82, 1.2),
-        es_fraction=rng.uniform(0.3, 0.45),
+        **{name: rng.uniform(*pair) for name, pair in EVEN.items()},
         detail_seed=int(rng.integers(2**31)),
     )
 

@@ -28,12 +28,11 @@ HEAT_WEIGHT = 20.0  # heatmaps are mostly zero
 
 
 class DressedSlices(Dataset):
-    """Slices of a library as items: image {kind: (g, n, n)}, label {kind: (g, n, n)} and,
-    long axis, heat {kind: (2, n, n)}.
+    """Slices of a library as items: image, label {kind: (g, n, n)} and, on long axes, heat {kind: (2, n, n)}.
 
-    A short-axis item is GROUP slices of one stack in order, from either end, under one look; distances, breath-hold
-    shifts between them and which are missing differ from visit to visit. A long-axis item is one plane (g = 1), the
-    three views mixed. alone: True where slices are to be read without their neighbours.
+    A short-axis item is GROUP slices of one stack in order, from either end, under one look; distances and breath-hold
+    shifts between them differ from visit to visit. A long-axis item is one plane (g = 1), the three views mixed.
+    alone: True where slices are to be read without their neighbours.
 
     folder: of library.write_entry; kind: "sax" or "lax"; n_entries: hearts used, from `first`; visits: items per heart
     and epoch.
@@ -71,9 +70,8 @@ class DressedSlices(Dataset):
             slices = chosen_slices(rng, file[view].shape[1]) if self.kind == "sax" else [0]
             tissues, map_mm = [emptied(file[view][phase, z]) for z in slices], float(file.attrs["pixel_mm"])
             marks = file[f"{view}_landmarks"][phase] if view != "sax" else None
-        size = SIZE[self.kind]
-        middle, signals = (np.array(tissues[0].shape[1:]) - 1) / 2, self.signals(rng)
-        where = warp(rng, map_mm, size, PIXEL_MM, self.look, middle)
+        size, signals = SIZE[self.kind], self.signals(rng)
+        where = warp(rng, map_mm, size, PIXEL_MM, self.look, (np.array(tissues[0].shape[1:]) - 1) / 2)
         breath_mm = 0.0 if len(slices) == 1 else 4.0 if rng.random() < 0.1 else 1.2
         moved = [where + rng.normal(0, breath_mm / map_mm, (2, 1, 1)) for _ in slices]
         images, labels = zip(*(self.dressed(codes, at, signals, rng) for codes, at in zip(tissues, moved)))
@@ -112,8 +110,7 @@ def chosen_slices(rng, n):
     step = int(rng.integers(1, 4))
     while step > 1 and (GROUP - 1) * step >= n:
         step -= 1
-    first = rng.integers(n - (GROUP - 1) * step)
-    slices = first + step * np.arange(GROUP)
+    slices = rng.integers(n - (GROUP - 1) * step) + step * np.arange(GROUP)
     return slices[:: rng.choice([-1, 1])]
 
 

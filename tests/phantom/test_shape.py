@@ -1,5 +1,7 @@
 """The virtual heart's geometry against independent numbers: rasterised volumes, conservation, closed forms."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -51,13 +53,11 @@ def test_wall_volume_is_conserved(heart):
 def test_wall_thickens_toward_end_systole(heart):
     ed, es = surfaces(heart, 0.0), surfaces(heart, heart.es_fraction)
     thicker = ((es.epi - es.endo) - (ed.epi - ed.endo))[(LEVELS > 0.05) & (LEVELS < 0.8)]
-    assert thicker.mean() > 0
-    if heart is NORMAL:
-        assert thicker.min() > 0
+    assert thicker.mean() > 0 and (thicker.min() > 0 or heart is not NORMAL)
 
 
 def test_infarct_moves_less_than_the_rest():
-    healthy = Heart(**{**DILATED.__dict__, "infarcts": ()})
+    healthy = replace(DILATED, infarcts=())
     inward = {h: surfaces(h, 0.0).endo - surfaces(h, h.es_fraction).endo for h in (healthy, DILATED)}
     centre = (125, 45)  # level 0.75, 90 degrees
     assert inward[DILATED][centre] < 0.5 * inward[healthy][centre]
@@ -116,18 +116,20 @@ def test_views_agree_in_patient_space():
 
 
 def test_impossible_hearts_are_refused():
-    with pytest.raises(ValueError, match="0 < ES < ED"):
-        Heart(100, 120, 150, 70, 100, 90, 12)
-    with pytest.raises(ValueError, match="MAPSE"):
-        Heart(150, 60, 150, 70, 100, 90, 60)
-    with pytest.raises(ValueError, match="wall"):
-        surfaces(Heart(150, 60, 150, 70, 3.0, 90, 12), 0.0)
+    for sizes, message in (
+        ((100, 120, 150, 70, 100, 90, 12), "0 < ES < ED"),
+        ((150, 60, 150, 70, 100, 90, 60), "MAPSE"),
+        ((150, 60, 150, 70, 0, 90, 12), "must be positive"),
+        ((150, 60, 150, 70, 3.0, 90, 12), "wall"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            surfaces(Heart(*sizes), 0.0)
 
 
 def test_the_heart_is_not_mirrored_in_the_body():
     """Septal, anterior, apical axes form a left-handed set; the apex points left, forward and down, the RV right."""
     for seed in range(20):
-        axes = pose(Heart(150, 62, 165, 75, 100, 94, 13, detail_seed=seed))
+        axes = pose(replace(NORMAL, detail_seed=seed))
         np.testing.assert_allclose(axes @ axes.T, np.eye(3), atol=1e-12)
         assert np.linalg.det(axes) == pytest.approx(-1)
         assert axes[2, 0] < 0 < axes[2, 1] and axes[2, 2] < 0 < axes[0, 0] and axes[1, 2] > 0
