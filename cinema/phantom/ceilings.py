@@ -26,9 +26,7 @@ def oracle_scores(person, heart):
 
 def exposure_ceilings(people_with_scores):
     """Per exposure: AUC of covariates, of the heart beyond covariates, of both, and the heart's closed form.
-
-    people_with_scores: dictionaries of attributes and oracle scores of many people.
-    """
+    people_with_scores: dictionaries of attributes and oracle scores."""
     from sklearn.metrics import roc_auc_score
 
     found = {}
@@ -82,9 +80,7 @@ def rescan_variation(persons):
 
 def planted(role, persons):
     """What is planted in a role and the ceilings that follow: the content of truth.json.
-
-    persons: many people of the role (attributes, heart, truth), not those of the cohort itself.
-    """
+    persons: many people of the role, not those of the cohort itself."""
     rows = [p.attributes | p.truth for p in persons]
     found = {"imitates": role.imitates, "description": role.description, "n_simulated": len(rows)}
     found["ceilings"] = {"regression": regression_ceilings([p.heart for p in persons], rows)}

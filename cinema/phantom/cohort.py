@@ -99,10 +99,8 @@ def phase_list(heart, phases):
 
 
 def study(person, phases=("ED", "ES"), grid=SMALL_GRID):
-    """Scan a person: a Study with the views, masks and landmarks that the role's model data set has.
-
-    Images are uint8 (as stored by scanners, one scale per view); volumes, EF and the rest are in `truth`.
-    """
+    """Scan a person: a Study with the views, masks and landmarks that the role's model data set has. Images are uint8
+    (as stored by scanners, one scale per view); volumes, EF and the rest are in `truth`."""
     spec = check_role(person.role)
     where, ed, es = phase_list(person.heart, phases)
     views = image.acquire(person.heart, person.acquisition, where, grid, spec.views)
@@ -182,8 +180,8 @@ def source_hash():
 def split(table, shares=(("train", 0.6), ("val", 0.2), ("test", 0.2)), by="disease", seed=0):
     """A split name per row of `table`, by patient and within each value of `by` (None: all together).
 
-    The shares hold within every stratum to the nearest patient; rows' order does not matter, and both
-    scans of a patient go the same way. table: columns `patient` (or `id`) and `by`.
+    The shares hold within every stratum to the nearest patient; rows' order does not matter, and both scans of a
+    patient go the same way. table: columns `patient` (or `id`) and `by`.
     """
     import pandas as pd
 

@@ -26,9 +26,7 @@ def write_dicom(study, folder, rng, slice_thickness_mm=8.0):
 
     Every short-axis slice and every long-axis view is a series of its own. Before them: a scout (one picture) of each
     long-axis plane, and a first attempt at the middle short-axis slice, smeared by breathing.
-    study:  whole-number images from 0 to 4095 with frame times.
-    folder: made if need be; must be empty.
-    Raises ValueError in one line.
+    study: whole-number images from 0 to 4095 with frame times, else ValueError. folder: made if need be; must be empty.
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()):

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from cinema.data.study import View
 from cinema.phantom.body import CODE, LABEL_OF, RELAXATION, TISSUES, noise
-from cinema.phantom.shape import annulus_mm, surfaces
+from cinema.phantom.shape import ANGLES_DEG, LEVELS, surfaces
 from cinema.phantom.tissue import points, pose, tissue_at, to_body
 from cinema.terms import LAX_VIEWS, SMALL_GRID, VIEWS, check_view
 
@@ -212,15 +212,15 @@ def _scan(clean, plane, acquisition, heart, rng):
 
 def landmarks(heart, plane, phases):
     """(t, 3, 2) pixel positions in a long-axis plane: the two mitral hinges (septal or anterior side first), apex."""
-    rows = []
-    for phase in phases:
-        ring = annulus_mm(heart, float(phase))
-        apex = np.array([0, 0, surfaces(heart, float(phase)).apex_mm])
+    rows, angle = [], np.deg2rad(ANGLES_DEG)
+    for s in (surfaces(heart, float(phase)) for phase in phases):
+        radius = s.endo[np.searchsorted(LEVELS, s.rim), np.arange(len(angle))]  # where the muscle ends
+        ring = np.stack([radius * np.cos(angle), radius * np.sin(angle), s.base_mm + s.rim * s.length_mm], axis=1)
         height = (ring - plane.first_mm) @ plane.columns[:, 2]
         crossing = np.flatnonzero(height * np.roll(height, -1) < 0)
         share = height[crossing] / (height[crossing] - np.roll(height, -1)[crossing])
         hinges = ring[crossing] + share[:, None] * (np.roll(ring, -1, axis=0)[crossing] - ring[crossing])
         order = np.argsort(-(hinges @ [np.cos(np.deg2rad(40)), np.sin(np.deg2rad(40)), 0]))
-        rows.append(np.stack([*hinges[order][:2], apex]) - plane.first_mm)
+        rows.append(np.stack([*hinges[order][:2], np.array([0, 0, s.apex_mm])]) - plane.first_mm)
     pixels = np.asarray(rows) @ plane.columns[:, :2] / plane.spacing_mm[:2]
     return (pixels + (np.asarray(plane.size[:2]) - 1) / 2).astype(np.float32)

@@ -110,10 +110,8 @@ def expose(rng, person, prevalence=()):
 
 
 def total_shift(exposed):
-    """(shift of log measures (8,), of SBP in mmHg, of heart rate) from a name -> bool dictionary.
-
-    SBP is shifted about the published mean of the whole population, which contains the exposed.
-    """
+    """(shift of log measures (8,), of SBP in mmHg, of heart rate) from a name -> bool dictionary. SBP is shifted about
+    the published mean of the whole population, which contains the exposed."""
     active = [EXPOSURES[name] for name in EXPOSURES if exposed[name]]
     shift = sum((people.vector(e.effect) for e in active), np.zeros(len(people.MEASURES)))
     sbp = sum(e.sbp_mmhg * (exposed[name] - e.prevalence) for name, e in EXPOSURES.items())

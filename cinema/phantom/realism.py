@@ -46,10 +46,8 @@ def _core(mask):
 
 
 def regions(picture, labels):
-    """Name -> pixel values: LV, MYO and RV without their rims, and what lies LATERAL_MM beside the LV (mostly lung).
-
-    Lateral is the side away from the RV; without an RV there is none.
-    """
+    """Name -> pixel values: LV, MYO and RV without their rims, and what lies LATERAL_MM beside the LV (mostly lung), on
+    the side away from the RV; without an RV there is none."""
     masks = {name: _core(labels == LABELS[name]) for name in ("LV", "MYO", "RV")}
     left = np.isin(labels, (LABELS["LV"], LABELS["MYO"]))
     away = ndimage.distance_transform_edt(~left) * PIXEL_MM

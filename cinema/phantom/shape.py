@@ -222,14 +222,6 @@ def volumes_ml(heart, phase):
     return tuple(s.length_mm / 2 * _integral(part) / MM3_PER_ML for part in parts)
 
 
-def annulus_mm(heart, phase):
-    """(angle, 3) points where the muscle ends, in heart coordinates (x septal, y anterior, z apical)."""
-    s = surfaces(heart, phase)
-    ring = s.endo[np.searchsorted(LEVELS, s.rim), np.arange(len(ANGLES_DEG))]
-    angle = np.deg2rad(ANGLES_DEG)
-    return np.stack([ring * np.cos(angle), ring * np.sin(angle), s.base_mm + s.rim * s.length_mm], axis=1)
-
-
 def truth(heart, phases):
     """Exact numbers of one heart.
 

@@ -82,10 +82,9 @@ def warp(rng, map_pixel_mm, out_size, out_pixel_mm, look, around):
 
 
 def dress(tissues, index, signals, rng, pixel_mm, look=Look(), label_of=LABEL_OF):
-    """One slice, dressed.
+    """One slice, dressed: image (out, out) float32, label (out, out) uint8. Outside the map lies air.
 
-    tissues: (samples, x, y) codes; index: (2, out, out) from `warp`; label_of: label of each code. Returns
-    image (out, out) float32, label (out, out) uint8. Outside the map lies air.
+    tissues: (samples, x, y) codes; index: (2, out, out) from `warp`; label_of: label of each code.
     """
     size = tissues.shape[1:]
     i, j = (np.rint(axis).astype(np.int32) for axis in index)

@@ -69,10 +69,8 @@ def train(recipe, work, out, seed=0, jobs=1):
 
 
 def relative_error(model, dataset, seed=0):
-    """Error of the hidden patches divided by that of the mean image: {view: number} and `all`, their means' ratio.
-
-    dataset: models.standard.Standardised, in which the mean image is zero.
-    """
+    """Error of the hidden patches divided by that of the mean image, which is zero in `dataset` (a Standardised one):
+    {view: number} and `all`, their means' ratio."""
     ours = evaluated(model, dataset, pretraining.TASK, seed=seed).groupby("view").mse.mean()
     images = [dataset[index]["image"] for index in range(len(dataset))]
     theirs = {view: float(np.mean([image[view].square().mean() for image in images])) for view in images[0]}

@@ -1,6 +1,5 @@
-"""Slices of a library of hearts (library), dressed anew at every visit (domain_randomisation), and the task of reading
-them: labels of the structures, and on the long axes heatmaps of the landmarks as well.
-"""
+"""Slices of a library of hearts, dressed anew at every visit (domain_randomisation), and the task of reading them:
+labels of the structures, and on the long axes heatmaps of the landmarks as well."""
 
 from dataclasses import asdict
 
@@ -34,8 +33,7 @@ class DressedSlices(Dataset):
     shifts between them differ from visit to visit. A long-axis item is one plane (g = 1), the three views mixed.
     alone: True where slices are to be read without their neighbours.
 
-    folder: of library.write_entry; kind: "sax" or "lax"; n_entries: hearts used, from `first`; visits: items per heart
-    and epoch.
+    folder: of library.write_entry; kind: "sax" or "lax"; n_entries: hearts used, from `first`; visits: items a heart.
     """
 
     def __init__(self, folder, kind, n_entries, first=0, visits=8, seed=0, look=Look()):

@@ -101,11 +101,9 @@ def test_landmarks_sit_on_the_labels(view):
 
 def test_views_agree_in_patient_space():
     """The same point of the body has the same label in the short-axis stack and in every long axis."""
-    scans = acquire(NORMAL, Acquisition(breath_shift_mm=0), [0.0])
-    sax = scans["sax"]
-    for view in LAX_VIEWS:
-        lax = scans[view]
-        i, j = np.meshgrid(*(np.arange(n) for n in lax.image.shape[:2]), indexing="ij")
+    sax, *long_axes = acquire(NORMAL, Acquisition(breath_shift_mm=0), [0.0]).values()
+    for lax in long_axes:
+        i, j = np.indices(lax.image.shape[:2])
         world = lax.affine @ np.stack([i, j, 0 * i, 0 * i + 1]).reshape(4, -1)
         at = np.linalg.inv(sax.affine) @ world
         close = (np.abs(at[2] - np.rint(at[2])) < 0.1) & np.all((at[:2] > 0) & (at[:2] < 63), axis=0)
