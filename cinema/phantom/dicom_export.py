@@ -40,7 +40,8 @@ def write_dicom(study, folder, rng, slice_thickness_mm=8.0):
     about = EVERY_FILE | _about(study) | {"SliceThickness": f"{slice_thickness_mm:.3f}"}
     slices = [(view, z, view.image[:, :, z]) for view in study.views.values() for z in range(view.image.shape[2])]
     order = [*_planning(study), *(slices[i] for i in rng.permutation(len(slices)))]
-    names = iter(rng.permutation(10**6)[: sum(pixels.shape[2] for _, _, pixels in order)])
+    n_files = sum(pixels.shape[2] for _, _, pixels in order)
+    names = iter(rng.permutation(10**6)[:n_files])
     for number, (view, z, pixels) in enumerate(order, start=1):
         times = np.asarray(view.frame_times_ms, float)
         series = about | _place(view, z) | {"NominalInterval": round(np.mean(np.diff(times)) * len(times))}
@@ -52,7 +53,7 @@ def write_dicom(study, folder, rng, slice_thickness_mm=8.0):
                 own[f"{tag}UID"] = generate_uid(entropy_srcs=["cinema", study.id, *map(str, part)])
             own["FrameOfReferenceUID"] = own["StudyInstanceUID"]
             _save(series | own, pixels[..., t], folder / f"IM{next(names):06d}.dcm")
-    return sum(pixels.shape[2] for _, _, pixels in order)
+    return n_files
 
 
 def _planning(study):

@@ -53,8 +53,7 @@ def dressed(planes, signals, rng, visit=Visit()):
 
     planes: (planes, x, y, samples) tissue codes of maps.write_maps; signals: (tissues,), the same for all planes.
     """
-    depth = len(planes)
-    image = sampled(signals, planes)
+    depth, image = len(planes), sampled(signals, planes)
     if rng.random() < 0.5:  # blood that moves is uneven
         blood = np.zeros_like(signals)
         blood[BLOOD] = signals[BLOOD]

@@ -35,16 +35,11 @@ def varied_heart(rng):
         Infarct(*(rng.uniform(*pair) for pair in ((0, 360), (0.1, 1), (20, 60), (0.12, 0.4), (0.4, 1.05), (0, 0.55))))
         for _ in range(rng.choice([0, 0, 0, 1, 2]))
     )
+    mass = float(np.clip(100 * (edv / 140) ** 0.6 * rng.lognormal(0, 0.33), 40, 380))
+    mapse = float(np.clip(length * rng.normal(0.04 + 0.0018 * ef, 0.025), 1.5, 0.28 * length))
+    volumes = edv, edv * (1 - ef / 100), rv_edv, rv_edv * (1 - rv_ef / 100)
     return Heart(
-        lv_edv_ml=edv,
-        lv_esv_ml=edv * (1 - ef / 100),
-        rv_edv_ml=rv_edv,
-        rv_esv_ml=rv_edv * (1 - rv_ef / 100),
-        lv_mass_g=float(np.clip(100 * (edv / 140) ** 0.6 * rng.lognormal(0, 0.33), 40, 380)),
-        lv_length_mm=length,
-        mapse_mm=float(np.clip(length * rng.normal(0.04 + 0.0018 * ef, 0.025), 1.5, 0.28 * length)),
-        la_volume_ml=rng.uniform(35, 170),
-        ra_volume_ml=rng.uniform(35, 190),
+        *(*volumes, mass, length, mapse, rng.uniform(35, 170), rng.uniform(35, 190)),
         septal_bulge=rng.choice([0, 0, 0, 1]) * rng.uniform(0.3, 2.0),
         bulge_angle_deg=rng.uniform(-40, 80),
         bulge_half_width_deg=rng.uniform(25, 70),
