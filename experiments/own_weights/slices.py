@@ -105,9 +105,7 @@ def emptied(tissues):
 
 def chosen_slices(rng, n):
     """GROUP indices into a stack of n: evenly spaced, one to three apart, base first or apex first."""
-    step = int(rng.integers(1, 4))
-    while step > 1 and (GROUP - 1) * step >= n:
-        step -= 1
+    step = min(int(rng.integers(1, 4)), max((n - 1) // (GROUP - 1), 1))
     slices = rng.integers(n - (GROUP - 1) * step) + step * np.arange(GROUP)
     return slices[:: rng.choice([-1, 1])]
 
