@@ -57,10 +57,12 @@ def small_convunetr(
     return ConvUNetR(**small_encoder(views, in_chans), out_chans=out_chans, **decoder)
 
 
-def small_unet(view: str = "sax", out_chans: int = 4, chans: Sequence[int] = (12, 24, 48), in_chans: int = 1) -> UNet:
+def small_unet(
+    view: str = "sax", out_chans: int = 4, chans: Sequence[int] = (12, 24, 48), dropout: float = 0.0, in_chans: int = 1
+) -> UNet:
     """The convolutional baseline of one view; its compute is that of small_convunetr within a tenth."""
     factor = (2, 2, 1)[: len(SMALL_GRID[view][0])]
-    return UNet(len(factor), in_chans, out_chans, chans, patch_size=factor, scale_factor=factor, n_blocks=1)
+    return UNet(len(factor), in_chans, out_chans, chans, dropout, patch_size=factor, scale_factor=factor, n_blocks=1)
 
 
 def published_cinema() -> CineMA:

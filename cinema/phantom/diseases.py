@@ -67,13 +67,16 @@ PATTERNS_BY_WALL = {"HCM": replace(PATTERNS["HCM"], mass_index=(86, 24))}
 
 
 def numbers(heart, person):
-    """What the rules are about: sizes per body surface, ejection fractions, walls of one heart."""
-    mean_wall, max_wall = people.wall_mm(heart)
-    found = {"sex": person["sex"], "mass_index": heart.lv_mass_g / person["bsa_m2"], "n_infarcts": len(heart.infarcts)}
-    for side in ("lv", "rv"):
-        edv, esv = getattr(heart, f"{side}_edv_ml"), getattr(heart, f"{side}_esv_ml")
-        found |= {f"{side}_edv_ml": edv, f"{side}_edvi": edv / person["bsa_m2"], f"{side}_ef": 100 * (1 - esv / edv)}
-    return found | {"mean_wall_mm": mean_wall, "max_wall_mm": max_wall}
+    """What the rules are about: sizes per body surface, ejection fractions, walls of one heart.
+
+    Their order is that of the columns which the oracle of analysis.disease draws from.
+    """
+    bsa, (mean_wall, max_wall) = person["bsa_m2"], people.wall_mm(heart)
+    found = {"sex": person["sex"], "lv_edv_ml": heart.lv_edv_ml, "rv_edv_ml": heart.rv_edv_ml}
+    found |= {"lv_edvi": heart.lv_edv_ml / bsa, "rv_edvi": heart.rv_edv_ml / bsa, "mass_index": heart.lv_mass_g / bsa}
+    found["lv_ef"] = 100 * (1 - heart.lv_esv_ml / heart.lv_edv_ml)
+    found["rv_ef"] = 100 * (1 - heart.rv_esv_ml / heart.rv_edv_ml)
+    return found | {"mean_wall_mm": mean_wall, "max_wall_mm": max_wall, "n_infarcts": len(heart.infarcts)}
 
 
 # The rules, of `numbers` as attributes.
