@@ -23,6 +23,7 @@ PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 KEY = VENV / "cinema-key"
 PINS = ("requirements.txt", "constraints.txt")
 UNFINISHED = "unfinished"
+VERSION = "%d.%d" % sys.version_info[:2]
 NO_NETWORK = ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError", "Network is unreachable")
 
 
@@ -61,10 +62,8 @@ def is_inside():
 
 
 def missing_packages(version_of):
-    """Names in requirements.txt that are not installed in a version that constraints.txt names.
-
-    version_of: name -> version, raising importlib.metadata.PackageNotFoundError.
-    """
+    """Names in requirements.txt that are not installed in a version that constraints.txt names. version_of: name ->
+    version, raising importlib.metadata.PackageNotFoundError."""
     wanted, pins = ((ROOT / name).read_text(encoding="utf-8") for name in PINS)
     pinned = re.findall(r"^([\w.-]+)==([^\s;]+)", pins, re.MULTILINE)
     pinned = {(name.replace("_", "-").lower(), version) for name, version in pinned}
@@ -83,7 +82,7 @@ def missing_packages(version_of):
 def wanted_key():
     """Hash of everything .venv depends on."""
     parts = [(ROOT / name).read_text(encoding="utf-8") for name in (*PINS, "pyproject.toml")]
-    return hashlib.sha256("\0".join([str(ROOT), python_version(), *parts]).encode()).hexdigest()
+    return hashlib.sha256("\0".join([str(ROOT), VERSION, *parts]).encode()).hexdigest()
 
 
 def read_key(line=0):
@@ -92,16 +91,12 @@ def read_key(line=0):
     return lines[line] if line < len(lines) else None
 
 
-def python_version():
-    return "%d.%d" % sys.version_info[:2]
-
-
 def is_usable():
     """True if .venv was made completely, with the running version of Python."""
     made_with = VENV / "pyvenv.cfg"
     text = made_with.read_text(encoding="utf-8") if made_with.exists() else ""
     version = re.search(r"^version\w* *= *(\d+\.\d+)", text, re.MULTILINE)
-    return PYTHON.exists() and read_key() != UNFINISHED and version and version[1] == python_version()
+    return PYTHON.exists() and read_key() != UNFINISHED and version and version[1] == VERSION
 
 
 def set_up():

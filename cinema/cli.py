@@ -1,7 +1,7 @@
 """The command line: what there is to run, and how its errors read.
 
-A new command is one entry of COMMANDS: what it calls, then its options. The function takes them by name; a whole number
-that it returns is the exit code.
+A new command is one entry of COMMANDS: what it calls and says of itself, then its options. The function takes them by
+name; a whole number that it returns is the exit code.
 """
 
 import argparse
@@ -9,22 +9,10 @@ import errno
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 from cinema.files import ROOT, need_clone
-
-
-@dataclass(frozen=True)
-class Command:
-    """call: "module:function", imported only when run. clone: it works on notebooks, tests or experiments, which an
-    installed package does not have.
-    """
-
-    call: str
-    help: str
-    clone: bool = False
 
 
 def option(words, help=None, **settings):
@@ -37,11 +25,20 @@ def names(text):
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-COMMANDS = {
+TASKS = (
+    "segmentation, classification, regression, landmark_heatmap, landmark_coordinate, pretraining, or a full name such "
+    "as classification_sex"
+)
+SOURCE = "pretrained file, folder or repository to start from; for evaluation, a fine-tuned one"
+WEIGHTS = (
+    "file, folder or repository, or one model of them as in mathpluscode/CineMA:segmentation/acdc_sax (default: the "
+    "project's own small weights)"
+)
+# Work on notebooks, tests or experiments, which an installed package does not have.
+CLONE_ONLY = {"reproduce", "test", "train", "experiment", "expected", "notebooks"}
+COMMANDS = {  # name -> ("module:function", imported only when run; help), then its options
     "reproduce": [
-        Command(
-            "cinema.runner.run:reproduce", "run the notebooks: figures/, results.json, report/index.html", clone=True
-        ),
+        ("cinema.runner.run:reproduce", "run the notebooks: figures/, results.json, report/index.html"),
         option("--profile", "ci, laptop or paper: size of the experiments (default laptop)", default="laptop"),
         option("--data NAME", "virtual, or the dataset to use instead", default="virtual"),
         option("--data-root DIR", "folder that holds the datasets (default data/)"),
@@ -53,11 +50,11 @@ COMMANDS = {
         option("--out DIR", "where figures and results.json go (default figures/)"),
     ],
     "test": [
-        Command("cinema.cli:run_tests", "run the tests; further options go to pytest", clone=True),
+        ("cinema.cli:run_tests", "run the tests; further options go to pytest"),
         option("--golden DIR", "folder of reference cases for the models"),
     ],
     "prepare": [
-        Command("cinema.data.public.prepare:command", "a public dataset's raw folder -> studies"),
+        ("cinema.data.public.prepare:command", "a public dataset's raw folder -> studies"),
         option("name NAME", "acdc, mnms, mnms2, kaggle, rescan, landmark, emidec, myops or ukb"),
         option("raw RAW", "the folder as the source delivers it; nothing is written there"),
         option("--out DIR", "where the studies go (default data/NAME)"),
@@ -65,27 +62,19 @@ COMMANDS = {
         option("--like-release", "has left; finetune --like-release remains", action="store_true"),
     ],
     "info": [
-        Command("cinema.data.public.prepare:info", "what is known of a public dataset: source, terms, expected tree"),
+        ("cinema.data.public.prepare:info", "what is known of a public dataset: source, terms, expected tree"),
         option("name NAME", "without it, the list of datasets", nargs="?"),
     ],
     "segment": [
-        Command("cinema.inference.segment:command", "masks, volumes and a report from a DICOM folder or NIfTI file"),
+        ("cinema.inference.segment:command", "masks, volumes and a report from a DICOM folder or NIfTI file"),
         option("input INPUT"),
         option("--out DIR", required=True),
-        option(
-            "--weights W",
-            "file, folder or repository, or one model of them as in mathpluscode/CineMA:segmentation/acdc_sax "
-            "(default: the project's own small weights)",
-        ),
+        option("--weights W", WEIGHTS),
         option("--view V", "the view of a NIfTI input"),
         option("--device D", "cpu, cuda, cuda:1, mps (default cpu)", default="cpu"),
     ],
     "train": [
-        Command(
-            "experiments.own_weights.readers:command",
-            "make the project's own small weights from virtual hearts",
-            clone=True,
-        ),
+        ("experiments.own_weights.readers:command", "make the project's own small weights from virtual hearts"),
         option("name NAME", "reader_sax, reader_lax or cinema_small"),
         option("--profile", "ci or laptop: size of the run (default laptop)", default="laptop"),
         option("--out DIR", "where the weights go (default cinema/shipped/weights/)"),
@@ -93,21 +82,13 @@ COMMANDS = {
         option("--jobs N", "processes that render hearts (default 1)", type=int, default=1),
     ],
     "finetune": [
-        Command("cinema.training.finetune:command", "train a published model on a prepared dataset and score it"),
-        option(
-            "task TASK",
-            "segmentation, classification, regression, landmark_heatmap, landmark_coordinate, pretraining, "
-            "or a full name such as classification_sex",
-        ),
+        ("cinema.training.finetune:command", "train a published model on a prepared dataset and score it"),
+        option("task TASK", TASKS),
         option("name NAME", "dataset, or published name such as mnms2_lax_4c"),
         option("--profile", "ci (a few steps of small models) or paper (default)", default="paper"),
         option("--data-root DIR", "folder that holds the prepared datasets (default data/)"),
         option("--like-release", "to the letter of the release, oddities included", action="store_true"),
-        option(
-            "--from WEIGHTS",
-            "pretrained file, folder or repository to start from; for evaluation, a fine-tuned one",
-            dest="source",
-        ),
+        option("--from WEIGHTS", SOURCE, dest="source"),
         option("--model", "cinema, scratch, unet or resnet (default cinema)", default="cinema"),
         option("--seed", "default 0", type=int, default=0),
         option("--proportion P", "share of the training studies (default 1)", type=float, default=1.0),
@@ -117,7 +98,7 @@ COMMANDS = {
         option("--out DIR", "where the run goes (default data/work/finetuned/..)"),
     ],
     "nnunet": [
-        Command("cinema.training.nnunet:command", "nnU-Net on a prepared dataset (train and predict: extra nnunet)"),
+        ("cinema.training.nnunet:command", "nnU-Net on a prepared dataset (train and predict: extra nnunet)"),
         option("action ACTION", "export, train, predict, scores, or all"),
         option("name NAME", "acdc, mnms, mnms2, rescan, emidec or myops"),
         option("--profile", "ci (two epochs of ten steps, small images) or paper (default)", default="paper"),
@@ -128,7 +109,7 @@ COMMANDS = {
         option("--out DIR", "folder of raw, preprocessed, results .. (default data/work/nnunet/..)"),
     ],
     "experiment": [
-        Command("experiments:command", "repeat an experiment that the notebooks only read", clone=True),
+        ("experiments:command", "repeat an experiment that the notebooks only read"),
         option("name NAME", "ingredients, fine_tuning, labels, measures or real_reader"),
         option("raw RAW", "for real_reader: the raw folder of ACDC", nargs="?"),
         option("--profile", "ci or laptop: size of the experiment (default laptop)", default="laptop"),
@@ -137,11 +118,11 @@ COMMANDS = {
         option("--out DIR", "where NAME.csv goes (default data/experiments/; ci: data/work/ci/)"),
     ],
     "expected": [
-        Command("cinema.results:main", "compare figures/results.json with figures/expected.csv", clone=True),
+        ("cinema.results:main", "compare figures/results.json with figures/expected.csv"),
         option("--update", "take over the present values; tolerances stay as they are", action="store_true"),
     ],
     "notebooks": [
-        Command("cinema.runner.notebooks:main", "maintainers: bring notebooks/*.ipynb up to date", clone=True),
+        ("cinema.runner.notebooks:main", "maintainers: bring notebooks/*.ipynb up to date"),
         option("--sync", "take the cells from notebooks/py/*.py", action="store_true"),
         option("--update", "take the outputs from report/laptop/", action="store_true"),
         option("--table", "print README's table of notebooks and seconds", action="store_true"),
@@ -157,16 +138,11 @@ class Parser(argparse.ArgumentParser):
 
 def parse(arguments):
     """(command, options by name) of the words after `python3 -m cinema`."""
-    parser = Parser(
-        prog="cinema",
-        description="Every figure of the CineMA companion, and your own studies.",
-        epilog="cinema COMMAND --help lists what a command takes.",
-    )
-    commands = parser.add_subparsers(
-        dest="command", required=True, metavar="COMMAND", title="commands", parser_class=Parser
-    )
-    for name, (command, *known) in COMMANDS.items():
-        sub = commands.add_parser(name, help=command.help, description=command.help, allow_abbrev=False)
+    about = "Every figure of the CineMA companion, and your own studies."
+    parser = Parser("cinema", description=about, epilog="cinema COMMAND --help lists what a command takes.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
+    for name, ((_, about), *known) in COMMANDS.items():
+        sub = commands.add_parser(name, help=about, description=about, allow_abbrev=False)
         for flag, settings in known:
             sub.add_argument(flag, **settings)
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -184,9 +160,9 @@ def main(arguments=None):
     """Exit code of one command. What a user can get wrong gives one line on stderr and code 2."""
     command, options = parse(arguments)
     debug = options.pop("debug")
-    module, function = COMMANDS[command][0].call.split(":")
+    module, function = COMMANDS[command][0][0].split(":")
     try:
-        if COMMANDS[command][0].clone:
+        if command in CLONE_ONLY:
             need_clone(f"python3 -m cinema {command}")
             sys.path.insert(0, str(ROOT))  # the installed script does not find experiments/ by itself
         code = getattr(import_module(module), function)(**options)

@@ -24,18 +24,14 @@ def is_clone() -> bool:
 def need_clone(command: str) -> None:
     """FileNotFoundError in one line where `command` needs what only a clone has and this is an installed package."""
     if not is_clone():
-        raise FileNotFoundError(
-            f"{command} needs notebooks, tests and experiments, which the package installed in {PACKAGE} does not "
-            "have; git clone the repository this package was made from, and give the command in that folder"
-        )
+        lacks = f"needs notebooks, tests and experiments, which the package installed in {PACKAGE} does not have"
+        remedy = "git clone the repository this package was made from, and give the command in that folder"
+        raise FileNotFoundError(f"{command} {lacks}; {remedy}")
 
 
 def data_folder() -> Path:
-    """Folder of prepared datasets and of work: CINEMA_DATA, else data/ of the clone, else ~/cinema_data.
-
-    Never in the installed package, and not in the working folder, so that every command finds what another one wrote.
-    It need not exist yet.
-    """
+    """Folder of prepared datasets and of work, which need not exist: CINEMA_DATA, else data/ of the clone, else
+    ~/cinema_data. Not the working folder, so that every command finds what another one wrote."""
     if os.environ.get("CINEMA_DATA"):
         return Path(os.environ["CINEMA_DATA"]).expanduser().resolve()
     return ROOT / "data" if is_clone() else Path.home() / "cinema_data"
@@ -43,11 +39,8 @@ def data_folder() -> Path:
 
 @contextmanager
 def whole_or_not(path: str | os.PathLike, suffix: str = ".part") -> Iterator[Path]:
-    """A context that gives a temporary path to write to, which becomes `path` if the block ends well.
-
-    Otherwise an earlier `path` stays as it was and the temporary file or folder is removed. suffix: of the temporary
-    name, for writers that go by the name's end.
-    """
+    """A context that gives a temporary path to write to, which becomes `path` if the block ends well; otherwise it is
+    removed and an earlier `path` stays. suffix: of the temporary name, for writers that go by the name's end."""
     with beside(path, suffix) as temporary:
         yield temporary
         os.replace(temporary, path)

@@ -11,9 +11,7 @@ def count_cores() -> int:
 
 def in_parallel(function: Callable, items: Iterable, jobs: int = 1, description: str | None = None) -> list:
     """[function(item) for item in items], `jobs` at once in processes of their own; 1 takes none but this one.
-
-    description: before a progress bar, which only a terminal shows.
-    """
+    description: before a progress bar, which only a terminal shows."""
     from joblib import Parallel, delayed
     from tqdm import tqdm
 

@@ -21,8 +21,7 @@ _current = {}  # the notebook being run: path of its file, its rows by key, whos
 def begin(notebook, out, data="virtual", stamp=None):
     """Start the record of `notebook` ("03_segmentation") in folder `out`, empty; notebooks call runner.start.
 
-    data:  "virtual" or the dataset; numbers are of that cohort unless they say another.
-    stamp: what figures (plots.style.save) say of it: by default its name; runner.start adds the licence.
+    data: "virtual" or the dataset whose patients it is about. stamp: what figures (plots.style.save) say of them.
     """
     path = Path(out) / "results" / f"{notebook}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,12 +52,6 @@ def record(key, value, lower=None, upper=None, n=None, unit="", cohort=None, cla
     write_json(_current["path"], list(_current["rows"].values()))
 
 
-def record_estimate(key, found, **about):
-    """`record` of a stats.estimates.Estimate; one without a value is left out."""
-    if math.isfinite(found.value):
-        record(key, *found, **about)
-
-
 def table():
     """What this notebook has recorded, as a DataFrame: FIELDS."""
     if not _current:
@@ -81,9 +74,9 @@ def _plain(key, value):
     return value
 
 
-def read_results(path):
-    """Rows of a results.json; none if there is no such file."""
-    return json.loads(path.read_bytes()) if path.exists() else []
+def read_json(path, absent=()):
+    """Content of a JSON file, such as the rows of a results.json; `absent` if there is no such file."""
+    return json.loads(path.read_bytes()) if path.exists() else absent
 
 
 def read_expected(path):
@@ -116,11 +109,8 @@ def missing(rows, table, profile):
 
 def comparable(rows):
     """(key, profile) -> value of the rows expected.csv speaks of: numbers from the virtual cohort with seed 0."""
-    return {
-        (row["key"], row["profile"]): row["value"]
-        for row in rows
-        if row["data"] == "virtual" and row["seed"] == 0 and not isinstance(row["value"], str)
-    }
+    ours = [row for row in rows if (row["data"], row["seed"]) == ("virtual", 0) and not isinstance(row["value"], str)]
+    return {(row["key"], row["profile"]): row["value"] for row in ours}
 
 
 def updated(rows, table):
@@ -145,12 +135,11 @@ def updated(rows, table):
 
 def main(update, root=ROOT):
     """Print what is off and return 1 if anything is; with `update`, take over the present values instead."""
-    rows, path = read_results(root / "figures" / "results.json"), root / "figures" / "expected.csv"
+    rows, path = read_json(root / "figures" / "results.json"), root / "figures" / "expected.csv"
     table = read_expected(path)
     if not comparable(rows):
-        raise FileNotFoundError(
-            "figures/results.json holds no number to compare; run python3 -m cinema reproduce first"
-        )
+        remedy = "run python3 -m cinema reproduce first"
+        raise FileNotFoundError(f"figures/results.json holds no number to compare; {remedy}")
     if update:
         write_text(path, updated(rows, table).to_csv(index=False))
         return 0

@@ -17,14 +17,8 @@ ALL_COLOURS = COLOURS | {"scar": "#D55E00", "no-reflow": "#000000", "oedema": "#
 ALL_LINE_STYLES = LINE_STYLES | {"scar": ":", "no-reflow": (0, (3, 1, 1, 1, 1, 1)), "oedema": (0, (5, 1))}
 
 # Grids: size in voxels and spacing in mm per view. Long-axis views are planes, so two numbers.
-PUBLISHED_GRID = {
-    "sax": ((192, 192, 16), (1.0, 1.0, 10.0)),
-    **{view: ((256, 256), (1.0, 1.0)) for view in LAX_VIEWS},
-}
-SMALL_GRID = {
-    "sax": ((64, 64, 8), (2.5, 2.5, 12.0)),
-    **{view: ((64, 64), (2.5, 2.5)) for view in LAX_VIEWS},
-}
+PUBLISHED_GRID = {"sax": ((192, 192, 16), (1.0, 1.0, 10.0))} | dict.fromkeys(LAX_VIEWS, ((256, 256), (1.0, 1.0)))
+SMALL_GRID = {"sax": ((64, 64, 8), (2.5, 2.5, 12.0))} | dict.fromkeys(LAX_VIEWS, ((64, 64), (2.5, 2.5)))
 
 MYOCARDIUM_DENSITY_G_PER_ML = 1.05  # paper_facts: JCMR reference values use 1.05 g/ml
 EF_BANDS_PERCENT = (40.0, 55.0)  # <= 40, <= 55, above: the release's three EF classes

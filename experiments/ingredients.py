@@ -111,18 +111,12 @@ def one_pose(model):
 
 
 def run(profile, jobs, seed, work):
-    """Tables by file name. ingredients: rows arm, seed, cohort, patient, stored, structure, dice_ed, dice_es.
-
-    patient: index of phantom.cohort.person(cohort, index, seed). stored: one of STORED.
-    """
-    recipe = RECIPES[profile]
-    n_hearts = readers.RECIPES[profile].n_hearts
+    """Tables by file name: ingredients, the rows of `scores` with arm and seed, whose people are those of `seed`."""
+    recipe, n_hearts = RECIPES[profile], readers.RECIPES[profile].n_hearts
     library = readers.make_library(work, n_hearts, jobs)
     folder = work / "experiments" / f"ingredients_seed{seed}_{cohort.source_hash()}"
-    patients = {
-        role: study_paths(cohort.write(role, recipe.n_test, seed, folder / role, grid=GRID, jobs=jobs))
-        for role in ROLES
-    }
+    write = partial(cohort.write, n=recipe.n_test, seed=seed, grid=GRID, jobs=jobs)
+    patients = {role: study_paths(write(role, folder=folder / role)) for role in ROLES}
     one = partial(train_and_test, recipe=recipe, library=library, n_hearts=n_hearts, patients=patients, folder=folder)
     todo = [(arm, seed + i) for i in range(recipe.seeds) for arm in ARMS]
     return {"ingredients": pd.concat(in_parallel(lambda run: one(*run), todo, jobs, "trainings"), ignore_index=True)}
@@ -133,9 +127,8 @@ def train_and_test(arm, seed, recipe, library, n_hearts, patients, folder):
     torch.set_num_threads(1)
     out = folder / f"{arm.name.replace(' ', '_')}_seed_{seed}"
     if not (out / "scores.csv").exists():
-        held_out = readers.N_HELD_OUT
+        held_out, config = readers.N_HELD_OUT, readers.configuration(recipe.batch_size, seed)
         train_set = ArmSlices(arm, library, n_hearts - held_out, held_out, recipe.visits, seed)
-        config = readers.configuration(recipe.batch_size, seed)
         config = in_steps(config, len(train_set), recipe.steps, recipe.steps // 10)
         torch.manual_seed(seed)
         model = Reader(in_chans=3, chans=recipe.chans)
@@ -146,9 +139,10 @@ def train_and_test(arm, seed, recipe, library, n_hearts, patients, folder):
 
 
 def scores(model, patients):
-    """Rows of one network; patients: role -> study files in the order of their indices.
+    """Rows cohort, patient (index of phantom.cohort.person), stored (one of STORED), structure, dice_ed, dice_es.
 
-    In the truth as in the reading, only slices whose cavity is bordered by muscle count as ventricle.
+    patients: role -> study files by index. In the truth as in the reading, only slices whose cavity is bordered by
+    muscle count as ventricle.
     """
     own, rows = one_pose(model), []
     for role, paths in patients.items():

@@ -18,20 +18,16 @@ RECIPES = {"ci": Recipe((2, 4), 1, (3e-3,), 4, 2, 2, 3), "laptop": Recipe((4, 8,
 
 
 def run(profile, jobs, seed, work):
-    """Tables by file name.
-
-    labels: rows arm, labels, seed, cohort, patient; dice_rv, dice_myo, dice_lv, means of ED and ES. patient: index of
-    phantom.cohort.person(cohort, index, seed + 1). labels_rates: as fine_tuning_rates.
+    """Tables by file name: labels, rows of `per_patient`, whose people are those of seed + 1; labels_rates, rows of
+    arms.searched.
     """
     recipe = RECIPES[profile]
     files, folder = shipped_encoder(work / "experiments", f"labels_seed{seed}")
     n_train = recipe.seeds * max(recipe.labels)
     n = n_train + recipe.n_val + recipe.n_test
     paths = study_paths(cohort.write(ROLE, n, seed + 1, folder / ROLE, jobs=jobs))
-    training, val = paths[:n_train], tuple(paths[n_train : n_train + recipe.n_val])
-    tests = {ROLE: paths[-recipe.n_test :]}
+    training, val, tests = paths[:n_train], tuple(paths[n_train : n_train + recipe.n_val]), paths[-recipe.n_test :]
     plan = partial(Run, val=val, seed=seed, steps=recipe.mask_steps, folder=str(folder / "masks"))
     arms = contenders(*files).values()
-    dice, rates = trained(arms, plan, training, tests, recipe, seed, jobs)
-    dice = pd.concat([dice, guessed_masks(training, tests)])
-    return {"labels": per_patient(dice), "labels_rates": rates}
+    dice, rates = trained(arms, plan, training, {ROLE: tests}, recipe, seed, jobs)
+    return {"labels": per_patient(pd.concat([dice, guessed_masks(training, {ROLE: tests})])), "labels_rates": rates}

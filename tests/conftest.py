@@ -1,4 +1,8 @@
-"""Options of the test suite."""
+"""Options of the test suite, and no windows for its figures."""
+
+import os
+
+os.environ.setdefault("MPLBACKEND", "Agg")
 
 
 def pytest_addoption(parser):

@@ -27,6 +27,14 @@ def long_axis_plane(angle_deg, axis=AXIS):
     return axis, np.cos(angle) * lateral + np.sin(angle) * anterior
 
 
+def affine(row, column, centre, lengths=(1, 1, 1), middle=(0, 0, 0)):
+    """RAS affine of a picture or stack with edges of `lengths` whose voxel `middle` shows the point `centre` (LPS)."""
+    matrix, flip = np.eye(4), np.diag([-1.0, -1, 1])
+    matrix[:3, :3] = flip @ np.stack([row, column, np.cross(row, column)], axis=1) * lengths
+    matrix[:3, 3] = flip @ centre - matrix[:3, :3] @ middle
+    return matrix
+
+
 def heart(points, phase):
     """Grey values at LPS points (..., 3): ellipsoidal LV in its wall, RV beside it; smallest at phase 0.4."""
     lateral, anterior = frame_vectors()
@@ -78,17 +86,7 @@ def save(data, path):
 
 
 def write_series(
-    folder,
-    number,
-    row,
-    column,
-    centres,
-    frames=10,
-    rr_ms=900.0,
-    spacing=(5.0, 5.0),
-    shape=(48, 40),
-    triggers=True,
-    **fields,
+    folder, number, row, column, centres, frames=10, rr_ms=900, spacing=(5, 5), shape=(48, 40), triggers=True, **fields
 ):
     """One cine series: planes through `centres` (LPS, the pictures' middles). Returns the paths written."""
     paths = []
@@ -98,19 +96,9 @@ def write_series(
             instance = z * frames + t + 1
             pixels = image(position, row, column, spacing, shape, t / frames)
             timing = dict(TriggerTime=f"{rr_ms * t / frames:.3f}", NominalInterval=round(rr_ms)) if triggers else {}
-            data = dataset(
-                number,
-                position,
-                row,
-                column,
-                instance,
-                pixels,
-                spacing,
-                **{"CardiacNumberOfImages": frames, **timing, **fields},
-            )
-            path = Path(folder) / f"{(instance * 7919) % 99991:05d}.dcm"  # names in no useful order
-            save(data, path)
-            paths.append(path)
+            about = {"CardiacNumberOfImages": frames} | timing | fields
+            paths.append(Path(folder) / f"{(instance * 7919) % 99991:05d}.dcm")  # names in no useful order
+            save(dataset(number, position, row, column, instance, pixels, spacing, **about), paths[-1])
     return paths
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -12,24 +13,17 @@ from cinema.models.patches import upsample_mask
 
 
 def agree(ours, reference, what, rtol=1e-4, atol=None):
-    """The README's rule: |ours - reference| <= 1e-5 * max(1, std) + 1e-4 * |reference|; integers are equal.
-
-    Returns the largest share of the tolerance used.
-    """
-    ours = ours.detach()
-    assert ours.shape == reference.shape, f"{what}: shape {tuple(ours.shape)}, reference {tuple(reference.shape)}"
-    if not reference.is_floating_point():
-        assert torch.equal(ours, reference), f"{what}: values differ"
-        return 0.0
-    ours, reference = ours.double(), reference.double()
-    strange = ~reference.isfinite()
-    assert torch.equal(ours[strange].nan_to_num(), reference[strange].nan_to_num()), f"{what}: NaN or inf elsewhere"
-    ours, reference = ours[~strange], reference[~strange]
-    if atol is None:
-        atol = 1e-5 * max(1.0, reference.std().item() if reference.numel() > 1 else 0.0)
-    share = ((ours - reference).abs() / (atol + rtol * reference.abs())).max().item() if reference.numel() else 0.0
-    assert share <= 1, f"{what}: {share:.3g} times the tolerance"
-    return share
+    """The README's rule: |ours - reference| <= 1e-5 * max(1, std) + 1e-4 * |reference|, NaN where NaN; integers and
+    booleans are equal. ours, reference: tensors, arrays or numbers."""
+    ours, reference = (np.asarray(x.detach() if isinstance(x, torch.Tensor) else x) for x in (ours, reference))
+    assert ours.shape == reference.shape, f"{what}: shape {ours.shape}, reference {reference.shape}"
+    exact = np.full(reference.shape, reference.dtype.kind in "iub") | ~np.isfinite(reference)
+    np.testing.assert_array_equal(ours[exact], reference[exact], err_msg=what)
+    ours, reference = ours[~exact].astype(float), reference[~exact].astype(float)
+    if reference.size:
+        allowed = (1e-5 * max(1.0, reference.std()) if atol is None else atol) + rtol * np.abs(reference)
+        share = np.max(np.abs(ours - reference) / allowed)
+        assert share <= 1, f"{what}: {share:.3g} times the tolerance"
 
 
 def agree_all(ours, reference, prefix=""):
@@ -44,8 +38,8 @@ def tensors(case, name):
     return load_file(path) if path.exists() else {}
 
 
-def config_of(case):
-    return json.loads((case / "config.json").read_bytes())
+def content_of(case, name="config"):
+    return json.loads((case / f"{name}.json").read_bytes())
 
 
 def views(config, inputs, kind):
@@ -55,7 +49,7 @@ def views(config, inputs, kind):
 
 def loaded(case):
     """The case's model in evaluation mode, every key of its weights matched."""
-    config = config_of(case)
+    config = content_of(case)
     model = build(config["model"], {**config["kwargs"], **config.get("defaults", {})})
     state = load_file(case.parent / (config.get("weights_from") or case.name) / "weights.safetensors")
     model.load_state_dict(state, strict=True)
@@ -63,7 +57,7 @@ def loaded(case):
 
 
 def model_case(case):
-    config, inputs, model = config_of(case), tensors(case, "inputs"), loaded(case)
+    config, inputs, model = content_of(case), tensors(case, "inputs"), loaded(case)
     seen = watch(model)
     outputs, masks = RUN[config["model"]](model, config, inputs)
     agree_all(outputs, tensors(case, "outputs"))
@@ -71,7 +65,7 @@ def model_case(case):
     if (case / "grads.safetensors").exists():
         check_gradients(model, config, outputs["loss"], tensors(case, "grads"))
     if (case / "train_steps.json").exists():
-        check_steps(loaded(case), config, inputs, json.loads((case / "train_steps.json").read_bytes()))
+        check_steps(loaded(case), config, inputs, content_of(case, "train_steps"))
 
 
 def run_cinema(model, config, inputs):

@@ -3,10 +3,8 @@
 HANDLERS maps a helper case to a function of its folder; `transfer_case` checks the transfer cases.
 """
 
-import json
-
 import torch
-from golden_models import agree, agree_all, config_of, tensors, views, watch
+from golden_models import agree, agree_all, content_of, tensors, views, watch
 from safetensors.torch import load_file
 
 from cinema.models.config import build
@@ -18,7 +16,7 @@ from cinema.models.weights import transfer
 
 def transfer_case(case):
     """What is copied, repeated, dropped, left as initialised and frozen, and what the encoder then gives."""
-    config, mapping = config_of(case), json.loads((case / "mapping.json").read_bytes())
+    config, mapping = content_of(case), content_of(case, "mapping")
     source = load_file(case.parent / config["source_weights"] / "weights.safetensors")
     model = build(config["model"], {**config["kwargs"], **config["defaults"]})
     before = {key: value.clone() for key, value in model.state_dict().items()}
@@ -52,70 +50,62 @@ def check_encoder(model, config, images, reference):
     agree_all(ours, reference)
 
 
-def specs(case):
-    """(index, spec) of a helper case, its inputs and its outputs."""
-    cases = [(spec["index"], spec) for spec in config_of(case)["specs"]]
-    return cases, tensors(case, "inputs"), tensors(case, "outputs")
+def each_spec(check):
+    """A function of a helper case that calls check(spec, its inputs, its outputs) for each of the case's specs."""
+
+    def of(found, spec):  # image.0, attention.0.proj.weight -> image, attention.proj.weight
+        words = [(name.split("."), tensor) for name, tensor in found.items()]
+        return {".".join([head, *rest]): t for (head, index, *rest), t in words if index == str(spec["index"])}
+
+    def of_case(case):
+        inputs, outputs = tensors(case, "inputs"), tensors(case, "outputs")
+        for spec in content_of(case)["specs"]:
+            check(spec, of(inputs, spec), of(outputs, spec))
+
+    return of_case
 
 
-def check_patchify(case):
-    cases, inputs, outputs = specs(case)
-    for i, spec in cases:
-        patches = patchify(inputs[f"image.{i}"], spec["patch_size"])
-        assert torch.equal(patches, outputs[f"patches.{i}"])
-        assert torch.equal(unpatchify(patches, spec["patch_size"], spec["grid_size"]), inputs[f"image.{i}"])
+def patchify_(spec, inputs, outputs):
+    patches = patchify(inputs["image"], spec["patch_size"])
+    assert torch.equal(patches, outputs["patches"])
+    assert torch.equal(unpatchify(patches, spec["patch_size"], spec["grid_size"]), inputs["image"])
 
 
-def check_pos_embed(case):
-    cases, _, outputs = specs(case)
-    for i, spec in cases:
-        agree(position_table(spec["embed_dim"], spec["grid_size"]), outputs[f"pos_embed.{i}"], f"table {spec}")
+def pos_embed(spec, _, outputs):
+    agree(position_table(spec["embed_dim"], spec["grid_size"]), outputs["pos_embed"], f"table {spec}")
 
 
-def check_pos_embed_resize(case):
-    cases, inputs, outputs = specs(case)
-    for i, spec in cases:
-        table = resize_table(inputs[f"pos_embed.{i}"], spec["from_grid"], spec["to_grid"])
-        agree(table, outputs[f"pos_embed.{i}"], f"table {spec}")
+def pos_embed_resize(spec, inputs, outputs):
+    table = resize_table(inputs["pos_embed"], spec["from_grid"], spec["to_grid"])
+    agree(table, outputs["pos_embed"], f"table {spec}")
 
 
-def check_random_mask(case):
-    cases, _, outputs = specs(case)
-    for i, spec in cases:
-        generator = torch.Generator().manual_seed(spec["torch_seed"])
-        mask = random_mask(spec["batch"], spec["n_patches"], spec["mask_ratio"], generator=generator)
-        assert torch.equal(mask, outputs[f"mask.{i}"])
-        assert (~mask).sum(dim=1).tolist() == [spec["n_keep"]] * spec["batch"]
+def random_mask_(spec, _, outputs):
+    generator = torch.Generator().manual_seed(spec["torch_seed"])
+    mask = random_mask(spec["batch"], spec["n_patches"], spec["mask_ratio"], generator=generator)
+    assert torch.equal(mask, outputs["mask"])
+    assert (~mask).sum(dim=1).tolist() == [spec["n_keep"]] * spec["batch"]
 
 
-def check_rotary(case):
-    cases, inputs, outputs = specs(case)
-    for i, spec in cases:
-        for name in ("q", "k"):
-            agree(rotate(inputs[f"{name}.{i}"]), outputs[f"{name}.{i}"], f"{name} {spec}")
-        attention = Attention(spec["n_heads"] * spec["head_dim"], spec["n_heads"], rotary=True)
-        prefix = f"attention.{i}."
-        attention.load_state_dict({k.removeprefix(prefix): v for k, v in inputs.items() if k.startswith(prefix)})
-        agree(attention(inputs[f"x.{i}"]), outputs[f"x.{i}"], f"attention {spec}")
+def rotary(spec, inputs, outputs):
+    for name in ("q", "k"):
+        agree(rotate(inputs[name]), outputs[name], f"{name} {spec}")
+    attention, prefix = Attention(spec["n_heads"] * spec["head_dim"], spec["n_heads"], rotary=True), "attention."
+    attention.load_state_dict({k.removeprefix(prefix): v for k, v in inputs.items() if k.startswith(prefix)})
+    agree(attention(inputs["x"]), outputs["x"], f"attention {spec}")
 
 
-def check_upsample_mask(case):
-    cases, inputs, outputs = specs(case)
-    for i, spec in cases:
-        assert torch.equal(upsample_mask(inputs[f"mask.{i}"], spec["scale_factor"]), outputs[f"mask.{i}"])
+def upsample_mask_(spec, inputs, outputs):
+    assert torch.equal(upsample_mask(inputs["mask"], spec["scale_factor"]), outputs["mask"])
 
 
-def check_mae_loss(case):
-    cases, inputs, outputs = specs(case)
-    for i, spec in cases:
-        pred, target, mask = (inputs[f"{name}.{i}"] for name in ("pred", "target", "enc_mask"))
-        loss, metrics = reconstruction_loss(pred, target, mask, spec["norm_target"])
-        agree(loss, outputs[f"loss.{i}"], f"loss {i}")
-        assert set(metrics) == set(spec["metrics"])
-        for name, value in metrics.items():
-            agree(value, outputs[f"metric.{i}.{name}"], f"{name} {i}")
+def mae_loss(spec, inputs, outputs):
+    loss, metrics = reconstruction_loss(inputs["pred"], inputs["target"], inputs["enc_mask"], spec["norm_target"])
+    agree(loss, outputs["loss"], f"loss {spec}")
+    assert set(metrics) == set(spec["metrics"])
+    for name, value in metrics.items():
+        agree(value, outputs[f"metric.{name}"], f"{name} {spec}")
 
 
-_CHECKS = (check_patchify, check_pos_embed, check_pos_embed_resize, check_random_mask, check_rotary)
-_CHECKS += (check_upsample_mask, check_mae_loss)
-HANDLERS = {check.__name__.replace("check_", "helper_"): check for check in _CHECKS}
+_CHECKS = (patchify_, pos_embed, pos_embed_resize, random_mask_, rotary, upsample_mask_, mae_loss)
+HANDLERS = {f"helper_{check.__name__.rstrip('_')}": each_spec(check) for check in _CHECKS}

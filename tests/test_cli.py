@@ -2,42 +2,36 @@
 
 import errno
 import sys
-import types
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from cinema import cli
 
 
-def replaced(monkeypatch, command, function):
-    """Put `function` in the place of what `command` calls."""
-    module = types.ModuleType("replaced_module")
-    module.function = function
-    monkeypatch.setitem(sys.modules, "replaced_module", module)
-    _, *options = cli.COMMANDS[command]
-    monkeypatch.setitem(cli.COMMANDS, command, [cli.Command("replaced_module:function", "replaced"), *options])
-
-
-def raising(error):
-    def function(**_):
-        raise error
-
-    return function
+@pytest.fixture
+def called(monkeypatch):
+    """A mock in the place of what every command calls."""
+    mock = Mock(return_value=None)
+    monkeypatch.setitem(sys.modules, "replaced_module", Mock(function=mock))
+    for command, (_, *options) in cli.COMMANDS.items():
+        monkeypatch.setitem(cli.COMMANDS, command, [("replaced_module:function", "replaced"), *options])
+    return mock
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_every_command_has_its_function_and_help(command, capsys):
-    entry, *options = cli.COMMANDS[command]
-    module, function = entry.call.split(":")
-    called = signature(getattr(import_module(module), function))
+    (call, about), *options = cli.COMMANDS[command]
+    module, function = call.split(":")
+    taken = signature(getattr(import_module(module), function))
     names = [settings.get("dest") or flag.lstrip("-").replace("-", "_") for flag, settings in options]
-    called.bind(**dict.fromkeys(["pytest_arguments"] * (command == "test") + names))
+    taken.bind(**dict.fromkeys(["pytest_arguments"] * (command == "test") + names))
     with pytest.raises(SystemExit) as end:
         cli.main([command, "--help"])
-    assert end.value.code == 0 and entry.help.split(",")[0] in capsys.readouterr().out
+    assert end.value.code == 0 and about.split(",")[0] in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -69,38 +63,34 @@ def test_a_mistyped_command_is_one_line_and_code_2(arguments, words, capsys):
         (ModuleNotFoundError("No module named 'h5py'"), "install requirements.txt there"),
     ],
 )
-def test_an_error_is_one_line_and_code_2(error, words, monkeypatch, capsys):
-    replaced(monkeypatch, "reproduce", raising(error))
+def test_an_error_is_one_line_and_code_2(error, words, called, capsys):
+    called.side_effect = error
     assert cli.main(["reproduce"]) == 2
     errors = capsys.readouterr().err
     assert len(errors.splitlines()) == 1 and errors.startswith("cinema: ") and words in errors
 
 
-def test_debug_shows_the_error_itself_and_an_interrupt_is_one_line_and_code_130(monkeypatch, capsys):
-    replaced(monkeypatch, "reproduce", raising(ValueError("wrong")))
+def test_debug_shows_the_error_itself_and_an_interrupt_is_one_line_and_code_130(called, capsys):
+    called.side_effect = ValueError("wrong")
     with pytest.raises(ValueError, match="wrong"):
         cli.main(["reproduce", "--debug"])
-    replaced(monkeypatch, "reproduce", raising(KeyboardInterrupt()))
+    called.side_effect = KeyboardInterrupt
     assert cli.main(["reproduce"]) == 130
     assert capsys.readouterr().err.strip() == "cinema: interrupted; what was finished is kept"
 
 
 @pytest.mark.parametrize("returned, code", [(None, 0), (0, 0), (1, 1), (Path("masks"), 0)])
-def test_only_a_whole_number_is_an_exit_code(returned, code, monkeypatch):
-    replaced(monkeypatch, "reproduce", lambda **_: returned)
+def test_only_a_whole_number_is_an_exit_code(returned, code, called):
+    called.return_value = returned
     assert cli.main(["reproduce"]) == code
 
 
-def test_options_arrive_by_name(monkeypatch):
-    seen = {}
-    replaced(monkeypatch, "reproduce", lambda **options: seen.update(options))
+def test_options_arrive_by_name(called):
     assert cli.main(["reproduce", "--only", "02,03", "--from", "02", "--jobs", "2", "--seed", "7"]) == 0
     chosen = dict(only=["02", "03"], first="02", jobs=2, seed=7)
-    assert seen == dict(profile="laptop", data="virtual", data_root=None, force=False, out=None, **chosen)
-    seen.clear()
-    replaced(monkeypatch, "segment", lambda **options: seen.update(options))
+    called.assert_called_with(profile="laptop", data="virtual", data_root=None, force=False, out=None, **chosen)
     assert cli.main(["segment", "study", "--out", "masks", "--view", "sax"]) == 0
-    assert seen == dict(input="study", out="masks", view="sax", device="cpu", weights=None)
+    called.assert_called_with(input="study", out="masks", view="sax", device="cpu", weights=None)
 
 
 def test_tests_take_pytest_arguments_and_a_golden_folder(monkeypatch, tmp_path, capsys):

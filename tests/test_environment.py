@@ -20,16 +20,18 @@ from cinema import __main__
 FILES = ("requirements.txt", "constraints.txt", "pyproject.toml")
 
 
-def packages(name):
+REQUIRED, PINNED, _ = ((ROOT / name).read_text(encoding="utf-8") for name in FILES)
+
+
+def packages(text):
     """Names at the head of the lines of a requirements file."""
-    words = re.findall(r"^[\w.-]+", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
-    return {word.lower().replace("_", "-") for word in words}
+    return {word.lower().replace("_", "-") for word in re.findall(r"^[\w.-]+", text, re.MULTILINE)}
 
 
 def made_venv(folder):
     (folder / "bin").mkdir(parents=True)
     (folder / "bin" / "python").touch()
-    (folder / "pyvenv.cfg").write_text(f"version = {__main__.python_version()}.7\n", encoding="utf-8")
+    (folder / "pyvenv.cfg").write_text(f"version = {__main__.VERSION}.7\n", encoding="utf-8")
 
 
 @pytest.fixture
@@ -37,15 +39,15 @@ def clone(tmp_path, monkeypatch):
     """A clone whose set-up commands are recorded in `ran` instead of run; `venv` is made as a folder."""
     for name in FILES:
         shutil.copy(ROOT / name, tmp_path)
-    venv = tmp_path / ".venv"
-    names = {"ROOT": tmp_path, "VENV": venv, "KEY": venv / "cinema-key", "PYTHON": venv / "bin" / "python", "ran": []}
+    venv, ran = tmp_path / ".venv", []
 
     def run(command, trouble):
-        __main__.ran.append([str(word) for word in command])
+        ran.append([str(word) for word in command])
         if command[2] == "venv":
             made_venv(venv)
 
-    for name, value in {**names, "run": run}.items():
+    names = {"ROOT": tmp_path, "VENV": venv, "KEY": venv / "cinema-key", "PYTHON": venv / "bin" / "python"}
+    for name, value in {**names, "ran": ran, "run": run}.items():
         monkeypatch.setattr(__main__, name, value, raising=False)
     monkeypatch.delenv("CINEMA_NO_VENV", raising=False)
     return __main__
@@ -108,19 +110,16 @@ def test_the_environment_of_another_clone_is_left_alone(clone, tmp_path_factory,
 
 def test_an_environment_that_has_everything_is_used_as_it_is(clone, monkeypatch):
     versions = {"numpy": "2.1", "torch": "2.13.0+cpu"}
+    required = "# why\nnumpy  # arrays; and more\ntorch>=2.6\nPyYAML\nsksurv; sys_platform == 'linux'  # a test's\n"
+    pinned = "numpy==2.0 ; python_version < '3.12'\nnumpy==2.1\ntorch==2.13.0\npyyaml==6.0\n"
+    for file, text in zip(FILES, (required, pinned)):
+        (clone.ROOT / file).write_text(text, encoding="utf-8")
 
     def version_of(name):
         if name not in versions:
             raise metadata.PackageNotFoundError(name)
         return versions[name]
 
-    (clone.ROOT / "requirements.txt").write_text(
-        "# why\nnumpy  # arrays; and more\ntorch>=2.6\nPyYAML\nscikit-survival; sys_platform == 'linux'  # a test's\n",
-        encoding="utf-8",
-    )
-    (clone.ROOT / "constraints.txt").write_text(
-        "numpy==2.0 ; python_version < '3.12'\nnumpy==2.1\ntorch==2.13.0\npyyaml==6.0\n", encoding="utf-8"
-    )
     assert clone.missing_packages(version_of) == ["PyYAML"]
     versions["PyYAML"] = "6.0"
     assert clone.missing_packages(version_of) == []
@@ -132,13 +131,16 @@ def test_an_environment_that_has_everything_is_used_as_it_is(clone, monkeypatch)
     assert clone.is_ready()
 
 
+def fails_in_one_line(words, capsys, function, *arguments):
+    with pytest.raises(SystemExit) as end:
+        function(*arguments)
+    errors = capsys.readouterr().err
+    assert end.value.code == 2 and words in errors and len(errors.splitlines()) == 1
+
+
 def test_an_old_python_is_told_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(sys, "version_info", (3, 10, 4))
-    with pytest.raises(SystemExit) as end:
-        __main__.main()
-    errors = capsys.readouterr().err
-    assert end.value.code == 2 and "this is Python 3.10; cinema needs 3.11 or newer" in errors
-    assert len(errors.splitlines()) == 1
+    fails_in_one_line("this is Python 3.10; cinema needs 3.11 or newer", capsys, __main__.main)
 
 
 @pytest.mark.parametrize(
@@ -149,10 +151,8 @@ def test_an_old_python_is_told_in_one_line(monkeypatch, capsys):
     ],
 )
 def test_a_failing_step_is_one_line_with_its_reason(output, words, capsys):
-    with pytest.raises(SystemExit) as end:
-        __main__.run([sys.executable, "-c", f"print({output!r}); raise SystemExit(1)"], "no luck")
-    errors = capsys.readouterr().err
-    assert end.value.code == 2 and words in errors and len(errors.splitlines()) == 1
+    command = [sys.executable, "-c", f"print({output!r}); raise SystemExit(1)"]
+    fails_in_one_line(words, capsys, __main__.run, command, "no luck")
 
 
 @pytest.mark.parametrize("name", ["__main__.py", "__init__.py"])
@@ -164,18 +164,17 @@ def test_set_up_needs_only_the_standard_library_and_parses_on_old_pythons(name):
 
 
 def test_every_requirement_is_pinned_and_installed():
-    assert packages("requirements.txt") <= packages("constraints.txt")
+    assert packages(REQUIRED) <= packages(PINNED)
     assert not __main__.missing_packages(metadata.version)
 
 
 def test_pins_keep_to_what_others_can_work_with():
-    constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8")
-    pins = dict(re.findall(r"^([\w.-]+)==([\d.]+)", constraints, re.MULTILINE))
+    pins = dict(re.findall(r"^([\w.-]+)==([\d.]+)", PINNED, re.MULTILINE))
     numbers = {name: tuple(int(part) for part in version.split(".")[:3]) for name, version in pins.items()}
     assert (1, 0, 15) <= numbers["timm"] < (1, 0, 23)  # nnU-Net
     assert numbers["pandas"] < (3,)  # lifelines
     assert numbers["matplotlib"] < (3, 13)  # seaborn
-    assert not re.search(r"https?:|--\w*index|find-links", (ROOT / "constraints.txt").read_text(encoding="utf-8"))
+    assert not re.search(r"https?:|--\w*index|find-links", PINNED)
 
 
 def test_conda_environment_leads_to_the_same_files():
@@ -183,7 +182,7 @@ def test_conda_environment_leads_to_the_same_files():
     pip = next(entry["pip"] for entry in content["dependencies"] if isinstance(entry, dict))
     assert {"-r requirements.txt", "-c constraints.txt"} <= set(pip)
     wanted = {"jupyterlab", "papermill", "torch", "timm", "matplotlib", "seaborn", "lifelines", "statsmodels"}
-    assert wanted <= packages("requirements.txt")
+    assert wanted <= packages(REQUIRED)
 
 
 @pytest.fixture(scope="module")
@@ -207,9 +206,8 @@ def installed(tmp_path_factory):
 def outside(installed, folder, *arguments):
     """A finished Python process with the installed package, in a folder that has nothing to do with the clone."""
     settings = {"PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1", "CINEMA_DATA": str(folder / "data")}
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env={**os.environ, **settings}, capture_output=True, encoding="utf-8"
-    )
+    place = {"cwd": folder, "env": os.environ | settings}
+    return subprocess.run([sys.executable, *arguments], **place, capture_output=True, encoding="utf-8")
 
 
 def listing(folder):
@@ -224,10 +222,8 @@ def test_an_installed_package_knows_its_datasets_weights_and_models(installed, t
     nib.save(nib.Nifti1Image(disc(), np.diag([1.5, 1.5, 10.0, 1.0])), tmp_path / "sax.nii.gz")
     read = outside(installed, tmp_path, "-m", "cinema", "segment", "sax.nii.gz", "--view", "sax", "--out", "read")
     assert read.returncode == 0 and (tmp_path / "read" / "report.html").exists(), read.stderr
-    code = (
-        "import cinema; from cinema.models import small; model, standard = small.shipped_cinema();"
-        "print(cinema.__file__, isinstance(model, cinema.CineMA))"
-    )
+    code = "import cinema; from cinema.models import small; model, standard = small.shipped_cinema();"
+    code += "print(cinema.__file__, isinstance(model, cinema.CineMA))"
     model = outside(installed, tmp_path, "-c", code)
     assert model.stdout.split() == [str(installed / "cinema" / "__init__.py"), "True"], model.stderr
     assert listing(installed) == before

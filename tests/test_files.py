@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
 from cinema import files
 from cinema.parallel import in_parallel
@@ -11,8 +12,7 @@ from cinema.parallel import in_parallel
 
 def test_roots_of_a_checkout_of_an_installed_package_and_of_the_environment(tmp_path, monkeypatch):
     monkeypatch.delenv("CINEMA_DATA", raising=False)
-    root = Path(__file__).resolve().parent.parent
-    assert files.is_clone() and files.ROOT == root and files.data_folder() == root / "data"
+    assert files.is_clone() and files.ROOT == ROOT and files.data_folder() == ROOT / "data"
     assert files.WEIGHTS.is_dir() and files.CARDS.is_dir()
     monkeypatch.setattr(files, "ROOT", tmp_path / "site-packages")
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "me")

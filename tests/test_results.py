@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from cinema import results
+from cinema import runner
 from cinema.stats import estimates
 
 
 def test_what_is_not_known_is_not_recorded(tmp_path):
-    results.begin("04_test", tmp_path)
-    results.record_estimate("04_nothing", estimates.without_interval(np.nan, 0))
-    results.record_estimate("04_single", estimates.without_interval(3.0, 1), unit="points")
-    (row,) = results.table().to_dict("records")
+    page = runner.start("04_test", "ci", "virtual", tmp_path, 0, tmp_path)
+    page.record("04_nothing", estimates.without_interval(np.nan, 0))
+    page.record("04_single", estimates.without_interval(3.0, 1), unit="points")
+    (row,) = page.table().to_dict("records")
     assert (row["key"], row["value"], row["lower"], row["n"]) == ("04_single", 3.0, None, 1)

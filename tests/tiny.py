@@ -9,9 +9,10 @@ from places import KEPT
 from torch import nn
 
 from cinema.data.study import Study, View, save_study
+from cinema.terms import LAX_VIEWS
 
 torch.set_num_threads(1)  # these tensors are too small to share
-GRID = {"sax": ((16, 16, 4), (2.5, 2.5, 10.0)), **{v: ((16, 16), (2.5, 2.5)) for v in ("lax_2c", "lax_3c", "lax_4c")}}
+GRID = {"sax": ((16, 16, 4), (2.5, 2.5, 10.0))} | dict.fromkeys(LAX_VIEWS, ((16, 16), (2.5, 2.5)))
 
 
 def view(rng, name, n_frames=4, size=None):
@@ -32,21 +33,12 @@ def view(rng, name, n_frames=4, size=None):
 
 def write(folder, n=4, views=("sax", "lax_4c"), n_frames=4, size=None, seed=0):
     """n studies in a folder; returns their paths. ED is frame 0, ES the last."""
-    rng = np.random.default_rng(seed)
-    return [
-        save_study(
-            Study(
-                f"p{k:03d}",
-                "test",
-                {v: view(rng, v, n_frames, size) for v in views},
-                {"sex": "FM"[k % 2]},
-                ed_frame=0,
-                es_frame=n_frames - 1,
-            ),
-            folder,
-        )
-        for k in range(n)
-    ]
+    rng, paths = np.random.default_rng(seed), []
+    for k in range(n):
+        seen = {v: view(rng, v, n_frames, size) for v in views}
+        study = Study(f"p{k:03d}", "test", seen, {"sex": "FM"[k % 2]}, ed_frame=0, es_frame=n_frames - 1)
+        paths.append(save_study(study, folder))
+    return paths
 
 
 class Pixelwise(nn.Module):

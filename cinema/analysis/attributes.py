@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.ensemble import RandomForestClassifier
-from torch.utils.data import Dataset
 
 from cinema.analysis.features import N_FOLDS, predicted_number, study_features
 from cinema.analysis.patients import ask_published, averaged
@@ -24,7 +23,8 @@ from cinema.parallel import in_parallel
 from cinema.stats import classification, estimates
 from cinema.terms import LABELS, SMALL_GRID
 from cinema.training import regression
-from cinema.training.classification import TASK, numbered, pairs
+from cinema.training.arms import with_targets
+from cinema.training.classification import TASK
 from cinema.training.task import one_thread
 
 ATTRIBUTES = {"sex": "sex", "vendor": "vendor", "age": "age_years", "BMI": "bmi_kg_m2"}  # words -> attribute of a study
@@ -85,26 +85,22 @@ def readable(told):
     return kept
 
 
-def one_against_rest(features, values, seed=0):
-    """(n, classes) cross-fitted scores, one probe a class, classes in sorted order."""
-    values = np.asarray(values)
-    return np.stack([predicted_number(features, (values == name).astype(float), seed) for name in np.unique(values)], 1)
-
-
 def read(features, told, seed=0):
-    """Cross-fitted answers of a linear probe: (n,) numbers, or (n, classes) scores in sorted order of the classes."""
-    probe = predicted_number if told.unit else one_against_rest
-    return probe(features[told.rows], told.values, seed)
+    """Cross-fitted answers of a linear probe: (n,) numbers, or (n, classes) scores in sorted order of the classes, one
+    probe a class against the rest."""
+    seen = features[told.rows]
+    if told.unit:
+        return predicted_number(seen, told.values, seed)
+    return np.stack([predicted_number(seen, (told.values == name) * 1.0, seed) for name in told.classes[0]], axis=1)
 
 
 def quality(answers, told, rng):
     """stats.Estimate of answers: mean absolute error of a number, (macro) AUC of a class."""
     if told.unit:
         return estimates.mean(np.abs(answers - told.values), rng)
-    numbers = told.classes[1]
-    if answers.shape[1] == 2:
-        return estimates.or_without_interval(lambda: classification.auc(numbers, answers[:, 1]), np.nan, len(numbers))
-    return estimates.or_without_interval(lambda: classification.macro_auc(numbers, answers), np.nan, len(numbers))
+    numbers, two = told.classes[1], answers.shape[1] == 2
+    area, scores = (classification.auc, answers[:, 1]) if two else (classification.macro_auc, answers)
+    return estimates.or_without_interval(lambda: area(numbers, scores), np.nan, len(numbers))
 
 
 def by_published(table, data, name, data_root, seeds, rng):
@@ -127,10 +123,12 @@ def by_published(table, data, name, data_root, seeds, rng):
 def resnet(told):
     """(how to build it, its task, its data set) of a small ResNet that is trained for an attribute, as arms.Run's."""
     if told.unit:
-        task, data, n = regression.task(float(told.values.mean()), float(told.values.std())), numbered, 1
+        task, n = regression.task(float(told.values.mean()), float(told.values.std())), 1
+        data = partial(with_targets, attribute="age_years")
     else:
         classes = tuple(told.classes[0].tolist())
-        task, data, n = TASK, partial(pairs, classes=classes, attribute=ATTRIBUTES[told.name]), len(classes)
+        task, n = TASK, len(classes)
+        data = partial(with_targets, classes=classes, attribute=ATTRIBUTES[told.name])
     return partial(ResNet3d, 10, 2, n, (16, 32, 64, 128)), task, data
 
 
@@ -154,35 +152,26 @@ def by_forest(describe, answer, others, people, seed):
     return forest.predict_proba([describe(person) for person in people])
 
 
-class Hidden(Dataset):
-    """A data set of standardised images (models.standard) with the voxels of `mask` at zero, the cohort's mean.
+def hidden(items, mask):
+    """Items of standardised images (models.standard) with the voxels of `mask` at zero, the cohort's mean.
 
-    mask: (x, y) or (x, y, z) boolean, True where hidden; the same for all studies, so that its outline tells nothing
-    of the patient. (A mask drawn round each heart would betray the heart's size.)
+    mask: (x, y) boolean, True where hidden; the same for all studies, so that its outline tells nothing of the patient.
+    (A mask drawn round each heart would betray the heart's size.)
     """
-
-    def __init__(self, dataset, mask):
-        mask = np.asarray(mask, bool)
-        self.dataset, self.mask = dataset, torch.from_numpy(mask if mask.ndim == 3 else mask[..., None])
-
-    def __len__(self):
-        return len(self.dataset)
-
-    def __getitem__(self, index):
-        item = self.dataset[index]
-        return {**item, "image": {view: image.masked_fill(self.mask, 0.0) for view, image in item["image"].items()}}
+    mask = torch.from_numpy(np.asarray(mask, bool)[..., None])
+    return [{"image": {view: image.masked_fill(mask, 0.0) for view, image in item["image"].items()}} for item in items]
 
 
-def disc(radius_mm, grid=SMALL_GRID):
+def disc(radius_mm):
     """(x, y) boolean: within radius_mm of the middle of the short-axis images, where the heart lies."""
-    (nx, ny, *_), (dx, dy, *_) = grid["sax"]
+    (nx, ny, _), (dx, dy, _) = SMALL_GRID["sax"]
     x, y = np.meshgrid((np.arange(nx) - (nx - 1) / 2) * dx, (np.arange(ny) - (ny - 1) / 2) * dy, indexing="ij")
     return np.hypot(x, y) <= radius_mm
 
 
-def windows(edge, step, grid=SMALL_GRID):
+def windows(edge, step):
     """Square (x, y) masks of `edge` pixels, moved across the image by `step` pixels: (windows, x, y) boolean."""
-    nx, ny = grid["sax"][0][:2]
+    nx, ny, _ = SMALL_GRID["sax"][0]
     if (nx - edge) % step or (ny - edge) % step or step > edge:
         raise ValueError(
             f"windows of {edge} pixels in steps of {step} do not cover {nx} x {ny}; choose a divisor of "
@@ -202,11 +191,8 @@ def spread(values, masks):
 
 def heart_share(paths, mask):
     """Share of all heart voxels (ventricles and wall, ED and ES) of some studies that lies within an (x, y) mask."""
-    inside = total = 0
-    for path in paths:
-        heart = load_study(path, ["sax"]).views["sax"].labels != LABELS["background"]
-        inside, total = inside + int(heart[mask].sum()), total + int(heart.sum())
-    return inside / total
+    hearts = [load_study(path, ["sax"]).views["sax"].labels != LABELS["background"] for path in paths]
+    return sum(int(heart[mask].sum()) for heart in hearts) / sum(int(heart.sum()) for heart in hearts)
 
 
 def usual_labels(paths, z):
@@ -227,7 +213,7 @@ def _features(paths, masks):
     model, standard = small.shipped_cinema(WEIGHTS)
     dataset = Standardised(StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID), standard)
     plain = [dataset[index] for index in range(len(dataset))]
-    return np.stack([study_features(model, Hidden(plain, mask)) for mask in masks])
+    return np.stack([study_features(model, hidden(plain, mask)) for mask in masks])
 
 
 def statistics(paths):
@@ -238,11 +224,9 @@ def statistics(paths):
         image = load_study(path, ["sax"]).views["sax"].image.astype(np.float32) / 255
         fine = np.diff(image, 2, axis=0)[:, 1:-1] + np.diff(image, 2, axis=1)[1:-1]
         dark = image[1:-1, 1:-1] <= np.quantile(image, 0.3)
-        parts = {
-            "histogram": np.quantile(image, np.linspace(0.02, 0.98, 13)),
-            "noise": np.log([np.median(np.abs(fine)) + 1e-4, np.median(np.abs(fine[dark])) + 1e-4, fine.std()]),
-            "spectrum": _spectrum(image),
-        }
+        noise = np.log([np.median(np.abs(fine)) + 1e-4, np.median(np.abs(fine[dark])) + 1e-4, fine.std()])
+        quantiles = np.quantile(image, np.linspace(0.02, 0.98, 13))
+        parts = {"histogram": quantiles, "noise": noise, "spectrum": _spectrum(image)}
         rows.append({f"{name}_{i}": float(v) for name, values in parts.items() for i, v in enumerate(values)})
     return pd.DataFrame(rows)
 

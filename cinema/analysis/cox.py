@@ -11,21 +11,15 @@ import numpy as np
 from scipy.stats import chi2, norm
 from sklearn.decomposition import PCA
 
-from cinema.stats.estimates import LEVEL, Estimate
+from cinema.stats.estimates import LEVEL, Estimate, around
 
 PENALTIES = tuple(10.0 ** np.arange(-3, 1.1, 0.5))
 Z = float(norm.ppf((1 + LEVEL) / 2))
 
 
-class Outcome(NamedTuple):
-    """Years until death or until last seen, and whether it was death; one entry a patient."""
-
-    time: np.ndarray
-    event: np.ndarray
-
-
 def outcome(time, event, *columns):
-    """(Outcome, *columns as arrays), checked: equal lengths, times above zero, finite, at least two deaths."""
+    """(time, event, *columns) as arrays, one entry a patient, checked: equal lengths, times above zero, at least two
+    deaths. time: years until death or until last seen; event: whether it was death."""
     time, event, columns = np.asarray(time, float), np.asarray(event, bool), [np.asarray(c) for c in columns]
     lengths = {len(column) for column in (time, event, *columns)}
     if len(lengths) > 1:
@@ -34,7 +28,7 @@ def outcome(time, event, *columns):
         raise ValueError("times must be above zero and scores numbers; drop the other patients and report how many")
     if event.sum() < 2:
         raise ValueError(f"{event.sum()} deaths among {len(event)} patients; at least 2 are needed, follow longer")
-    return Outcome(time, event), *columns
+    return time, event, *columns
 
 
 class Fit(NamedTuple):
@@ -58,7 +52,7 @@ def fit(time, event, columns, penalty=0.0, start=None):
     columns: (n, p). penalty: number or (p,), of n / 2 * penalty * beta^2 (as lifelines' penalizer on these columns).
     Raises ValueError if there is no finite estimate.
     """
-    (time, event), x = outcome(time, event, columns)
+    time, event, x = outcome(time, event, columns)
     order = np.argsort(-time, kind="stable")
     time, event, x = time[order], event[order], x[order].astype(float)
     first, last = np.searchsorted(-time, -time), np.searchsorted(-time, -time, "right") - 1
@@ -97,10 +91,7 @@ def hazard_ratios(time, event, table):
     """name -> Estimate of the hazard ratio per unit of each column, all columns of the table in one model (Wald)."""
     fitted = fit(time, event, table.to_numpy(float))
     reach = Z * np.sqrt(np.diag(fitted.covariance))
-    return {
-        name: Estimate(*map(float, np.exp([b, b - r, b + r])), len(table))
-        for name, b, r in zip(table, fitted.beta, reach, strict=True)
-    }
+    return {name: around(b, r, len(table), np.exp) for name, b, r in zip(table, fitted.beta, reach, strict=True)}
 
 
 class Scores(NamedTuple):
@@ -125,7 +116,6 @@ def cross_fitted(time, event, plain, wide, horizon, rng, **settings):
     penalised, or None. Standardisation, components, penalty (cross-validated partial likelihood, Verweij and van
     Houwelingen 1993) and baseline hazard come from the training folds alone. Missing values become the training mean.
     settings: n_components=32, penalties=PENALTIES, n_folds=5.
-
     Not for tests of "no effect": two folds are each other's training data, so that chance agreement counts twice, and
     up to 15 % of true nulls are flagged at 5 %. Use forward_fitted. Intervals of C hold their level where there is
     something to find and deaths are many (250), and are a little short where they are few (75). Both are simulated in
@@ -144,9 +134,10 @@ def forward_fitted(time, event, plain, wide, horizon, rng, **settings):
 
 
 def _fitted(time, event, plain, wide, horizon, rng, teaches, n_components=32, penalties=PENALTIES, n_folds=5):
-    ((time, event),) = outcome(time, event)
+    time, event = outcome(time, event)
     fold = folds(event, n_folds, rng)
-    score, risk, third, chosen = np.full(len(time), np.nan), np.full(len(time), np.nan), np.full(len(time), -1), []
+    score, risk = np.full((2, len(time)), np.nan)
+    third, chosen = np.full(len(time), -1), []
     for k in range(n_folds):
         train, test = teaches(fold, k), fold == k
         if not train.any():
@@ -179,7 +170,7 @@ def standardised(train, values):
 
 def _design(plain, wide, train, test, n_components):
     """Columns of training and of new patients, and 1 for each column to be penalised."""
-    old, new, shrink = [], [], []
+    blocks = []
     for values, reduced in ((plain, False), (wide, True)):
         if values is None:
             continue
@@ -187,10 +178,9 @@ def _design(plain, wide, train, test, n_components):
         x, y = (standardised(values[train], values[some]) for some in (train, test))
         if reduced and min(x.shape) > n_components:
             pca = PCA(n_components, svd_solver="randomized", random_state=0).fit(x)
-            scale = math.sqrt(pca.explained_variance_[0])
-            x, y = pca.transform(x) / scale, pca.transform(y) / scale
-        old.append(x), new.append(y), shrink.append(np.full(x.shape[1], float(reduced)))
-    return np.hstack(old), np.hstack(new), np.concatenate(shrink)
+            x, y = (pca.transform(z) / math.sqrt(pca.explained_variance_[0]) for z in (x, y))
+        blocks.append((x, y, np.full(x.shape[1], float(reduced))))
+    return [np.hstack(kind) for kind in zip(*blocks)]
 
 
 def _choose(time, event, x, shrink, penalties, rng, n_folds=4):
@@ -218,4 +208,4 @@ def added_value(time, event, base, score):
     without, fitted = fit(time, event, base), fit(time, event, np.hstack([base, score]))
     b, reach = fitted.beta[-1], Z * math.sqrt(fitted.covariance[-1, -1])
     p = float(chi2.sf(2 * (fitted.log_likelihood - without.log_likelihood), 1))
-    return AddedValue(Estimate(*map(float, np.exp([b, b - reach, b + reach])), len(score)), p)
+    return AddedValue(around(b, reach, len(score), np.exp), p)

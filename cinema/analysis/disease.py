@@ -33,29 +33,24 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # inverse penalties tried for the log
 
 def virtual_people(role, classes, n, n_normal, seed, folders, jobs=1):
     """Table of n people of a virtual cohort, those of these classes, and of n_normal further healthy ones.
-
-    folders: where the cohort and the healthy people are kept. The latter follow those of the cohort.
-    """
+    folders: where the cohort and the healthy people are kept. The latter follow those of the cohort."""
     table = study_table(cohort.write(role, n, seed, folders[0], jobs=jobs))
     table = table[table["disease"].isin(classes)].reset_index(drop=True)
     table = table.assign(split=cohort.split(table, SHARES, seed=seed))
-
-    further = range(n, n + 40 * n_normal)
-    healthy = [i for i in further if cohort.person(role, i, seed).attributes["disease"] == HEALTHY][:n_normal]
-    in_parallel(partial(_scan, role, seed, folders[1]), healthy, jobs)
+    further = (cohort.person(role, i, seed) for i in range(n, n + 40 * n_normal))
+    healthy = [person for person in further if person.attributes["disease"] == HEALTHY][:n_normal]
+    in_parallel(partial(_scan, folders[1]), healthy, jobs)
     table = pd.concat([table, study_table(folders[1]).assign(split="normal")], ignore_index=True)
     return table.assign(number=class_numbers(table["disease"], classes))
 
 
-def _scan(role, seed, folder, index):
-    return save_study(cohort.study(cohort.person(role, index, seed)), folder)
+def _scan(folder, person):
+    return save_study(cohort.study(person), folder)
 
 
 def patients(table, data):
     """(table, classes) of a prepared set: the patients of classes that somebody in training has, the healthy one first.
-
-    ValueError where they are too few to train on, or to tell the ill from the healthy.
-    """
+    ValueError where they are too few to train on, or to tell the ill from the healthy."""
     seen = set(table.loc[table["split"] == "train", "disease"].dropna()) if "disease" in table else set()
     names = [name for name in cards.card(data).classes.get("disease", ()) if name in seen]
     classes = tuple(sorted(names, key=lambda name: name != HEALTHY))
@@ -100,9 +95,7 @@ def logistic_head(features, classes, train, val, n):
 
 def probed(n, fit=None):
     """Network of n classes from two frames whose head starts as `fit`, a `logistic` of features.study_features.
-
-    A class that the fit has not met starts with odds near zero. Without a fit the head is random, too.
-    """
+    A class that the fit has not met starts with odds near zero. Without a fit the head is random, too."""
     model = Classes(n)
     if fit is None:
         return model
@@ -118,9 +111,7 @@ def probed(n, fit=None):
 
 def by_published(table, classes, data, data_root, seeds):
     """(probabilities of the published classifier of a set for validation and test patients, ""), or (None, why not).
-
-    Only classes that are read here count; what the model gives to others is shared out.
-    """
+    Only classes that are read here count; what the model gives to others is shared out."""
     rows, why = ask_published(TASK, data, table[in_split(table, "val", "test")], data_root, seeds)
     if rows.empty:
         return None, why
@@ -137,16 +128,14 @@ def exact_features(person):
 
 def oracle(role, table, classes, seed, n_others):
     """Probabilities for a cohort's people by a forest that knows their exact numbers and sees no image.
-
-    It is fitted to n_others further people, drawn with another seed.
-    """
+    It is fitted to n_others further people, drawn with another seed."""
     others = [cohort.person(role, i, seed + 7) for i in range(n_others)]
     others = [person for person in others if person.attributes["disease"] in classes]
     numbers = class_numbers([person.attributes["disease"] for person in others], classes)
     forest = RandomForestClassifier(300, random_state=seed).fit([exact_features(person) for person in others], numbers)
-    indices = table["id"].str.split("_").str[-1].astype(int)
-    p = np.zeros((len(indices), len(classes)))
-    p[:, forest.classes_] = forest.predict_proba([exact_features(cohort.person(role, int(i), seed)) for i in indices])
+    people = [cohort.person(role, int(name.split("_")[-1]), seed) for name in table["id"]]
+    p = np.zeros((len(people), len(classes)))
+    p[:, forest.classes_] = forest.predict_proba([exact_features(person) for person in people])
     return p
 
 
@@ -158,10 +147,7 @@ def detection_threshold(ill, score):
 
 def called_right(ill, called):
     """{"sensitivity", "specificity"} of a yes or no, stats.Estimates."""
-    return {
-        "sensitivity": classification.sensitivity(ill, called),
-        "specificity": classification.specificity(ill, called),
-    }
+    return {of.__name__: of(ill, called) for of in (classification.sensitivity, classification.specificity)}
 
 
 def frequent(number, *probabilities):
@@ -173,11 +159,9 @@ def frequent(number, *probabilities):
 
 def types(number, p, rng):
     """Which disease: {"accuracy", "MCC", "macro AUC"} of the people who are judged; the last of `frequent` classes."""
-    return {
-        "accuracy": estimates.proportion(int((p.argmax(1) == number).sum()), len(number)),
-        "MCC": classification.mcc(number, p.argmax(1), rng),
-        "macro AUC": classification.macro_auc(*frequent(number, p)),
-    }
+    said, area = p.argmax(1), classification.macro_auc(*frequent(number, p))
+    right = estimates.proportion(int((said == number).sum()), len(number))
+    return {"accuracy": right, "MCC": classification.mcc(number, said, rng), "macro AUC": area}
 
 
 def thinned(classes, share, rng):
@@ -208,8 +192,5 @@ def fitted_temperature(probabilities, classes):
 def mean_of(parts):
     """Mean of estimates from separate patients, with the interval of independent ones (root of summed squares)."""
     value = float(np.mean([part.value for part in parts]))
-    low, high = (
-        float(np.sqrt(sum((getattr(part, end) - part.value) ** 2 for part in parts)) / len(parts))
-        for end in ("lower", "upper")
-    )
-    return estimates.Estimate(value, value - low, value + high, sum(part.n for part in parts))
+    apart = lambda end: float(np.sqrt(sum((getattr(part, end) - part.value) ** 2 for part in parts)) / len(parts))
+    return estimates.Estimate(value, value - apart("lower"), value + apart("upper"), sum(part.n for part in parts))

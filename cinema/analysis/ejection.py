@@ -1,8 +1,7 @@
 """Ejection fraction of studies by masks and straight from images, held against a reference; what pairs of scans say.
 
-One code for virtual people and for patients. A way of measuring gives rows: study, arm, seed and the ejection fractions
-LV and RV in percent. The reference is a table LV, RV by study: the true values of virtual hearts, else what a data set
-says, an expert's masks or a table of volumes.
+A way of measuring gives rows: study, arm, seed and the ejection fractions LV and RV in percent. The reference is a
+table LV, RV by study: the true values of virtual hearts, else what a data set says, an expert's masks or volumes.
 """
 
 from functools import partial
@@ -33,10 +32,7 @@ from cinema.training.task import one_thread
 SIDES = ("LV", "RV")
 READER, DIRECT, GUESS = "own reader, masks", "frozen features, direct", "guess"
 PART = 8  # studies a piece of work
-SAX_GRID = {
-    "sax": SMALL_GRID["sax"],
-    **dict.fromkeys(LAX_VIEWS, ((8, 8), (20.0, 20.0))),
-}  # of cohorts: the rest is tiny
+SAX_GRID = {"sax": SMALL_GRID["sax"], **dict.fromkeys(LAX_VIEWS, ((8, 8), (20.0, 20.0)))}  # the rest is tiny
 
 
 def from_masks(path, masks_of):
@@ -75,9 +71,7 @@ def network_masks(run):
 
 def reader_masks(turns=1):
     """masks_of by reader.OwnReader in `turns` poses: tidied, without slices that are no ventricle, as `segment` does.
-
-    Images must be cut around the heart: it is not searched for.
-    """
+    Images must be cut around the heart: it is not searched for."""
     reader = OwnReader(turns=turns, search=False)
 
     def masks_of(view, frames):
@@ -96,9 +90,7 @@ def published_masks(name, source, seed, device):
 
 def read(ways, jobs=1):
     """Rows of several ways of drawing masks, `jobs` processes of one thread each.
-
-    ways: (arm, seed) -> (function that makes a masks_of, paths of studies).
-    """
+    ways: (arm, seed) -> (function that makes a masks_of, paths of studies)."""
     parts = []
     for key, (make, paths) in ways.items():
         paths, size = list(paths), PART if jobs > 1 else max(1, len(paths))
@@ -107,23 +99,22 @@ def read(ways, jobs=1):
     return pd.DataFrame(rows, columns=["study", *SIDES, "arm", "seed"])
 
 
+@one_thread()
 def _read(part):
     (arm, seed), make, paths = part
-    with one_thread():
-        masks_of = make()
-        return [from_masks(path, masks_of) | {"arm": arm, "seed": seed} for path in paths]
+    masks_of = make()
+    return [from_masks(path, masks_of) | {"arm": arm, "seed": seed} for path in paths]
 
 
 def plan(arm, parts, tests, rate, steps, seed, folder):
     """arms.Run of an arm that is shown ED and ES and told the EF. parts: training and validation files."""
-    return arms.Run(arm, *parts, rate, steps, seed, str(folder), tests, regression.EF_TASK, regression.pairs)
+    return arms.Run(arm, *parts, rate, steps, seed, str(folder), tests, regression.EF_TASK, arms.with_targets)
 
 
 def reference(table):
     """The reference of a table of study.study_table: DataFrame, index study, NaN where nothing is known."""
-    columns, unknown = {}, pd.Series(np.nan, table.index)
-    for side, name in zip(SIDES, ("lv_ef_percent", "rv_ef_percent")):
-        columns[side] = table.get(f"true_{name}", table.get(name, unknown))
+    names, unknown = ("lv_ef_percent", "rv_ef_percent"), pd.Series(np.nan, table.index)
+    columns = {side: table.get(f"true_{name}", table.get(name, unknown)) for side, name in zip(SIDES, names)}
     return pd.DataFrame(columns).set_axis(table["id"], axis=0).rename_axis("study").astype(float)
 
 
@@ -145,9 +136,7 @@ def answered(fit, features):
 
 def direct(features, known, learns, tested):
     """Rows of tested studies by `fitted` of the studies that learn; NaN for a side that fewer than FEW of these have.
-
-    features: DataFrame, index study.
-    """
+    features: DataFrame, index study."""
     found = pd.DataFrame({"study": list(tested), "arm": DIRECT, "seed": 0})
     for side in SIDES:
         fit = known.loc[list(learns), side].dropna()
@@ -165,11 +154,8 @@ def direct_of_patients(patients, known, learns, tested, folder, jobs=1):
 
 
 def by_published(data, data_root, tested, everyone, seeds):
-    """(rows, words) of the published networks, masks and regression; the words say which weights are missing.
-
-    Those of the data set answer for its test studies (paths `tested`); in a set that none was trained on, all answer
-    for `everyone`.
-    """
+    """(rows, words) of the published networks, masks and regression; the words say which weights are missing. Those of
+    the data set answer for its test studies (paths `tested`); in a set that none was trained on, all for `everyone`."""
     names, own = [name for name in PUBLISHED["segmentation"] if name.endswith("_sax")], f"{data}_sax"
     names, paths = ([own], list(tested)) if own in names else (names, list(everyone))
     source, device, ways = finetuned.source(data_root), "cuda" if torch.cuda.is_available() else "cpu", {}
@@ -230,9 +216,7 @@ def claim_of(arm, side="LV", data="virtual"):
 
 def scans(table):
     """Pairs of a rescan set: DataFrame, index patient, columns A and B, each a tuple of study ids (repeats included).
-
-    table: with columns id, patient, rescan ("A" or "B"). Patients without one of the two are left out.
-    """
+    table: with columns id, patient, rescan ("A" or "B"). Patients without one of the two are left out."""
     if not {"patient", "rescan"} <= set(table):
         return pd.DataFrame({"A": [], "B": []})
     wide = table.dropna(subset=["patient", "rescan"]).groupby(["patient", "rescan"])["id"].agg(tuple).unstack()
@@ -246,10 +230,8 @@ def scan_means(pairs, values):
 
 
 def pair_terms(first, second):
-    """(n,) squared within-patient coefficients of variation of two measurements: 2 ((x - y) / (x + y))^2.
-
-    Their root mean is the published CV (metrics.coefficient_of_variation_percent). 0 where both measurements are 0.
-    """
+    """(n,) squared within-patient coefficients of variation of two measurements: 2 ((x - y) / (x + y))^2. Their root
+    mean is the published CV (metrics.coefficient_of_variation_percent). 0 where both measurements are 0."""
     x, y = np.asarray(first, float), np.asarray(second, float)
     total = x + y
     return 2 * np.where(total == 0, 0.0, (x - y) / np.where(total == 0, 1.0, total)) ** 2
@@ -263,10 +245,8 @@ def terms_of(rows, pairs):
 
 def variation(terms, rng, n_resamples=estimates.N_RESAMPLES):
     """Coefficient of variation in percent of `pair_terms`, patients resampled: stats.Estimate, NaN without any pair."""
-    if not len(terms):
-        return estimates.without_interval(np.nan, 0)
     whole = partial(estimates.bca, terms, _root_mean, rng, n_resamples)
-    return estimates.or_without_interval(whole, _root_mean(terms), len(terms))
+    return estimates.or_without_interval(whole, _root_mean(terms) if len(terms) else np.nan, len(terms))
 
 
 def variation_difference(first, second, rng, level=estimates.LEVEL):

@@ -15,7 +15,7 @@ from scipy import ndimage
 from cinema.data.loaders import StudyFrames, epoch_order
 from cinema.data.study import load_study
 from cinema.data.transforms import min_max, varied
-from cinema.models import UNet
+from cinema.models import UNet, finetuned
 from cinema.models.small import shipped_cinema
 from cinema.models.standard import standardised
 from cinema.stats.metrics import dice
@@ -26,11 +26,8 @@ from cinema.training.recipe import learning_rate, step_groups
 from cinema.training.segmentation import predict
 
 GREYS, NOISE = 255, 0.1  # an image's grey levels, and the largest SD of the noise that is added to them
-EF_CONSTANTS = {
-    "acdc": (27.698811590282546, 10.848138374627386),
-    "mnms": (39.75061820807878, 9.459011847661206),
-    "mnms2": (37.97920801605608, 10.328604573626588),
-}  # mean and SD of the targets "ef"; method, section 9
+# Mean and SD of the targets "ef"; method, section 9.
+EF_CONSTANTS = {name: finetuned.MEAN_STD["regression_ef", name] for name in ("acdc", "mnms", "mnms2")}
 UNET = dict(chans=(32, 64, 128, 256, 512), patch_size=(2, 2, 1), scale_factor=(2, 2, 1))  # method, section 10
 
 
@@ -89,21 +86,16 @@ def repeated(paths, augment=None, seed=0):
 @torch.inference_mode()
 def scores(run, sizes, paths):
     """Dice of a finished run on test studies made larger or smaller: a row per size, study, frame and structure.
-
-    sizes: name -> factors along x and y.
-    """
+    sizes: name -> factors along x and y."""
     torch.set_num_threads(1)
     model, rows = model_of(run), []
     for size, factors in sizes.items():
         data = Stretched(paths, factors)
         for item in map(data.__getitem__, range(len(data))):
             found = predict(model, {"sax": item["image"]["sax"][None]})["sax"][0].argmax(0).numpy()
-            true = item["label"]["sax"].numpy()
-            about = {"arm": run.arm.name, "seed": run.seed, "size": size, "study": item["id"]}
-            for name in STRUCTURES:
-                overlap = dice(found == LABELS[name], true == LABELS[name])
-                rows.append(about | {"structure": name, "dice": overlap})
-    return pd.DataFrame(rows)
+            true, about = item["label"]["sax"].numpy(), (run.arm.name, run.seed, size, item["id"])
+            rows += [(*about, name, dice(found == LABELS[name], true == LABELS[name])) for name in STRUCTURES]
+    return pd.DataFrame(rows, columns=["arm", "seed", "size", "study", "structure", "dice"])
 
 
 def left_out(n_items, config):
@@ -137,19 +129,14 @@ def blood_contrast(paths):
 
 def joint_range(paths):
     """Share of 0..1 that the ES channel keeps when ED and ES are scaled together, a number a study."""
-    shares = []
-    for path in paths:
-        study = load_study(path, ("sax",))
-        pair = min_max(np.asarray(study.views["sax"].image[..., [study.ed_frame, study.es_frame]], np.float32))
-        shares.append(np.ptp(pair[..., 1]))
-    return np.array(shares, float)
+    studies = (load_study(path, ("sax",)) for path in paths)
+    pairs = (study.views["sax"].image[..., [study.ed_frame, study.es_frame]] for study in studies)
+    return np.array([np.ptp(min_max(np.asarray(pair, np.float32))[..., 1]) for pair in pairs], float)
 
 
 def soft_argmax_errors(rng, n, size=64, dtype=torch.float32):
     """Found minus true position (n, 2) in pixels, of noise-free bumps at random places.
-
-    dtype: in which the weighted mean is computed; bfloat16 is what mixed precision leaves.
-    """
+    dtype: in which the weighted mean is computed; bfloat16 is what mixed precision leaves."""
     points = torch.from_numpy(rng.uniform(size * 0.25, size * 0.75, (n, 1, 2)))
     heat = heatmaps(points.float(), (size, size))
     if dtype == torch.float32:
@@ -170,10 +157,8 @@ def windowed_heatmaps(rng, n, background_sd, size=64):
     coarse = torch.from_numpy(rng.normal(0, background_sd, (n, 3, size // 8, size // 8))).float()
     field = F.interpolate(coarse, (size, size), mode="bilinear")
     logits = torch.maximum(field - 8, 12 * heatmaps(points, (size, size)) - 8)
-    return {
-        name: (soft_argmax(heat) - points).norm(dim=-1).mean(1).numpy().astype(float)
-        for name, heat in (("sigmoid", logits.sigmoid()), ("softmax", logits.softmax(1)))
-    }
+    away = lambda heat: (soft_argmax(heat) - points).norm(dim=-1).mean(1).numpy().astype(float)
+    return {"sigmoid": away(logits.sigmoid()), "softmax": away(logits.softmax(1))}
 
 
 def wrong_components(paths, rng, structure="LV", radius=(2, 5)):
@@ -190,8 +175,7 @@ def wrong_components(paths, rng, structure="LV", radius=(2, 5)):
         free = np.argwhere(away > radius_px + 1.5)  # centres of discs that do not touch the mask
         x, y = free[rng.integers(len(free))]
         i, j = np.indices(true.shape)
-        disc = (i - x) ** 2 + (j - y) ** 2 <= radius_px**2
-        pieces, count = ndimage.label(true | disc)
+        pieces, count = ndimage.label(true | ((i - x) ** 2 + (j - y) ** 2 <= radius_px**2))
         centres = np.array(ndimage.center_of_mass(pieces > 0, pieces, range(1, count + 1)))
         sizes = ndimage.sum_labels(pieces > 0, pieces, range(1, count + 1))
         right = int(pieces[true][0])
@@ -221,9 +205,7 @@ def padding_ml(model, paths, n_empty):
 
 def tiling_change(paths):
     """Relative change of the first stage's output when weights tiled for ED and ES are halved, a number a study.
-
-    The stage (convolution, norm, GELU) is that of the project's own pretrained CineMA.
-    """
+    The stage (convolution, norm, GELU) is that of the project's own pretrained CineMA."""
     model, standard = shipped_cinema()
     first, changes = model.enc_down_dict["sax"].conv_blocks[0].patch_embed, []
     for item in map(StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID).__getitem__, range(len(paths))):
@@ -237,11 +219,8 @@ def tiling_change(paths):
 
 def misplaced_share(grid):
     """Share of tokens whose row of the position table encodes another place even after x and y are exchanged.
-
-    Rows run over the second axis of the grid first, tokens over the first; see method, section 3.
-    """
-    row = np.arange(math.prod(grid))
-    rest = math.prod(grid[2:])
+    Rows run over the second axis of the grid first, tokens over the first; see method, section 3."""
+    row, rest = np.arange(math.prod(grid)), math.prod(grid[2:])
     x, y = row // rest % grid[0], row // (grid[0] * rest)
     token = np.stack(np.unravel_index(row, grid))[:2]
     return float(np.mean((token != np.stack([y, x])).any(0)))

@@ -4,14 +4,12 @@ Every metric is a mean over patients: a column of a table with one row a patient
 (sensitivity: 1 or 0 in the ill, NaN in the healthy). So one set of methods serves Dice, errors, rates and calibration.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
 from cinema.stats import estimates, power
-from cinema.stats.estimates import ALPHA, Estimate
+from cinema.stats.estimates import ALPHA
 
 N_PERMUTATIONS = 4999
 CHUNK = 250  # permutations at a time
@@ -28,9 +26,7 @@ def bands(values, edges, unit=""):
 
 def detection_metrics(ill, positive, probability):
     """Columns for a table: sensitivity, specificity, excess, brier; each a number a patient whose mean is the metric.
-
-    excess: ill - probability; its mean is calibration in the large: above zero where risks are told too low.
-    """
+    excess: ill - probability; its mean is calibration in the large: above zero where risks are told too low."""
     ill, positive, probability = np.asarray(ill, bool), np.asarray(positive, float), np.asarray(probability, float)
     found, spared = np.where(ill, positive, np.nan), np.where(ill, np.nan, 1 - positive)
     excess = ill - probability
@@ -82,8 +78,8 @@ def gap(values, member, strata=None, level=estimates.LEVEL):
     """
     values, member = np.asarray(values, float), np.asarray(member, bool)
     if strata is None and is_rate(values):
-        sides = (values[member], values[~member])
-        return estimates.independent_difference(*(estimates.proportion(int(v.sum()), len(v), level) for v in sides))
+        sides = (estimates.proportion(int(v.sum()), len(v), level) for v in (values[member], values[~member]))
+        return estimates.independent_difference(*sides)
     code = np.zeros(len(values), int) if strata is None else pd.factorize(np.asarray(strata))[0]
     x, y = _within(member.astype(float), code), _within(values, code)
     spread = x @ x
@@ -95,7 +91,7 @@ def gap(values, member, strata=None, level=estimates.LEVEL):
     parts, counts = np.array([share[member].sum(), share[~member].sum()]), np.array([member.sum(), (~member).sum()])
     freedom = parts.sum() ** 2 / max(np.sum(parts**2 / np.maximum(counts - 1, 1)), 1e-300)
     reach = student.ppf((1 + level) / 2, max(freedom, 1)) * np.sqrt(parts.sum())
-    return Estimate(float(slope), float(slope - reach), float(slope + reach), len(values))
+    return estimates.around(slope, reach, len(values))
 
 
 def _within(values, code):
@@ -116,13 +112,11 @@ def permutation_p(values, members, rng, strata=None, n_permutations=N_PERMUTATIO
     rest = np.stack([_within(column, code) for column in values.T], axis=1)
     blocks = [np.flatnonzero(code == k) for k in range(code.max() + 1)]
     rest, members = rest[np.concatenate(blocks)], members[np.concatenate(blocks)]
-    starts = np.cumsum([0, *map(len, blocks)])
+    places = np.split(np.arange(len(values)), np.cumsum([*map(len, blocks)])[:-1])
     observed, extreme = _distance(members.T[None], rest, rates), np.ones((members.shape[1], values.shape[1]))
     for done in range(0, n_permutations, CHUNK):
         size = min(CHUNK, n_permutations - done)
-        dealt = np.concatenate(
-            [rng.permuted(np.tile(np.arange(a, b), (size, 1)), axis=1) for a, b in zip(starts, starts[1:])], axis=1
-        )
+        dealt = np.hstack([rng.permuted(np.tile(block, (size, 1)), axis=1) for block in places])
         drawn = _distance(np.stack([column[dealt] for column in members.T], axis=1), rest, rates)
         extreme += np.sum(drawn >= observed - 1e-9, axis=0)
     return extreme / (n_permutations + 1)
@@ -141,20 +135,12 @@ def _distance(member, rest, rates):
     return np.abs(first - second) / np.sqrt(np.maximum(np.where(rates, pooled, of_each), 1e-30))
 
 
-class Comparison(NamedTuple):
-    """One gap to be tested: the patients that count (use) and, among all, those of the group (member)."""
-
-    attribute: str
-    group: str
-    against: str
-    metric: str
-    use: np.ndarray
-    member: np.ndarray
-
-
 def comparisons(table, attributes, metrics, references=None):
-    """Every group against its reference or, without one, against all others (of two groups the first against the
-    second), for every metric; left out where a side has fewer than LEAST patients."""
+    """Gaps to be tested: every group against its reference or, without one, against all others (of two groups the first
+    against the second), for every metric; left out where a side has fewer than LEAST patients.
+
+    Columns: attribute, group, against, metric; booleans of all patients: those that count (use), the group (member).
+    """
     found = []
     for attribute in attributes:
         groups, of = groups_of(table[attribute]), table[attribute].to_numpy()
@@ -166,8 +152,8 @@ def comparisons(table, attributes, metrics, references=None):
                 use = (member | other) & table[metric].notna().to_numpy()
                 if min((member & use).sum(), (other & use).sum()) >= LEAST:
                     against = "all others" if reference is None else reference
-                    found.append(Comparison(attribute, group, against, metric, use, member))
-    return found
+                    found.append((attribute, group, against, metric, use, member))
+    return pd.DataFrame(found, columns=["attribute", "group", "against", "metric", "use", "member"])
 
 
 def gaps(table, attributes, metrics, rng, references=None, strata=None, n_permutations=N_PERMUTATIONS):
@@ -181,14 +167,14 @@ def gaps(table, attributes, metrics, rng, references=None, strata=None, n_permut
     sides; NaN for rates), rate (of the others; NaN for means): what `with_detectable` needs.
     """
     tests = comparisons(table, attributes, metrics, references)
-    if not tests:
+    if tests.empty:
         raise ValueError(f"no group of {', '.join(attributes)} has {LEAST} patients to compare; give more patients")
     mix = None if strata is None else table.groupby(list(strata), observed=True).ngroup().to_numpy()
-    found = pd.DataFrame([test[:4] for test in tests], columns=Comparison._fields[:4])
-    found["p"] = _all_p(table, tests, mix, rng, n_permutations)
-    found["p_holm"], found["p_bh"] = estimates.holm(found["p"]), estimates.benjamini_hochberg(found["p"])
+    p = _all_p(table, tests, mix, rng, n_permutations)
+    found = tests.drop(columns=["use", "member"])
+    found = found.assign(p=p, p_holm=estimates.holm(p), p_bh=estimates.benjamini_hochberg(p))
     rows = []
-    for test in tests:
+    for test in tests.itertuples():
         values, member = table[test.metric].to_numpy(float)[test.use], test.member[test.use]
         inside, outside = values[member], values[~member]
         row = {"n": len(inside), "n_against": len(outside), "sd": np.nan, "rate": np.nan}
@@ -206,17 +192,14 @@ def gaps(table, attributes, metrics, rng, references=None, strata=None, n_permut
 
 def _all_p(table, tests, mix, rng, n_permutations):
     """p of every comparison; those that concern the same patients share their permutations."""
-    shared, p = {}, np.ones(len(tests))
-    for index, test in enumerate(tests):
-        shared.setdefault(test.use.tobytes(), []).append(index)
-    for indices in shared.values():
-        use = tests[indices[0]].use
-        member_of = {(tests[i].attribute, tests[i].group): tests[i].member[use] for i in indices}
-        names, metrics = list(member_of), list(dict.fromkeys(tests[i].metric for i in indices))
-        values, members = table[metrics].to_numpy(float)[use], np.stack(list(member_of.values()), axis=1)
+    p = np.ones(len(tests))
+    for _, some in tests.groupby([use.tobytes() for use in tests["use"]], sort=False):
+        use, (column, metrics) = some["use"].iloc[0], pd.factorize(some["metric"])
+        row = some.groupby(["attribute", "group"], sort=False).ngroup()
+        values = table[list(metrics)].to_numpy(float)[use]
+        members = np.stack(some.loc[~row.duplicated(), "member"].to_list(), axis=1)[use]
         found = permutation_p(values, members, rng, None if mix is None else mix[use], n_permutations)
-        for i in indices:
-            p[i] = found[names.index((tests[i].attribute, tests[i].group)), metrics.index(tests[i].metric)]
+        p[some.index] = found[row, column]
     return p
 
 

@@ -36,17 +36,15 @@ CHUNK = 25  # studies a piece of work
 RECORD = RECORDED / "measures.csv"  # of `python3 -m cinema experiment measures`
 MEASURED_VIEWS = ("sax", "lax_2c", "lax_4c")  # as in the Landmark data set; two long axes tell where the valve lies
 WINDOW = {"sax": 96, "lax": 112}  # 144 and 168 mm
-NAMES = "LVEDV LVESV LVEF LVM RVEDV RVESV RVEF".split()  # of inference.measures, and here:
 COLUMNS = "lv_edv_ml lv_esv_ml lv_ef_percent lv_mass_g rv_edv_ml rv_esv_ml rv_ef_percent".split()
+NAMES = dict(zip(COLUMNS, "LVEDV LVESV LVEF LVM RVEDV RVESV RVEF".split()))  # of inference.measures
 PENALTIES = np.logspace(-1, 5, 13)
 N_FOLDS = 5
 
 
 def features(folder, jobs=1, views=VIEWS):
     """`study_features` of the shipped encoder for every study of a folder: DataFrame, index study id.
-
-    folder: studies of two frames on SMALL_GRID. Views that a cohort lacks are left out.
-    """
+    folder: studies of two frames on SMALL_GRID. Views that a cohort lacks are left out."""
     paths = study_paths(folder)
     present = load_study(paths[0]).views
     views, weights = tuple(view for view in views if view in present), (small.SHIPPED, small.SHIPPED_STANDARD)
@@ -60,9 +58,7 @@ def features_of(paths, jobs=1, views=("sax",)):
 
 def short_axis(table, folder, jobs=1):
     """A table of prepared studies with `path` of their short-axis copies on SMALL_GRID, as the encoder takes them.
-
-    Copies go to folder; `whole` is the path on the published grid.
-    """
+    Copies go to folder; `whole` is the path on the published grid."""
     table = prepared.on_grid(table.assign(whole=table["path"]), {"sax": SMALL_GRID["sax"]}, folder, jobs)
     return table.reset_index(drop=True)
 
@@ -148,7 +144,7 @@ def _measured(reading, readers):
         numbers, labels, _ = measured(reading, labels, landmarks)
     except ValueError:  # no left ventricle found
         numbers = {}
-    row |= {column: float(numbers[name]) for name, column in zip(NAMES, COLUMNS) if numbers.get(name) is not None}
+    row |= {column: float(numbers[name]) for column, name in NAMES.items() if numbers.get(name) is not None}
     seen = [view for view in MEASURED_VIEWS if view in landmarks]
     if seen:
         lengths = [lv_lengths_mm(landmarks[view][study.ed_frame], study.views[view].spacing_mm) for view in seen]
@@ -157,10 +153,8 @@ def _measured(reading, readers):
         row["lv_length_mm"] = float(np.mean(lengths))
         row["shortening_percent"] = float(np.mean([shortened.get(view, np.nan) for view in seen]))
     for structure in STRUCTURES if sax.labels is not None else ():
-        overlaps = [
-            dice(labels["sax"][..., frame] == LABELS[structure], sax.label_at(frame) == LABELS[structure])
-            for frame in sax.label_frames
-        ]
+        value, drawn = LABELS[structure], labels["sax"]
+        overlaps = [dice(drawn[..., frame] == value, sax.label_at(frame) == value) for frame in sax.label_frames]
         row[f"dice_{structure.lower()}"] = float(np.mean(overlaps))
     return row
 
@@ -203,9 +197,7 @@ def predicted_number(features, values, seed=0):
 
 def predicted_class(features, classes, seed=0):
     """Each patient's class by multinomial logistic regression on the others: (n,) array.
-
-    As `predicted_number`, with folds of equal class shares; the penalty is chosen by accuracy in inner folds.
-    """
+    As `predicted_number`, with folds of equal class shares; the penalty is chosen by accuracy in inner folds."""
     logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     inner, outer = (StratifiedKFold(k, shuffle=True, random_state=seed) for k in (3, N_FOLDS))
     probe = GridSearchCV(logistic, {"logisticregression__C": 1 / PENALTIES[::2]}, cv=inner)

@@ -2,8 +2,7 @@
 
 Points are (..., t, 3, 2) in mm: hinge, hinge, apex in every frame of one whole cycle, so that the first frame follows
 the last. Leading axes (people, draws of noise) are carried along. A rule turns points into a Function. Further down:
-who finds the points in pictures of virtual people or of patients, and how far off, as rows of arm, seed, view, study,
-landmark and distance_mm.
+who finds the points in pictures, and how far off, as rows of arm, seed, view, study, landmark and distance_mm.
 """
 
 from functools import partial
@@ -24,7 +23,6 @@ from cinema.inference import published
 from cinema.inference.measures import SMOOTH_FRAMES
 from cinema.inference.reader import OwnReader, peak
 from cinema.models import finetuned
-from cinema.models.published import PUBLISHED
 from cinema.stats.metrics import lv_lengths_mm
 from cinema.terms import PUBLISHED_GRID, SMALL_GRID
 from cinema.training import landmarks
@@ -82,8 +80,7 @@ def noise_sd_mm(points):
     Right for noise that is independent from frame to frame; what is alike in neighbouring frames is not seen. Of few
     frames the heart's own movement counts as well: about 0.15 mm in cycles of 12 frames, 0.02 mm in cycles of 25.
     """
-    n = len(FOURTH_DIFFERENCE) // 2
-    jumps = sum(weight * np.roll(points, k - n, axis=-3) for k, weight in enumerate(FOURTH_DIFFERENCE))
+    jumps = sum(weight * np.roll(points, k - 2, axis=-3) for k, weight in enumerate(FOURTH_DIFFERENCE))
     return np.sqrt(np.square(jumps).mean(-3) / np.square(FOURTH_DIFFERENCE).sum())
 
 
@@ -138,9 +135,7 @@ def swapped(points):
 
 def in_nearer_order(found, true):
     """(found, other): points with the hinges of a whole cycle in the order that lies nearer the true ones.
-
-    other: (...) integers, 1 where that is not the order in which they were found.
-    """
+    other: (...) integers, 1 where that is not the order in which they were found."""
     both = np.stack([found, swapped(found)])
     other = np.linalg.norm(both - true, axis=-1).mean((-2, -1)).argmin(0)
     return np.where(other[..., None, None, None] == 1, both[1], both[0]), other
@@ -153,8 +148,7 @@ def steadiness(error):
     coordinate about that average. neighbours: correlation of that deviation with the next frame's.
     """
     middle = error.mean(-3, keepdims=True)
-    rest = error - middle
-    offset = np.linalg.norm(middle, axis=-1).mean()
+    rest, offset = error - middle, np.linalg.norm(middle, axis=-1).mean()
     square = np.square(rest).mean()
     neighbours = (rest * np.roll(rest, -1, axis=-3)).mean() / square if square > 0 else 0.0
     return float(offset), float(np.sqrt(square)), float(neighbours)
@@ -171,9 +165,7 @@ def noise_mm(shape, sd, neighbours, rng):
 
 def verdict(difference, margin):
     """What the interval of a difference of errors (first - second) says about a margin named beforehand.
-
-    Read on a 90 % interval, "matched" is the result of two one-sided tests at 5 %.
-    """
+    Read on a 90 % interval, "matched" is the result of two one-sided tests at 5 %."""
     if -margin < difference.lower and difference.upper < margin:
         return "matched"
     if difference.lower > margin:
@@ -229,20 +221,18 @@ def _frames(paths, augment=None, seed=0, *, view, grid):
 
 def reached(histories):
     """Least validation distance of every arm (rows) at every learning rate (columns), from arms.train_all."""
-    best = histories.groupby(["arm", "learning_rate"], sort=False)["val_mean_distance_mm"].min()
-    return best.unstack()
+    return histories.groupby(["arm", "learning_rate"], sort=False)["val_mean_distance_mm"].min().unstack()
 
 
 def rows_of(arm, view, studies, distances_mm, seed=0):
     """Rows of an arm, from distances (studies, frames, landmarks) in mm."""
-    return pd.DataFrame(
-        [
-            {"arm": arm, "view": view, "seed": seed, "study": study, "landmark": name, "distance_mm": mm}
-            for study, of_study in zip(studies, distances_mm, strict=True)
-            for of_frame in of_study
-            for name, mm in zip(landmarks.LANDMARKS, of_frame, strict=True)
-        ]
-    )
+    rows = [
+        (arm, view, seed, study, name, mm)
+        for study, of_study in zip(studies, distances_mm, strict=True)
+        for of_frame in of_study
+        for name, mm in zip(landmarks.LANDMARKS, of_frame, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["arm", "view", "seed", "study", "landmark", "distance_mm"])
 
 
 def mean_position(parts, view, pixel_mm, seed=0):
@@ -287,11 +277,8 @@ def by_published(tested, view, data_root, seeds):
     source, device = finetuned.source(data_root), "cuda" if torch.cuda.is_available() else "cpu"
     if source is None:
         return pd.DataFrame(), finetuned.missing("landmark_heatmap", view)
-    rows = [
-        published.predict(f"landmark_{way}", view, list(tested), source, seeds, device).assign(arm=f"published {way}")
-        for way in ("heatmap", "coordinate")
-        if view in PUBLISHED[f"landmark_{way}"]
-    ]
+    ask = partial(published.predict, name=view, paths=list(tested), source=source, seeds=seeds, device=device)
+    rows = [ask(f"landmark_{way}").assign(arm=f"published {way}") for way in ("heatmap", "coordinate")]
     return pd.concat(rows, ignore_index=True), ""
 
 

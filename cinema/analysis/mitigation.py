@@ -30,9 +30,7 @@ class Detection(NamedTuple):
 
 def detect(features, ill, weights=None, seed=0):
     """Illness told from frozen features by logistic regression on principal components, as a Detection.
-
-    features: (n, d); ill: (n,) booleans; weights: (n,) of patients in the fits, or None.
-    """
+    features: (n, d); ill: (n,) booleans; weights: (n,) of patients in the fits, or None."""
     features, ill = np.asarray(features), np.asarray(ill, int)
     weights = np.ones(len(ill)) if weights is None else np.asarray(weights, float)
 
@@ -54,9 +52,7 @@ def detect(features, ill, weights=None, seed=0):
 
 def thresholds(detection, ill, sensitivity, groups=None):
     """(n,) threshold for each patient, chosen in the other folds: the highest to find that share of the ill there.
-
-    groups: (n,) labels: a threshold for each group, from its own patients (a mitigation); None: one for all.
-    """
+    groups: (n,) labels: a threshold for each group, from its own patients (a mitigation); None: one for all."""
     ill, chosen = np.asarray(ill, bool), np.full(len(ill), np.nan)
     groups = np.zeros(len(ill), int) if groups is None else np.asarray(groups)
     for f, inner in enumerate(detection.inner):
@@ -76,9 +72,8 @@ def balanced_weights(groups, ill):
 
 
 def signal_to_noise(image):
-    """Signal over noise of an (x, y, z, t) image from its pixels alone: the 95th percentile over the spread of
-    the difference between first and last frame, of which most is noise, since most of a chest does not move.
-    """
+    """Signal over noise of an (x, y, z, t) image from its pixels alone: the 95th percentile over the spread of the
+    difference between first and last frame, of which most is noise, since most of a chest does not move."""
     return float(np.percentile(image[..., [0, -1]], 95) / max(_noise(image), 0.3))  # 0.3: of rounding to whole greys
 
 

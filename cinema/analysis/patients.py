@@ -61,26 +61,19 @@ def split_studies(data, data_root, folder, profile, jobs=1):
 def fill_empty_splits(table):
     """(the table with nobody missing in a part, lent: (from, to) -> how many). Every SHARE-th of training is lent."""
     table, lent = table.copy(), {}
-
-    def lend(source, target, take):
-        rows = table.index[table["split"] == source][take]
-        table.loc[rows, "split"] = target
-        lent[source, target] = len(rows)
-
-    counts = table["split"].value_counts()
-    if not counts.get("test", 0) and counts.get("val", 0):
-        lend("val", "test", slice(None))
-    for name in ("test", "val"):
-        if not (table["split"] == name).any():
-            many = counts.get("train", 0) >= 2 * SHARE
-            lend("train", name, slice(SHARE - 1, None, SHARE) if many else slice(-1, None))
+    of = lambda name: table.index[table["split"] == name]
+    take = slice(SHARE - 1, None, SHARE) if len(of("train")) >= 2 * SHARE else slice(-1, None)
+    for source, target, some in (("val", "test", slice(None)), ("train", "test", take), ("train", "val", take)):
+        if not len(of(target)) and len(of(source)[some]):
+            rows = of(source)[some]
+            table.loc[rows, "split"] = target
+            lent[source, target] = len(rows)
     return table, lent
 
 
 def describe_split(table):
     """How many people are where, in one sentence or two."""
-    counts = table["split"].value_counts()
-    purposes = zip(SPLITS, ("training", "validation", "testing"), strict=True)
+    counts, purposes = table["split"].value_counts(), zip(SPLITS, ("training", "validation", "testing"))
     text = ", ".join(f"{counts.get(name, 0)} for {purpose}" for name, purpose in purposes)
     said = [f"{n} of {source} serve as {target}" for (source, target), n in table.attrs.get("lent", {}).items()]
     lack = f" A part of the published split had none with masks: {'; '.join(said)}." if said else ""
@@ -89,21 +82,17 @@ def describe_split(table):
 
 def kinds(table):
     """The column that tells patients apart best: scanner, vendor, disease, or else the part of the split."""
-    return next(
-        name
-        for name in ("scanner", "vendor", "disease", "split")
-        if name in table and table[name].notna().all() and table[name].nunique() > 1
-    )
+    known = [name for name in ("scanner", "vendor", "disease", "split") if name in table and table[name].notna().all()]
+    return next(name for name in known if table[name].nunique() > 1)
 
 
 @dataclass(frozen=True)
 class Drawing:
     """What is drawn on the short-axis stacks of people, and how a network learns and is scored.
 
-    data:     "virtual" or the dataset. regions: structure -> the labels of the store that it takes together (late
-              enhancement is scored by merged masks).
-    channels: of an image. classes: a network's outputs; to_labels: class numbers -> labels of the store.
-    task, stacks: as arms.Run's task and data.
+    data: "virtual" or the dataset. regions: structure -> the labels of the store that it takes together (late
+    enhancement is scored by merged masks). channels: of an image. classes: a network's outputs; to_labels: from class
+    numbers to labels of the store. task, stacks: as arms.Run's task and data.
     """
 
     data: str
@@ -149,9 +138,7 @@ class Drawing:
 
 def ask_published(task, data, table, data_root, seeds=SEEDS):
     """(rows of the published models of a task on a table of patients, ""), or (no rows, why not).
-
-    table: with a column `whole`, the paths on the published grid. rows: as inference.published.predict.
-    """
+    table: with a column `whole`, the paths on the published grid. rows: as inference.published.predict."""
     name, source = f"{data}_sax", finetuned.source(data_root)
     if name not in PUBLISHED[task]:
         return pd.DataFrame(), f"The authors publish no weights of {task} for {data}."
@@ -163,9 +150,7 @@ def ask_published(task, data, table, data_root, seeds=SEEDS):
 
 def averaged(rows, ids):
     """(people, numbers or classes): what a model says of some people (`value`, or p_0 ..), its seeds averaged.
-
-    NaN of those it was not asked about.
-    """
+    NaN of those it was not asked about."""
     columns = ["value"] if "value" in rows else list(rows.filter(regex=r"^p_\d+$"))
     return rows.groupby("study")[columns].mean().reindex(ids).to_numpy()
 

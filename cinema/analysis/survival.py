@@ -1,8 +1,8 @@
-"""How well a score tells who dies sooner: concordance, AUC at a horizon, curves, calibration, power.
+"""How well a score tells who dies sooner: concordance, AUC at a horizon, curves, calibration.
 
 Scores, higher for higher risk, must come from a model that had not seen the patient (cox.cross_fitted). Intervals then
-describe other patients of the same kind under the same model; that another training set gives another model
-they do not show.
+describe other patients of the same kind under the same model; that another training set gives another model they do
+not show.
 """
 
 import math
@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 from scipy.stats import norm
 
 from cinema.analysis.cox import Z, fit, outcome, standardised
-from cinema.stats.estimates import LEVEL, Estimate, holm, proportion
+from cinema.stats.estimates import LEVEL, Estimate, around, holm, proportion
 
 PAIRS_AT_ONCE = 4_000_000  # of patients compared in one array
 
@@ -26,22 +26,19 @@ def c_index(time, event, score, strata=None):
     Interval: jackknife over patients on the logit scale. Perfect order gives it no width; Wilson's for as many
     trials as deaths is given then.
     """
-    (time, event), score = outcome(time, event, score)
-    won, pairs = _pairs(time, event, score, strata)
-    value, left_out = _ratio(won, pairs)
+    time, event, score = outcome(time, event, score)
+    value, left_out = _ratio(*_pairs(time, event, score, strata))
     if not 0 < value < 1:
         return Estimate(value, *proportion(value * event.sum(), event.sum())[1:3], len(time))
-    reach = Z * jackknife_se(logit(left_out))
-    return Estimate(value, *map(float, expit(logit(value) + reach * np.array([-1, 1]))), len(time))
+    return around(logit(value), Z * jackknife_se(logit(left_out)), len(time), expit)._replace(value=value)
 
 
 def c_index_difference(time, event, first, second, level=LEVEL):
     """C of `first` minus C of `second` on the same patients; the jackknife over patients keeps the pairing."""
-    (time, event), first, second = outcome(time, event, first, second)
+    time, event, first, second = outcome(time, event, first, second)
     (value_1, left_out_1), (value_2, left_out_2) = (_ratio(*_pairs(time, event, s)) for s in (first, second))
     reach = norm.isf((1 - level) / 2) * jackknife_se(left_out_1 - left_out_2)
-    value = value_1 - value_2
-    return Estimate(value, float(value - reach), float(value + reach), len(time))
+    return around(value_1 - value_2, reach, len(time))
 
 
 def _pairs(time, event, score, strata=None):
@@ -82,7 +79,7 @@ def auc_at(time, event, score, horizon):
     Interval: from each patient's influence, the part through the weights included, on the logit scale.
     Source: Uno 2007; Hung and Chiang 2010; variance in the manner of Blanche 2013.
     """
-    (time, event), score = outcome(time, event, score)
+    time, event, score = outcome(time, event, score)
     dead, alive = np.flatnonzero(event & (time <= horizon)), np.flatnonzero(time > horizon)
     if min(len(dead), len(alive)) < 2:
         raise ValueError(f"{len(dead)} dead and {len(alive)} alive at {horizon} years; choose another horizon")
@@ -98,7 +95,7 @@ def auc_at(time, event, score, horizon):
     influence[alive] += gain.sum(axis=0)
     influence *= math.sqrt(len(time) / (len(time) - 1)) / (weight.sum() * len(alive))
     reach = Z * math.sqrt(influence @ influence) / (value * (1 - value))
-    return Estimate(value, *map(float, expit(logit(value) + reach * np.array([-1, 1]))), len(time))
+    return around(logit(value), reach, len(time), expit)._replace(value=value)
 
 
 def _not_lost(time, event, at):
@@ -143,7 +140,7 @@ def log_rank(time, event, group):
 def calibration_table(time, event, risk, horizon, n_bins=5):
     """Equal groups by predicted `risk` of death by `horizon`: predicted (mean), observed (1 - Kaplan-Meier), lower,
     upper, n. Where nobody died by then, `upper` is Wilson's for those still watched."""
-    (time, event), risk = outcome(time, event, risk)
+    time, event, risk = outcome(time, event, risk)
     rows = []
     for some in np.array_split(np.argsort(risk, kind="stable"), n_bins):
         survival, lower, upper, at_risk = kaplan_meier(time[some], event[some], [horizon]).iloc[0, 1:]
@@ -159,15 +156,12 @@ def calibration(time, event, risk, horizon):
     ratio: observed (1 - Kaplan-Meier) over mean predicted risk; interval on the log scale, Greenwood's variance, the
     predictions taken as given.
     """
-    (time, event), risk = outcome(time, event, np.clip(risk, 1e-9, 1 - 1e-9))
+    time, event, risk = outcome(time, event, np.clip(risk, 1e-9, 1 - 1e-9))
     fitted = fit(np.minimum(time, horizon), event & (time <= horizon), np.log(-np.log1p(-risk))[:, None])
-    slope, reach = float(fitted.beta[0]), Z * math.sqrt(fitted.covariance[0, 0])
+    slope = around(fitted.beta[0], Z * math.sqrt(fitted.covariance[0, 0]), len(time))
     survival, se = _survival(time, event, horizon)
     ratio, width = (1 - survival) / risk.mean(), math.exp(Z * se / (1 - survival))
-    return {
-        "slope": Estimate(slope, slope - reach, slope + reach, len(time)),
-        "ratio": Estimate(float(ratio), float(ratio / width), float(ratio * width), len(time)),
-    }
+    return {"slope": slope, "ratio": Estimate(*map(float, (ratio, ratio / width, ratio * width)), len(time))}
 
 
 def _survival(time, event, horizon):
@@ -180,9 +174,7 @@ def _survival(time, event, horizon):
 
 def proportional_hazards(time, event, table):
     """Does each column's hazard ratio stay the same over follow-up? Rows: column, statistic, p, p_holm.
-
-    Score test of scaled Schoenfeld residuals against ranked time (lifelines), corrected by Holm over the columns.
-    """
+    Score test of scaled Schoenfeld residuals against ranked time (lifelines), corrected by Holm over the columns."""
     from lifelines import CoxPHFitter
     from lifelines.statistics import proportional_hazard_test
 

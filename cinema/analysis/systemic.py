@@ -13,21 +13,11 @@ from scipy.stats import norm
 from sklearn.utils.extmath import randomized_svd
 
 from cinema.analysis.cox import Z, standardised
-from cinema.stats.estimates import LEVEL, Estimate
+from cinema.stats.estimates import LEVEL, around
 
 PENALTIES = tuple(10.0 ** np.arange(6, -1, -1))  # of |beta|^2 / 2 against the summed log loss
 SLIGHT = 1e-3  # penalty of free columns: keeps a small cohort's estimate finite
 N_COMPONENTS, N_FOLDS = 100, 5
-
-
-class Part(NamedTuple):
-    """One model's patients (indices): who trains it, whom it scores, and their columns, the first n_free free."""
-
-    train: np.ndarray
-    test: np.ndarray
-    train_columns: np.ndarray
-    test_columns: np.ndarray
-    n_free: int
 
 
 class Scores(NamedTuple):
@@ -52,7 +42,6 @@ def cross_parts(fold, free=None, wide=None, n_components=N_COMPONENTS):
 
     fold: (n,) numbers. free: (n, p) or None. wide: (n, d), of which principal components are kept, or None. Means, SDs
     and components are those of the training rows; missing values become the training mean. No label is used here.
-
     Not for tests of "no effect": two folds are each other's training data, so that agreement by chance counts twice and
     true nulls are flagged too often (tests/analysis/test_systemic.py). Use forward_parts.
     """
@@ -69,22 +58,22 @@ def scores(true, parts):
     """Scores of the patients in `parts`; true: (n,) 0 or 1. Each penalty is chosen on the model's training rows."""
     true = np.asarray(true, float)
     score, wide, risk = np.full((3, len(true)), np.nan)
-    for part in parts:
-        beta = choose(true[part.train], part.train_columns, part.n_free)
-        odds = beta[0] + part.test_columns @ beta[1:]  # columns are centred: beta[0] is the average patient
-        score[part.test], risk[part.test] = odds - beta[0], expit(odds)
-        wide[part.test] = part.test_columns[:, part.n_free :] @ beta[part.n_free + 1 :]
+    for train, test, seen, new, n_free in parts:
+        beta = choose(true[train], seen, n_free)
+        odds = beta[0] + new @ beta[1:]  # columns are centred: beta[0] is the average patient
+        score[test], risk[test] = odds - beta[0], expit(odds)
+        wide[test] = new[:, n_free:] @ beta[n_free + 1 :]
     return Scores(score, wide, risk)
 
 
 def choose(true, columns, n_free=0):
     """Coefficients, intercept first, at the penalty with the smallest leave-one-out log loss (one Newton step each)."""
     best, kept, beta = np.inf, None, None
+    x = np.column_stack([np.ones(len(true)), columns])
     for penalty in PENALTIES if columns.shape[1] > n_free else (SLIGHT,):
         each = np.full(columns.shape[1] + 1, penalty)
         each[: n_free + 1] = SLIGHT
         beta, covariance = fit(true, columns, each, beta)
-        x = np.column_stack([np.ones(len(true)), columns])
         odds, reach = x @ beta, np.einsum("ij,jk,ik->i", x, covariance, x, optimize=True)
         p = expit(odds)
         without = odds - reach / np.maximum(1 - p * (1 - p) * reach, 1e-3) * (true - p)
@@ -96,9 +85,7 @@ def choose(true, columns, n_free=0):
 
 def fit(true, columns, penalty=0.0, start=None):
     """Logistic regression by Newton's method: (coefficients, covariance), intercept first.
-
-    penalty: number or (p + 1,), of |beta|^2 / 2 against the summed log loss.
-    """
+    penalty: number or (p + 1,), of |beta|^2 / 2 against the summed log loss."""
     x = np.column_stack([np.ones(len(true)), columns])
     penalty = np.broadcast_to(np.asarray(penalty, float), x.shape[1])
     beta, step, best = np.zeros(x.shape[1]) if start is None else start, 0.0, np.inf
@@ -126,16 +113,13 @@ def added(true, score, covariates, level=LEVEL):
     x = np.column_stack([score, covariates])[known]
     beta, covariance = fit(np.asarray(true, float)[known], (x - x.mean(0)) / np.maximum(x.std(0), 1e-12), SLIGHT)
     se = np.sqrt(covariance[1, 1])
-    reach = norm.ppf((1 + level) / 2) * se
-    ratio = Estimate(*(float(np.exp(beta[1] + k * reach)) for k in (0, -1, 1)), int(known.sum()))
+    ratio = around(beta[1], norm.ppf((1 + level) / 2) * se, known.sum(), np.exp)
     return ratio, float(2 * norm.sf(abs(beta[1]) / se))
 
 
 def auc_within(true, score, strata):
     """AUC of pairs of a case and a control from the same stratum, DeLong's variance, logit interval.
-
-    Strata weigh by their number of pairs; strata without both kinds are left out, and n counts the rest.
-    """
+    Strata weigh by their number of pairs; strata without both kinds are left out, and n counts the rest."""
     true, score, strata = np.asarray(true, bool), np.asarray(score, float), np.asarray(strata)
     total = value = variance = n = 0.0
     for stratum in np.unique(strata):
@@ -153,7 +137,7 @@ def auc_within(true, score, strata):
     value, se = value / total, np.sqrt(variance) / total
     inside = np.clip(value, 1e-9, 1 - 1e-9)
     half = Z * se / (inside * (1 - inside))
-    return Estimate(float(value), *(float(expit(logit(inside) + k * half)) for k in (-1, 1)), int(n))
+    return around(logit(inside), half, n, expit)._replace(value=float(value))
 
 
 def strata(covariate_score, n_strata=20):
@@ -184,16 +168,14 @@ def matched(true, exact, close, rng, caliper=0.25):
 
 def difference_sd(true, values, covariates=None):
     """Mean of cases minus mean of controls in SD of the controls' kind of person, as Estimate.
-
-    covariates: (n, p) held constant by linear regression (the SD is then that of what they leave), or None.
-    """
+    covariates: (n, p) held constant by linear regression (the SD is then that of what they leave), or None."""
     true = np.asarray(true, float)
     x = np.column_stack([np.ones(len(true)), true] + ([] if covariates is None else [covariates]))
     inverse = np.linalg.inv(x.T @ x)
     beta = inverse @ x.T @ values
     sd = np.sqrt(((values - x @ beta) ** 2).sum() / (len(true) - x.shape[1]))
-    d, se = beta[1] / sd, np.sqrt(inverse[1, 1] + (beta[1] / sd) ** 2 / (2 * len(true)))
-    return Estimate(float(d), float(d - Z * se), float(d + Z * se), len(true))
+    d = beta[1] / sd
+    return around(d, Z * np.sqrt(inverse[1, 1] + d**2 / (2 * len(true))), len(true))
 
 
 def at_prevalence(risk, sampled, wanted):
@@ -206,19 +188,13 @@ def at_prevalence(risk, sampled, wanted):
 
 
 def _design_matrix(train, test, free, wide, n_components):
-    """Columns of one model, standardised by its training rows."""
+    """One model's patients (indices) and columns: (who trains it, whom it scores, the columns of both, standardised by
+    the training rows, and how many of these, the first, are free)."""
     train, test = np.flatnonzero(train), np.flatnonzero(test)
-    columns, n_free = [], 0
-    if free is not None:
-        free = np.asarray(free, float)
-        columns.append(standardised(free[train], free))
-        n_free = columns[0].shape[1]
-    if wide is not None:
-        wide = np.asarray(wide, float)
-        z = standardised(wide[train], wide)
-        if z.shape[1] > n_components:
-            kept = min(n_components, len(train) // 2)
-            z = z @ randomized_svd(z[train].astype(np.float32), kept, n_iter=4, random_state=0)[2].T
-        columns.append(z)
-    z = np.column_stack(columns)
-    return Part(train, test, z[train], z[test], n_free)
+    free, wide = (None if columns is None else np.asarray(columns, float) for columns in (free, wide))
+    blocks = [standardised(columns[train], columns) for columns in (free, wide) if columns is not None]
+    if wide is not None and wide.shape[1] > n_components:
+        z, kept = blocks[-1], min(n_components, len(train) // 2)
+        blocks[-1] = z @ randomized_svd(z[train].astype(np.float32), kept, n_iter=4, random_state=0)[2].T
+    z = np.column_stack(blocks)
+    return train, test, z[train], z[test], 0 if free is None else free.shape[1]

@@ -9,12 +9,12 @@ from collections import Counter
 from pathlib import Path
 
 from cinema.data import planes, stack, views
-from cinema.data.geometry import moving_centre, to_world
+from cinema.data.geometry import moving_centre, normal, to_world
 from cinema.data.headers import scan
 from cinema.data.planes import Plane
 from cinema.data.reading import Reading, row
 from cinema.data.study import Study, View
-from cinema.terms import LAX_VIEWS, VIEW_NAMES, check_view
+from cinema.terms import LAX_VIEWS, VIEW_NAMES, VIEWS, check_view
 
 
 def read_dicom(path: str | Path, view: str | None = None) -> Reading:
@@ -23,8 +23,7 @@ def read_dicom(path: str | Path, view: str | None = None) -> Reading:
     view: what the input is, if it is one plane or one stack only; geometry decides otherwise.
     Raises FileNotFoundError, ValueError in one line: nothing to read, several patients, no cine, missing frames.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's, on odd values in headers: what matters is checked
+    with warnings.catch_warnings(action="ignore"):  # pydicom's, on odd values in headers: what matters is checked
         return _read(path, view)
 
 
@@ -33,45 +32,45 @@ def _read(path: str | Path, view: str | None) -> Reading:
     cine, aside = planes.cine_planes(frames)
     if not cine:
         raise ValueError(f"{path} holds no cine: {_why_none(aside)}; export the cine series (one image per phase)")
-    sax, singles, reasons = stack.find(cine)
-    if view is not None:
-        sax, singles, reasons = _as_told(check_view(view), sax, singles, reasons, cine)
+    sax, singles, reasons = stack.find(cine) if view is None else _as_told(check_view(view), cine)
+    reasons = aside | reasons
     found, sax_positions, heart, axis = {}, None, None, None
     if sax:
-        found["sax"], sax_positions, more = stack.build(sax)
-        notes += more
-        axis = views.axis_of_stack(found["sax"].affine)
-        x, y = moving_centre(found["sax"].image, found["sax"].spacing_mm)
-        heart = to_world(found["sax"].affine, (x, y, (found["sax"].image.shape[2] - 1) / 2))
-    assigned = {}
+        image, sax_positions, said = stack.build(sax)
+        notes += said
+        axis = views.axis_of_stack(image.affine)
+        heart = to_world(image.affine, (*moving_centre(image.image, image.spacing_mm), (image.image.shape[2] - 1) / 2))
+        found["sax"] = image
+    lax: dict[str, Plane] = {}
     if view in LAX_VIEWS:
-        assigned = {view: singles[0]}
+        lax = {view: singles[0]}
     elif singles:
         result = views.assign([plane.affine for plane in singles], axis, heart)
         lax = {name: _latest_repeat(singles[index], singles) for name, index in result.lax.items()}
-        assigned, reasons = lax, reasons | _reasons(result, singles, lax)
+        reasons |= {singles[index]: reason for index, reason in result.reasons.items()}
+        for name, index in result.lax.items():
+            if singles[index] is not lax[name]:
+                reasons[singles[index]] = f"{VIEW_NAMES[name]} again; series {lax[name].number} is later"
         notes += [f"series {singles[index].number} {text}" for index, text in result.notes]
-    for name, plane in assigned.items():
-        found[name], more = _long_axis(plane)
-        notes += more
+    for name, plane in lax.items():
+        planes.refuse_missing(plane)
+        found[name] = View(planes.load(plane)[:, :, None], plane.affine, frame_times_ms=plane.times)
+        notes += plane.notes
     if not found:
         raise ValueError(
             f"{path}: no plane of its {len(cine)} cine planes could be told to be a heart view "
-            f"({_why_none(aside, reasons)}); name it with --view if it is one plane or one stack"
+            f"({_why_none(reasons)}); name it with --view if it is one plane or one stack"
         )
-    notes += [f"no {VIEW_NAMES[name]} view found" for name in ("sax", *LAX_VIEWS) if name not in found]
-    if len({plane.place for plane in [*sax, *assigned.values()]}) > 1:
+    notes += [f"no {VIEW_NAMES[name]} view found" for name in VIEWS if name not in found]
+    if len({plane.frames[0].place for plane in [*sax, *lax.values()]}) > 1:
         notes.append("views lie in different frames of reference (the patient was moved): they may not fit together")
-    table = _table(cine, aside, sax, assigned, reasons)
-    ordered = {name: found[name] for name in ("sax", *LAX_VIEWS) if name in found}
-    return Reading(Study("study", "own", ordered, attributes), table, tuple(notes), {}, sax_positions)
+    table = _table([*aside, *cine], sax, lax, reasons)
+    return Reading(Study("study", "own", found, attributes), table, tuple(notes), {}, sax_positions)
 
 
-def _as_told(
-    view: str, sax: list[Plane], singles: list[Plane], reasons: dict[int, str], cine: list[Plane]
-) -> tuple[list[Plane], list[Plane], dict[int, str]]:
+def _as_told(view: str, cine: list[Plane]) -> tuple[list[Plane], list[Plane], dict[Plane, str]]:
     """The planes as the user named them; ValueError if the input is more than one plane or stack."""
-    normals = [views.normal(plane.affine) for plane in cine]
+    normals = [normal(plane.affine) for plane in cine]
     if view == "sax" and all(views.parallel(normals[0], other) for other in normals):
         return list(cine), [], {}
     if view in LAX_VIEWS and len(cine) == 1:
@@ -82,58 +81,30 @@ def _as_told(
 
 def _latest_repeat(plane: Plane, singles: list[Plane]) -> Plane:
     """The last series that shows the same plane again: a repeat usually betters what it repeats."""
-    same = [
-        other
-        for other in singles
-        if views.parallel(views.normal(plane.affine), views.normal(other.affine))
-        and abs(views.normal(plane.affine) @ (other.affine - plane.affine)[:3, 3]) < 3.0
-    ]
+    across = normal(plane.affine)
+    near = [other for other in singles if abs(across @ (other.affine - plane.affine)[:3, 3]) < 3.0]
+    same = [other for other in near if views.parallel(across, normal(other.affine))]
     return max(same, key=lambda other: (other.number, other is plane))
 
 
-def _reasons(result: views.Assignment, singles: list[Plane], lax: dict[str, Plane]) -> dict[int, str]:
-    reasons = {id(singles[index]): reason for index, reason in result.reasons.items()}
-    for name, index in result.lax.items():
-        if singles[index] is not lax[name]:
-            reasons[id(singles[index])] = f"{VIEW_NAMES[name]} again; series {lax[name].number} is later"
-    return reasons
+def _why_none(reasons: dict[Plane, str]) -> str:
+    said = Counter(reasons.values()).most_common(3)
+    return "; ".join(f"{count} x {reason}" for reason, count in said) or "nothing with a position"
 
 
-def _long_axis(plane: Plane) -> tuple[View, list[str]]:
-    planes.refuse_missing(plane)
-    image = planes.load(plane)[:, :, None]
-    return View(image, plane.affine, frame_times_ms=plane.times), list(plane.notes)
-
-
-def _why_none(aside: list[tuple[Plane, str]], reasons: dict[int, str] | None = None) -> str:
-    said = Counter(reason for _, reason in aside) + Counter((reasons or {}).values())
-    return "; ".join(f"{count} x {reason}" for reason, count in said.most_common(3)) or "nothing with a position"
-
-
-def _table(
-    cine: list[Plane],
-    aside: list[tuple[Plane, str]],
-    sax: list[Plane],
-    assigned: dict[str, Plane],
-    reasons: dict[int, str],
-) -> list[dict]:
+def _table(listed: list[Plane], sax: list[Plane], lax: dict[str, Plane], reasons: dict[Plane, str]) -> list[dict]:
     """One row per series and use, ordered by series number."""
+    axis = views.axis_of_stack(sax[0].affine) if sax else None
     rows: dict[tuple, dict] = {}
-
-    def add(plane: Plane, view: str | None, reason: str) -> None:
+    for plane in listed:
+        view = next((name for name, taken in lax.items() if taken is plane), None)
+        if plane in sax:
+            view, reason = "sax", "one of parallel planes across the long axis"
+        elif view:
+            angle = "" if axis is None else f" at {views.angle_about(axis, plane.affine):.0f} degrees about it"
+            reason = f"along the LV axis{angle}"
+        else:
+            reason = reasons.get(plane, "not needed")
         key = (plane.number, plane.series, view, reason)
         rows.setdefault(key, row(plane.number, view, 0, len(plane.frames), reason))["slices"] += 1
-
-    for plane, reason in aside:
-        add(plane, None, reason)
-    for plane in cine:
-        name = next((view for view, taken in assigned.items() if taken is plane), None)
-        if any(plane is slice_ for slice_ in sax):
-            add(plane, "sax", "one of parallel planes across the long axis")
-        elif name:
-            axis = views.axis_of_stack(sax[0].affine) if sax else None
-            angle = "" if axis is None else f" at {views.angle_about(axis, plane.affine):.0f} degrees about it"
-            add(plane, name, f"along the LV axis{angle}")
-        else:
-            add(plane, None, reasons.get(id(plane), "not needed"))
     return sorted(rows.values(), key=lambda one: (one["series"], one["view"] or ""))

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
 
-from cinema.terms import LABELS
+from cinema.terms import LABELS, STRUCTURES
+
+Numbers = Sequence[float] | np.ndarray  # few and in a row: edge lengths in mm, a position
 
 
 def spacing_mm(affine: ArrayLike) -> np.ndarray:
@@ -39,22 +41,17 @@ def to_voxel(affine: ArrayLike, points_mm: ArrayLike) -> np.ndarray:
     return to_world(np.linalg.inv(np.asarray(affine, float)), points_mm)
 
 
-def common_point(points: ArrayLike, normals: ArrayLike) -> np.ndarray:
-    """The point three planes share: normals[k] . c = normals[k] . points[k]. Shapes (3, 3).
+def view_intersection(affine_a: ArrayLike, affine_b: ArrayLike, affine_stack: ArrayLike) -> np.ndarray:
+    """Common point of two long-axis views and the first slice of a short-axis stack, in mm: the centre of the heart.
 
-    The centre of the heart where 2C, 4C and a short-axis slice meet. Source: data.md section 1.
+    normals[k] . c = normals[k] . points[k]. Source: data.md section 1.
     Raises ValueError if the planes are (nearly) parallel to one line.
     """
-    points, normals = np.asarray(points, float), np.asarray(normals, float)
+    affines = [np.asarray(affine, float) for affine in (affine_a, affine_b, affine_stack)]
+    points, normals = np.array([affine[:3, 3] for affine in affines]), np.array([normal(affine) for affine in affines])
     if abs(np.linalg.det(normals)) < 1e-6:
         raise ValueError("the three planes have no single common point; two of them are parallel or share a line")
     return np.linalg.solve(normals, np.sum(normals * points, axis=1))
-
-
-def view_intersection(affine_a: ArrayLike, affine_b: ArrayLike, affine_stack: ArrayLike) -> np.ndarray:
-    """Common point of two long-axis views and the first slice of a short-axis stack, in mm."""
-    affines = [np.asarray(affine, float) for affine in (affine_a, affine_b, affine_stack)]
-    return common_point([affine[:3, 3] for affine in affines], [normal(affine) for affine in affines])
 
 
 def interpolation_matrix(size: int, positions: ArrayLike, step: float = 1.0) -> np.ndarray:
@@ -68,8 +65,7 @@ def interpolation_matrix(size: int, positions: ArrayLike, step: float = 1.0) -> 
     distance = np.abs(positions[:, None] - np.arange(size))
     weights = np.clip(1 - distance / max(1.0, step), 0, None)
     inside = (positions >= -0.5) & (positions < size - 0.5)
-    # Within the last half sample the tent is cut off by the edge: what is left of it counts in full.
-    total = weights.sum(axis=1)
+    total = weights.sum(axis=1)  # the edge cuts the tent of its last half sample: what is left counts in full
     return np.where(inside[:, None], weights / np.where(total > 0, total, 1)[:, None], 0)
 
 
@@ -79,13 +75,7 @@ def resample_axis(array: np.ndarray, axis: int, positions: ArrayLike, step: floa
     return np.moveaxis(np.tensordot(matrix, np.asarray(array, np.float32), (1, axis)), 0, axis)
 
 
-def to_grid(
-    image: np.ndarray,
-    spacing: Sequence[float] | np.ndarray,
-    centre: Sequence[float] | np.ndarray,
-    pixel_mm: float,
-    size: int,
-) -> np.ndarray:
+def to_grid(image: np.ndarray, spacing: Numbers, centre: Numbers, pixel_mm: float, size: int) -> np.ndarray:
     """Cut the square `size` pixels wide, of `pixel_mm`, around pixel `centre` out of an image.
 
     image:   (x, y, ...) of any further axes. spacing: its first two edge lengths in mm.
@@ -100,11 +90,7 @@ def to_grid(
 
 
 def from_grid(
-    patch: np.ndarray,
-    shape: Sequence[int],
-    spacing: Sequence[float] | np.ndarray,
-    centre: Sequence[float] | np.ndarray,
-    pixel_mm: float,
+    patch: np.ndarray, shape: Sequence[int], spacing: Numbers, centre: Numbers, pixel_mm: float
 ) -> np.ndarray:
     """Put back what `to_grid` cut: (size, size, ...) -> (*shape, ...) on the image's own pixels, 0 elsewhere."""
     size = patch.shape[0]
@@ -116,11 +102,7 @@ def from_grid(
 
 
 def labels_from_grid(
-    labels: np.ndarray,
-    shape: Sequence[int],
-    spacing: Sequence[float] | np.ndarray,
-    centre: Sequence[float] | np.ndarray,
-    pixel_mm: float,
+    labels: np.ndarray, shape: Sequence[int], spacing: Numbers, centre: Numbers, pixel_mm: float
 ) -> np.ndarray:
     """`from_grid` for label values: each class interpolated, the largest taken. Gives uint8."""
     result = np.zeros((*shape, *labels.shape[2:]), np.uint8)
@@ -132,21 +114,17 @@ def labels_from_grid(
     return result
 
 
-def points_to_grid(
-    points: ArrayLike, spacing: Sequence[float] | np.ndarray, centre: ArrayLike, pixel_mm: float, size: int
-) -> np.ndarray:
+def points_to_grid(points: ArrayLike, spacing: Numbers, centre: Numbers, pixel_mm: float, size: int) -> np.ndarray:
     """Pixel positions (..., 2) of an image -> those of the square `to_grid` cuts."""
     return (np.asarray(points, float) - centre) * np.asarray(spacing, float)[:2] / pixel_mm + (size - 1) / 2
 
 
-def points_from_grid(
-    points: ArrayLike, spacing: Sequence[float] | np.ndarray, centre: ArrayLike, pixel_mm: float, size: int
-) -> np.ndarray:
+def points_from_grid(points: ArrayLike, spacing: Numbers, centre: Numbers, pixel_mm: float, size: int) -> np.ndarray:
     """Inverse of `points_to_grid`."""
     return (np.asarray(points, float) - (size - 1) / 2) * pixel_mm / np.asarray(spacing, float)[:2] + centre
 
 
-def moving_centre(image: np.ndarray, spacing: Sequence[float] | np.ndarray) -> np.ndarray:
+def moving_centre(image: np.ndarray, spacing: Numbers) -> np.ndarray:
     """(x, y) pixel about which the image moves: the heart, seen by its beat.
 
     image: (x, y, z, t) or (x, y, t). The deviation over time, smoothed by 5 mm and summed over slices, is cut
@@ -164,9 +142,7 @@ def moving_centre(image: np.ndarray, spacing: Sequence[float] | np.ndarray) -> n
 def largest_component(mask: np.ndarray) -> np.ndarray:
     """The largest connected piece of a boolean mask; diagonal neighbours connect."""
     pieces, count = ndimage.label(mask, np.ones((3,) * np.ndim(mask)))
-    if count <= 1:
-        return np.asarray(mask, bool)
-    return pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+    return pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:]) if count > 1 else np.asarray(mask, bool)
 
 
 def tidy_labels(labels: np.ndarray) -> np.ndarray:
@@ -176,12 +152,9 @@ def tidy_labels(labels: np.ndarray) -> np.ndarray:
     cavity and MYO inside the wall; what the RV encloses becomes RV.
     """
     tidy = np.zeros_like(labels)
-    for value in LABELS.values():
-        if value:
-            tidy[largest_component(labels == value)] = value
-    slices = tidy[..., None] if tidy.ndim == 2 else tidy
-    for z in range(slices.shape[2]):
-        plane = slices[..., z]  # a view: writing it writes `tidy`
+    for structure in STRUCTURES:
+        tidy[largest_component(labels == LABELS[structure])] = LABELS[structure]
+    for plane in np.moveaxis(np.atleast_3d(tidy), 2, 0):  # views: writing them writes `tidy`
         for enclosing, filler in ((("LV",), "LV"), (("MYO", "LV"), "MYO"), (("RV",), "RV")):
             members = np.isin(plane, [LABELS[name] for name in enclosing])
             plane[ndimage.binary_fill_holes(members) & ~members] = LABELS[filler]

@@ -1,7 +1,12 @@
-"""Headers of a folder of DICOM files: one record per image frame, damage and mixtures named."""
+"""Headers of DICOM files: one record per image frame, damage and mixtures named; single pictures with their pixels."""
 
+import tempfile
+import warnings
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +29,8 @@ BYSTANDERS = ("dicomdir", "license", "readme", "version", "lockfile")
 class Frame:
     """One image. position, row, column: LPS mm and unit vectors; spacing: along row and column of pixels in mm.
 
-    Identifiers are kept for grouping while reading and go no further. An image that was read at once (pictures.py) has
-    its pixels, (x, y) or None where they are damaged, instead of a path, and what ends below at None.
+    Identifiers are kept for grouping while reading and go no further. Pixels, (x, y), are those of an image that was
+    read at once (`picture`), None where they are damaged.
     """
 
     series: str
@@ -41,12 +46,12 @@ class Frame:
     clock: str  # time of acquisition (else of content), to sort by where triggers are missing, or repeats
     rr_ms: float | None
     declared: int | None  # frames of the cycle, as the scanner counted them
+    path: Path
+    index: int  # within a multi-frame file
+    contrast: tuple  # image kind, echo time, colours: frames that differ in it are different pictures
+    inversion_ms: float | None
+    place: str  # frame of reference
     pixels: np.ndarray | None = None
-    path: Path | None = None
-    index: int = 0  # within a multi-frame file
-    contrast: tuple = ((), None, 1)  # image kind and echo time: frames that differ in it are different pictures
-    inversion_ms: float | None = None
-    place: str = ""  # frame of reference
 
 
 def scan(path: str | Path) -> tuple[list[Frame], dict, list[str]]:
@@ -73,31 +78,26 @@ def scan(path: str | Path) -> tuple[list[Frame], dict, list[str]]:
     if foreign:
         notes.append(f"{len(foreign)} {'file that is' if len(foreign) == 1 else 'files that are'} not DICOM left out")
     images: dict[str, tuple] = {}
-    pictures = [pair for pair in headers if _is_image(pair[1])]
-    for file, header in pictures:
-        images.setdefault(str(header.get("SOPInstanceUID", file)), (file, header))
-    copies = len(pictures) - len(images)
+    copies = 0
+    for file, header in headers:
+        is_mr = "Rows" in header and str(header.get("Modality", "MR")) == "MR"
+        if is_mr or str(header.SOPClassUID) in MR_IMAGES:
+            name = str(header.get("SOPInstanceUID", file))
+            copies += name in images
+            images.setdefault(name, (file, header))
     if copies:
         notes.append(f"{copies} {'file is a copy' if copies == 1 else 'files are copies'} of others and left out")
     if not images:
         raise ValueError(f"{path} holds DICOM but no MR images; export the cine series themselves")
     frames = [frame for file, header in images.values() for frame in frames_of(file, header)]
-    return frames, attributes([header for _, header in images.values()]), notes
-
-
-def _is_image(header: pydicom.Dataset) -> bool:
-    return str(header.SOPClassUID) in MR_IMAGES or ("Rows" in header and str(header.get("Modality", "MR")) == "MR")
+    return frames, attributes(next(iter(images.values()))[1]), notes
 
 
 def _read_headers(files: list[Path]) -> tuple[list[tuple[Path, pydicom.Dataset]], list[Path]]:
     """(path, header) of DICOM files, and the paths that are something else. Damaged DICOM is an error."""
-    headers, foreign = [], []
-    for file in files:
-        header = _read_header(file)
-        if header is None:
-            foreign.append(file)
-        else:
-            headers.append((file, header))
+    read = [(file, _read_header(file)) for file in files]
+    headers = [(file, header) for file, header in read if header is not None]
+    foreign = [file for file, header in read if header is None]
     company = {(file.parent, file.suffix.lower()) for file, _ in headers}
     for file in foreign:
         stem = file.name.lower().lstrip(".").split(".")[0]
@@ -128,34 +128,28 @@ def _read_header(file: Path) -> pydicom.Dataset | None:
 
 def _refuse_mixtures(headers: list, path: str | Path) -> None:
     """One patient, one examination. Counts are named, identities never."""
-    people: dict[str, int] = {}
-    visits: dict[str, int] = {}
-    for _, header in headers:
-        for groups, keys in ((people, ("PatientID", "PatientName")), (visits, ("StudyDate", "StudyInstanceUID"))):
-            name = next((str(header[key].value) for key in keys if header.get(key)), None)
-            if name:
-                groups[name] = groups.get(name, 0) + 1
-    for groups, what in ((people, "patients"), (visits, "examinations")):
+    for what, keys in (("patients", ("PatientID", "PatientName")), ("examinations", ("StudyDate", "StudyInstanceUID"))):
+        names = [next((str(header[key].value) for key in keys if header.get(key)), "") for _, header in headers]
+        groups = Counter(filter(None, names))
         if len(groups) > 1:
             counts = " and ".join(str(count) for count in sorted(groups.values(), reverse=True))
             raise ValueError(f"{path} mixes {len(groups)} {what} ({counts} files); give the folder of one of them")
 
 
+def frame_value(header: pydicom.Dataset, index: int, name: str, macro: str) -> Any:
+    """What holds for a frame: said by its own functional group (sequence `macro`), by the shared one, or the header."""
+    own, shared = (header.get(f"{of}FunctionalGroupsSequence") or [] for of in ("PerFrame", "Shared"))
+    for group in (*own[index : index + 1], *shared[:1]):
+        items = group.get(macro)
+        if items and items[0].get(name) is not None:
+            return items[0].get(name)
+    return header.get(name)
+
+
 def frames_of(file: Path, header: pydicom.Dataset) -> Iterator[Frame]:
     """Frame records of a classic file (one) or an enhanced one (many); none where geometry is missing."""
-    count = int(header.get("NumberOfFrames") or 1)
-    shared = _first(header.get("SharedFunctionalGroupsSequence"))
-    groups = header.get("PerFrameFunctionalGroupsSequence") or [None] * count
-    for index in range(count):
-        sources = [source for source in (groups[index] if index < len(groups) else None, shared) if source is not None]
-
-        def value(name: str, macro: str | None = None, sources: list = sources) -> Any:
-            for source in sources:
-                item = _first(source.get(macro)) if macro else None
-                if item is not None and item.get(name) is not None:
-                    return item[name].value
-            return header.get(name)
-
+    for index in range(int(header.get("NumberOfFrames") or 1)):
+        value = partial(frame_value, header, index)
         orientation = value("ImageOrientationPatient", "PlaneOrientationSequence")
         position = value("ImagePositionPatient", "PlanePositionSequence")
         spacing = value("PixelSpacing", "PixelMeasuresSequence")
@@ -171,7 +165,10 @@ def frames_of(file: Path, header: pydicom.Dataset) -> Iterator[Frame]:
         beat = value("RRIntervalTimeNominal", "CardiacSynchronizationSequence") or header.get("NominalInterval")
         delay = value("NominalCardiacTriggerDelayTime", "CardiacSynchronizationSequence")
         echo = _number(value("EffectiveEchoTime", "MREchoSequence") or header.get("EchoTime"))
-        row, column = orthonormal(np.asarray(orientation, float))
+        colours = int(header.get("SamplesPerPixel") or 1)
+        directions = np.asarray(orientation, float)  # freed below of the header's rounding
+        row = directions[:3] / np.linalg.norm(directions[:3])
+        column = directions[3:] - row * (row @ directions[3:])
         yield Frame(
             path=file,
             index=index,
@@ -181,26 +178,21 @@ def frames_of(file: Path, header: pydicom.Dataset) -> Iterator[Frame]:
             shape=(int(header.Columns), int(header.Rows)),
             position=np.asarray(position, float),
             row=row,
-            column=column,
+            column=column / np.linalg.norm(column),
             spacing=(float(spacing[1]), float(spacing[0])),
             thickness=_number(value("SliceThickness", "PixelMeasuresSequence")) or THICKNESS_MM,
             trigger_ms=_number(header.get("TriggerTime") if delay is None else delay),
             clock=str(header.get("AcquisitionTime") or header.get("ContentTime") or ""),
             rr_ms=_number(beat) or None,
             declared=int(header.get("CardiacNumberOfImages") or 0) or None,
-            contrast=(
-                tuple(sorted(kind)),
-                None if echo is None else round(echo, 2),
-                int(header.get("SamplesPerPixel") or 1),
-            ),
+            contrast=(tuple(sorted(kind)), None if echo is None else round(echo, 2), colours),
             inversion_ms=_number(header.get("InversionTime")),
             place=str(header.get("FrameOfReferenceUID", "")),
         )
 
 
-def attributes(headers: list) -> dict:
+def attributes(header: pydicom.Dataset) -> dict:
     """What may be known of the person and the scan; ages above 89 are left out, as they may identify."""
-    header = headers[0]
     maker = str(header.get("Manufacturer") or "").lower()
     names = {"siemens": "Siemens", "philips": "Philips", "ge ": "GE", "canon": "Canon", "toshiba": "Canon"}
     age, size = str(header.get("PatientAge") or ""), _number(header.get("PatientSize"))
@@ -215,19 +207,62 @@ def attributes(headers: list) -> dict:
     return {name: value for name, value in known.items() if value is not None}
 
 
-def orthonormal(orientation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Row and column direction, freed of the header's rounding."""
-    row = orientation[:3] / np.linalg.norm(orientation[:3])
-    column = orientation[3:] - row * (row @ orientation[3:])
-    return row, column / np.linalg.norm(column)
-
-
-def _first(sequence: Any) -> Any:
-    return sequence[0] if sequence else None
-
-
 def _number(value: Any) -> float | None:
     try:
         return None if value is None or str(value) == "" else float(value)
     except (TypeError, ValueError):
         return None
+
+
+def picture(name: str, data: bytes) -> Frame:
+    """The Frame in the bytes of a DICOM file of one image; ValueError in one line if its header cannot be used.
+
+    Its pixels are (x, y), or None where they are damaged: a frame that is missing.
+    """
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            dataset = pydicom.dcmread(BytesIO(data), force=True)
+            dataset.setdefault("SOPClassUID", "")
+        except Exception as error:  # pydicom raises whatever it likes; to the reader it is one damaged file
+            raise ValueError(f"{name} is damaged or no DICOM file ({type(error).__name__})") from None
+        try:
+            frame = next(frames_of(Path(name), dataset))
+            numbers = [*frame.row, *frame.column, *frame.position, *frame.spacing]
+            if frame.position.shape != (3,) or min(frame.spacing) <= 0 or not np.all(np.isfinite(numbers)):
+                raise ValueError
+        except Exception:
+            raise ValueError(
+                f"{name} lacks size, position, orientation or pixel spacing, or they make no sense; "
+                "it is no picture of a cine"
+            ) from None
+        return replace(frame, pixels=_pixels(dataset, data))
+
+
+def _pixels(dataset: pydicom.Dataset, data: bytes) -> np.ndarray | None:
+    """(x, y) in the file's type, or float32 where it is rescaled; what pydicom cannot decompress, by SimpleITK."""
+    shape = int(dataset.Rows), int(dataset.Columns)
+    try:
+        pixels = dataset.pixel_array.reshape(shape)
+        slope, intercept = (dataset.get(word) for word in ("RescaleSlope", "RescaleIntercept"))
+        if slope not in (None, 1) or intercept not in (None, 0):
+            pixels = pixels.astype(np.float32) * np.float32(1 if slope is None else slope) + np.float32(intercept or 0)
+    except Exception:  # decoders, too, raise whatever they like
+        try:
+            with tempfile.NamedTemporaryFile(suffix=".dcm") as file:
+                file.write(data)
+                file.flush()
+                pixels = decompressed(file.name)[0].reshape(shape)
+        except Exception:
+            return None
+    return pixels.T
+
+
+def decompressed(path: str | Path) -> np.ndarray:
+    """(frames, rows, columns) by SimpleITK, which reads files only and rescales as the header says."""
+    import SimpleITK as sitk
+
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(str(path))
+    return sitk.GetArrayFromImage(reader.Execute())

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from cinema.data.reading import Reading
+import numpy as np
+
+from cinema.data.reading import Reading, row
+from cinema.data.study import load_study
 
 # Name as given to --data and to prepare -> module of its adapter (see common.py); its card is shipped/cards/NAME.yaml.
 DATASETS = {
@@ -18,18 +21,17 @@ def read_input(path: str | Path, view: str | None = None) -> Reading:
     Raises FileNotFoundError or ValueError in one line.
     """
     from cinema.data.dicom import read_dicom
-    from cinema.data.nifti import SUFFIXES, nifti_files
-    from cinema.data.nifti_study import read_nifti
+    from cinema.data.nifti import SUFFIXES, nifti_files, read_nifti
 
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; name a DICOM folder or a NIfTI file")
-    if path.is_file() and path.suffix == ".h5":
+    if path.is_dir():  # DICOM goes first: results of an earlier run may lie beside the scanner's files
+        is_nifti = nifti_files(path) and not any(_has_dicom_mark(file) for file in path.rglob("*") if file.is_file())
+    elif path.suffix == ".h5":
         return _read_stored(path, view)
-    if path.is_file():
-        return read_nifti(path, view) if path.name.lower().endswith(SUFFIXES) else read_dicom(path, view)
-    # DICOM goes first: results of an earlier run may lie beside the scanner's files.
-    is_nifti = nifti_files(path) and not any(_has_dicom_mark(file) for file in path.rglob("*") if file.is_file())
+    else:
+        is_nifti = path.name.lower().endswith(SUFFIXES)
     return read_nifti(path, view) if is_nifti else read_dicom(path, view)
 
 
@@ -38,12 +40,7 @@ def _has_dicom_mark(file: Path) -> bool:
         return stream.read(132)[128:] == b"DICM"
 
 
-def _read_stored(path: str | Path, view: str | None) -> Reading:
-    import numpy as np
-
-    from cinema.data.reading import Reading, row
-    from cinema.data.study import load_study
-
+def _read_stored(path: Path, view: str | None) -> Reading:
     study = load_study(path, None if view is None else [view])
     held = enumerate(study.views.items(), start=1)
     table = [row(number, name, one.image.shape[2], one.n_frames, "stored so") for number, (name, one) in held]

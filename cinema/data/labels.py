@@ -13,19 +13,17 @@ from cinema.terms import LABELS, TISSUE_LABELS
 
 def label_map(card: Any) -> dict[int, int]:
     """{value in the dataset's mask files: our value} of a card."""
-    values = LABELS | TISSUE_LABELS
-    return {raw: values[name] for raw, name in card.labels.items()}
+    return {raw: (LABELS | TISSUE_LABELS)[name] for raw, name in card.labels.items()}
 
 
-def read_labels(path: str | Path, mapping: dict, like: tuple | None = None) -> np.ndarray:
+def read_labels(path: str | Path, mapping: dict, like: tuple) -> np.ndarray:
     """uint8 label map of a NIfTI file, its values translated by {value in the file: our value}; 0 stays 0.
 
     like: (array, affine) of the image it belongs to.
     Raises ValueError for a value that the mapping lacks, and for a mask that is not on the grid of `like`.
     """
     array, affine = volume(path)
-    if like is not None:
-        check_grid(array, affine, like, Path(path).name)
+    check_grid(array, affine, like, Path(path).name)
     return translated(array, mapping, Path(path).name)
 
 
@@ -47,13 +45,10 @@ def ventricle_volumes(labels_ed: np.ndarray, labels_es: np.ndarray, spacing_mm: 
 
     A structure that does not occur at end diastole is left out.
     """
-    found: dict[str, Any] = {}
-    for structure in ("LV", "RV"):
-        edv, esv = (volume_ml(each == LABELS[structure], spacing_mm) for each in (labels_ed, labels_es))
+    found: dict[str, float] = {}
+    for name in ("LV", "RV"):
+        edv, esv = (volume_ml(each == LABELS[name], spacing_mm) for each in (labels_ed, labels_es))
         if edv > 0:
-            found |= {
-                f"{structure.lower()}_edv_ml": edv,
-                f"{structure.lower()}_esv_ml": esv,
-                f"{structure.lower()}_ef_percent": float(ejection_fraction_percent(edv, esv)),
-            }
+            values = {"edv_ml": edv, "esv_ml": esv, "ef_percent": float(ejection_fraction_percent(edv, esv))}
+            found |= {f"{name.lower()}_{what}": value for what, value in values.items()}
     return found

@@ -24,7 +24,6 @@ REGIONS = {
     "emidec": dict(zip(("LV", "MYO", "scar", "no-reflow"), EMIDEC_REGIONS.values(), strict=True)),
     "myops": {"RV": (1,), "LV": (2,), "MYO": (3, 4, 5), "oedema": (4, 5), "scar": (5,)},
 }
-MYOPS_GREY = np.array([0, 600, 500, 200, 1220, 2221])  # class number -> value in MyoPS files
 
 
 def classes(dataset: str) -> dict[int, int]:
@@ -49,14 +48,7 @@ def region_rows(predicted: ArrayLike, true: ArrayLike, spacing_mm: Sequence[floa
     rows = []
     for region, numbers in REGIONS[dataset].items():
         a, b = np.isin(predicted, numbers), np.isin(true, numbers)
-        rows.append(
-            {
-                "structure": region,
-                "dice": dice_counting_empty(a, b),
-                "iou": iou(a, b),
-                "hd95_mm": hd95_mm(a, b, spacing_mm),
-                "volume_ml": volume_ml(a, spacing_mm),
-                "true_volume_ml": volume_ml(b, spacing_mm),
-            }
-        )
+        scores = {"dice": dice_counting_empty(a, b), "iou": iou(a, b), "hd95_mm": hd95_mm(a, b, spacing_mm)}
+        volumes = {"volume_ml": volume_ml(a, spacing_mm), "true_volume_ml": volume_ml(b, spacing_mm)}
+        rows.append({"structure": region, **scores, **volumes})
     return rows

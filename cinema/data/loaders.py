@@ -1,12 +1,12 @@
 """Studies on disk to items a model can be trained on.
 
 Every random draw of an item comes from default_rng((seed, epoch, index)): workers and epochs differ, runs repeat,
-and the number of workers changes nothing. (Loaders that let workers inherit a generator give every worker, and
-every epoch, the same augmentations.)
+and the number of workers changes nothing. (Where workers inherit a generator, all of them draw the same.)
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import signal
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from torch.utils.data import DataLoader, Dataset
 
 from cinema.data.labels import translated
-from cinema.data.study import Study, View, load_study
+from cinema.data.study import load_study
 from cinema.data.transforms import Augment, augmented, min_max, pad_end
 from cinema.terms import PUBLISHED_GRID, check_view
 
@@ -41,8 +41,7 @@ class StudyFrames(Dataset):
              are cropped at random when augmented and left as they are otherwise (see training.windows).
     augment: {"sax": Augment, "lax": Augment} or None.
     targets: one number per study (a class or a value), or None; gives `target`.
-    classes: {label of the store: class number} for `label`, as late_enhancement.classes; None leaves
-             labels as they are.
+    classes: {label of the store: class number}, as late_enhancement.classes; None leaves `label` as it is.
     seed:    of every random draw; call set_epoch before each pass.
 
     An item: id, frame (-1 for several), phase ("ED", "ES", "ED+ES" or ""), image {view: (c, x, y[, z]) float32 in
@@ -96,14 +95,8 @@ class StudyFrames(Dataset):
         if self.frames == "random":
             frame = (int(rng.integers(frame[0])),)
         study = load_study(self.paths[which], self.views, list(frame))
-        item: dict[str, Any] = {
-            "id": study.id,
-            "frame": -1 if len(frame) > 1 else frame[0],
-            "phase": _phase(study, self.frames),
-            "image": {},
-            "size": {},
-            "spacing_mm": {},
-        }
+        phase = {study.es_frame: "ES", study.ed_frame: "ED"}.get(0, "") if self.frames != "ed_es" else "ED+ES"
+        item: dict[str, Any] = {"id": study.id, "frame": -1 if len(frame) > 1 else frame[0], "phase": phase}
         for view in self.views:
             for key, value in self._view(study.views[view], view, rng).items():
                 item.setdefault(key, {})[view] = value
@@ -112,8 +105,13 @@ class StudyFrames(Dataset):
         return item
 
     def _view(self, view: Any, name: str, rng: np.random.Generator) -> dict[str, torch.Tensor]:
-        size, spacing = self.grid[name]
-        _check_spacing(view, spacing, name)
+        size, wanted = self.grid[name]
+        spacing = np.asarray(view.spacing_mm[: len(size)])
+        if np.any(np.abs(spacing[:2] / wanted[:2] - 1) > SPACING_TOLERANCE):
+            raise ValueError(
+                f"{name} has pixels of {spacing[0]:.3g} x {spacing[1]:.3g} mm and the grid asks for "
+                f"{wanted[0]:.3g} x {wanted[1]:.3g}; resample the study first (cinema.data.geometry)"
+            )
         image = np.moveaxis(np.asarray(view.image, np.float32), -1, 0)
         labels = view.labels[..., 0].astype(np.int64) if self.frames in ("labelled", "channels") else None
         if labels is not None and self.classes is not None:
@@ -122,7 +120,6 @@ class StudyFrames(Dataset):
         if len(size) == 2:
             image, labels = image[..., 0], None if labels is None else labels[..., 0]
         extent = image.shape[1:]
-        spacing = np.asarray(view.spacing_mm[: len(size)])
         if self.augment is None:
             image = pad_end(min_max(image), size)
             labels = None if labels is None else pad_end(labels, size)
@@ -156,44 +153,20 @@ def _choices(path: str, views: tuple[str, ...], frames: str) -> list[tuple]:
                 raise ValueError(f"{path}: study {study.id} has no ED and ES frame; name them before using it in pairs")
             return [(int(file.attrs["ed_frame"]), int(file.attrs["es_frame"]))]
         if frames == "channels":
-            return _all_if_labelled(path, groups)
+            counts = {len(group.attrs.get("label_frames", ())) for group in groups}
+            lengths = sorted({group["image"].shape[3] for group in groups})
+            if not counts <= {0, 1} or len(lengths) > 1:
+                raise ValueError(
+                    f"{path}: {max(counts)} masks, {lengths} frames; as channels a study needs one mask "
+                    "and views of one length"
+                )
+            return [tuple(range(n))] if counts == {1} else []
         if frames == "labelled":
-            sets = [set(np.asarray(group.attrs.get("label_frames", ()), int).tolist()) for group in groups]
+            held = [group.attrs.get("label_frames", ()) for group in groups]
         else:
-            sets = [_with_landmarks(group) for group in groups]
-        return [(frame,) for frame in sorted(set.intersection(*sets))]
-
-
-def _all_if_labelled(path: str, groups: list) -> list[tuple]:
-    """[all frames] of a study with one mask a view; [] if it has none."""
-    counts = {len(group.attrs.get("label_frames", ())) for group in groups}
-    lengths = {group["image"].shape[3] for group in groups}
-    if not counts <= {0, 1} or len(lengths) > 1:
-        raise ValueError(
-            f"{path}: {max(counts)} masks, {sorted(lengths)} frames; as channels a study needs one mask "
-            "and views of one length"
-        )
-    return [tuple(range(*lengths))] if counts == {1} else []
-
-
-def _with_landmarks(group: h5py.Group) -> set[int]:
-    points = group["landmarks"][()] if "landmarks" in group else np.empty((0, 3, 2))
-    return set(np.flatnonzero(np.isfinite(points).all((1, 2))).tolist())
-
-
-def _phase(study: Study, frames: str) -> str:
-    if frames == "ed_es":
-        return "ED+ES"
-    return "ED" if study.ed_frame == 0 else "ES" if study.es_frame == 0 else ""
-
-
-def _check_spacing(view: View, spacing_mm: Sequence[float] | np.ndarray, name: str) -> None:
-    found = view.spacing_mm
-    if any(abs(have / want - 1) > SPACING_TOLERANCE for have, want in zip(found[:2], spacing_mm[:2], strict=True)):
-        raise ValueError(
-            f"{name} has pixels of {found[0]:.3g} x {found[1]:.3g} mm and the grid asks for "
-            f"{spacing_mm[0]:.3g} x {spacing_mm[1]:.3g}; resample the study first (cinema.data.geometry)"
-        )
+            points = [group["landmarks"][()] if "landmarks" in group else np.empty((0, 3, 2)) for group in groups]
+            held = [np.flatnonzero(np.isfinite(one).all((1, 2))) for one in points]
+        return [(int(frame),) for frame in sorted(set.intersection(*map(set, held)))]
 
 
 def epoch_order(n_items: int, seed: int, epoch: int) -> np.ndarray:
@@ -219,7 +192,5 @@ def batches(dataset: Dataset, groups: list[list[int]], num_workers: int = 0, pin
 
 def _quiet_worker(worker: int) -> None:
     """Leave Ctrl-C to the main process, and give each worker one thread."""
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pydicom
 
+from cinema.data.headers import Frame, decompressed, frame_value
+
 MIN_FRAMES = 8  # fewer do not show a heart beat
 MIN_SPAN_MS = 200.0  # a beat lasts longer; perfusion and late enhancement stay within one phase
 MAX_FRAME_STEP_S = 0.35  # between frames of a beat; dynamic series take one image per beat
+RESCALING = "PixelValueTransformationSequence"
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -18,8 +21,8 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 class Plane:
     """One place of one series. frames: in order of time; times: of each, in ms after the R wave, or None.
 
-    notes: sentences on its frames. Of files that are read at once (slices.py), where times may be counted: name and
-    rank of its folder or series among others, and how many frames its beat has.
+    notes: sentences on its frames. Of pictures (slices.py), where times may be counted: name and rank of their folder
+    or series among others, and how many frames its beat has.
     """
 
     frames: tuple
@@ -49,22 +52,10 @@ class Plane:
     @property
     def phases(self) -> np.ndarray:
         """(t,) part of the heart cycle passed at each frame, 0 <= phase < 1."""
-        count = len(self.frames)
         rr = self.frames[0].rr_ms
         if self.times is None or not rr or rr <= self.times[-1]:
-            return np.arange(count) / count
+            return np.arange(len(self.frames)) / len(self.frames)
         return self.times / rr
-
-    @property
-    def recipe(self) -> tuple:
-        """What images of one protocol share: echo time and pixel size, rounded."""
-        frame = self.frames[0]
-        return round(2 * (frame.contrast[1] or 0)), tuple(np.round(frame.spacing, 1))
-
-    @property
-    def place(self) -> str:
-        """Frame of reference."""
-        return self.frames[0].place
 
 
 def latest(frames: Sequence, time: Callable, order: Callable) -> dict:
@@ -73,11 +64,11 @@ def latest(frames: Sequence, time: Callable, order: Callable) -> dict:
     return {key: found[key] for key in sorted(found)}
 
 
-def cine_planes(frames: list) -> tuple[list[Plane], list[tuple[Plane, str]]]:
-    """(planes that are cine, [(plane, reason)] of the others)."""
+def cine_planes(frames: list) -> tuple[list[Plane], dict[Plane, str]]:
+    """(planes that are cine, {plane: reason} of the others)."""
     planes = [Plane(tuple(group)) for group in _group(frames)]
     flow = [plane for plane in planes if plane.frames[0].contrast[0]]
-    cine, aside = [], []
+    cine, aside = [], {}
     for plane in planes:
         plane, reason = _in_time(plane)
         if reason is None and any(_of_one_acquisition(plane, other) for other in flow):
@@ -85,7 +76,7 @@ def cine_planes(frames: list) -> tuple[list[Plane], list[tuple[Plane, str]]]:
         if reason is None:
             cine.append(plane)
         else:
-            aside.append((plane, reason))
+            aside[plane] = reason
     return cine, aside
 
 
@@ -94,28 +85,22 @@ def _group(frames: list) -> list[list]:
     groups: dict[tuple, list[list]] = {}
     for frame in frames:
         places = groups.setdefault((frame.series, frame.contrast, frame.shape, frame.spacing), [])
-        for group in places:
-            first = group[0]
-            if (
-                np.allclose(first.position, frame.position, atol=0.3)
-                and np.allclose(first.row, frame.row, atol=2e-3)
-                and np.allclose(first.column, frame.column, atol=2e-3)
-            ):
-                group.append(frame)
-                break
-        else:
-            places.append([frame])
+        group = next((group for group in places if _same_plane(group[0], frame)), None)
+        places.append([frame]) if group is None else group.append(frame)
     return [group for places in groups.values() for group in places]
+
+
+def _same_plane(first: Frame, second: Frame) -> bool:
+    tolerance = {"position": 0.3, "row": 2e-3, "column": 2e-3}
+    return all(np.allclose(getattr(first, of), getattr(second, of), atol=atol) for of, atol in tolerance.items())
 
 
 def _of_one_acquisition(first: Plane, second: Plane) -> bool:
     """Scanners write magnitude and phase of one flow acquisition into one series or into neighbouring ones."""
-    return (
-        abs(first.number - second.number) <= 1
-        and len(first.frames) == len(second.frames)
-        and np.allclose(first.affine[:3, :2], second.affine[:3, :2], atol=0.02)
-        and np.allclose(first.affine[:3, 3], second.affine[:3, 3], atol=1.0)
-    )
+    if abs(first.number - second.number) > 1 or len(first.frames) != len(second.frames):
+        return False
+    one, other = first.affine[:3], second.affine[:3]
+    return np.allclose(one[:, :2], other[:, :2], atol=0.02) and np.allclose(one[:, 3], other[:, 3], atol=1.0)
 
 
 def _in_time(plane: Plane) -> tuple[Plane, str | None]:
@@ -137,9 +122,8 @@ def _in_time(plane: Plane) -> tuple[Plane, str | None]:
     notes: tuple[str, ...] = ()
     if len(phases) < len(frames):
         if len(phases) < max(MIN_FRAMES, len(frames) / 3):
-            return plane, (
-                f"{len(frames)} images at {len(phases)} phases of the cycle: dynamic or multi-contrast, no cine"
-            )
+            many = f"{len(frames)} images at {len(phases)} phases of the cycle"
+            return plane, f"{many}: dynamic or multi-contrast, no cine"
         again = len(frames) - len(phases)
         notes = (f"series {plane.number} shows {again} phases more than once; the later image counts",)
     frames = tuple(phases.values())
@@ -212,38 +196,12 @@ def _pixels(path: Path) -> np.ndarray:
     try:
         dataset = pydicom.dcmread(path, force=True)
         if dataset.file_meta.get("TransferSyntaxUID") and dataset.file_meta.TransferSyntaxUID.is_encapsulated:
-            pixels, slopes = decompressed(path), np.array([[1, 0]], np.float32)  # the decoder rescales
-        else:
-            pixels, slopes = dataset.pixel_array, None
-        pixels = pixels.reshape(-1, dataset.Rows, dataset.Columns).astype(np.float32)
+            return decompressed(path).reshape(-1, dataset.Rows, dataset.Columns).astype(np.float32)
+        pixels = dataset.pixel_array.reshape(-1, dataset.Rows, dataset.Columns).astype(np.float32)
     except Exception as error:  # decoders raise whatever they like; to the user it is one damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{path} is damaged or cut short ({reason[:120]}); export it again") from None
-    slopes = _slopes(dataset, len(pixels)) if slopes is None else slopes
-    return pixels * slopes[:, :1, None] + slopes[:, 1:, None]
-
-
-def decompressed(path: str | Path) -> np.ndarray:
-    import SimpleITK as sitk
-
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(path))
-    return sitk.GetArrayFromImage(reader.Execute())
-
-
-def _slopes(dataset: pydicom.Dataset, count: int) -> np.ndarray:
-    """(frames, 2) float32 rescale slope and intercept, from the frame's group, the shared group or the header."""
-    per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or [None] * count
-    shared = dataset.get("SharedFunctionalGroupsSequence") or [None]
-    found = []
-    for index in range(count):
-        groups = [group for group in (per_frame[index], shared[0]) if group is not None]
-        items = [
-            group.PixelValueTransformationSequence[0]
-            for group in groups
-            if group.get("PixelValueTransformationSequence")
-        ] + [dataset]
-        found.append((float(items[0].get("RescaleSlope") or 1), float(items[0].get("RescaleIntercept") or 0)))
-    return np.array(found, np.float32)
+    for index, image in enumerate(pixels):
+        said = [frame_value(dataset, index, f"Rescale{what}", RESCALING) for what in ("Slope", "Intercept")]
+        image[:] = image * np.float32(said[0] or 1) + np.float32(said[1] or 0)
+    return pixels

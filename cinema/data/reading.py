@@ -35,14 +35,11 @@ def row(series: int | str, view: str | None, slices: int, frames: int, reason: s
 
 def describe(reading: Reading) -> str:
     """The table as text, one line per series: its number, what it was taken for, and why."""
-    rows = [("series", "view", "slices", "frames", "reason")]
-    for one in reading.table:
-        view = VIEW_NAMES.get(one["view"], "set aside")
-        rows.append((str(one["series"]), view, str(one["slices"]), str(one["frames"]), one["reason"]))
-    widths = [max(len(one[column]) for one in rows) for column in range(4)]
-    return "\n".join(
-        "  ".join([*(text.ljust(width) for text, width in zip(one, widths, strict=False)), one[4]]) for one in rows
-    )
+    columns = ("series", "view", "slices", "frames", "reason")
+    named = [one | {"view": VIEW_NAMES.get(one["view"], "set aside")} for one in reading.table]
+    rows = [columns, *([str(one[column]) for column in columns] for one in named)]
+    widths = [max(len(one[k]) for one in rows) for k in range(4)]
+    return "\n".join("  ".join([*map(str.ljust, one[:4], widths), one[4]]) for one in rows)
 
 
 def slice_widths_mm(positions_mm: ArrayLike) -> np.ndarray:

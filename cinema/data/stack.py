@@ -16,20 +16,19 @@ SAME_STEP = 0.15  # of the least step between slices
 MIN_SLICES = 3
 
 
-def find(cine: list[Plane]) -> tuple[list[Plane], list[Plane], dict[int, str]]:
-    """(slices of the short-axis stack, other planes, reasons of those set aside by id)."""
+def find(cine: list[Plane]) -> tuple[list[Plane], list[Plane], dict[Plane, str]]:
+    """(slices of the short-axis stack, other planes, reasons of those set aside)."""
     groups: list[list[Plane]] = []
     for plane in cine:
         group = next((group for group in groups if views.parallel(normal(group[0].affine), normal(plane.affine))), None)
         groups.append([plane]) if group is None else group.append(plane)
     stacks = [group for group in groups if len(_places(group)) >= MIN_SLICES]
-    rest = [plane.affine for group in groups if len(_places(group)) < MIN_SLICES for plane in group]
+    rest = [plane.affine for group in groups if group not in stacks for plane in group]
     chosen = views.choose_stack([(group[0].affine, len(_places(group))) for group in stacks], rest)
     if chosen is None:
         return [], list(cine), {}
     members, reasons = _one_stack(stacks[chosen])
-    singles = [plane for group in groups if group is not stacks[chosen] for plane in group]
-    return members, singles, reasons
+    return members, [plane for group in groups if group != stacks[chosen] for plane in group], reasons
 
 
 def depth(plane: Plane, across: np.ndarray) -> float:
@@ -39,15 +38,14 @@ def depth(plane: Plane, across: np.ndarray) -> float:
 
 def _places(group: list[Plane]) -> list[float]:
     """Distinct depths of parallel planes, sorted."""
-    across = normal(group[0].affine)
     places: list[float] = []
-    for place in sorted(depth(plane, across) for plane in group):
+    for place in sorted(depth(plane, normal(group[0].affine)) for plane in group):
         if not places or place - places[-1] > SAME_PLACE_MM:
             places.append(place)
     return places
 
 
-def _one_stack(group: list[Plane]) -> tuple[list[Plane], dict[int, str]]:
+def _one_stack(group: list[Plane]) -> tuple[list[Plane], dict[Plane, str]]:
     """Members and reasons. Where several series hold a stack each, the fullest (then the latest) counts, and
     others only add slices beyond its ends. Of slices at one place the one taken like most others (tagging is not)
     and then the later series counts."""
@@ -60,19 +58,21 @@ def _one_stack(group: list[Plane]) -> tuple[list[Plane], dict[int, str]]:
     if len(full) > 1:
         main = max(full, key=lambda planes: (len(_places(planes)), planes[0].number))
         low, high = _places(main)[0] - SAME_PLACE_MM, _places(main)[-1] + SAME_PLACE_MM
-        members = main + [
-            plane for plane in group if plane.series != main[0].series and not low <= depth(plane, across) <= high
-        ]
-        reasons = {
-            id(plane): f"a second short-axis stack; series {main[0].number} is fuller or later"
-            for plane in group
-            if not any(plane is member for member in members)
-        }
-    recipes = Counter(plane.recipe for plane in members)
-    kept, twins = one_per_place(members, across, lambda plane: (recipes[plane.recipe], plane.number), SAME_PLACE_MM)
-    return kept, reasons | {
-        id(plane): f"short axis at the same place as series {twin.number}, which is taken" for plane, twin in twins
-    }
+        within = [plane for plane in group if plane not in main and low <= depth(plane, across) <= high]
+        members = main + [plane for plane in group if plane not in main and plane not in within]
+        reasons = dict.fromkeys(within, f"a second short-axis stack; series {main[0].number} is fuller or later")
+    protocols = {plane: _protocol(plane) for plane in members}
+    alike = Counter(protocols.values())
+    kept, twins = one_per_place(members, across, lambda plane: (alike[protocols[plane]], plane.number), SAME_PLACE_MM)
+    for plane, twin in twins:
+        reasons[plane] = f"short axis at the same place as series {twin.number}, which is taken"
+    return kept, reasons
+
+
+def _protocol(plane: Plane) -> tuple:
+    """What images of one protocol share: echo time and pixel size, rounded."""
+    frame = plane.frames[0]
+    return round(2 * (frame.contrast[1] or 0)), tuple(np.round(frame.spacing, 1))
 
 
 def one_per_place(planes: list, across: np.ndarray, rank: Callable, within_mm: float) -> tuple[list, list]:
@@ -115,32 +115,25 @@ def build(members: list[Plane]) -> tuple[View, np.ndarray, list[str]]:
             f"short-axis slices are {thickness:.1f} mm thick and {step:.1f} mm apart: {step - thickness:.1f} "
             f"mm between them were not imaged, and volumes rest on {len(members)} slices"
         )
-    affine = reference.affine.copy()
+    affine = reference.affine
     affine[:3, 2] = across * step
     affine[:3, 3] += across * (depths[0] - depth(reference, across))
-    clock, clock_notes = _common_clock(members)
+    clock, times, clock_notes = _common_clock(members)
     shape = (*reference.frames[0].shape, places[-1] + 1, len(clock.frames))
     image, positions, moved = np.zeros(shape, np.float32), np.full(shape[2], np.nan), 0
-    for plane, place, where in zip(members, places, depths, strict=True):
-        pixels = load(plane)[..., _nearest_phase(plane, clock)]
+    for plane, place, where in zip(members, places, depths - depths[0], strict=True):
+        pixels = load(plane)
+        if len(plane.frames) != len(clock.frames):  # the nearest in relative phase
+            apart = np.abs(clock.phases[:, None] - plane.phases)
+            pixels = pixels[..., np.argmin(np.minimum(apart, 1 - apart), axis=1)]
         target = affine.copy()
-        target[:3, 3] += across * (where - depths[0])
-        pixels, shifted = _onto(pixels, plane.affine, target, shape[:2])
-        moved += shifted
-        image[:, :, place], positions[place] = pixels, where - depths[0]
+        target[:3, 3] += across * where
+        image[:, :, place], shifted = _onto(pixels, plane.affine, target, shape[:2])
+        positions[place], moved = where, moved + shifted
     if moved:
         notes.append(
             f"{moved} of {len(members)} short-axis slices lie on another grid or beside the others; "
             "they were interpolated onto the common one"
-        )
-    intervals = [plane.frames[0].rr_ms for plane in members if plane.frames[0].rr_ms]
-    times = None
-    if clock.times is not None:
-        times = clock.phases * np.mean(intervals) if intervals else clock.times
-    if intervals and max(intervals) - min(intervals) > 0.02 * max(intervals):
-        clock_notes.append(
-            f"RR intervals of the short-axis slices run from {min(intervals):.0f} to "
-            f"{max(intervals):.0f} ms; frames are joined by their part of the cycle"
         )
     return View(image, affine, frame_times_ms=times), positions, notes + clock_notes
 
@@ -160,12 +153,11 @@ def _even(depths: np.ndarray) -> tuple[np.ndarray, float, list[str]]:
         places = np.r_[0, np.cumsum(counts)]
         step = (depths[-1] - depths[0]) / places[-1]
         missing = places[-1] + 1 - len(depths)
-        are = "slice is" if missing == 1 else "slices are"
         note = (
-            f"{missing} short-axis {are} missing: slices are {step:.1f} mm "
+            f"{missing} short-axis {'slice is' if missing == 1 else 'slices are'} missing: slices are {step:.1f} mm "
             f"apart, in places {steps.max():.1f} mm; volumes there come from the neighbours"
         )
-        return places, step, [note] * bool(missing)
+        return places, step, [note] if missing else []
     step = (depths[-1] - depths[0]) / (len(depths) - 1)
     note = (
         f"short-axis slices are unevenly spaced ({steps.min():.1f} to {steps.max():.1f} mm); images and masks are "
@@ -174,25 +166,27 @@ def _even(depths: np.ndarray) -> tuple[np.ndarray, float, list[str]]:
     return np.arange(len(depths)), step, [note]
 
 
-def _common_clock(members: list[Plane]) -> tuple[Plane, list[str]]:
-    """The plane whose frame count is the most common (the larger one on a tie), and a note if counts differ."""
+def _common_clock(members: list[Plane]) -> tuple[Plane, np.ndarray | None, list[str]]:
+    """(plane whose frame count is the most common (the larger one on a tie), frame times in ms, notes)."""
+    notes = []
     counts = Counter(len(plane.frames) for plane in members)
     common = max(counts, key=lambda count: (counts[count], count))
-    notes = []
     if len(counts) > 1:
         notes.append(
             f"short-axis slices have {' or '.join(str(count) for count in sorted(counts))} frames; all were "
             f"brought to {common} at the same part of the cycle"
         )
-    return next(plane for plane in members if len(plane.frames) == common), notes
-
-
-def _nearest_phase(plane: Plane, clock: Plane) -> np.ndarray:
-    """Indices of the plane's frames nearest in relative phase to the clock's; its own order if counts agree."""
-    if len(plane.frames) == len(clock.frames):
-        return np.arange(len(plane.frames))
-    apart = np.abs(clock.phases[:, None] - plane.phases)
-    return np.argmin(np.minimum(apart, 1 - apart), axis=1)
+    clock = next(plane for plane in members if len(plane.frames) == common)
+    intervals = [plane.frames[0].rr_ms for plane in members if plane.frames[0].rr_ms]
+    if intervals and max(intervals) - min(intervals) > 0.02 * max(intervals):
+        notes.append(
+            f"RR intervals of the short-axis slices run from {min(intervals):.0f} to "
+            f"{max(intervals):.0f} ms; frames are joined by their part of the cycle"
+        )
+    times = clock.times
+    if times is not None and intervals:
+        times = clock.phases * np.mean(intervals)
+    return clock, times, notes
 
 
 def _onto(pixels: np.ndarray, affine: np.ndarray, target: np.ndarray, shape: tuple) -> tuple[np.ndarray, bool]:
@@ -201,10 +195,7 @@ def _onto(pixels: np.ndarray, affine: np.ndarray, target: np.ndarray, shape: tup
     off = np.abs(to_voxel(affine, to_world(target, corners)) - corners)[:, :2].max()
     if pixels.shape[:2] == tuple(shape) and off < 0.25:  # pixels
         return pixels, False
-    index = np.stack([*np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"), np.zeros(shape)], axis=-1)
-    where = to_voxel(affine, to_world(target, index))
-    frames = [
-        ndimage.map_coordinates(pixels[..., t], [where[..., 0], where[..., 1]], order=1, cval=0.0)
-        for t in range(pixels.shape[2])
-    ]
+    index = np.stack([*np.indices(shape), np.zeros(shape)], axis=-1)
+    at = np.moveaxis(to_voxel(affine, to_world(target, index))[..., :2], -1, 0)
+    frames = [ndimage.map_coordinates(frame, at, order=1, cval=0.0) for frame in np.moveaxis(pixels, -1, 0)]
     return np.stack(frames, axis=-1), True

@@ -1,8 +1,7 @@
 """One examination in memory and on disk.
 
-A study is one HDF5 file: a group per view with the image in one chunk per frame (so that a single
-frame of a single view is read without the others), attributes as HDF5 attributes. Files are written
-to a temporary name and renamed, so an interrupted write leaves nothing half done.
+A study is one HDF5 file: a group per view with the image in one chunk per frame (so that a single frame of a single
+view is read without the others), attributes as HDF5 attributes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,12 +24,10 @@ class View:
     """One view of a study.
 
     image:          (x, y, z, t) array; z = 1 for long axis.
-    affine:         (4, 4) voxel index -> patient position in mm, RAS+ as in NIfTI. The slice column
-                    is the distance between slice centres, gap included.
+    affine:         (4, 4) voxel index -> patient position in mm, RAS+ as in NIfTI; slice gaps included.
     labels:         (x, y, z, k) uint8 with the values of terms.LABELS (late enhancement: TISSUE_LABELS too), or None.
     label_frames:   the frame index of each of the k label volumes.
-    landmarks:      (t, 3, 2) pixel positions (x, y) of valve hinge, valve hinge, apex, or None;
-                    NaN where a frame has none.
+    landmarks:      (t, 3, 2) pixels (x, y) of valve hinge, valve hinge, apex, NaN where a frame has none; or None.
     frame_times_ms: (t,) time after the R wave, or None.
     """
 
@@ -48,17 +45,14 @@ class View:
             raise ValueError(f"affine has shape {np.shape(self.affine)}; it must be a finite (4, 4) matrix")
         if min(self.spacing_mm) <= 0:
             raise ValueError(f"spacing is {self.spacing_mm} mm; every axis must be positive")
-        if self.labels is not None:
-            self._check_labels(self.labels)
         if self.landmarks is not None and self.landmarks.shape != (self.n_frames, 3, 2):
             raise ValueError(f"landmarks have shape {self.landmarks.shape}; they must be ({self.n_frames}, 3, 2)")
-        if self.frame_times_ms is not None and len(self.frame_times_ms) != self.n_frames:
-            raise ValueError(
-                f"{len(self.frame_times_ms)} frame times for {self.n_frames} frames; the counts must agree"
-            )
-
-    def _check_labels(self, labels: np.ndarray) -> None:
-        expected = (*self.image.shape[:3], len(self.label_frames))
+        times = self.frame_times_ms
+        if times is not None and len(times) != self.n_frames:
+            raise ValueError(f"{len(times)} frame times for {self.n_frames} frames; the counts must agree")
+        labels, expected = self.labels, (*self.image.shape[:3], len(self.label_frames))
+        if labels is None:
+            return
         if labels.shape != expected:
             raise ValueError(f"labels have shape {labels.shape}; image and label_frames ask for {expected}")
         if any(not 0 <= frame < self.n_frames for frame in self.label_frames):
@@ -112,42 +106,35 @@ class Study:
 
 def save_study(study: Study, folder: str | Path) -> Path:
     """Write `study` to folder/<id>.h5 and return the path. Nothing is left behind on failure."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{study.id}{SUFFIX}"
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    path = Path(folder) / f"{study.id}{SUFFIX}"
     with whole_or_not(path) as temporary, h5py.File(temporary, "w") as file:
-        _write(study, file)
+        file.attrs.update({"format": FORMAT, "id": study.id, "cohort": study.cohort})
+        for name in ("ed_frame", "es_frame"):
+            if getattr(study, name) is not None:
+                file.attrs[name] = int(getattr(study, name))
+        for name in ("attributes", "truth"):
+            group = file.create_group(name)
+            for key, value in getattr(study, name).items():
+                if np.ndim(value):
+                    group.create_dataset(key, data=np.asarray(value))
+                elif value is not None:  # absent and unknown are the same thing on disk
+                    group.attrs[key] = value
+        for name, view in study.views.items():
+            _write_view(view, file.create_group(f"views/{name}"))
     return path
 
 
-def _write(study: Study, file: h5py.File) -> None:
-    file.attrs.update({"format": FORMAT, "id": study.id, "cohort": study.cohort})
-    for name in ("ed_frame", "es_frame"):
-        if getattr(study, name) is not None:
-            file.attrs[name] = int(getattr(study, name))
-    for group in ("attributes", "truth"):
-        _write_table(file.create_group(group), getattr(study, group))
-    for name, view in study.views.items():
-        group = file.create_group(f"views/{name}")
-        x, y, z, _ = view.image.shape
-        group.create_dataset("image", data=view.image, chunks=(x, y, z, 1), compression="lzf")
-        group.create_dataset("affine", data=np.asarray(view.affine, np.float64))
-        if view.labels is not None:
-            group.create_dataset("labels", data=view.labels, chunks=(x, y, z, 1), compression="lzf")
-            group.attrs["label_frames"] = np.asarray(view.label_frames, np.int64)
-        for extra in ("landmarks", "frame_times_ms"):
-            if getattr(view, extra) is not None:
-                group.create_dataset(extra, data=np.asarray(getattr(view, extra), np.float32))
-
-
-def _write_table(group: h5py.Group, table: dict) -> None:
-    for key, value in table.items():
-        if value is None:
-            continue  # absent and unknown are the same thing on disk
-        if np.ndim(value):
-            group.create_dataset(key, data=np.asarray(value))
-        else:
-            group.attrs[key] = value
+def _write_view(view: View, group: h5py.Group) -> None:
+    one_frame = (*view.image.shape[:3], 1)
+    group.create_dataset("image", data=view.image, chunks=one_frame, compression="lzf")
+    group.create_dataset("affine", data=np.asarray(view.affine, np.float64))
+    if view.labels is not None:
+        group.create_dataset("labels", data=view.labels, chunks=one_frame, compression="lzf")
+        group.attrs["label_frames"] = np.asarray(view.label_frames, np.int64)
+    for extra in ("landmarks", "frame_times_ms"):
+        if getattr(view, extra) is not None:
+            group.create_dataset(extra, data=np.asarray(getattr(view, extra), np.float32))
 
 
 def _read_table(group: h5py.Group) -> dict:
@@ -169,21 +156,12 @@ def load_study(path: str | Path, views: Iterable[str] | None = None, frames: Seq
         missing = [name for name in wanted if name not in present]
         if missing:
             raise ValueError(f"{path} has no view {missing[0]}; it holds {', '.join(present)}")
-        return Study(
-            id=file.attrs["id"],
-            cohort=file.attrs["cohort"],
-            views={name: _read_view(file[f"views/{name}"], frames, path) for name in wanted},
-            attributes=_read_table(file["attributes"]),
-            truth=_read_table(file["truth"]),
-            ed_frame=_frame_within(file.attrs.get("ed_frame"), frames),
-            es_frame=_frame_within(file.attrs.get("es_frame"), frames),
-        )
-
-
-def _frame_within(frame: int | None, frames: Sequence[int] | None) -> int | None:
-    if frame is None or frames is None:
-        return None if frame is None else int(frame)
-    return list(frames).index(frame) if frame in frames else None
+        named = {name: int(file.attrs[name]) for name in ("ed_frame", "es_frame") if name in file.attrs}
+        if frames is not None:
+            named = {name: list(frames).index(frame) for name, frame in named.items() if frame in frames}
+        found = {name: _read_view(file[f"views/{name}"], frames, path) for name in wanted}
+        attributes, truth = _read_table(file["attributes"]), _read_table(file["truth"])
+        return Study(file.attrs["id"], file.attrs["cohort"], found, attributes, truth, **named)
 
 
 def _read_view(group: h5py.Group, frames: Sequence[int] | None, path: str | Path) -> View:
@@ -192,15 +170,11 @@ def _read_view(group: h5py.Group, frames: Sequence[int] | None, path: str | Path
     if any(not 0 <= frame < n_frames for frame in chosen):
         raise ValueError(f"{path}: frames {chosen} asked for; the view has 0 to {n_frames - 1}")
     image = group["image"][()] if frames is None else np.stack([group["image"][..., f] for f in chosen], axis=-1)
-    labels: np.ndarray | None = None
-    label_frames: tuple[int, ...] = ()
-    if "labels" in group:
-        stored = [int(frame) for frame in group.attrs["label_frames"]]
-        kept = [(chosen.index(f), i) for i, f in enumerate(stored) if f in chosen]
-        labels = np.stack([group["labels"][..., i] for _, i in kept], axis=-1) if kept else None
-        label_frames = tuple(f for f, _ in kept)
+    stored = group.attrs["label_frames"] if "labels" in group else []
+    kept = [(chosen.index(f), i) for i, f in enumerate(stored) if f in chosen]
+    labels = np.stack([group["labels"][..., i] for _, i in kept], axis=-1) if kept else None
     extras = {name: group[name][()][chosen] for name in ("landmarks", "frame_times_ms") if name in group}
-    return View(image, group["affine"][()], labels, label_frames, **extras)
+    return View(image, group["affine"][()], labels, tuple(frame for frame, _ in kept), **extras)
 
 
 def _open(path: str | Path) -> h5py.File:
@@ -225,23 +199,14 @@ def study_paths(folder: str | Path) -> list[Path]:
     return paths
 
 
-def study_table(folder: str | Path) -> "pd.DataFrame":
-    """One row per study: id, cohort, frames, attributes and scalar truth (prefix true_)."""
-    import pandas as pd
-
+def study_table(folder: str | Path) -> pd.DataFrame:
+    """One row per study: id, cohort, path, frames, attributes and scalar truth (prefix true_)."""
     rows = []
     for path in study_paths(folder):
         with _open(path) as file:
-            truth = {f"true_{k}": v for k, v in _read_table(file["truth"]).items() if not np.ndim(v)}
-            frames = {k: int(file.attrs[k]) for k in ("ed_frame", "es_frame") if k in file.attrs}
-            rows.append(
-                {
-                    "id": file.attrs["id"],
-                    "cohort": file.attrs["cohort"],
-                    "path": str(path),
-                    **frames,
-                    **_read_table(file["attributes"]),
-                    **truth,
-                }
-            )
+            row = {"id": file.attrs["id"], "cohort": file.attrs["cohort"], "path": str(path)}
+            row |= {k: int(file.attrs[k]) for k in ("ed_frame", "es_frame") if k in file.attrs}
+            row |= _read_table(file["attributes"])
+            truth = _read_table(file["truth"])
+            rows.append(row | {f"true_{k}": v for k, v in truth.items() if not np.ndim(v)})
     return pd.DataFrame(rows)

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from cinema.data.geometry import Numbers
+
 ATTEMPTS = 10  # draws of a pose that keeps every landmark inside before the pose is left alone
 
 
@@ -78,7 +80,7 @@ def augmented(
     labels: np.ndarray | None,
     points: np.ndarray | None,
     size: tuple,
-    spacing_mm: Sequence[float] | np.ndarray,
+    spacing_mm: Numbers,
     augment: Augment,
     rng: np.random.Generator,
 ) -> tuple:
@@ -91,7 +93,12 @@ def augmented(
     spacing_mm: voxel edges; augment: Augment; rng: numpy.random.Generator.
     Returns (image in [0, 1], labels, points), None where None went in.
     """
-    image = min_max(_noise(_contrast(min_max(image), augment, rng), augment, rng))
+    image = min_max(image)
+    if augment.gamma != (1.0, 1.0) and rng.random() < augment.probability:
+        image = image ** np.float32(rng.uniform(*augment.gamma))
+    if augment.noise and rng.random() < augment.probability:
+        image = image + np.float32(rng.uniform(0, augment.noise)) * rng.standard_normal(image.shape, np.float32)
+    image = min_max(image)
     flat = image.ndim == 3
     if flat:
         image, labels, size = image[..., None], None if labels is None else labels[..., None], (*size, 1)
@@ -104,26 +111,17 @@ def augmented(
     if points is not None:
         points = (np.asarray(points, np.float32) - offset) @ np.linalg.inv(matrix).T.astype(np.float32)
     if augment.hole_mm and rng.random() < augment.probability:
-        _hole(image, augment, spacing_mm, rng)
+        edges = [max(1, round(augment.hole_mm / mm)) for mm in spacing_mm[:2]] + [augment.hole_slices]
+        firsts = [rng.integers(0, max(0, n - edge) + 1) for n, edge in zip(image.shape[1:], edges, strict=True)]
+        box = (slice(first, first + edge) for first, edge in zip(firsts, edges, strict=True))
+        image[(slice(None), *box)] = 0.0
     return (image[..., 0] if flat else image), (labels[..., 0] if flat and labels is not None else labels), points
-
-
-def _contrast(x: np.ndarray, augment: Augment, rng: np.random.Generator) -> np.ndarray:
-    if augment.gamma == (1.0, 1.0) or rng.random() >= augment.probability:
-        return x
-    return x ** np.float32(rng.uniform(*augment.gamma))
-
-
-def _noise(x: np.ndarray, augment: Augment, rng: np.random.Generator) -> np.ndarray:
-    if augment.noise == 0 or rng.random() >= augment.probability:
-        return x
-    return x + np.float32(rng.uniform(0, augment.noise)) * rng.standard_normal(x.shape, np.float32)
 
 
 def _pose(
     old_size: Sequence[int],
     size: Sequence[int],
-    spacing_mm: Sequence[float] | np.ndarray,
+    spacing_mm: Numbers,
     points: np.ndarray | None,
     augment: Augment,
     zoom: float,
@@ -135,32 +133,20 @@ def _pose(
     """
     corner = np.array([rng.integers(0, max(0, old - new) + 1) for old, new in zip(old_size, size, strict=True)], float)
     middle = (np.asarray(old_size) - 1) / 2
+    spacing = np.asarray(spacing_mm, float)  # a rotation keeps lengths in mm, not in pixels
     varied = rng.random() < augment.probability
     for _ in range(ATTEMPTS if varied else 0):
-        matrix, shift = _draw(spacing_mm, augment, rng)
-        matrix = matrix / zoom
+        angle = np.deg2rad(rng.uniform(-augment.rotation_deg, augment.rotation_deg))
+        scale = 1 + np.array([rng.uniform(-s, s) for s in augment.scale])
+        rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        shift = rng.uniform(-augment.translation_mm, augment.translation_mm, 2) / spacing
+        matrix = rotation * spacing[None, :] / spacing[:, None] / scale / zoom
         offset = matrix @ (corner - middle - shift) + middle
-        if points is None or _inside(points, matrix, offset, size):
+        moved = np.empty((0, 2)) if points is None else (np.asarray(points) - offset) @ np.linalg.inv(matrix).T
+        if np.all((moved >= 0) & (moved <= np.asarray(size) - 1)):
             return matrix, offset
     matrix = np.eye(2) / zoom
     return matrix, matrix @ (corner - middle) + middle
-
-
-def _draw(
-    spacing_mm: Sequence[float] | np.ndarray, augment: Augment, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation and scale as a matrix on pixels (new -> old), and a shift in pixels of the new image."""
-    angle = np.deg2rad(rng.uniform(-augment.rotation_deg, augment.rotation_deg))
-    scale = 1 + np.array([rng.uniform(-s, s) for s in augment.scale])
-    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    spacing = np.asarray(spacing_mm, float)  # a rotation keeps lengths in mm, not in pixels
-    shift = rng.uniform(-augment.translation_mm, augment.translation_mm, 2) / spacing
-    return rotation * spacing[None, :] / spacing[:, None] / scale, shift
-
-
-def _inside(points: np.ndarray, matrix: np.ndarray, offset: np.ndarray, size: Sequence[int]) -> bool:
-    new = (np.asarray(points) - offset) @ np.linalg.inv(matrix).T
-    return bool(np.all((new >= 0) & (new <= np.asarray(size) - 1)))
 
 
 def _slices(
@@ -197,14 +183,3 @@ def _resample(x: np.ndarray, matrix: np.ndarray, offset: np.ndarray, size: Seque
     grid = torch.from_numpy(np.ascontiguousarray(grid, np.float32))[None]
     out = F.grid_sample(torch.from_numpy(channels), grid, mode=mode, padding_mode="zeros", align_corners=False)
     return out.reshape(c, z, *size).permute(0, 2, 3, 1).contiguous().numpy()
-
-
-def _hole(
-    image: np.ndarray, augment: Augment, spacing_mm: Sequence[float] | np.ndarray, rng: np.random.Generator
-) -> None:
-    edges = [max(1, round(augment.hole_mm / mm)) for mm in spacing_mm[:2]] + [augment.hole_slices]
-    box = []
-    for n, edge in zip(image.shape[1:], edges, strict=True):
-        first = rng.integers(0, max(0, n - edge) + 1)
-        box.append(slice(first, first + edge))
-    image[(slice(None), *box)] = 0.0

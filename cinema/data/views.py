@@ -42,21 +42,21 @@ class Assignment:
     notes: tuple
 
 
-def parallel(first: np.ndarray, second: np.ndarray, degrees: float = 3.0) -> bool:
-    """Whether two unit normals span less than `degrees`, whichever way they point."""
-    return abs(float(first @ second)) > np.cos(np.radians(degrees))
+def parallel(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two unit normals span less than 3 degrees, whichever way they point."""
+    return abs(float(first @ second)) > np.cos(np.radians(3.0))
 
 
 def axis_of_stack(affine: np.ndarray) -> np.ndarray | None:
     """Base-to-apex unit vector of a short-axis stack, or None if it lies across no plausible heart axis."""
-    across = normal(affine)
-    across = across * np.sign(across @ TYPICAL_AXIS or 1.0)
-    return across if _plausible(across) else None
+    return _toward_apex(normal(affine))
 
 
-def _plausible(axis: np.ndarray) -> bool:
-    cosine = axis @ TYPICAL_AXIS / np.linalg.norm(TYPICAL_AXIS)
-    return cosine > np.cos(np.radians(MAX_OFF_TYPICAL_DEG))
+def _toward_apex(line: np.ndarray) -> np.ndarray | None:
+    """A unit vector or its opposite, whichever points from base to apex; None if no heart lies so."""
+    line = line * np.sign(line @ TYPICAL_AXIS or 1.0)
+    cosine = line @ TYPICAL_AXIS / np.linalg.norm(TYPICAL_AXIS)
+    return line if cosine > np.cos(np.radians(MAX_OFF_TYPICAL_DEG)) else None
 
 
 def choose_stack(stacks: list[tuple[np.ndarray, int]], others: list[np.ndarray]) -> int | None:
@@ -92,12 +92,8 @@ def assign(affines: list[np.ndarray], axis: np.ndarray | None = None, heart: np.
         rivals = [other for other in hypotheses if other[0] < cost + AMBIGUOUS_COST and other[1].get(view) != index]
         called = {VIEW_NAMES[name] for _, names, *_ in rivals for name, i in names.items() if i == index}
         if called:
-            notes.append(
-                (
-                    index,
-                    f"taken for {VIEW_NAMES[view]}; its angle would nearly as well suit {' or '.join(sorted(called))}",
-                )
-            )
+            suits = " or ".join(sorted(called))
+            notes.append((index, f"taken for {VIEW_NAMES[view]}; its angle would nearly as well suit {suits}"))
     reasons = {index: _reason(affine, axis, point) for index, affine in enumerate(affines) if index not in lax.values()}
     return Assignment(lax, reasons, tuple(notes))
 
@@ -106,11 +102,9 @@ def _shared_lines(affines: list[np.ndarray]) -> list[np.ndarray]:
     lines = []
     for first, second in combinations(affines, 2):
         line = np.cross(normal(first), normal(second))
-        if np.linalg.norm(line) > np.sin(np.radians(30)):
-            line = line / np.linalg.norm(line)
-            line = line * np.sign(line @ TYPICAL_AXIS or 1.0)
-            if _plausible(line):
-                lines.append(line)
+        length = np.linalg.norm(line)
+        axis = _toward_apex(line / length) if length > np.sin(np.radians(30)) else None
+        lines += [] if axis is None else [axis]
     return lines
 
 
@@ -128,31 +122,20 @@ def angle_about(axis: np.ndarray, affine: np.ndarray) -> float:
     return float(np.degrees(np.arctan2(line @ anterior, line @ lateral)) % 180)
 
 
-def _traces(affines: list[np.ndarray], axis: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lines in which planes cut the plane across the axis: unit normals (n, 2), offsets (n,), tilts in degrees (n,)."""
-    basis = np.stack(_frame(axis))
-    across = np.stack([normal(affine) for affine in affines])
-    lines = across @ basis.T
-    length = np.linalg.norm(lines, axis=1)
-    length = np.where(length > 1e-6, length, 1e-6)  # a plane square to the axis: its tilt rules it out
-    middles = np.stack([np.asarray(affine, float)[:3, 3] for affine in affines])
-    # A tilted plane's trace wanders along the axis; it is judged at the depth of the coordinate origin.
-    return (
-        lines / length[:, None],
-        np.sum(across * middles, axis=1) / length,
-        np.degrees(np.arcsin(np.clip(np.abs(across @ axis), 0, 1))),
-    )
-
-
 def _hypotheses(affines: list[np.ndarray], axis: np.ndarray, heart: np.ndarray | None) -> Iterator[tuple]:
     """(cost, view -> index, point) for every way of naming up to three planes; point lies on the common line."""
-    origin = np.mean([affine[:3, 3] for affine in affines], axis=0)
-    if heart is not None:
-        origin = np.asarray(heart, float) + SEPTUM_TO_LV_MM * _frame(axis)[0]
-    shifted = [np.block([[affine[:3, :3], (affine[:3, 3] - origin)[:, None]], [0, 0, 0, 1]]) for affine in affines]
-    normals, offsets, tilts = _traces(shifted, axis)
-    angles = np.array([angle_about(axis, affine) for affine in affines])
     basis = np.stack(_frame(axis))
+    middles = np.stack([np.asarray(affine, float)[:3, 3] for affine in affines])
+    origin = middles.mean(axis=0) if heart is None else np.asarray(heart, float) + SEPTUM_TO_LV_MM * basis[0]
+    # The lines in which the planes cut the plane across the axis: unit normals (n, 2), offsets (n,), tilts in degrees.
+    # A tilted plane's line wanders along the axis; it is judged at the depth of the origin.
+    across = np.stack([normal(affine) for affine in affines])
+    normals = across @ basis.T
+    length = np.linalg.norm(normals, axis=1)
+    length = np.where(length > 1e-6, length, 1e-6)  # a plane square to the axis: its tilt rules it out
+    normals, offsets = normals / length[:, None], np.sum(across * (middles - origin), axis=1) / length
+    tilts = np.degrees(np.arcsin(np.clip(np.abs(across @ axis), 0, 1)))
+    angles = np.array([angle_about(axis, affine) for affine in affines])
     for count in range(min(3, len(affines)), 0, -1):
         for views in combinations(LAX_VIEWS, count):
             for chosen in map(list, permutations(range(len(affines)), count)):

@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cinema.data.geometry import labels_from_grid, moving_centre, points_from_grid, resample_axis, to_grid
-from cinema.models.config import views_of
-from cinema.models.published import fetch, finetuned_file
-from cinema.models.weights import from_finetuned, read_config
-from cinema.terms import LABELS, PUBLISHED_GRID, SMALL_GRID, VIEWS
+from cinema.models.finetuned import opened
+from cinema.models.published import finetuned_path
+from cinema.terms import LABELS, VIEWS
 from cinema.training.evaluate import locate_landmarks, segment_volume
 
 PUBLISHED_FILES = {  # view -> (task, name) of its segmenter, of its landmark model
@@ -74,18 +73,13 @@ class GridReader:
 
 def readers_from_file(path: str | Path, device: str = "cpu") -> dict[str, GridReader]:
     """view -> GridReader of one weights file: of its segmenter or landmark model, for the views it was made for."""
-    model: Any = from_finetuned(path).to(device)
-    config = Path(path).with_name("config.yaml")
-    sizes = model.arguments.get("image_size_dict")
-    views = list(sizes) if sizes else views_of(read_config(config), config) if config.is_file() else []
-    if not views:
-        raise ValueError(f"{path} does not say which view it reads; put its config.yaml beside it")
+    model, grid, _ = opened(path, device)
     outputs = model.arguments.get("out_chans")
     if outputs not in (len(LABELS), 3) or type(model).__name__ not in ("ConvUNetR", "UNet"):
         needed = f"a segmentation ({len(LABELS)}) or landmark heatmap (3) model"
         raise ValueError(f"{path} holds a {type(model).__name__} of {outputs} outputs; segmenting needs {needed}")
     segmenter, marker = (model, None) if outputs == len(LABELS) else (None, model)
-    return {view: _reader(view, segmenter, marker, device) for view in views if view in VIEWS}
+    return {view: GridReader(view, segmenter, marker, *grid[view], device) for view in grid if view in VIEWS}
 
 
 def readers_from_repository(source: str | Path, device: str = "cpu") -> dict[str, GridReader]:
@@ -99,27 +93,20 @@ def readers_from_repository(source: str | Path, device: str = "cpu") -> dict[str
         if task not in ("segmentation", "landmark_heatmap"):
             needed = "segmentation/NAME or landmark_heatmap/NAME"
             raise ValueError(f"--weights names a model for {task}; segmenting needs {needed}")
-        file = finetuned_file(task, name, int(seed), any_name=Path(source).is_dir())
-        return readers_from_file(fetch(source, file), device)
+        return readers_from_file(finetuned_path(source, task, name, int(seed)), device)
     readers, errors = {}, []
     for view, parts in PUBLISHED_FILES.items():
-        models: list[Any] = []
+        found: list[Any] = []
         for part in parts:
             try:
-                models.append(None if part is None else from_finetuned(source, *part).to(device))
+                found.append(part and opened(finetuned_path(source, *part), device))
             except FileNotFoundError as error:
-                models.append(None)
+                found.append(None)
                 errors.append(error)
-        if any(model is not None for model in models):
-            readers[view] = _reader(view, models[0], models[1], device)
+        if any(found):
+            size, spacing = next(one[1] for one in found if one)[view]  # the segmenter's where there is one
+            segmenter, marker = (one and one[0] for one in found)
+            readers[view] = GridReader(view, segmenter, marker, size, spacing, device)
     if not readers:
         raise errors[0]
     return readers
-
-
-def _reader(view: str, segmenter: Any, marker: Any, device: str) -> GridReader:
-    """A reader at the spacing its models were made for: that of a known grid of their size, else the published one."""
-    sizes = (marker if segmenter is None else segmenter).arguments.get("image_size_dict")
-    size = tuple(sizes[view]) if sizes else PUBLISHED_GRID[view][0]
-    spacing = SMALL_GRID[view][1] if size == SMALL_GRID[view][0] else PUBLISHED_GRID[view][1]
-    return GridReader(view, segmenter, marker, size, spacing, device)

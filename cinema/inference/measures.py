@@ -17,8 +17,7 @@ MIN_SMOOTHED = 8  # frames; fewer are not a curve
 MAX_COVERAGE = 1.5  # of the most basal slice: what lies further up should have been a slice of its own
 MAX_VALVE_TILT_DEG = 40.0
 
-
-Landmarks = Mapping[str, NDArray]  # view -> (t, 3, 2) pixels of hinge, hinge, apex
+Arrays = Mapping[str, NDArray]  # view -> its labels (x, y, z, t), landmarks (t, 3, 2: hinge, hinge, apex) or affine
 
 
 def smooth(curve: ArrayLike) -> NDArray:
@@ -57,15 +56,15 @@ def sax_metrics(
 ) -> dict[str, Any]:
     """Volumes (ml), ejection fractions (percent), LV mass (g) and ED/ES frames of short-axis labels.
 
-    coverage: of the slices by the LV and its wall (`valve_coverage`). A study of one frame has no ES: what needs it
-    is None.
+    coverage: of the slices by LV and wall (`valve_coverage`). One frame has no ES: what needs it is None.
     """
     lv, myo = (volumes_ml(labels, spacing_mm, positions_mm, name, coverage) for name in ("LV", "MYO"))
     rv = volumes_ml(labels, spacing_mm, positions_mm, "RV")
-    frames: tuple[int | None, int | None] = extreme_frames(lv, ed_frame, es_frame)
+    ed: int | None
+    es: int | None
+    ed, es = extreme_frames(lv, ed_frame, es_frame)
     if labels.shape[3] == 1:
-        frames = (None, 0) if es_frame is not None else (0, None)
-    ed, es = frames
+        ed, es = (0, None) if es_frame is None else (None, 0)
     found: dict[str, Any] = {}
     for side, curve in (("LV", lv), ("RV", rv)):
         edv, esv = (None if frame is None else float(curve[frame]) for frame in (ed, es))
@@ -76,7 +75,7 @@ def sax_metrics(
     return found | {"lv_volumes": lv.tolist(), "rv_volumes": rv.tolist()}
 
 
-def lax_metrics(landmarks: Landmarks, spacings_mm: Mapping[str, Sequence[float]]) -> dict[str, dict]:
+def lax_metrics(landmarks: Arrays, spacings_mm: Mapping[str, Sequence[float]]) -> dict[str, dict]:
     """MAPSE (mm), long-axis shortening (percent) and landmarks per view; views of one frame have landmarks only."""
     lengths = {view: lv_lengths_mm(marks, spacings_mm[view]) for view, marks in landmarks.items()}
     moving = [view for view, length in lengths.items() if np.ptp(length) > 0]
@@ -87,9 +86,7 @@ def lax_metrics(landmarks: Landmarks, spacings_mm: Mapping[str, Sequence[float]]
     }
 
 
-def valve_distance_mm(
-    labels: NDArray, affine: NDArray, landmarks: Landmarks, affines: Mapping[str, NDArray]
-) -> NDArray:
+def valve_distance_mm(labels: NDArray, affine: NDArray, landmarks: Arrays, affines: Arrays) -> NDArray:
     """(z, t) distance along the stack from the mitral valve to the middle of the LV in each slice, positive toward the
     apex; NaN where a slice has no LV or the valve is not known.
 
@@ -100,7 +97,6 @@ def valve_distance_mm(
     distance = np.full(labels.shape[2:], np.nan)
     if len(landmarks) < 2:
         return distance
-    index = np.stack(np.meshgrid(*map(np.arange, labels.shape[:2]), indexing="ij"), axis=-1)
     for t in range(labels.shape[3]):
         hinges, apices = [], []
         for view, marks in landmarks.items():
@@ -115,9 +111,9 @@ def valve_distance_mm(
         if upright < np.cos(np.radians(MAX_VALVE_TILT_DEG)):
             continue
         for z in range(labels.shape[2]):
-            lv = labels[:, :, z, t] == LABELS["LV"]
-            if lv.any():
-                centre = to_world(affine, [*index[lv].mean(axis=0), z])
+            lv = np.argwhere(labels[:, :, z, t] == LABELS["LV"])
+            if len(lv):
+                centre = to_world(affine, [*lv.mean(axis=0), z])
                 distance[z, t] = across @ (centre - middle) / upright
     return distance
 
@@ -158,7 +154,7 @@ def open_rings(labels: NDArray) -> NDArray:
 
 
 def lv_extent(
-    labels: NDArray, affine: NDArray, positions_mm: ArrayLike, landmarks: Landmarks, affines: Mapping[str, NDArray]
+    labels: NDArray, affine: NDArray, positions_mm: ArrayLike, landmarks: Arrays, affines: Arrays
 ) -> tuple[NDArray, NDArray, NDArray]:
     """(labels, distance_mm, coverage): short-axis labels without slices that are no left ventricle, and what of the
     others counts.

@@ -31,7 +31,7 @@ APICAL = 0.8  # the apex lies in the last fifth of the cavity
 REACH_MM = 18.0  # no point strays further than this from its median over the cycle
 BATCH = 32
 
-Spacing = Sequence[float]
+Spacing = Sequence[float]  # mm, of x, y, z
 
 
 def normalised(image: NDArray) -> NDArray:
@@ -48,11 +48,9 @@ def with_neighbours(stack: Tensor, alone: Tensor | None = None) -> Tensor:
     alone: (b,) booleans, stacks whose slices are read without neighbours; None: none.
     """
     padded = F.pad(stack, (0, 0, 0, 0, 1, 1))
-    before, after = padded[:, :-2], padded[:, 2:]
     if alone is not None:
-        keep = (~alone).to(stack.dtype)[:, None, None, None]
-        before, after = before * keep, after * keep
-    return torch.stack([before, stack, after], dim=2)
+        padded = padded * (~alone).to(stack.dtype)[:, None, None, None]
+    return torch.stack([padded[:, :-2], stack, padded[:, 2:]], dim=2)
 
 
 @dataclass(eq=False)
@@ -89,9 +87,8 @@ class OwnReader:
         return labels, points_from_grid(marks, spacing_mm, centre, PIXEL_MM, self.size["lax"])
 
     def _read(self, kind: str, image: NDArray, spacing_mm: Spacing) -> tuple[NDArray, NDArray, NDArray]:
-        middle, size = (np.array(image.shape[:2]) - 1) / 2, self.size[kind]
-        centre = self.find_heart(kind, image, spacing_mm) if self.search else middle
-        window = to_grid(image, spacing_mm, centre, PIXEL_MM, size)
+        centre = self.find_heart(kind, image, spacing_mm) if self.search else (np.array(image.shape[:2]) - 1) / 2
+        window = to_grid(image, spacing_mm, centre, PIXEL_MM, self.size[kind])
         out = self._probabilities(kind, window, self.turns)
         classes = from_grid(out[..., :4].astype(np.float32), image.shape[:2], spacing_mm, centre, PIXEL_MM)
         labels = np.where(classes.sum(-1) > 0.5, classes.argmax(-1), 0).astype(np.uint8)

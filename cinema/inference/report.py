@@ -5,19 +5,17 @@ from html import escape
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cinema.data.reading import Reading
+from cinema.inference.measures import Arrays
 from cinema.plots import cine, style
 from cinema.terms import VIEW_NAMES
 
-NOT_CLINICAL = "<strong>Not for clinical use.</strong>"
-OWN_MODEL = (
-    "The model behind these numbers was trained on virtual hearts only and has never been validated on patients."
-)
-OTHER_MODEL = (
-    "These numbers come from weights chosen by the user; whether they are valid for this scan has not been established."
-)
+MODELS = {  # whether they are the project's own -> what to know of them
+    True: "The model behind these numbers was trained on virtual hearts only and has never been validated on patients.",
+    False: "These numbers come from weights chosen by the user; whether they are valid for this scan has not been "
+    "established.",
+}
 NUMBERS = (
     ("LVEDV", "LV end-diastolic volume", "ml"),
     ("LVESV", "LV end-systolic volume", "ml"),
@@ -40,16 +38,12 @@ OUTLINES = (
     "order of the file.</p>"
 )
 
-Arrays = Mapping[str, NDArray]  # view -> its array
 
-
-def report_html(
-    reading: Reading, labels: Arrays, landmarks: Arrays, metrics: Mapping[str, Any], own: bool = True
-) -> str:
-    """The page as text. labels: view -> (x, y, z, t); landmarks: view -> (t, 3, 2); metrics: of segment."""
+def report_html(reading: Reading, labels: Arrays, landmarks: Arrays, metrics: Mapping[str, Any], own: bool) -> str:
+    """The page as text; metrics: of segment; own: whether the models are the project's."""
     views = reading.study.views
-    parts = [f"<p class=warn>{NOT_CLINICAL} {OWN_MODEL if own else OTHER_MODEL}</p>", "<h2>Numbers</h2>"]
-    parts.append(_numbers(metrics))
+    warning = f"<p class=warn><strong>Not for clinical use.</strong> {MODELS[own]}</p>"
+    parts = [warning, "<h2>Numbers</h2>", _numbers(metrics)]
     if metrics["lv_volumes"] and len(metrics["lv_volumes"]) > 1:
         fig, ax = style.figure(1)
         cine.volume_curves(ax, *(metrics[key] for key in ("lv_volumes", "rv_volumes", "ed_frame", "es_frame")))

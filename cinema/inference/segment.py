@@ -18,13 +18,12 @@ from cinema.data.reading import Reading, describe
 from cinema.data.study import Study
 from cinema.files import WEIGHTS, beside
 from cinema.inference import measures
+from cinema.inference.measures import Arrays
 from cinema.terms import LABELS, VIEW_NAMES, VIEWS
 
 FAR_APART_MM = 12.0
 RESULTS = (*[f"{view}.nii.gz" for view in VIEWS], "metrics.json", "report.html")
 UNITS = {"LVEDV": "ml", "LVESV": "ml", "LVEF": "%", "RVEDV": "ml", "RVESV": "ml", "RVEF": "%", "LVM": "g"}
-
-Arrays = Mapping[str, NDArray]  # view -> its array
 
 
 def segment(
@@ -87,9 +86,7 @@ def read_views(
 
     Slices without an image are not shown to the reader and stay empty. Landmarks are smoothed over time.
     """
-    labels: dict[str, NDArray] = {}
-    landmarks: dict[str, NDArray] = {}
-    notes: list[str] = []
+    labels, landmarks, notes = {}, {}, []
     for name, view in study.views.items():
         if name not in readers:
             notes.append(f"these weights do not read the {VIEW_NAMES[name]} view")
@@ -117,9 +114,8 @@ def _tidy(labels: NDArray) -> NDArray:
 def measured(reading: Reading, labels: Arrays, landmarks: Arrays) -> tuple[dict[str, Any], Arrays, list[str]]:
     """(metrics, labels, notes). The LV ends at the mitral valve where the long axis shows it, elsewhere with the first
     slice that has at least half a ring of muscle; slices further back lose their LV."""
-    study, views = reading.study, reading.study.views
+    study, views, notes = reading.study, reading.study.views, []
     metrics: dict[str, Any] = dict.fromkeys((*UNITS, "ed_frame", "es_frame")) | {"lv_volumes": [], "rv_volumes": []}
-    notes: list[str] = []
     if "sax" in labels:
         sax, whole = views["sax"], labels["sax"]
         affines = {view: views[view].affine for view in landmarks}
@@ -207,18 +203,17 @@ def staged(out: Path) -> Iterator[Path]:
 
 def _deliver(folder: Path, out: Path) -> None:
     """Move the results over those of an earlier run; put the earlier ones back if anything stops it."""
-    out.mkdir(exist_ok=True)
+
+    def move(source: Path, target: Path) -> None:
+        target.mkdir(exist_ok=True)
+        for name in RESULTS:
+            if (source / name).exists():
+                os.replace(source / name, target / name)
+
     earlier = folder / "earlier"
-    earlier.mkdir()
     try:
-        _move(out, earlier)
-        _move(folder, out)
+        move(out, earlier)
+        move(folder, out)
     except BaseException:
-        _move(earlier, out)
+        move(earlier, out)
         raise
-
-
-def _move(source: Path, target: Path) -> None:
-    for name in RESULTS:
-        if (source / name).exists():
-            os.replace(source / name, target / name)

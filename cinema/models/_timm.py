@@ -11,15 +11,6 @@ from typing import Any
 
 import torch
 
-_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-
-
-def _declare_missing_operators() -> Any:
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        library.define(name + _SCHEMA)
-    return library
-
 
 def _import_layers() -> Any:
     """timm.layers, and the operator library that must stay alive with it (None where the builds match)."""
@@ -30,7 +21,9 @@ def _import_layers() -> Any:
             raise
     for name in [name for name in sys.modules if name.split(".")[0] in ("timm", "torchvision")]:
         del sys.modules[name]  # half-imported modules would hide the second attempt
-    library = _declare_missing_operators()
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for name in ("nms", "qnms"):
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     return importlib.import_module("timm.layers"), library
 
 

@@ -1,6 +1,7 @@
 """From a description to a model: constructor arguments as JSON, and the release's config.yaml."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from cinema.models._timm import Mlp, SwiGLU
 from cinema.models.vit import SIZES
 
 LAYER_CLASSES = {c.__name__: c for c in (nn.LayerNorm, nn.GELU, nn.SiLU, nn.ReLU, nn.Linear, Mlp, SwiGLU)}
-_LAYER_ARGUMENTS = ("norm_layer", "act_layer", "mlp_layer", "head_layer")
 
 
 def build(name: str, arguments: dict) -> nn.Module:
@@ -19,7 +19,7 @@ def build(name: str, arguments: dict) -> nn.Module:
     if name not in cinema.models.MODELS:
         raise ValueError(f"unknown model {name!r}; choose one of {', '.join(cinema.models.MODELS)}")
     plain = {
-        key: LAYER_CLASSES[value] if key in _LAYER_ARGUMENTS and value else _tuples(value)
+        key: LAYER_CLASSES[value] if key.endswith("_layer") and value else _tuples(value)
         for key, value in arguments.items()
     }
     return getattr(cinema.models, name)(**plain)
@@ -37,17 +37,18 @@ def describe(config: dict, where: str | Path = "config.yaml") -> tuple[str, dict
     config: the parsed config.yaml; `where` names it in errors. Configurations without model.name are pretraining ones,
     or old fine-tuning ones, told by the section they have. Raises ValueError naming the missing or unknown field.
     """
-    model = _field(config, "model", where)
+    model = _field(config, where, "model")
     name = model.get("name") or next((n for n in ("convunetr", "convvit") if n in model), "cinema")
     if name == "cinema":
-        return "CineMA", _encoder(config, "model", "", where)
-    describers = {"convvit": _convvit, "convunetr": _convunetr, "unet": _unet, "resnet": _resnet}
-    if name not in describers:
-        raise ValueError(f"{where}: model.name is {name!r}; known are cinema, {', '.join(describers)}")
-    return describers[name](config, where)
+        return "CineMA", _encoder(config, where, "model", "")
+    if name in ("convvit", "convunetr"):
+        return _from_pretrained(name, config, where)
+    if name in ("unet", "resnet"):
+        return _baseline(name, config, where)
+    raise ValueError(f"{where}: model.name is {name!r}; known are cinema, convvit, convunetr, unet, resnet")
 
 
-def _field(config: dict, path: str, where: str | Path) -> Any:
+def _field(config: dict, where: str | Path, path: str) -> Any:
     value = config
     for key in path.split("."):
         if not isinstance(value, dict) or key not in value:
@@ -58,17 +59,16 @@ def _field(config: dict, path: str, where: str | Path) -> Any:
 
 def views_of(config: dict, where: str | Path = "config.yaml") -> list[str]:
     """The views a configuration's model reads, in token order; old files call them model.view."""
-    model = _field(config, "model", where)
-    views = model.get("views") or _field(config, "model.view", where)
+    views = _field(config, where, "model").get("views") or _field(config, where, "model.view")
     return [views] if isinstance(views, str) else list(views)
 
 
 def n_outputs(config: dict, where: str | Path = "config.yaml") -> int | None:
     """Outputs of a fine-tuned model: its classes, one regressed value, or model.out_chans."""
-    data = _field(config, "data", where)
+    data = _field(config, where, "data")
     if data.get("class_column"):
-        return len(_field(data, data["class_column"], where))
-    return 1 if data.get("regression_column") else _field(config, "model.out_chans", where)
+        return len(_field(data, where, data["class_column"]))
+    return 1 if data.get("regression_column") else _field(config, where, "model.out_chans")
 
 
 def per_view(views: Sequence[str], value: Sequence[int]) -> dict[str, tuple[int, ...]]:
@@ -76,78 +76,48 @@ def per_view(views: Sequence[str], value: Sequence[int]) -> dict[str, tuple[int,
     return {view: tuple(value if view == "sax" else value[:2]) for view in views}
 
 
-def _encoder(config: dict, section: str, prefix: str, where: str | Path) -> dict:
+def _encoder(config: dict, where: str | Path, section: str, prefix: str) -> dict:
     """The arguments that describe images and encoder; section: where model sizes are; prefix: of its patch fields."""
-
-    def get(name: str) -> Any:
-        return _field(config, f"{section}.{name}", where)
-
-    if get("size") not in SIZES:
-        raise ValueError(f"{where}: {section}.size is {get('size')!r}; choose one of {', '.join(SIZES)}")
+    get = partial(_field, config, where)
+    size = get(f"{section}.size")
+    if size not in SIZES:
+        raise ValueError(f"{where}: {section}.size is {size!r}; choose one of {', '.join(SIZES)}")
     views = views_of(config, where)
-    data = {view: _field(config, f"data.{view.split('_')[0]}", where) for view in views}
+    of = {view: f"data.{view.split('_')[0]}" for view in views}
     return dict(
-        image_size_dict={v: tuple(_field(data[v], "patch_size", where))[: 3 if v == "sax" else 2] for v in views},
-        in_chans_dict={view: _field(data[view], "in_chans", where) for view in views},
-        enc_patch_size_dict=per_view(views, get(f"{prefix}patch_size")),
-        enc_scale_factor_dict=per_view(views, get(f"{prefix}scale_factor")),
-        enc_conv_chans=tuple(get("enc_conv_chans")),
-        enc_conv_n_blocks=get("enc_conv_n_blocks"),
+        image_size_dict={view: tuple(get(f"{of[view]}.patch_size"))[: 3 if view == "sax" else 2] for view in views},
+        in_chans_dict={view: get(f"{of[view]}.in_chans") for view in views},
+        enc_patch_size_dict=per_view(views, get(f"{section}.{prefix}patch_size")),
+        enc_scale_factor_dict=per_view(views, get(f"{section}.{prefix}scale_factor")),
+        enc_conv_chans=tuple(get(f"{section}.enc_conv_chans")),
+        enc_conv_n_blocks=get(f"{section}.enc_conv_n_blocks"),
         grad_ckpt=bool(config.get("grad_ckpt", False)),
-        **SIZES[get("size")],
+        **SIZES[size],
     )
 
 
-def _without_decoder(arguments: dict) -> dict:
-    return {key: value for key, value in arguments.items() if not key.startswith("dec_")}
+def _from_pretrained(name: str, config: dict, where: str | Path) -> tuple[str, dict]:
+    get, section = partial(_field, config, where), f"model.{name}"
+    encoder = _encoder(config, where, section, "enc_")
+    arguments = {key: value for key, value in encoder.items() if not key.startswith("dec_")}
+    arguments |= dict(out_chans=n_outputs(config, where), drop_path=get(f"{section}.drop_path"))
+    if name == "convvit":
+        return "ConvViT", dict(arguments, n_frames=get("model.n_frames"))
+    for key in ("dec_patch_size", "dec_scale_factor"):
+        arguments[f"{key}_dict"] = per_view(views_of(config, where), get(f"{section}.{key}"))
+    return "ConvUNetR", dict(arguments, dec_chans=tuple(get(f"{section}.dec_chans")), dropout=get(f"{section}.dropout"))
 
 
-def _convvit(config: dict, where: str | Path) -> tuple[str, dict]:
-    return "ConvViT", dict(
-        _without_decoder(_encoder(config, "model.convvit", "enc_", where)),
-        n_frames=_field(config, "model.n_frames", where),
-        out_chans=n_outputs(config, where),
-        drop_path=_field(config, "model.convvit.drop_path", where),
-    )
-
-
-def _convunetr(config: dict, where: str | Path) -> tuple[str, dict]:
-    def get(name: str) -> Any:
-        return _field(config, f"model.convunetr.{name}", where)
-
-    return "ConvUNetR", dict(
-        _without_decoder(_encoder(config, "model.convunetr", "enc_", where)),
-        out_chans=n_outputs(config, where),
-        dec_chans=tuple(get("dec_chans")),
-        dec_patch_size_dict=per_view(views_of(config, where), get("dec_patch_size")),
-        dec_scale_factor_dict=per_view(views_of(config, where), get("dec_scale_factor")),
-        dropout=get("dropout"),
-        drop_path=get("drop_path"),
-    )
-
-
-def _single_view(config: dict, where: str | Path) -> tuple[int, int]:
-    """The one view of a baseline: its dimensions and channels."""
-    views = views_of(config, where)
+def _baseline(name: str, config: dict, where: str | Path) -> tuple[str, dict]:
+    get, views = partial(_field, config, where), views_of(config, where)
     if len(views) != 1:
         raise ValueError(f"{where}: a baseline reads one view, model.views lists {len(views)}")
-    return (3 if views[0] == "sax" else 2), _field(config, f"data.{views[0].split('_')[0]}.in_chans", where)
-
-
-def _unet(config: dict, where: str | Path) -> tuple[str, dict]:
-    n_dims, in_chans = _single_view(config, where)
-    unet = _field(config, "model.unet", where)
-    factors = {name: tuple(_field(unet, name, where))[:n_dims] for name in ("patch_size", "scale_factor")}
-    chans, dropout = tuple(_field(unet, "chans", where)), _field(unet, "dropout", where)
+    n_dims, in_chans = 3 if views[0] == "sax" else 2, get(f"data.{views[0].split('_')[0]}.in_chans")
+    if name == "resnet":
+        shape = dict(depth=get("model.resnet.depth"), layer_inplanes=tuple(get("model.resnet.layer_inplanes")))
+        in_chans *= get("model.n_frames")
+        return f"ResNet{n_dims}d", dict(shape, in_chans=in_chans, out_chans=n_outputs(config, where))
+    factors = {key: tuple(get(f"model.unet.{key}"))[:n_dims] for key in ("patch_size", "scale_factor")}
+    shape = dict(chans=tuple(get("model.unet.chans")), dropout=get("model.unet.dropout"), **factors)
     ends = dict(n_dims=n_dims, in_chans=in_chans, out_chans=n_outputs(config, where))
-    return "UNet", dict(ends, chans=chans, dropout=dropout, **factors, grad_ckpt=bool(config.get("grad_ckpt", False)))
-
-
-def _resnet(config: dict, where: str | Path) -> tuple[str, dict]:
-    n_dims, in_chans = _single_view(config, where)
-    return f"ResNet{n_dims}d", dict(
-        depth=_field(config, "model.resnet.depth", where),
-        in_chans=in_chans * _field(config, "model.n_frames", where),
-        out_chans=n_outputs(config, where),
-        layer_inplanes=tuple(_field(config, "model.resnet.layer_inplanes", where)),
-    )
+    return "UNet", dict(**shape, **ends, grad_ckpt=bool(config.get("grad_ckpt", False)))

@@ -8,17 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cinema.models._timm import Mlp
-from cinema.models.downsample import check_sizes, view_encoder
-from cinema.models.layers import (
-    ResidualConvBlock,
-    arguments,
-    conv_class,
-    conv_transpose_class,
-    init_weights,
-    pointwise,
-    run,
-)
-from cinema.models.vit import ViTEncoder, options
+from cinema.models.downsample import DownsampleEncoder, ViewsEncoder
+from cinema.models.layers import ResidualConvBlock, init_weights, of_dims, pointwise, run
+from cinema.models.patches import PerView
+from cinema.models.vit import EncoderArguments, ViTEncoder
 
 
 class ImageBlock(ResidualConvBlock):
@@ -58,14 +51,10 @@ def stretch(x: Tensor, size: Sequence[int]) -> Tensor:
 class UpBlock(nn.Module):
     """Transposed convolution to a finer grid, detail added, two residual blocks."""
 
-    def __init__(
-        self, n_dims: int, in_chans: int, out_chans: int, scale_factor: Sequence[int], kernel_size: int, norm: str
-    ) -> None:
+    def __init__(self, n_dims: int, in_chans: int, out_chans: int, scale: Sequence[int], **block: Any) -> None:
         super().__init__()
-        self.up = conv_transpose_class(n_dims)(in_chans, out_chans, scale_factor, stride=scale_factor)
-        self.conv = nn.ModuleList(
-            ResidualConvBlock(n_dims, out_chans, out_chans, kernel_size, norm=norm) for _ in range(2)
-        )
+        self.up = of_dims("ConvTranspose", n_dims)(in_chans, out_chans, scale, stride=scale)
+        self.conv = nn.ModuleList(ResidualConvBlock(n_dims, out_chans, out_chans, **block) for _ in range(2))
 
     def forward(self, x: Tensor, detail: Tensor | None = None) -> Tensor:
         x = self.up(x)
@@ -78,21 +67,12 @@ class UpBlock(nn.Module):
 class Decoder(nn.Module):
     """From the coarsest map up to the image: one block per channel count, from the last to the first."""
 
-    def __init__(
-        self,
-        n_dims: int,
-        chans: Sequence[int],
-        patch_size: Sequence[int],
-        scale_factor: Sequence[int],
-        kernel_size: int,
-        norm: str,
-        grad_ckpt: bool = False,
-    ) -> None:
+    def __init__(self, n_dims: int, chans: Any, patch: Any, scale: Any, grad_ckpt: bool, **block: Any) -> None:
         super().__init__()
         self.grad_ckpt = grad_ckpt
-        steps = [(chans[i], chans[i - 1], scale_factor) for i in range(len(chans) - 1, 0, -1)]
-        steps.append((chans[0], chans[0], patch_size))
-        self.blocks = nn.ModuleList(UpBlock(n_dims, *step, kernel_size, norm) for step in steps)
+        steps = [(chans[i], chans[i - 1], scale) for i in range(len(chans) - 1, 0, -1)]
+        steps.append((chans[0], chans[0], patch))
+        self.blocks = nn.ModuleList(UpBlock(n_dims, *step, **block) for step in steps)
 
     def forward(self, maps: Sequence[Any]) -> Tensor:
         """maps: finest first, one more than blocks; None where a level adds nothing -> (b, chans[0], x, y[, z])."""
@@ -102,27 +82,25 @@ class Decoder(nn.Module):
         return x
 
 
-def level_of(
-    factor: Sequence[int], patch_size: Sequence[int], scale_factor: Sequence[int], n_levels: int, view: str
-) -> int:
-    """The level i at which patch_size * scale_factor^i equals `factor`; ValueError if there is none."""
+def level_of(factor: Sequence[int], patch: Sequence[int], scale: Sequence[int], n_levels: int, view: str) -> int:
+    """The level i at which patch * scale^i equals `factor`; ValueError if there is none."""
     for i in range(n_levels):
-        if tuple(p * s**i for p, s in zip(patch_size, scale_factor)) == tuple(factor):
+        if tuple(p * s**i for p, s in zip(patch, scale)) == tuple(factor):
             return i
     raise ValueError(
         f"{view}: no decoder level has the encoder's factor {tuple(factor)}; "
-        f"dec_patch_size {tuple(patch_size)} times powers of {tuple(scale_factor)} must reach it"
+        f"dec_patch_size {tuple(patch)} times powers of {tuple(scale)} must reach it"
     )
 
 
-class ConvUNetR(nn.Module):
+class ConvUNetR(ViewsEncoder):
     """Encoder of all views, and per view a decoder fed by image, convolution stages and tokens.
 
+    Its arguments are those of EncoderArguments, and:
     out_chans: classes or landmarks.
     dec_chans: channels of the decoder, finest first; dec_patch_size_dict: factor of its last step,
                dec_scale_factor_dict: of the others; dec_kernel_size: of its residual blocks.
     dropout:   in the blocks that prepare the decoder's input; the decoder itself has none, as published.
-    The other arguments are those of CineMA's encoder.
     """
 
     def __init__(
@@ -155,49 +133,49 @@ class ConvUNetR(nn.Module):
         pos_period: float = 10000.0,
         pos_scaled: bool = False,
     ) -> None:
-        super().__init__()
-        given = dict(locals())
-        self.arguments = arguments(given)
-        self.enc_down_dict: Any = nn.ModuleDict()
+        own = dict(locals())
+        super().__init__(own)
+        given = EncoderArguments.of(own)
         self.dec_image_conv_block_dict = nn.ModuleDict()
         self.dec_down_blocks_dict: Any = nn.ModuleDict()
         self.dec_conv_blocks_dict: Any = nn.ModuleDict()
         self.decoder_dict, self.pred_head_dict = nn.ModuleDict(), nn.ModuleDict()
-        levels = set()
-        for view, image_size in image_size_dict.items():
-            n_dims, chans, patch = len(image_size), in_chans_dict[view], dec_patch_size_dict[view]
-            scale = dec_scale_factor_dict[view]
-            down = view_encoder(view, given)
-            first = level_of(enc_patch_size_dict[view], patch, scale, len(dec_chans), view)
-            n_down = len(dec_chans) - 1 - level_of(down.patch_size, patch, scale, len(dec_chans), view)
+        width, n_levels, levels = given.enc_embed_dim, len(dec_chans), set()
+        block: dict[str, Any] = dict(kernel_size=dec_kernel_size, norm=given.norm)
+        for view, image_size in given.image_size_dict.items():
+            n_dims, patch, scale = len(image_size), dec_patch_size_dict[view], dec_scale_factor_dict[view]
+            conv = of_dims("Conv", n_dims)
+            down = DownsampleEncoder(given, view)
+            first = level_of(given.enc_patch_size_dict[view], patch, scale, n_levels, view)
+            n_down = n_levels - 1 - level_of(down.patch_size, patch, scale, n_levels, view)
             levels.add((first, n_down))
-            sources = [*enc_conv_chans, *[enc_embed_dim] * (1 + n_down)]
-            block: dict[str, Any] = dict(kernel_size=dec_kernel_size, dropout=dropout, norm=norm)
+            sources = [*given.enc_conv_chans, *[width] * (1 + n_down)]
             self.enc_down_dict[view] = down
-            self.dec_image_conv_block_dict[view] = ImageBlock(n_dims, chans, dec_chans[0], **block)
+            self.dec_image_conv_block_dict[view] = ImageBlock(
+                n_dims, given.in_chans_dict[view], dec_chans[0], dropout=dropout, **block
+            )
             self.dec_down_blocks_dict[view] = nn.ModuleList(
-                conv_class(n_dims)(enc_embed_dim, enc_embed_dim, scale, stride=scale) for _ in range(n_down)
+                conv(width, width, scale, stride=scale) for _ in range(n_down)
             )
             self.dec_conv_blocks_dict[view] = nn.ModuleList(
-                ResidualConvBlock(n_dims, *pair, **block) for pair in zip(sources, dec_chans[first:])
+                ResidualConvBlock(n_dims, *pair, dropout=dropout, **block) for pair in zip(sources, dec_chans[first:])
             )
-            self.decoder_dict[view] = Decoder(n_dims, dec_chans, patch, scale, dec_kernel_size, norm, grad_ckpt)
-            self.pred_head_dict[view] = conv_class(n_dims)(dec_chans[0], out_chans, 1)
+            self.decoder_dict[view] = Decoder(n_dims, dec_chans, patch, scale, given.grad_ckpt, **block)
+            self.pred_head_dict[view] = conv(dec_chans[0], out_chans, 1)
         if len(levels) > 1:
             raise ValueError(f"views need different decoder levels {sorted(levels)}; give them equal factors")
         ((self.n_layers_wo_skip, _),) = levels
-        self.encoder = ViTEncoder(enc_embed_dim, enc_depth, enc_n_heads, **options(given))
+        self.encoder = ViTEncoder(given)
         init_weights(self)
 
-    def forward(self, image_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    def forward(self, image_dict: PerView) -> PerView:
         """view -> (b, c, x, y[, z]) of the size at construction; returns view -> logits (b, out_chans, x, y[, z])."""
-        check_sizes(image_dict, self.enc_down_dict)
+        self.check_sizes(image_dict)
         skips, tokens = {}, {}
         for view, image in image_dict.items():
             skips[view], tokens[view] = self.enc_down_dict[view](image)
-        counts = [1, *(t.shape[1] for t in tokens.values())]
-        _, *encoded = self.encoder(torch.cat(list(tokens.values()), dim=1)).split(counts, dim=1)
-        return {v: self.decode(v, image_dict[v], skips[v], x) for v, x in zip(tokens, encoded)}
+        encoded = self.across_views(tokens)
+        return {view: self.decode(view, image_dict[view], skips[view], encoded[view]) for view in tokens}
 
     def decode(self, view: str, image: Tensor, skips: list[Tensor], tokens: Tensor) -> Tensor:
         """Logits of one view from its image, the stages' skips and its encoded tokens (b, n, e)."""

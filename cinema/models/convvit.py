@@ -6,20 +6,21 @@ import torch
 from torch import Tensor, nn
 
 from cinema.models._timm import Mlp
-from cinema.models.downsample import Fusion, check_views, view_encoder
-from cinema.models.layers import arguments, init_weights
-from cinema.models.vit import ViTEncoder, options
+from cinema.models.downsample import DownsampleEncoder, Fusion, ViewsEncoder
+from cinema.models.layers import init_weights
+from cinema.models.patches import PerView
+from cinema.models.vit import EncoderArguments, ViTEncoder
 
 REDUCTIONS = ("all", "patch", "cls")
 
 
-class ConvViT(nn.Module):
+class ConvViT(ViewsEncoder):
     """Encoder of all views, and one linear head per view and for the class token.
 
+    Its arguments are those of EncoderArguments, and:
     n_frames:   frames stacked as channels: (ED, ES) for two.
     out_chans:  classes or values.
     head_layer: None builds no heads (features only).
-    The other arguments are those of CineMA's encoder.
     """
 
     def __init__(
@@ -49,39 +50,33 @@ class ConvViT(nn.Module):
         pos_period: float = 10000.0,
         pos_scaled: bool = False,
     ) -> None:
-        super().__init__()
-        given = dict(locals())
-        self.arguments = arguments(given)
-        self.enc_down_dict, self.enc_fusion_dict = nn.ModuleDict(), nn.ModuleDict()
-        for view in image_size_dict:
-            down = view_encoder(view, given, n_frames)
-            self.enc_down_dict[view] = down
-            self.enc_fusion_dict[view] = Fusion(down, norm_layer, norm_eps)
-        self.encoder = ViTEncoder(enc_embed_dim, enc_depth, enc_n_heads, **options(given))
+        own = dict(locals())
+        super().__init__(own)
+        given = EncoderArguments.of(own)
+        self.enc_fusion_dict = nn.ModuleDict()
+        for view in given.image_size_dict:
+            self.enc_down_dict[view] = DownsampleEncoder(given, view, n_frames)
+            self.enc_fusion_dict[view] = Fusion(given, self.enc_down_dict[view])
+        self.encoder = ViTEncoder(given)
         init_weights(self)
         self.pred_head_dict = nn.ModuleDict()  # after init_weights: heads start from PyTorch's default
         if head_layer is not None:
-            for name in [*image_size_dict, "cls"]:
-                self.pred_head_dict[name] = head_layer(enc_embed_dim, out_chans)
+            for name in [*given.image_size_dict, "cls"]:
+                self.pred_head_dict[name] = head_layer(given.enc_embed_dim, out_chans)
 
-    def feature_forward(
-        self, image_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None
-    ) -> dict[str, Tensor]:
+    def feature_forward(self, image_dict: PerView, mask_dict: PerView | None = None) -> PerView:
         """Features of any of the views, at any size the patch divides: {"cls": (b, 1, e), view: (b, n, e)}.
 
         mask_dict: view -> (b, n), True = kept out of its neighbours' convolutions; no token is dropped.
         """
-        check_views(image_dict, self.enc_down_dict)
+        self.check_views(image_dict)
         skips, tokens = {}, {}
         for view, image in image_dict.items():
             skips[view], tokens[view] = self.enc_down_dict[view](image, mask_dict[view] if mask_dict else None)
-        counts = [1, *(t.shape[1] for t in tokens.values())]
-        cls, *encoded = self.encoder(torch.cat(list(tokens.values()), dim=1)).split(counts, dim=1)
-        return {"cls": cls, **{v: self.enc_fusion_dict[v](x, skips[v]) for v, x in zip(tokens, encoded)}}
+        encoded = self.across_views(tokens)
+        return {"cls": encoded["cls"], **{v: self.enc_fusion_dict[v](encoded[v], skips[v]) for v in tokens}}
 
-    def forward(
-        self, image_dict: dict[str, Tensor], mask_dict: dict[str, Tensor] | None = None, reduce: str = "all"
-    ) -> Tensor:
+    def forward(self, image_dict: PerView, mask_dict: PerView | None = None, reduce: str = "all") -> Tensor:
         """Logits or z-scored values (b, out_chans).
 
         image_dict: view -> (b, n_frames * in_chans, x, y[, z]).

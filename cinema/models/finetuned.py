@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from cinema.models.config import views_of
-from cinema.models.published import PUBLISHED, REPOSITORY, fetch, finetuned_file
+from cinema.models.published import PUBLISHED, REPOSITORY, finetuned_file, finetuned_path
 from cinema.models.weights import from_file, read_config
 from cinema.terms import LABELS, PUBLISHED_GRID, SMALL_GRID
 
@@ -35,16 +35,18 @@ MEAN_STD = {
     ("regression_ef", "mnms2"): (37.97920801605608, 10.328604573626588),
 }
 
+Grid = dict[str, tuple[tuple, tuple]]  # view -> (size, spacing_mm), views in token order
+
 
 @dataclass(frozen=True)
 class Finetuned:
     """A model with what its configuration says of input and output.
 
-    grid: view -> (size, spacing_mm), views in token order; classes, mean_std: None where the task has none.
+    classes, mean_std: None where the task has none.
     """
 
     model: torch.nn.Module
-    grid: dict
+    grid: Grid
     classes: tuple | None = None
     mean_std: tuple | None = None
 
@@ -75,59 +77,55 @@ def load(
 
     Raises FileNotFoundError (which files, where to put them), ValueError (unknown names, a model of another task).
     """
-    path = Path(source)
-    if not path.is_file():
-        path = fetch(source, finetuned_file(task, name, seed, any_name=path.is_dir()))
-    elif task not in PUBLISHED:
+    if task not in PUBLISHED:
         raise ValueError(f"task is {task!r}; choose one of {', '.join(PUBLISHED)}")
-    model: Any = from_file(path).to(device)
-    beside = path.with_name("config.yaml")
-    config = read_config(beside) if beside.is_file() else {}
-    kept = (model, _grid(model, config, path), _classes(task, name, config), _mean_std(task, name, config))
+    path = finetuned_path(source, task, name, seed)
+    model, grid, data = opened(path, device)
+    classes, mean_std = _scale(task, name, data)
     has, frames = model.arguments.get("out_chans"), model.arguments.get("n_frames", 2)
-    wants = len(kept[2]) if kept[2] else N_OUTPUTS.get(task, 1)
+    wants = len(classes) if classes else N_OUTPUTS.get(task, 1)
     if has != wants or (task not in N_OUTPUTS and frames != 2):
         raise ValueError(
             f"{path} holds a {type(model).__name__} of {has} outputs; {task} needs {wants}"
             f"{'' if task in N_OUTPUTS else ' and two frames'}: give the file of that task"
         )
-    return Finetuned(*kept)
+    return Finetuned(model, grid, classes, mean_std)
 
 
-def _grid(model: Any, config: dict, path: Path) -> dict:
-    """view -> (size, spacing_mm): by the model, else the configuration, else the known grid of that size."""
-    data, sizes = config.get("data", {}), model.arguments.get("image_size_dict")
+def opened(path: str | Path, device: torch.device | str | None = "cpu") -> tuple[Any, Grid, dict]:
+    """(model, its grid, what its configuration says of data) of a weights file.
+
+    The model tells its grid, else the configuration, else the known grid of that size. ValueError if none tells a view.
+    """
+    model: Any = from_file(path).to(device)
+    beside = Path(path).with_name("config.yaml")
+    config, sizes = read_config(beside) if beside.is_file() else {}, model.arguments.get("image_size_dict")
     if not sizes and not config:
         raise ValueError(f"{path} does not say which view it reads; put its config.yaml beside it")
-    grid = {}
-    for view in sizes or views_of(config, path.with_name("config.yaml")):
+    data = config.get("data", {})
+    grid: Grid = {}
+    for view in sizes or views_of(config, beside):
         n_dims, said = len(PUBLISHED_GRID[view][0]), data.get(view.split("_")[0], {})
         size = tuple((sizes or {}).get(view) or said.get("patch_size", PUBLISHED_GRID[view][0]))[:n_dims]
         known = (SMALL_GRID if size == SMALL_GRID[view][0] else PUBLISHED_GRID)[view][1]
         grid[view] = (size, tuple(said.get("spacing", known))[:n_dims])
-    return grid
+    return model, grid, data
 
 
-def _classes(task: str, name: str | None, config: dict) -> tuple | None:
-    if task not in TRUTH:
-        return None
-    data = config.get("data", {})
-    classes = data.get(data.get("class_column")) or CLASSES.get((task, _dataset(name)))
-    if not classes:
-        raise ValueError(f"no class names for {task}/{name}; its config.yaml must list them under data.class_column")
-    return tuple(classes)
-
-
-def _mean_std(task: str, name: str | None, config: dict) -> tuple | None:
+def _scale(task: str, name: str | None, data: dict) -> tuple[tuple | None, tuple | None]:
+    """(classes of a classification, mean and deviation of a regression): by the configuration, else as published."""
+    known = task, (name or "").split("_")[0]
+    if task in TRUTH:
+        classes = data.get(data.get("class_column")) or CLASSES.get(known)
+        if not classes:
+            raise ValueError(
+                f"no class names for {task}/{name}; its config.yaml must list them under data.class_column"
+            )
+        return tuple(classes), None
     if not task.startswith("regression"):
-        return None
-    data = config.get("data", {})
+        return None, None
     said = data.get(data.get("regression_column"))
-    pair = (said.get("mean"), said.get("std")) if isinstance(said, dict) else MEAN_STD.get((task, _dataset(name)))
+    pair = (said.get("mean"), said.get("std")) if isinstance(said, dict) else MEAN_STD.get(known)
     if not pair or not all(isinstance(value, (int, float)) for value in pair):
         raise ValueError(f"no mean and std for {task}/{name}; its config.yaml must give them under data.<column>")
-    return pair
-
-
-def _dataset(name: str | None) -> str:
-    return (name or "").split("_")[0]
+    return None, pair

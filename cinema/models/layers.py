@@ -4,7 +4,6 @@ Tensors are (batch, channel, x, y[, z]).
 """
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,15 +14,11 @@ from torch.nn.grad import conv2d_weight
 from torch.utils.checkpoint import checkpoint
 
 CONV_NORM_EPS = 1e-6  # of every norm chosen by name, whatever the transformer's norm_eps
-NORMS = ("layer", "instance", "group")
 
 
-def conv_class(n_dims: int) -> type[Any]:
-    return {2: nn.Conv2d, 3: nn.Conv3d}[n_dims]
-
-
-def conv_transpose_class(n_dims: int) -> type[Any]:
-    return {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}[n_dims]
+def of_dims(kind: str, n_dims: int) -> Any:
+    """torch's class for 2 or 3 dimensions: ("Conv", 3) -> nn.Conv3d."""
+    return getattr(nn, f"{kind}{n_dims}d")
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -33,39 +28,23 @@ class ChannelNorm(nn.LayerNorm):
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
-class InstanceNorm(nn.Module):
-    """Every channel of every image to mean 0 and deviation 1; no parameters. A group norm of one channel each."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.group_norm(x, x.shape[1], eps=CONV_NORM_EPS)
-
-
 def conv_norm(name: str, channels: int) -> nn.Module:
     """The norm of a convolution block: "layer", "instance" (no parameters) or "group" (at most 32 groups)."""
     if name == "layer":
         return ChannelNorm(channels, eps=CONV_NORM_EPS)
     if name == "instance":
-        return InstanceNorm()
+        return nn.GroupNorm(channels, channels, eps=CONV_NORM_EPS, affine=False)
     if name == "group":
         return nn.GroupNorm(min(32, channels), channels, eps=CONV_NORM_EPS)
-    raise ValueError(f"norm is {name!r}; choose one of {', '.join(NORMS)}")
+    raise ValueError(f"norm is {name!r}; choose one of layer, instance, group")
 
 
 class ConvNormAct(nn.Module):
     """Convolution, norm, GELU."""
 
-    def __init__(
-        self,
-        n_dims: int,
-        in_chans: int,
-        out_chans: int,
-        kernel_size: int | Sequence[int],
-        stride: int | Sequence[int] = 1,
-        padding: int | str = 0,
-        norm: str = "layer",
-    ) -> None:
+    def __init__(self, n_dims: int, in_chans: int, out_chans: int, kernel_size: Any, norm: str, **steps: Any) -> None:
         super().__init__()
-        self.conv = conv_class(n_dims)(in_chans, out_chans, kernel_size, stride=stride, padding=padding)
+        self.conv = of_dims("Conv", n_dims)(in_chans, out_chans, kernel_size, **steps)
         self.norm = conv_norm(norm, out_chans)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,10 +59,10 @@ def pointwise(conv: Any, x: Tensor) -> Tensor:
 class ConvMlp(nn.Module):
     """Per position: channels -> 4 * channels -> channels, with GELU between."""
 
-    def __init__(self, n_dims: int, channels: int, ratio: float = 4) -> None:
+    def __init__(self, n_dims: int, channels: int) -> None:
         super().__init__()
-        self.fc1 = conv_class(n_dims)(channels, ratio * channels, 1)
-        self.fc2 = conv_class(n_dims)(ratio * channels, channels, 1)
+        self.fc1 = of_dims("Conv", n_dims)(channels, 4 * channels, 1)
+        self.fc2 = of_dims("Conv", n_dims)(4 * channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         return pointwise(self.fc2, F.gelu(pointwise(self.fc1, x)))
@@ -92,9 +71,9 @@ class ConvMlp(nn.Module):
 class MaskedConvBlock(nn.Module):
     """Depth-wise 5x5(x5) convolution and MLP, both residual; hidden positions do not leak into visible ones."""
 
-    def __init__(self, n_dims: int, channels: int, norm: str = "layer") -> None:
+    def __init__(self, n_dims: int, channels: int, norm: str) -> None:
         super().__init__()
-        conv = conv_class(n_dims)
+        conv = of_dims("Conv", n_dims)
         self.norm1 = conv_norm(norm, channels)
         self.norm2 = conv_norm(norm, channels)
         self.conv1 = conv(channels, channels, 1)
@@ -115,16 +94,10 @@ class ResidualConvBlock(nn.Module):
     """Two norm-GELU-convolutions around a shortcut, which is a 1x1 convolution where the channel counts differ."""
 
     def __init__(
-        self,
-        n_dims: int,
-        in_chans: int,
-        out_chans: int,
-        kernel_size: int = 3,
-        dropout: float = 0.0,
-        norm: str = "layer",
+        self, n_dims: int, in_chans: int, out_chans: int, kernel_size: int, dropout: float = 0.0, norm: str = "layer"
     ) -> None:
         super().__init__()
-        conv = conv_class(n_dims)
+        conv = of_dims("Conv", n_dims)
         self.norm1 = conv_norm(norm, in_chans)
         self.norm2 = conv_norm(norm, out_chans)
         self.conv1 = conv(in_chans, out_chans, kernel_size, padding="same")
@@ -140,12 +113,8 @@ class ResidualConvBlock(nn.Module):
 
 def arguments(values: dict) -> dict:
     """A constructor's locals() as JSON can hold them, layer classes by name, so that a saved model can be rebuilt."""
-    plain = {
-        key: value.__name__ if isinstance(value, type) else value
-        for key, value in values.items()
-        if key not in ("self", "__class__")
-    }
-    return json.loads(json.dumps(plain))
+    given = {key: value for key, value in values.items() if key not in ("self", "__class__")}
+    return json.loads(json.dumps(given, default=lambda layer: layer.__name__))
 
 
 def run(module: nn.Module, *inputs: Any, grad_ckpt: bool = False) -> Any:
@@ -156,15 +125,12 @@ def run(module: nn.Module, *inputs: Any, grad_ckpt: bool = False) -> Any:
 
 
 def init_weights(model: nn.Module) -> None:
-    """Xavier-uniform linear layers with zero bias, unit norms; convolutions keep PyTorch's defaults."""
+    """Xavier-uniform linear layers with zero bias; norms and convolutions keep PyTorch's defaults."""
     for module in model.modules():
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.LayerNorm):
-            nn.init.ones_(module.weight)
-            nn.init.zeros_(module.bias)
 
 
 def depthwise(conv: Any, x: Tensor) -> Tensor:
@@ -199,10 +165,8 @@ def _planes(x: Tensor) -> Tensor:
 
 def _weight_gradient(x: Tensor, weight: Tensor, grad: Tensor) -> Tensor:
     channels, _, *plane, depth = weight.shape
-    padding, n = [k // 2 for k in plane], x.shape[4]
+    size, padding, n = (channels, 1, *plane), [k // 2 for k in plane], x.shape[4]
     images, grad = _planes(F.pad(x, [depth // 2, depth // 2])), _planes(grad).flatten(0, 1).movedim(-1, 1)
     shifted = (images[i : i + n].flatten(0, 1).movedim(-1, 1) for i in range(depth))
-    return torch.stack(
-        [conv2d_weight(image, (channels, 1, *plane), grad, padding=padding, groups=channels) for image in shifted],
-        dim=-1,
-    )
+    slices = [conv2d_weight(image, size, grad, padding=padding, groups=channels) for image in shifted]
+    return torch.stack(slices, dim=-1)

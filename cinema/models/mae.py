@@ -5,6 +5,7 @@ the hidden patches from what it made of them. To do so it must learn how hearts 
 """
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import torch
@@ -12,20 +13,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cinema.models._timm import Mlp
-from cinema.models.downsample import Fusion, check_sizes, check_views, view_encoder
-from cinema.models.layers import arguments, init_weights
-from cinema.models.patches import patchify, position_table, random_mask, select
-from cinema.models.vit import Transformer, ViTEncoder, options
+from cinema.models.downsample import DownsampleEncoder, Fusion, ViewsEncoder
+from cinema.models.layers import init_weights
+from cinema.models.patches import PerView, patchify, position_table, random_mask, select
+from cinema.models.vit import EncoderArguments, Transformer, ViTEncoder
 
 
 class ViewEmbed(nn.Module):
     """What the decoder knows of a view before looking: where its patches lie, and a token for hidden ones."""
 
-    def __init__(
-        self, embed_dim: int, grid_size: Sequence[int], pos_period: float = 10000.0, pos_scaled: bool = False
-    ) -> None:
+    def __init__(self, given: EncoderArguments, embed_dim: int, grid_size: Sequence[int]) -> None:
         super().__init__()
-        table = position_table(embed_dim, grid_size, pos_period, pos_scaled)
+        table = position_table(embed_dim, grid_size, given.pos_period, given.pos_scaled)
         self.pos_embed = nn.Parameter(table, requires_grad=False)
         self.mask_token = nn.Parameter(torch.empty(1, 1, embed_dim))
         nn.init.normal_(self.mask_token, std=0.02)
@@ -56,20 +55,12 @@ def reconstruction_loss(pred: Tensor, target: Tensor, mask: Tensor, norm_target:
     return loss, metrics
 
 
-class CineMA(nn.Module):
-    """Masked autoencoder; every `*_dict` is keyed by view.
+class CineMA(ViewsEncoder):
+    """Masked autoencoder. Its arguments are those of EncoderArguments, and:
 
-    image_size_dict:       (x, y[, z]) of each view's image.
-    in_chans_dict:         its channels.
-    enc_patch_size_dict:   first patch; enc_scale_factor_dict: factor of every later stage.
-    enc_conv_chans:        channels of the convolution stages; enc_conv_n_blocks: blocks in each.
-    enc_*, dec_*:          width, depth and heads of the two transformers.
-    norm_target:           see reconstruction_loss.
-    cross_attn:            True: hidden patches ask the visible ones; False: all patches attend to all.
-    norm_eps:              of transformer norms, except the decoder's last (always 1e-5).
-    norm:                  of the convolution stages, see layers.conv_norm.
-    grad_ckpt:             trade time for memory in training.
-    pos_period, pos_scaled: see patches.position_table; the published defaults suit grids of 12 and more.
+    dec_embed_dim, dec_depth, dec_n_heads: width, depth and heads of the decoder.
+    norm_target: see reconstruction_loss.
+    cross_attn:  True: hidden patches ask the visible ones; False: all patches attend to all.
     """
 
     def __init__(
@@ -101,32 +92,29 @@ class CineMA(nn.Module):
         pos_period: float = 10000.0,
         pos_scaled: bool = False,
     ) -> None:
-        super().__init__()
-        given = dict(locals())
-        self.arguments = arguments(given)
-        if rotary and cross_attn:
+        own = dict(locals())
+        super().__init__(own)
+        given, width = EncoderArguments.of(own), dec_embed_dim
+        if given.rotary and cross_attn:
             raise ValueError("rotary=True needs cross_attn=False: rotary attention takes no separate context")
         self.norm_target, self.cross_attn = norm_target, cross_attn
-        self.enc_down_dict: Any = nn.ModuleDict()
         self.enc_fusion_dict = nn.ModuleDict()
         self.dec_embed_dict, self.pred_head_dict = nn.ModuleDict(), nn.ModuleDict()
-        for view in image_size_dict:
-            down = view_encoder(view, given)
-            self.enc_down_dict[view] = down
-            self.enc_fusion_dict[view] = Fusion(down, norm_layer, norm_eps)
-            self.dec_embed_dict[view] = ViewEmbed(dec_embed_dim, down.grid_size, pos_period, pos_scaled)
-            n_values = torch.Size(down.patch_size).numel() * in_chans_dict[view]
-            self.pred_head_dict[view] = nn.Linear(dec_embed_dim, n_values)
-        self.encoder = ViTEncoder(enc_embed_dim, enc_depth, enc_n_heads, **options(given))
-        self.dec_linear = nn.Linear(enc_embed_dim, dec_embed_dim)
-        self.decoder = Transformer(dec_embed_dim, dec_depth, dec_n_heads, **options(given))
+        for view in given.image_size_dict:
+            down = self.enc_down_dict[view] = DownsampleEncoder(given, view)
+            self.enc_fusion_dict[view] = Fusion(given, down)
+            self.dec_embed_dict[view] = ViewEmbed(given, width, down.grid_size)
+            self.pred_head_dict[view] = nn.Linear(width, prod(down.patch_size) * given.in_chans_dict[view])
+        self.encoder = ViTEncoder(given)
+        self.dec_linear = nn.Linear(given.enc_embed_dim, width)
+        self.decoder = Transformer(given, width, dec_depth, dec_n_heads)
         init_weights(self)
 
     def forward(
         self,
-        image_dict: dict[str, Tensor],
+        image_dict: PerView,
         enc_mask_ratio: float = 0.75,
-        enc_mask_dict: dict[str, Tensor] | None = None,
+        enc_mask_dict: PerView | None = None,
         generator: torch.Generator | None = None,
     ) -> Any:
         """Hide, encode, decode, compare.
@@ -137,42 +125,39 @@ class CineMA(nn.Module):
         generator:      torch.Generator of the draw, on the images' device.
         Returns loss, predictions {view: (b, hidden, voxels of a patch)}, masks, metrics (dict of scalars).
         """
-        check_sizes(image_dict, self.enc_down_dict)
+        self.check_sizes(image_dict)
         masks = enc_mask_dict or self.random_masks(image_dict, enc_mask_ratio, generator)
         latent = self.encode(image_dict, masks)
         predictions = self.decode(latent, masks)
         loss, metrics = self.loss(image_dict, predictions, masks)
         return loss, predictions, masks, metrics
 
-    def random_masks(
-        self, image_dict: dict[str, Tensor], ratio: float, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
+    def random_masks(self, image_dict: PerView, ratio: float, generator: torch.Generator | None = None) -> PerView:
         """view -> (b, n) masks, drawn one view after the other."""
         return {
             view: random_mask(len(image), self.enc_down_dict[view].pos_embed.shape[1], ratio, image.device, generator)
             for view, image in image_dict.items()
         }
 
-    def encode(self, image_dict: dict[str, Tensor], masks: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+    def encode(self, image_dict: PerView, masks: PerView | None = None) -> PerView:
         """What the encoder makes of the visible patches: {"cls": (b, 1, e), view: (b, visible, e)}."""
-        check_views(image_dict, self.enc_down_dict)
+        self.check_views(image_dict)
         skips, tokens = {}, {}
         for view, image in image_dict.items():
             mask = masks[view] if masks else None
             skips[view], tokens[view] = self.enc_down_dict[view](image, mask)
             if mask is not None:
                 tokens[view] = select(tokens[view], ~mask)
-        counts = [1, *(t.shape[1] for t in tokens.values())]
-        cls, *encoded = self.encoder(torch.cat(list(tokens.values()), dim=1)).split(counts, dim=1)
+        encoded = self.across_views(tokens)
         fused = {
-            view: self.enc_fusion_dict[view](x, skips[view], masks[view] if masks else None)
-            for view, x in zip(tokens, encoded)
+            view: self.enc_fusion_dict[view](encoded[view], skips[view], masks[view] if masks else None)
+            for view in tokens
         }
-        return {"cls": cls, **fused}
+        return {"cls": encoded["cls"], **fused}
 
     feature_forward = encode
 
-    def decode(self, latent: dict[str, Tensor], masks: dict[str, Tensor]) -> dict[str, Tensor]:
+    def decode(self, latent: PerView, masks: PerView) -> PerView:
         """Predicted voxels of the hidden patches: view -> (b, hidden, voxels of a patch)."""
         x = {name: self.dec_linear(tokens) for name, tokens in latent.items()}
         visible, hidden = {}, {}
@@ -188,16 +173,14 @@ class CineMA(nn.Module):
         x = x[:, x.shape[1] - sum(counts) :]
         return {view: self.pred_head_dict[view](part) for view, part in zip(masks, x.split(counts, dim=1))}
 
-    def hidden_patches(self, image_dict: dict[str, Tensor], masks: dict[str, Tensor]) -> dict[str, Tensor]:
+    def hidden_patches(self, image_dict: PerView, masks: PerView) -> PerView:
         """The voxels that were hidden, as `decode` orders them: view -> (b, hidden, voxels of a patch)."""
         return {
             view: select(patchify(image, self.enc_down_dict[view].patch_size), masks[view])
             for view, image in image_dict.items()
         }
 
-    def loss(
-        self, image_dict: dict[str, Tensor], predictions: dict[str, Tensor], masks: dict[str, Tensor]
-    ) -> tuple[Tensor, dict]:
+    def loss(self, image_dict: PerView, predictions: PerView, masks: PerView) -> tuple[Tensor, dict]:
         """Mean over the views whose loss is finite (NaN if none is), and a dict of detached scalars."""
         losses, metrics = [], {}
         for view, image in image_dict.items():

@@ -5,10 +5,13 @@ Grids and sizes are (x, y[, z ..]); patches are numbered in C-order over the gri
 
 from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+PerView = dict[str, Tensor]  # view -> its image, mask, tokens ..
 
 
 def grid_of(size: Sequence[int], patch_size: Sequence[int]) -> tuple[int, ...]:
@@ -39,11 +42,7 @@ def unpatchify(patches: Tensor, patch_size: Sequence[int], grid_size: Sequence[i
 
 
 def random_mask(
-    batch: int,
-    n_patches: int,
-    ratio: float,
-    device: torch.device | str | None = None,
-    generator: torch.Generator | None = None,
+    batch: int, n_patches: int, ratio: float, device: Any = None, generator: torch.Generator | None = None
 ) -> Tensor:
     """Boolean (batch, n_patches), True = hidden; int(n_patches * (1 - ratio)) patches of each row stay visible.
 

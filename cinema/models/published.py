@@ -35,6 +35,12 @@ def finetuned_file(task: str | None, name: str | None, seed: int = 0, any_name: 
     return f"finetuned/{task}/{name}/{name}_{seed}.safetensors"
 
 
+def finetuned_path(source: str | Path, task: str | None, name: str | None, seed: int = 0) -> Path:
+    """Local path of a fine-tuned file: `source` itself, or that file of a folder or repository (`fetch`)."""
+    path = Path(source)
+    return path if path.is_file() else fetch(source, finetuned_file(task, name, seed, any_name=path.is_dir()))
+
+
 def fetch(source: str | Path, file: str) -> Path:
     """Local path of `file` of a repository or folder, its config.yaml beside it.
 

@@ -4,11 +4,12 @@ Source: He et al. 2016; bottlenecks carry their stride on the 3x3 convolution, a
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinema.models.layers import arguments, conv_class
+from cinema.models.layers import arguments, of_dims
 
 LAYERS = {
     10: (1, 1, 1, 1),
@@ -21,59 +22,34 @@ LAYERS = {
 }
 
 
-def batch_norm(n_dims: int, channels: int) -> nn.Module:
-    return {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[n_dims](channels)
+class Block(nn.Module):
+    """Two 3x3 convolutions around a shortcut; as a bottleneck 1x1, 3x3 and 1x1, and four times as many channels out."""
 
-
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions around a shortcut."""
-
-    expansion = 1
-
-    def __init__(self, n_dims: int, in_chans: int, chans: int, stride: int) -> None:
+    def __init__(self, n_dims: int, in_chans: int, chans: int, stride: int, bottleneck: bool) -> None:
         super().__init__()
-        conv, out_chans = conv_class(n_dims), self.expansion * chans
-        self.build(conv, n_dims, in_chans, chans, stride)
+        conv, norm = partial(of_dims("Conv", n_dims), bias=False), of_dims("BatchNorm", n_dims)
+        kernel, strides, out_chans = (1, (1, stride), 4 * chans) if bottleneck else (3, (stride, 1), chans)
+        self.bottleneck = bottleneck
+        self.conv1 = conv(in_chans, chans, kernel, stride=strides[0], padding=kernel // 2)
+        self.bn1 = norm(chans)
+        self.conv2 = conv(chans, chans, 3, stride=strides[1], padding=1)
+        self.bn2 = norm(chans)
+        if bottleneck:
+            self.conv3 = conv(chans, out_chans, 1)
+            self.bn3 = norm(out_chans)
         self.downsample = None
         if stride != 1 or in_chans != out_chans:
-            self.downsample = nn.Sequential(
-                conv(in_chans, out_chans, 1, stride=stride, bias=False), batch_norm(n_dims, out_chans)
-            )
-
-    def build(self, conv: type[nn.Module], n_dims: int, in_chans: int, chans: int, stride: int) -> None:
-        self.conv1 = conv(in_chans, chans, 3, stride=stride, padding=1, bias=False)
-        self.bn1 = batch_norm(n_dims, chans)
-        self.conv2 = conv(chans, chans, 3, padding=1, bias=False)
-        self.bn2 = batch_norm(n_dims, chans)
-
-    def path(self, x: Tensor) -> Tensor:
-        return self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+            self.downsample = nn.Sequential(conv(in_chans, out_chans, 1, stride=stride), norm(out_chans))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.path(x) + (x if self.downsample is None else self.downsample(x)))
-
-
-class Bottleneck(BasicBlock):
-    """1x1, 3x3 and 1x1 convolutions around a shortcut; four times as many channels come out."""
-
-    expansion = 4
-
-    def build(self, conv: type[nn.Module], n_dims: int, in_chans: int, chans: int, stride: int) -> None:
-        self.conv1 = conv(in_chans, chans, 1, bias=False)
-        self.bn1 = batch_norm(n_dims, chans)
-        self.conv2 = conv(chans, chans, 3, stride=stride, padding=1, bias=False)
-        self.bn2 = batch_norm(n_dims, chans)
-        self.conv3 = conv(chans, self.expansion * chans, 1, bias=False)
-        self.bn3 = batch_norm(n_dims, self.expansion * chans)
-
-    def path(self, x: Tensor) -> Tensor:
-        x = F.relu(self.bn1(self.conv1(x)))
-        x = F.relu(self.bn2(self.conv2(x)))
-        return self.bn3(self.conv3(x))
+        h = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        if self.bottleneck:
+            h = self.bn3(self.conv3(F.relu(h)))
+        return F.relu(h + (x if self.downsample is None else self.downsample(x)))
 
 
 class ResNet(nn.Module):
-    """depth: one of LAYERS (basic blocks below 50); layer_inplanes: channels of the four layers before expansion."""
+    """depth: one of LAYERS (no bottlenecks below 50); layer_inplanes: channels of the four layers before expansion."""
 
     n_dims: int
 
@@ -84,15 +60,15 @@ class ResNet(nn.Module):
         self.arguments, n_dims = arguments(locals()), self.n_dims
         if depth not in LAYERS:
             raise ValueError(f"ResNet depth is {depth}; choose one of {', '.join(map(str, LAYERS))}")
-        block, chans = BasicBlock if depth < 50 else Bottleneck, layer_inplanes[0]
-        self.conv1 = conv_class(n_dims)(in_chans, chans, 7, stride=2, padding=3, bias=False)
-        self.bn1 = batch_norm(n_dims, chans)
-        self.maxpool = {2: nn.MaxPool2d, 3: nn.MaxPool3d}[n_dims](3, stride=2, padding=1)
+        chans, bottleneck = layer_inplanes[0], depth >= 50
+        self.conv1 = of_dims("Conv", n_dims)(in_chans, chans, 7, stride=2, padding=3, bias=False)
+        self.bn1 = of_dims("BatchNorm", n_dims)(chans)
+        self.maxpool = of_dims("MaxPool", n_dims)(3, stride=2, padding=1)
         for i, (planes, n_blocks) in enumerate(zip(layer_inplanes, LAYERS[depth]), start=1):
             blocks = []
             for j in range(n_blocks):
-                blocks.append(block(n_dims, chans, planes, stride=2 if i > 1 and j == 0 else 1))
-                chans = block.expansion * planes
+                blocks.append(Block(n_dims, chans, planes, 2 if i > 1 and j == 0 else 1, bottleneck))
+                chans = 4 * planes if bottleneck else planes
             self.add_module(f"layer{i}", nn.Sequential(*blocks))
         self.fc = nn.Linear(chans, out_chans)
         for module in self.modules():

@@ -43,50 +43,31 @@ def small_cinema(views: Sequence[str] = VIEWS) -> CineMA:
     return CineMA(**small_encoder(views), dec_embed_dim=96, dec_depth=2, dec_n_heads=4)
 
 
-def small_convvit(
-    views: Sequence[str] = ("sax",), n_frames: int = 2, out_chans: int = 1, drop_path: float = 0.0
-) -> ConvViT:
+def small_convvit(views: Sequence[str] = ("sax",), n_frames: int = 2, out_chans: int = 1) -> ConvViT:
     """The same encoder with linear heads, for classification and regression."""
-    return ConvViT(**small_encoder(views), n_frames=n_frames, out_chans=out_chans, drop_path=drop_path)
+    return ConvViT(**small_encoder(views), n_frames=n_frames, out_chans=out_chans)
 
 
 def small_convunetr(
-    views: Sequence[str] = ("sax",),
-    out_chans: int = 4,
-    dec_chans: Sequence[int] = (16, 32, 64),
-    dropout: float = 0.0,
-    in_chans: int = 1,
+    views: Sequence[str] = ("sax",), out_chans: int = 4, dec_chans: Sequence[int] = (16, 32, 64), in_chans: int = 1
 ) -> ConvUNetR:
     """The same encoder with a convolutional decoder, for segmentation and heatmaps."""
-    return ConvUNetR(
-        **small_encoder(views, in_chans),
-        out_chans=out_chans,
-        dec_chans=dec_chans,
-        dropout=dropout,
-        dec_patch_size_dict=per_view(views, (2, 2, 2)),
-        dec_scale_factor_dict=per_view(views, (2, 2, 1)),
-    )
+    last, others = per_view(views, (2, 2, 2)), per_view(views, (2, 2, 1))
+    decoder = dict(dec_chans=dec_chans, dec_patch_size_dict=last, dec_scale_factor_dict=others)
+    return ConvUNetR(**small_encoder(views, in_chans), out_chans=out_chans, **decoder)
 
 
-def small_unet(
-    view: str = "sax", out_chans: int = 4, chans: Sequence[int] = (12, 24, 48), dropout: float = 0.0, in_chans: int = 1
-) -> UNet:
+def small_unet(view: str = "sax", out_chans: int = 4, chans: Sequence[int] = (12, 24, 48), in_chans: int = 1) -> UNet:
     """The convolutional baseline of one view; its compute is that of small_convunetr within a tenth."""
     factor = (2, 2, 1)[: len(SMALL_GRID[view][0])]
-    return UNet(len(factor), in_chans, out_chans, chans, dropout, patch_size=factor, scale_factor=factor, n_blocks=1)
+    return UNet(len(factor), in_chans, out_chans, chans, patch_size=factor, scale_factor=factor, n_blocks=1)
 
 
 def published_cinema() -> CineMA:
     """The model as published (ViT-B, full-size views). Under torch.device("meta") it costs no memory."""
-    return CineMA(
-        {view: PUBLISHED_GRID[view][0] for view in VIEWS},
-        dict.fromkeys(VIEWS, 1),
-        per_view(VIEWS, (4, 4, 1)),
-        per_view(VIEWS, (2, 2, 1)),
-        (64, 128),
-        2,
-        **SIZES["base"],
-    )
+    sizes, channels = {view: PUBLISHED_GRID[view][0] for view in VIEWS}, dict.fromkeys(VIEWS, 1)
+    first, later = per_view(VIEWS, (4, 4, 1)), per_view(VIEWS, (2, 2, 1))
+    return CineMA(sizes, channels, first, later, (64, 128), 2, **SIZES["base"])
 
 
 def shipped_cinema(folder: str | Path = WEIGHTS) -> tuple[CineMA, Standard]:

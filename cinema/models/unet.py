@@ -1,41 +1,15 @@
 """UNet, the convolutional baseline of segmentation and heatmap tasks, and Reader, the one that reads single slices."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinema.models.layers import (
-    ConvNormAct,
-    ResidualConvBlock,
-    arguments,
-    conv_class,
-    conv_transpose_class,
-    pointwise,
-    run,
-)
+from cinema.models.layers import ConvNormAct, ResidualConvBlock, arguments, of_dims, pointwise, run
 
 FACTOR = 2  # by which Reader folds pixels into channels
-
-
-class Level(nn.Module):
-    """Residual blocks of one resolution, and the step to the next coarser (`down`) or finer (`up`) one."""
-
-    def __init__(self, blocks: Sequence[nn.Module], **step: Any) -> None:
-        super().__init__()
-        self.conv = nn.ModuleList(blocks)
-        for name, module in step.items():
-            self.add_module(name, module)
-
-
-class Half(nn.Module):
-    """The way down or the way up: an entry convolution and levels."""
-
-    def __init__(self, in_conv: nn.Module, levels: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.in_conv = in_conv
-        self.blocks: Any = nn.ModuleList(levels)
 
 
 class UNet(nn.Module):
@@ -67,23 +41,24 @@ class UNet(nn.Module):
         self.arguments = arguments(locals())
         self.grad_ckpt = grad_ckpt
 
-        def level(channels: int, **step: Any) -> Level:
-            blocks = [
-                ResidualConvBlock(n_dims, channels, channels, kernel_size, dropout, norm) for _ in range(n_blocks)
-            ]
-            return Level(blocks, **step)
+        def level(channels: int, **step: nn.Module) -> nn.ModuleDict:
+            """Residual blocks of one resolution, and the step to the next coarser (`down`) or finer (`up`) one."""
+            block = partial(ResidualConvBlock, n_dims, channels, channels, kernel_size, dropout, norm)
+            return nn.ModuleDict(dict(conv=nn.ModuleList(block() for _ in range(n_blocks)), **step))
 
-        def in_conv(first: int, last: int) -> nn.Module:
-            return ConvNormAct(n_dims, first, last, kernel_size, padding="same", norm=norm)
+        def in_conv(channels: int) -> nn.Module:
+            return ConvNormAct(n_dims, channels, chans[0], kernel_size, norm, padding="same")
 
-        conv, transposed = conv_class(n_dims), conv_transpose_class(n_dims)
+        conv, transposed = of_dims("Conv", n_dims), of_dims("ConvTranspose", n_dims)
         factors = [patch_size, *[scale_factor] * (len(chans) - 2)]
         steps = list(zip(chans, chans[1:], factors))
         down = [level(a, down=conv(a, b, f, stride=f)) for a, b, f in steps]
         up = [level(b, up=transposed(b, a, f, stride=f)) for a, b, f in reversed(steps)]
-        self.encoder = Half(in_conv(in_chans, chans[0]), [*down, level(chans[-1])])
+        self.encoder: Any = nn.ModuleDict({"in_conv": in_conv(in_chans)})
+        self.encoder["blocks"] = nn.ModuleList([*down, level(chans[-1])])
         # decoder.in_conv is never called: published weights hold it, so the keys stay
-        self.decoder = Half(in_conv(chans[-1], chans[0]), [*up, level(chans[0])])
+        self.decoder: Any = nn.ModuleDict({"in_conv": in_conv(chans[-1])})
+        self.decoder["blocks"] = nn.ModuleList([*up, level(chans[0])])
         self.out_conv = conv(chans[0], out_chans, 1)
 
     def forward(self, image_dict: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,5 +1,7 @@
 """The transformer: attention, blocks, and the encoder over the tokens of all views. Tokens are (batch, n, width)."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -9,6 +11,50 @@ from torch import Tensor, nn
 from cinema.models._timm import DropPath, Mlp, SwiGLU
 from cinema.models.layers import run
 
+
+@dataclass(frozen=True)
+class EncoderArguments:
+    """What CineMA, ConvViT and ConvUNetR are built with besides their own arguments; every `*_dict` is keyed by view.
+
+    image_size_dict:       (x, y[, z]) of each view's image; it fixes the grid of tokens and their position table.
+    in_chans_dict:         its channels.
+    enc_patch_size_dict:   first patch; enc_scale_factor_dict: factor of every later stage and of the last patches.
+    enc_conv_chans:        channels of the convolution stages, none for a plain ViT; enc_conv_n_blocks: blocks in each.
+    enc_embed_dim ..:      width, depth and heads of the transformer.
+    norm_eps:              of transformer norms.
+    norm:                  of the convolution stages, see layers.conv_norm.
+    grad_ckpt:             trade time for memory in training.
+    pos_period, pos_scaled: see patches.position_table; the published defaults suit grids of 12 and more.
+    """
+
+    image_size_dict: dict
+    in_chans_dict: dict
+    enc_patch_size_dict: dict
+    enc_scale_factor_dict: dict
+    enc_conv_chans: Sequence[int]
+    enc_conv_n_blocks: int
+    enc_embed_dim: int
+    enc_depth: int
+    enc_n_heads: int
+    mlp_ratio: float = 4
+    qkv_bias: bool = True
+    norm_layer: type[nn.Module] = nn.LayerNorm
+    norm_eps: float = 1e-5
+    rotary: bool = False
+    act_layer: type[nn.Module] = nn.GELU
+    mlp_layer: type[nn.Module] = Mlp
+    drop_path: float = 0.0
+    norm: str = "layer"
+    grad_ckpt: bool = False
+    pos_period: float = 10000.0
+    pos_scaled: bool = False
+
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> "EncoderArguments":
+        """Those among the arguments `given` to a model."""
+        return cls(**{one.name: given[one.name] for one in fields(cls)})
+
+
 # width, depth and heads of encoder and decoder
 SIZES = {
     "tiny": dict(enc_embed_dim=16, enc_depth=1, enc_n_heads=2, dec_embed_dim=16, dec_depth=1, dec_n_heads=2),
@@ -16,13 +62,6 @@ SIZES = {
     "large": dict(enc_embed_dim=1024, enc_depth=24, enc_n_heads=16, dec_embed_dim=512, dec_depth=8, dec_n_heads=16),
     "huge": dict(enc_embed_dim=1280, enc_depth=32, enc_n_heads=16, dec_embed_dim=512, dec_depth=8, dec_n_heads=16),
 }
-
-OPTIONS = "mlp_ratio qkv_bias norm_layer norm_eps rotary act_layer mlp_layer drop_path grad_ckpt".split()
-
-
-def options(given: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a Transformer among those `given` to a model."""
-    return {name: given[name] for name in OPTIONS}
 
 
 def rotate(x: Tensor) -> Tensor:
@@ -60,8 +99,7 @@ class Attention(nn.Module):
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Scaled dot-product attention; on a CPU in float32,
-    for its backward pass in bfloat16 takes three times as long."""
+    """Scaled dot-product attention; on a CPU in float32: its backward pass in bfloat16 takes three times as long."""
     if q.is_cpu and torch.is_autocast_enabled("cpu"):
         with torch.autocast("cpu", enabled=False):
             return F.scaled_dot_product_attention(q.float(), k.float(), v.float())
@@ -71,28 +109,16 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 class Block(nn.Module):
     """Attention and MLP, each normalised at its entry and added. A given context is used as it is, un-normalised."""
 
-    def __init__(
-        self,
-        dim: int,
-        n_heads: int,
-        mlp_ratio: float = 4,
-        qkv_bias: bool = True,
-        norm_layer: type[nn.Module] = nn.LayerNorm,
-        norm_eps: float = 1e-5,
-        rotary: bool = False,
-        act_layer: type[nn.Module] = nn.GELU,
-        mlp_layer: type[nn.Module] = Mlp,
-        drop_path: float = 0.0,
-    ) -> None:
+    def __init__(self, given: EncoderArguments, dim: int, n_heads: int) -> None:
         super().__init__()
-        self.norm1 = norm_layer(dim, eps=norm_eps)
-        self.attn = Attention(dim, n_heads, qkv_bias, rotary)
-        self.norm2 = norm_layer(dim, eps=norm_eps)
-        hidden = int(mlp_ratio * dim)
-        if issubclass(mlp_layer, SwiGLU):  # two thirds, rounded up to a multiple of 256
-            hidden = int((mlp_ratio * dim * 2 / 3 + 255) // 256 * 256)
-        self.mlp = mlp_layer(in_features=dim, hidden_features=hidden, act_layer=act_layer)
-        self.drop_path = DropPath(drop_path)
+        self.norm1 = given.norm_layer(dim, eps=given.norm_eps)
+        self.attn = Attention(dim, n_heads, given.qkv_bias, given.rotary)
+        self.norm2 = given.norm_layer(dim, eps=given.norm_eps)
+        hidden = int(given.mlp_ratio * dim)
+        if issubclass(given.mlp_layer, SwiGLU):  # two thirds, rounded up to a multiple of 256
+            hidden = int((given.mlp_ratio * dim * 2 / 3 + 255) // 256 * 256)
+        self.mlp = given.mlp_layer(in_features=dim, hidden_features=hidden, act_layer=given.act_layer)
+        self.drop_path = DropPath(given.drop_path)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         x = x + self.drop_path(self.attn(self.norm1(x), context))
@@ -100,29 +126,13 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Blocks and a final norm: the decoder, and the encoder's base.
+    """Blocks and a final norm: the decoder, whose last norm always has this eps, and the encoder's base."""
 
-    norm_eps: of the blocks; final_eps: of the final norm.
-    block:    the remaining arguments of Block.
-    """
-
-    def __init__(
-        self,
-        dim: int,
-        depth: int,
-        n_heads: int,
-        norm_layer: type[nn.Module] = nn.LayerNorm,
-        norm_eps: float = 1e-5,
-        final_eps: float = 1e-5,
-        grad_ckpt: bool = False,
-        **block: Any,
-    ) -> None:
+    def __init__(self, given: EncoderArguments, dim: int, depth: int, n_heads: int, final_eps: float = 1e-5) -> None:
         super().__init__()
-        self.grad_ckpt = grad_ckpt
-        self.blocks = nn.ModuleList(
-            Block(dim, n_heads, norm_layer=norm_layer, norm_eps=norm_eps, **block) for _ in range(depth)
-        )
-        self.norm = norm_layer(dim, eps=final_eps)
+        self.grad_ckpt = given.grad_ckpt
+        self.blocks = nn.ModuleList(Block(given, dim, n_heads) for _ in range(depth))
+        self.norm = given.norm_layer(dim, eps=final_eps)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """x: (b, n, dim), context: (b, m, dim) or None -> (b, n, dim)."""
@@ -134,9 +144,9 @@ class Transformer(nn.Module):
 class ViTEncoder(Transformer):
     """Transformer with a class token, which comes first and has no position."""
 
-    def __init__(self, dim: int, depth: int, n_heads: int, norm_eps: float = 1e-5, **kwargs: Any) -> None:
-        super().__init__(dim, depth, n_heads, norm_eps=norm_eps, final_eps=norm_eps, **kwargs)
-        self.cls_token = nn.Parameter(torch.empty(1, 1, dim))
+    def __init__(self, given: EncoderArguments) -> None:
+        super().__init__(given, given.enc_embed_dim, given.enc_depth, given.enc_n_heads, given.norm_eps)
+        self.cls_token = nn.Parameter(torch.empty(1, 1, given.enc_embed_dim))
         nn.init.normal_(self.cls_token, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]  # no context: the encoder asks itself

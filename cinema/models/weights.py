@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from cinema.files import whole_or_not
 from cinema.models.config import build, describe
-from cinema.models.published import PRETRAINED, REPOSITORY, fetch, finetuned_file
+from cinema.models.published import PRETRAINED, REPOSITORY, fetch, finetuned_path
 
 PICKLE_SUFFIXES = (".pt", ".pth", ".bin")
 _META_KEY = "cinema"  # holds JSON in the safetensors header
@@ -151,9 +151,7 @@ def from_finetuned(
 
     task, name: see PUBLISHED; not needed if source is a file. The rest is as in from_pretrained.
     """
-    if Path(source).is_file():
-        return from_file(source)
-    return from_file(fetch(source, finetuned_file(task, name, seed, any_name=Path(source).is_dir())))
+    return from_file(finetuned_path(source, task, name, seed))
 
 
 def from_file(path: str | Path) -> nn.Module:
@@ -198,8 +196,9 @@ def transfer(source_state: dict[str, Tensor], target_model: nn.Module, freeze: b
     check(state, target, _OWN.fullmatch)
     target_model.load_state_dict(state, strict=False)
     parameters = [(name, p) for name, p in target_model.named_parameters() if name in state]
-    for _, parameter in parameters:
-        parameter.requires_grad_(parameter.requires_grad and not freeze)
+    if freeze:
+        for _, parameter in parameters:
+            parameter.requires_grad_(False)
     return [name for name, _ in parameters]
 
 

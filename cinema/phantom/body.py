@@ -56,10 +56,10 @@ def _noise_volumes():
     return smooth / smooth.std(axis=(1, 2, 3), keepdims=True)
 
 
-def noise(points, period_mm, channel, offset):
-    """Smooth random field of about `period_mm` grain at (3, n) points."""
+def noise(points, period_mm, channel, rng):
+    """Smooth random field of about `period_mm` grain at (3, n) points, from a place in it that is drawn."""
     scale = 8.0 / period_mm  # the field's own grain is about 8 voxels
-    i, j, k = ((axis * scale + shift).astype(np.int32) & 63 for axis, shift in zip(points, offset))
+    i, j, k = ((axis * scale + shift).astype(np.int32) & 63 for axis, shift in zip(points, rng.uniform(0, 64, 3)))
     return _noise_volumes()[channel].ravel()[(i * 64 + j) * 64 + k]
 
 
@@ -70,11 +70,11 @@ def body_at(heart, ras):
     x, y, z = ras[0] - np.float32(rng.uniform(38, 55) * size), ras[1] + np.float32(rng.uniform(15, 35)), ras[2]
     wide, deep = rng.uniform(150, 175) * size, rng.uniform(98, 118) * size
     fat, meat = heart.chest_fat_mm, rng.uniform(8, 18)
-    rough = noise(ras, rng.uniform(20, 40), 1, rng.uniform(0, 64, 3))
+    rough = noise(ras, rng.uniform(20, 40), 1, rng)
     ring = (np.abs(x / wide) ** 2.4 + np.abs(y / deep) ** 2.4) ** (1 / 2.4)
     depth = (1 - ring) * deep + rough * 0.8  # mm inside the skin, roughly
     out = np.full(x.shape, CODE["lung"], np.uint8)
-    speck = noise(ras, rng.uniform(7, 12), 2, rng.uniform(0, 64, 3))
+    speck = noise(ras, rng.uniform(7, 12), 2, rng)
     out[speck > rng.uniform(1.7, 2.3)] = CODE["lung_vessel"]
     out[(np.abs(x + rng.uniform(-10, 10)) < 28 + 6 * rough) & (y > -70)] = CODE["mediastinum"]
 
@@ -83,7 +83,7 @@ def body_at(heart, ras):
     below = z < dome
     out[below & (z > dome - 3)] = CODE["muscle"]
     below &= z <= dome - 3
-    lobe = noise(ras, rng.uniform(35, 60), 3, rng.uniform(0, 64, 3))
+    lobe = noise(ras, rng.uniform(35, 60), 3, rng)
     out[below] = CODE["fat"]
     edge = rng.uniform(-55, -15)
     out[below & (x > edge + 12 * lobe)] = CODE["liver"]

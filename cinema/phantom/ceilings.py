@@ -14,10 +14,10 @@ from cinema.stats.metrics import coefficient_of_variation_percent
 
 
 def oracle_scores(person, heart):
-    """True scores of one person, by name: for every exposure the log odds from covariates and the log
-    likelihood ratio from the heart; the log hazard, and its part from age and sex."""
+    """True scores of one person by name: per exposure the log odds from covariates and the log likelihood ratio from
+    the heart; the log hazard, and its part from age and sex."""
     exposed, scores = {name: person[name] for name in outcomes.EXPOSURES}, {}
-    for name in outcomes.EXPOSURES:
+    for name in exposed:
         scores[f"covariate_score_{name}"] = outcomes.exposure_logit(name, person)
         scores[f"heart_score_{name}"] = outcomes.heart_score(name, person, heart, exposed)
     scores["log_hazard"], scores["log_hazard_age_sex"] = outcomes.log_hazard(person, heart)
@@ -26,15 +26,12 @@ def oracle_scores(person, heart):
 
 def exposure_ceilings(people_with_scores):
     """Per exposure: AUC of covariates, of the heart beyond covariates, of both, and the heart's closed form.
-
-    people_with_scores: dictionaries of attributes and oracle scores of many people.
-    """
+    people_with_scores: dictionaries of attributes and oracle scores."""
     from sklearn.metrics import roc_auc_score
 
     found = {}
     for name in outcomes.EXPOSURES:
-        keys = name, f"covariate_score_{name}", f"heart_score_{name}"
-        truth, covariates, heart = (_column(people_with_scores, key) for key in keys)
+        truth, covariates, heart = _columns(people_with_scores, name, f"covariate_score_{name}", f"heart_score_{name}")
         closed = np.mean([outcomes.auc_of_separation(outcomes.separation(name, sex)) for sex in people.SEXES])
         found[name] = {"heart_closed_form": float(closed)}
         if 0 < truth.sum() < len(truth):
@@ -47,30 +44,28 @@ def survival_ceilings(people_with_scores):
     """C-index of the true log hazard, of its part from age and sex, and of its imaging part, as censored."""
     from lifelines.utils import concordance_index
 
-    keys = "followup_years", "death", "log_hazard", "log_hazard_age_sex"
-    time, death, total, age_sex = (_column(people_with_scores, key) for key in keys)
-    spread = {"all": total, "age_sex": age_sex, "imaging": total - age_sex}
-    closed_form = lambda score: outcomes.c_index_of_spread(float(score.std()))
-    return {
-        key: {"c_index": float(concordance_index(time, -score, death)), "uncensored_closed_form": closed_form(score)}
-        for key, score in spread.items()
-    }
+    columns = _columns(people_with_scores, "followup_years", "death", "log_hazard", "log_hazard_age_sex")
+    time, death, total, age_sex = columns
+    found = {}
+    for key, score in {"all": total, "age_sex": age_sex, "imaging": total - age_sex}.items():
+        closed_form = outcomes.c_index_of_spread(float(score.std()))
+        found[key] = {"c_index": float(concordance_index(time, -score, death)), "uncensored_closed_form": closed_form}
+    return found
 
 
-def regression_ceilings(hearts, attributes, targets=("age_years", "bmi_kg_m2")):
+def regression_ceilings(hearts, attributes):
     """Mean absolute error of the best linear reading of age and BMI from the true heart (shape, fat, heart
     rate; sex known), and of guessing the mean."""
 
     def seen(heart, sex):
-        fat = np.log(heart.chest_fat_mm), heart.epicardial_fat_mm
-        rest = *fat, np.log(heart.body_scale), heart.heart_rate_bpm
+        rest = np.log(heart.chest_fat_mm), heart.epicardial_fat_mm, np.log(heart.body_scale), heart.heart_rate_bpm
         return [*people.log_measures(heart, sex), float(sex == "M"), *rest]
 
     table = np.array([seen(heart, who["sex"]) for heart, who in zip(hearts, attributes)])
     table = np.c_[np.ones(len(table)), (table - table.mean(axis=0)) / table.std(axis=0)]
     found = {}
-    for target in targets:
-        y = _column(attributes, target)
+    for target in ("age_years", "bmi_kg_m2"):
+        (y,) = _columns(attributes, target)
         fitted = table @ np.linalg.lstsq(table, y, rcond=None)[0]
         found[target] = {"mae": float(np.abs(y - fitted).mean()), "mae_of_mean": float(np.abs(y - y.mean()).mean())}
     return found
@@ -85,16 +80,10 @@ def rescan_variation(persons):
 
 def planted(role, persons):
     """What is planted in a role and the ceilings that follow: the content of truth.json.
-
-    persons: many people of the role (attributes, heart, truth), not those of the cohort itself.
-    """
+    persons: many people of the role, not those of the cohort itself."""
     rows = [p.attributes | p.truth for p in persons]
-    found = {
-        "imitates": role.imitates,
-        "description": role.description,
-        "n_simulated": len(rows),
-        "ceilings": {"regression": regression_ceilings([p.heart for p in persons], rows)},
-    }
+    found = {"imitates": role.imitates, "description": role.description, "n_simulated": len(rows)}
+    found["ceilings"] = {"regression": regression_ceilings([p.heart for p in persons], rows)}
     if role.prevalence is not None:
         found |= {
             "exposures": {name: asdict(e) for name, e in outcomes.EXPOSURES.items()},
@@ -111,5 +100,5 @@ def planted(role, persons):
     return found
 
 
-def _column(rows, key):
-    return np.array([row[key] for row in rows], float)
+def _columns(rows, *keys):
+    return [np.array([row[key] for row in rows], float) for key in keys]

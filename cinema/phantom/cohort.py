@@ -1,7 +1,7 @@
 """Virtual cohorts: sub-cohorts that play the roles of the paper's data sets, person by person.
 
-`person(role, index, seed)` depends on nothing else, so a cohort can grow, be made in parallel, or be
-interrupted, and every study stays the same. `write` renders a cohort into a folder of study files.
+`person(role, index, seed)` depends on nothing else, so a cohort can grow, be made in parallel, or be interrupted, and
+every study stays the same. `write` renders a cohort into a folder of study files.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from cinema.data.study import SUFFIX, Study, save_study, study_table
-from cinema.files import whole_or_not
+from cinema.files import write_text
 from cinema.parallel import in_parallel
 from cinema.phantom import ceilings, diseases, image, outcomes, people, shape
 from cinema.phantom.heart import Heart
@@ -45,11 +45,8 @@ def check_role(role):
 
 def person_id(role, index):
     """The id of person(role, index, seed) without drawing it."""
-    return (
-        f"virtual_{role}_{index // 2:05d}_{'AB'[index % 2]}"
-        if check_role(role).paired
-        else f"virtual_{role}_{index:05d}"
-    )
+    number = f"{index // 2:05d}_{'AB'[index % 2]}" if check_role(role).paired else f"{index:05d}"
+    return f"virtual_{role}_{number}"
 
 
 def person(role, index, seed=0):
@@ -57,8 +54,9 @@ def person(role, index, seed=0):
     scan and rescan of one patient."""
     spec = check_role(role)
     patient = index // 2 if spec.paired else index
+    stream = lambda number, purpose: np.random.default_rng([seed, zlib.crc32(role.encode()), number, purpose])
     disease = _even_choice(spec.classes, patient, seed, role)
-    rng = _stream(seed, role, patient, 0)
+    rng = stream(patient, 0)
     who = people.demographics(rng, spec.population)
     shift, sbp_shift, heart_rate_shift = 0.0, 15.0 if disease == "HHD" else 0.0, 0.0
     if spec.prevalence is not None:
@@ -70,20 +68,16 @@ def person(role, index, seed=0):
     attributes, truth = {**who, "disease": disease, "patient": f"virtual_{role}_{patient:05d}"}, {}
     if spec.prevalence is not None:
         truth = ceilings.oracle_scores(who, heart)
-        attributes |= outcomes.survive(_stream(seed, role, patient, 1), truth["log_hazard"], spec.death_share)
+        attributes |= outcomes.survive(stream(patient, 1), truth["log_hazard"], spec.death_share)
     shares = [share for *_, share in spec.scanners]
-    site, scanner, _ = spec.scanners[_stream(seed, role, patient, 2).choice(len(shares), p=shares)]
+    site, scanner, _ = spec.scanners[stream(patient, 2).choice(len(shares), p=shares)]
     if spec.paired:
-        heart = rescanned(_stream(seed, role, index, 3), heart, who["sex"])
+        heart = rescanned(stream(index, 3), heart, who["sex"])
         if index % 2:
             attributes["rescan_of"] = person_id(role, index - 1)
-    scan = acquisition(_stream(seed, role, index, 4), spec, scanner, attributes)
+    scan = acquisition(stream(index, 4), spec, scanner, attributes)
     attributes |= {"site": site, "scanner": scanner, "vendor": scan.vendor, "field_t": scan.field_t}
     return Person(person_id(role, index), role, attributes, heart, scan, truth)
-
-
-def _stream(seed, role, number, purpose):
-    return np.random.default_rng([seed, zlib.crc32(role.encode()), number, purpose])
 
 
 def _even_choice(shares, number, seed, role):
@@ -105,23 +99,19 @@ def phase_list(heart, phases):
 
 
 def study(person, phases=("ED", "ES"), grid=SMALL_GRID):
-    """Scan a person: a Study with the views, masks and landmarks that the role's model data set has.
-
-    Images are uint8 (as stored by scanners, one scale per view); volumes, EF and the rest are in `truth`.
-    """
+    """Scan a person: a Study with the views, masks and landmarks that the role's model data set has. Images are uint8
+    (as stored by scanners, one scale per view); volumes, EF and the rest are in `truth`."""
     spec = check_role(person.role)
     where, ed, es = phase_list(person.heart, phases)
     views = image.acquire(person.heart, person.acquisition, where, grid, spec.views)
-    kept = {}
     for name, view in views.items():
         top = np.percentile(view.image, 99.5)  # the brightest fat may saturate, as it does in clinical images
-        kept[name] = replace(view, image=np.clip(view.image * (255.0 / top) + 0.5, 0, 255).astype(np.uint8))
-        if name not in spec.masks:
-            kept[name] = replace(kept[name], labels=None, label_frames=())
-        if name not in spec.landmarks:
-            kept[name] = replace(kept[name], landmarks=None)
+        stored = np.clip(view.image * (255.0 / top) + 0.5, 0, 255).astype(np.uint8)
+        labels, frames = (view.labels, view.label_frames) if name in spec.masks else (None, ())
+        marks = view.landmarks if name in spec.landmarks else None
+        views[name] = replace(view, image=stored, labels=labels, label_frames=frames, landmarks=marks)
     truth = shape.truth(person.heart, where) | person.truth
-    return Study(person.id, f"virtual {person.role}", kept, person.attributes, truth, ed, es)
+    return Study(person.id, f"virtual {person.role}", views, person.attributes, truth, ed, es)
 
 
 def save(person, folder, phases=("ED", "ES"), grid=SMALL_GRID):
@@ -132,34 +122,31 @@ def save(person, folder, phases=("ED", "ES"), grid=SMALL_GRID):
 def write(role, n, seed, folder, phases=("ED", "ES"), grid=SMALL_GRID, jobs=1):
     """Render the first n people of a role into folder/<id>.h5, with manifest.json and truth.json; return the folder.
 
-    Resumes: studies already there are kept if the manifest says that role, seed, phases, grid and the
-    generator's sources are the same; otherwise the cohort is made anew, with one line saying so.
-    ValueError if the folder holds studies of another role or of unknown origin.
+    Studies already there are kept if the manifest says that role, seed, phases, grid and the generator's sources are
+    the same; otherwise the cohort is made anew, with one line saying so. ValueError if the folder holds studies of
+    another role or of unknown origin.
     """
     phase_list(person(role, 0, seed).heart, phases)  # refuse before anything is touched
     lacking = [view for view in ROLES[role].views if view not in grid]
     if lacking or n < 1:
         raise ValueError(f"n is {n}, the grid lacks {lacking or 'nothing'}; give n >= 1 and a grid for every view")
     folder = Path(folder)
-    wanted = {
-        "role": role,
-        "seed": seed,
-        "phases": phases if isinstance(phases, int) else list(phases),
-        "grid": {view: [list(map(float, part)) for part in value] for view, value in grid.items()},
-        "sources": source_hash(),
-    }
+    wanted = {"role": role, "seed": seed, "phases": phases if isinstance(phases, int) else list(phases)}
+    wanted["grid"] = {view: [list(map(float, part)) for part in value] for view, value in grid.items()}
+    wanted["sources"] = source_hash()
     _clear_stale(folder, wanted)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_json(folder / MANIFEST, wanted | {"n": n})
-    names = [person_id(role, index) for index in range(n)]
-    for path in set(folder.glob(f"*{SUFFIX}")) - {folder / f"{name}{SUFFIX}" for name in names}:
+    write_text(folder / MANIFEST, json.dumps(wanted | {"n": n}, indent=1) + "\n")
+    paths = [folder / f"{person_id(role, index)}{SUFFIX}" for index in range(n)]
+    for path in set(folder.glob(f"*{SUFFIX}")) - set(paths):
         path.unlink()  # a cohort of n holds n studies
-    missing = [i for i, name in enumerate(names) if not (folder / f"{name}{SUFFIX}").exists()]
+    missing = [index for index, path in enumerate(paths) if not path.exists()]
     render = lambda index: save(person(role, index, seed), folder, phases, grid)
     in_parallel(render, missing, jobs, f"virtual {role}")
     if not (folder / TRUTH).exists():
         others = [person(role, index, seed + 1_000_003) for index in range(N_CEILING)]
-        _write_json(folder / TRUTH, {"role": role} | ceilings.planted(ROLES[role], others))
+        planted = {"role": role} | ceilings.planted(ROLES[role], others)
+        write_text(folder / TRUTH, json.dumps(planted, indent=1) + "\n")
     return folder
 
 
@@ -169,10 +156,9 @@ def table(role, n, seed, folder, **how):
 
 
 def _clear_stale(folder, wanted):
-    files = [*folder.glob(f"*{SUFFIX}"), folder / TRUTH] if folder.is_dir() else []
-    manifest = folder / MANIFEST
+    studies, manifest = list(folder.glob(f"*{SUFFIX}")), folder / MANIFEST
     if not manifest.exists():
-        if any(path.suffix == SUFFIX for path in files):
+        if studies:
             raise ValueError(f"{folder} holds studies but no {MANIFEST}; name an empty folder")
         return
     found = json.loads(manifest.read_bytes())
@@ -181,13 +167,8 @@ def _clear_stale(folder, wanted):
     changed = [key for key, value in wanted.items() if found.get(key) != value]
     if changed:
         print(f"{folder}: {', '.join(changed)} changed since it was written; making it anew")
-        for path in [*files, manifest]:
+        for path in [*studies, folder / TRUTH, manifest]:
             path.unlink(missing_ok=True)
-
-
-def _write_json(path, content):
-    with whole_or_not(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def source_hash():
@@ -199,8 +180,8 @@ def source_hash():
 def split(table, shares=(("train", 0.6), ("val", 0.2), ("test", 0.2)), by="disease", seed=0):
     """A split name per row of `table`, by patient and within each value of `by` (None: all together).
 
-    The shares hold within every stratum to the nearest patient; rows' order does not matter, and both
-    scans of a patient go the same way. table: columns `patient` (or `id`) and `by`.
+    The shares hold within every stratum to the nearest patient; rows' order does not matter, and both scans of a
+    patient go the same way. table: columns `patient` (or `id`) and `by`.
     """
     import pandas as pd
 

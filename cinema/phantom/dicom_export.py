@@ -26,9 +26,7 @@ def write_dicom(study, folder, rng, slice_thickness_mm=8.0):
 
     Every short-axis slice and every long-axis view is a series of its own. Before them: a scout (one picture) of each
     long-axis plane, and a first attempt at the middle short-axis slice, smeared by breathing.
-    study:  whole-number images from 0 to 4095 with frame times.
-    folder: made if need be; must be empty.
-    Raises ValueError in one line.
+    study: whole-number images from 0 to 4095 with frame times, else ValueError. folder: made if need be; must be empty.
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()):
@@ -42,7 +40,8 @@ def write_dicom(study, folder, rng, slice_thickness_mm=8.0):
     about = EVERY_FILE | _about(study) | {"SliceThickness": f"{slice_thickness_mm:.3f}"}
     slices = [(view, z, view.image[:, :, z]) for view in study.views.values() for z in range(view.image.shape[2])]
     order = [*_planning(study), *(slices[i] for i in rng.permutation(len(slices)))]
-    names = iter(rng.permutation(10**6)[: sum(pixels.shape[2] for _, _, pixels in order)])
+    n_files = sum(pixels.shape[2] for _, _, pixels in order)
+    names = iter(rng.permutation(10**6)[:n_files])
     for number, (view, z, pixels) in enumerate(order, start=1):
         times = np.asarray(view.frame_times_ms, float)
         series = about | _place(view, z) | {"NominalInterval": round(np.mean(np.diff(times)) * len(times))}
@@ -54,7 +53,7 @@ def write_dicom(study, folder, rng, slice_thickness_mm=8.0):
                 own[f"{tag}UID"] = generate_uid(entropy_srcs=["cinema", study.id, *map(str, part)])
             own["FrameOfReferenceUID"] = own["StudyInstanceUID"]
             _save(series | own, pixels[..., t], folder / f"IM{next(names):06d}.dcm")
-    return sum(pixels.shape[2] for _, _, pixels in order)
+    return n_files
 
 
 def _planning(study):
@@ -71,18 +70,15 @@ def _planning(study):
 
 def _about(study):
     """Of the person and the scanner, what a header has a place for."""
-    known, fields = study.attributes, {}
-    if "vendor" in known:
-        fields["Manufacturer"] = MAKERS.get(known["vendor"], known["vendor"])
-    if "height_cm" in known:
-        fields["PatientSize"] = f"{known['height_cm'] / 100:.2f}"
     written = {
-        "field_t": ("MagneticFieldStrength", "{:.1f}"),
-        "sex": ("PatientSex", "{}"),
-        "age_years": ("PatientAge", "{:03.0f}Y"),
-        "weight_kg": ("PatientWeight", "{:.1f}"),
+        "vendor": ("Manufacturer", lambda vendor: MAKERS.get(vendor, vendor)),
+        "field_t": ("MagneticFieldStrength", "{:.1f}".format),
+        "sex": ("PatientSex", str),
+        "age_years": ("PatientAge", "{:03.0f}Y".format),
+        "height_cm": ("PatientSize", lambda cm: f"{cm / 100:.2f}"),
+        "weight_kg": ("PatientWeight", "{:.1f}".format),
     }
-    return fields | {tag: text.format(known[name]) for name, (tag, text) in written.items() if name in known}
+    return {tag: text(study.attributes[name]) for name, (tag, text) in written.items() if name in study.attributes}
 
 
 def _place(view, z):

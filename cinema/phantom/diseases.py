@@ -1,18 +1,18 @@
 """Disease classes by their published rules, sampled so that every patient keeps them.
 
-A pattern changes a healthy draw (how dilated, how weak, how thick ..) and is deliberately wide; draws
-that break the rule of the class, or that no heart could have, are thrown away. Near a threshold the
-classes touch, so that measurement noise costs accuracy as it does in patients.
+A pattern changes a healthy draw (how dilated, how weak, how thick ..) and is deliberately wide; draws that break the
+rule of the class, or that no heart could have, are thrown away. Near a threshold the classes touch, so that measurement
+noise costs accuracy as it does in patients.
 
-Sources of the rules: paper_facts 4d. ACDC's own for NOR, MINF, DCM, HCM, ARV (RV ejection fractions of
-40 to 45 % are excluded as borderline); M&Ms-2's thresholds for a dilated LV or RV and a wall above
-15 mm. No rule is published for M&Ms (ACDC's serve, HCM by wall and HHD by the rule below), for ARR
-(ACDC's ARV), FALL, CIA and TRI. The patterns themselves are assumptions, except the mean EF of MINF
-(30.8 +- 8.1) and HCM (63.1 +- 9.4).
+Sources of the rules: paper_facts 4d. ACDC's own for NOR, MINF, DCM, HCM, ARV (RV ejection fractions of 40 to 45 % are
+excluded as borderline); M&Ms-2's thresholds for a dilated LV or RV and a wall above 15 mm. No rule is published for
+M&Ms (ACDC's serve, HCM by wall and HHD by the rule below), for ARR (ACDC's ARV), FALL, CIA and TRI. The patterns
+themselves are assumptions, except the mean EF of MINF (30.8 +- 8.1) and HCM (63.1 +- 9.4).
 """
 
 import math
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 from cinema.phantom import people
 from cinema.phantom.heart import Heart, Infarct
@@ -76,32 +76,25 @@ def numbers(heart, person):
     return found | {"mean_wall_mm": mean_wall, "max_wall_mm": max_wall}
 
 
-by_sex = lambda n, women, men: women if n["sex"] == "F" else men
-thin = lambda n: n["max_wall_mm"] < 12 - WALL_MARGIN_MM
-thick = lambda n: n["max_wall_mm"] > 15 + WALL_MARGIN_MM
-lv_dilated = lambda n: n["lv_edv_ml"] > by_sex(n, 179, 214) and n["lv_edvi"] > by_sex(n, 96, 105)
-rv_dilated = lambda n: n["rv_edv_ml"] > by_sex(n, 201, 250) and n["rv_edvi"] > by_sex(n, 112, 121)
-normal = lambda n: (
-    n["lv_ef"] > 50 and n["lv_edvi"] < by_sex(n, 80, 90) and thin(n) and n["rv_edvi"] < 100 and n["rv_ef"] > 45
-)
+# The rules, of `numbers` as attributes.
+by_sex = lambda n, women, men: women if n.sex == "F" else men
+thin = lambda n: n.max_wall_mm < 12 - WALL_MARGIN_MM
+thick = lambda n: n.max_wall_mm > 15 + WALL_MARGIN_MM
+lv_dilated = lambda n: n.lv_edv_ml > by_sex(n, 179, 214) and n.lv_edvi > by_sex(n, 96, 105)
+rv_dilated = lambda n: n.rv_edv_ml > by_sex(n, 201, 250) and n.rv_edvi > by_sex(n, 112, 121)
+normal = lambda n: n.lv_ef > 50 and n.lv_edvi < by_sex(n, 80, 90) and thin(n) and n.rv_edvi < 100 and n.rv_ef > 45
+rv_ill = lambda n: (n.rv_edvi > by_sex(n, 100, 110) or n.rv_ef < 40) and not 40 <= n.rv_ef <= 45  # borderline
 ACDC = {
     "NOR": normal,
-    "MINF": lambda n: n["lv_ef"] < 40 and n["n_infarcts"] > 0,
-    "DCM": lambda n: n["lv_edvi"] > 100 and n["lv_ef"] < 40 and thin(n),
-    "HCM": lambda n: n["lv_ef"] > 55 and thick(n) and n["mass_index"] > 110,
-    "ARV": lambda n: (
-        (n["rv_edvi"] > by_sex(n, 100, 110) or n["rv_ef"] < 40)
-        and not 40 <= n["rv_ef"] <= 45  # borderline
-        and n["lv_ef"] > 45
-        and thin(n)
-    ),
+    "MINF": lambda n: n.lv_ef < 40 and n.n_infarcts > 0,
+    "DCM": lambda n: n.lv_edvi > 100 and n.lv_ef < 40 and thin(n),
+    "HCM": lambda n: n.lv_ef > 55 and thick(n) and n.mass_index > 110,
+    "ARV": lambda n: rv_ill(n) and n.lv_ef > 45 and thin(n),
 }
 MNMS = ACDC | {
-    "HCM": lambda n: n["lv_ef"] > 50 and thick(n),
+    "HCM": lambda n: n.lv_ef > 50 and thick(n),
     # Assumption: concentric and heavy (above the healthy mean + 2 SD), not as thick as HCM in one place.
-    "HHD": lambda n: (
-        n["mass_index"] > by_sex(n, 56, 71) and 9 < n["max_wall_mm"] < 16 and n["lv_ef"] > 45 and not lv_dilated(n)
-    ),
+    "HHD": lambda n: n.mass_index > by_sex(n, 56, 71) and 9 < n.max_wall_mm < 16 and n.lv_ef > 45 and not lv_dilated(n),
 }
 MNMS2 = {
     "NOR": lambda n: normal(n) and not lv_dilated(n) and not rv_dilated(n),
@@ -110,40 +103,30 @@ MNMS2 = {
     "ARR": ACDC["ARV"],
     "RV": rv_dilated,
     "TRI": rv_dilated,
-    "FALL": lambda n: n["rv_edvi"] > 108,  # published limit of a dilated RV; the class's own rule is not
-    "CIA": lambda n: n["rv_edvi"] > 108,
+    "FALL": lambda n: n.rv_edvi > 108,  # published limit of a dilated RV; the class's own rule is not
+    "CIA": lambda n: n.rv_edvi > 108,
 }
 RULES = {"acdc": ACDC, "mnms": MNMS, "mnms2": MNMS2, "every": MNMS | MNMS2}
 
 
 def satisfies(disease, heart, person, rules="acdc"):
-    """Whether a heart fulfils the rule of a class; ValueError names the classes of `rules`.
-
-    Walls are those of people.wall_mm. Rules never contradict each other by chance: a class is drawn
-    first, its rule must hold; other classes' rules may hold too (a dilated infarcted heart is MINF).
-    """
+    """Whether a heart fulfils the rule of a class, and perhaps others' too; ValueError names the classes of `rules`."""
     table = RULES[rules]
     if disease not in table:
         raise ValueError(f"no rule for {disease!r} in {rules}; it has {', '.join(table)}")
-    return bool(table[disease](numbers(heart, person)))
+    return bool(table[disease](SimpleNamespace(**numbers(heart, person))))
 
 
 def feasible(heart):
-    """Whether a body could have this heart: ventricles between child-like and huge, walls that can
-    thicken, a valve plane that does not do all the pumping, a cavity neither a tube nor a ball."""
+    """Whether a body could have this heart: ventricles between child-like and huge, walls that can thicken, a valve
+    plane that does not do all the pumping, a cavity neither a tube nor a ball."""
     kept_volume, kept_length = heart.lv_esv_ml / heart.lv_edv_ml, 1 - 1.12 * heart.mapse_mm / heart.lv_length_mm
     diameter = 2 * math.sqrt(heart.lv_edv_ml * 1000 / (2 / 3 * math.pi * heart.lv_length_mm))
-    return (
-        35 <= heart.lv_edv_ml <= 480
-        and heart.lv_esv_ml >= 8
-        and 0.12 <= kept_volume <= 0.92
-        and 45 <= heart.rv_edv_ml <= 480
-        and 0.15 <= heart.rv_esv_ml / heart.rv_edv_ml <= 0.9
-        and 0.3 < math.sqrt(kept_volume / kept_length) < 0.985
-        and 65 <= heart.lv_length_mm <= 128
-        and 0.4 < diameter / heart.lv_length_mm < 0.85
-        and 3.2 < people.wall_mm(heart)[0] < 22
-    )
+    sizes = 35 <= heart.lv_edv_ml <= 480 and heart.lv_esv_ml >= 8 and 45 <= heart.rv_edv_ml <= 480
+    emptying = 0.12 <= kept_volume <= 0.92 and 0.15 <= heart.rv_esv_ml / heart.rv_edv_ml <= 0.9
+    walls = 0.3 < math.sqrt(kept_volume / kept_length) < 0.985 and 3.2 < people.wall_mm(heart)[0] < 22
+    form = 65 <= heart.lv_length_mm <= 128 and 0.4 < diameter / heart.lv_length_mm < 0.85
+    return sizes and emptying and walls and form
 
 
 def patient(rng, disease, rules, person, shift=0.0):

@@ -5,21 +5,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Infarct:
-    """A scarred patch of the left ventricular wall.
+    """A scarred patch of the left ventricular wall."""
 
-    angle_deg:  direction about the long axis; 0 = mid septum, 90 = anterior, 180 = lateral, 270 = inferior.
-    level:      0 = base, 1 = apex.
-    half_width_deg, half_width_level: Gaussian half widths.
-    akinesia:   share of inward motion lost at the centre (0..1; above 1 bulges outward).
-    thinning:   share of ED wall thickness lost at the centre (0..0.6).
-    """
-
-    angle_deg: float
-    level: float
-    half_width_deg: float = 40.0
+    angle_deg: float  # direction about the long axis; 0 = mid septum, 90 = anterior, 180 = lateral, 270 = inferior
+    level: float  # 0 = base, 1 = apex
+    half_width_deg: float = 40.0  # both half widths are Gaussian
     half_width_level: float = 0.25
-    akinesia: float = 0.9
-    thinning: float = 0.2
+    akinesia: float = 0.9  # share of inward motion lost at the centre (0..1; above 1 bulges outward)
+    thinning: float = 0.2  # share of ED wall thickness lost at the centre (0..0.6)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """From a heart to MR images of it: planes, steady-state contrast, coils, motion, noise.
 
-A voxel is sampled at a few points spread over its volume. Their tissues give the label (majority)
-and, with the signal of each tissue, the partial volume. Fat counts negative: at TE = TR / 2 it is
-out of phase with water, which draws the dark lines that real images have between them.
+A voxel is sampled at a few points spread over its volume. Their tissues give the label (majority) and, with the signal
+of each tissue, the partial volume. Fat counts negative: at TE = TR / 2 it is out of phase with water, which draws the
+dark lines that real images have between them.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from cinema.data.study import View
 from cinema.phantom.body import CODE, LABEL_OF, RELAXATION, TISSUES, noise
-from cinema.phantom.shape import annulus_mm, surfaces
+from cinema.phantom.shape import ANGLES_DEG, LEVELS, surfaces
 from cinema.phantom.tissue import points, pose, tissue_at, to_body
 from cinema.terms import LAX_VIEWS, SMALL_GRID, VIEWS, check_view
 
@@ -107,29 +107,28 @@ def place(heart, acquisition, view, grid=SMALL_GRID):
     size, spacing = grid[view]
     pixel = acquisition.pixel_mm or spacing[0]
     if view == "sax":
+        n, step = size[2], spacing[2]
         normal = tilted(np.array([0, 0, 1.0]), acquisition.plane_error_deg, rng)
-        step, n = spacing[2], size[2]
         slack = n * step - (heart.lv_length_mm + 8)
-        top = -rng.uniform(0.15, 0.95) * step if slack > 0 else -rng.uniform(0, 0.5) * step
+        top = -rng.uniform(*((0.15, 0.95) if slack > 0 else (0, 0.5))) * step
         top -= min(rng.integers(0, 3), max(int(slack / step) - 1, 0)) * step
-        first = np.array([0, 0, top]) + np.array([*rng.normal(0, 2.0, 2), 0])
-        size3, spacing3 = (*size[:2], n), (pixel, pixel, step)
+        first = np.array([*rng.normal(0, 2.0, 2), top])
     else:
+        n, step = 1, acquisition.slice_thickness_mm
         angle = np.deg2rad(LAX_ANGLE_DEG[view] + rng.normal(0, 4.0))
         across = np.array([np.cos(angle), np.sin(angle), 0])
         normal = tilted(np.cross([0, 0, 1.0], across), acquisition.plane_error_deg, rng)
         first = np.array([0, 0, 0.45 * heart.lv_length_mm]) + normal * rng.normal(0, 1.5)
-        size3, spacing3 = (*size[:2], 1), (pixel, pixel, acquisition.slice_thickness_mm)
     columns = scanner_axes(pose(heart), normal, np.deg2rad(rng.normal(0, 6.0)))
     if view == "sax" and columns[2, 2] < 0:
         columns[:, 2] *= -1  # slices run from base to apex
-    return Plane(first, columns, spacing3, size3)
+    return Plane(first, columns, (pixel, pixel, step), (*size[:2], n))
 
 
 def scanner_axes(axes, normal, turn):
     """In-plane axes as scanners choose them: i toward the patient's left (or back), j toward the feet (or back)."""
     ras = axes.T @ normal
-    left, back, feet = np.eye(3) * (-1, -1, -1)
+    left, back, feet = -np.eye(3)
     i, j = {0: (back, feet), 1: (left, feet), 2: (left, back)}[int(np.argmax(np.abs(ras)))]
     i = _unit(i - ras * (i @ ras))
     j = _unit(j - ras * (j @ ras) - i * (j @ i))
@@ -176,9 +175,8 @@ def acquire(heart, acquisition, phases, grid=SMALL_GRID, views=VIEWS):
         plane, where, tissues = tissue_samples(heart, acquisition, view, phases, grid)
         rng = np.random.default_rng([acquisition.seed, 13, VIEWS.index(view)])
         signals = tissue_signals(acquisition, np.random.default_rng([heart.detail_seed, 14]))
-        texture = 1 + 0.06 * noise(where.heart_mm, 6.0, 3, rng.uniform(0, 64, 3)).reshape(tissues[0].shape).mean(0)
-        lungs = LUNG_LEVEL * np.exp(LUNG_SPREAD * noise(where.heart_mm, 20.0, 0, rng.uniform(0, 64, 3)))
-        lungs = lungs.reshape(tissues[0].shape)
+        texture = 1 + 0.06 * noise(where.heart_mm, 6.0, 3, rng).reshape(tissues[0].shape).mean(0)
+        lungs = LUNG_LEVEL * np.exp(LUNG_SPREAD * noise(where.heart_mm, 20.0, 0, rng)).reshape(tissues[0].shape)
         seen = (np.where(t == CODE["lung"], signals[t] * lungs, signals[t]) for t in tissues)
         clean = np.stack([samples.mean(axis=0) * texture for samples in seen], axis=-1)
         image = _scan(clean, plane, acquisition, heart, rng)
@@ -214,15 +212,15 @@ def _scan(clean, plane, acquisition, heart, rng):
 
 def landmarks(heart, plane, phases):
     """(t, 3, 2) pixel positions in a long-axis plane: the two mitral hinges (septal or anterior side first), apex."""
-    rows = []
-    for phase in phases:
-        ring = annulus_mm(heart, float(phase))
-        apex = np.array([0, 0, surfaces(heart, float(phase)).apex_mm])
+    rows, angle = [], np.deg2rad(ANGLES_DEG)
+    for s in (surfaces(heart, float(phase)) for phase in phases):
+        radius = s.endo[np.searchsorted(LEVELS, s.rim), np.arange(len(angle))]  # where the muscle ends
+        ring = np.stack([radius * np.cos(angle), radius * np.sin(angle), s.base_mm + s.rim * s.length_mm], axis=1)
         height = (ring - plane.first_mm) @ plane.columns[:, 2]
         crossing = np.flatnonzero(height * np.roll(height, -1) < 0)
         share = height[crossing] / (height[crossing] - np.roll(height, -1)[crossing])
         hinges = ring[crossing] + share[:, None] * (np.roll(ring, -1, axis=0)[crossing] - ring[crossing])
         order = np.argsort(-(hinges @ [np.cos(np.deg2rad(40)), np.sin(np.deg2rad(40)), 0]))
-        rows.append(np.stack([*hinges[order][:2], apex]) - plane.first_mm)
+        rows.append(np.stack([*hinges[order][:2], np.array([0, 0, s.apex_mm])]) - plane.first_mm)
     pixels = np.asarray(rows) @ plane.columns[:, :2] / plane.spacing_mm[:2]
     return (pixels + (np.asarray(plane.size[:2]) - 1) / 2).astype(np.float32)

@@ -1,14 +1,13 @@
 """What is planted in a virtual cohort, how strong it is, and the best that anybody could do with it.
 
-Exposures (diabetes, hypertension, cancer, and one without any effect) depend on age, sex and BMI, and
-shift the log measures of the heart. Death follows a proportional hazard in age, sex and three imaging
-measures. Because all of it is linear, the ceilings of every analysis are known: from the true linear
-predictor by simulation, and in closed form (AUC = Phi(d / sqrt 2) for a heart whose measures are
-shifted by d standard deviations along the best direction).
+Exposures (diabetes, hypertension, cancer, and one without any effect) depend on age, sex and BMI, and shift the log
+measures of the heart. Death follows a proportional hazard in age, sex and three imaging measures. Because all of it is
+linear, the ceilings of every analysis are known: from the true linear predictor by simulation, and in closed form (AUC
+= Phi(d / sqrt 2) for a heart whose measures are shifted by d standard deviations along the best direction).
 
-Sources: paper_facts 4f, 4g. Assumptions, not to be cited: slopes of exposures on age and sex, how the
-published effects of diabetes and hypertension divide between measures, the hazards of age and sex, the
-baseline hazard's shape, loss to follow-up, and every enriched share.
+Sources: paper_facts 4f, 4g. Assumptions, not to be cited: slopes of exposures on age and sex, how the published effects
+of diabetes and hypertension divide between measures, the hazards of age and sex, the baseline hazard's shape, loss to
+follow-up, and every enriched share.
 """
 
 import math
@@ -72,6 +71,8 @@ WEIBULL_SHAPE = 1.3
 FOLLOW_UP_YEARS = ((0, 0.25, 0.5, 0.75, 1), (2.0, 3.6, 4.4, 5.9, 8.0))  # published median and quartiles; ends assumed
 LOSS_PER_YEAR = 0.004
 DEATH_SHARE = 0.02  # dead after the median follow-up; 1 to 3 % in such a cohort
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(41)  # the standard normal distribution as 41 weighted points
+WEIGHTS = WEIGHTS / WEIGHTS.sum()
 
 
 def standardised(person):
@@ -91,21 +92,14 @@ def exposure_logit(name, person, prevalence=None):
 def _intercept(prevalence, slopes):
     """Where the logistic model starts so that, over standard covariates, `prevalence` results."""
     slopes = dict(slopes)
-    z, w = _normal_quadrature()
-    spread = math.hypot(slopes.get("age", 0.0), slopes.get("bmi", 0.0)) * z
+    spread = math.hypot(slopes.get("age", 0.0), slopes.get("bmi", 0.0)) * NODES
     male = slopes.get("male", 0.0)
 
     def excess(start):
-        women, men = (w @ (1 / (1 + np.exp(-(start + shift + spread)))) for shift in (0.0, male))
+        women, men = (WEIGHTS @ (1 / (1 + np.exp(-(start + shift + spread)))) for shift in (0.0, male))
         return 0.515 * women + 0.485 * men - prevalence
 
     return brentq(excess, -30, 30)
-
-
-@lru_cache
-def _normal_quadrature():
-    nodes, weights = np.polynomial.hermite_e.hermegauss(41)
-    return nodes, weights / weights.sum()
 
 
 def expose(rng, person, prevalence=()):
@@ -116,10 +110,8 @@ def expose(rng, person, prevalence=()):
 
 
 def total_shift(exposed):
-    """(shift of log measures (8,), of SBP in mmHg, of heart rate) from a name -> bool dictionary.
-
-    SBP is shifted about the published mean of the whole population, which contains the exposed.
-    """
+    """(shift of log measures (8,), of SBP in mmHg, of heart rate) from a name -> bool dictionary. SBP is shifted about
+    the published mean of the whole population, which contains the exposed."""
     active = [EXPOSURES[name] for name in EXPOSURES if exposed[name]]
     shift = sum((people.vector(e.effect) for e in active), np.zeros(len(people.MEASURES)))
     sbp = sum(e.sbp_mmhg * (exposed[name] - e.prevalence) for name, e in EXPOSURES.items())
@@ -173,9 +165,8 @@ def log_hazard(person, heart):
 @lru_cache
 def _weibull_scale(death_share):
     """Scale in years at which `death_share` of the population would be dead after the median follow-up."""
-    z, w = _normal_quadrature()
-    risk = np.exp(0.84 * z)  # 0.84: SD of the log hazard in the population
-    cumulative = brentq(lambda h: w @ (1 - np.exp(-h * risk)) - death_share, 1e-9, 1e3)
+    risk = np.exp(0.84 * NODES)  # 0.84: SD of the log hazard in the population
+    cumulative = brentq(lambda h: WEIGHTS @ (1 - np.exp(-h * risk)) - death_share, 1e-9, 1e3)
     return 4.4 / cumulative ** (1 / WEIBULL_SHAPE)
 
 

@@ -1,13 +1,12 @@
 """Virtual people: who they are, and the heart that goes with it.
 
-A heart is eight log measures. Given the person they are multivariate normal, and linear in age,
-height, BMI and blood pressure, so that every effect is planted exactly and every ceiling can be
-written in closed form (outcomes.py).
+A heart is eight log measures. Given the person they are multivariate normal, and linear in age, height, BMI and blood
+pressure, so that every effect is planted exactly and every ceiling can be written in closed form (outcomes.py).
 
-Sources: paper_facts 4c (Petersen 2017, UK Biobank, papillary muscles inside the cavity), 4f, 4g.
-Assumptions of this generator, not to be cited: RV values of men, LV length, long-axis shortening,
-atrial volumes (0.8 of Hudsmith's, the model having no appendage), slopes with age and height,
-all residual correlations, and everything about the heart's detail and the chest.
+Sources: paper_facts 4c (Petersen 2017, UK Biobank, papillary muscles inside the cavity), 4f, 4g. Assumptions of this
+generator, not to be cited: RV values of men, LV length, long-axis shortening, atrial volumes (0.8 of Hudsmith's, the
+model having no appendage), slopes with age and height, all residual correlations, and everything about the heart's
+detail and the chest.
 """
 
 from dataclasses import dataclass, fields
@@ -53,13 +52,9 @@ EFFECTS = {
 }
 LENGTH_PER_EDV = 0.3  # a dilated ventricle grows rounder: its length with the power 0.3 of its volume
 CORRELATIONS = {
-    ("lv_edv", "lv_mass"): 0.55,
-    ("lv_esv_share", "shortening"): -0.4,
-    ("lv_esv_share", "rv_esv_share"): 0.6,
-    ("lv_edv", "la"): 0.4,
-    ("lv_mass", "la"): 0.3,
-    ("lv_edv", "ra"): 0.4,
-    ("la", "ra"): 0.5,
+    "lv_edv": {"lv_mass": 0.55, "la": 0.4, "ra": 0.4},
+    "lv_esv_share": {"shortening": -0.4, "rv_esv_share": 0.6},
+    "la": {"lv_mass": 0.3, "ra": 0.5},
 }
 
 
@@ -149,25 +144,25 @@ def residual(sex):
     sigma[MEASURES.index("lv_edv")] *= 0.86
     sigma[MEASURES.index("lv_mass")] *= 0.92
     correlation = np.eye(len(MEASURES))
-    for (a, b), value in CORRELATIONS.items():
-        i, j = MEASURES.index(a), MEASURES.index(b)
-        correlation[i, j] = correlation[j, i] = value
+    for a, others in CORRELATIONS.items():
+        for b, value in others.items():
+            i, j = MEASURES.index(a), MEASURES.index(b)
+            correlation[i, j] = correlation[j, i] = value
     covariance = correlation * np.outer(sigma, sigma)
     return mu, covariance, np.linalg.cholesky(covariance)
 
 
 def expected(person, sbp_mmhg=None):
     """(8,) expected log measures of a person; `sbp_mmhg` replaces the person's own pressure."""
-    centre, mu = CENTRE[person["sex"]], residual(person["sex"])[0]
-    sbp = person["sbp_mmhg"] if sbp_mmhg is None else sbp_mmhg
-    mu = (
-        mu
-        + _EFFECTS["bmi"] * ((person["bmi_kg_m2"] - centre["bmi"]) / BMI_SD)
-        + _EFFECTS["sbp"] * ((sbp - centre["sbp"]) / SBP_SD)
-        + _EFFECTS["age"] * decades(person)
-        + _EFFECTS["height"] * log(person["height_cm"] / centre["height"])
-    )
-    return mu + _EFFECTS["age_men"] * decades(person) if person["sex"] == "M" else mu
+    centre, sbp = CENTRE[person["sex"]], person["sbp_mmhg"] if sbp_mmhg is None else sbp_mmhg
+    away = {
+        "bmi": (person["bmi_kg_m2"] - centre["bmi"]) / BMI_SD,
+        "sbp": (sbp - centre["sbp"]) / SBP_SD,
+        "age": decades(person),
+        "height": log(person["height_cm"] / centre["height"]),
+        "age_men": decades(person) * (person["sex"] == "M"),
+    }
+    return sum((_EFFECTS[name] * z for name, z in away.items()), residual(person["sex"])[0])
 
 
 def draw(rng, person, shift=0.0):
@@ -215,9 +210,8 @@ def detail(rng, person):
 def wall_mm(heart):
     """(mean, largest) ED wall thickness in mm without building the surfaces, for sampling by rule.
 
-    A half ellipsoid with the heart's volume and length and a shell of its mass; the largest from the
-    bulges, fitted to shape.truth: mean within 0.8 mm, largest within about 1 mm, 2 mm where scars thin a
-    thick wall (a test holds it there).
+    A half ellipsoid with the heart's volume and length and a shell of its mass; the largest from the bulges, fitted to
+    shape.truth: mean within 0.8 mm, largest within about 1 mm, 2 mm where scars thin a thick wall (tested).
     """
     inner = heart.lv_edv_ml * 1000.0
     outer = inner + heart.lv_mass_g / MYOCARDIUM_DENSITY_G_PER_ML * 1000.0

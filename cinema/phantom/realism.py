@@ -46,10 +46,8 @@ def _core(mask):
 
 
 def regions(picture, labels):
-    """Name -> pixel values: LV, MYO and RV without their rims, and what lies LATERAL_MM beside the LV (mostly lung).
-
-    Lateral is the side away from the RV; without an RV there is none.
-    """
+    """Name -> pixel values: LV, MYO and RV without their rims, and what lies LATERAL_MM beside the LV (mostly lung), on
+    the side away from the RV; without an RV there is none."""
     masks = {name: _core(labels == LABELS[name]) for name in ("LV", "MYO", "RV")}
     left = np.isin(labels, (LABELS["LV"], LABELS["MYO"]))
     away = ndimage.distance_transform_edt(~left) * PIXEL_MM
@@ -94,15 +92,12 @@ def edges(picture, labels):
         "endocardial edge (mm)": (cavity, slice(None), BLOOD_MM, WALL_MM),
         "lateral edge (mm)": (left, cosine[:, -1] >= LATERAL_COSINE, WALL_MM, LUNG_MM),
     }
-    widths = {
-        name: [
-            fall_mm(profile, np.flatnonzero(row)[-1], *sides)
-            for profile, row in zip(profiles[chosen], inside[chosen], strict=True)
-            if row.any()
-        ]
-        for name, (inside, chosen, *sides) in rims.items()
-    }
-    return {name: np.nanmedian(mm) if np.isfinite(mm).sum() >= 3 else np.nan for name, mm in widths.items()}
+    found = {}
+    for name, (inside, chosen, *sides) in rims.items():
+        rays = zip(profiles[chosen], inside[chosen], strict=True)
+        mm = [fall_mm(profile, np.flatnonzero(row)[-1], *sides) for profile, row in rays if row.any()]
+        found[name] = np.nanmedian(mm) if np.isfinite(mm).sum() >= 3 else np.nan
+    return found
 
 
 def fall_mm(profile, border, before_mm, after_mm):

@@ -1,8 +1,8 @@
 """The sub-cohorts: which data set each imitates, who is in it, how it was scanned, what is labelled.
 
-Vendor styles, artefact shares and class shares are this generator's assumptions; data sets, classes,
-vendors and what is labelled are published (paper_facts, 1 and 4a). Late-enhancement sets (EMIDEC,
-MyoPS) are left out: the generator makes cine contrast only.
+Vendor styles, artefact shares and class shares are this generator's assumptions; data sets, classes, vendors and what
+is labelled are published (paper_facts, 1 and 4a). Late-enhancement sets (EMIDEC, MyoPS) are left out: the generator
+makes cine contrast only.
 """
 
 from dataclasses import dataclass, replace
@@ -61,30 +61,21 @@ class QualityGap:
 
 @dataclass(frozen=True)
 class Role:
-    """One sub-cohort.
+    """One sub-cohort."""
 
-    n:          default size.
-    classes:    disease -> share; "none" are people as they come, "ANY" the widest variety.
-    rules:      whose disease rules hold (diseases.RULES).
-    scanners:   (site, scanner, share).
-    pixel_mm, slice_thickness_mm: ranges acquired; the pixel sets the blur, the grid sets the sampling.
-    masks, landmarks: views in which they are given.
-    prevalence: (exposure, share) where enriched; None where exposures and survival are not part of the set.
-    """
-
-    n: int
+    n: int  # default size
     imitates: str
     description: str
-    classes: dict
-    scanners: tuple
+    classes: dict  # disease -> share; "none" are people as they come, "ANY" the widest variety
+    scanners: tuple  # (site, scanner, share)
     views: tuple
-    rules: str = "acdc"
+    rules: str = "acdc"  # whose disease rules hold (diseases.RULES)
     population: Population = CLINIC
-    pixel_mm: tuple = (1.3, 1.9)
-    slice_thickness_mm: tuple = (6.0, 10.0)
-    masks: tuple = ()
+    pixel_mm: tuple = (1.3, 1.9)  # range acquired, which sets the blur; the grid sets the sampling
+    slice_thickness_mm: tuple = (6.0, 10.0)  # range acquired
+    masks: tuple = ()  # views in which they are given, as of the landmarks
     landmarks: tuple = ()
-    prevalence: tuple | None = None
+    prevalence: tuple | None = None  # (exposure, share) where enriched; None where exposures and survival are no part
     death_share: float = 0.02
     paired: bool = False
     quality_gap: QualityGap | None = None
@@ -94,41 +85,25 @@ class Role:
         return ", ".join(sorted({scanner.split()[0] for _, scanner, _ in self.scanners}))
 
 
-SIX_HOSPITALS = (
-    ("H1", "Siemens 1.5 T", 0.25),
-    ("H2", "Philips 1.5 T", 0.2),
-    ("H3", "Philips 1.5 T", 0.15),
-    ("H4", "GE 1.5 T", 0.15),
-    ("H5", "Canon 1.5 T", 0.15),
-    ("H6", "Siemens 3 T", 0.1),
-)
-THREE_VENDORS = (
-    ("H1", "Siemens 1.5 T", 0.3),
-    ("H1", "Siemens 3 T", 0.1),
-    ("H2", "Philips 1.5 T", 0.2),
-    ("H2", "Philips 3 T", 0.1),
-    ("H3", "GE 1.5 T", 0.2),
-    ("H3", "GE 3 T", 0.1),
-)
-FIVE_UK_SITES = (
-    ("R1", "Siemens 1.5 T", 0.25),
-    ("R2", "Siemens 1.5 T", 0.2),
-    ("R3", "Siemens 3 T", 0.2),
-    ("R4", "Philips 1.5 T", 0.1),
-    ("R4", "Philips 3 T", 0.1),
-    ("R5", "Siemens 1.5 T", 0.15),
-)
-UKB_SCANNER = (("UKB", "Siemens 1.5 T", 1.0),)
-DIJON = (("Dijon-like", "Siemens 1.5 T", 0.6), ("Dijon-like", "Siemens 3 T", 0.4))
-KAGGLE = (("K1", "Siemens 1.5 T", 0.8), ("K2", "Siemens 3 T", 0.2))
+SIEMENS, SIEMENS_3T, PHILIPS, PHILIPS_3T, GE, GE_3T, CANON = SCANNERS  # of 1.5 T unless they say so
+SIX_HOSPITALS = (("H1", SIEMENS, 0.25), ("H2", PHILIPS, 0.2), ("H3", PHILIPS, 0.15))
+SIX_HOSPITALS += (("H4", GE, 0.15), ("H5", CANON, 0.15), ("H6", SIEMENS_3T, 0.1))
+THREE_VENDORS = (("H1", SIEMENS, 0.3), ("H1", SIEMENS_3T, 0.1), ("H2", PHILIPS, 0.2))
+THREE_VENDORS += (("H2", PHILIPS_3T, 0.1), ("H3", GE, 0.2), ("H3", GE_3T, 0.1))
+FIVE_UK_SITES = (("R1", SIEMENS, 0.25), ("R2", SIEMENS, 0.2), ("R3", SIEMENS_3T, 0.2))
+FIVE_UK_SITES += (("R4", PHILIPS, 0.1), ("R4", PHILIPS_3T, 0.1), ("R5", SIEMENS, 0.15))
+UKB_SCANNER = (("UKB", SIEMENS, 1.0),)
+DIJON = (("Dijon-like", SIEMENS, 0.6), ("Dijon-like", SIEMENS_3T, 0.4))
+KAGGLE = (("K1", SIEMENS, 0.8), ("K2", SIEMENS_3T, 0.2))
 EVERY_SCANNER = tuple((f"T{i}", name, 1 / len(SCANNERS)) for i, name in enumerate(SCANNERS))
 
 EVERYBODY = ("ANY", "none", "NOR", "MINF", "DCM", "HCM", "HHD", "ARV", "LV", "FALL", "CIA", "TRI", "RV")
 SHARES = (0.4, 0.15, 0.05, 0.08, 0.08, 0.08, 0.04, 0.04, 0.02, 0.02, 0.02, 0.01, 0.01)  # of EVERYBODY in training
 VARIED = Population(0.5, (50.0, 22.0), (12.0, 90.0), ((25.5, 5.5), (25.5, 5.0)))
 MIXED = Population(ethnicity=(("White", 0.46), ("Asian", 0.18), ("Black", 0.18), ("Other", 0.18)))
-WORSE_IMAGES = QualityGap("ethnicity", "Black")
-ENRICHED = (("diabetes", 0.30), ("cancer", 0.30))
+UNFAIR = dict(population=MIXED, quality_gap=QualityGap("ethnicity", "Black"))
+ENRICHED = dict(prevalence=(("diabetes", 0.30), ("cancer", 0.30)), death_share=0.25)
+RESCANNED = dict(slice_thickness_mm=(8.0, 10.0), paired=True)
 # What sub-cohorts share: UK Biobank's people in its one scanner; all views, with masks and landmarks.
 UKB = dict(population=UK_BIOBANK, pixel_mm=(1.8, 1.8), slice_thickness_mm=(6.0, 8.0))
 DRAWN = dict(masks=VIEWS, landmarks=LAX_VIEWS)
@@ -175,16 +150,10 @@ ROLES = {
     "mnms": Role(345, *_LIKE["mnms"], SIX_HOSPITALS, SAX, "mnms", masks=SAX),
     "mnms2": Role(360, *_LIKE["mnms2"], THREE_VENDORS, SAX_4C, "mnms2", masks=SAX_4C),
     "kaggle": Role(500, *_LIKE["kaggle"], KAGGLE, SAX_2C_4C, slice_thickness_mm=(5.0, 8.0)),
-    "rescan": Role(
-        220, *_LIKE["rescan"], FIVE_UK_SITES, SAX_2C_4C, "mnms", slice_thickness_mm=(8.0, 10.0), masks=SAX, paired=True
-    ),
+    "rescan": Role(220, *_LIKE["rescan"], FIVE_UK_SITES, SAX_2C_4C, "mnms", masks=SAX, **RESCANNED),
     "landmark": Role(300, *_LIKE["landmark"], THREE_VENDORS, LAX_2C_4C, landmarks=LAX_2C_4C),
-    "population": Role(
-        2000, *_LIKE["population"], UKB_SCANNER, VIEWS, **UKB | DRAWN, prevalence=ENRICHED, death_share=0.25
-    ),
-    "fairness": Role(
-        1200, *_LIKE["fairness"], THREE_VENDORS, VIEWS, **DRAWN, population=MIXED, quality_gap=WORSE_IMAGES
-    ),
+    "population": Role(2000, *_LIKE["population"], UKB_SCANNER, VIEWS, **UKB | DRAWN | ENRICHED),
+    "fairness": Role(1200, *_LIKE["fairness"], THREE_VENDORS, VIEWS, **DRAWN | UNFAIR),
     "training": Role(4000, *_LIKE["training"], EVERY_SCANNER, VIEWS, "every", VARIED, (1.0, 2.4), (5.0, 10.0), **DRAWN),
 }
 
@@ -213,13 +182,10 @@ def acquisition(rng, role, scanner, attributes):
         seed=int(rng.integers(2**31)),
     )
     gap = role.quality_gap
-    if gap is not None and attributes[gap.attribute] == gap.value:
-        worse = {
-            "blur_mm": scan.blur_mm + gap.extra_blur_mm,
-            "breath_shift_mm": scan.breath_shift_mm * gap.breath_factor,
-        }
-        scan = replace(scan, snr=scan.snr * gap.snr_factor, **worse)
-    return scan
+    if gap is None or attributes[gap.attribute] != gap.value:
+        return scan
+    blur_mm, breath_mm = scan.blur_mm + gap.extra_blur_mm, scan.breath_shift_mm * gap.breath_factor
+    return replace(scan, snr=scan.snr * gap.snr_factor, blur_mm=blur_mm, breath_shift_mm=breath_mm)
 
 
 def rescanned(rng, heart, sex):
@@ -227,6 +193,5 @@ def rescanned(rng, heart, sex):
     shift = people.vector({name: sd * rng.standard_normal() for name, sd in RESCAN_SD.items()})
     now = people.natural(people.log_measures(heart, sex) + shift, {"sex": sex})
     overflow = (heart.rv_edv_ml - heart.rv_esv_ml) / (heart.lv_edv_ml - heart.lv_esv_ml)
-    rv = {name: now[name] * overflow for name in ("rv_edv_ml", "rv_esv_ml")}
-    heart_rate = heart.heart_rate_bpm * float(np.exp(0.05 * rng.standard_normal()))
-    return replace(heart, **now | rv, heart_rate_bpm=heart_rate)
+    now |= {name: now[name] * overflow for name in ("rv_edv_ml", "rv_esv_ml")}
+    return replace(heart, **now, heart_rate_bpm=heart.heart_rate_bpm * float(np.exp(0.05 * rng.standard_normal())))

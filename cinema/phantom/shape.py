@@ -1,19 +1,18 @@
 """One beating biventricular heart in closed form, with exact truth.
 
-The left ventricle is described about its long axis: z runs from the mitral plane to the apex, an
-angle runs round it (0 = mid septum, 90 = anterior, 180 = lateral, 270 = inferior degrees). A
-material level `zeta` is 0 at the mitral plane and 1 at the endocardial apex. Every surface is a
-radius r(zeta, angle) on one grid, so that volumes are the sum of r^2 / 2 and can be solved for:
+The left ventricle is described about its long axis: z runs from the mitral plane to the apex, an angle runs round it
+(0 = mid septum, 90 = anterior, 180 = lateral, 270 = inferior degrees). A material level `zeta` is 0 at the mitral plane
+and 1 at the endocardial apex. Every surface is a radius r(zeta, angle) on one grid, so that volumes can be solved for:
 
     V = L / 2 * integral of r(zeta, angle)^2 d angle d zeta          (disc summation, in polar form)
 
-The endocardium is scaled to meet the volume curve, the epicardium follows from conserving the
-volume of every piece of wall, the RV free wall from the RV volume. Nothing is fitted to pixels.
+The endocardium is scaled to meet the volume curve, the epicardium follows from conserving the volume of every piece of
+wall, the RV free wall from the RV volume. Nothing is fitted to pixels.
 
-The base is no flat disc. Muscle ends at a level rim(angle): the lateral wall reaches further back than the
-crux of the heart, and in front the cavity climbs into the outflow tract. Inside, the border of the cavity is
-the ruled surface from the middle of the mitral plane to that rim, zeta = rim(angle) r / endo, so that the share
-of a disc that belongs to the cavity is known exactly (`_share`).
+The base is no flat disc. Muscle ends at a level rim(angle): the lateral wall reaches further back than the crux of the
+heart, and in front the cavity climbs into the outflow tract. Inside, the border of the cavity is the ruled surface from
+the middle of the mitral plane to that rim, zeta = rim(angle) r / endo: the share of a disc that belongs to the cavity
+is known exactly (`_share`).
 """
 
 from dataclasses import dataclass
@@ -26,26 +25,20 @@ from cinema.terms import MYOCARDIUM_DENSITY_G_PER_ML
 LEVELS = np.linspace(-0.5, 1.3, 181, dtype=np.float32)  # zeta
 ANGLES_DEG = np.arange(180, dtype=np.float32) * 2.0
 MIN_RIM = -0.2  # no rim lies beyond
-D_LEVEL = float(LEVELS[1] - LEVELS[0])
-D_ANGLE = float(np.deg2rad(2.0))
 MM3_PER_ML = 1000.0
 
 
 @dataclass(frozen=True)
 class Surfaces:
-    """The heart at one phase. Radii in mm about the long axis, arrays (level, angle).
-
-    base_mm, apex_mm: z of the mitral plane and of the endocardial apex (ED mitral plane at 0).
-    rv:     outer radius of the RV cavity; equal to rv_inner where there is none.
-    """
+    """The heart at one phase. Radii in mm about the long axis, arrays (level, angle)."""
 
     endo: np.ndarray
     epi: np.ndarray
     rv_inner: np.ndarray
-    rv: np.ndarray
+    rv: np.ndarray  # outer radius of the RV cavity; equal to rv_inner where there is none
     rim: np.ndarray  # (angle,) level at which the muscle ends; its mean is 0
-    base_mm: float
-    apex_mm: float
+    base_mm: float  # z of the mitral plane, which at ED is 0
+    apex_mm: float  # z of the endocardial apex
 
     @property
     def length_mm(self):
@@ -151,11 +144,8 @@ def _at_rest(heart):
 
 
 def _rv_shape(heart, rng):
-    """Where the RV cavity lies: (level, angle) height relative to its tallest, and its basal limit.
-
-    The inflow ends at the tricuspid plane; in front of it the outflow tract climbs past the mitral
-    plane toward the pulmonary valve.
-    """
+    """Where the RV cavity lies: (level, angle) height relative to its tallest; the share of the outflow tract, which
+    in front of the tricuspid plane climbs past the mitral plane toward the pulmonary valve, and how far it climbs."""
     level, angle = LEVELS[:, None], ((ANGLES_DEG + 180) % 360 - 180)[None]
     basal = 1 - _smooth(level / rng.uniform(0.3, 0.5))
     wrap = 22 * np.clip(np.log(heart.rv_edv_ml / heart.lv_edv_ml), -0.3, 1.0)  # a large RV wraps further round
@@ -179,7 +169,7 @@ def _rv_shape(heart, rng):
 
 def _integral(values):
     """Integral over level and angle; half weight on the boundary levels would be below 0.1 %."""
-    return float(np.sum(values, dtype=np.float64)) * D_LEVEL * D_ANGLE
+    return float(np.sum(values, dtype=np.float64)) * float(LEVELS[1] - LEVELS[0]) * float(np.deg2rad(2.0))
 
 
 @lru_cache(maxsize=1024)
@@ -232,30 +222,16 @@ def volumes_ml(heart, phase):
     return tuple(s.length_mm / 2 * _integral(part) / MM3_PER_ML for part in parts)
 
 
-def annulus_mm(heart, phase):
-    """(angle, 3) points where the muscle ends, in heart coordinates (x septal, y anterior, z apical)."""
-    s = surfaces(heart, phase)
-    ring = s.endo[np.searchsorted(LEVELS, s.rim), np.arange(len(ANGLES_DEG))]
-    angle = np.deg2rad(ANGLES_DEG)
-    return np.stack([ring * np.cos(angle), ring * np.sin(angle), s.base_mm + s.rim * s.length_mm], axis=1)
-
-
-def wall_thickness_mm(heart, phase):
-    """(level, angle) radial wall thickness between zeta 0.05 and 0.8, where radius and normal nearly agree."""
-    s = surfaces(heart, phase)
-    rows = (LEVELS > 0.05) & (LEVELS < 0.8)
-    return (s.epi - s.endo)[rows]
-
-
 def truth(heart, phases):
     """Exact numbers of one heart.
 
-    Arrays over `phases`: lv_volume_ml, rv_volume_ml, lv_length_mm. Scalars: volumes, EF, mass,
-    MAPSE, long-axis shortening, mean and largest ED wall thickness.
+    Arrays over `phases`: lv_volume_ml, rv_volume_ml, lv_length_mm. Scalars: volumes, EF, mass, MAPSE, long-axis
+    shortening, mean and largest ED wall between the levels 0.05 and 0.8, where radius and normal nearly agree.
     """
     curve = np.array([volumes_ml(heart, float(phase)) for phase in phases])
     lengths = np.array([surfaces(heart, float(phase)).length_mm for phase in phases])
-    ed, es, wall = surfaces(heart, 0.0), surfaces(heart, heart.es_fraction), wall_thickness_mm(heart, 0.0)
+    ed, es = surfaces(heart, 0.0), surfaces(heart, heart.es_fraction)
+    wall = (ed.epi - ed.endo)[(LEVELS > 0.05) & (LEVELS < 0.8)]
     found = {"lv_volume_ml": curve[:, 0], "rv_volume_ml": curve[:, 2], "lv_length_mm": lengths}
     for side in ("lv", "rv"):
         edv, esv = getattr(heart, f"{side}_edv_ml"), getattr(heart, f"{side}_esv_ml")

@@ -1,8 +1,8 @@
 """Which tissue lies at a point: the heart of `shape` and its great vessels, inside the chest of `body`.
 
-Everything is a function of position, so that any plane at any resolution sees the same anatomy.
-Heart coordinates in mm: x toward the mid septum, y toward the anterior wall, z from the mitral
-plane (at ED) to the apex. Body coordinates are RAS about the middle of the left ventricle.
+Everything is a function of position, so that any plane at any resolution sees the same anatomy. Heart coordinates in
+mm: x toward the mid septum, y toward the anterior wall, z from the mitral plane (at ED) to the apex. Body coordinates
+are RAS about the middle of the left ventricle.
 """
 
 from dataclasses import dataclass
@@ -102,9 +102,9 @@ def points(heart, heart_mm):
     step = len(ANGLES_DEG) / (2 * np.pi)
     angle = np.rint(np.arctan2(y, x) * np.float32(step)).astype(np.int32) % len(ANGLES_DEG)
     rng = np.random.default_rng([heart.detail_seed, 4])
-    lump = noise(heart_mm, rng.uniform(30, 70), 0, rng.uniform(0, 64, 3))
-    lump = lump + 0.25 * noise(heart_mm, rng.uniform(9, 16), 1, rng.uniform(0, 64, 3))
-    sponge = noise(heart_mm * np.array([[1], [1], [0.5]], np.float32), rng.uniform(5, 10), 2, rng.uniform(0, 64, 3))
+    lump = noise(heart_mm, rng.uniform(30, 70), 0, rng)
+    lump = lump + 0.25 * noise(heart_mm, rng.uniform(9, 16), 1, rng)
+    sponge = noise(heart_mm * np.array([[1], [1], [0.5]], np.float32), rng.uniform(5, 10), 2, rng)
     # Fat lies over the RV and in its corners; hardly on the lateral wall.
     turn = np.deg2rad(ANGLES_DEG)
     corners = np.exp(-(((np.abs(np.sin(turn / 2)) - 0.55) / 0.12) ** 2))
@@ -140,7 +140,7 @@ def tissue_at(heart, where, phase):
     out[cover & (r < sac + pad + 1.4)] = CODE["pericardium"]
     out[cover & (r < sac + pad)] = CODE["heart_fat"]
     out[cover & (r < sac + pad - 2) & (zeta < -0.03) & (where.lump > -0.3)] = CODE["mediastinum"]
-    _base(heart, s, (x, y, z), zeta, phase, out, rng)
+    _base(heart, s, where.heart_mm, zeta, phase, out, rng)
 
     out[has_rv & (r < rv + wall) & (r > inner)] = CODE["rv_wall"]
     cavity = has_rv & (r < rv) & (r >= inner)
@@ -159,14 +159,11 @@ def tissue_at(heart, where, phase):
     return out
 
 
-def _base(heart, s, xyz, zeta, phase, out, rng):
+def _base(heart, s, heart_mm, zeta, phase, out, rng):
     """Atria, aortic root, pulmonary trunk, valves: what lies behind the mitral plane."""
-    x, y, z = xyz
     behind = np.flatnonzero((zeta < 0.12) & (zeta > -1.3))
-    if not len(behind):
-        return
-    x, y, z, depth = x[behind], y[behind], z[behind] - s.base_mm, zeta[behind]
-    codes = out[behind]
+    (x, y, z), depth, codes = heart_mm[:, behind], zeta[behind], out[behind]
+    z = z - s.base_mm
     empty = float(emptying(heart, phase))
     rim = s.epi[int(np.searchsorted(LEVELS, 0.0))]
     mean_rim = float(rim.mean())

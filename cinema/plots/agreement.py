@@ -25,25 +25,25 @@ def bland_altman(ax, truth, measured, quantity="LVEF", unit="points"):
 
 def bland_altman_with_reference(ax, reference, measured):
     """`bland_altman` of LVEF against what a reader of the data set said, or in words that n is too small for limits."""
-    if len(reference) < estimates.FEW:
+    if len(reference) >= estimates.FEW:
+        bland_altman(ax, reference, measured)
+        ax.set(xlabel="Reference LVEF (%)", ylabel="Measured − reference")
+        ax.set_title("points; bias, 95 % limits, CI", **NOTE | {"fontsize": 6})
+    else:
         words = f"n = {len(reference)},\ntoo small for limits"
         ax.text(0.5, 0.5, words, ha="center", va="center", transform=ax.transAxes)
         ax.set_axis_off()
-        return
-    bland_altman(ax, reference, measured)
-    ax.set(xlabel="Reference LVEF (%)", ylabel="Measured − reference")
-    ax.set_title("points; bias, 95 % limits, CI", **NOTE | {"fontsize": 6})
 
 
-def rescans(ax, first, second, quantity="LVEF", unit="points"):
-    """Differences of two scans over their mean; limits about zero: 1.96 times the root mean squared difference."""
+def rescans(ax, first, second):
+    """LVEF of two scans: differences over their mean; limits about zero are 1.96 times their root mean square."""
     first, second = np.asarray(first, float), np.asarray(second, float)
     limit = 1.96 * np.sqrt(np.mean((first - second) ** 2))
     for sign in (-1, 1):
         ax.axhline(sign * limit, color=GREY, ls="--", lw=1)
     ax.axhline(0, color="black", lw=0.5, ls=":")
     ax.plot((first + second) / 2, second - first, **DOTS)
-    ax.set(xlabel=f"Mean of both, {quantity} (%)", ylabel=f"Rescan − scan ({unit})")
+    ax.set(xlabel="Mean of both, LVEF (%)", ylabel="Rescan − scan (points)")
     ax.set_title(f"n = {len(first)} pairs; 95 % within ±{limit:.1f}", **NOTE)
 
 
@@ -72,14 +72,7 @@ def trade_off(ax, points, path, xlabel, ylabel):
     ax.plot(*np.asarray(path).T, ".-", color=GREY, lw=0.8, ms=3, zorder=0)
     for k, (name, (x, y)) in enumerate(points.items()):
         colour, _, marker = SERIES[k % 4]  # four looks filled, then the same with white faces
-        look = {
-            "color": colour,
-            "mfc": colour if k < 4 else "white",
-            "marker": marker,
-            "ms": 5,
-            "capsize": 2,
-            "lw": 0.8,
-        }
+        look = {"color": colour, "mfc": colour if k < 4 else "white", "marker": marker, "label": name}
         reach = [[[e.value - e.lower], [e.upper - e.value]] for e in (y, x)]
-        ax.errorbar(x.value, y.value, *reach, ls="", label=name, **look)
+        ax.errorbar(x.value, y.value, *reach, ls="", ms=5, capsize=2, lw=0.8, **look)
     ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.3, None), ylim=(0, None))

@@ -14,9 +14,9 @@ MARGIN_MM = 25.0  # around what is labelled
 COLUMNS = 3  # of a mosaic
 
 
-def search(ax, view, found, window_mm, true=None, z=None, title=""):
+def search(ax, view, found, window_mm, true=None, title=""):
     """The whole picture with the square that the reader cut out. found, true: (x, y) pixel of the heart's centre."""
-    images.panel(ax, view, 0, z, title)
+    images.panel(ax, view, title=title)
     half = np.full(2, window_mm / 2) / view.spacing_mm[:2]
     (left, top), (right, bottom) = found - half, found + half
     ax.plot([left, right, right, left, left], [top, top, bottom, bottom, top], color=SERIES[2][0], lw=1)
@@ -30,17 +30,14 @@ def window(labels, spacing_mm):
     """Slices along x and y that show all labelled pixels of (x, y, ...) with a margin; the whole if there are none."""
     boxes = ndimage.find_objects(np.any(labels, axis=tuple(range(2, labels.ndim))).astype(int))
     if not boxes:
-        return slice(0, labels.shape[0]), slice(0, labels.shape[1])
+        return tuple(slice(0, length) for length in labels.shape[:2])
     margins = [round(MARGIN_MM / length_mm) for length_mm in spacing_mm[:2]]
     return tuple(slice(max(box.start - m, 0), box.stop + m) for box, m in zip(boxes[0], margins))
 
 
 def slices(axes, image, labels, spacing_mm, order, around=None, width=1.2, limits=None):
-    """Slices of an (x, y, n) image in the given order, one an axes, outlined and cut to what is labelled in any.
-
-    axes: any array of at least as many; the rest stays empty. around: label map to cut to instead. width: of lines.
-    limits: black and white; by default of what is shown.
-    """
+    """Slices of an (x, y, n) image in the given order, one an axes, outlined and cut to what is labelled in any. axes
+    left over stay empty. around: label map to cut to instead. limits: black and white; by default of what is shown."""
     cut = window(labels if around is None else around, spacing_mm)
     limits = np.percentile(image[cut], (0.5, 99.5)) if limits is None else limits
     for ax in axes.flat[len(order) :]:
@@ -81,22 +78,19 @@ def png_uri(fig):
     return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
 
 
-def moving(image, labels, spacing_mm, height=280, cycle_ms=1000, limit_bytes=1_000_000):
+def moving(image, labels, spacing_mm, cycle_ms=1000):
     """`<img>` of a view's cine with outlines, cut to the heart: (x, y, z, t) arrays, slices as a mosaic."""
-    cut = window(labels, spacing_mm)
-    tiles = mosaic(image[cut]), mosaic(labels[cut])
-    rows = tiles[0].shape[1] // image[cut].shape[1]
-    return style.cine({"view": tiles[0]}, {"view": tiles[1]}, height * min(rows, 3), cycle_ms, limit_bytes)
+    cut, rows = window(labels, spacing_mm), -(-image.shape[2] // COLUMNS)
+    tiles = {"view": mosaic(image[cut])}, {"view": mosaic(labels[cut])}
+    return style.cine(*tiles, height=280 * min(rows, 3), cycle_ms=cycle_ms, limit_bytes=1_000_000)
 
 
 def mosaic(array):
     """(x, y, z, t) -> one (X, Y, t) picture with slice 0 at the upper left, row by row; empty places are 0."""
     x, y, z, t = array.shape
-    tiles = np.zeros((min(COLUMNS, z) * x, -(-z // COLUMNS) * y, t), array.dtype)
-    for k in range(z):
-        row, column = divmod(k, COLUMNS)
-        tiles[column * x : (column + 1) * x, row * y : (row + 1) * y] = array[:, :, k]
-    return tiles
+    columns, rows = min(COLUMNS, z), -(-z // COLUMNS)
+    filled = np.pad(array, [(0, 0), (0, 0), (0, columns * rows - z), (0, 0)])
+    return filled.reshape(x, y, rows, columns, t).transpose(3, 0, 2, 1, 4).reshape(columns * x, rows * y, t)
 
 
 def against_truth(ax, x, measured, true=None, ylabel="", xlabel="Time after the R wave (ms)"):
@@ -119,10 +113,10 @@ def volume_curves(ax, lv_volumes, rv_volumes, ed_frame, es_frame):
     ax.set_ylim(0, None)
 
 
-def by_distance(ax, table, value, ylabel, reference=None, series="masks"):
+def by_distance(ax, table, value, ylabel, reference=None):
     """Values over the distance between slices: a dot for each place of the first slice, a line over their range. table:
-    columns distance_mm, `value` and `series`. reference: the true value."""
-    groups, step = list(table.groupby(series, sort=False)), table["distance_mm"].min() * 0.12
+    columns distance_mm, masks (whose) and `value`. reference: the true value."""
+    groups, step = list(table.groupby("masks", sort=False)), table["distance_mm"].min() * 0.12
     for k, ((name, rows), (colour, line, marker)) in enumerate(zip(groups, SERIES, strict=False)):
         at = rows["distance_mm"] + (k - (len(groups) - 1) / 2) * step
         ax.plot(at, rows[value], marker, color=colour, ms=3.5, mew=0, label=name)

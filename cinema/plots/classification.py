@@ -25,9 +25,9 @@ def roc(ax, true, scores):
 def bins(ax, tables, scale=1, **options):
     """Observed over predicted share of each bin, with its interval: name -> predicted, observed, lower, upper, n."""
     for (name, table), look in zip(tables.items(), SERIES, strict=False):
-        shares = scale * table[["observed", "lower", "upper"]].set_axis(["value", "lower", "upper"], axis=1)
+        scaled = scale * table.rename(columns={"observed": "value"})
         style = {"ms": 3.5, "lw": 0.9, "ls": look[1], "label": name} | options
-        intervals(ax, scale * table["predicted"], list(shares.itertuples()), look, **style)
+        intervals(ax, scaled["predicted"], list(scaled.itertuples()), look, **style)
 
 
 def calibration(ax, tables):
@@ -44,10 +44,8 @@ def calibration(ax, tables):
 def confusion(ax, true, predicted, names):
     """Rows are true classes and add up to one; cells say their share and how many patients it is. true, predicted:
     class numbers, or `names` of classes."""
-    true, predicted = (
-        [list(names).index(v) if isinstance(v, str) else int(v) for v in values] for values in (true, predicted)
-    )
-    counts = confusion_matrix(true, predicted, labels=range(len(names)))
+    number = lambda named: list(names).index(named) if isinstance(named, str) else int(named)
+    counts = confusion_matrix([*map(number, true)], [*map(number, predicted)], labels=range(len(names)))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     ax.imshow(shares, cmap="Greys", vmin=0, vmax=1.25)
     centred = {"ha": "center", "va": "center", "fontsize": 6, "linespacing": 0.9}

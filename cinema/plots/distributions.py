@@ -15,7 +15,7 @@ def sideways(n, width=0.16):
 def scores(ax, table, estimates, value="dice", group="structure", series="model", label="Dice"):
     """A strip of patients and mean with interval for every group, series side by side. table: a row a patient, group
     and series, with column `value`. estimates: (group, series) -> stats.Estimate."""
-    groups, names = (list(dict.fromkeys(key[k] for key in estimates)) for k in (0, 1))
+    groups, names = (list(dict.fromkeys(words)) for words in zip(*estimates))
     for (g, s), estimate in estimates.items():
         look = SERIES[names.index(s)]
         at = groups.index(g) + (names.index(s) - (len(names) - 1) / 2) * 0.8 / len(names)
@@ -64,8 +64,8 @@ def splits(ax, table):
     ax.legend(**ABOVE, ncols=3)
 
 
-def shuffled(ax, found, label="AUC, labels shuffled"):
-    """What a procedure makes of labels that mean nothing: name -> list of Estimates; filled where 0.5 is not inside."""
+def shuffled(ax, found):
+    """AUCs that a procedure finds where labels mean nothing: name -> Estimates; filled where 0.5 is not inside."""
     for i, (name, estimates) in enumerate(found.items()):
         colour, _, marker = SERIES[i]
         values = np.array([estimate.value for estimate in estimates])
@@ -74,7 +74,8 @@ def shuffled(ax, found, label="AUC, labels shuffled"):
         ax.plot(at[~out], values[~out], marker, mfc="none", mec=colour, ms=3, mew=0.6)
         ax.plot(at[out], values[out], marker, color=colour, ms=4.5, label=f"{name}: {out.sum()} of {len(out)} flagged")
     ax.axhline(0.5, color=GREY, ls=":", lw=0.8)
-    ax.set(xticks=range(len(found)), xticklabels=list(found), ylabel=label, xlim=(-0.6, len(found) - 0.4))
+    ax.set(xticks=range(len(found)), xticklabels=list(found), xlim=(-0.6, len(found) - 0.4))
+    ax.set_ylabel("AUC, labels shuffled")
     ax.legend(**ABOVE)
 
 
@@ -84,15 +85,8 @@ def power(ax, n, curves, marks):
     names = list(dict.fromkeys(name for name, _ in curves))
     for (name, line), values in curves.items():
         ax.plot(n, values, color=SERIES[names.index(name)][0], ls=line, label=name if line == "-" else None)
-    aside = {
-        "xytext": (2, 0),
-        "textcoords": "offset points",
-        "rotation": 90,
-        "fontsize": 6,
-        "ha": "left",
-        "color": GREY,
-    }
-    mark_places(ax, marks, 0.02 / 1.02, 0.8, **aside)
+    aside = {"xytext": (2, 0), "textcoords": "offset points", "rotation": 90}
+    mark_places(ax, marks, 0.02 / 1.02, 0.8, **aside, fontsize=6, ha="left", color=GREY)
     ax.axhline(0.8, color=GREY, lw=0.5)
     ax.set(xscale="log", xlabel="Patients", ylabel="Power", ylim=(0, 1.02), xlim=(n[0], n[-1]))
     ax.plot([], [], color=GREY, label="cases enriched as here")

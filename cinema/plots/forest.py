@@ -102,10 +102,8 @@ def methods(ax, series, label, lines=None):
     ax.set_title(f"n = {' or '.join(map(str, counts))}; 95 % CI", **NOTE)
 
 
-def rules(ax, series, label, margin=None):
-    """Errors, a row a rule, beside zero: series -> {rule: estimate}. margin: shades -margin to margin."""
-    if margin is not None:
-        ax.axvspan(-margin, margin, color=GREY, alpha=0.12, lw=0)
+def rules(ax, series, label):
+    """Errors, a row a rule, beside zero: series -> {rule: estimate}."""
     ax.axvline(0, color=GREY, ls=":", lw=0.8, zorder=0)
     _series(ax, series, label, 0.7 / len(series), ms=3.5)
     _say_n(ax, series, "", " people")
@@ -113,11 +111,10 @@ def rules(ax, series, label, margin=None):
 
 def spread(ax, spreads, label):
     """Plain numbers in the rows and series of `rules`: series -> {rule: number}."""
-    names = list(next(iter(spreads.values())))
     for i, ((series, row), (colour, _, marker)) in enumerate(zip(spreads.items(), SERIES)):
-        y = np.arange(len(names)) + (i - (len(spreads) - 1) / 2) * 0.7 / len(spreads)
+        y = np.arange(len(row)) + (i - (len(spreads) - 1) / 2) * 0.7 / len(spreads)
         ax.plot(list(row.values()), y, marker, color=colour, ms=3.5, label=series)
-    _name_rows(ax, names, label)
+    _name_rows(ax, row, label)
     ax.set_xlim(0, None)
 
 
@@ -256,8 +253,7 @@ def shaded(table, column="verdict", name="ledger"):
 def trends(ax, estimates, xlabel, ylabel, single=None, joined=True):
     """One line per series over conditions, evenly spaced: series -> {condition: estimate}, the first gives the order.
 
-    single: series -> [(condition, value)]: single trainings, as small open dots beside the line.
-    joined: False leaves the line between conditions away, where their order means nothing.
+    single: series -> [(condition, value)], small open dots. joined: False where the order of conditions means nothing.
     """
     conditions = list(next(iter(estimates.values())))
     for i, (name, row) in enumerate(estimates.items()):
@@ -281,11 +277,11 @@ def scatter(ax, points, xlabel, ylabel):
     _say_n(ax, {name: {"": estimate} for name, (_, estimate) in points.items()})
 
 
-def learning(ax, histories, reference, held="val_loss", x="samples"):
-    """Error of hidden patches over training: words -> table with columns x, loss, `held`; reference: (words, value)."""
+def learning(ax, histories, reference):
+    """Error of hidden patches over training: words -> columns samples, loss, val_loss; reference: (words, value)."""
     for (words, table), (colour, _, marker) in zip(histories.items(), SERIES, strict=False):
-        ax.plot(table[x], table["loss"], color=colour, ls="--", lw=0.8)
-        ax.plot(table[x], table[held], color=colour, marker=marker, ms=3, label=words)
+        ax.plot(table["samples"], table["loss"], color=colour, ls="--", lw=0.8)
+        ax.plot(table["samples"], table["val_loss"], color=colour, marker=marker, ms=3, label=words)
     words, value = reference
     ax.axhline(value, color=GREY, ls=":", lw=1)
     at_height(ax, value, words, 0.98, ha="right", va="bottom", color=GREY)

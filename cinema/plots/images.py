@@ -30,20 +30,19 @@ def panel(ax, view, frame=0, z=None, title=""):
 
 def outlines(ax, label, width=1.2):
     """Outlines of an (x, y) label array: epicardium for MYO, the cavities, and ill tissue, which is MYO as well."""
-    masks = {name: label == value for name, value in {**LABELS, **TISSUE_LABELS}.items() if value}
+    masks = {name: label == value for name, value in (LABELS | TISSUE_LABELS).items() if value}
     masks["MYO"] = np.logical_or.reduce([masks[name] for name in ("MYO", "LV", *TISSUE_LABELS)])
     for name, mask in masks.items():
         if mask.any():
-            line = ax.contour(
-                mask.T, [0.5], colors=ALL_COLOURS[name], linestyles=[ALL_LINE_STYLES[name]], linewidths=width
-            )
+            look = {"colors": ALL_COLOURS[name], "linestyles": [ALL_LINE_STYLES[name]], "linewidths": width}
+            line = ax.contour(mask.T, [0.5], **look)
             line.set_path_effects([withStroke(linewidth=1.7 * width, foreground="white", alpha=0.35)])  # on any grey
 
 
-def labelled(ax, view, frame=0, z=None, title=""):
-    """A panel with the outlines of its labels."""
-    panel(ax, view, frame, z, title)
-    outlines(ax, view.label_at(frame)[:, :, view.image.shape[2] // 2 if z is None else z])
+def labelled(ax, view, frame=0, title=""):
+    """The middle slice with the outlines of its labels."""
+    panel(ax, view, frame, title=title)
+    outlines(ax, view.label_at(frame)[:, :, view.image.shape[2] // 2])
 
 
 def stack(axes, view, frame, label):

@@ -60,18 +60,13 @@ def mark_places(ax, places, y=1.0, lw=0.6, **text):
 
 
 def save(fig, name, out, seed, cohort=None):
-    """Write out/name.png and out/name.pdf: same figure, same bytes. The cohort is printed on the figure.
-
-    cohort: whose patients are shown, by default those of results.begin (of a dataset with its licence).
-    The notebook (the name up to its number) and the seed go into the files' metadata.
-    """
+    """Write out/name.png and out/name.pdf: same figure, same bytes. The cohort, by default that of results.begin, is
+    printed on the figure; the notebook (what the name opens with) and the seed go into the files' metadata."""
     cohort = cohort or results.stamp()
     fig.supxlabel(f"{cohort} cohort" if cohort == "virtual" else cohort, x=1, ha="right", fontsize=6, color=GREY)
     about = f"notebook {name.split('_')[0]}, seed {seed}, data: {cohort}"
-    metadata = {
-        "png": {"Title": name, "Description": about, "Software": None},
-        "pdf": {"Title": name, "Subject": about, "CreationDate": None, "Producer": None, "Creator": None},
-    }
+    metadata = {"png": {"Title": name, "Description": about, "Software": None}}
+    metadata["pdf"] = {"Title": name, "Subject": about, "CreationDate": None, "Producer": None, "Creator": None}
     Path(out).mkdir(parents=True, exist_ok=True)
     for kind, fields in metadata.items():
         with whole_or_not(Path(out) / f"{name}.{kind}") as temporary:

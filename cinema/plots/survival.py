@@ -8,10 +8,10 @@ from cinema.plots.forest import intervals
 from cinema.plots.style import ABOVE, GREY, SERIES, at_height
 
 
-def follow_up(ax, time, event, width=0.5):
-    """How long patients were followed, stacked: lost or still alive at the end, and dead."""
+def follow_up(ax, time, event):
+    """How long patients were followed, in half years, stacked: lost or still alive at the end, and dead."""
     time, event = np.asarray(time), np.asarray(event, bool)
-    edges = np.arange(0, time.max() + width, width)
+    edges = np.arange(0, time.max() + 0.5, 0.5)
     words = [f"alive when last seen (n = {np.sum(~event)})", f"dead (n = {event.sum()})"]
     ax.hist([time[~event], time[event]], edges, stacked=True, color=["#cccccc", SERIES[3][0]], label=words)
     ax.set(xlabel="Follow-up (years)", ylabel="Patients")

@@ -2,6 +2,7 @@
 
 import ast
 import html
+from collections.abc import Iterator
 from pathlib import Path
 
 from cinema.files import PACKAGE, write_text
@@ -13,42 +14,30 @@ h2 { border-bottom: 1px solid #ddd }"""
 
 def write_api(path: Path, package: Path = PACKAGE) -> None:
     """Write the page: each module's docstring and the signatures and docstrings of its public functions and classes."""
-    modules = [module for module in sorted(package.rglob("*.py")) if module.name != "__main__.py"]
-    parts = [_module(module, package) for module in modules]
+    listed, parts = "", ""
+    for module in sorted(package.rglob("*.py")):
+        tree = ast.parse(module.read_text(encoding="utf-8"))
+        name = ".".join(module.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
+        about, entries = _docstring(tree), "".join(_entries(tree.body))
+        if module.name != "__main__.py" and (about or entries):
+            listed += f'<li><a href="#{name}">{name}</a></li>'
+            parts += f'<h2 id="{name}">{name}</h2><pre>{about}</pre><dl>{entries}</dl>'
     head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>cinema: API</title><style>{STYLE}</style>'
-    listed = "".join(f'<li><a href="#{name}">{name}</a></li>' for name, text in parts if text)
-    body = "".join(text for _, text in parts)
-    write_text(path, f"{head}<h1>cinema</h1><ul>{listed}</ul>{body}</html>\n")
+    write_text(path, f"{head}<h1>cinema</h1><ul>{listed}</ul>{parts}</html>\n")
 
 
-def _module(path: Path, package: Path) -> tuple[str, str]:
-    """(dotted name, its section); an empty section where there is nothing public."""
-    name = ".".join(path.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    entries = []
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-            entries.append(_entry(node))
-            methods = node.body if isinstance(node, ast.ClassDef) else []
-            entries += [
-                _entry(method, f"{node.name}.")
-                for method in methods
-                if isinstance(method, ast.FunctionDef) and not method.name.startswith("_")
-            ]
-    about = _text(ast.get_docstring(tree))
-    if not entries and not about:
-        return name, ""
-    return name, f'<h2 id="{name}">{name}</h2><pre>{about}</pre><dl>{"".join(entries)}</dl>'
-
-
-def _entry(node: ast.FunctionDef | ast.ClassDef, owner: str = "") -> str:
-    if isinstance(node, ast.ClassDef):
+def _entries(body: list[ast.stmt], owner: str = "") -> Iterator[str]:
+    """An entry for each public function and class, and for the methods of the classes."""
+    for node in body:
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+            continue
         head = f"class {node.name}"
-    else:
-        returned = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-        head = f"{owner}{node.name}({ast.unparse(node.args)}){returned}"
-    return f"<dt><code>{html.escape(head)}</code></dt><dd><pre>{_text(ast.get_docstring(node))}</pre></dd>"
+        if isinstance(node, ast.FunctionDef):
+            returned = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+            head = f"{owner}{node.name}({ast.unparse(node.args)}){returned}"
+        yield f"<dt><code>{html.escape(head)}</code></dt><dd><pre>{_docstring(node)}</pre></dd>"
+        yield from _entries(node.body if isinstance(node, ast.ClassDef) else [], f"{node.name}.")
 
 
-def _text(docstring: str | None) -> str:
-    return html.escape(docstring or "")
+def _docstring(node: ast.Module | ast.FunctionDef | ast.ClassDef) -> str:
+    return html.escape(ast.get_docstring(node) or "")

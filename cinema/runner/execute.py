@@ -15,7 +15,7 @@ import nbformat
 import psutil
 
 from cinema.files import ROOT, write_text
-from cinema.results import write_json
+from cinema.results import read_json, write_json
 from cinema.runner.for_data import VIRTUAL, for_data
 
 # The first two are torch's (of MKL it takes the number of threads). numpy's matrices are small here: a second thread
@@ -26,9 +26,7 @@ THREADS, ALONE = ("OMP_NUM_THREADS", "MKL_NUM_THREADS"), ("OPENBLAS_NUM_THREADS"
 
 class Executor:
     """Runs notebooks into `folder` with the given parameters; leaving the `with` block ends all it has started.
-
-    threads: computing threads of each notebook.
-    """
+    threads: computing threads of each notebook."""
 
     def __init__(self, folder, parameters, threads):
         self.folder, self.parameters, self.threads = folder, parameters, threads
@@ -60,16 +58,15 @@ class Executor:
             return False
 
     def run(self, name, path):
-        start = time.monotonic()
+        start, figures = time.monotonic(), self.folder / "figures"
         partial, finished = (self.folder / f"{name}{end}.ipynb" for end in (".partial", ""))
-        figures = self.folder / "figures"
-        for left in [*figures.glob(f"{name[:2]}_*"), figures / "results" / f"{name}.json"]:  # by an earlier run
+        earlier = [*figures.glob(f"{name[:2]}_*"), figures / "results" / f"{name}.json", partial]
+        for left in earlier:
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
-        partial.unlink(missing_ok=True)
         source, data = path, self.parameters.get("data", VIRTUAL)
         if data != VIRTUAL:
-            source = self.folder / f".{path.stem}.source.ipynb"
-            nbformat.write(for_data(nbformat.read(path, 4), data, path.stem.split("_")[0]), source)
+            source = self.folder / f".{name}.source.ipynb"
+            nbformat.write(for_data(nbformat.read(path, 4), data, name[:2]), source)
         code, log = self.papermill(source, partial, path.parent)
         if code != 0:
             print(describe_failure(name, partial, log), flush=True)
@@ -80,17 +77,15 @@ class Executor:
         os.replace(partial, finished)
         with self.lock:  # report/times.json: run -> notebook -> seconds
             kept = self.folder.parent / "times.json"
-            times = json.loads(kept.read_bytes()) if kept.exists() else {}
+            times = read_json(kept, {})
             times.setdefault(self.folder.name, {})[name] = round(time.monotonic() - start, 1)
             write_json(kept, times)
         return True
 
     def papermill(self, path, partial, folder):
-        """(exit code, lines it printed) of papermill run in `folder`; on a terminal its cell count is shown.
-
-        The partial notebook is saved every half minute and at the end, also of a failure, but not around each cell:
-        that takes two seconds of a notebook with dozens of figures.
-        """
+        """(exit code, lines it printed) of papermill run in `folder`; on a terminal its cell count is shown."""
+        # Saved every half minute and at the end, also of a failure, but not around each cell: with dozens of figures
+        # that takes two seconds.
         options = "--kernel python3 --language python --progress-bar --no-request-save-on-cell-execute".split()
         command = [sys.executable, "-m", "papermill", str(path), str(partial), "--cwd", str(folder), *options]
         command += ["--parameters_yaml", json.dumps(self.parameters)]
@@ -114,11 +109,9 @@ class Executor:
 
 def claim(path):
     """Write our process number to `path`; ValueError if another process that is still alive has done so."""
-    try:
-        holder = int(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        holder = None
-    if holder is not None and psutil.pid_exists(holder):
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    holder = int(text) if text.isdigit() else None
+    if holder and psutil.pid_exists(holder):
         raise ValueError(f"process {holder} is running notebooks into {path.parent}; wait for it (or delete {path})")
     path.write_text(str(os.getpid()), encoding="utf-8")
 
@@ -129,14 +122,9 @@ def environment(jupyter, threads):
     kernel.mkdir(parents=True, exist_ok=True)
     start = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     write_json(kernel / "kernel.json", {"argv": start, "display_name": "Python 3", "language": "python"})
-    ours = {
-        "JUPYTER_PATH": str(jupyter),
-        "IPYTHONDIR": str(jupyter / "ipython"),
-        "PYTHONPATH": str(ROOT),
-        "PYTHONHASHSEED": "0",
-        "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads starve each other on a busy machine
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    }
+    ours = {"JUPYTER_PATH": str(jupyter), "IPYTHONDIR": str(jupyter / "ipython"), "PYTHONPATH": str(ROOT)}
+    ours |= {"PYTHONHASHSEED": "0", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    ours |= {"OMP_WAIT_POLICY": "PASSIVE"}  # spinning threads starve each other on a busy machine
     ours |= dict.fromkeys(THREADS, str(threads)) | dict.fromkeys(ALONE, "1")
     return {name: value for name, value in os.environ.items() if name != "MPLBACKEND"} | ours
 

@@ -1,6 +1,7 @@
 """What a notebook becomes on real patients: what only virtual ones have is left out, with its reason in its place."""
 
 import re
+from itertools import groupby
 
 from nbformat.v4 import new_markdown_cell
 
@@ -25,39 +26,28 @@ def for_data(notebook, data, number):
     opening, rest = notebook.cells[:1], notebook.cells[1:]
     if number not in card.notebooks:
         rest = [cell for cell in rest if "parameters" in cell.metadata.get("tags", ())]
-        others = ", ".join(card.notebooks)
-        rest.append(
-            new_markdown_cell(f"*This page has nothing to say about {card.name}. Notebooks that have: {others}.*")
-        )
+        have = f"Notebooks that have: {', '.join(card.notebooks)}."
+        rest.append(new_markdown_cell(f"*This page has nothing to say about {card.name}. {have}*"))
     elif not any(BEGINS.search(cell.source) for cell in rest if cell.cell_type == "code"):
-        raise ValueError(
-            f"notebook {number} has no runner.start(.., data, ..); what it shows of {card.name} would be called virtual"
-        )
-    page.cells = [*opening, new_markdown_cell(prepared.notice(data)), *_without_virtual(rest, card.name)]
+        lacks = "no runner.start(.., data, ..)"
+        raise ValueError(f"notebook {number} has {lacks}; what it shows of {card.name} would be called virtual")
+    page.cells = [*opening, new_markdown_cell(prepared.notice(data))]
+    for is_virtual, cells in groupby(rest, lambda cell: VIRTUAL in cell.metadata.get("tags", ())):
+        run = list(cells)
+        page.cells += _left_out(run, card.name) if is_virtual else run
     for index, cell in enumerate(page.cells):
         cell["id"] = f"cell-{index:02d}"
     return page
 
 
-def _without_virtual(cells, name):
-    kept, run = [], []
-    for cell in [*cells, None]:
-        if cell is not None and VIRTUAL in cell.metadata.get("tags", ()):
-            run.append(cell)
-            continue
-        line = _left_out(run, name)
-        kept += [new_markdown_cell(line)] * bool(line) + [cell] * (cell is not None)
-        run = []
-    return kept
-
-
 def _left_out(run, name):
-    """The line that stands for a run of cells; empty where nothing is missed."""
+    """A cell with the line that stands for a run of cells; none where nothing is missed."""
     text = "\n".join(cell.source for cell in run if cell.cell_type == "markdown")
     code = "\n".join(cell.source for cell in run if cell.cell_type == "code")
     headings, figures = HEADING.findall(text), FIGURE.findall(code)
     if not headings and not code:
-        return ""
+        return []
     what = [f"“{heading}”" for heading in headings] + [f"figure {figure}" for figure in figures]
     needs = list(dict.fromkeys(cell.metadata.get("lacks", "the virtual cohort") for cell in run))
-    return f"*Left out for {name}: {', '.join(what) or 'a step of this section'}. It needs {' and '.join(needs)}.*"
+    said = f"{', '.join(what) or 'a step of this section'}. It needs {' and '.join(needs)}."
+    return [new_markdown_cell(f"*Left out for {name}: {said}*")]

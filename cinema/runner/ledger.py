@@ -4,25 +4,22 @@ data/ledger.csv says for each claim which recorded numbers are shown, which one 
 cinema/shipped/paper_results.csv holds the published numbers. Verdicts are computed from recorded values and intervals.
 """
 
-import json
 import math
 from pathlib import Path
 
 import pandas as pd
 
 from cinema.files import PAPER_RESULTS, ROOT, write_between
-from cinema.results import read_results
+from cinema.results import read_json
 
 BEGIN, END = "<!-- ledger -->", "<!-- /ledger -->"
 AGREES, DIFFERS, OPEN = "agrees in direction", "differs in direction", "cannot be settled on virtual data"
 RETEST = "re-test"  # stands for the claim of published rows that others found with the released weights
-SHORT = ("claim", "published", "virtual", "verdict")
-HEADS = {name: name for name in ("claim", "sentence", "published", "source", "trust")}
-HEADS |= {"virtual": "ours, virtual patients", "real": "ours, real patients", "verdict": "verdict", "why": "why"}
-HEADS |= {"would_settle": "what would settle it"}  # how the columns of `table` are called on a page
-ENDS = ("value", "lower", "upper")
-COMPARED = ["claim", "who", "value", "lower", "upper", "n", "quantity", "unit"]  # columns of `comparison`
-DECIDING = ["claim", "topic", "needs", "margin", "value", "lower", "upper", "n", "unit"]  # of `deciding`
+SHORT = ["claim", "published", "virtual", "verdict"]  # columns of README's table
+# How the columns of `table` are called on a page.
+HEADS = {name: name for name in "claim sentence published source trust virtual real verdict why".split()}
+HEADS |= {"virtual": "ours, virtual patients", "real": "ours, real patients", "would_settle": "what would settle it"}
+ENDS = ["value", "lower", "upper"]
 METHODS = ("CineMA", "CNN", "UNet", "ResNet")
 PUBLISHED_CNNS = ("published CNN", "published nnU-Net")
 MORE_IS_BETTER = ("mean Dice", "sensitivity", "specificity")  # in percent
@@ -51,27 +48,21 @@ def read_ledger(root=ROOT):
 
 
 def read_paper(*claims):
-    """Published numbers: claim, quantity, system, value, lower, upper, unit, dataset, source, trust, note.
-
-    claims: only those ("C4"); without, all.
-    """
+    """Published numbers: claim, quantity, system, value, lower, upper, unit, dataset, source, trust, note. claims: only
+    those ("C4"); without, all."""
     table = pd.read_csv(PAPER_RESULTS)
     return table[table["claim"].isin(claims)] if claims else table
 
 
-def read_rows(out, profile, data="virtual"):
-    """Rows of the notebooks' own records below `out`, in the form of figures/results.json."""
-    paths = sorted((Path(out) / "results").glob("*.json"))
-    return [
-        {**row, "notebook": path.stem, "profile": profile, "data": data}
-        for path in paths
-        for row in json.loads(path.read_bytes())
-    ]
+def read_rows(out, profile):
+    """Rows of the notebooks' own records below `out` about virtual patients, in the form of figures/results.json."""
+    paths, about = sorted((Path(out) / "results").glob("*.json")), {"profile": profile, "data": "virtual"}
+    return [{**row, "notebook": path.stem, **about} for path in paths for row in read_json(path)]
 
 
 def recorded_on_patients(report):
     """Rows that runs with a data set have left below `report` (report/NAME/figures/results.json), ci excepted."""
-    rows = [row for path in sorted(Path(report).glob("*/figures/results.json")) for row in read_results(path)]
+    rows = [row for path in sorted(Path(report).glob("*/figures/results.json")) for row in read_json(path)]
     return [row for row in rows if row["data"] != "virtual" and row["profile"] != "ci"]
 
 
@@ -80,14 +71,18 @@ def keys(line):
     return [*line["ours"].values(), *(key for key in (line["decides"], line["floor"]) if "_" in key)]
 
 
-def is_real(row):
-    """Whether a row was found on patients, be it that the run or the number itself had a data set."""
-    return _cohort(row) not in ("virtual", "published")
-
-
 def _cohort(row):
     """The data set of the run, or else of the number."""
     return row["data"] if row["data"] != "virtual" else row["cohort"]
+
+
+def _is_real(row):
+    return _cohort(row) not in ("virtual", "published")
+
+
+def _virtual(rows):
+    """key -> row of what was not found on patients; the laptop profile goes before others."""
+    return {row["key"]: row for row in sorted(rows, key=lambda row: row["profile"] == "laptop") if not _is_real(row)}
 
 
 def verdict(line, found):
@@ -127,11 +122,8 @@ def verdict(line, found):
 
 def table(rows, root=ROOT):
     """The whole ledger: claim, topic, sentence, published, source, trust, virtual, real, verdict, why, would_settle.
-
-    rows: of figures/results.json or `read_rows`. Numbers of the laptop profile go before those of others.
-    """
-    virtual = {row["key"]: row for row in sorted(rows, key=lambda row: row["profile"] == "laptop") if not is_real(row)}
-    real, paper, lines = [row for row in rows if is_real(row)], read_paper(), []
+    rows: of figures/results.json or `read_rows`."""
+    virtual, real, paper, lines = _virtual(rows), [row for row in rows if _is_real(row)], read_paper(), []
     for line in read_ledger(root):
         printed, asked = paper[paper["claim"] == line["claim"]], keys(line)
         on_patients = [f"{row['key']} {number(row)}, {_cohort(row)}" for row in real if row["key"] in asked]
@@ -151,7 +143,7 @@ def ledger_keys(root=ROOT):
 
 def oddity_keys(root=ROOT):
     """Every recorded number that the list of oddities asks for."""
-    return [key for key in pd.read_csv(root / "data" / "oddities.csv", dtype=str).fillna("")["key"] if key]
+    return pd.read_csv(root / "data" / "oddities.csv")["key"].dropna().tolist()
 
 
 def unknown(rows, wanted):
@@ -162,11 +154,9 @@ def unknown(rows, wanted):
 
 
 def comparison(rows, root=ROOT):
-    """Claims with a printed number of CineMA beside ours: COMPARED.
-
-    who: "published CineMA", "published CNN", "ours, CineMA" ..; the unit is the paper's; shares of 1 become percent.
-    """
-    found, paper, lines = {row["key"]: row for row in rows if not is_real(row)}, read_paper(), []
+    """Claims with a printed number of CineMA beside ours: claim, who, value, lower, upper, n, quantity, unit. who:
+    "published CineMA", "published CNN", "ours, CineMA" ..; the unit is the paper's; shares of 1 become percent."""
+    found, paper, lines = _virtual(rows), read_paper(), []
     for line in read_ledger(root):
         printed = paper[(paper["claim"] == line["claim"]) & paper["system"].notna()].dropna(subset="value")
         if not line["decides"] or printed.empty:
@@ -180,16 +170,14 @@ def comparison(rows, root=ROOT):
                 factor = 100 if about["unit"] == "percent" and row["unit"] == "" else 1
                 ends = {name: math.nan if row[name] is None else factor * row[name] for name in ENDS}
                 lines.append(about | {"who": f"ours, {words}", "n": row["n"]} | ends)
-    return pd.DataFrame(lines, columns=COMPARED)
+    return pd.DataFrame(lines, columns="claim who value lower upper n quantity unit".split())
 
 
 def relative(both):
-    """`comparison` as errors, over the error of the published CNN: the same columns, and 1 is that CNN.
-
-    Dice, sensitivity and specificity become what they lack to 100 %, so that less is better everywhere.
-    """
+    """`comparison` as errors, over the error of the published CNN: the same columns, and 1 is that CNN. Dice,
+    sensitivity and specificity become what they lack to 100 %, so that less is better everywhere."""
     turned = both["quantity"].isin(MORE_IS_BETTER)
-    errors = both[["value", "lower", "upper"]].where(~turned, 100 - both[["value", "upper", "lower"]].to_numpy())
+    errors = both[ENDS].where(~turned, 100 - both[["value", "upper", "lower"]].to_numpy())
     is_base = both["who"].isin(PUBLISHED_CNNS)
     base = both["claim"].map(errors["value"][is_base].set_axis(both["claim"][is_base]))
     lacks = both["quantity"].where(~turned, "100 % − " + both["quantity"])
@@ -197,20 +185,18 @@ def relative(both):
 
 
 def deciding(rows, root=ROOT):
-    """The deciding difference of each claim that has one: DECIDING.
-
-    Differences that a claim needs below zero are turned, so that what favours it is positive everywhere.
-    """
-    found, lines = {row["key"]: row for row in rows if not is_real(row)}, []
+    """The deciding difference of each claim that has one: claim, topic, needs, margin, value, lower, upper, n, unit.
+    Differences that a claim needs below zero are turned, so that what favours it is positive everywhere."""
+    found, lines = _virtual(rows), []
     for line in read_ledger(root):
         row = found.get(line["decides"])
         if row and row["lower"] is not None:
             ends = row["value"], row["lower"], row["upper"]
             if line["needs"] == "below":
-                ends = -row["value"], -row["upper"], -row["lower"]
+                ends = -ends[0], -ends[2], -ends[1]
             about = line["claim"], line["topic"], line["needs"], float(line["margin"] or "nan")
             lines.append((*about, *ends, row["n"], row["unit"]))
-    return pd.DataFrame(lines, columns=DECIDING)
+    return pd.DataFrame(lines, columns="claim topic needs margin value lower upper n unit".split())
 
 
 def oddities(rows, root=ROOT):
@@ -246,29 +232,21 @@ def published(printed):
     return "; ".join(words) or "number not found"
 
 
-def markdown(rows, short=True, root=ROOT):
-    """The ledger as a Markdown table; short: claim, published, ours on virtual data, verdict, as README has it."""
+def markdown(rows, root=ROOT):
+    """The ledger as README's table, in Markdown: claim, published, ours on virtual data, verdict."""
     whole = table(rows, root)
     whole["claim"] = whole["claim"] + " " + whole.pop("sentence")
-    columns = [name for name in HEADS if name in whole and (name in SHORT or not short)]
-    cells = [[HEADS[name] for name in columns], *whole[columns].astype(str).to_numpy().tolist()]
+    cells = [[HEADS[name] for name in SHORT], *whole[SHORT].astype(str).to_numpy().tolist()]
     lines = ["| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in cells]
-    lines.insert(1, "|" + "---|" * len(columns))
+    lines.insert(1, "|" + "---|" * len(SHORT))
     counts = whole["verdict"].value_counts()
     said = ", ".join(f"{word}: {counts.get(word, 0)}" for word in (AGREES, DIFFERS, OPEN))
     return "\n".join(lines) + f"\n\nOf {len(whole)} claims, {said}. Intervals are 95 %; published ones as printed."
 
 
-def readme_block(text):
-    """What README holds between the ledger's markers, or None without them."""
-    if BEGIN not in text or END not in text:
-        return None
-    return text.split(BEGIN, 1)[1].split(END, 1)[0].strip()
-
-
 def write_readme(root=ROOT):
     """Put the short ledger of figures/results.json between README's markers. ValueError if they are absent."""
-    block = markdown(read_results(root / "figures" / "results.json"), root=root)
+    block = markdown(read_json(root / "figures" / "results.json"), root)
     write_between(root / "README.md", BEGIN, END, block)
 
 

@@ -7,7 +7,7 @@ import nbformat
 from jupytext.combine import combine_inputs_with_outputs
 
 from cinema.files import ROOT
-from cinema.results import write_json
+from cinema.results import read_json, write_json
 
 
 def main(sync, update, table, root=ROOT):
@@ -82,8 +82,7 @@ def seconds_table(root):
     """README's table, in Markdown: notebook, what it shows, seconds per profile from report/times.json."""
     from cinema.runner.run import read_notebooks
 
-    path = root / "report" / "times.json"
-    times = json.loads(path.read_bytes()) if path.exists() else {}
+    times = read_json(root / "report" / "times.json", {})
     lines = ["| notebook | what it shows | ci, s | laptop, s |", "|---|---|---|---|"]
     for name, book in read_notebooks(root / "notebooks").items():
         seconds = [f"{times[run][name]:.0f}" if name in times.get(run, {}) else "" for run in ("ci", "laptop")]

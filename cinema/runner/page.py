@@ -1,5 +1,6 @@
 """What a notebook opens with: `page = start(...)` holds its figures, records, random numbers, folders and cores."""
 
+import math
 import os
 import shutil
 import warnings
@@ -14,9 +15,8 @@ from cinema.data.public import cards, prepared
 from cinema.parallel import count_cores
 from cinema.plots import style
 from cinema.runner import ledger
+from cinema.runner.for_data import VIRTUAL
 from cinema.stats.estimates import FEW, LEVEL, Estimate, bca, paired_difference
-
-VIRTUAL = "virtual"
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,10 @@ class Page:
 
     def record(self, key: str, value, *interval, **about) -> None:
         """results.record of a number, or of a stats.estimates.Estimate; one without a value is left out."""
-        if isinstance(value, tuple):
-            results.record_estimate(key, value, **about)
-        else:
+        if not isinstance(value, tuple):
             results.record(key, value, *interval, **about)
+        elif math.isfinite(value.value):
+            results.record(key, *value, **about)
 
     def mean(self, values) -> Estimate:
         """Mean over people, one value each, with its BCa interval (stats.estimates.bca)."""
@@ -82,9 +82,7 @@ class Page:
 
     def lacks(self, what: str) -> bool:
         """True if the page's people do not have `what` ("scan-rescan pairs"), a word of the dataset's card (`has`).
-
-        Virtual people lack only what makes patients: "patients".
-        """
+        Virtual people lack only what makes patients: "patients"."""
         return what == "patients" if self.virtual else what not in ("patients", *cards.card(self.data).has)
 
     def studies(self) -> pd.DataFrame:

@@ -2,13 +2,12 @@
 
 import filecmp
 import html
-import json
 import os
 import shutil
 from pathlib import Path
 
 from cinema.files import whole_or_not, write_text
-from cinema.results import read_results, write_json
+from cinema.results import read_json, write_json
 from cinema.runner.api import write_api
 
 FIGURES = (".png", ".pdf")
@@ -16,9 +15,7 @@ FIGURES = (".png", ".pdf")
 
 def place(setting, out):
     """Where figures and results.json of a run go: `out`, else figures/, or report/<run>/figures for real patients.
-
-    ValueError for real patients in figures/: that folder is committed, and README's numbers are read from it.
-    """
+    ValueError for real patients in figures/: that folder is committed, and README's numbers are read from it."""
     committed = setting.root / "figures"
     if setting.data == "virtual":
         return Path(out) if out else committed
@@ -29,19 +26,16 @@ def place(setting, out):
 
 
 def publish(setting, done, names, out):
-    """Copy what the notebooks `done` have made to `out` and put their rows in out/results.json.
-
-    Rows of other notebooks stay if those are still among `names`. Times are not in it: same seed, same bytes.
-    """
+    """Copy what the notebooks `done` have made to `out` and put their rows in out/results.json. Rows of other notebooks
+    stay if those are still among `names`. Times are not in it: same seed, same bytes."""
     out.mkdir(parents=True, exist_ok=True)
     made = setting.folder / "figures"
-    rows = [row for row in read_results(out / "results.json") if row["notebook"] in set(names) - set(done)]
+    rows = [row for row in read_json(out / "results.json") if row["notebook"] in set(names) - set(done)]
     for name in done:
         if made.resolve() != out.resolve():
             copy_figures(made, out, name)
-        recorded = made / "results" / f"{name}.json"
         about = {"notebook": name, "profile": setting.profile, "data": setting.data, "seed": setting.seed}
-        rows += [{**row, **about} for row in (json.loads(recorded.read_bytes()) if recorded.exists() else [])]
+        rows += [row | about for row in read_json(made / "results" / f"{name}.json")]
     rows.sort(key=lambda row: row["notebook"])  # stable: within a notebook the order of recording
     owner = {}
     for row in rows:
@@ -68,42 +62,27 @@ def figures(out, name):
     return [path for path in sorted(out.glob(f"{name[:2]}_*")) if path.suffix in FIGURES]
 
 
-def count_figures(out, names):
-    """How many figures there are of these notebooks; PNG and PDF of the same are one."""
-    return len({path.stem for name in names for path in figures(out, name)})
-
-
 def write_index(setting, titles, state, out):
-    """report/index.html: the notebooks of this run, their figures and their numbers.
-
-    titles: name -> heading of the notebook; state: name -> "ran", "up to date", "failed" or "not run".
-    """
+    """report/index.html: the notebooks of this run, their figures and their numbers. titles: name -> heading of the
+    notebook; state: name -> "ran", "up to date", "failed" or "not run"."""
     report = setting.folder.parent
-    path = report / "times.json"
-    seconds = (json.loads(path.read_bytes()) if path.exists() else {}).get(setting.folder.name, {})
+    seconds = read_json(report / "times.json", {}).get(setting.folder.name, {})
+    link = lambda path: Path(os.path.relpath(path.resolve(), report.resolve())).as_posix()
     about = f"profile {setting.profile}, data {setting.data}, seed {setting.seed}"
     parts = [HEAD.format(about=html.escape(about))]
     for name, title in titles.items():
         page = setting.folder / f"{name}.html"
-        if not page.exists():
-            continue
-        spent = f"{seconds[name]:.0f} s" if name in seconds else ""
-        note = ", ".join(filter(None, (spent, state.get(name))))
-        parts.append(f'<h2><a href="{link(page, report)}">{html.escape(title)}</a></h2><p>{note}</p>')
-        parts[-1] += '<div class="figures">'
-        for file in figures(out, name):
-            if file.suffix == ".png":
-                place = link(file, report)
-                parts.append(f'<a href="{place}"><img src="{place}" alt="{file.stem}" loading="lazy"></a>')
-        parts.append("</div>")
+        if page.exists():
+            spent = f"{seconds[name]:.0f} s" if name in seconds else ""
+            note = ", ".join(filter(None, (spent, state.get(name))))
+            head = f'<h2><a href="{link(page)}">{html.escape(title)}</a></h2><p>{note}</p><div class="figures">'
+            images = [(link(file), file.stem) for file in figures(out, name) if file.suffix == ".png"]
+            shown = [f'<a href="{at}"><img src="{at}" alt="{stem}" loading="lazy"></a>' for at, stem in images]
+            parts += [head, *shown, "</div>"]
     parts.append('<p><a href="api.html">What the package offers</a>, from its docstrings.</p>')
-    parts.append(numbers(read_results(out / "results.json")))
+    parts.append(numbers(read_json(out / "results.json")))
     write_api(report / "api.html")
     write_text(report / "index.html", "\n".join([*parts, "</body></html>\n"]))
-
-
-def link(path, folder):
-    return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
 
 
 def numbers(rows):

@@ -36,7 +36,6 @@ IN_KEY = {"experiments"}  # folders of data/ that notebooks read; prepared datas
 
 @dataclass(frozen=True)
 class Notebook:
-    name: str  # 02_pretraining
     path: Path
     title: str  # its first heading
     code: str  # all code cells
@@ -55,8 +54,8 @@ class Setting:
 
     @property
     def folder(self):
-        data = "" if self.data == "virtual" else f"-{self.data}"
-        return self.root / "report" / f"{self.profile}{data}{f'-seed{self.seed}' if self.seed else ''}"
+        words = [self.profile, "" if self.data == "virtual" else self.data, f"seed{self.seed}" if self.seed else ""]
+        return self.root / "report" / "-".join(filter(None, words))
 
     def parameters(self):
         """The five values a notebook gets; paths as seen from notebooks/, so that they name no machine's folders."""
@@ -67,28 +66,18 @@ class Setting:
         return {"profile": self.profile, "data": self.data, "seed": self.seed, **places}
 
 
-def reproduce(
-    profile="laptop",
-    data="virtual",
-    data_root=None,
-    only=None,
-    first=None,
-    force=False,
-    jobs=None,
-    seed=0,
-    out=None,
-    root=ROOT,
-):
+def reproduce(only=None, first=None, force=False, jobs=None, out=None, root=ROOT, **kind):
     """Run what is out of date, write `out` (figures/) and report/; returns 0, or 1 if a notebook or a number failed.
 
-    data: "virtual", or a prepared dataset: data_root/<data>. Its figures and numbers stay in report/, or go to `out`.
     only: names or numbers of notebooks; what they need is run where it is out of date. first: that one and all later.
     jobs: how many at once (default half the cores); the cores are divided among them.
+    kind: profile, data, data_root and seed, as `check_setting` takes them. Figures and numbers of patients stay in
+          report/, or go to `out`.
     """
-    setting = check_setting(root, profile, data, data_root, seed)
+    setting = check_setting(root, **kind)
     out = publish.place(setting, out)
     books = read_notebooks(root / "notebooks")
-    if data != "virtual":  # the shipped weights stand in for what notebooks make for each other
+    if setting.data != "virtual":  # the shipped weights stand in for what notebooks make for each other
         books = {name: replace(book, needs=()) for name, book in books.items()}
     named = choose(books, only, first)
     chosen = with_needs(books, named)
@@ -105,20 +94,19 @@ def reproduce(
             done = [name for name in chosen if state.get(name) in ("ran", "up to date")]
             publish.publish(setting, done, list(books), out)
             publish.write_index(setting, {name: book.title for name, book in books.items()}, state, out)
-    rows = [row for row in results.read_results(out / "results.json") if row["notebook"] in done]
+    rows = [row for row in results.read_json(out / "results.json") if row["notebook"] in done]
     table = results.read_expected(root / "figures" / "expected.csv")
     off = results.differences(rows, table)
-    if len(done) == len(books) and (data, seed) == ("virtual", 0):
-        off += results.missing(rows, table, profile)
-    print(*off, sep="\n", end="\n" if off else "")
-    print(
-        f"{len(chosen)} notebooks, {len(chosen) - len(done)} failed, {publish.count_figures(out, done)} figures, "
-        f"{len(rows)} results, {time.monotonic() - start:.0f} s (profile {profile}, {cores} cores)"
-    )
+    if len(done) == len(books) and (setting.data, setting.seed) == ("virtual", 0):
+        off += results.missing(rows, table, setting.profile)
+    figures = {path.stem for name in done for path in publish.figures(out, name)}  # PNG and PDF of the same are one
+    said = f"{len(chosen)} notebooks, {len(chosen) - len(done)} failed, {len(figures)} figures, {len(rows)} results"
+    print(*off, f"{said}, {time.monotonic() - start:.0f} s (profile {setting.profile}, {cores} cores)", sep="\n")
     return 1 if off or len(done) < len(chosen) else 0
 
 
-def check_setting(root, profile, data, data_root, seed):
+def check_setting(root, profile="laptop", data="virtual", data_root=None, seed=0):
+    """The Setting of a run. data: "virtual", or a dataset prepared in data_root/<data> (default data/)."""
     if profile not in PROFILES:
         raise ValueError(f"profile {profile!r} is unknown; choose from {', '.join(PROFILES)}")
     data_root = Path(data_root or (data_folder() if root == ROOT else root / "data")).resolve()
@@ -150,10 +138,9 @@ def read_notebooks(folder):
         for need in needs:
             if need not in books:
                 raise ValueError(f"{path.name} needs {need!r}; it can only need an earlier notebook: {list(books)}")
-        code = "\n\n".join(cell.source for cell in cells)
         prose = "\n".join(cell.source for cell in content.cells if cell.cell_type == "markdown")
         title = next((line.lstrip("# ") for line in prose.splitlines() if line.startswith("# ")), path.stem)
-        books[path.stem] = Notebook(path.stem, path, title, code, needs)
+        books[path.stem] = Notebook(path, title, "\n\n".join(cell.source for cell in cells), needs)
     if not books:
         raise FileNotFoundError(f"no notebooks in {folder}; run this in a clone of the repository")
     return books
@@ -181,11 +168,10 @@ def with_needs(books, chosen):
 def keys(setting, books):
     """name -> hash of everything the notebook's result depends on."""
     shared = hashlib.sha256(json.dumps([setting.parameters(), sys.version_info[:2]]).encode())
-    package = setting.root / "cinema"
+    package, data = setting.root / "cinema", setting.root / "data"
     files = [path for path in sorted(package.rglob("*")) if path.relative_to(package).as_posix() not in NOT_IN_KEY]
     files = [path for path in files if path.suffix != ".yaml" or path.stem == setting.data]  # one dataset's card
     files += [setting.root / "constraints.txt"]
-    data = setting.root / "data"
     tables = [path for path in sorted(data.rglob("*.*")) if path.suffix in (".csv", ".json", ".safetensors")]
     files += [path for path in tables if path.parent == data or path.relative_to(data).parts[0] in IN_KEY]
     for path in files:
@@ -207,23 +193,15 @@ def run_graph(setting, books, forced, jobs, executor, state):
 
     def tasks():
         for name, book in books.items():
-            yield {
-                "basename": name,
-                "actions": [(executor.execute, (name, book.path))],
-                "task_dep": list(book.needs),
-                "uptodate": [name not in forced, config_changed(key[name])],
-                "targets": [str(setting.folder / f"{name}.ipynb")],
-                "io": {"capture": False},  # doit's capture swaps sys.stdout, which threads would share
-            }
+            task = {"basename": name, "actions": [(executor.execute, (name, book.path))], "task_dep": list(book.needs)}
+            task["uptodate"] = [name not in forced, config_changed(key[name])]
+            task["targets"] = [str(setting.folder / f"{name}.ipynb")]
+            task["io"] = {"capture": False}  # doit's capture swaps sys.stdout, which threads would share
+            yield task
 
-    configuration = {
-        "backend": "json",
-        "dep_file": str(setting.folder / ".doit.json"),
-        "continue": True,
-        "num_process": jobs if jobs > 1 else 0,
-        "par_type": "thread",
-        "reporter": Lines(books, state),
-    }
+    kept = {"backend": "json", "dep_file": str(setting.folder / ".doit.json")}
+    ways = {"num_process": jobs if jobs > 1 else 0, "par_type": "thread", "continue": True}
+    configuration = {**kept, **ways, "reporter": Lines(books, state)}
     loader = ModuleTaskLoader({"task_notebooks": tasks, "DOIT_CONFIG": configuration})
     DoitMain(loader, config_filenames=()).run(["run", *books])
 

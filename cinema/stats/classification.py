@@ -27,9 +27,7 @@ def auc(true: np.ndarray, score: np.ndarray, level: float = LEVEL) -> Estimate:
     Raises ValueError for fewer than two cases or controls.
     Source: DeLong 1988, computed by ranks as in Sun and Xu 2014; logit: Pepe 2003.
     """
-    true, (score,) = _binary(true, score)
-    (value,), parts = _areas(true, score[None])
-    return _auc_estimate(value, _covariance(parts, (true, ~true))[0, 0], len(true), _smaller(true), level)
+    return _area(*_binary_areas(true, score), len(true), level)
 
 
 def auc_difference(
@@ -41,11 +39,10 @@ def auc_difference(
     together from the two single intervals as if independent (Zou and Donner's MOVER), and p follows from the end
     nearer to 0. Source: DeLong 1988; Zou and Donner 2008.
     """
-    true, scores = _binary(true, first, second)
-    values, parts = _areas(true, scores)
-    if np.array_equal(*scores):
+    areas = _binary_areas(true, first, second)
+    if np.array_equal(first, second):
         return Estimate(0.0, 0.0, 0.0, len(true)), 1.0
-    gap = _difference(values, _covariance(parts, (true, ~true)), len(true), _smaller(true), level)
+    gap = _difference(*areas, len(true), level)
     towards_zero = gap.value - gap.lower if gap.value > 0 else gap.upper - gap.value
     z = norm.ppf((1 + level) / 2)
     p = 1.0 if gap.value == 0 else 2 * norm.sf(abs(gap.value) / towards_zero * z) if towards_zero else 0.0
@@ -77,9 +74,7 @@ def mcc(
     true: np.ndarray, predicted: np.ndarray, rng: Generator, n_resamples: int = N_RESAMPLES, level: float = LEVEL
 ) -> Estimate:
     """Matthews' correlation of two or more classes, patients resampled; 0 where one side has a single class.
-
-    Source: Gorodkin 2004.
-    """
+    Source: Gorodkin 2004."""
     true, predicted = np.asarray(true), np.asarray(predicted)
     if len(true) != len(predicted):
         raise ValueError(f"{len(true)} true and {len(predicted)} predicted classes; give one of each a patient")
@@ -109,14 +104,12 @@ def macro_auc(true: np.ndarray, probabilities: np.ndarray, level: float = LEVEL)
     within classes. With classes of 10 of 150 it covers 94 % at 0.85, 93 % at 0.97; a bootstrap covered less.
     Source: the value as scikit-learn's roc_auc_score(multi_class="ovr"); the variance DeLong 1988 for a mean of areas.
     """
-    values, covariance, smallest = _macro_areas(true, probabilities)
-    return _auc_estimate(values[0], covariance[0, 0], len(true), smallest, level)
+    return _area(*_macro_areas(true, probabilities), len(true), level)
 
 
 def macro_auc_difference(true: np.ndarray, first: np.ndarray, second: np.ndarray, level: float = LEVEL) -> Estimate:
     """macro_auc of first - macro_auc of second on the same patients; variance and interval as in `auc_difference`."""
-    values, covariance, smallest = _macro_areas(true, first, second)
-    return _difference(values, covariance, len(true), smallest, level)
+    return _difference(*_macro_areas(true, first, second), len(true), level)
 
 
 def _macro_areas(true: np.ndarray, *models: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
@@ -151,28 +144,22 @@ def calibration(
     true, probability = _risks(true, probability)
     n, outcome = len(true), true.astype(float)
     logit = special.logit(np.clip(probability, SMALLEST, 1 - SMALLEST))
-    ones = np.ones((n, 1))
-    large = sm.GLM(outcome, ones, sm.families.Binomial(), offset=logit).fit()
+
+    def last_coefficient(columns: np.ndarray, **offset: np.ndarray) -> Estimate:
+        fit = sm.GLM(outcome, columns, sm.families.Binomial(), **offset).fit()
+        value, lower, upper = map(float, (fit.params[-1], *fit.conf_int(1 - level)[-1]))
+        return Estimate(value, lower, upper, n)
+
+    intercept = last_coefficient(np.ones((n, 1)), offset=logit)
     brier = estimates.bca((outcome - probability) ** 2, np.mean, rng, n_resamples, level)
-    if logit[true].min() >= logit[~true].max() or logit[true].max() <= logit[~true].min():
-        slope = Estimate(np.nan, np.nan, np.nan, n)
-    else:
-        fit = sm.GLM(outcome, np.column_stack([ones, logit]), sm.families.Binomial()).fit()
-        slope = _wald(fit, 1, n, level)
-    return {"intercept": _wald(large, 0, n, level), "slope": slope, "brier": brier}
-
-
-def _wald(fit: sm.GLM, index: int, n: int, level: float) -> Estimate:
-    """A coefficient of a fitted model."""
-    lower, upper = map(float, fit.conf_int(1 - level)[index])
-    return Estimate(float(fit.params[index]), lower, upper, n)
+    apart = logit[true].min() >= logit[~true].max() or logit[true].max() <= logit[~true].min()
+    slope = Estimate(np.nan, np.nan, np.nan, n) if apart else last_coefficient(np.column_stack([np.ones(n), logit]))
+    return {"intercept": intercept, "slope": slope, "brier": brier}
 
 
 def calibration_table(true: np.ndarray, probability: np.ndarray, n_bins: int = 5, level: float = LEVEL) -> pd.DataFrame:
     """Observed against predicted risk in bins of equally many patients, ordered by risk.
-
-    DataFrame, a row a bin: predicted (mean), observed (share of cases), lower, upper (Wilson), n.
-    """
+    DataFrame, a row a bin: predicted (mean), observed (share of cases), lower, upper (Wilson), n."""
     true, probability = _risks(true, probability, least=0)
     rows = []
     for chosen in np.array_split(np.argsort(probability, kind="stable"), n_bins):
@@ -192,9 +179,11 @@ def _areas(true: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return values, parts
 
 
-def _smaller(true: np.ndarray) -> int:
-    """Patients in the smaller of the two groups."""
-    return int(min(true.sum(), (~true).sum()))
+def _binary_areas(true: np.ndarray, *scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """AUC of each of m scores, their covariance (m, m), and the patients of the smaller group."""
+    true, stacked = _binary(true, *scores)
+    values, parts = _areas(true, stacked)
+    return values, _covariance(parts, (true, ~true)), int(np.bincount(true).min())
 
 
 def _covariance(parts: np.ndarray, groups: Sequence[np.ndarray]) -> np.ndarray:
@@ -202,26 +191,25 @@ def _covariance(parts: np.ndarray, groups: Sequence[np.ndarray]) -> np.ndarray:
     return sum(group.sum() * np.atleast_2d(np.cov(parts[:, group])) for group in groups)
 
 
-def _auc_estimate(value: float, variance: float, n: int, smaller: int, level: float) -> Estimate:
-    """Estimate from an AUC, its variance and the smaller group; see `auc`."""
-    value = float(value)
+def _area(values: np.ndarray, covariance: np.ndarray, smaller: int, n: int, level: float, which: int = 0) -> Estimate:
+    """Estimate of one of the areas of `_binary_areas` or `_macro_areas`; see `auc`."""
+    value, variance = float(values[which]), covariance[which, which]
     if value in (0.0, 1.0):
         end = float(((1 - level) / 2) ** (1 / smaller))
         return Estimate(value, end if value else 0.0, 1.0 if value else 1 - end, n)
     half = norm.ppf((1 + level) / 2) * np.sqrt(variance) / (value * (1 - value))
-    lower, upper = map(float, special.expit(special.logit(value) + np.array([-half, half])))
-    return Estimate(value, lower, upper, n)
+    return estimates.around(special.logit(value), half, n, special.expit)._replace(value=value)
 
 
-def _difference(values: np.ndarray, covariance: np.ndarray, n: int, smaller: int, level: float) -> Estimate:
+def _difference(values: np.ndarray, covariance: np.ndarray, smaller: int, n: int, level: float) -> Estimate:
     """Estimate of the first of two areas minus the second; see `auc_difference`."""
     value = float(values[0] - values[1])
     if 0 < values.min() and values.max() < 1:
         spread = np.sqrt(max(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1], 0.0))
         below = above = norm.ppf((1 + level) / 2) * spread
     else:
-        one, two = (_auc_estimate(values[i], covariance[i, i], n, smaller, level) for i in (0, 1))
-        apart = estimates.independent_difference(one, two)
+        singly = (_area(values, covariance, smaller, n, level, which) for which in (0, 1))
+        apart = estimates.independent_difference(*singly)
         below, above = value - apart.lower, apart.upper - value
     return Estimate(value, float(value - below), float(value + above), n)
 
@@ -235,16 +223,17 @@ def _binary(true: np.ndarray, *columns: np.ndarray, least: int = 2) -> tuple[np.
     if not np.isin(true, (0, 1)).all():
         raise ValueError(f"true holds {np.unique(true)[:5].tolist()}; it must be 0 (control) or 1 (case)")
     true, stacked = true.astype(bool), np.stack(rows)
-    if not np.isfinite(stacked).all():
-        bad = int((~np.isfinite(stacked)).sum())
+    bad = int((~np.isfinite(stacked)).sum())
+    if bad:
         raise ValueError(f"{bad} of {stacked.size} values are not finite; drop those patients and report how many")
-    if _smaller(true) < least:
-        raise ValueError(f"{true.sum()} cases and {(~true).sum()} controls; there must be at least {least} of each")
+    cases, controls = true.sum(), (~true).sum()
+    if min(cases, controls) < least:
+        raise ValueError(f"{cases} cases and {controls} controls; there must be at least {least} of each")
     return true, stacked
 
 
 def _risks(true: np.ndarray, probability: np.ndarray, least: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """`_binary` of one column, or ValueError unless it lies in 0..1."""
+    """`_binary` of one column that lies in 0..1, or ValueError."""
     true, (values,) = _binary(true, probability, least=least)
     if values.min() < 0 or values.max() > 1:
         raise ValueError(f"probabilities from {values.min():.3g} to {values.max():.3g}; they must lie in 0..1")

@@ -1,10 +1,9 @@
 """Estimates with intervals, what may be said of them, and tests that are corrected for their number.
 
-The unit that is resampled is always the patient: slices, frames and scans of one heart are not
-independent, and resampling them makes intervals too narrow.
-
-Too few patients for an interval: its ends are NaN. Virtual cohorts are never too few, and functions refuse fewer than
-two; real ones may be, and `least` says below how many patients (FEW) the value alone is given.
+The unit that is resampled is always the patient: slices, frames and scans of one heart are not independent, and
+resampling them makes intervals too narrow. Too few patients for an interval: its ends are NaN. Virtual cohorts are
+never too few, and functions refuse fewer than two; real ones may be, and `least` says below how many patients (FEW)
+the value alone is given.
 """
 
 import re
@@ -41,6 +40,12 @@ class Estimate(NamedTuple):
 
 
 text = Estimate.text  # of those that may be unknown: estimates.text(estimate, digits, unit)
+
+
+def around(value: float, reach: float, n: int, back: Callable = float) -> Estimate:
+    """Estimate whose ends lie `reach` to either side; back: from the scale this holds on to that of the Estimate."""
+    value, lower, upper = (float(back(end)) for end in (value, value - reach, value + reach))
+    return Estimate(value, lower, upper, int(n))
 
 
 def without_interval(value: float, n: int) -> Estimate:
@@ -119,8 +124,8 @@ def proportion(successes: int, n: int, level: float = LEVEL) -> Estimate:
     """Estimate of a proportion with Wilson's score interval, which stays within 0..1 and works at 0 and n."""
     if not 0 <= successes <= n or n < 1:
         raise ValueError(f"{successes} successes of {n}; successes must lie between 0 and n, and n be at least 1")
-    interval = stats.binomtest(int(successes), int(n)).proportion_ci(level, method="wilson")
-    return Estimate(successes / n, float(interval.low), float(interval.high), int(n))
+    lower, upper = map(float, stats.binomtest(int(successes), int(n)).proportion_ci(level, method="wilson"))
+    return Estimate(successes / n, lower, upper, int(n))
 
 
 class Agreement(NamedTuple):
@@ -134,9 +139,8 @@ class Agreement(NamedTuple):
 def bland_altman(measured: np.ndarray, reference: np.ndarray, level: float = LEVEL) -> Agreement:
     """Agreement of two measurements of the same patients; differences are measured - reference.
 
-    Limits are bias -+ 1.96 SD. Intervals: Student's t for the bias, the exact non-central t for the limits,
-    both under normal differences (plot them and look).
-    Source: Bland and Altman 1986; Carkeet 2015.
+    Limits are bias -+ 1.96 SD. Intervals: Student's t for the bias, the exact non-central t for the limits, both under
+    normal differences (plot them and look). Source: Bland and Altman 1986; Carkeet 2015.
     """
     n = _check((np.asarray(measured, float), np.asarray(reference, float)), least=3)
     difference = np.subtract(measured, reference)
@@ -197,17 +201,13 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
     """p values adjusted so that the expected share of false among all findings stays below alpha.
-
-    For independent or positively dependent tests. Source: Benjamini and Hochberg 1995.
-    """
+    For independent or positively dependent tests. Source: Benjamini and Hochberg 1995."""
     return stats.false_discovery_control(_p_values(p), method="bh")
 
 
 def corrected(level: float, comparisons: int) -> float:
     """Level at which each of `comparisons` intervals must be computed so that all hold together at `level`.
-
-    Source: Bonferroni's inequality.
-    """
+    Source: Bonferroni's inequality."""
     if not 0 < level < 1 or comparisons < 1:
         raise ValueError(f"level {level}, {comparisons} comparisons; level lies between 0 and 1, comparisons from 1")
     return 1 - (1 - level) / comparisons
@@ -226,10 +226,8 @@ def best_rates(rates: pd.DataFrame, maximise: bool = True) -> dict[str, float]:
 
 def late_gain(histories: pd.DataFrame) -> dict[str, float]:
     """arm -> rise of validation Dice between the last two evaluations. histories: one training per arm."""
-    return {
-        arm: float(np.diff(rows["val_mean_dice"].dropna().iloc[-2:])[0])
-        for arm, rows in histories.groupby("arm", sort=False)
-    }
+    dice_of = histories.groupby("arm", sort=False)["val_mean_dice"]
+    return {arm: float(np.diff(dice.dropna().iloc[-2:])[0]) for arm, dice in dice_of}
 
 
 def per_patient(scores: pd.DataFrame, columns: Sequence[str], by: Sequence[str] = ("arm",)) -> pd.DataFrame:
@@ -278,7 +276,6 @@ def _check(columns: Sequence[np.ndarray], least: int = 2) -> int:
 
 
 def _p_values(p: np.ndarray) -> np.ndarray:
-    """Array of p values, or ValueError."""
     p = np.asarray(p, float)
     if p.ndim != 1 or not p.size or not np.all((p >= 0) & (p <= 1)):
         raise ValueError(f"p values {p.tolist()}; give a list of numbers between 0 and 1")

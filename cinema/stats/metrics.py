@@ -39,9 +39,7 @@ def volumes_ml(labels: np.ndarray, spacing_mm: Sequence[float], n_classes: int =
 
 def ejection_fraction_percent(edv_ml: Numbers, esv_ml: Numbers) -> Numbers:
     """(EDV - ESV) / EDV * 100. Numbers or arrays; NaN where EDV is 0 or unknown, not clipped.
-
-    Raises ValueError for a negative volume.
-    """
+    Raises ValueError for a negative volume."""
     edv, esv = np.asarray(edv_ml, float), np.asarray(esv_ml, float)
     if np.any(edv < 0) or np.any(esv < 0):
         raise ValueError(f"EDV {edv_ml} ml, ESV {esv_ml} ml: volumes cannot be negative; check the masks and spacing")
@@ -64,9 +62,7 @@ def ef_band(ef_percent: Numbers) -> int | np.ndarray:
 
 def coefficient_of_variation_percent(first: np.ndarray, second: np.ndarray) -> float:
     """Within-subject coefficient of variation of paired measurements, in percent.
-
-    100 * sqrt(mean(((x - y)^2 / 2) / ((x + y) / 2)^2)). Source: Bland, the root mean square method.
-    """
+    100 * sqrt(mean(((x - y)^2 / 2) / ((x + y) / 2)^2)). Source: Bland, the root mean square method."""
     x, y = np.asarray(first, float), np.asarray(second, float)
     return float(100.0 * np.sqrt(np.mean(((x - y) ** 2 / 2) / ((x + y) / 2) ** 2)))
 
@@ -112,9 +108,7 @@ def segmentation_rows(
     predicted: np.ndarray, true: np.ndarray, spacing_mm: Sequence[float], structures: Sequence[str] = STRUCTURES
 ) -> list[dict]:
     """One tidy row (dict) per structure: dice, iou, hd95_mm, volume_ml, true_volume_ml.
-
-    predicted, true: label maps of the same shape, with values of terms.LABELS.
-    """
+    predicted, true: label maps of the same shape, with values of terms.LABELS."""
     predicted, true = np.asarray(predicted), np.asarray(true)
     rows = []
     for structure in structures:
@@ -172,9 +166,7 @@ def landmark_distances_mm(
 
 def lv_lengths_mm(points: np.ndarray, spacing_mm: Sequence[float] | np.ndarray) -> np.ndarray:
     """Left ventricular length: middle of the two valve hinges to the apex.
-
-    points: (..., 3, 2) pixels in the order hinge, hinge, apex.
-    """
+    points: (..., 3, 2) pixels in the order hinge, hinge, apex."""
     points = np.asarray(points, float)
     return landmark_distances_mm(points[..., :2, :].mean(-2), points[..., 2, :], spacing_mm)
 

@@ -4,6 +4,7 @@ Of two means, two proportions, an AUC and a hazard ratio; alpha is the level of 
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from scipy import optimize
@@ -28,14 +29,11 @@ def power_of_means(delta: float, sd: float, n1: int, n2: int, alpha: float = ALP
 def detectable_mean_gap(sd: float, n1: int, n2: int, alpha: float = ALPHA, power: float = POWER) -> float:
     """Smallest difference of two means that a t test finds with chance `power`, in the unit of sd."""
     _check(n1, n2, sd)
-
-    def lacking(gap: float) -> float:
-        return power_of_means(gap, 1.0, n1, n2, alpha) - power
-
+    found = lambda gap: power_of_means(gap, 1.0, n1, n2, alpha)
     enough = (norm.ppf(1 - alpha / 2) + norm.ppf(power)) * np.sqrt(1 / n1 + 1 / n2)
-    while lacking(enough) < 0:
+    while found(enough) < power:
         enough *= 1.5
-    return float(sd * optimize.brentq(lacking, 1e-9, enough))  # statsmodels' own search fails at small alpha
+    return float(sd * _reaches(power, found, 1e-9, enough))  # statsmodels' own search fails at small alpha
 
 
 def detectable_proportion_gap(p: float, n1: int, n2: int, alpha: float = ALPHA, power: float = POWER) -> float:
@@ -48,19 +46,13 @@ def detectable_proportion_gap(p: float, n1: int, n2: int, alpha: float = ALPHA, 
     if not 0 < p < 1:
         raise ValueError(f"proportion {p}; it must lie between 0 and 1 (where none was seen, add one to both counts)")
     side, room = (-1, p) if p > 0.5 else (1, 1 - p)
-
-    def lacking(gap: float) -> float:
-        return power_proportions_2indep(side * gap, p, n2, n1 / n2, alpha, return_results=False) - power
-
-    ends = 1e-6, room - 1e-6
-    return float("nan") if lacking(ends[1]) < 0 else float(optimize.brentq(lacking, *ends))
+    found = lambda gap: power_proportions_2indep(side * gap, p, n2, n1 / n2, alpha, return_results=False)
+    return _reaches(power, found, 1e-6, room - 1e-6)
 
 
 def power_of_auc(auc: float, n_cases: float, n_controls: float, alpha: float = ALPHA) -> float:
     """Chance that a test finds an AUC to differ from 0.5.
-
-    Source: Hanley and McNeil 1982 for the variance under `auc`; under 0.5 it is that of the rank sum test.
-    """
+    Source: Hanley and McNeil 1982 for the variance under `auc`; under 0.5 it is that of the rank sum test."""
     if not 0 < auc < 1 or min(n_cases, n_controls) < 2:
         raise ValueError(f"AUC {auc}, {n_cases} cases, {n_controls} controls; AUC lies in 0..1, groups from 2")
     auc = max(auc, 1 - auc)
@@ -73,12 +65,7 @@ def power_of_auc(auc: float, n_cases: float, n_controls: float, alpha: float = A
 
 def detectable_auc(n_cases: float, n_controls: float, alpha: float = ALPHA, power: float = POWER) -> float:
     """Smallest AUC above 0.5 that a test finds with chance `power`; NaN where none is."""
-
-    def lacking(auc: float) -> float:
-        return power_of_auc(auc, n_cases, n_controls, alpha) - power
-
-    ends = 0.5, 1 - 1e-9
-    return float("nan") if lacking(ends[1]) < 0 else float(optimize.brentq(lacking, *ends))
+    return _reaches(power, lambda auc: power_of_auc(auc, n_cases, n_controls, alpha), 0.5, 1 - 1e-9)
 
 
 def power_of_hazard_ratio(hazard_ratio: float, events: float, variance: float = 1.0, alpha: float = ALPHA) -> float:
@@ -103,6 +90,11 @@ def events_needed(hazard_ratio: float, variance: float = 1.0, alpha: float = ALP
 def detectable_hazard_ratio(events: float, variance: float = 1.0, alpha: float = ALPHA, power: float = POWER) -> float:
     """Smallest hazard ratio above 1 that `events` deaths find with chance `power`; its inverse is as detectable."""
     return math.exp(float(norm.isf(alpha / 2) + norm.ppf(power)) / math.sqrt(events * variance))
+
+
+def _reaches(power: float, found: Callable[[float], float], low: float, high: float) -> float:
+    """Where between the ends a growing chance reaches `power`; NaN where it does not."""
+    return float(optimize.brentq(lambda x: found(x) - power, low, high)) if found(high) >= power else math.nan
 
 
 def _check(n1: int, n2: int, sd: float = 1.0) -> None:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -19,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cinema.data.loaders import StudyFrames
+from cinema.data.study import load_study
 from cinema.data.transforms import SEGMENTATION, varied
 from cinema.files import WEIGHTS
 from cinema.models import small, transfer, weights
@@ -27,12 +29,12 @@ from cinema.parallel import in_parallel
 from cinema.stats import estimates
 from cinema.stats.metrics import dice
 from cinema.terms import LABELS, SMALL_GRID, STRUCTURES
-from cinema.training import evaluate
 from cinema.training.checkpoint import BEST, read_run
+from cinema.training.classification import class_numbers
 from cinema.training.loop import TrainConfig, fit, in_steps
-from cinema.training.regression import EF_TASK
+from cinema.training.regression import EF, EF_TASK
 from cinema.training.segmentation import TASK
-from cinema.training.task import Task, one_thread, private_seeds
+from cinema.training.task import Task, evaluated, one_thread, private_seeds
 
 # As the release: AdamW's own decay on everything from scratch; from pretraining, layers near the image move less.
 FROM_SCRATCH = TrainConfig(weight_decay=0.01, decay_everything=True, batch_size=2, drop_remainder=True)
@@ -82,6 +84,19 @@ def stacks(paths: Sequence, augment: dict | None = None, seed: int = 0) -> Study
     return StudyFrames(paths, ("sax",), "labelled", SMALL_GRID, augment, seed=seed)
 
 
+def with_targets(
+    paths: Sequence, augment: dict | None = None, seed: int = 0, attribute: str = EF, classes: Sequence = ()
+) -> StudyFrames:
+    """ED and ES stacks of studies with their true ejection fraction, or another number of the person, as target.
+
+    classes: values of an attribute such as "disease"; the target is then the class number.
+    """
+    studies = [load_study(path, ["sax"], [0]) for path in paths]
+    values = [(study.truth if attribute == EF else study.attributes)[attribute] for study in studies]
+    targets = class_numbers(values, classes) if classes else list(map(float, values))
+    return StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID, augment, targets, seed)
+
+
 @dataclass(frozen=True)
 class Run:
     """One training of one arm.
@@ -121,14 +136,14 @@ def train(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
         config = replace(run.arm.config, learning_rate=run.learning_rate, seed=run.seed)
         config = in_steps(config, len(train_set), run.steps, run.steps // 10, max(1, run.steps // EVALUATIONS))
         history = fit(model, run.task, train_set, run.data(run.val), config, run.out)
-        scores = test(model, run.tests, run.task, run.data)
+        scores = score(model, run.tests, run.task, run.data)
     about = {"arm": run.arm.name, "n_train": len(run.train), "learning_rate": run.learning_rate, "seed": run.seed}
     return history.assign(**about), scores.assign(**about)
 
 
-def test(model: nn.Module, tests: dict, task: Task = TASK, data: Callable = stacks) -> pd.DataFrame:
-    """Scores of every study of every test set: columns of evaluate.table, and `data`."""
-    tables = [evaluate.table(model, data(paths), task).assign(data=name) for name, paths in tests.items()]
+def score(model: nn.Module, tests: dict, task: Task = TASK, data: Callable = stacks) -> pd.DataFrame:
+    """Scores of every study of every test set: columns of task.evaluated, and `data`."""
+    tables = [evaluated(model, data(paths), task).assign(data=name) for name, paths in tests.items()]
     return pd.concat([pd.DataFrame(), *tables], ignore_index=True)
 
 
@@ -137,8 +152,8 @@ def train_all(runs: Sequence[Run], n_jobs: int) -> tuple[pd.DataFrame, pd.DataFr
     with warnings.catch_warnings():  # a worker that was idle too long is replaced, and joblib warns of it
         warnings.filterwarnings("ignore", "A worker stopped")
         rows = in_parallel(train, runs, n_jobs, "trainings")
-    histories, scores = zip(*rows, strict=True)
-    return pd.concat(histories, ignore_index=True), pd.concat(scores, ignore_index=True)
+    histories, scores = (pd.concat(tables, ignore_index=True) for tables in zip(*rows, strict=True))
+    return histories, scores
 
 
 def model_of(run: Run) -> nn.Module:
@@ -167,12 +182,11 @@ def slice_rows(study: str, found: np.ndarray, true: np.ndarray, regions: dict | 
     """
     regions = regions or {structure: (LABELS[structure],) for structure in STRUCTURES}
     first = int(np.flatnonzero((true == LABELS["LV"]).any(axis=(0, 1)))[0])
-    rows = [
-        (study, name, z - first, dice(np.isin(found[..., z], values), np.isin(true[..., z], values)))
-        for name, values in regions.items()
-        for z in range(first, true.shape[2])
-    ]
-    return pd.DataFrame(rows, columns=["study", "structure", "slice", "dice"]).dropna()
+    rows = []
+    for (name, values), z in product(regions.items(), range(first, true.shape[2])):
+        score = dice(np.isin(found[..., z], values), np.isin(true[..., z], values))
+        rows.append({"study": study, "structure": name, "slice": z - first, "dice": score})
+    return pd.DataFrame(rows).dropna()
 
 
 def multiply_accumulates(model: nn.Module, image_dict: dict[str, Tensor]) -> float:
@@ -187,11 +201,10 @@ def multiply_accumulates(model: nn.Module, image_dict: dict[str, Tensor]) -> flo
 def step_seconds(models: dict, batch: dict, repeats: int = 5) -> dict[str, float]:
     """name -> median seconds of forward and backward pass; models take turns, so that all meet the same neighbours."""
     taken: dict[str, list[float]] = {name: [] for name in models}
-    for _ in range(repeats + 1):
-        for name, model in models.items():
-            start = perf_counter()
-            TASK.loss(model, batch)[0].backward()
-            taken[name].append(perf_counter() - start)
+    for _, (name, model) in product(range(repeats + 1), models.items()):
+        start = perf_counter()
+        TASK.loss(model, batch)[0].backward()
+        taken[name].append(perf_counter() - start)
     return {name: float(np.median(seconds[1:])) for name, seconds in taken.items()}  # the first one warms up
 
 
@@ -202,23 +215,19 @@ def contenders(pretrained: str | None, standard: str, **shape: Any) -> dict[str,
     """
     cinema = partial(small.small_convunetr, dec_chans=(8, 32, 64), **shape)
     unet = partial(small.small_unet, chans=(8, 16, 32, 64), **shape)
-    return {
-        ARMS[0]: Arm(ARMS[0], cinema, standard, pretrained, FROM_PRETRAINING),
-        ARMS[1]: Arm(ARMS[1], cinema, standard),
-        ARMS[2]: Arm(ARMS[2], unet, standard),
-    }
+    starts = ((cinema, standard, pretrained, FROM_PRETRAINING), (cinema, standard), (unet, standard))
+    return {name: Arm(name, *start) for name, start in zip(ARMS, starts, strict=True)}
 
 
 def searched(contenders: Sequence, plan: Callable, few: Sequence, rates: Sequence[float], jobs: int) -> pd.DataFrame:
-    """How each rate served each arm on validation patients: rows task, arm, learning_rate, validation."""
+    """How each rate served each arm on validation patients: rows task, arm, learning_rate, validation (the best)."""
     trials = [plan(arm, few, learning_rate=rate) for arm in contenders for rate in rates]
     task = trials[0].task
-    histories, _ = train_all(trials, jobs)
-    column = "val_mean_dice" if task.maximise else "val_restored_mae"
-    scores = histories.groupby(["arm", "learning_rate"], sort=False)[column]
-    best = scores.max() if task.maximise else scores.min()
-    rows = best.rename("validation").reset_index().assign(task=task.name)
-    return rows[["task", "arm", "learning_rate", "validation"]]
+    column, best = ("val_mean_dice", "max") if task.maximise else ("val_restored_mae", "min")
+    scores = train_all(trials, jobs)[0].groupby(["arm", "learning_rate"], sort=False)[column].agg(best)
+    rows = scores.rename("validation").reset_index()
+    rows.insert(0, "task", task.name)
+    return rows
 
 
 def trained(
@@ -227,12 +236,9 @@ def trained(
     """(scores, rates): rates are swept, then every arm is trained with every number of labels and every seed."""
     rates = searched(contenders, plan, labelled(training, recipe.n_rate_labels, 0), recipe.rates, jobs)
     chosen = estimates.best_rates(rates, maximise=rates["task"].iloc[0] != EF_TASK.name)
-    wanted = [
-        plan(arm, labelled(training, n, i), learning_rate=chosen[arm.name], seed=seed + i, tests=tests)
-        for i in range(recipe.seeds)
-        for n in recipe.labels
-        for arm in contenders
-    ]
+    plan, wanted = partial(plan, tests=tests), []
+    for i, n, arm in product(range(recipe.seeds), recipe.labels, contenders):
+        wanted.append(plan(arm, labelled(training, n, i), learning_rate=chosen[arm.name], seed=seed + i))
     return pd.concat(in_parallel(tested, wanted, jobs, wanted[0].task.name), ignore_index=True), rates
 
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from cinema.files import whole_or_not
 from cinema.models import weights
+from cinema.training.task import on_cuda
 
 RESUME, BEST, LAST = "resume.safetensors", "best.safetensors", "last.safetensors"
 METRICS, RUN = "metrics.csv", "run.json"
@@ -62,11 +63,6 @@ def write_metrics(out: str | Path, history: list[dict]) -> None:
     write_text(Path(out) / METRICS, pd.DataFrame(history).to_csv(index=False))
 
 
-def read_metrics(out: str | Path) -> pd.DataFrame:
-    """The history a finished run left."""
-    return pd.read_csv(Path(out) / METRICS, float_precision="round_trip")
-
-
 def read_run(out: str | Path) -> dict:
     """run.json, or {} where there is none. ValueError if it is damaged."""
     path = Path(out) / RUN
@@ -78,25 +74,17 @@ def read_run(out: str | Path) -> dict:
 
 def write_run(out: str | Path, what: dict, device: str, seconds: float, finished: bool) -> None:
     """run.json: `what` ran (see loop.fit), and the surroundings it ran in."""
-    on_cuda = torch.device(device).type == "cuda"
-    where = {
-        **{"git_commit": git_commit(), "python": platform.python_version(), "system": platform.platform()},
-        "versions": {name: version(name) for name in PACKAGES},
-        "device": torch.cuda.get_device_name(device) if on_cuda else platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(),
-        "seconds": round(seconds, 1),
-        "finished": finished,
-    }
-    write_text(Path(out) / RUN, json.dumps({**where, "what": what}, indent=1) + "\n")
+    name = torch.cuda.get_device_name(device) if on_cuda(device) else platform.processor() or platform.machine()
+    where = {"git_commit": git_commit(), "python": platform.python_version(), "system": platform.platform()}
+    where |= {"versions": {package: version(package) for package in PACKAGES}, "device": name}
+    where |= {"threads": torch.get_num_threads(), "seconds": round(seconds, 1), "finished": finished, "what": what}
+    write_text(Path(out) / RUN, json.dumps(where, indent=1) + "\n")
 
 
 def check_same_run(out: str | Path, what: dict) -> None:
     """Raise ValueError, naming the first difference, if the folder holds another run than `what`."""
-    earlier = read_run(out).get("what")
-    if earlier is None:
-        return
-    earlier = UNNAMED | earlier
     now = json.loads(json.dumps(what))
+    earlier = UNNAMED | read_run(out).get("what", now)
     for key in now:
         if earlier.get(key) != now[key]:
             raise ValueError(
@@ -107,12 +95,9 @@ def check_same_run(out: str | Path, what: dict) -> None:
 
 def git_commit() -> str | None:
     """Commit of the package's repository, with + if tracked files differ from it; None outside a repository."""
-
-    def git(*arguments):
-        command = ["git", "-C", str(Path(__file__).parent), *arguments]
-        return subprocess.run(command, capture_output=True, encoding="utf-8", check=True, timeout=10).stdout.strip()
-
+    command, here = "git describe --always --abbrev=40 --exclude=* --dirty=+".split(), Path(__file__).parent
     try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+        done = subprocess.run(command, cwd=here, capture_output=True, encoding="utf-8", check=True, timeout=10)
+        return done.stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

@@ -1,4 +1,4 @@
-"""Classification: one class for a study, from ED and ES as two channels; and data sets with such targets."""
+"""Classification: one class for a study, from ED and ES as two channels."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,9 @@ import pandas as pd
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinema.data.loaders import StudyFrames
-from cinema.data.study import load_study
 from cinema.stats.metrics import classification_metrics
-from cinema.terms import SMALL_GRID
 from cinema.training.task import Task, identity
-from cinema.training.windows import exceeds, pooled
+from cinema.training.windows import pooled
 
 LABEL_SMOOTHING = 0.1
 
@@ -33,9 +30,7 @@ def loss(model: nn.Module, batch: dict) -> tuple[Tensor, dict]:
 
 def predict(model: nn.Module, images: dict[str, Tensor], window: dict | None = None) -> Tensor:
     """Probabilities (b, classes), float32; over larger images the mean over windows."""
-    if exceeds(images, window):
-        return pooled(model, images, window, lambda x: x.softmax(1))
-    return model(images).float().softmax(1)
+    return pooled(model, images, window, lambda x: x.softmax(1))
 
 
 def evaluate(model: nn.Module, batch: dict, window: dict | None = None) -> list[dict]:
@@ -55,17 +50,3 @@ def summary(table: pd.DataFrame) -> dict[str, float]:
 
 
 TASK = Task("classification", loss, evaluate, summary, monitor="mcc", maximise=True)
-
-
-def pairs(
-    paths: Sequence, augment: dict | None = None, seed: int = 0, classes: Sequence = (), attribute: str = "disease"
-) -> StudyFrames:
-    """ED and ES stacks of studies with their class number; for arms.Run once classes are given."""
-    found = [load_study(path, ["sax"], [0]).attributes[attribute] for path in paths]
-    return StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID, augment, class_numbers(found, classes), seed)
-
-
-def numbered(paths: Sequence, augment: dict | None = None, seed: int = 0, attribute: str = "age_years") -> StudyFrames:
-    """ED and ES stacks of studies with a number of the person; for arms.Run."""
-    targets = [float(load_study(path, ["sax"], [0]).attributes[attribute]) for path in paths]
-    return StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID, augment, targets, seed)

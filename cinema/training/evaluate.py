@@ -1,6 +1,8 @@
 """Trained models on whole data sets and whole cines: tidy tables of masks, volumes and ejection fraction."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,28 +15,17 @@ from cinema.data.transforms import crop_to, min_max, pad_end
 from cinema.stats.metrics import ef_band, published_ef_percent, volumes_ml
 from cinema.terms import LABELS
 from cinema.training import landmarks, segmentation
-from cinema.training.task import Task, evaluated
+from cinema.training.checkpoint import write_text
+from cinema.training.task import evaluated
 
 MAX_FRAMES = 30  # of a cine in `cine_rows`, as published
-
-
-def table(
-    model: nn.Module, dataset: Any, task: Task, device: str = "cpu", seed: int = 0, num_workers: int = 0
-) -> pd.DataFrame:
-    """Tidy rows of `task` for every item of `dataset` (loaders.StudyFrames without augmentation).
-
-    Columns depend on the task: study, frame, phase, then for segmentation view, structure, dice, iou, hd95_mm,
-    volume_ml, true_volume_ml. The model runs in evaluation mode and float32, and is left in the mode it had.
-    """
-    return evaluated(model, dataset, task, device, seed, num_workers)
+table = evaluated  # by this name the notebooks know it
 
 
 def _frames(image, size):
     """Frames of (x, y, z, t) one by one as (1, 1, x, y[, z]) tensors: each scaled to [0, 1], padded at the end."""
-    for t in range(image.shape[3]):
-        frame = np.asarray(image[..., t], np.float32)
-        frame = frame if len(size) == 3 else frame[..., 0]
-        yield torch.from_numpy(pad_end(min_max(frame), size))[None, None]
+    for frame in np.moveaxis(image if len(size) == 3 else image[:, :, 0], -1, 0):
+        yield torch.from_numpy(pad_end(min_max(np.asarray(frame, np.float32)), size))[None, None]
 
 
 @torch.inference_mode()
@@ -104,11 +95,10 @@ def cine_ef_table(rows: pd.DataFrame, structure: str = "LV") -> pd.DataFrame:
 
 
 def _with_ef(edv, esv, true_edv, true_esv):
-    result = pd.DataFrame({"edv_ml": edv, "esv_ml": esv, "true_edv_ml": true_edv, "true_esv_ml": true_esv})
-    result["ef_percent"] = published_ef_percent(edv, esv)
-    result["true_ef_percent"] = published_ef_percent(true_edv, true_esv)
-    result["ef_error_percent"] = (result.ef_percent - result.true_ef_percent).abs()
-    return result.reset_index()
+    volumes = pd.DataFrame({"edv_ml": edv, "esv_ml": esv, "true_edv_ml": true_edv, "true_esv_ml": true_esv})
+    efs = {"ef_percent": published_ef_percent(edv, esv), "true_ef_percent": published_ef_percent(true_edv, true_esv)}
+    error = np.abs(efs["ef_percent"] - efs["true_ef_percent"])
+    return volumes.assign(**efs, ef_error_percent=error).reset_index()
 
 
 def ef_summary(efs: pd.DataFrame) -> dict[str, float]:
@@ -116,29 +106,30 @@ def ef_summary(efs: pd.DataFrame) -> dict[str, float]:
     from sklearn.metrics import accuracy_score, matthews_corrcoef
 
     names = {"ef_rmse": "ef_percent", "edv_rmse_ml": "edv_ml", "esv_rmse_ml": "esv_ml"}
-    rmse = {key: float(np.sqrt(np.mean((efs[name] - efs[f"true_{name}"]) ** 2))) for key, name in names.items()}
+    rmse = {key: np.sqrt(np.mean((efs[name] - efs[f"true_{name}"]) ** 2)) for key, name in names.items()}
     bands, true_bands = ef_band(efs.ef_percent), ef_band(efs.true_ef_percent)
-    return {
-        "ef_mae": float(efs.ef_error_percent.mean()),
-        "ef_error_std": float(efs.ef_error_percent.std(ddof=1)),
-        **rmse,
-        "band_accuracy": float(accuracy_score(true_bands, bands)),
-        "band_mcc": float(matthews_corrcoef(true_bands, bands)),
-    }
+    agreement = {"band_accuracy": accuracy_score(true_bands, bands), "band_mcc": matthews_corrcoef(true_bands, bands)}
+    errors = {"ef_mae": efs.ef_error_percent.mean(), "ef_error_std": efs.ef_error_percent.std(ddof=1)}
+    return {key: float(value) for key, value in (errors | rmse | agreement).items()}
 
 
-def ejection_numbers(
-    rows: pd.DataFrame, cine: bool = False, structures: Sequence[str] = ("LV", "RV")
-) -> dict[str, float]:
+def ejection_numbers(rows: pd.DataFrame, cine: bool = False, structures: Sequence[str] = ("LV", "RV")) -> dict:
     """`ef_summary` of each ventricle in one table: lv_ef_mae, rv_ef_mae .. cine: rows are of whole cines."""
-    efs = cine_ef_table if cine else ef_table
-    return {
-        f"{structure.lower()}_{key}": value
-        for structure in structures
-        for key, value in ef_summary(efs(rows, structure)).items()
-    }
+    efs, numbers = cine_ef_table if cine else ef_table, {}
+    for structure in structures:
+        of_one = ef_summary(efs(rows, structure))
+        numbers |= {f"{structure.lower()}_{key}": value for key, value in of_one.items()}
+    return numbers
 
 
-def finite(numbers: dict) -> dict:
-    """Numbers as JSON can hold them: what is undefined becomes None."""
-    return {key: float(value) if np.isfinite(value) else None for key, value in numbers.items()}
+def save(folder: Path, rows: pd.DataFrame, summary: dict) -> dict:
+    """Write scores.csv (the rows) and summary.json to a folder, and print the numbers; returns the summary.
+
+    summary["numbers"]: {name: number}; what is undefined becomes None, as JSON can hold it.
+    """
+    numbers = {key: float(value) if np.isfinite(value) else None for key, value in summary["numbers"].items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "scores.csv", rows.to_csv(index=False))
+    write_text(folder / "summary.json", json.dumps(summary | {"numbers": numbers}, indent=1) + "\n")
+    print("  ".join(f"{key} {value:.4g}" for key, value in numbers.items() if value is not None))
+    return summary | {"numbers": numbers}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import product
 
 import pandas as pd
 import torch
@@ -17,48 +18,36 @@ LANDMARKS = ("hinge_1", "hinge_2", "apex")
 SIGMA_PIXELS = 3.0
 SHARPNESS = 1000.0  # of the soft arg-max
 WING_WIDTH, WING_CURVE = 10.0, 2.0
+MONITOR = "mean_distance_mm"
 
 
 def heatmaps(points: Tensor, size: Sequence[int]) -> Tensor:
     """Gaussian bumps of height 1: points (b, n, 2) in pixels -> (b, n, *size)."""
-    distance2 = [
-        (torch.arange(length, device=points.device) - points[..., axis, None].float()) ** 2
-        for axis, length in enumerate(size)
-    ]
-    return torch.exp(-(distance2[0][..., :, None] + distance2[1][..., None, :]) / (2 * SIGMA_PIXELS**2))
+    x, y = (torch.arange(n, device=points.device) - points[..., k, None].float() for k, n in enumerate(size))
+    return torch.exp(-(x[..., :, None] ** 2 + y[..., None, :] ** 2) / (2 * SIGMA_PIXELS**2))
 
 
 def soft_argmax(heat: Tensor, sharpness: float = SHARPNESS) -> Tensor:
     """Expected pixel under softmax(sharpness * heat), cut toward zero: (b, n, x, y) -> (b, n, 2) integers."""
     weights = (heat.float() * sharpness).flatten(2).softmax(-1)
-    i, j = (
-        axis.flatten().float()
-        for axis in torch.meshgrid(*(torch.arange(n, device=heat.device) for n in heat.shape[2:]), indexing="ij")
-    )
-    x, y = (weights * i).sum(-1), (weights * j).sum(-1)  # over all pixels at once: the order decides the last digit
-    return torch.stack([x, y], -1).long()
-
-
-def heatmap_loss_parts(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """(Dice loss of sigmoid(logits), mean binary cross entropy), against soft heatmaps."""
-    logits = logits.float()
-    return soft_dice_loss(logits.sigmoid(), target).mean(), F.binary_cross_entropy_with_logits(logits, target)
+    pixels = torch.cartesian_prod(*(torch.arange(n, device=heat.device) for n in heat.shape[2:])).float()
+    # over all pixels at once: the order decides the last digit
+    return torch.stack([(weights * axis).sum(-1) for axis in pixels.T], -1).long()
 
 
 def heatmap_loss(model: nn.Module, batch: dict) -> tuple[Tensor, dict]:
-    """Dice loss plus binary cross entropy of the one view's heatmaps."""
+    """Dice loss of sigmoid(logits) plus mean binary cross entropy, against the soft heatmaps of the one view."""
     ((view, logits),) = model(batch["image"]).items()
-    dice, cross_entropy = heatmap_loss_parts(logits, heatmaps(batch["points"][view], logits.shape[2:]))
+    target, logits = heatmaps(batch["points"][view], logits.shape[2:]), logits.float()
+    dice = soft_dice_loss(logits.sigmoid(), target).mean()
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, target)
     return dice + cross_entropy, {"dice_loss": dice.item(), "bce_loss": cross_entropy.item()}
 
 
 def predict_heatmaps(model: nn.Module, images: dict[str, Tensor], window: dict | None = None) -> Tensor:
     """(b, 3, x, y) probabilities of the one view; over larger images the mean of sigmoids of windows."""
-    if exceeds(images, window):
-        (heat,) = dense(model, images, window, torch.sigmoid).values()
-        return heat
-    (logits,) = model(images).values()
-    return logits.float().sigmoid()
+    (heat,) = dense(model, images, window, torch.sigmoid).values()
+    return heat
 
 
 def evaluate_heatmaps(model: nn.Module, batch: dict, window: dict | None = None) -> list[dict]:
@@ -81,11 +70,6 @@ def wing(predicted: Tensor, true: Tensor) -> Tensor:
     return torch.where(error < WING_WIDTH, WING_WIDTH * torch.log1p(error / WING_CURVE), error - c).mean()
 
 
-def coordinate_loss_parts(predicted: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
-    """(wing loss of points, wing loss of relative points), both (b, 3, 2) in pixels."""
-    return wing(predicted, true), wing(relative(predicted), relative(true))
-
-
 def predict_coordinates(model: nn.Module, images: dict[str, Tensor], window: dict | None = None) -> Tensor:
     """(b, 3, 2) pixels of the padded image; the model gives fractions of its size, x1 y1 x2 y2 x3 y3."""
     (image,) = images.values()
@@ -98,7 +82,8 @@ def predict_coordinates(model: nn.Module, images: dict[str, Tensor], window: dic
 def coordinate_loss(model: nn.Module, batch: dict) -> tuple[Tensor, dict]:
     """Wing loss of the points plus wing loss of each relative to the others, in pixels."""
     (true,) = batch["points"].values()
-    absolute, relation = coordinate_loss_parts(predict_coordinates(model, batch["image"]), true)
+    predicted = predict_coordinates(model, batch["image"])
+    absolute, relation = wing(predicted, true), wing(relative(predicted), relative(true))
     return absolute + relation, {"wing": absolute.item(), "relative_wing": relation.item()}
 
 
@@ -111,27 +96,21 @@ def evaluate_coordinates(model: nn.Module, batch: dict, window: dict | None = No
 def _rows(batch, view, predicted, dice):
     predicted, true, spacing = (x.cpu().numpy() for x in (predicted, batch["points"][view], batch["spacing_mm"][view]))
     distance = landmark_distances_mm(predicted, true, spacing[:, None, :])
-    return [
-        {
-            **{**identity(batch, i), "view": view, "landmark": name},
-            **dict(zip(("x", "y", "true_x", "true_y"), map(float, (*predicted[i, k], *true[i, k])), strict=True)),
-            "distance_mm": float(distance[i, k]),
-            **({} if dice is None else {"dice": float(dice[i, k])}),
-        }
-        for i in range(len(predicted))
-        for k, name in enumerate(LANDMARKS)
-    ]
+    rows = []
+    for i, (k, name) in product(range(len(predicted)), enumerate(LANDMARKS)):
+        numbers = dict(zip(("x", "y", "true_x", "true_y"), (*predicted[i, k], *true[i, k]), strict=True))
+        numbers |= {"distance_mm": distance[i, k]} | ({} if dice is None else {"dice": dice[i, k]})
+        numbers = {key: float(number) for key, number in numbers.items()}
+        rows.append({**identity(batch, i), "view": view, "landmark": name, **numbers})
+    return rows
 
 
 def summary(table: pd.DataFrame) -> dict[str, float]:
     """Mean distance over all points, and per landmark."""
     per_landmark = table.groupby("landmark", sort=False)["distance_mm"].mean()
-    return {
-        "mean_distance_mm": float(table.distance_mm.mean()),
-        **{f"distance_mm_{name}": float(value) for name, value in per_landmark.items()},
-    }
+    means = {f"distance_mm_{name}": float(value) for name, value in per_landmark.items()}
+    return {MONITOR: float(table.distance_mm.mean())} | means
 
 
-MONITOR = "mean_distance_mm"
 HEATMAP = Task("landmark_heatmap", heatmap_loss, evaluate_heatmaps, summary, MONITOR, maximise=False)
 COORDINATE = Task("landmark_coordinate", coordinate_loss, evaluate_coordinates, summary, MONITOR, maximise=False)

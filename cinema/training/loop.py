@@ -16,14 +16,15 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import nn
+from torch.nn import Module
+from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
 from cinema.data.loaders import StudyFrames, batches, epoch_order
 from cinema.models import weights
 from cinema.training import checkpoint, recipe
 from cinema.training.recipe import PAPER, TrainConfig, in_steps
-from cinema.training.task import Task, draw_seed, evaluated, private_seeds, to_device
+from cinema.training.task import Task, draw_seed, evaluated, on_cuda, private_seeds, to_device
 
 __all__ = ["PAPER", "TrainConfig", "fit", "in_steps"]
 STEPS = 1 << 33  # tells the seeds of training steps from those of items
@@ -34,13 +35,7 @@ MAY_DIFFER = ("num_workers", "save_seconds")  # settings that change no number
 
 
 def fit(
-    model: nn.Module,
-    task: Task,
-    train_set: Any,
-    val_set: Any,
-    config: TrainConfig,
-    out: str | Path,
-    device: str = "cpu",
+    model: Module, task: Task, train_set: Any, val_set: Any, config: TrainConfig, out: str | Path, device: str = "cpu"
 ) -> pd.DataFrame:
     """Train `model` for `task`; returns the history, one row per epoch, as in out/metrics.csv.
 
@@ -68,14 +63,14 @@ def fit(
         checkpoint.write_run(out, what, device, progress["seconds"], finished=True)
         (out / checkpoint.RESUME).unlink(missing_ok=True)
     weights.load(model, out / (checkpoint.BEST if val_set else checkpoint.LAST))
-    return checkpoint.read_metrics(out)
+    return pd.read_csv(out / checkpoint.METRICS, float_precision="round_trip")
 
 
 @dataclass(frozen=True)
 class _Run:
     """What stays the same throughout a run."""
 
-    model: torch.nn.Module
+    model: Module
     task: Task
     train_set: StudyFrames
     val_set: StudyFrames | None
@@ -87,21 +82,17 @@ class _Run:
 
 def _fingerprint(model, task, train_set, val_set, config):
     settings = {name: value for name, value in asdict(config).items() if name not in MAY_DIFFER}
-    return {
-        "task": task.name,
-        "model": type(model).__name__,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "training_data": train_set.describe(),
-        "validation_data": val_set and val_set.describe(),
-        **settings,
-    }
+    data = {"training_data": train_set.describe(), "validation_data": val_set and val_set.describe()}
+    n = sum(p.numel() for p in model.parameters())
+    return {"task": task.name, "model": type(model).__name__, "parameters": n, **data, **settings}
 
 
 def _train(run, progress, interrupted):
     """Epochs until the end or until nothing improves. `progress` is updated in place and saved on the way."""
     config, n_items, micro_batches = run.config, len(run.train_set), []
-    loader = batches(run.train_set, micro_batches, config.num_workers, pin_memory=_on_cuda(run))
+    loader = batches(run.train_set, micro_batches, config.num_workers, pin_memory=on_cuda(run.device))
     per_epoch = len(recipe.step_groups(range(n_items), config))
+    course = (config.learning_rate, config.min_learning_rate, config.warmup_epochs, config.epochs, config.schedule)
     total = max(1, round(config.epochs * per_epoch))
     save_if_due = _saver(run, progress, interrupted)
     done = progress["epoch"] * per_epoch + progress["step"]
@@ -115,7 +106,9 @@ def _train(run, progress, interrupted):
             stream = iter(loader)
             for step in todo:
                 # by step, not by micro-batch as in the release, so that splitting a batch changes no number
-                progress["learning_rate"] = _set_learning_rate(run, epoch + step / per_epoch)
+                progress["learning_rate"] = recipe.learning_rate(epoch + step / per_epoch, *course)
+                for group in run.optimiser.param_groups:
+                    group["lr"] = progress["learning_rate"] * group["lr_scale"]
                 torch.manual_seed(draw_seed(config.seed, epoch, STEPS + step))
                 _update(run, stream, steps[step], progress["sums"])
                 progress["step"] = step + 1
@@ -145,16 +138,6 @@ def _saver(run, progress, interrupted):
     return save_if_due
 
 
-def _set_learning_rate(run, epoch):
-    config = run.config
-    rate = recipe.learning_rate(
-        epoch, config.learning_rate, config.min_learning_rate, config.warmup_epochs, config.epochs, config.schedule
-    )
-    for group in run.optimiser.param_groups:
-        group["lr"] = rate * group["lr_scale"]
-    return rate
-
-
 def _update(run, stream, micro_batches, sums):
     """One optimiser step over some micro-batches, each weighted by its share of the items."""
     run.model.train()
@@ -162,7 +145,7 @@ def _update(run, stream, micro_batches, sums):
     n_items, used = sum(map(len, micro_batches)), False
     for indices in micro_batches:
         batch = to_device(next(stream), run.device)
-        with torch.autocast("cuda", torch.bfloat16, enabled=run.config.bf16 and _on_cuda(run)):
+        with torch.autocast("cuda", torch.bfloat16, enabled=run.config.bf16 and on_cuda(run.device)):
             loss, numbers = run.task.loss(run.model, batch)
         if not torch.isfinite(loss):
             _add(sums, {"skipped": 1.0}, 1)
@@ -171,7 +154,7 @@ def _update(run, stream, micro_batches, sums):
         _add(sums, {"loss": loss.item(), **numbers}, len(indices))
         used = True
     parameters = [p for group in run.optimiser.param_groups for p in group["params"]]
-    norm = torch.nn.utils.clip_grad_norm_(parameters, run.config.clip_norm)
+    norm = clip_grad_norm_(parameters, run.config.clip_norm)
     if used and torch.isfinite(norm):
         run.optimiser.step()
 
@@ -211,10 +194,6 @@ def _evaluate(run, progress):
     progress["reference"], progress["waited"] = patience
     progress["stopped"] = config.patience is not None and progress["waited"] >= config.patience
     return {f"val_{name}": number for name, number in numbers.items()}
-
-
-def _on_cuda(run):
-    return torch.device(run.device).type == "cuda"
 
 
 @contextmanager

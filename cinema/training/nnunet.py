@@ -51,14 +51,7 @@ def dataset_name(name: str, view: str = "sax") -> str:
     """nnU-Net's name of a data set, such as Dataset501_acdc; ValueError if it has no masks."""
     if name not in NUMBERS:
         raise ValueError(f"{name} has no masks to train nnU-Net on; choose one of {', '.join(NUMBERS)}")
-    return f"Dataset{NUMBERS[name] + LAX_NUMBER * (view != 'sax')}_{name}{'' if view == 'sax' else '_' + view}"
-
-
-def classes(name: str) -> dict[int, int]:
-    """{label of the store: class number}; nnU-Net wants the numbers without gaps."""
-    if name in late_enhancement.ORDER:
-        return late_enhancement.classes(name)
-    return {number: number for number in LABELS.values()}
+    return f"Dataset{NUMBERS[name]}_{name}" if view == "sax" else f"Dataset{NUMBERS[name] + LAX_NUMBER}_{name}_{view}"
 
 
 def export(name: str, out: str | Path, table: pd.DataFrame, view: str = "sax") -> Path:
@@ -73,18 +66,14 @@ def export(name: str, out: str | Path, table: pd.DataFrame, view: str = "sax") -
     for part in ("imagesTr", "labelsTr", "imagesTs", "labelsTs"):
         (folder / part).mkdir(parents=True)
     cases = [case for row in table.itertuples() for case in _write_cases(folder, row, name, view)]
-    if not any(case["split"] == "train" for case in cases):
-        raise ValueError(f"{name} has no training studies with masks in {view}; nnU-Net has nothing to learn from")
     ids = {split: [case["case"] for case in cases if case["split"] == split] for split in ("train", "val")}
-    channels = CHANNELS.get(name, ("cine",))
-    description = {
-        "channel_names": {str(k): channel for k, channel in enumerate(channels)},
-        "labels": {label: number for number, label in enumerate(late_enhancement.ORDER.get(name, LABELS))},
-        "numTraining": len(ids["train"] + ids["val"]),
-        "file_ending": SUFFIX,
-        "name": name,
-        "description": prepared.notice(name),
-    }
+    if not ids["train"]:
+        raise ValueError(f"{name} has no training studies with masks in {view}; nnU-Net has nothing to learn from")
+    labels = {label: number for number, label in enumerate(late_enhancement.ORDER.get(name, LABELS))}
+    channels = {str(k): channel for k, channel in enumerate(CHANNELS.get(name, ("cine",)))}
+    description = {"channel_names": channels, "labels": labels}
+    description |= {"numTraining": len(ids["train"] + ids["val"]), "file_ending": SUFFIX}
+    description |= {"name": name, "description": prepared.notice(name)}
     write_text(folder / "dataset.json", json.dumps(description, indent=1))
     split = {"train": ids["train"], "val": ids["val"] or ids["train"]}
     write_text(folder / "splits_final.json", json.dumps([split], indent=1))
@@ -95,15 +84,18 @@ def export(name: str, out: str | Path, table: pd.DataFrame, view: str = "sax") -
 def _write_cases(folder, row, name, view):
     """The cases of one study, written: one per labelled frame, or one of all sequences."""
     study = load_study(row.path, [view])
-    held, test = study.views[view], row.split == "test"
+    held, part = study.views[view], "Ts" if row.split == "test" else "Tr"
+    # nnU-Net wants class numbers without gaps
+    late = name in late_enhancement.ORDER
+    classes = late_enhancement.classes(name) if late else {number: number for number in LABELS.values()}
     for frame in held.label_frames:
         case = f"{study.id}_{frame:02d}"
         channels = range(held.n_frames) if len(CHANNELS.get(name, "1")) > 1 else [frame]
         for k, t in enumerate(channels):
-            path = folder / ("imagesTs" if test else "imagesTr") / f"{case}_{k:04d}{SUFFIX}"
+            path = folder / f"images{part}" / f"{case}_{k:04d}{SUFFIX}"
             write_nifti(np.asarray(held.image[..., t]), held.affine, path)
-        numbers = translated(held.label_at(frame), classes(name), study.id)
-        write_nifti(numbers, held.affine, folder / ("labelsTs" if test else "labelsTr") / f"{case}{SUFFIX}")
+        numbers = translated(held.label_at(frame), classes, study.id)
+        write_nifti(numbers, held.affine, folder / f"labels{part}" / f"{case}{SUFFIX}")
         phase = "ED" if frame == study.ed_frame else "ES" if frame == study.es_frame else ""
         about = {"case": case, "study": study.id, "frame": frame, "phase": phase}
         yield about | {"split": row.split or "train", "path": str(row.path)}
@@ -115,18 +107,11 @@ def environment(out: str | Path) -> dict[str, str]:
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
     paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    few = (
-        {"nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1", "nnUNet_compile": "f"}
-        if not torch.cuda.is_available()
-        else {}
-    )
-    return {
-        **os.environ,
-        **{key: str(folder) for key, folder in folders.items()},
-        "nnUNet_extTrainer": str(TRAINERS),
-        "PYTHONPATH": paths,
-        **few,
-    }
+    result = os.environ | {key: str(folder) for key, folder in folders.items()}
+    result |= {"nnUNet_extTrainer": str(TRAINERS), "PYTHONPATH": paths}
+    if not torch.cuda.is_available():
+        result |= {"nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1", "nnUNet_compile": "f"}
+    return result
 
 
 def train(
@@ -164,11 +149,8 @@ def scores(name: str, out: str | Path, view: str = "sax") -> tuple[pd.DataFrame,
     FileNotFoundError if one is missing, ValueError if one is on another grid or there are none.
     """
     dataset, folder = _exported(name, out, view)
-    predictions, rows = Path(out) / "predictions" / dataset, []
-    scored: Any = segmentation_rows
-    summary = segmentation.summary
-    if name in late_enhancement.ORDER:
-        scored, summary = partial(late_enhancement.region_rows, dataset=name), late_enhancement_task(name).summary
+    predictions, rows, late = Path(out) / "predictions" / dataset, [], name in late_enhancement.ORDER
+    scored: Any = partial(late_enhancement.region_rows, dataset=name) if late else segmentation_rows
     cases = pd.read_csv(folder / CASES, keep_default_na=False)
     for case in cases[cases.split == "test"].itertuples():
         path = predictions / f"{case.case}{SUFFIX}"
@@ -179,15 +161,15 @@ def scores(name: str, out: str | Path, view: str = "sax") -> tuple[pd.DataFrame,
         if predicted.shape != true.shape:
             raise ValueError(f"{path} has shape {predicted.shape}, its reference {true.shape}; predict again")
         spacing = np.asarray(masks[0].header.get_zooms()[:3], float)
-        shown = slice(None) if view == "sax" else (..., 0)  # long-axis views are planes
-        spacing = spacing if view == "sax" else spacing[:2]
+        if view != "sax":  # a plane
+            predicted, true, spacing = predicted[..., 0], true[..., 0], spacing[:2]
         about = {"study": case.study, "frame": case.frame, "phase": case.phase, "view": view}
-        rows += [about | part for part in scored(predicted[shown], true[shown], spacing)]
+        rows += [about | part for part in scored(predicted, true, spacing)]
     if not rows:
         raise ValueError(f"{name} has no test studies with masks; nothing can be scored")
     rows = pd.DataFrame(rows)
-    numbers = summary(rows)
-    if view == "sax" and name not in late_enhancement.ORDER:
+    numbers = (late_enhancement_task(name) if late else segmentation.TASK).summary(rows)
+    if view == "sax" and not late:
         numbers |= evaluate.ejection_numbers(rows, name == "rescan")
     return rows, numbers
 
@@ -208,7 +190,7 @@ def _call(out, program, *arguments):
     """Run one of nnU-Net's commands; its output goes to out/nnunet.log. OSError with the last line if it fails."""
     if not is_installed():
         raise ModuleNotFoundError('no nnU-Net: pip install -c constraints.txt -e ".[nnunet]"')
-    command = [sys.executable, "-m", "cinema.training.nnunet_launch", program, *map(str, arguments)]
+    command = [sys.executable, "-m", "cinema.training.launch", program, *map(str, arguments)]
     log = Path(out) / "nnunet.log"
     with open(log, "a", encoding="utf-8") as stream:
         print(f"\n{program} {' '.join(map(str, arguments))}", file=stream, flush=True)
@@ -247,11 +229,7 @@ def write_scores(name: str, out: str | Path, view: str = "sax") -> None:
     """`scores` to out/scores/<dataset>: scores.csv and summary.json."""
     rows, numbers = scores(name, out, view)
     folder = Path(out) / "scores" / dataset_name(name, view)
-    folder.mkdir(parents=True, exist_ok=True)
     about = {"dataset": name, "notice": prepared.notice(name), "task": "segmentation", "model": "nnunet"}
     counts = {"view": view, "split": "test", "n_studies": int(rows.study.nunique())}
-    summary: dict[str, Any] = {**about, **counts, "numbers": evaluate.finite(numbers)}
-    write_text(folder / "scores.csv", rows.to_csv(index=False))
-    write_text(folder / "summary.json", json.dumps(summary, indent=1) + "\n")
-    print("  ".join(f"{key} {value:.4g}" for key, value in numbers.items() if np.isfinite(value)))
-    print(f"written: {folder}. {summary['notice']}")
+    evaluate.save(folder, rows, {**about, **counts, "numbers": numbers})
+    print(f"written: {folder}. {about['notice']}")

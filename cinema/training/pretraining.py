@@ -43,9 +43,7 @@ def errors(model: nn.Module, dataset: Any, seed: int = 0, mask_ratio: float = MA
     return table.pivot(index="study", columns="view", values="mse")[list(table["view"].unique())]
 
 
-def filled_in(
-    model: Any, images: dict[str, Tensor], predictions: dict[str, Tensor], masks: dict[str, Tensor]
-) -> dict[str, Tensor]:
+def filled_in(model: Any, images: dict, predictions: dict, masks: dict) -> dict[str, Tensor]:
     """The images with their hidden patches replaced by the predicted ones: view -> (b, c, x, y[, z]).
 
     model: CineMA; predictions, masks: as it returns them.

@@ -2,12 +2,10 @@
 
 `setting(task, name)` looks one up; `config`, `augmentation` and `build` give its training settings, augmentation and
 model, either in the fixed version (default) or to the letter of the release (like_release). UNREPRODUCED lists what
-of the letter is not a matter of values. `small` gives the same at a laptop's size.
-Source: method, sections 9, 10 and 12.
+of the letter is not a matter of values. Source: method, sections 9, 10 and 12.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from torch import nn
 
@@ -17,12 +15,10 @@ from cinema.models.config import build as build_model
 from cinema.models.config import per_view
 from cinema.models.finetuned import CLASSES, MEAN_STD, N_OUTPUTS, TRUTH
 from cinema.models.published import PUBLISHED
-from cinema.models.small import small_encoder
+from cinema.models.small import small_cinema, small_convunetr, small_convvit, small_unet
 from cinema.models.vit import SIZES
 from cinema.terms import PUBLISHED_GRID, SMALL_GRID, VIEWS
-from cinema.training import regression, segmentation
 from cinema.training.recipe import PAPER, TrainConfig
-from cinema.training.task import Task
 from cinema.training.tasks import TASKS as KINDS
 
 # published name -> (data set, views)
@@ -41,6 +37,14 @@ SEQUENCES = {"myops": 3}  # image channels; one elsewhere
 SPACING_MM = {"emidec": (1.458, 1.458, 10.0)}  # that of terms.PUBLISHED_GRID elsewhere
 EVALUATION_ONLY = ("kaggle",)
 DENSE = ("segmentation", "landmark_heatmap")  # kinds whose result is an image
+PROFILES = ("ci", "paper")
+# kind -> what an item is (frames of loaders.StudyFrames), and how it is augmented
+ITEMS = {
+    "pretraining": ("random", PRETRAINING),
+    "segmentation": ("labelled", SEGMENTATION),
+    **dict.fromkeys(("classification", "regression"), ("ed_es", CLASSIFICATION)),
+    **dict.fromkeys(("landmark_heatmap", "landmark_coordinate"), ("landmarks", LANDMARKS)),
+}
 UNREPRODUCED = (
     "all workers draw the same augmentations, and the same ones every epoch (here: by seed, epoch and item)",
     "in pretraining the same random frame every epoch, and the same order on every GPU",
@@ -57,9 +61,10 @@ class Setting:
     task, name: as published; kind: name in training.tasks.TASKS. dataset: name of the prepared data set.
     frames:     what an item is, see loaders.StudyFrames. channels: of an image, all frames and sequences together.
     outputs:    classes, heatmaps or numbers that the model gives.
+    grid:       view -> (size, spacing_mm), published, or small in profile "ci", which trains small models.
     column:     attribute of a study that is the target, or None; classes: its values in output order.
     z_score:    published mean and standard deviation of the target, or None.
-    grid:       view -> (size, spacing_mm).
+    model:      "cinema", "scratch", "unet" or "resnet"; all but "cinema" start from random weights.
     """
 
     task: str
@@ -71,20 +76,32 @@ class Setting:
     channels: int
     outputs: int
     grid: dict
-    column: str | None = None
-    classes: tuple = ()
-    z_score: tuple | None = None
+    column: str | None
+    classes: tuple
+    z_score: tuple | None
+    profile: str
+    model: str
+    like_release: bool
+    seed: int
 
     @property
     def evaluation_only(self):
         return self.dataset in EVALUATION_ONLY
 
+    @property
+    def n_frames(self):
+        return 2 if self.frames == "ed_es" else 1
 
-def setting(task: str, name: str) -> Setting:
+
+def setting(
+    task: str, name: str, profile: str = "paper", model: str = "cinema", like_release: bool = False, seed: int = 0
+) -> Setting:
     """The Setting of a task and a name; both may be short (classification acdc, landmark lax_2c, segmentation myops).
 
-    ValueError naming the choices otherwise.
+    ValueError naming the choices for anything unknown, and for a model that the task has not.
     """
+    if profile not in PROFILES:
+        raise ValueError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
     task = SHORT.get(task, task)
     if task not in TASKS:
         raise ValueError(f"unknown task {task!r}; choose one of {', '.join(TASKS)}")
@@ -93,46 +110,43 @@ def setting(task: str, name: str) -> Setting:
         raise ValueError(f"{task} has no {name!r}; choose one of {', '.join(TASKS[task])}")
     name, (dataset, views) = full[0], NAMES[full[0]]
     kind = task if task in KINDS else task.split("_")[0]
+    fitting = ("cinema", "scratch", "unet" if kind in DENSE else "resnet")
+    fitting = fitting[:1] if kind == "pretraining" else fitting
+    if model not in fitting:
+        raise ValueError(f"model is {model!r}; {task} has {', '.join(fitting)}")
+    frames = "channels" if dataset in ORDER else "all" if dataset in EVALUATION_ONLY else ITEMS[kind][0]
+    channels = 2 if frames == "ed_es" else SEQUENCES.get(dataset, 1)
     classes = CLASSES.get((task, dataset), ())
-    frames = {"segmentation": "labelled", "pretraining": "random"}.get(kind, "ed_es")
-    frames = "landmarks" if kind.startswith("landmark") else "channels" if dataset in ORDER else frames
-    frames = "all" if dataset in EVALUATION_ONLY else frames
     outputs = N_OUTPUTS | {"classification": len(classes), "regression": 1, "pretraining": 0}
     n_outputs = len(ORDER[dataset]) if dataset in ORDER else outputs[kind]
-    channels = 2 if frames == "ed_es" else SEQUENCES.get(dataset, 1)
     grid = {view: (PUBLISHED_GRID[view][0], SPACING_MM.get(dataset, PUBLISHED_GRID[view][1])) for view in views}
+    grid = grid if profile == "paper" else {view: SMALL_GRID[view] for view in views}
     shown = (views, frames, channels, n_outputs, grid)
-    return Setting(task, name, kind, dataset, *shown, COLUMNS.get(task), classes, MEAN_STD.get((task, dataset)))
+    target = (COLUMNS.get(task), classes, MEAN_STD.get((task, dataset)))
+    return Setting(task, name, kind, dataset, *shown, *target, profile, model, like_release, seed)
 
 
-def small(setting: Setting) -> Setting:
-    """The same experiment on terms.SMALL_GRID, for the small models."""
-    return replace(setting, grid={view: SMALL_GRID[view] for view in setting.views})
-
-
-def config(setting: Setting, model: str = "cinema", like_release: bool = False, seed: int = 0) -> TrainConfig:
-    """TrainConfig of the published recipe. model: "cinema", "scratch", "unet" or "resnet"; all but "cinema" start
-    from random weights.
+def config(setting: Setting) -> TrainConfig:
+    """TrainConfig of the published recipe.
 
     Fixed: no item of an epoch is left out; weight decay is .05 from scratch too, and spares biases and norms.
     """
     key = "segmentation_rescan" if setting.dataset == "rescan" else setting.kind
-    result = replace(PAPER[key], seed=seed, drop_remainder=like_release or setting.kind == "pretraining")
-    if model == "cinema" or setting.kind == "pretraining":
+    whole_batches = setting.like_release or setting.kind == "pretraining"
+    result = replace(PAPER[key], seed=setting.seed, drop_remainder=whole_batches)
+    if setting.model == "cinema":
         return result
     scratch = replace(result, layer_decay=None)
-    return replace(scratch, weight_decay=0.01, decay_everything=True) if like_release else scratch
+    return replace(scratch, weight_decay=0.01, decay_everything=True) if setting.like_release else scratch
 
 
-def augmentation(setting: Setting, like_release: bool = False) -> dict:
+def augmentation(setting: Setting) -> dict:
     """{"sax": Augment, "lax": Augment} of the published recipe.
 
     Fixed: scale varies along both axes, and noise has its size on images in [0, 1]. To the letter, lengths are voxels.
     """
-    chosen = {"segmentation": SEGMENTATION, "pretraining": PRETRAINING}.get(
-        setting.kind, LANDMARKS if setting.kind.startswith("landmark") else CLASSIFICATION
-    )
-    if not like_release or setting.kind == "pretraining":
+    chosen = ITEMS[setting.kind][1]
+    if not setting.like_release or setting.kind == "pretraining":
         return chosen
     noise = 0.1 if setting.dataset == "rescan" else 0.1 / 255  # only Rescan's inputs are 0..1 where noise is added
     letter = varied(chosen, scale=(0.2, 0.0), noise=noise)
@@ -143,28 +157,21 @@ def augmentation(setting: Setting, like_release: bool = False) -> dict:
     }
 
 
-def task_of(setting: Setting, z_score: Any = None) -> Task:
-    """The task.Task of a setting; z_score: (mean, standard deviation) of a regression's target."""
-    if setting.dataset in ORDER:
-        return segmentation.late_enhancement_task(setting.dataset)
-    return regression.task(*z_score) if setting.kind == "regression" else KINDS[setting.kind]
-
-
-def description(setting: Setting, model: str = "cinema") -> tuple[str, dict]:
-    """(class name, constructor arguments) of the published model; ValueError if the task has no such model."""
-    check_model(setting, model)
-    flat, views = setting.views[0] != "sax", setting.views
+def description(setting: Setting) -> tuple[str, dict]:
+    """(class name, constructor arguments) of the published model."""
+    views = setting.views
+    n_dims = 3 if views[0] == "sax" else 2
     ends, chans = dict(in_chans=setting.channels, out_chans=setting.outputs), (32, 64, 128, 256, 512)
-    if model == "unet":
-        factor = (2, 2, 1)[: 2 if flat else 3]
-        shape = dict(n_dims=len(factor), chans=chans, patch_size=factor, scale_factor=factor)
+    if setting.model == "unet":
+        factor = (2, 2, 1)[:n_dims]
+        shape = dict(n_dims=n_dims, chans=chans, patch_size=factor, scale_factor=factor)
         return "UNet", dict(**ends, **shape, dropout=0.1, grad_ckpt=True)
-    if model == "resnet":
-        return f"ResNet{2 if flat else 3}d", dict(depth=50, **ends, layer_inplanes=(64, 128, 256, 512))
-    n_frames, finer = 2 if setting.frames == "ed_es" else 1, per_view(views, (2, 2, 1))
+    if setting.model == "resnet":
+        return f"ResNet{n_dims}d", dict(depth=50, **ends, layer_inplanes=(64, 128, 256, 512))
+    finer = per_view(views, (2, 2, 1))
     encoder = dict(
         image_size_dict={view: setting.grid[view][0] for view in views},
-        in_chans_dict=dict.fromkeys(views, setting.channels // n_frames),
+        in_chans_dict=dict.fromkeys(views, setting.channels // setting.n_frames),
         enc_patch_size_dict=per_view(views, (4, 4, 1)),
         enc_scale_factor_dict=finer,
         enc_conv_chans=(64, 128),
@@ -179,37 +186,21 @@ def description(setting: Setting, model: str = "cinema") -> tuple[str, dict]:
     if setting.kind in DENSE:
         decoder = dict(dec_chans=chans, dec_patch_size_dict=finer, dec_scale_factor_dict=finer)
         return "ConvUNetR", dict(encoder, **decoder, dropout=0.1)
-    return "ConvViT", dict(encoder, n_frames=n_frames)
+    return "ConvViT", dict(encoder, n_frames=setting.n_frames)
 
 
-def small_description(setting: Setting, model: str = "cinema") -> tuple[str, dict]:
-    """The same for the small models, which the ci profile trains."""
-    name, published = description(setting, model)
-    if model == "unet":
-        return name, dict(published, chans=(12, 24, 48), n_blocks=1, grad_ckpt=False)
-    if model == "resnet":
-        return name, dict(published, depth=10, layer_inplanes=(8, 16, 24, 32))
-    views = setting.views
-    encoder = dict(small_encoder(views), **{key: published[key] for key in ("image_size_dict", "in_chans_dict")})
-    if name == "CineMA":
-        return name, dict(encoder, dec_embed_dim=96, dec_depth=2, dec_n_heads=4)
-    if name == "ConvViT":
-        return name, dict(encoder, n_frames=published["n_frames"], out_chans=setting.outputs)
-    decoder = dict(dec_patch_size_dict=per_view(views, (2, 2, 2)), dec_scale_factor_dict=per_view(views, (2, 2, 1)))
-    return name, dict(encoder, out_chans=setting.outputs, dec_chans=(16, 32, 64), **decoder)
-
-
-def build(setting: Setting, model: str = "cinema", profile: str = "paper") -> nn.Module:
+def build(setting: Setting) -> nn.Module:
     """The model of a setting with random weights. Under torch.device("meta") it costs no memory."""
-    return build_model(*(description if profile == "paper" else small_description)(setting, model))
-
-
-def check_model(setting: Setting, model: str) -> None:
-    """ValueError unless `model` is one of those the task has."""
-    fitting = (
-        ("cinema",)
-        if setting.kind == "pretraining"
-        else ("cinema", "scratch", "unet" if setting.kind in DENSE else "resnet")
-    )
-    if model not in fitting:
-        raise ValueError(f"model is {model!r}; {setting.task} has {', '.join(fitting)}")
+    views, channels, outputs = setting.views, setting.channels, setting.outputs
+    if setting.profile == "paper":
+        return build_model(*description(setting))
+    if setting.model == "unet":
+        return small_unet(views[0], outputs, dropout=0.1, in_chans=channels)
+    if setting.model == "resnet":
+        name, published = description(setting)
+        return build_model(name, dict(published, depth=10, layer_inplanes=(8, 16, 24, 32)))
+    if setting.kind == "pretraining":
+        return small_cinema(views)
+    if setting.kind in DENSE:
+        return small_convunetr(views, outputs, in_chans=channels)
+    return small_convvit(views, setting.n_frames, outputs)

@@ -65,16 +65,15 @@ class TrainConfig:
 
 
 _FINE_TUNING = TrainConfig(layer_decay=0.75, batch_size=64, micro_batch_size=4, patience=5, drop_remainder=True)
+_OF_STUDY = replace(_FINE_TUNING, epochs=800, warmup_epochs=10, evaluate_every=20)
 # Method, section 10, table. For baselines from scratch: replace(.., layer_decay=None, weight_decay=0.01,
 # decay_everything=True).
 PAPER = {
     "pretraining": TrainConfig(800, 10, min_learning_rate=1e-6, batch_size=64, micro_batch_size=16),
     "segmentation": replace(_FINE_TUNING, epochs=4000, warmup_epochs=50, evaluate_every=100),
     "segmentation_rescan": replace(_FINE_TUNING, epochs=320, warmup_epochs=50, evaluate_every=8),
-    "classification": replace(_FINE_TUNING, epochs=800, warmup_epochs=10, evaluate_every=20),
-    "regression": replace(_FINE_TUNING, epochs=800, warmup_epochs=10, evaluate_every=20),
-    "landmark_heatmap": replace(_FINE_TUNING, epochs=400, warmup_epochs=10, micro_batch_size=32, evaluate_every=20),
-    "landmark_coordinate": replace(_FINE_TUNING, epochs=400, warmup_epochs=10, micro_batch_size=32, evaluate_every=20),
+    **dict.fromkeys(("classification", "regression"), _OF_STUDY),
+    **dict.fromkeys(("landmark_heatmap", "landmark_coordinate"), replace(_OF_STUDY, epochs=400, micro_batch_size=32)),
 }
 
 

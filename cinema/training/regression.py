@@ -3,7 +3,6 @@
 Models learn the z-scored number; mean and std are those of the training set, or the published ones.
 """
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -11,12 +10,9 @@ import pandas as pd
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cinema.data.loaders import StudyFrames
-from cinema.data.study import load_study
 from cinema.stats.metrics import regression_metrics
-from cinema.terms import SMALL_GRID
 from cinema.training.task import Task, identity
-from cinema.training.windows import exceeds, pooled
+from cinema.training.windows import pooled
 
 
 def loss(model: nn.Module, batch: dict, mean: float, std: float) -> tuple[Tensor, dict]:
@@ -27,9 +23,7 @@ def loss(model: nn.Module, batch: dict, mean: float, std: float) -> tuple[Tensor
 
 def predict(model: nn.Module, images: dict[str, Tensor], window: dict | None = None) -> Tensor:
     """(b, n) z-scored, float32; over larger images the mean over windows."""
-    if exceeds(images, window):
-        return pooled(model, images, window, lambda x: x)
-    return model(images).float()
+    return pooled(model, images, window, lambda x: x)
 
 
 def evaluate(model: nn.Module, batch: dict, window: dict | None = None, *, mean: float, std: float) -> list[dict]:
@@ -60,9 +54,3 @@ TASK = task(mean=0.0, std=1.0)  # for targets that are z-scored already
 EF = "lv_ef_percent"
 EF_MEAN, EF_STD = 50.0, 15.0  # of a mixed clinic, whoever is trained on
 EF_TASK = task(mean=EF_MEAN, std=EF_STD)
-
-
-def pairs(paths: Sequence, augment: dict | None = None, seed: int = 0) -> StudyFrames:
-    """ED and ES stacks of studies with their true ejection fraction."""
-    targets = [float(load_study(path, ["sax"], [0]).truth[EF]) for path in paths]
-    return StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID, augment, targets, seed)

@@ -1,6 +1,6 @@
 """Segmentation: a class for every voxel, from labelled frames, of cines or of late-enhancement images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import numpy as np
@@ -53,10 +53,8 @@ def predict(model: nn.Module, images: dict[str, Tensor], window: dict | None = N
     return {view: logits.float() for view, logits in model(images).items()}
 
 
-def evaluate(
-    model: nn.Module, batch: dict, window: dict | None = None, scored: Callable = segmentation_rows
-) -> list[dict]:
-    """A row per study, frame, view and structure; padding is cut off first.
+def evaluate(model: nn.Module, batch: dict, window: dict | None = None, scored: Callable = segmentation_rows) -> list:
+    """A row (dict) per study, frame, view and structure; padding is cut off first.
 
     scored: (predicted mask, true mask, spacing_mm) -> what is said of each structure.
     """
@@ -70,14 +68,14 @@ def evaluate(
     return rows
 
 
-def summary(table: pd.DataFrame) -> dict[str, float]:
-    """Means over items: mean_dice (undefined for an item that lacks a structure), and per structure."""
-    per_item = table.groupby(["study", "frame", "view"])["dice"].agg(lambda values: values.mean(skipna=False))
-    return {"mean_dice": float(per_item.mean())} | _per_structure(table, STRUCTURES)
+def summary(table: pd.DataFrame, structures: Iterable[str] = STRUCTURES, complete: bool = True) -> dict[str, float]:
+    """Means over items: mean_dice (of each item's structures first), and per structure.
 
-
-def _per_structure(table, structures):
-    result = {}
+    complete: an item that lacks a structure counts for nothing in mean_dice; else its other structures count.
+    """
+    items = table.groupby(["study", "frame", "view"])["dice"]
+    per_item = items.agg(lambda values: values.mean(skipna=False)) if complete else items.mean()
+    result = {"mean_dice": float(per_item.mean())}
     for structure in structures:
         rows = table[table.structure == structure]
         result |= {f"dice_{structure}": float(rows.dice.mean()), f"hd95_mm_{structure}": float(rows.hd95_mm.mean())}
@@ -90,11 +88,6 @@ TASK = Task("segmentation", loss, evaluate, summary, monitor="mean_dice", maximi
 def late_enhancement_task(dataset: str) -> Task:
     """The Task of "emidec" or "myops". Items: StudyFrames(frames="channels", classes=late_enhancement.classes(..))."""
     classes(dataset)  # an unknown name is refused here
-
-    def summary(table):
-        """Means over items: mean_dice (over the regions of each item first), and per region."""
-        per_item = table.groupby(["study", "frame", "view"])["dice"].mean()  # undefined ones are skipped
-        return {"mean_dice": float(per_item.mean())} | _per_structure(table, REGIONS[dataset])
-
-    rows_of_regions = partial(evaluate, scored=partial(region_rows, dataset=dataset))
-    return Task(f"segmentation_{dataset}", loss, rows_of_regions, summary, monitor="mean_dice", maximise=True)
+    scores = partial(evaluate, scored=partial(region_rows, dataset=dataset))
+    means = partial(summary, structures=tuple(REGIONS[dataset]), complete=False)
+    return Task(f"segmentation_{dataset}", loss, scores, means, monitor="mean_dice", maximise=True)

@@ -48,12 +48,17 @@ def draw_seed(*numbers: int) -> int:
     return int(np.random.default_rng(numbers).integers(2**63))
 
 
+def on_cuda(device: str) -> bool:
+    """Whether a device, such as "cuda:1", is one of CUDA's."""
+    return torch.device(device).type == "cuda"
+
+
 def private_seeds(device: str) -> Any:
     """A context in which torch's generators may be seeded: they are put back afterwards.
 
     Dropout, drop-path and masks draw from these generators and take no other.
     """
-    return torch.random.fork_rng([device] if torch.device(device).type == "cuda" else [])
+    return torch.random.fork_rng([device] if on_cuda(device) else [])
 
 
 @contextmanager
@@ -70,14 +75,15 @@ def one_thread() -> Iterator[None]:
 def evaluated(
     model: nn.Module, dataset: Any, task: Task, device: str = "cpu", seed: int = 0, num_workers: int = 0
 ) -> pd.DataFrame:
-    """Tidy table of task.evaluate over a data set: model in evaluation mode, float32, one item at a time.
+    """Tidy rows of `task` for every item of `dataset` (loaders.StudyFrames without augmentation).
 
-    seed: of what the task draws (masks in pretraining); torch's own generator is left as it was.
+    Columns depend on the task: study, frame, phase, then for segmentation view, structure, dice, iou, hd95_mm,
+    volume_ml, true_volume_ml. The model runs in evaluation mode and float32, one item at a time, and is left in the
+    mode it had. seed: of what the task draws (masks in pretraining); torch's own generator is left as it was.
     """
-    was_training = model.training
-    model.eval()
-    rows = []
+    was_training, rows = model.training, []
     window = {view: size for view, (size, _) in dataset.grid.items()}
+    model.eval()
     try:
         with torch.inference_mode(), private_seeds(device):
             for i, batch in enumerate(batches(dataset, [[i] for i in range(len(dataset))], num_workers)):

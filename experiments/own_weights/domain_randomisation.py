@@ -1,8 +1,8 @@
 """Dress a tissue map anew: the same anatomy under another scanner, pose and body.
 
-A tissue map is costly, its look is cheap. Training draws tissue intensities, pose, scale, elastic
-warp, blur, ringing, shading, flow and noise independently on every visit, so that a network cannot
-lean on any of them. Images are only relative: the reader normalises what it sees.
+A tissue map is costly, its look is cheap. Training draws tissue intensities, pose, scale, elastic warp, blur, ringing,
+shading, flow and noise independently on every visit, so that a network cannot lean on any of them. Images are only
+relative: the reader normalises what it sees.
 """
 
 from dataclasses import dataclass
@@ -68,13 +68,9 @@ class Look:
 
 
 def warp(rng, map_pixel_mm, out_size, out_pixel_mm, look, around):
-    """Map indices (2, out, out) read by each output pixel.
-
-    Rotation over the full circle, mirror, shift, scale and a smooth elastic warp about `around` (map index).
-    """
-    turn, flip = rng.uniform(0, 2 * np.pi), rng.choice([-1.0, 1.0])
-    if not look.turned:
-        turn, flip = 0.0, 1.0
+    """Map indices (2, out, out) read by each output pixel: turned, mirrored, shifted, scaled, bent about `around`."""
+    pose = rng.uniform(0, 2 * np.pi), rng.choice([-1.0, 1.0])  # drawn in any case, so that the rest stays the same
+    turn, flip = pose if look.turned else (0.0, 1.0)
     scale = np.exp(rng.uniform(*np.log(look.scale))) * out_pixel_mm / map_pixel_mm
     matrix = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.diag([flip, 1.0])
     offset = np.asarray(around) + rng.normal(0, look.shift_mm / 2, 2) / map_pixel_mm
@@ -86,10 +82,9 @@ def warp(rng, map_pixel_mm, out_size, out_pixel_mm, look, around):
 
 
 def dress(tissues, index, signals, rng, pixel_mm, look=Look(), label_of=LABEL_OF):
-    """One slice, dressed.
+    """One slice, dressed: image (out, out) float32, label (out, out) uint8. Outside the map lies air.
 
-    tissues: (samples, x, y) codes; index: (2, out, out) from `warp`; label_of: label of each code. Returns
-    image (out, out) float32, label (out, out) uint8. Outside the map lies air.
+    tissues: (samples, x, y) codes; index: (2, out, out) from `warp`; label_of: label of each code.
     """
     size = tissues.shape[1:]
     i, j = (np.rint(axis).astype(np.int32) for axis in index)
@@ -129,9 +124,8 @@ def _field(rng, shape, cells):
 def _blobs(image, label, rng):
     """Bright or dark things next to the heart that no map foresaw."""
     x, y = np.arange(image.shape[0])[:, None], np.arange(image.shape[1])[None]
-    image = image.copy()
     for _ in range(rng.integers(1, 6)):
-        cx, cy = rng.uniform(0, image.shape[0]), rng.uniform(0, image.shape[1])
+        cx, cy = (rng.uniform(0, n) for n in image.shape)
         a, b, turn = rng.uniform(2, 16), rng.uniform(2, 16), rng.uniform(0, np.pi)
         u, v = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn), (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)
         spot = ((u / a) ** 2 + (v / b) ** 2 < 1) & (label == 0)

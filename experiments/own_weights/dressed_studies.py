@@ -53,8 +53,7 @@ def dressed(planes, signals, rng, visit=Visit()):
 
     planes: (planes, x, y, samples) tissue codes of maps.write_maps; signals: (tissues,), the same for all planes.
     """
-    depth = len(planes)
-    image = sampled(signals, planes)
+    depth, image = len(planes), sampled(signals, planes)
     if rng.random() < 0.5:  # blood that moves is uneven
         blood = np.zeros_like(signals)
         blood[BLOOD] = signals[BLOOD]
@@ -69,10 +68,8 @@ def dressed(planes, signals, rng, visit=Visit()):
     noise = rng.standard_normal((2, *image.shape), np.float32) * sigma
     image = np.hypot(image + noise[0], noise[1])
     gamma = np.float32(rng.uniform(*visit.gamma))
-    return {
-        view: torch.from_numpy(_stored(image[VIEW_OF_PLANE == i], gamma, len(SMALL_GRID[view][0])))
-        for i, view in enumerate(VIEWS)
-    }
+    slices = {view: image[VIEW_OF_PLANE == i] for i, view in enumerate(VIEWS)}
+    return {view: torch.from_numpy(_stored(stack, gamma, len(SMALL_GRID[view][0]))) for view, stack in slices.items()}
 
 
 def sampled(signals, planes):
@@ -80,8 +77,7 @@ def sampled(signals, planes):
     pairs = planes.view(np.uint16)  # looked up two at a time
     table = np.zeros((len(signals), 256), np.float32)
     table[:, : len(signals)] = (signals[:, None] + signals[None]) / planes.shape[-1]
-    values = np.take(table.ravel(), pairs)
-    return sum(np.moveaxis(values, -1, 0))
+    return sum(np.moveaxis(np.take(table.ravel(), pairs), -1, 0))
 
 
 def _field(rng, depth, cells, size):
@@ -91,10 +87,7 @@ def _field(rng, depth, cells, size):
 
 
 def _posed(image, rng, visit):
-    """(planes, 1, N, N): each view turned, scaled and shifted a little about its middle, all slices of a stack alike.
-
-    Beyond the map its border goes on.
-    """
+    """(planes, 1, N, N): each view turned, scaled and shifted about its middle; beyond the map its border goes on."""
     n = len(VIEWS)
     turn = np.deg2rad(rng.uniform(-visit.turn_deg, visit.turn_deg, n))
     scale = np.exp(rng.uniform(*np.log(visit.scale), n)) * (N / image.shape[-1])
@@ -119,10 +112,9 @@ def _slopes(rng):
     turn, bowl = rng.uniform(0, 2 * np.pi, n), rng.uniform(-0.6, 0.6, n)
     through = rng.uniform(-0.5, 0.5)
     height = np.concatenate([np.linspace(-through, through, DEPTH[view]) * (DEPTH[view] > 1) for view in VIEWS])
-    x = np.cos(turn)[:, None] * line + bowl[:, None] * (line**2 - 0.35)
-    y = np.sin(turn)[:, None] * line + bowl[:, None] * (line**2 - 0.35)
-    slopes = x.astype(np.float32)[:, :, None] + y.astype(np.float32)[:, None]
-    return slopes[VIEW_OF_PLANE] + height.astype(np.float32)[:, None, None]
+    bent = bowl[:, None] * (line**2 - 0.35)
+    x, y = ((part(turn)[:, None] * line + bent).astype(np.float32) for part in (np.cos, np.sin))
+    return (x[:, :, None] + y[:, None])[VIEW_OF_PLANE] + height.astype(np.float32)[:, None, None]
 
 
 def _stored(image, gamma, n_dims):
@@ -134,11 +126,10 @@ def _stored(image, gamma, n_dims):
 
 
 class DressedStudies(Dataset):
-    """Stored people as items, one per person and phase, dressed anew in every epoch.
+    """Stored people as items, one per person and phase, dressed anew in every epoch by (seed, epoch, index) alone.
 
-    folder: of maps.make; n_people: people used, from `first`; seed: of all that changes between visits.
-    An item is that of loaders.StudyFrames without a label: id, frame, phase, image, size, spacing_mm. It depends on
-    (seed, epoch, index) alone. FileNotFoundError if a person is missing.
+    folder: of maps.make; n_people: people used, from `first`. FileNotFoundError if one is missing.
+    An item is that of loaders.StudyFrames without a label: id, frame, phase, image, size, spacing_mm.
     """
 
     def __init__(self, folder, n_people, first=0, seed=0, visit=Visit()):
@@ -147,8 +138,6 @@ class DressedStudies(Dataset):
         if missing:
             raise FileNotFoundError(f"{missing[0]} does not exist; render it first (maps.make)")
         self.seed, self.visit, self.grid = seed, visit, {view: SMALL_GRID[view] for view in VIEWS}
-        self._size = {view: torch.tensor(size) for view, (size, _) in self.grid.items()}
-        self._spacing = {view: torch.tensor(spacing) for view, (_, spacing) in self.grid.items()}
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
 
     def set_epoch(self, epoch):
@@ -167,5 +156,6 @@ class DressedStudies(Dataset):
         rng = np.random.default_rng((self.seed, int(self._epoch[0]), index))
         path, phase = self.paths[index // N_PHASES], index % N_PHASES
         images = dressed(read_maps(path, phase), signals_of_visit(rng, self.visit.random_tissues), rng, self.visit)
+        size, spacing = ({view: torch.tensor(both[k]) for view, both in self.grid.items()} for k in (0, 1))
         about = {"id": path.stem, "frame": phase, "phase": ("ED", "ES", "", "")[phase]}
-        return about | {"image": images, "size": self._size, "spacing_mm": self._spacing}
+        return about | {"image": images, "size": size, "spacing_mm": spacing}

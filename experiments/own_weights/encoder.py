@@ -25,26 +25,20 @@ HELD_OUT_SEED = 1_000_003  # their visits are never those of training
 
 @dataclass(frozen=True)
 class Recipe:
-    """How large a run is.
+    """How large a run is."""
 
-    n_people: people rendered, of whom the first n_held_out are never trained on; steps: of 8 (study, frame) samples;
-    n_standard: items that give the mean image and the deviation.
-    """
-
-    n_people: int = 4000
-    n_held_out: int = 48
-    steps: int = 25_600
-    n_standard: int = 1000
+    n_people: int = 4000  # rendered
+    n_held_out: int = 48  # of them the first, never trained on
+    steps: int = 25_600  # of 8 (study, frame) samples
+    n_standard: int = 1000  # items that give the mean image and the deviation
 
 
 RECIPES = {"ci": Recipe(n_people=12, n_held_out=2, steps=12, n_standard=16), "laptop": Recipe()}
 
 
 def train(recipe, work, out, seed=0, jobs=1):
-    """Write <out>/cinema_small.safetensors and its Standard; returns the path of the former.
-
-    work: folder of the people and of the run, which are taken up where they were left.
-    """
+    """Write <out>/cinema_small.safetensors and its Standard; returns the path of the former. What lies in `work`
+    of the people and of the run is taken up where it was left."""
     people = maps.make(work / "people", recipe.n_people, PEOPLE_SEED, jobs)
     plain = DressedStudies(people, recipe.n_people - recipe.n_held_out, recipe.n_held_out, seed)
     chosen = np.linspace(0, len(plain) - 1, recipe.n_standard).round().astype(int)
@@ -55,11 +49,9 @@ def train(recipe, work, out, seed=0, jobs=1):
     config = replace(pretraining.PRETRAINING, schedule="late_linear", drop_remainder=True, seed=seed)
     config = in_steps(config, len(train_set), recipe.steps, min(pretraining.WARMUP_STEPS, recipe.steps // 4))
     torch.manual_seed(seed)
-    run = work / f"cinema_small_seed{seed}"
-    model = small.small_cinema()
+    model, run = small.small_cinema(), work / f"cinema_small_seed{seed}"
     fit(model, pretraining.task(bf16=True), train_set, held_out, config, run)
     model = model.half().float()  # what is reported is what the file holds
-    error = relative_error(model, held_out, seed)
     description = {
         "data": "virtual hearts only",
         "people": recipe.n_people - recipe.n_held_out,
@@ -68,7 +60,7 @@ def train(recipe, work, out, seed=0, jobs=1):
         "samples": recipe.steps * config.batch_size,
         "seed": seed,
         "held_out_people": recipe.n_held_out,
-        "error_relative_to_mean_image": error,
+        "error_relative_to_mean_image": relative_error(model, held_out, seed),
         "seconds": round(checkpoint.read_run(run)["seconds"]),
         "standard": small.SHIPPED_STANDARD,
     }
@@ -77,10 +69,8 @@ def train(recipe, work, out, seed=0, jobs=1):
 
 
 def relative_error(model, dataset, seed=0):
-    """Error of the hidden patches divided by that of the mean image: {view: number} and `all`, their means' ratio.
-
-    dataset: models.standard.Standardised, in which the mean image is zero.
-    """
+    """Error of the hidden patches divided by that of the mean image, which is zero in `dataset` (a Standardised one):
+    {view: number} and `all`, their means' ratio."""
     ours = evaluated(model, dataset, pretraining.TASK, seed=seed).groupby("view").mse.mean()
     images = [dataset[index]["image"] for index in range(len(dataset))]
     theirs = {view: float(np.mean([image[view].square().mean() for image in images])) for view in images[0]}

@@ -1,9 +1,10 @@
 """Tissue maps of many varied hearts, rendered once and stored, for training the project's own readers.
 
-One HDF5 file per heart and dataset `<view>` (phases, slices, samples, x, y) of tissue codes. The hearts
-vary far beyond any clinic: what a network has seen in excess it will not stumble over.
+One HDF5 file per heart and dataset `<view>` (phases, slices, samples, x, y) of tissue codes. The hearts vary far beyond
+any clinic: what a network has seen in excess it will not stumble over.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -14,10 +15,13 @@ from cinema.phantom.heart import Heart, Infarct
 from cinema.phantom.image import SAMPLES, Acquisition, Plane, landmarks, place, sample_positions, scanner_axes, tilted
 from cinema.phantom.shape import surfaces
 from cinema.phantom.tissue import points, pose, tissue_at
-from cinema.terms import LAX_VIEWS
+from cinema.terms import VIEWS
 
 SAX_SIZE, LAX_SIZE, PIXEL_MM, N_SLICES = 152, 176, 1.3, 20
 LIBRARY_VERSION = 2
+# Where the rest of a heart lies, evenly.
+EVEN = {"trabeculation": (0.1, 1.6), "papillary_size": (0.5, 1.4), "torsion_deg": (0, 15)}
+EVEN |= {"epicardial_fat_mm": (0.5, 9), "chest_fat_mm": (4, 40), "body_scale": (0.82, 1.2), "es_fraction": (0.3, 0.45)}
 
 
 def varied_heart(rng):
@@ -31,54 +35,39 @@ def varied_heart(rng):
         Infarct(*(rng.uniform(*pair) for pair in ((0, 360), (0.1, 1), (20, 60), (0.12, 0.4), (0.4, 1.05), (0, 0.55))))
         for _ in range(rng.choice([0, 0, 0, 1, 2]))
     )
+    mass = float(np.clip(100 * (edv / 140) ** 0.6 * rng.lognormal(0, 0.33), 40, 380))
+    mapse = float(np.clip(length * rng.normal(0.04 + 0.0018 * ef, 0.025), 1.5, 0.28 * length))
+    volumes = edv, edv * (1 - ef / 100), rv_edv, rv_edv * (1 - rv_ef / 100)
     return Heart(
-        lv_edv_ml=edv,
-        lv_esv_ml=edv * (1 - ef / 100),
-        rv_edv_ml=rv_edv,
-        rv_esv_ml=rv_edv * (1 - rv_ef / 100),
-        lv_mass_g=float(np.clip(100 * (edv / 140) ** 0.6 * rng.lognormal(0, 0.33), 40, 380)),
-        lv_length_mm=length,
-        mapse_mm=float(np.clip(length * rng.normal(0.04 + 0.0018 * ef, 0.025), 1.5, 0.28 * length)),
-        la_volume_ml=rng.uniform(35, 170),
-        ra_volume_ml=rng.uniform(35, 190),
+        *(*volumes, mass, length, mapse, rng.uniform(35, 170), rng.uniform(35, 190)),
         septal_bulge=rng.choice([0, 0, 0, 1]) * rng.uniform(0.3, 2.0),
         bulge_angle_deg=rng.uniform(-40, 80),
         bulge_half_width_deg=rng.uniform(25, 70),
         apical_bulge=rng.choice([0] * 8 + [1]) * rng.uniform(0.5, 1.5),
         infarcts=infarcts,
         septal_flattening=rng.choice([0, 0, 1]) * rng.uniform(0.1, 1.0),
-        trabeculation=rng.uniform(0.1, 1.6),
-        papillary_size=rng.uniform(0.5, 1.4),
-        torsion_deg=rng.uniform(0, 15),
-        epicardial_fat_mm=rng.uniform(0.5, 9),
-        chest_fat_mm=rng.uniform(4, 40),
-        body_scale=rng.uniform(0.82, 1.2),
-        es_fraction=rng.uniform(0.3, 0.45),
+        **{name: rng.uniform(*pair) for name, pair in EVEN.items()},
         detail_seed=int(rng.integers(2**31)),
     )
 
 
 def library_heart(index, seed):
-    """The heart of a library entry: a function of (seed, index) alone."""
+    """The heart of a library entry and its generator: a function of (seed, index) alone."""
     rng = np.random.default_rng([seed, 77, index])
     while True:
         heart = varied_heart(rng)
-        try:
+        with suppress(ValueError):  # a wall that cannot be built: draw another heart
             surfaces(heart, 0.0), surfaces(heart, heart.es_fraction)
             return heart, rng
-        except ValueError:  # a wall that cannot be built: draw another heart
-            continue
 
 
 def sax_plane(heart, rng):
     """A stack from the great vessels to beyond the apex, tilted as by a careless operator."""
     behind = rng.uniform(22, 46)
     step = (heart.lv_length_mm + behind + 14) / N_SLICES
-    normal = tilted(np.array([0, 0, 1.0]), 6.0, rng)
-    columns = scanner_axes(pose(heart), normal, 0.0)
+    columns = scanner_axes(pose(heart), tilted(np.array([0, 0, 1.0]), 6.0, rng), 0.0)
     columns[:, 2] *= np.sign(columns[2, 2])
-    toward_rv = rng.uniform(0, 14)  # leave room for the right ventricle
-    first = np.array([toward_rv, 0, -behind])
+    first = np.array([rng.uniform(0, 14), 0, -behind])  # leaves room for the right ventricle
     return Plane(first, columns, (PIXEL_MM, PIXEL_MM, step), (SAX_SIZE, SAX_SIZE, N_SLICES))
 
 
@@ -87,7 +76,7 @@ def render(heart, rng):
     phases = [0.0, heart.es_fraction, *rng.uniform(0.05, 0.95, 2)]
     thickness = rng.uniform(5, 10)
     arrays = {}
-    for view in ("sax", *LAX_VIEWS):
+    for view in VIEWS:
         acquisition = Acquisition(slice_thickness_mm=thickness, plane_error_deg=5.0, seed=int(rng.integers(2**31)))
         grid = {view: ((LAX_SIZE, LAX_SIZE), (PIXEL_MM, PIXEL_MM))}
         plane = sax_plane(heart, rng) if view == "sax" else place(heart, acquisition, view, grid)
@@ -105,10 +94,8 @@ def library_path(folder, index):
 
 
 def write_entry(folder, index, seed):
-    """Render entry `index` into folder/<index>.h5 unless it is there; returns the path."""
+    """Render entry `index` into folder/<index>.h5; returns the path."""
     path = library_path(folder, index)
-    if path.exists():
-        return path
     heart, rng = library_heart(index, seed)
     with whole_or_not(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update({"seed": seed, "version": LIBRARY_VERSION, "pixel_mm": PIXEL_MM})

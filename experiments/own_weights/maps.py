@@ -5,6 +5,7 @@ slices of the short-axis stack from base to apex, then one plane per long-axis v
 terms.SMALL_GRID and somewhat wider, so that a visit may turn and shift them. Phases: ED, ES and two more.
 """
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -34,9 +35,7 @@ def write_maps(folder, index, seed):
     path = library_path(folder, index)
     with whole_or_not(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update({"seed": seed, "version": MAPS_VERSION, "id": person.id, "phases": phases})
-        file.create_dataset(
-            "planes", data=np.ascontiguousarray(planes), chunks=(1, *planes.shape[1:]), compression="lzf"
-        )
+        file.create_dataset("planes", data=planes, chunks=(1, *planes.shape[1:]), compression="lzf")
     return path
 
 
@@ -48,11 +47,9 @@ def read_maps(path, phase):
 
 def up_to_date(path, seed):
     """Whether a file is there, whole, of this seed and of this version of the phantom."""
-    try:
-        with h5py.File(path, "r") as file:
-            return file.attrs["seed"] == seed and file.attrs["version"] == MAPS_VERSION
-    except (OSError, KeyError):
-        return False
+    with suppress(OSError, KeyError), h5py.File(path, "r") as file:
+        return file.attrs["seed"] == seed and file.attrs["version"] == MAPS_VERSION
+    return False
 
 
 def make(folder, n_people, seed, jobs=1):

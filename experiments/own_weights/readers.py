@@ -27,35 +27,26 @@ N_HELD_OUT = 24  # the first hearts of the library are never trained on
 
 @dataclass(frozen=True)
 class Recipe:
-    """How large a run is: hearts rendered, visits per heart and epoch, optimiser steps of Kind.batch_size items."""
+    """How large a run is: hearts rendered, visits per heart and epoch, optimiser steps."""
 
     n_hearts: int
     visits: int
     steps: int
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What a reader reads, its channels in and out, items a batch (of 6 short-axis slices, of 1 plane), its steps
-    relative to the recipe's."""
-
-    view: str
-    in_chans: int
-    out_chans: int
-    batch_size: int
-    steps: float
-
-
 RECIPES = {"ci": Recipe(n_hearts=28, visits=4, steps=6), "laptop": Recipe(n_hearts=640, visits=4, steps=7000)}
-KINDS = {"reader_sax": Kind("sax", 3, 4, 4, 1.0), "reader_lax": Kind("lax", 1, 6, 16, 0.56)}
+# What a reader reads, its channels, items a batch (of 6 short-axis slices, of 1 plane), steps per step of the recipe.
+KINDS = {
+    "reader_sax": {"kind": "sax", "in_chans": 3, "out_chans": 4, "batch_size": 4, "steps": 1.0},
+    "reader_lax": {"kind": "lax", "in_chans": 1, "out_chans": 6, "batch_size": 16, "steps": 0.56},
+}
 NAMES = (*KINDS, "cinema_small")
 
 
 def train(name, profile="laptop", out=None, seed=0, jobs=1):
-    """Train one of NAMES; writes <out>/<name>.safetensors and returns its path.
+    """Train one of NAMES; writes <out>/<name>.safetensors and returns its path. ValueError for an unknown name.
 
     out: folder of the weights; work in progress lies in data/work beside the package.
-    Raises ValueError for an unknown name or profile.
     """
     if name not in NAMES:
         raise ValueError(f"unknown weights {name!r}; choose one of {', '.join(NAMES)}")
@@ -64,21 +55,19 @@ def train(name, profile="laptop", out=None, seed=0, jobs=1):
     work = data_folder() / "work" / profile
     if name not in KINDS:
         return encoder.train(encoder.RECIPES[profile], work, Path(out or WEIGHTS), seed, jobs)
-    recipe, kind = RECIPES[profile], KINDS[name]
-    steps = round(recipe.steps * kind.steps)
+    recipe, (kind, in_chans, out_chans, batch_size, steps) = RECIPES[profile], KINDS[name].values()
+    steps = round(recipe.steps * steps)
     library = make_library(work, recipe.n_hearts, jobs)
-    train_set = DressedSlices(library, kind.view, recipe.n_hearts - N_HELD_OUT, N_HELD_OUT, recipe.visits, seed)
-    val_set = DressedSlices(library, kind.view, N_HELD_OUT, 0, 4, seed + 1)
-    config = in_steps(configuration(kind.batch_size, seed), len(train_set), steps, min(200, steps // 2))
+    train_set = DressedSlices(library, kind, recipe.n_hearts - N_HELD_OUT, N_HELD_OUT, recipe.visits, seed)
+    val_set = DressedSlices(library, kind, N_HELD_OUT, 0, 4, seed + 1)
+    config = in_steps(configuration(batch_size, seed), len(train_set), steps, min(200, steps // 2))
     torch.manual_seed(seed)
-    model = Reader(kind.out_chans, kind.in_chans)
-    history = fit(model, TASK, train_set, val_set, config, work / name)
+    history = fit(Reader(out_chans, in_chans), TASK, train_set, val_set, config, work / name)
     model = weights.restore(work / name / "best.safetensors")
-    slices = steps * kind.batch_size * (GROUP if kind.view == "sax" else 1)
     description = {
         "data": "virtual hearts only",
         "hearts": recipe.n_hearts - N_HELD_OUT,
-        "slices": slices,
+        "slices": steps * batch_size * (GROUP if kind == "sax" else 1),
         "seed": seed,
         "library_seed": LIBRARY_SEED,
         "library_version": LIBRARY_VERSION,

@@ -1,6 +1,5 @@
-"""Slices of a library of hearts (library), dressed anew at every visit (domain_randomisation), and the task of reading
-them: labels of the structures, and on the long axes heatmaps of the landmarks as well.
-"""
+"""Slices of a library of hearts, dressed anew at every visit (domain_randomisation), and the task of reading them:
+labels of the structures, and on the long axes heatmaps of the landmarks as well."""
 
 from dataclasses import asdict
 
@@ -28,15 +27,13 @@ HEAT_WEIGHT = 20.0  # heatmaps are mostly zero
 
 
 class DressedSlices(Dataset):
-    """Slices of a library as items: image {kind: (g, n, n)}, label {kind: (g, n, n)} and,
-    long axis, heat {kind: (2, n, n)}.
+    """Slices of a library as items: image, label {kind: (g, n, n)} and, on long axes, heat {kind: (2, n, n)}.
 
-    A short-axis item is GROUP slices of one stack in order, from either end, under one look; distances, breath-hold
-    shifts between them and which are missing differ from visit to visit. A long-axis item is one plane (g = 1), the
-    three views mixed. alone: True where slices are to be read without their neighbours.
+    A short-axis item is GROUP slices of one stack in order, from either end, under one look; distances and breath-hold
+    shifts between them differ from visit to visit. A long-axis item is one plane (g = 1), the three views mixed.
+    alone: True where slices are to be read without their neighbours.
 
-    folder: of library.write_entry; kind: "sax" or "lax"; n_entries: hearts used, from `first`; visits: items per heart
-    and epoch.
+    folder: of library.write_entry; kind: "sax" or "lax"; n_entries: hearts used, from `first`; visits: items a heart.
     """
 
     def __init__(self, folder, kind, n_entries, first=0, visits=8, seed=0, look=Look()):
@@ -56,47 +53,38 @@ class DressedSlices(Dataset):
     def describe(self):
         """What distinguishes this data set from another, for run.json."""
         hearts = [self.paths[0].stem, self.paths[-1].stem]
-        about = {
-            "library": LIBRARY_VERSION,
-            "kind": self.kind,
-            "hearts": hearts,
-            "visits": self.visits,
-            "seed": self.seed,
-        }
-        return about | asdict(self.look)
+        about = {"library": LIBRARY_VERSION, "kind": self.kind, "hearts": hearts}
+        return about | {"visits": self.visits, "seed": self.seed} | asdict(self.look)
 
     def __len__(self):
         return len(self.paths) * self.visits
 
     def __getitem__(self, index):
         rng = np.random.default_rng((self.seed, int(self._epoch[0]), index))
-        with h5py.File(self.paths[index // self.visits], "r") as file:
+        path = self.paths[index // self.visits]
+        with h5py.File(path, "r") as file:
             view = "sax" if self.kind == "sax" else LAX_VIEWS[rng.integers(3)]
             phase = rng.integers(file[view].shape[0])
             slices = chosen_slices(rng, file[view].shape[1]) if self.kind == "sax" else [0]
             tissues, map_mm = [emptied(file[view][phase, z]) for z in slices], float(file.attrs["pixel_mm"])
             marks = file[f"{view}_landmarks"][phase] if view != "sax" else None
-        size = SIZE[self.kind]
-        middle, signals = (np.array(tissues[0].shape[1:]) - 1) / 2, self.signals(rng)
-        where = warp(rng, map_mm, size, PIXEL_MM, self.look, middle)
+        size, signals = SIZE[self.kind], self.signals(rng)
+        where = warp(rng, map_mm, size, PIXEL_MM, self.look, (np.array(tissues[0].shape[1:]) - 1) / 2)
         breath_mm = 0.0 if len(slices) == 1 else 4.0 if rng.random() < 0.1 else 1.2
         moved = [where + rng.normal(0, breath_mm / map_mm, (2, 1, 1)) for _ in slices]
         images, labels = zip(*(self.dressed(codes, at, signals, rng) for codes, at in zip(tissues, moved)))
         if self.kind == "sax":
             labels = [as_drawn(label) for label in labels]
-        item = {
-            "id": self.paths[index // self.visits].stem,
-            "frame": int(phase),
-            "phase": "",
-            "image": {self.kind: torch.from_numpy(np.stack([normalised(image) for image in images]))},
-            "label": {self.kind: torch.from_numpy(np.stack(labels).astype(np.int64))},
-            "alone": bool(rng.random() < ALONE),
-            "size": {self.kind: torch.tensor((size, size))},
-            "spacing_mm": {self.kind: torch.tensor((PIXEL_MM, PIXEL_MM))},
+        arrays = {
+            "image": torch.from_numpy(np.stack([normalised(image) for image in images])),
+            "label": torch.from_numpy(np.stack(labels).astype(np.int64)),
+            "size": torch.tensor((size, size)),
+            "spacing_mm": torch.tensor((PIXEL_MM, PIXEL_MM)),
         }
         if marks is not None:
-            item["heat"] = {self.kind: torch.from_numpy(heatmaps(where, marks))}
-        return item
+            arrays["heat"] = torch.from_numpy(heatmaps(where, marks))
+        about = {"id": path.stem, "frame": int(phase), "phase": "", "alone": bool(rng.random() < ALONE)}
+        return about | {name: {self.kind: array} for name, array in arrays.items()}
 
     def signals(self, rng):
         """Signal per tissue, one draw for the slices of an item."""
@@ -117,11 +105,8 @@ def emptied(tissues):
 
 def chosen_slices(rng, n):
     """GROUP indices into a stack of n: evenly spaced, one to three apart, base first or apex first."""
-    step = int(rng.integers(1, 4))
-    while step > 1 and (GROUP - 1) * step >= n:
-        step -= 1
-    first = rng.integers(n - (GROUP - 1) * step)
-    slices = first + step * np.arange(GROUP)
+    step = min(int(rng.integers(1, 4)), max((n - 1) // (GROUP - 1), 1))
+    slices = rng.integers(n - (GROUP - 1) * step) + step * np.arange(GROUP)
     return slices[:: rng.choice([-1, 1])]
 
 

@@ -2,10 +2,6 @@
 # jupyter:
 #   cinema:
 #     needs: []
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
 # ---
 
 # %% [markdown]

@@ -6,10 +6,6 @@
 #       format_name: percent
 #   cinema:
 #     needs: []
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
 # ---
 
 # %% [markdown]

@@ -6,10 +6,6 @@
 #       format_name: percent
 #   cinema:
 #     needs: [02_pretraining]
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
 # ---
 
 # %% [markdown]
@@ -232,11 +228,11 @@ wanted = [
     for name, arm in contenders.items()
     for i in range(seeds)
 ]
-test = partial(arms.test, task=task.task, data=task.stacks)
+score_on = partial(arms.score, task=task.task, data=task.stacks)
 histories, scores = arms.train_all(wanted, page.jobs)
 seen = scores[scores["data"] == home]
 lost = int(seen["hd95_mm"].isna().sum())
-floor = test(arms.Atlas(task.stacks(training), task.classes), {home: tests[home]})
+floor = score_on(arms.Atlas(task.stacks(training), task.classes), {home: tests[home]})
 
 # %% [markdown]
 # First the trainings themselves. Left, what each rate reached on the validation patients of the search; right, Dice on
@@ -758,7 +754,7 @@ Markdown(
 blurred = []
 for name in names[:2]:
     hook = models[name].encoder.register_forward_hook(lambda _, given, x: x.mean(1, keepdim=True).expand_as(x))
-    blurred.append(test(models[name], {home: tests[home]}).assign(arm=f"{name}, mean token"))
+    blurred.append(score_on(models[name], {home: tests[home]}).assign(arm=f"{name}, mean token"))
     hook.remove()
 leaning = per_patient(pd.concat([*blurred, seen[seen["seed"] == seed]]), ["dice"])
 use = {name: difference(leaning, name, f"{name}, mean token") for name in names[:2]}

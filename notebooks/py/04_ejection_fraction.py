@@ -2,16 +2,7 @@
 # jupyter:
 #   cinema:
 #     needs: [03_segmentation]
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
 # ---
-
 
 # %% [markdown]
 # # Ejection fraction: how far off, on whom, and how repeatable
@@ -502,7 +493,7 @@ def rescanned(index, folder):
 # %% tags=["virtual"]
 moved = Parallel(page.jobs)(delayed(rescanned)(i, trainings / "elsewhere") for i in range(9 if page.small else 60))
 readers = {key: (partial(ejection.network_masks, run), moved) for key, run in drawers.items() if key[0] in masked}
-tests_of = (delayed(arms.test)(arms.model_of(run), {"moved": moved}, run.task, run.data) for run in wanted)
+tests_of = (delayed(arms.score)(arms.model_of(run), {"moved": moved}, run.task, run.data) for run in wanted)
 moved_rows = [ejection.read(readers, page.jobs)]
 for run, rows in zip(wanted, Parallel(page.jobs)(tests_of)):
     moved_rows.append(rows.rename(columns={"predicted": "LV"}).assign(arm=run.arm.name, seed=run.seed))

@@ -2,16 +2,7 @@
 # jupyter:
 #   cinema:
 #     needs: []
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
 # ---
-
 
 # %% [markdown]
 # # Long-axis function: landmarks, MAPSE and shortening

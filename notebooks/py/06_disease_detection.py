@@ -2,14 +2,6 @@
 # jupyter:
 #   cinema:
 #     needs: []
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
 # ---
 
 # %% [markdown]
@@ -61,8 +53,8 @@ from cinema.models import ResNet3d
 from cinema.plots import classification, forest, images
 from cinema.stats import estimates
 from cinema.stats.classification import auc, auc_difference, calibration, calibration_table, macro_auc_difference
-from cinema.training.arms import FROM_PRETRAINING, FROM_SCRATCH, SHIPPED, Arm, Run, train_all
-from cinema.training.classification import TASK, pairs
+from cinema.training.arms import FROM_PRETRAINING, FROM_SCRATCH, SHIPPED, Arm, Run, train_all, with_targets
+from cinema.training.classification import TASK
 
 # %%
 refusal = (
@@ -207,7 +199,7 @@ def runs(role):
     """Every training of one cohort: arms and seeds. Two seeds on the first, one on the others."""
     of, n = people[role].groupby("split")["path"].apply(tuple), len(CLASSES[role])
     tests = {split: of[split] for split in ("val", "test", "normal") if split in of}
-    data_of = partial(pairs, classes=CLASSES[role])
+    data_of = partial(with_targets, attribute="disease", classes=CLASSES[role])
     plan = partial(Run, train=of["train"], val=of["val"], folder=str(own / role), task=TASK, data=data_of, tests=tests)
     return [
         plan(arm, learning_rate=rate, steps=many, seed=seed + i)

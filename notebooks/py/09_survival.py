@@ -2,14 +2,6 @@
 # jupyter:
 #   cinema:
 #     needs: [08_systemic_disease]
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
 # ---
 
 # %% [markdown]

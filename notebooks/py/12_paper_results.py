@@ -3,14 +3,6 @@
 #   cinema:
 #     needs: [00_start_here, 01_data, 02_pretraining, 03_segmentation, 04_ejection_fraction, 05_long_axis_function,
 #             06_disease_detection, 07_attributes, 08_systemic_disease, 09_survival, 10_fairness, 11_your_own_study]
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
 # ---
 
 # %% [markdown]

@@ -12,7 +12,6 @@ import torch
 
 from cinema.analysis import ejection
 from cinema.data.study import Study, View, load_study, save_study
-from cinema.stats import estimates
 from cinema.stats.metrics import coefficient_of_variation_percent
 
 
@@ -25,33 +24,24 @@ def rng():
     return np.random.default_rng(0)
 
 
-def test_exact_masks_give_the_ef_of_counted_voxels(paths):
-    table = ejection.read({("exact", 7): (ejection.exact_masks, paths)}, jobs=2)
+def test_exact_masks_give_the_ef_of_counted_voxels_and_ways_stay_in_order(paths):
+    exact = ejection.exact_masks
+    table = ejection.read({("a", 7): (exact, paths), ("b", 1): (exact, paths[:1])}, jobs=2)
     labels = load_study(paths[1]).views["sax"].labels
     ed, es = ((labels[..., t] == 3).sum() for t in (0, 3))
-    assert list(table["study"]) == ["p000", "p001", "p002"]
-    assert set(table["arm"]) == {"exact"} and set(table["seed"]) == {7}
-    assert table["LV"][1] == pytest.approx(100 * (ed - es) / ed)
-    assert table["RV"].between(-1e-9, 100).all()
-
-
-def test_ways_stay_in_order_and_nobody_asked_is_no_row(paths):
-    table = ejection.read({("a", 0): (ejection.exact_masks, paths), ("b", 1): (ejection.exact_masks, paths[:1])})
-    assert list(zip(table["arm"], table["study"], strict=True))[2:] == [("a", "p002"), ("b", "p000")]
-    nobody = ejection.read({("a", 0): (ejection.exact_masks, [])})
+    rows = [("a", 7, "p000"), ("a", 7, "p001"), ("a", 7, "p002"), ("b", 1, "p000")]
+    assert list(zip(table["arm"], table["seed"], table["study"], strict=True)) == rows
+    assert table["LV"][1] == pytest.approx(100 * (ed - es) / ed) and table["RV"].between(-1e-9, 100).all()
+    nobody = ejection.read({("a", 0): (exact, [])})
     assert nobody.empty and list(nobody) == list(table)
 
 
-def test_network_masks_have_the_grid_and_frames_of_the_study(paths, monkeypatch):
+def test_network_masks_have_the_grid_and_frames_of_the_study_and_empty_ones_count_as_no_ejection(paths, monkeypatch):
     monkeypatch.setattr(ejection.arms, "model_of", lambda run: tiny.Pixelwise())
     view = load_study(paths[0]).views["sax"]
     masks = ejection.network_masks(None)(view, [0, 3])
     assert masks.shape == (*view.image.shape[:3], 2) and masks.dtype == np.uint8
-
-
-def test_an_empty_mask_counts_as_no_ejection(paths):
-    empty = lambda view, frames: np.zeros((*view.image.shape[:3], len(frames)), np.uint8)
-    assert ejection.from_masks(paths[0], empty) == {"study": "p000", "LV": 0, "RV": 0}
+    assert ejection.from_masks(paths[0], lambda view, frames: 0 * masks) == {"study": "p000", "LV": 0, "RV": 0}
 
 
 def test_the_reader_looks_about_the_middle_of_the_picture_and_leaves_threads_alone(paths):
@@ -89,9 +79,7 @@ def test_the_reference_is_the_truth_where_there_is_one():
 
 def test_agreement_leaves_out_who_lacks_a_number_and_averages_seeds_per_patient():
     known = pd.DataFrame({"LV": [50.0, 60.0, np.nan], "RV": np.nan}, index=["a", "b", "c"])
-    rows = pd.DataFrame(
-        {"study": ["a", "a", "b", "c"], "seed": [0, 1, 0, 0], "LV": [52.0, 56.0, 57.0, 10.0], "RV": 1.0}
-    )
+    rows = pd.DataFrame({"study": list("aabc"), "seed": [0, 1, 0, 0], "LV": [52.0, 56.0, 57.0, 10.0], "RV": 1.0})
     fit = ejection.agreement(rows, known, "LV", rng())
     assert fit["mae"].value == 3.5 and fit["bias"].value == 0.5 and fit["mae"].n == 2  # (54 - 50) and (57 - 60)
     assert "lower_limit" not in fit and np.isnan(fit["mae"].lower)
@@ -110,13 +98,8 @@ def test_agreement_of_enough_patients_is_that_of_bland_and_altman():
 
 
 def test_pairs_average_repeats_and_drop_who_came_once():
-    table = pd.DataFrame(
-        {
-            "id": ["a1", "b1", "b1r", "a2", "x"],
-            "patient": ["p1", "p1", "p1", "p2", None],
-            "rescan": ["A", "B", "B", "A", None],
-        }
-    )
+    scans = [("a1", "p1", "A"), ("b1", "p1", "B"), ("b1r", "p1", "B"), ("a2", "p2", "A"), ("x", None, None)]
+    table = pd.DataFrame(scans, columns=["id", "patient", "rescan"])
     pairs = ejection.scans(table)
     assert list(pairs.index) == ["p1"]
     ef = pd.Series({"a1": 50.0, "b1": 54.0, "b1r": 58.0, "a2": 40.0})
@@ -179,4 +162,3 @@ def test_components_find_the_planted_variances_and_add_up():
     for name, sd in planted.items():
         assert found[name].lower < 2 * sd**2 < found[name].upper
     assert found["together"].lower < 0 < found["together"].upper
-    assert all(isinstance(part, estimates.Estimate) for part in found.values())

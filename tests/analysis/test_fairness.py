@@ -28,6 +28,16 @@ def coverage(draw, truth, n_studies=N_STUDIES):
     return np.mean([estimate.lower <= truth <= estimate.upper for estimate in found])
 
 
+def flagged(key, draw, n_studies=N_STUDIES):
+    """Share of simulated studies in which the permutation test finds a gap; draw(rng) -> values, member, strata."""
+    p = []
+    for study in range(n_studies):
+        rng = np.random.default_rng([key, study])
+        values, member, strata = draw(rng)
+        p.append(fairness.permutation_p(values[:, None], member[:, None], rng, strata, 199)[0, 0])
+    return np.mean(np.array(p) <= 0.05)
+
+
 def test_bands_have_names_in_order_and_hold_their_lower_edge():
     banded = fairness.bands(np.array([49.9, 50, 64.9, 65]), (50, 65), "years")
     assert list(banded.categories) == ["< 50 years", "50 to < 65 years", "65 years or more"]
@@ -35,17 +45,13 @@ def test_bands_have_names_in_order_and_hold_their_lower_edge():
     assert fairness.groups_of(pd.Series(banded[:3])) == ["< 50 years", "50 to < 65 years"]
 
 
-def test_rates_have_newcombes_interval():
+def test_rates_have_newcombes_interval_and_means_without_case_mix_welchs():
     values, member = np.repeat([1, 0, 1, 0], [56, 14, 48, 32]), np.repeat([True, False], [70, 80])
     ours = fairness.gap(values, member)
     expected = confint_proportions_2indep(56, 70, 48, 80, method="newcomb")
     assert ours == pytest.approx((0.2, *expected, 150), abs=1e-6)
     assert ours[1:3] == pytest.approx((0.0524, 0.3339), abs=1e-4)  # Newcombe 1998, table II, example (a)
-
-
-def test_means_without_case_mix_have_welchs_interval():
-    rng = np.random.default_rng(0)
-    values, member = rng.normal(size=50), np.arange(50) < 17
+    values, member = np.random.default_rng(0).normal(size=50), np.arange(50) < 17
     assert fairness.gap(values, member) == pytest.approx(estimates.mean_difference(values[member], values[~member]))
 
 
@@ -229,32 +235,21 @@ def test_adjusted_intervals_cover_nothing_where_case_mix_is_all(n, others, rates
 
 def test_case_mix_is_called_a_gap_before_adjustment_and_not_after():
     """The type I error of the adjusted test is nominal, where the crude one nearly always finds something."""
-    p = {"crude": [], "adjusted": []}
-    for study in range(N_STUDIES):
-        rng = np.random.default_rng([2, study])
-        values, member, strata = mixed(rng, 60, 240)
-        for name, mix in (("crude", None), ("adjusted", strata)):
-            p[name].append(fairness.permutation_p(values[:, None], member[:, None], rng, mix, 199)[0, 0])
-    assert within(np.mean(np.array(p["adjusted"]) <= 0.05), LEVEL)
-    assert np.mean(np.array(p["crude"]) <= 0.05) > 0.2
+    assert within(flagged(2, partial(mixed, n=60, others=240)), LEVEL)
+    assert flagged(2, lambda rng: (*mixed(rng, 60, 240)[:2], None)) > 0.2
 
 
 def test_a_group_that_only_scatters_more_is_not_called_different():
     """Equal means, three times the spread in the smaller group: a plain permutation of means errs far too often."""
-    found, plain = [], []
-
-    def gap(a, b, axis):
-        return a.mean(axis) - b.mean(axis)
-
-    for study in range(N_STUDIES):
-        rng = np.random.default_rng([3, study])
-        member = np.arange(300) < 60
-        values = rng.normal(size=(300, 1)) * np.where(member, 3, 1)[:, None]
-        found.append(fairness.permutation_p(values, member[:, None], rng, None, 199)[0, 0] <= 0.05)
-        if study < 200:
-            sides = values[member, 0], values[~member, 0]
-            plain.append(permutation_test(sides, gap, n_resamples=199, batch=512, rng=rng).pvalue <= 0.05)
-    assert within(np.mean(found), LEVEL) and np.mean(plain) > 0.15
+    member = np.arange(300) < 60
+    draw = lambda rng: (rng.normal(size=300) * np.where(member, 3, 1), member, None)
+    gap = lambda a, b, axis: a.mean(axis) - b.mean(axis)
+    plain = []
+    for rng in (np.random.default_rng([3, study]) for study in range(200)):
+        values, *_ = draw(rng)
+        sides = values[member], values[~member]
+        plain.append(permutation_test(sides, gap, n_resamples=199, batch=512, rng=rng).pvalue <= 0.05)
+    assert within(flagged(3, draw), LEVEL) and np.mean(plain) > 0.15
 
 
 @pytest.mark.slow
@@ -272,16 +267,13 @@ def test_the_whole_family_finds_something_in_five_of_hundred_studies_without_a_g
 def test_power_at_the_detectable_gap_is_what_it_says(rates):
     n, others = (120, 360) if rates else (60, 340)
     member = np.arange(n + others) < n
-    row = {"n": n, "n_against": others, "sd": np.nan if rates else 2.0, "rate": 0.85 if rates else np.nan}
-    gap, found = fairness.detectable(row), []
-    for study in range(N_STUDIES):
-        rng = np.random.default_rng([5, study])
-        if rates:
-            values = (rng.random(n + others) < 0.85 - gap * member) * 1.0
-        else:
-            values = rng.normal(size=n + others) * 2 + gap * member
-        found.append(fairness.permutation_p(values[:, None], member[:, None], rng, None, 199)[0, 0] <= 0.05)
-    assert within(np.mean(found), (0.76, 0.84))
+    gap = fairness.detectable({"n": n, "n_against": others, "sd": np.nan if rates else 2.0, "rate": 0.85})
+
+    def draw(rng):
+        hit, shifted = (rng.random(n + others) < 0.85 - gap * member), (rng.normal(size=n + others) * 2 + gap * member)
+        return (hit * 1.0 if rates else shifted), member, None
+
+    assert within(flagged(5, draw), (0.76, 0.84))
 
 
 def planted(rng):

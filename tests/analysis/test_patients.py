@@ -11,7 +11,7 @@ import torch
 from cinema.analysis import patients
 from cinema.data import late_enhancement
 from cinema.data.public import prepared
-from cinema.data.study import Study, View, load_study, save_study
+from cinema.data.study import Study, View, load_study, save_study, study_table
 from cinema.terms import LABELS, SMALL_GRID, TISSUE_LABELS, VIEWS
 from cinema.training import arms
 
@@ -24,9 +24,8 @@ def write(folder, splits, labelled=None, frames=2):
     labels[24:40, 24:40, 1:7] = LABELS["LV"]
     for number, split in enumerate(splits):
         has = labelled is None or labelled[number]
-        view = View(
-            labels * 50 + np.uint8(number), AFFINE, labels if has else None, tuple(range(frames)) if has else ()
-        )
+        masks = (labels, tuple(range(frames))) if has else (None, ())
+        view = View(labels * 50 + np.uint8(number), AFFINE, *masks)
         about = {"split": split, "dataset": "acdc", "disease": "NOR"}
         save_study(Study(f"p{number:02d}", "acdc", {"sax": view}, about, ed_frame=0, es_frame=1), folder / "acdc")
 
@@ -34,8 +33,6 @@ def write(folder, splits, labelled=None, frames=2):
 @pytest.fixture
 def same_grid(monkeypatch):
     """prepared as a table of the folder, its copies on the grid being the studies themselves."""
-    from cinema.data.study import study_table
-
     monkeypatch.setattr(prepared, "studies", lambda name, root: study_table(Path(root) / name))
     monkeypatch.setattr(prepared, "on_grid", lambda table, grid, folder, jobs: table.copy())
 
@@ -121,7 +118,7 @@ def test_late_enhancement_is_drawn_in_the_store_s_labels_and_scored_by_merged_ma
     view = task.read(path)
     assert view.image.shape[3] == task.channels == channels and task.classes == len(order)
     assert np.array_equal(task.draw(Echo(task.classes, channels), view), labels)
-    rows = arms.test(Echo(task.classes, channels), {"test": [path]}, task.task, task.stacks)
+    rows = arms.score(Echo(task.classes, channels), {"test": [path]}, task.task, task.stacks)
     assert set(rows["structure"]) == set(task.regions) == set(late_enhancement.REGIONS[data])
     assert (rows["dice"] == 1).all() and len(rows) == len(task.regions)
     ill = {name for name in order if name in TISSUE_LABELS}

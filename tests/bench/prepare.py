@@ -10,6 +10,7 @@ checked, sorted by place, scaled or written). Prints studies a second of both, t
 
 import argparse
 import platform
+import re
 import sys
 import tempfile
 import time
@@ -55,37 +56,24 @@ def floor(paths):
 
 def resampled(volumes):
     """The floor's second half: every frame by SimpleITK's linear interpolation, no more of it than prepare keeps."""
-    done = {}
+    resample, done = sitk.ResampleImageFilter(), {}
+    resample.SetOutputSpacing((1.0, 1.0, 10.0))
     for view, volume in volumes.items():
         full = [round(n * SPACING_MM) for n in volume.shape[:1:-1]]
         size = [min(n, most) for n, most in zip(full, PUBLISHED_GRID[view][0], strict=False)]
-        start = [(n - kept) / 2 for n, kept in zip(full, size, strict=True)]
-        frames = []
-        for frame in volume:
-            image = sitk.GetImageFromArray(frame)
+        resample.SetSize([*size, volume.shape[1]])
+        resample.SetOutputOrigin([*((n - kept) / 2 for n, kept in zip(full, size, strict=True)), 0.0])
+        images = [sitk.GetImageFromArray(frame) for frame in volume]
+        for image in images:
             image.SetSpacing((SPACING_MM, SPACING_MM, 10.0))
-            frames.append(
-                sitk.GetArrayFromImage(
-                    sitk.Resample(
-                        image,
-                        [*size, volume.shape[1]],
-                        sitk.Transform(),
-                        sitk.sitkLinear,
-                        [*start, 0.0],
-                        (1.0, 1.0, 10.0),
-                    )
-                )
-            )
-        done[view] = np.stack(frames)
+        done[view] = np.stack([sitk.GetArrayFromImage(resample.Execute(image)) for image in images])
     return done
 
 
 def tree(folder, n, slices, frames):
     """Archives of n visits; returns their subjects."""
-    grid = {
-        "sax": ((*SIZE, slices), (SPACING_MM, SPACING_MM, 10.0)),
-        **{view: (SIZE, (SPACING_MM, SPACING_MM)) for view in LAX_VIEWS},
-    }
+    flat, spacing = dict.fromkeys(LAX_VIEWS, (SIZE, (SPACING_MM, SPACING_MM))), (SPACING_MM, SPACING_MM, 10.0)
+    grid = {"sax": ((*SIZE, slices), spacing), **flat}
     for k in range(n):
         study = builder.hearts("pretraining", 1, k, frames, grid)[0]
         for field, files in builder.deliveries(study, 0).items():
@@ -94,7 +82,7 @@ def tree(folder, n, slices, frames):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name, default in (("--studies", 6), ("--slices", 11), ("--frames", 50)):
         parser.add_argument(name, type=int, default=default)
     options = parser.parse_args()
@@ -114,27 +102,21 @@ def main():
             timed("write", save_study, timed("standard grid", standardised, study), out)
             timed("floor: resample", resampled, timed("floor: read", floor, subject.files))
         megabytes = sum(path.stat().st_size for path in raw.iterdir()) / 1e6 / options.studies
-    medians = {part: np.median(seconds) for part, seconds in spent.items()}
+    totals = {"prepare": 0.0, "floor": 0.0}
     for part, seconds in spent.items():
+        totals["floor" if part.startswith("floor") else "prepare"] += np.median(seconds)
         print(f"{part:16s} {np.median(seconds):6.3f} s a study ({min(seconds):.3f} to {max(seconds):.3f})")
-    ours = sum(medians[part] for part in ("read", "standard grid", "write"))
-    least = medians["floor: read"] + medians["floor: resample"]
-    print(
-        f"prepare {1 / ours:.2f} studies a second, floor {1 / least:.2f}; "
-        f"prepare takes {ours / least:.2f} times the floor"
-    )
-    print(
-        f"one core of {_processor()}; n {options.studies}, {options.slices} SAX slices and 3 LAX of {options.frames} "
-        f"frames, {SIZE[0]} x {SIZE[1]}, {megabytes:.0f} MB of archives a study"
-    )
+    rates = ", ".join(f"{name} {1 / total:.2f} studies a second" for name, total in totals.items())
+    print(f"{rates}; prepare takes {totals['prepare'] / totals['floor']:.2f} times the floor")
+    shape = f"{options.slices} SAX slices and 3 LAX of {options.frames} frames, {SIZE[0]} x {SIZE[1]}"
+    print(f"one core of {_processor()}; n {options.studies}, {shape}, {megabytes:.0f} MB of archives a study")
 
 
 def _processor():
     cpuinfo = Path("/proc/cpuinfo")
-    for line in cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else ():
-        if line.startswith("model name"):
-            return line.split(":")[1].strip()
-    return platform.processor() or platform.machine()
+    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
+    named = re.search(r"^model name\s*: (.*)", text, re.MULTILINE)
+    return named[1] if named else platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

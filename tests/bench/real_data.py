@@ -46,26 +46,23 @@ def run(*words):
 
 def trial(name, folder, all_notebooks):
     """Whether a dataset came through; prints its line, and the output of what failed."""
-    card, raw = cards.card(name), folder / "raw" / name
+    card, raw, data, runs = cards.card(name), folder / "raw" / name, folder / "data", folder / "runs"
     importlib.import_module(f"rawtrees.{name}").build(raw, 60 if all_notebooks else 6)  # 06 and 07 refuse a handful
-    code, seconds, output = run("prepare", name, raw, "--out", folder / "data" / name)
-    counts = json.loads((folder / "data" / name / "prepared.json").read_bytes())["counts"] if code == 0 else {}
-    print(f"{name}: prepare exit {code}, {sum(counts.values())} studies, {seconds:.1f} s", flush=True)
-    failed = [output] * (code != 0)
-    if code == 0:
-        words = TRAINED[name].format(runs=folder / "runs").split()
-        code, seconds, output = run(
-            "finetune", *words, "--profile", "ci", "--data-root", folder / "data", "--out", folder / "runs" / name
-        )
-        print(f"{name}: finetune {words[0]} exit {code}, {seconds:.1f} s", flush=True)
+    ci, words = ("--profile", "ci", "--data-root", data), TRAINED[name].format(runs=runs).split()
+    steps = {"prepare": ("prepare", name, raw, "--out", data / name)}
+    steps[f"finetune {words[0]}"] = ("finetune", *words, *ci, "--out", runs / name)
+    for number in card.notebooks if all_notebooks else [card.notebook]:
+        steps[f"notebook {number}"] = ("reproduce", *ci, "--data", name, "--only", number)
+    failed = []
+    for step, command in steps.items():
+        code, seconds, output = run(*command)
+        print(f"{name}: {step} exit {code}, {seconds:.1f} s", flush=True)
         failed += [output] * (code != 0)
-        code = 0
-    for number in (card.notebooks if all_notebooks else [card.notebook]) if code == 0 else ():
-        code, seconds, output = run(
-            "reproduce", "--profile", "ci", "--data", name, "--data-root", folder / "data", "--only", number
-        )
-        print(f"{name}: notebook {number} exit {code}, {seconds:.1f} s", flush=True)
-        failed += [output] * (code != 0)
+        if step == "prepare" and code:
+            break
+        if step == "prepare":
+            counts = json.loads((data / name / "prepared.json").read_bytes())["counts"]
+            print(f"{name}: {sum(counts.values())} studies", flush=True)
     print(*failed, sep="\n", end="\n" * bool(failed))
     return not failed
 

@@ -37,16 +37,13 @@ LEAST_MM2 = {"ED": 500, "ES": 250}  # LV area of a training slice that counts as
 
 def real_view(path, readers):
     """The short axis of an examination, labelled at ED and ES."""
-    exam = read_input(path)
-    study, masks = exam.study, given_masks(path)
-    view = study.views["sax"]
+    exam, masks = read_input(path), given_masks(path)
+    study, view, frames = exam.study, exam.study.views["sax"], (exam.study.ed_frame, exam.study.es_frame)
     if masks is None:
         found, *_ = segment.read_views(replace(study, views={"sax": view}), readers, exam.sax_positions_mm)
         volumes = measures.volumes_ml(found["sax"], view.spacing_mm, exam.sax_positions_mm, "LV")
-        frames = measures.extreme_frames(volumes, study.ed_frame, study.es_frame)
+        frames = measures.extreme_frames(volumes, *frames)
         masks = found["sax"][..., list(frames)]
-    else:
-        frames = (study.ed_frame, study.es_frame)
     return replace(view, labels=masks, label_frames=frames)
 
 
@@ -90,9 +87,9 @@ def training_views(folder, n):
 def is_middle(label, phase):
     """Whether a slice shows all structures, an LV of some size, and a wall that closes around it."""
     lv, myo, rv = (label == LABELS[name] for name in ("LV", "MYO", "RV"))
-    area = {"LV": lv.sum() * reader.PIXEL_MM**2, "RV": rv.sum() * reader.PIXEL_MM**2}
+    lv_mm2, rv_mm2 = (mask.sum() * reader.PIXEL_MM**2 for mask in (lv, rv))
     rim = ndimage.binary_dilation(lv) & ~lv
-    return area["LV"] > LEAST_MM2[phase] and area["RV"] > LEAST_MM2["ES"] and myo[rim].mean() > 0.97
+    return lv_mm2 > LEAST_MM2[phase] and rv_mm2 > LEAST_MM2["ES"] and myo[rim].mean() > 0.97
 
 
 def compare(real, people, training):

@@ -33,9 +33,7 @@ def exact_errors(n):
         for index in range(n):
             study = cohort.study(cohort.person("fairness", 300 + index), grid=grid)
             sax, lax = study.views["sax"], {name: study.views[name] for name in LAX_VIEWS}
-            marks, planes = (
-                {name: getattr(view, what) for name, view in lax.items()} for what in ("landmarks", "affine")
-            )
+            marks, planes = ({name: getattr(view, of) for name, view in lax.items()} for of in ("landmarks", "affine"))
             distance = measures.valve_distance_mm(sax.labels, sax.affine, marks, planes)
             both, _, coverage = measures.lv_extent(sax.labels, sax.affine, positions, marks, planes)
             rules = {
@@ -58,19 +56,12 @@ def tapering(n):
         view = cohort.study(cohort.person(ROLES[index % 3], 700 + index // 3), grid=grid).views["sax"]
         with mock.patch.object(reader, "tapered", np.asarray):
             raw = own.predict_sax(view.image, view.spacing_mm)
-        true = view.labels == LABELS["RV"]
         for rule, labels in (("without", raw), ("with", reader.tapered(raw))):
-            found = labels == LABELS["RV"]
-            rows.append(
-                {
-                    "rule": rule,
-                    **{f"Dice {phase}": dice(found[..., t], true[..., t]) for t, phase in enumerate(("ED", "ES"))},
-                    **{
-                        f"volume {phase}": found[..., t].sum() / true[..., t].sum()
-                        for t, phase in enumerate(("ED", "ES"))
-                    },
-                }
-            )
+            row = {"rule": rule}
+            for t, phase in enumerate(("ED", "ES")):
+                found, true = (masks[..., t] == LABELS["RV"] for masks in (labels, view.labels))
+                row |= {f"Dice {phase}": dice(found, true), f"volume {phase}": found.sum() / true.sum()}
+            rows.append(row)
     return pd.DataFrame(rows).groupby("rule", sort=False).mean().round(3)
 
 

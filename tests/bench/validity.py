@@ -28,18 +28,12 @@ def main():
         if asked.only in name:
             start = time.process_time()
             shares = simulations.covered(interval, truth, asked.studies)
-            print(
-                f"{name:42s}"
-                + "".join(f"{100 * share:6.1f}  " for share in shares)
-                + f"{time.process_time() - start:6.1f}",
-                flush=True,
-            )
+            percent = "".join(f"{100 * share:6.1f}  " for share in shares)
+            print(f"{name:42s}{percent}{time.process_time() - start:6.1f}", flush=True)
     for n in (50, 100, 150):
         shares = [simulations.wilson(n, p) for p in np.linspace(0.5, 0.95, 91)]
-        print(
-            f"{f'Wilson, n {n}, p 0.5..0.95 (exact)':42s}{100 * np.mean(shares):6.1f}  from {100 * min(shares):.1f} "
-            f"to {100 * max(shares):.1f}"
-        )
+        name, covers = f"Wilson, n {n}, p 0.5..0.95 (exact)", 100 * np.mean(shares)
+        print(f"{name:42s}{covers:6.1f}  from {100 * min(shares):.1f} to {100 * max(shares):.1f}")
     print(f"\n{'test (nominal 5 %)':42s} false findings")
     for name, p_of in simulations.NULLS.items():
         if asked.only in name:

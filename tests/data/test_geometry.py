@@ -22,27 +22,14 @@ def test_spacing_and_normal():
         geometry.normal(np.ones((4, 4)))
 
 
-def test_planes_meet_where_they_were_made_to():
+def test_views_meet_where_they_were_made_to():
     rng = np.random.default_rng(1)
-    centre, normals = np.array([3.0, -20, 44]), rng.normal(size=(3, 3))
-    points = centre + np.cross(normals, rng.normal(size=(3, 3)))  # other points of the same planes
-    np.testing.assert_allclose(geometry.common_point(points, normals), centre, atol=1e-8)
+    centre, affines = np.array([3.0, -20, 44]), np.stack([np.eye(4)] * 3)
+    affines[:, :3, :2] = rng.normal(size=(3, 3, 2))
+    affines[:, :3, 3] = centre + np.sum(affines[:, :3, :2] * rng.normal(size=(3, 1, 2)), axis=2)  # other points of them
+    np.testing.assert_allclose(geometry.view_intersection(*affines), centre, atol=1e-8)
     with pytest.raises(ValueError, match="no single common point"):
-        geometry.common_point(points, normals[[0, 0, 1]])
-
-
-def test_views_meet_in_the_heart():
-    def affine(first, second, centre):
-        matrix = np.eye(4)
-        matrix[:3, 0], matrix[:3, 1], matrix[:3, 2] = first, second, np.cross(first, second)
-        matrix[:3, 3] = np.asarray(centre) - 30.0 * np.asarray(first) - 17.0 * np.asarray(second)
-        return matrix
-
-    x, y, z = np.eye(3)
-    centre = np.array([5.0, 6, 7])
-    np.testing.assert_allclose(
-        geometry.view_intersection(affine(z, x, centre), affine(z, y, centre), affine(x, y, centre)), centre
-    )
+        geometry.view_intersection(*affines[[0, 0, 1]])
 
 
 @pytest.mark.parametrize("pixel_mm", [0.9, 1.4])

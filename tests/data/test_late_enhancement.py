@@ -49,8 +49,7 @@ def test_merged_masks_of_myops():
 
 
 def test_empty_references_count():
-    nothing, speck = np.zeros((4, 4), int), np.zeros((4, 4), int)
-    speck[1, 1] = 4
+    nothing, speck = np.zeros((4, 4), int), np.diag([0, 4, 0, 0])
     both = {row["structure"]: row for row in region_rows(nothing, nothing, (1, 1), "emidec")}
     alone = {row["structure"]: row for row in region_rows(speck, nothing, (1, 1), "emidec")}
     assert both["scar"]["dice"] == 1 and alone["scar"]["dice"] == 0 and alone["LV"]["dice"] == 1

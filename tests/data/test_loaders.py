@@ -9,6 +9,8 @@ from cinema.data.loaders import StudyFrames, batches, epoch_order
 from cinema.data.study import Study, View, load_study, save_study
 from cinema.data.transforms import SEGMENTATION, min_max
 
+AFFINE = np.diag([2.5, 2.5, 10, 1])
+
 
 def test_labelled_item(tmp_path):
     paths = tiny.write(tmp_path, n=2, n_frames=3)
@@ -24,6 +26,10 @@ def test_labelled_item(tmp_path):
     assert item["image"]["lax_4c"].shape == (1, 16, 16) and item["spacing_mm"]["sax"].tolist() == [2.5, 2.5, 10.0]
 
 
+def stored(folder, name="a", **views):
+    return save_study(Study(name, "test", views), folder)
+
+
 def test_pairs_are_channels_scaled_together(tmp_path):
     paths = tiny.write(tmp_path, n=3)
     items = StudyFrames(paths, ("sax",), "ed_es", tiny.GRID, targets=[2, 0, 1])
@@ -32,11 +38,11 @@ def test_pairs_are_channels_scaled_together(tmp_path):
     assert [items[k]["target"] for k in range(3)] == [2, 0, 1] and items[0]["phase"] == "ED+ES"
 
 
-def late_enhancement(folder, labels=(0, 1, 2, 3, 4, 6), n_frames=3, label_frames=(1,), name="m"):
+def late_enhancement(folder, n_frames=3, label_frames=(1,), name="m"):
     rng = np.random.default_rng(0)
-    masks = rng.choice(np.array(labels, np.uint8), (16, 16, 4, len(label_frames))) if label_frames else None
-    view = View(rng.random((16, 16, 4, n_frames), np.float32), np.diag([2.5, 2.5, 10, 1]), masks, label_frames)
-    return save_study(Study(name, "test", {"sax": view}), folder)
+    masks = rng.choice(np.array([0, 1, 2, 3, 4, 6], np.uint8), (16, 16, 4, len(label_frames))) if label_frames else None
+    view = View(rng.random((16, 16, 4, n_frames), np.float32), AFFINE, masks, label_frames)
+    return stored(folder, name, sax=view)
 
 
 @pytest.mark.parametrize(("n_frames", "frame"), [(3, -1), (1, 0)])
@@ -77,16 +83,14 @@ def test_landmark_items_skip_frames_without_landmarks(tmp_path):
     rng = np.random.default_rng(0)
     points = rng.uniform(2, 13, (4, 3, 2)).astype(np.float32)
     points[[0, 2]] = np.nan
-    view = View(rng.random((16, 16, 1, 4), np.float32), np.diag([2.5, 2.5, 8, 1]), landmarks=points)
-    path = save_study(Study("a", "test", {"lax_2c": view}), tmp_path)
+    path = stored(tmp_path, lax_2c=View(rng.random((16, 16, 1, 4), np.float32), AFFINE, landmarks=points))
     items = StudyFrames([path], ("lax_2c",), "landmarks", tiny.GRID)
     assert [items[k]["frame"] for k in range(len(items))] == [1, 3]
     np.testing.assert_array_equal(items[1]["points"]["lax_2c"], points[3])
 
 
 def test_padding_and_its_undoing(tmp_path):
-    items = StudyFrames(tiny.write(tmp_path, n=1, views=("sax",), size=(12, 14, 3)), ("sax",), grid=tiny.GRID)
-    item = items[0]
+    item = StudyFrames(tiny.write(tmp_path, n=1, views=("sax",), size=(12, 14, 3)), ("sax",), grid=tiny.GRID)[0]
     assert item["image"]["sax"].shape == (1, 16, 16, 4) and item["size"]["sax"].tolist() == [12, 14, 3]
     assert not item["image"]["sax"][:, 12:].any() and not item["label"]["sax"][..., 3:].any()
 
@@ -97,11 +101,11 @@ def test_larger_images_are_cropped_only_when_augmented(tmp_path):
     assert StudyFrames(paths, ("sax",), grid=tiny.GRID, augment=SEGMENTATION)[0]["image"]["sax"].shape == (1, 16, 16, 4)
 
 
-def passes(dataset, workers, epochs=(0, 1)):
-    groups = [[0, 1], [2, 3], [4, 5], [6, 7]]
-    loader = batches(dataset, groups, workers)
+def passes(dataset, workers):
+    """The images of two epochs, in order."""
+    loader = batches(dataset, [[0, 1], [2, 3], [4, 5], [6, 7]], workers)
     result = []
-    for epoch in epochs:
+    for epoch in (0, 1):
         dataset.set_epoch(epoch)
         result.append(torch.cat([batch["image"]["sax"] for batch in loader]))
     return result
@@ -109,8 +113,8 @@ def passes(dataset, workers, epochs=(0, 1)):
 
 def test_workers_change_nothing_and_epochs_differ(tmp_path):
     """The release's workers all draw the same numbers, in every epoch: here none do."""
-    view = View(np.random.default_rng(0).random((16, 16, 4, 1), np.float32), np.diag([2.5, 2.5, 10, 1]))
-    paths = [save_study(Study(f"p{k}", "test", {"sax": view}), tmp_path) for k in range(8)]  # eight times one image
+    view = View(np.random.default_rng(0).random((16, 16, 4, 1), np.float32), AFFINE)
+    paths = [stored(tmp_path, f"p{k}", sax=view) for k in range(8)]  # eight times one image
     dataset = StudyFrames(paths, ("sax",), "all", tiny.GRID, SEGMENTATION)
     alone, shared = passes(dataset, 0), passes(dataset, 2)
     for ours, theirs in zip(alone, shared, strict=True):
@@ -123,8 +127,8 @@ def test_workers_change_nothing_and_epochs_differ(tmp_path):
 def test_random_frames_differ_between_epochs_and_agree_between_views(tmp_path):
     image = np.broadcast_to(np.arange(1.0, 9.0, dtype=np.float32), (16, 16, 1, 8)).copy()
     image[0, 0] = 0
-    views = {name: View(image[..., :n] + 0, np.diag([2.5, 2.5, 10, 1])) for name, n in (("lax_2c", 8), ("lax_4c", 6))}
-    dataset = StudyFrames([save_study(Study("a", "test", views), tmp_path)], tuple(views), "random", tiny.GRID)
+    views = {name: View(image[..., :n] + 0, AFFINE) for name, n in (("lax_2c", 8), ("lax_4c", 6))}
+    dataset = StudyFrames([stored(tmp_path, **views)], tuple(views), "random", tiny.GRID)
     frames = []
     for epoch in range(60):
         dataset.set_epoch(epoch)
@@ -140,17 +144,14 @@ def test_order_is_a_permutation_that_changes():
 
 def test_description_tells_data_sets_apart(tmp_path):
     paths = tiny.write(tmp_path, n=4)
-    texts = {
-        StudyFrames(*arguments).describe()
-        for arguments in (
-            (paths, ("sax",), "labelled", tiny.GRID),
-            (paths[:2], ("sax",), "labelled", tiny.GRID),
-            (paths, ("sax",), "labelled", tiny.GRID, SEGMENTATION),
-            (paths, ("sax",), "ed_es", tiny.GRID, None, [0, 1, 0, 1]),
-            (paths, ("sax",), "ed_es", tiny.GRID, None, [0, 1, 1, 1]),
-        )
-    }
-    assert len(texts) == 5
+    settings = (
+        (paths, ("sax",), "labelled", tiny.GRID),
+        (paths[:2], ("sax",), "labelled", tiny.GRID),
+        (paths, ("sax",), "labelled", tiny.GRID, SEGMENTATION),
+        (paths, ("sax",), "ed_es", tiny.GRID, None, [0, 1, 0, 1]),
+        (paths, ("sax",), "ed_es", tiny.GRID, None, [0, 1, 1, 1]),
+    )
+    assert len({StudyFrames(*setting).describe() for setting in settings}) == 5
 
 
 @pytest.mark.parametrize(
@@ -172,8 +173,7 @@ def test_what_cannot_be_is_refused_at_once(tmp_path, change, message):
 def test_missing_file_frames_and_spacing(tmp_path):
     with pytest.raises(FileNotFoundError):
         StudyFrames([tmp_path / "none.h5"], ("sax",))
-    view = View(np.ones((8, 8, 2, 2), np.float32), np.diag([1.0, 1.0, 10, 1]))
-    path = save_study(Study("a", "test", {"sax": view}), tmp_path)
+    path = stored(tmp_path, sax=View(np.ones((8, 8, 2, 2), np.float32), np.diag([1.0, 1.0, 10, 1])))
     with pytest.raises(ValueError, match="no ED and ES frame"):
         StudyFrames([path], ("sax",), "ed_es")
     with pytest.raises(ValueError, match="the grid asks for 2.5 x 2.5; resample"):

@@ -42,8 +42,7 @@ def test_ingredients_in_miniature_and_again(work, monkeypatch):
     monkeypatch.setattr(readers, "N_HELD_OUT", 1)
     tiny = replace(ingredients.RECIPES["ci"], steps=1, n_test=1, batch_size=2)
     monkeypatch.setattr(ingredients, "RECIPES", {"ci": tiny})
-    path = experiments.run("ingredients", "ci", out=work / "out", work=work)
-    table = pd.read_csv(path)
+    table = pd.read_csv(experiments.run("ingredients", "ci", out=work / "out", work=work))
     assert list(table) == ["arm", "seed", "cohort", "patient", "stored", "structure", "dice_ed", "dice_es"]
     assert list(table["arm"].unique()) == list(ARMS) and table[["dice_ed", "dice_es"]].notna().all(axis=None)
     assert len(table) == len(ARMS) * len(ingredients.ROLES) * 2 * 3
@@ -53,25 +52,20 @@ def test_ingredients_in_miniature_and_again(work, monkeypatch):
 
 
 def test_each_arm_leaves_out_what_it_says():
-    codes = np.arange(len(TISSUES), dtype=np.uint8)[:, None].repeat(4, 1).T[:, None]  # (samples, 1, tissues)
-    looks = {name: (np.array(arm.codes)[codes], np.array(arm.label_of)) for name, arm in ARMS.items()}
-    for name in set(ARMS) - {"no trabeculae", "no surroundings"}:
-        assert np.array_equal(looks[name][0], codes)
-    assert not np.isin(looks["no trabeculae"][0], [CODE["papillary"], CODE["rv_trabecula"]]).any()
-    assert not np.isin(looks["no surroundings"][0], [CODE["liver"], CODE["fat"], CODE["bone"]]).any()
-    for name in ARMS:  # whatever is left out, the truth of what is seen stays, but for one arm
-        labels = LABEL_OF if name != "trabeculae not in cavity" else looks[name][1]
-        assert np.array_equal(looks[name][1], labels)
-    wall = looks["trabeculae not in cavity"][1]
+    left_out = {"no trabeculae": ("papillary", "rv_trabecula"), "no surroundings": ("liver", "fat", "bone")}
+    for name, arm in ARMS.items():
+        assert (arm.codes == tuple(range(len(TISSUES)))) == (name not in left_out)
+        assert not {CODE[tissue] for tissue in left_out.get(name, ())} & set(arm.codes)
+        # Whatever is left out, the truth of what is seen stays, but for one arm.
+        assert np.array_equal(arm.label_of, LABEL_OF) == (name != "trabeculae not in cavity")
+    wall = ARMS["trabeculae not in cavity"].label_of
     assert wall[CODE["papillary"]] == LABELS["MYO"] and wall[CODE["rv_trabecula"]] == 0
     assert len({arm.look for arm in ARMS.values()}) == 5
 
 
 def test_one_scanner_varies_less_than_random_signals():
-    spread = {
-        name: np.std([ARMS[name].signals(np.random.default_rng(i)) for i in range(30)], axis=0)[CODE["liver"]]
-        for name in ("all", "one scanner's signals")
-    }
+    draws = [[ARMS[name].signals(np.random.default_rng(i)) for i in range(30)] for name in ARMS]
+    spread = dict(zip(ARMS, np.std(draws, axis=1)[:, CODE["liver"]]))
     assert spread["one scanner's signals"] < spread["all"] / 2
 
 
@@ -146,7 +140,7 @@ def test_measures_in_miniature(tmp_path, monkeypatch):
 def test_frozen_arms_keep_their_encoder_and_others_do_not(shipped):
     files = [str(shipped / small.SHIPPED), str(shipped / small.SHIPPED_STANDARD)]
     pretrained = weights.read(files[0])
-    for arm in fine_tuning.arms(two_frames.two_frames, files, 2):
+    for arm in fine_tuning.contenders(two_frames.two_frames, files, 2):
         model = arm.start(0)
         free = {name for name, p in model.named_parameters() if p.requires_grad}
         assert (free == {"pair_head.1.weight", "pair_head.1.bias"}) == arm.name.startswith("frozen")

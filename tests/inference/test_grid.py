@@ -52,8 +52,9 @@ def test_landmarks_come_back_in_the_images_pixels(bright):
 
 def tiny(view, out_chans=4, size=(64, 64)):
     torch.manual_seed(0)
-    encoder = {view: size}, {view: 1}, {view: (4, 4)}, {view: (2, 2)}, [8, 16], 1, 32, 1, 2
-    return ConvUNetR(*encoder, out_chans, [4, 8, 16, 32], {view: (2, 2)}, {view: (2, 2)})
+    encoder, factor = ({view: size}, {view: 1}, {view: (4, 4)}, {view: (2, 2)}, [8, 16], 1, 32, 1, 2), {view: (2, 2)}
+    decoder = dict(dec_chans=[4, 8, 16, 32], dec_patch_size_dict=factor, dec_scale_factor_dict=factor)
+    return ConvUNetR(*encoder, out_chans=out_chans, **decoder)
 
 
 def test_a_weights_file_says_what_it_reads(tmp_path):

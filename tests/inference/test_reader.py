@@ -1,7 +1,5 @@
 """The project's own reader: data, poses, peaks, heart finding, and the training command in miniature."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -92,7 +90,7 @@ def test_training_command_in_miniature(name, tmp_path, monkeypatch, library):
     """Render, train, save, restore, read: every step of the command that makes the shipped weights."""
     monkeypatch.setattr(readers, "RECIPES", {"ci": readers.Recipe(n_hearts=2, visits=2, steps=2)})
     monkeypatch.setattr(readers, "N_HELD_OUT", 1)
-    monkeypatch.setitem(readers.KINDS, name, replace(readers.KINDS[name], batch_size=1))
+    monkeypatch.setitem(readers.KINDS, name, readers.KINDS[name] | {"batch_size": 1})
     monkeypatch.setenv("CINEMA_DATA", str(tmp_path))
     monkeypatch.setattr(readers, "WEIGHTS", tmp_path / "weights")
     made = tmp_path / "work" / "ci" / f"library_{LIBRARY_VERSION}"

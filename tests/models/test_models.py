@@ -16,28 +16,14 @@ from cinema.models.layers import ResidualConvBlock, depthwise, pointwise
 from cinema.models.patches import grid_of, position_table, random_mask
 from cinema.models.vit import Attention
 
-VIEWS = {"sax": (16, 16, 2), "lax_4c": (32, 16)}
-ENCODER = dict(
-    image_size_dict=VIEWS,
-    in_chans_dict={"sax": 1, "lax_4c": 1},
-    enc_patch_size_dict={"sax": (2, 2, 1), "lax_4c": (2, 2)},
-    enc_scale_factor_dict={"sax": (2, 2, 1), "lax_4c": (2, 2)},
-    enc_conv_chans=(4, 6),
-    enc_conv_n_blocks=1,
-    enc_embed_dim=12,
-    enc_depth=2,
-    enc_n_heads=2,
-)
+VIEWS, HALVED = {"sax": (16, 16, 2), "lax_4c": (32, 16)}, {"sax": (2, 2, 1), "lax_4c": (2, 2)}
+ENCODER = dict(image_size_dict=VIEWS, in_chans_dict={"sax": 1, "lax_4c": 1})
+ENCODER |= dict(enc_patch_size_dict=HALVED, enc_scale_factor_dict=HALVED, enc_conv_chans=(4, 6), enc_conv_n_blocks=1)
+ENCODER |= dict(enc_embed_dim=12, enc_depth=2, enc_n_heads=2)
 CINEMA = dict(ENCODER, dec_embed_dim=8, dec_depth=1, dec_n_heads=2)
-CONVUNETR = dict(
-    ENCODER,
-    out_chans=3,
-    dec_chans=(4, 4, 6, 8),
-    dec_patch_size_dict={"sax": (2, 2, 1), "lax_4c": (2, 2)},
-    dec_scale_factor_dict={"sax": (2, 2, 1), "lax_4c": (2, 2)},
-    dropout=0.1,
-    drop_path=0.1,
-)
+CONVVIT = dict(ENCODER, n_frames=1, out_chans=3)
+CONVUNETR = dict(ENCODER, out_chans=3, dec_chans=(4, 4, 6, 8), dropout=0.1, drop_path=0.1)
+CONVUNETR |= dict(dec_patch_size_dict=HALVED, dec_scale_factor_dict=HALVED)
 
 
 def images(batch=2, views=VIEWS, channels=1):
@@ -45,13 +31,9 @@ def images(batch=2, views=VIEWS, channels=1):
     return {view: torch.rand(batch, channels, *size, generator=generator) for view, size in views.items()}
 
 
-def seeded(name, **arguments):
+def seeded(name, arguments=None, **changes):
     torch.manual_seed(0)
-    return build(name, arguments)
-
-
-def changed(name, arguments, **changes):
-    return seeded(name, **{**arguments, **changes})
+    return build(name, {**(arguments or {}), **changes})
 
 
 def sax(x, y):
@@ -75,7 +57,7 @@ def test_names_are_public_and_cheap():
 
 def test_nothing_hidden_gives_no_loss_but_no_error():
     for cross_attn in (True, False):
-        model = seeded("CineMA", **CINEMA, cross_attn=cross_attn)
+        model = seeded("CineMA", CINEMA, cross_attn=cross_attn)
         loss, predictions, masks, metrics = model(images(), 0.0)
         assert loss.isnan() and not any(mask.any() for mask in masks.values())
         assert predictions["sax"].shape == (2, 0, 64) and predictions["lax_4c"].shape == (2, 0, 64)
@@ -83,7 +65,7 @@ def test_nothing_hidden_gives_no_loss_but_no_error():
 
 
 def test_one_view_without_hidden_patches_is_left_out_of_the_mean():
-    model = seeded("CineMA", **CINEMA)
+    model = seeded("CineMA", CINEMA)
     masks = {"sax": torch.zeros(2, 8, dtype=torch.bool), "lax_4c": torch.ones(2, 8, dtype=torch.bool)}
     masks["lax_4c"][:, :3] = False
     loss, _, _, metrics = model(images(), enc_mask_dict=masks)
@@ -92,14 +74,14 @@ def test_one_view_without_hidden_patches_is_left_out_of_the_mean():
 
 
 def test_everything_hidden_still_predicts():
-    loss, predictions, _, _ = seeded("CineMA", **CINEMA)(images(), 1.0)
+    loss, predictions, _, _ = seeded("CineMA", CINEMA)(images(), 1.0)
     assert loss.isfinite() and predictions["sax"].shape == (2, 8, 64)
 
 
 def test_masks_repeat_with_their_generator_and_refuse_bad_ratios():
     draws = [random_mask(3, 20, 0.6, generator=torch.Generator().manual_seed(5)) for _ in range(2)]
     assert torch.equal(*draws) and draws[0].sum(dim=1).tolist() == [12, 12, 12]
-    model, generator = seeded("CineMA", **CINEMA), torch.Generator().manual_seed(3)
+    model, generator = seeded("CineMA", CINEMA), torch.Generator().manual_seed(3)
     first = model(images(), 0.5, generator=generator)[2]
     generator.manual_seed(3)
     assert all(torch.equal(first[v], m) for v, m in model(images(), 0.5, generator=generator)[2].items())
@@ -108,23 +90,14 @@ def test_masks_repeat_with_their_generator_and_refuse_bad_ratios():
             random_mask(1, 4, ratio)
 
 
-@pytest.mark.parametrize(
-    "option",
-    [
-        dict(grad_ckpt=True),
-        dict(norm="group"),
-        dict(norm="instance"),
-        dict(norm_target=True),
-        dict(rotary=True, cross_attn=False),
-        dict(mlp_layer="SwiGLU"),
-        dict(qkv_bias=False),
-        dict(enc_conv_chans=()),
-        dict(pos_period=8.0, pos_scaled=True),
-        dict(drop_path=0.2),
-    ],
-)
+OPTIONS = [dict(grad_ckpt=True), dict(norm="group"), dict(norm="instance"), dict(norm_target=True)]
+OPTIONS += [dict(rotary=True, cross_attn=False), dict(mlp_layer="SwiGLU"), dict(qkv_bias=False)]
+OPTIONS += [dict(enc_conv_chans=()), dict(pos_period=8.0, pos_scaled=True), dict(drop_path=0.2)]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
 def test_options_of_cinema_train(option):
-    model = changed("CineMA", CINEMA, **option)
+    model = seeded("CineMA", CINEMA, **option)
     loss = model(images(), 0.5, generator=torch.Generator().manual_seed(0))[0]
     assert all(g.isfinite().all() for g in gradients(model, loss).values())
 
@@ -133,7 +106,7 @@ def test_options_of_cinema_train(option):
     "name, arguments",
     [
         ("CineMA", CINEMA),
-        ("ConvViT", dict(ENCODER, n_frames=1, out_chans=2)),
+        ("ConvViT", CONVVIT),
         ("ConvUNetR", CONVUNETR),
         ("UNet", dict(n_dims=2, in_chans=1, out_chans=2, chans=(4, 6, 8), dropout=0.2)),
     ],
@@ -142,14 +115,11 @@ def test_checkpointing_changes_no_gradient(name, arguments):
     views = {"lax_4c": (32, 16)} if name == "UNet" else VIEWS
     results = []
     for grad_ckpt in (False, True):
-        model = seeded(name, **arguments, grad_ckpt=grad_ckpt)
+        model = seeded(name, arguments, grad_ckpt=grad_ckpt)
         torch.manual_seed(1)
         output = model(images(views=views))
-        if name == "CineMA":
-            loss = output[0]
-        else:
-            loss = sum(t.square().mean() for t in (output.values() if isinstance(output, dict) else [output]))
-        results.append(gradients(model, loss))
+        parts = output[:1] if name == "CineMA" else output.values() if isinstance(output, dict) else [output]
+        results.append(gradients(model, sum(part.square().mean() for part in parts)))
     assert all(torch.allclose(results[0][k], results[1][k], atol=1e-6) for k in results[0])
 
 
@@ -179,7 +149,7 @@ class FixedDropout(nn.Module):
 
 
 def test_image_block_drops_as_the_plain_block():
-    plain, quick = ResidualConvBlock(2, 1, 3), ImageBlock(2, 1, 3)
+    plain, quick = ResidualConvBlock(2, 1, 3, 3), ImageBlock(2, 1, 3, 3)
     quick.load_state_dict(plain.state_dict())
     plain.dropout = quick.dropout = FixedDropout()
     x = torch.rand(2, 1, 12, 11)
@@ -204,7 +174,7 @@ def test_depthwise_and_pointwise_equal_the_convolution(size):
 
 
 def test_features_of_a_subset_of_views_at_another_size():
-    model = seeded("CineMA", **CINEMA)
+    model = seeded("CineMA", CINEMA)
     features = model.feature_forward(images(views={"lax_4c": (48, 24)}))
     assert {k: tuple(v.shape) for k, v in features.items()} == {"cls": (2, 1, 12), "lax_4c": (2, 18, 12)}
 
@@ -216,28 +186,25 @@ def test_position_table_scaled_and_distinct():
 
 
 def test_convvit_reductions_and_heads():
-    model = seeded("ConvViT", **ENCODER, n_frames=2, out_chans=3).eval()
-    x = images(channels=2)
+    model, x = seeded("ConvViT", CONVVIT, n_frames=2).eval(), images(channels=2)
     patch, cls, mean = (model(x, reduce=r) for r in ("patch", "cls", "all"))
     assert torch.allclose(mean, (2 * patch + cls) / 3, atol=1e-6)
-    assert not seeded("ConvViT", **ENCODER, n_frames=1, out_chans=3, head_layer=None).pred_head_dict
-    with pytest.raises(ValueError, match="'none'.*all, patch, cls"):
-        model(x, reduce="none")
-    with pytest.raises(ValueError, match="lax_4c is missing"):
-        model({"sax": x["sax"]})
+    assert not seeded("ConvViT", CONVVIT, head_layer=None).pred_head_dict
 
 
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: changed("CineMA", CINEMA, rotary=True), "cross_attn=False"),
-        (lambda: changed("CineMA", CINEMA, norm="batch"), "batch.*layer, instance, group"),
-        (lambda: changed("CineMA", CINEMA, enc_n_heads=5), "12.*5 heads"),
-        (lambda: changed("CineMA", CINEMA, image_size_dict={"sax": (20, 16, 2)}), r"\(20, 16, 2\).*\(8, 8, 1\)"),
-        (lambda: changed("ConvUNetR", CONVUNETR, dec_scale_factor_dict={"sax": (3, 3, 1)}), "sax.*decoder level"),
-        (lambda: changed("ConvUNetR", CONVUNETR)(sax(32, 16)), r"\(32, 16, 2\).*\(16, 16, 2\)"),
-        (lambda: changed("CineMA", CINEMA)(sax(16, 24)), r"sax.*\(16, 24, 2\).*\(16, 16, 2\)"),
-        (lambda: changed("CineMA", CINEMA).feature_forward({"lax_2c": sax(16, 16)["sax"]}), "lax_2c.*sax, lax_4c"),
+        (lambda: seeded("CineMA", CINEMA, rotary=True), "cross_attn=False"),
+        (lambda: seeded("CineMA", CINEMA, norm="batch"), "batch.*layer, instance, group"),
+        (lambda: seeded("CineMA", CINEMA, enc_n_heads=5), "12.*5 heads"),
+        (lambda: seeded("CineMA", CINEMA, image_size_dict={"sax": (20, 16, 2)}), r"\(20, 16, 2\).*\(8, 8, 1\)"),
+        (lambda: seeded("ConvUNetR", CONVUNETR, dec_scale_factor_dict={"sax": (3, 3, 1)}), "sax.*decoder level"),
+        (lambda: seeded("ConvUNetR", CONVUNETR)(sax(32, 16)), r"\(32, 16, 2\).*\(16, 16, 2\)"),
+        (lambda: seeded("CineMA", CINEMA)(sax(16, 24)), r"sax.*\(16, 24, 2\).*\(16, 16, 2\)"),
+        (lambda: seeded("CineMA", CINEMA).feature_forward({"lax_2c": sax(16, 16)["sax"]}), "lax_2c.*sax, lax_4c"),
+        (lambda: seeded("ConvViT", CONVVIT)(images(), reduce="none"), "'none'.*all, patch, cls"),
+        (lambda: seeded("ConvViT", CONVVIT)(sax(16, 16)), "lax_4c is missing"),
         (lambda: seeded("ResNet2d", depth=20, in_chans=1, out_chans=1), "20.*18, 34"),
         (lambda: seeded("ResNet2d", depth=18, in_chans=1, out_chans=1)(images()), "one view, 2 given"),
         (lambda: seeded("nnUNet"), "unknown model 'nnUNet'.*CineMA"),
@@ -252,7 +219,7 @@ def test_refusals_are_one_line(call, message):
 
 
 def test_timm_is_imported_again_only_after_the_known_failure(monkeypatch):
-    attempts, loaded = [], {"timm": 1, "timm.layers": 1, "torchvision.ops": 1, "os": 1}
+    attempts, declared, loaded = [], [], {"timm": 1, "timm.layers": 1, "torchvision.ops": 1, "os": 1}
 
     def importing(name, failure="operator torchvision::nms does not exist"):
         attempts.append(name)
@@ -261,9 +228,10 @@ def test_timm_is_imported_again_only_after_the_known_failure(monkeypatch):
         return "layers"
 
     monkeypatch.setattr(_timm, "sys", SimpleNamespace(modules=loaded))
-    monkeypatch.setattr(_timm, "_declare_missing_operators", lambda: "library")
+    monkeypatch.setattr(_timm.torch.library, "Library", lambda *_: SimpleNamespace(define=declared.append))
     monkeypatch.setattr(_timm, "importlib", SimpleNamespace(import_module=importing))
-    assert _timm._import_layers() == ("layers", "library") and loaded == {"os": 1}
+    assert _timm._import_layers()[0] == "layers" and loaded == {"os": 1}
+    assert [schema.split("(")[0] for schema in declared] == ["nms", "qnms"]
     attempts.clear()
     monkeypatch.setattr(_timm, "importlib", SimpleNamespace(import_module=lambda name: importing(name, "other")))
     with pytest.raises(RuntimeError, match="other"):

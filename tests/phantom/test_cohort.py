@@ -7,14 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cinema.data.study import load_study, study_paths, study_table
+from cinema.data.study import study_paths, study_table
 from cinema.phantom import ceilings, cohort, roles
 from cinema.phantom.roles import ROLES, SCANNERS
-from cinema.terms import SMALL_GRID
+from cinema.terms import LAX_VIEWS
 
-TINY = {
-    view: (tuple(n // 2 for n in size), tuple(2 * mm for mm in spacing)) for view, (size, spacing) in SMALL_GRID.items()
-}
+TINY = {"sax": ((32, 32, 4), (5.0, 5.0, 24.0)), **{view: ((32, 32), (5.0, 5.0)) for view in LAX_VIEWS}}
 
 
 def test_a_person_depends_on_role_index_and_seed_only():
@@ -29,9 +27,8 @@ def test_a_person_depends_on_role_index_and_seed_only():
 def test_roles_are_as_described(role):
     spec, people_ = ROLES[role], [cohort.person(role, i, 1) for i in range(400)]
     seen = pd.DataFrame([p.attributes for p in people_])
-    shares = seen.drop_duplicates("patient")["disease"].value_counts(normalize=True)
-    for disease, share in spec.classes.items():
-        assert abs(shares.get(disease, 0) - share) < 0.01, disease
+    shares = seen.drop_duplicates("patient")["disease"].value_counts(normalize=True).to_dict()
+    assert shares == pytest.approx(spec.classes, abs=0.01)
     assert {name for _, name, _ in spec.scanners} == set(seen["scanner"])
     assert abs(sum(share for *_, share in spec.scanners) - 1) < 1e-9
     low, high = spec.slice_thickness_mm
@@ -60,8 +57,7 @@ def test_rescans_are_the_same_heart_on_another_day():
         assert a.attributes["scanner"] == b.attributes["scanner"]
     edv = np.log([[p.heart.lv_edv_ml for p in pair] for pair in pairs])
     found = np.sqrt(np.mean((edv[:, 0] - edv[:, 1]) ** 2 / 2))
-    assert abs(found / roles.RESCAN_SD["lv_edv"] - 1) < 0.12
-
+    assert found == pytest.approx(roles.RESCAN_SD["lv_edv"], rel=0.12)
     variation = ceilings.rescan_variation([p for pair in pairs for p in pair])
     assert 2.0 < variation["lv_ef_percent"] < 4.2  # below the published scan-rescan figure of scan and reader together
 
@@ -69,10 +65,8 @@ def test_rescans_are_the_same_heart_on_another_day():
 def test_the_planted_quality_gap_touches_images_only():
     group = [cohort.person("fairness", i) for i in range(900)]
     snr = pd.DataFrame([p.attributes | {"snr": p.acquisition.snr} for p in group])
-    means = snr.groupby("ethnicity")["snr"].mean()
-    assert means["Black"] < 0.45 * means["White"]
-    assert abs(means["Asian"] / means["White"] - 1) < 0.08
-    by_sex = snr.groupby("sex")["snr"].mean()
+    means, by_sex = (snr.groupby(by)["snr"].mean() for by in ("ethnicity", "sex"))
+    assert means["Black"] < 0.45 * means["White"] and abs(means["Asian"] / means["White"] - 1) < 0.08
     assert abs(by_sex["F"] / by_sex["M"] - 1) < 0.08
     spec, plain = ROLES["fairness"], replace(ROLES["fairness"], quality_gap=None)
     who = next(p for p in group if p.attributes["ethnicity"] == "Black")
@@ -99,13 +93,6 @@ def test_frames_of_a_cycle():
     study = cohort.study(p, phases=12, grid=TINY)
     assert study.views["sax"].n_frames == 12 and study.ed_frame == 0
     assert study.es_frame == np.argmin(study.truth["lv_volume_ml"])
-    with pytest.raises(ValueError, match="phases are"):
-        cohort.phase_list(p.heart, ("ED",))
-
-
-def test_unknown_role_is_named():
-    with pytest.raises(ValueError, match="unknown role 'acdcx'; choose one of pretraining"):
-        cohort.person("acdcx", 0)
 
 
 @pytest.fixture
@@ -120,14 +107,12 @@ def content(folder):
 def test_write_resumes_grows_and_shrinks(tmp_path, few):
     cohort.write("acdc", 3, 0, tmp_path, grid=TINY)
     before = content(tmp_path)
-    assert len(before) == 3
     stamp = {path: path.stat().st_mtime_ns for path in study_paths(tmp_path)}
     study_paths(tmp_path)[1].unlink()  # as if interrupted
     cohort.write("acdc", 4, 0, tmp_path, grid=TINY)
-    assert len(content(tmp_path)) == 4 and before.keys() < content(tmp_path).keys()
+    after = content(tmp_path)
+    assert len(before) == 3 and len(after) == 4 and before.items() < after.items()
     assert sum(path.stat().st_mtime_ns == stamp.get(path) for path in study_paths(tmp_path)) == 2
-    again, fresh = load_study(study_paths(tmp_path)[1]), cohort.study(cohort.person("acdc", 1), grid=TINY)
-    assert np.array_equal(again.views["sax"].image, fresh.views["sax"].image)
     cohort.write("acdc", 2, 0, tmp_path, grid=TINY)
     assert len(content(tmp_path)) == 2 and json.loads((tmp_path / cohort.MANIFEST).read_bytes())["n"] == 2
 
@@ -135,10 +120,7 @@ def test_write_resumes_grows_and_shrinks(tmp_path, few):
 def test_write_is_the_same_in_parallel(tmp_path, few):
     cohort.write("acdc", 3, 0, tmp_path / "one", grid=TINY)
     cohort.write("acdc", 3, 0, tmp_path / "two", grid=TINY, jobs=2)
-    for a, b in zip(study_paths(tmp_path / "one"), study_paths(tmp_path / "two")):
-        x, y = load_study(a), load_study(b)
-        assert x.attributes == y.attributes
-        assert np.array_equal(x.views["sax"].image, y.views["sax"].image)
+    assert content(tmp_path / "one") == content(tmp_path / "two")
 
 
 def test_a_stale_cohort_is_made_anew_and_says_so(tmp_path, few, capsys, monkeypatch):
@@ -155,32 +137,28 @@ def test_a_stale_cohort_is_made_anew_and_says_so(tmp_path, few, capsys, monkeypa
 
 
 def test_write_refuses_before_it_touches_anything(tmp_path, few):
-    cohort.write("acdc", 1, 0, tmp_path, grid=TINY)
-    before = content(tmp_path)
-    for arguments, message in (
-        (("acdc", 1, 0, tmp_path, ("ES",)), "phases are"),
-        (("acdc", 0, 0, tmp_path), "n is 0"),
-        (("mnms", 1, 0, tmp_path), "holds the role 'acdc', not 'mnms'"),
-        (("acdc", 1, 0, tmp_path, ("ED", "ES"), {}), "the grid lacks"),
+    cohort.write("acdc", 1, 0, tmp_path / "acdc", grid=TINY)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "mine.h5").write_bytes(b"precious")
+    before = content(tmp_path / "acdc")
+    for role, n, folder, options, message in (
+        ("acdcx", 1, "acdc", {}, "unknown role 'acdcx'; choose one of pretraining"),
+        ("acdc", 1, "acdc", {"phases": ("ES",)}, "phases are"),
+        ("acdc", 0, "acdc", {}, "n is 0"),
+        ("acdc", 1, "acdc", {"grid": {}}, "the grid lacks"),
+        ("mnms", 1, "acdc", {}, "holds the role 'acdc', not 'mnms'"),
+        ("acdc", 1, "mine", {}, "holds studies but no manifest.json"),
     ):
         with pytest.raises(ValueError, match=message):
-            cohort.write(*arguments)
-    assert content(tmp_path) == before
-
-
-def test_write_leaves_unknown_studies_alone(tmp_path):
-    (tmp_path / "mine.h5").write_bytes(b"precious")
-    with pytest.raises(ValueError, match="holds studies but no manifest.json"):
-        cohort.write("acdc", 1, 0, tmp_path)
-    assert (tmp_path / "mine.h5").read_bytes() == b"precious"
+            cohort.write(role, n, 0, tmp_path / folder, **options)
+    assert content(tmp_path / "acdc") == before and content(tmp_path / "mine") == {"mine.h5": b"precious"}
 
 
 def test_truth_file_states_what_was_planted(tmp_path, few):
     cohort.write("population", 1, 0, tmp_path, grid=TINY)
     truth = json.loads((tmp_path / cohort.TRUTH).read_bytes())
-    assert truth["exposures"]["null_exposure"]["effect"] == {}
+    assert truth["exposures"]["null_exposure"]["effect"] == {} and truth["hazard_ratios"]["lvgfi"] == 0.85
     assert truth["ceilings"]["exposures"]["null_exposure"]["heart_closed_form"] == 0.5
-    assert truth["hazard_ratios"]["lvgfi"] == 0.85
     age = truth["ceilings"]["regression"]["age_years"]
     assert age["mae"] < age["mae_of_mean"]
 

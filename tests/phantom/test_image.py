@@ -38,14 +38,8 @@ def test_blood_is_brighter_than_muscle_at_both_field_strengths():
 
 
 def test_majority_label_counts_samples_and_ties_go_to_the_heart():
-    blood, wall, lung = CODE["lv_blood"], CODE["myocardium"], CODE["lung"]
-    voxels = (
-        (blood, blood, blood, wall),
-        (wall, wall, lung, lung),
-        (lung, lung, lung, blood),
-        (blood, blood, wall, wall),
-    )
-    column = np.array(voxels, np.uint8).T
+    name = {"B": "lv_blood", "W": "myocardium", "L": "lung"}
+    column = np.array([[CODE[name[letter]] for letter in voxel] for voxel in ("BBBW", "WWLL", "LLLB", "BBWW")]).T
     np.testing.assert_array_equal(image.majority_label(column[:, :, None, None])[:, 0, 0], [3, 2, 0, 3])
 
 
@@ -56,8 +50,7 @@ def test_same_seed_same_bits_other_seed_other_noise():
 
 
 def test_noise_is_rician_at_the_stated_ratio():
-    """In air the magnitude of complex noise of deviation s has mean s sqrt(pi / 2);
-    s is QUIET_NOISE of that in blood."""
+    """In air the magnitude of complex noise of deviation s (QUIET_NOISE of that in blood) has mean s sqrt(pi / 2)."""
     grid = {"sax": ((160, 160, 3), (3.0, 3.0, 12.0))}
     scan = acquire(HEART, Acquisition(snr=20, breath_shift_mm=0), [0.0], grid=grid, views=("sax",))["sax"]
     air = scan.image[:12, :12, 0, 0]
@@ -65,10 +58,8 @@ def test_noise_is_rician_at_the_stated_ratio():
 
 
 def test_slices_run_from_base_to_apex_and_the_long_axes_hold_the_axis():
-    sax = place(HEART, STILL, "sax")
-    assert sax.columns[2, 2] == pytest.approx(1.0)
-    for view in LAX_VIEWS:
-        plane = place(HEART, STILL, view)
+    assert place(HEART, STILL, "sax").columns[2, 2] == pytest.approx(1.0)
+    for plane in (place(HEART, STILL, view) for view in LAX_VIEWS):
         assert abs(plane.columns[2, 2]) < 1e-9  # its normal is across the axis
         assert abs((np.array([0, 0, 40.0]) - plane.first_mm) @ plane.columns[:, 2]) < 6
 
@@ -89,10 +80,10 @@ def test_samples_spread_evenly_over_the_voxel():
 
 def test_thin_slices_lose_less_to_partial_volume():
     """A voxel's samples differ at edges; thicker slices have more mixed voxels, so a softer image."""
-    scans = {t: Acquisition(slice_thickness_mm=t, breath_shift_mm=0, snr=1e6) for t in (2.0, 16.0)}
-    soft = {t: acquire(HEART, scan, [0.0], views=("sax",))["sax"] for t, scan in scans.items()}
-    sharpness = {t: np.abs(np.diff(v.image[..., 0], axis=0)).max(axis=(0, 1)).mean() for t, v in soft.items()}
-    assert sharpness[2.0] > sharpness[16.0]
+    scans = [Acquisition(slice_thickness_mm=mm, breath_shift_mm=0, snr=1e6) for mm in (2.0, 16.0)]
+    images = [acquire(HEART, scan, [0.0], views=("sax",))["sax"].image[..., 0] for scan in scans]
+    thin, thick = (np.abs(np.diff(image, axis=0)).max(axis=(0, 1)).mean() for image in images)
+    assert thin > thick
 
 
 def test_unknown_view_is_refused():

@@ -27,14 +27,16 @@ def painted(labels):
     return np.array([SIGNAL[name] for name in LABELS])[labels]
 
 
+def view_of(labels, brightness=1.0):
+    """A View of labels (x, y, z, t), all frames labelled."""
+    return View(brightness * painted(labels), np.diag([*SPACING, 1.0]), labels, tuple(range(labels.shape[-1])))
+
+
 def test_a_picture_of_known_signals_and_areas():
-    labels = heart()
-    view = View(200 * painted(labels)[..., None], np.diag([*SPACING, 1.0]), labels[..., None], (0,))
-    found = realism.measurements(view, 0)
+    found = realism.measurements(view_of(heart()[..., None], 200), 0)
     known = {"myocardium": 0.4, "RV blood": 0.9, "lateral, median": 0.1}
-    still = ("deviation in LV", "deviation in MYO", "noise in MYO", "noise in lateral")
-    for name, value in (known | dict.fromkeys(still, 0.0)).items():
-        assert found[name] == pytest.approx(value, abs=1e-3), name
+    known |= dict.fromkeys(("deviation in LV", "deviation in MYO", "noise in MYO", "noise in lateral"), 0.0)
+    assert {name: found[name] for name in known} == pytest.approx(known, abs=1e-3)
     assert found["wall (mm)"] == pytest.approx(OUTER_MM - INNER_MM, abs=0.3)
     assert found["RV area / LV area"] == pytest.approx((RV_MM / INNER_MM) ** 2, rel=0.03)
     assert found["endocardial edge (mm)"] < 2.6 and found["lateral edge (mm)"] < 2.6  # no sharper than a pixel shows
@@ -53,34 +55,28 @@ def test_width_of_a_blurred_edge(sigma_mm):
 def test_fall_of_an_exact_profile_and_of_none():
     at = np.arange(0, 60, realism.STEP_MM)
     smooth = 1 - 0.6 * ndimage.gaussian_filter1d((at > 30).astype(float), 2.0 / realism.STEP_MM)
-    # The labels lie 1 mm beside the edge.
-    assert realism.fall_mm(smooth, 310, (6.0, 10.0), (6.0, 10.0)) == pytest.approx(2.563 * 2.0, abs=0.2)
-    assert np.isnan(realism.fall_mm(np.ones_like(at), 300, (6.0, 10.0), (6.0, 10.0)))
-    assert np.isnan(realism.fall_mm(smooth[::-1], 300, (6.0, 10.0), (6.0, 10.0)))
-    assert np.isnan(realism.fall_mm(np.full_like(at, np.nan), 300, (6.0, 10.0), (6.0, 10.0)))
+    sides = (6.0, 10.0), (6.0, 10.0)
+    assert realism.fall_mm(smooth, 310, *sides) == pytest.approx(2.563 * 2.0, abs=0.2)  # labels 1 mm beside the edge
+    for none in (np.ones_like(at), smooth[::-1], np.full_like(at, np.nan)):
+        assert np.isnan(realism.fall_mm(none, 300, *sides))
 
 
 def test_noise_of_known_deviation(sigma=0.05):
     labels = heart(112, 1)[..., 0]
     picture = painted(labels) + np.random.default_rng(0).normal(0, sigma, labels.shape)
     found = realism.noise(picture, labels)
-    assert found["noise in LV"] == pytest.approx(sigma, rel=0.12)
-    assert found["noise in lateral"] == pytest.approx(sigma, rel=0.12)
+    assert [found["noise in LV"], found["noise in lateral"]] == pytest.approx([sigma, sigma], rel=0.12)
 
 
 def test_spectrum_of_white_noise_and_of_a_power_law():
-    rng, n = np.random.default_rng(1), realism.SIZE
-    frequency = np.hypot(*np.meshgrid(*[np.fft.fftfreq(n, realism.PIXEL_MM)] * 2))
-    found, steep = [], []
-    for white in rng.normal(0, 1, (10, n, n)):
-        found.append(realism.spectrum(white))
-        law = np.fft.fft2(white) * np.maximum(frequency, 1e-3) ** -1.5
-        steep.append(realism.spectrum(np.fft.ifft2(law).real)["spectral slope"])
-    slope, share = np.mean([list(values.values()) for values in found], axis=0)
-    assert abs(slope) < 0.2 and share == pytest.approx((frequency > realism.FINE).mean(), abs=0.02)
-    assert np.mean(steep) == pytest.approx(-3.0, abs=0.2)
-    white[50, 50] = np.nan
-    assert np.isnan(realism.spectrum(white)["spectral slope"])
+    white = np.random.default_rng(1).normal(0, 1, (10, realism.SIZE, realism.SIZE))
+    frequency = np.hypot(*np.meshgrid(*[np.fft.fftfreq(realism.SIZE, realism.PIXEL_MM)] * 2))
+    law = np.fft.ifft2(np.fft.fft2(white) * np.maximum(frequency, 1e-3) ** -1.5).real
+    flat, steep = (np.mean([[*realism.spectrum(one).values()] for one in ten], axis=0) for ten in (white, law))
+    assert abs(flat[0]) < 0.2 and flat[1] == pytest.approx((frequency > realism.FINE).mean(), abs=0.02)
+    assert steep[0] == pytest.approx(-3.0, abs=0.2)
+    white[0, 50, 50] = np.nan
+    assert np.isnan(realism.spectrum(white[0])["spectral slope"])
 
 
 def test_pixel_size_and_grey_scale_do_not_matter():
@@ -88,25 +84,22 @@ def test_pixel_size_and_grey_scale_do_not_matter():
     coarse = fine[::2, ::2]
     one = realism.standard_slice(painted(fine), fine, SPACING)
     other = realism.standard_slice(77 * painted(coarse), coarse, (2.0, 2.0, 10.0))
-    for name, value in realism.contrasts(*one).items():
-        assert realism.contrasts(*other)[name] == pytest.approx(value, abs=0.05), name
+    assert realism.contrasts(*other) == pytest.approx(realism.contrasts(*one), abs=0.05)
     assert realism.shape(coarse[..., 0], (2.0, 2.0))["wall (mm)"] == pytest.approx(OUTER_MM - INNER_MM, abs=0.5)
 
 
 def test_what_is_not_there_is_nan_and_a_frame_without_a_ventricle_is_refused():
     labels = heart(120, 1)
     labels[labels == LABELS["RV"]] = 0
-    view = View(painted(labels)[..., None], np.diag([*SPACING, 1.0]), labels[..., None], (0,))
-    found = realism.measurements(view, 0)
-    assert np.isnan(found["RV blood"]) and np.isnan(found["lateral, median"]) and np.isnan(found["lateral edge (mm)"])
+    found = realism.measurements(view_of(labels[..., None]), 0)
+    assert np.isnan([found[name] for name in ("RV blood", "lateral, median", "lateral edge (mm)")]).all()
     assert found["myocardium"] == pytest.approx(0.4, abs=1e-3)
     with pytest.raises(ValueError, match="no slice with LV and MYO"):
         realism.middle_slice(np.zeros((8, 8, 2), np.uint8))
 
 
 def test_table_has_a_row_per_subject_and_phase():
-    labels = np.stack([heart(n_slices=1)] * 2, axis=-1)
-    view = View(painted(labels), np.diag([*SPACING, 1.0]), labels, (0, 1))
+    view = view_of(np.stack([heart(n_slices=1)] * 2, axis=-1))
     table = realism.table({"a": view, "b": view})
     assert list(table.index) == [("a", "ED"), ("a", "ES"), ("b", "ED"), ("b", "ES")]
     assert table["RV blood"].tolist() == pytest.approx([0.9] * 4, abs=1e-3)

@@ -20,8 +20,8 @@ CONFIG_FAULTS = {
 }
 
 
-def build(folder, n=6, seed=0, faults=(), grid=None):
-    """Write n patients, every sixth in testing; returns {"ids", "bad", "studies", "frames", "raw"}.
+def build(folder, n=6, seed=0, faults=()):
+    """Write n patients, every sixth in testing; returns {"ids", "bad", "studies", "frames"}.
 
     faults: one more patient of testing for each, spoilt so (pairs.damage, CONFIG_FAULTS,
             "no config", "twice" (in training, too), "no cine" (one frame), "short cine" (2 frames),
@@ -29,7 +29,7 @@ def build(folder, n=6, seed=0, faults=(), grid=None):
     studies: id -> the virtual study whose labels are in the files; frames: id -> (ED, ES), counted from 1.
     """
     root, studies, frames, bad = folder / "database", {}, {}, {}
-    found = hearts("acdc", n, seed, FRAMES, grid or pairs.GRID)
+    found = hearts("acdc", n, seed, FRAMES, pairs.GRID)
     for k, study in enumerate(found):
         pid = f"patient{k + 1:03d}" if k % 6 != 1 else f"patient{101 + k // 6:03d}"
         studies[pid] = study
@@ -43,7 +43,7 @@ def build(folder, n=6, seed=0, faults=(), grid=None):
             patient(root / "training" / pid, found[0], k)
     (root / "training" / "notes.txt").write_text("not a patient", encoding="utf-8")
     (root / "MANDATORY_CITATION.md").write_text("cite it", encoding="utf-8")
-    return {"raw": folder, "ids": sorted(studies), "bad": bad, "studies": studies, "frames": frames}
+    return {"ids": sorted(studies), "bad": bad, "studies": studies, "frames": frames}
 
 
 def patient(home, study, k):
@@ -62,23 +62,15 @@ def patient(home, study, k):
         pairs.store(home / f"{name}_gt.nii.gz", view.label_at(source), affine, k == 3)
     who = study.attributes
     group = {"ARV": "RV"}.get(who["disease"], who["disease"])
-    lines = (
-        f"ED: {ed + 1}",
-        f"ES: {es + 1}",
-        f"Group: {group}",
-        f"Height: {who['height_cm']:.1f}",
-        f"NbFrame: {FRAMES}",
-        f"Weight: {who['weight_kg']:.1f}",
-    )
-    (home / "Info.cfg").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    size = f"Height: {who['height_cm']:.1f}\nNbFrame: {FRAMES}\nWeight: {who['weight_kg']:.1f}\n"
+    (home / "Info.cfg").write_text(f"ED: {ed + 1}\nES: {es + 1}\nGroup: {group}\n{size}", encoding="utf-8")
     if k == 4:
         (home / f"._{home.name}_4d.nii.gz").write_bytes(b"\0" * 64)
     return ed + 1, es + 1
 
 
 def spoil(home, fault, ed):
-    frame = home / f"{home.name}_frame{ed:02d}.nii.gz"
-    config = home / "Info.cfg"
+    frame, cine, config = home / f"{home.name}_frame{ed:02d}.nii.gz", home / f"{home.name}_4d.nii.gz", home / "Info.cfg"
     if fault in CONFIG_FAULTS:
         before = config.read_text(encoding="utf-8")
         config.write_text(CONFIG_FAULTS[fault](before), encoding="utf-8")
@@ -86,12 +78,11 @@ def spoil(home, fault, ed):
     elif fault == "no config":
         config.unlink()
     elif fault == "no cine":
-        (home / f"{home.name}_4d.nii.gz").write_bytes(frame.read_bytes())
+        cine.write_bytes(frame.read_bytes())
     elif fault in ("short cine", "other cine"):
-        path = home / f"{home.name}_4d.nii.gz"
-        cine = nib.load(path)
-        array = np.asarray(cine.dataobj)
+        held = nib.load(cine)
+        array = np.asarray(held.dataobj)
         array = array[..., :2] if fault == "short cine" else array[:, :, 1:]
-        nib.save(nib.Nifti1Image(array, cine.affine, cine.header), path)
+        nib.save(nib.Nifti1Image(array, held.affine, held.header), cine)
     elif fault != "twice":
         pairs.damage(fault, frame, frame.with_name(frame.name.replace(".nii.gz", "_gt.nii.gz")))

@@ -7,6 +7,7 @@ from cinema.terms import LAX_VIEWS
 
 # As a scanner writes them, but coarse: 17 cm around the heart.
 GRID = {"sax": ((96, 96, 8), (1.8, 1.8, 10.0)), **{view: ((96, 96), (1.8, 1.8)) for view in LAX_VIEWS}}
+SMALL = {"sax": ((64, 56, 6), (2.5, 2.5, 10.0)), **{view: ((64, 56), (2.5, 2.5)) for view in LAX_VIEWS}}
 
 
 def hearts(role, n=6, seed=0, phases=("ED", "ES"), grid=None):

@@ -12,7 +12,7 @@ PLACES = (("train", 1), ("train", 2), ("train", 3), ("train", 4), ("validate", 5
 REPEAT, ODD, SPLIT, CUT = 2, 3, 4, 501
 
 
-def build(folder, n=6, seed=0, frames=10, grid=None, bad=True):
+def build(folder, n=6, seed=0, frames=10, grid=None):
     """Write n subjects, and beside them 761 (black), one without pictures and one without volumes.
 
     Returns {"ids", "bad", "studies", "volumes"}: as in ukb.build; volumes: id -> (EDV, ESV) of the tables.
@@ -25,21 +25,17 @@ def build(folder, n=6, seed=0, frames=10, grid=None, bad=True):
         studies[str(number)] = study
         volumes[number] = (split, round(study.truth["lv_edv_ml"], 1), round(study.truth["lv_esv_ml"], 1))
         subject(home, study, number)
-    wrong = {}
-    if bad:
-        first = next(iter(studies.values()))
-        series(root / "test/test/761/study/sax_3", first.views["sax"], 0, 3)
-        series(root / "test/test/761/study/2ch_4", first.views["lax_2c"], 0, 4)
-        volumes[761] = ("test", 150.0, 70.0)
-        for part in ("sax_1", "2ch_2"):
-            (root / f"train/train/90/study/{part}").mkdir(parents=True)
-            (root / f"train/train/90/study/{part}/IM-1.dcm").write_bytes(b"not a picture")
-        volumes[90] = ("train", 120.0, 50.0)
-        series(root / "validate/validate/590/study/sax_1", first.views["sax"], 0, 1)
-        volumes[91] = ("train", 120.0, 50.0)
-        wrong = {"761": "black", "90": "at least 3", "590": "no volumes", "91": "no folder"}
+    first = next(iter(studies.values()))
+    series(root / "test/test/761/study/sax_3", first.views["sax"], 0, 3)
+    series(root / "test/test/761/study/2ch_4", first.views["lax_2c"], 0, 4)
+    for part in ("sax_1", "2ch_2"):
+        (root / f"train/train/90/study/{part}").mkdir(parents=True)
+        (root / f"train/train/90/study/{part}/IM-1.dcm").write_bytes(b"not a picture")
+    series(root / "validate/validate/590/study/sax_1", first.views["sax"], 0, 1)
+    volumes |= {761: ("test", 150.0, 70.0), 90: ("train", 120.0, 50.0), 91: ("train", 120.0, 50.0)}
+    bad = {"761": "black", "90": "at least 3", "590": "no volumes", "91": "no folder"}
     tables(root, volumes)
-    return {"ids": sorted(studies, key=int), "bad": wrong, "studies": studies, "volumes": volumes}
+    return {"ids": sorted(studies, key=int), "bad": bad, "studies": studies, "volumes": volumes}
 
 
 def subject(home, study, number):
@@ -49,12 +45,12 @@ def subject(home, study, number):
         series(home / "2ch_7", replace_image(study.views["lax_2c"], 7), 0, 7)
     series(home / "4ch_9", study.views["lax_4c"], 0, 9)
     for z in range(sax.image.shape[2]):
-        series(home / f"sax_{10 + z if number != SPLIT else 10}", sax, z, 10 + z if number != SPLIT else 10)
+        part = 10 if number == SPLIT else 10 + z
+        series(home / f"sax_{part}", sax, z, part)
     if number == REPEAT:  # spoiled first, then taken again: the later one counts
         series(home / "sax_3", replace_image(sax, 5), 2, 3)
     if number == ODD:
-        cropped = replace(sax, image=sax.image[4:-4])
-        series(home / "sax_55", cropped, 4, 55)
+        series(home / "sax_55", replace(sax, image=sax.image[4:-4]), 4, 55)
     if number == CUT:
         (home / "sax_12/IM-0012-0004.dcm").unlink()
         (home / "sax_13/IM-0013-0002.dcm").write_bytes(b"")

@@ -5,69 +5,57 @@ from PIL import Image
 
 from rawtrees.hearts import hearts
 
-FLAWS = ("value", "unreadable", "no_image", "no_mask", "twice", "shape", "empty", "lacking", "colour", "extra")
 GRID = {view: ((64, 72), (3.0, 3.0)) for view in ("lax_2c", "lax_4c")}
 ZOOM = 12  # picture pixels a side of a pixel above: 768 x 864, a quarter of which is 192 x 216
-MARK = 5  # pixels a mark reaches either way
+MARKS, REACH = (85, 170, 255), 5  # values of the marks; pixels that one reaches either way
 
 
-def build(folder, n=6, seed=0, flaws=(), views=("lax_2c", "lax_4c")):
-    """n patients with one picture a view, every second mirrored, the first with a second visit; for each of `flaws`
-    one more patient with a 2C picture.
+def build(folder, n=6, seed=0, faults=(), views=("lax_2c", "lax_4c")):
+    """n patients with one picture a view, every second mirrored, the first with a second visit; for each fault one more
+    patient with a 2C picture.
 
-    Returns {"uids": {view: [..]}, "points": {(uid, view): (3, 2) true middles of the marks in the picture},
-    "mirrored": {(uid, view)}, "flawed": {flaw: id reported}}.
+    faults: "value", "unreadable", "no image", "no mask", "twice", "shape", "empty", "lacking", "colour", "extra".
+    Returns {"ids", "bad": {id reported: fault}, "points": {id: (3, 2) true middles of the marks in the picture},
+    "mirrored": ids}.
     """
-    facts = {"uids": {view: [] for view in views}, "points": {}, "mirrored": set(), "flawed": {}}
+    points, mirrored, bad = {}, set(), {}
     studies = hearts("landmark", n, seed, 1, GRID)
     lines = {view: [] for view in views}
     for view in views:
         for index, study in enumerate(studies):
             for uid in [f"{900 + index}_a", f"{900 + index}_b"][: 2 if index == 0 else 1]:
-                _picture(folder, uid, view, study.views[view], index % 2 == 1, lines[view], facts)
-    for number, flaw in enumerate(flaws, start=990):
-        uid = f"{number}_a"
-        _picture(folder, uid, "lax_2c", studies[0].views["lax_2c"], False, lines["lax_2c"], None, flaw)
-        facts["flawed"][flaw] = f"{uid}_lax_2c"
+                points[f"{uid}_{view}"] = _picture(folder, uid, view, study.views[view], index % 2 == 1, lines[view])
+                mirrored |= {f"{uid}_{view}"} if index % 2 == 1 else set()
+    for number, fault in enumerate(faults, start=990):
+        _picture(folder, f"{number}_a", "lax_2c", studies[0].views["lax_2c"], False, lines["lax_2c"], fault)
+        bad[f"{number}_a_lax_2c"] = fault
     for view in views:
         (folder / "raw" / f"{view}.csv").write_text("".join(lines[view]), encoding="utf-8")
-    return facts
+    return {"ids": sorted(points), "bad": bad, "points": points, "mirrored": mirrored}
 
 
-def _picture(folder, uid, view, held, mirrored, lines, facts, flaw=None):
+def _picture(folder, uid, view, held, mirrored, lines, fault=None):
+    """Write a picture and its mask, add its rows to lines; returns the middles of the marks."""
     image = held.image[:, :, 0, 0].repeat(ZOOM, 0).repeat(ZOOM, 1)
     points = np.rint((held.landmarks[0] + 0.5) * ZOOM - 0.5).astype(int)
     if mirrored:
         image, points[:, 1] = image[:, ::-1], image.shape[1] - 1 - points[:, 1]
     mask = np.zeros(image.shape, np.uint8)
-    for (x, y), value in zip(points, (85, 170, 255), strict=True):
-        mask[x - MARK : x + MARK + 1, y - MARK : y + MARK] = value  # even in y: the middle is half a pixel off
-    if flaw != "extra":
-        for number, (x, y) in enumerate(points, start=1):
-            lines.append(f"hospital,{uid},{view},{number},{x},{y}\n")
-    if flaw == "twice":
+    for (x, y), value in zip(points, MARKS, strict=True):
+        mask[x - REACH : x + REACH + 1, y - REACH : y + REACH] = value  # even in y: the middle is half a pixel off
+    if fault != "extra":
+        lines += [f"hospital,{uid},{view},{number},{x},{y}\n" for number, (x, y) in enumerate(points, start=1)]
+    if fault == "twice":
         lines.append(f"another,{uid},{view},1,5,5\n")
-    if facts is not None:
-        facts["uids"][view].append(uid)
-        facts["points"][uid, view] = points - (0, 0.5)
-        facts["mirrored"] |= {(uid, view)} if mirrored else set()
-    _flawed_mask(mask, points, flaw)
-    paths = {kind: folder / "raw" / view / kind / f"{uid}.png" for kind in ("images", "masks")}
-    for path in paths.values():
-        path.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.fromarray(image.T)
-    if flaw != "no_image":
-        (picture.convert("RGB") if flaw == "colour" else picture).save(paths["images"], compress_level=1)
-    if flaw == "unreadable":
-        paths["images"].write_bytes(paths["images"].read_bytes()[:2000])
-    if flaw != "no_mask":
-        Image.fromarray((mask[:-1] if flaw == "shape" else mask).T).save(paths["masks"], compress_level=1)
-
-
-def _flawed_mask(mask, points, flaw):
-    if flaw == "value":
+    if fault == "value":
         mask[0, 0] = 86
-    if flaw == "empty":
-        mask[:] = 0
-    if flaw == "lacking":
-        mask[mask == 170] = 0
+    mask[np.isin(mask, {"empty": MARKS, "lacking": MARKS[1:2]}.get(fault, ()))] = 0
+    paths = [folder / "raw" / view / kind / f"{uid}.png" for kind in ("images", "masks")]
+    pictures = Image.fromarray(image.T), Image.fromarray((mask[:-1] if fault == "shape" else mask).T)
+    for path, picture, missing in zip(paths, pictures, ("no image", "no mask"), strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if fault != missing:
+            (picture.convert("RGB") if fault == "colour" else picture).save(path, compress_level=1)
+    if fault == "unreadable":
+        paths[0].write_bytes(paths[0].read_bytes()[:2000])
+    return points - (0, 0.5)

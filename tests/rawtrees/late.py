@@ -3,7 +3,6 @@
 An infarct is a sector of the wall's inner part, no-reflow its core, oedema a wider sector of the whole wall.
 """
 
-import nibabel as nib
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
@@ -57,10 +56,9 @@ def enhanced(cine, labels, levels, rng):
     return np.clip(image + rng.normal(0, 6, image.shape), 0, None).astype(np.int16)
 
 
-def write(path, array, affine):
-    """A NIfTI file of an array with an RAS+ affine; sform and qform agree."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = nib.Nifti1Image(array, affine)
-    image.set_sform(affine, 1)
-    image.set_qform(affine, 1)
-    nib.save(image, path)
+def values(labels, mapping, kind):
+    """The mask that a file holds: labels of the store by {label: value}, of type `kind`."""
+    mask = np.zeros(labels.shape, kind)
+    for label, value in mapping.items():
+        mask[labels == label] = value
+    return mask

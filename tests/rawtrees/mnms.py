@@ -14,16 +14,16 @@ ES_FAULTS = {"beyond": 40, "no number": "?", "infinite": "inf", "half": 2.5, "sa
 HEAD = ",External code,VendorName,Vendor,Centre,ED,ES,Age,Pathology,Sex,Height,Weight"
 
 
-def build(folder, n=6, seed=0, faults=(), grid=None):
+def build(folder, n=6, seed=0, faults=()):
     """Write n codes (4 labelled, 1 validation, 1 test, and so on) and a row without files, one of the unlabelled, a
-    folder without a row; returns {"ids", "bad", "studies", "frames", "raw"}.
+    folder without a row; returns {"ids", "bad", "studies", "frames"}.
 
     faults: one more code of Testing for each: pairs.damage, ES_FAULTS and "off by one" (frames of the table),
             "twice" (two folders), "two rows", "3D". bad: code -> fault.
     frames: code -> (ED, ES), counted from 0.
     """
     root, rows, studies, frames, bad = folder / "OpenDataset", [], {}, {}, {}
-    found = hearts("mnms", n, seed, FRAMES, grid or pairs.GRID)
+    found = hearts("mnms", n, seed, FRAMES, pairs.GRID)
     for k, study in enumerate(found):
         code, place = CODES[k % 6] if k < 6 else f"E{k:05d}", PLACES[k % 6]
         studies[code] = study
@@ -52,7 +52,7 @@ def build(folder, n=6, seed=0, faults=(), grid=None):
     (root / "Testing/.DS_Store").write_bytes(b"\0")
     (root / TABLE).write_text("\n".join([HEAD, *rows]) + "\n", encoding="utf-8")
     bad |= {"N0F1L3": "no files", "U0L1B2": "unlabelled", "N0R0W0": "no row"}
-    return {"raw": folder, "ids": sorted(studies), "bad": bad, "studies": studies, "frames": frames}
+    return {"ids": sorted(studies), "bad": bad, "studies": studies, "frames": frames}
 
 
 def subject(home, study, k):

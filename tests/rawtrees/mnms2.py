@@ -8,15 +8,15 @@ VENDORS = {"Siemens": "SIEMENS", "Philips": "Philips Medical Systems", "GE": "GE
 HEAD = "SUBJECT_CODE,DISEASE,VENDOR,SCANNER,FIELD"
 
 
-def build(folder, n=6, seed=0, faults=(), grid=None):
+def build(folder, n=6, seed=0, faults=()):
     """Write n subjects (4 train, 1 val, 1 test, and so on), an incomplete row, an empty row, a row without files, a
-    folder without a row and one numbered beyond the split; returns {"ids", "bad", "studies", "raw"}.
+    folder without a row and one numbered beyond the split; returns {"ids", "bad", "studies"}.
 
     faults: one more test subject for each: pairs.damage on the SAX at ED, "4D", "other grid" (ES), "two rows", and
             "4C label" (a wrong value in the other view). bad: id -> fault.
     """
     root, rows, studies, bad = folder / "MnM2", [], {}, {}
-    found = hearts("mnms2", n, seed, ("ED", "ES"), grid or pairs.GRID)
+    found = hearts("mnms2", n, seed, ("ED", "ES"), pairs.GRID)
     numbers = [NUMBERS[k] if k < 6 else 20 + k for k in range(n)]
     for k, (number, study) in enumerate(zip(numbers, found, strict=True)):
         studies[f"{number:03d}"] = study
@@ -42,7 +42,7 @@ def build(folder, n=6, seed=0, faults=(), grid=None):
     rows += [f"359,{found[0].attributes['disease']},,Avanto,1.5", ",,,,", row(361, found[0]), row(357, found[0])]
     bad |= {"359": "incomplete", "361": "beyond", "358": "no row", "357": "no files"}
     (root / "dataset_information.csv").write_text("\n".join([HEAD, *rows]) + "\n", encoding="utf-8")
-    return {"raw": folder, "ids": sorted(studies), "bad": bad, "studies": studies}
+    return {"ids": sorted(studies), "bad": bad, "studies": studies}
 
 
 def subject(home, study, k):

@@ -28,7 +28,7 @@ def store(path, array, affine, unit_affine=False):
 
 
 def damage(fault, image, mask):
-    """Spoil a subject's first image and its mask in the way named `fault`."""
+    """Spoil a subject's first image or its mask in the way named `fault`."""
     if fault == "no image":
         image.unlink()
     elif fault == "no mask":
@@ -39,7 +39,7 @@ def damage(fault, image, mask):
         mask.write_bytes(mask.read_bytes()[: mask.stat().st_size // 2])
     elif fault == "not an image":
         image.write_bytes(b"<html>log in first</html>")
-    elif fault in ("label", "spacing", "shape", "shifted", "no heart"):
+    else:
         found = nib.load(mask)
         array, affine = np.asarray(found.dataobj), found.affine.copy()
         if fault == "label":
@@ -50,8 +50,8 @@ def damage(fault, image, mask):
             array = array[1:]
         elif fault == "shifted":
             affine[:3, 3] += 25
-        else:
+        elif fault == "no heart":
             array[:] = 0
+        else:
+            raise ValueError(f"unknown fault {fault!r}")
         nib.save(nib.Nifti1Image(array, affine), mask)
-    else:
-        raise ValueError(f"unknown fault {fault!r}")

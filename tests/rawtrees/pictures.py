@@ -25,16 +25,8 @@ def picture_bytes(view, z, t, number, uid=None, cut=0, **fields):
         "CardiacNumberOfImages": count,
         "AcquisitionTime": f"10{number // 60:02d}{number % 60:02d}",
     }
-    data = dataset(
-        number,
-        (lps @ [0, 0, z, 1])[:3],
-        row,
-        column,
-        t + 1,
-        pixels,
-        view.spacing_mm[:2],
-        **{**timing, "PatientAge": "058Y", "PatientSex": "F", **fields},
-    )
+    fields = timing | {"PatientAge": "058Y", "PatientSex": "F"} | fields
+    data = dataset(number, (lps @ [0, 0, z, 1])[:3], row, column, t + 1, pixels, view.spacing_mm[:2], **fields)
     if uid:
         data.SeriesInstanceUID = uid
     reference = Dataset()

@@ -13,14 +13,14 @@ GROUPS = "GH"
 LPS = np.diag([-1.0, -1.0, 1.0])
 
 
-def build(folder, n=6, seed=0, frames=6, grid=None, bad=True):
+def build(folder, n=6, seed=0, frames=6):
     """n training scans in two groups, n // 2 pairs in test, and as many in the retest set, the first with a B2.
 
     Returns {"ids", "studies": id -> the virtual study behind it, "splits": id -> split, "volumes": id -> (EDV, ESV) as
-    in labels.csv, "skipped" and "unreadable": id -> what the reason says}.
+    in labels.csv, "bad": id -> what the reason says}.
     """
-    root, known = folder / "pickle", {"studies": {}, "splits": {}, "volumes": {}, "skipped": {}, "unreadable": {}}
-    found = hearts("rescan", n, seed, frames, grid)
+    root, known = folder / "pickle", {"studies": {}, "splits": {}, "volumes": {}, "bad": {}}
+    found = hearts("rescan", n, seed, frames)
 
     def add(path, identity, split, study, masks=True):
         scan(root / path, study, masks)
@@ -31,23 +31,20 @@ def build(folder, n=6, seed=0, frames=6, grid=None, bad=True):
         add(f"train/{group}/{number}", f"{group}_{number}", "val" if k < 2 else "train", study)
     rows = []
     for pair in range(n // 2):
-        first, second = found[2 * pair], found[2 * pair + 1]
-        add(f"test/scan_{pair:02d}_A", f"scan_{pair:02d}_A", "test", first)
-        add(f"test/scan_{pair:02d}_B", f"scan_{pair:02d}_B", "test", second)
-        scans = {"A": first, "B1": second} | ({"B2": second} if pair == 0 else {})
-        numbers = {scan: 10 * pair + k + 1 for k, scan in enumerate(scans)}
-        volumes = {
-            scan: tuple(round(study.truth[f"lv_{name}_ml"] + k, 1) for name in ("edv", "esv"))
-            for k, (scan, study) in enumerate(scans.items())
-        }
-        for which, study in scans.items():
-            add(f"test_retest_100/{numbers[which]}", f"retest_{pair:02d}_{which}", "test", study, masks=False)
-            known["volumes"][f"retest_{pair:02d}_{which}"] = volumes[which]
+        for letter, study in zip("AB", found[2 * pair : 2 * pair + 2], strict=True):
+            add(f"test/scan_{pair:02d}_{letter}", f"scan_{pair:02d}_{letter}", "test", study)
+        order = (0, 1, 1) if pair == 0 else (0, 1)
+        numbers, volumes = {}, {}
+        for k, (which, second) in enumerate(zip(("A", "B1", "B2"), order, strict=False)):
+            study, identity = found[2 * pair + second], f"retest_{pair:02d}_{which}"
+            numbers[which] = 10 * pair + k + 1
+            volumes[which] = tuple(round(study.truth[f"lv_{name}_ml"] + k, 1) for name in ("edv", "esv"))
+            add(f"test_retest_100/{numbers[which]}", identity, "test", study, masks=False)
+            known["volumes"][identity] = volumes[which]
         rows.append([numbers, volumes])
-    if bad:
-        spoil(root, found[0], known)
-        rows.append([{"A": 90}, {"A": (100.0, 50.0)}])
-        known["skipped"] |= {f"retest_{len(rows) - 1:02d}_A": "90: SAX.pickle is missing", "77": "does not list"}
+    rows.append([{"A": 90}, {"A": (100.0, 50.0)}])
+    lost = {f"retest_{len(rows) - 1:02d}_A": "90: SAX.pickle is missing", "77": "does not list"}
+    known["bad"] = spoil(root, found[0]) | lost
     table(root / "test_retest_100/labels.csv", rows)
     return known | {"ids": sorted(known["studies"])}
 
@@ -102,50 +99,48 @@ def content(view, name):
     }
 
 
-class Hostile:
-    """Runs a command when a plain reader loads it."""
+class Calls:
+    """Pickles as a call of `function`, which a plain reader makes, and its result is given `state`."""
 
-    def __init__(self, trap):
-        self.trap = str(trap)
+    def __init__(self, function, *arguments, state=None):
+        self.reduced = function, arguments, state
 
     def __reduce__(self):
-        return os.mkdir, (self.trap,)
+        return self.reduced
 
 
-def spoil(root, study, known):
-    """Scans that must not get through, each for its reason."""
-    scan(root / "train/G/s_9001", study)
+def spoil(root, study):
+    """Write scans that must not get through; id -> the reason."""
+    for path in ("train/G/s_9001", "train/G/s_9002", "test/patient_7", "test_retest_100/77"):
+        scan(root / path, study, masks="77" not in path)
     (root / "train/G/s_9001/4C.pickle").unlink()
-    scan(root / "train/G/s_9002", study)
     (root / "train/G/s_9002/SAX.pickle").write_bytes(b"")
-    scan(root / "test/patient_7", study)
-    scan(root / "test_retest_100/77", study, masks=False)
-    known["skipped"] |= {
+    bad = {
         "G_s_9001": "4C.pickle is missing",
         "G_s_9002": "SAX.pickle is empty",
         "patient_7": "not named like scan_07_A",
+        "scan_99_B": "not a whole pickle",
     }
     sax = content(study.views["sax"], "sax")
     labels = stacked(study.views["sax"], RAW_LABEL[study.views["sax"].labels])
     moved = np.array(sax["ImagePositionPatient"])
     moved[0] += 4 * (moved[0] - moved[1]) / 10
-    for number, (name, value, reason) in enumerate(
-        (
-            ("SAX.pickle", sax | {"note": Hostile(root / "ran")}, "asks for posix.mkdir|asks for nt.mkdir"),
-            ("SAX_segs.pickle", {"image_segmentation": labels + 2 * (labels == 3)}, "holds the label 5"),
-            ("SAX.pickle", sax | {"ImagePositionPatient": moved}, "not evenly spaced"),
-            ("SAX_segs.pickle", {"image_segmentation": labels[1:]}, "has shape"),
-            ("SAX_segs.pickle", {"image_segmentation": 0 * labels}, "no LV in any frame"),
-            ("SAX.pickle", [1, 2], "must be a dictionary"),
-        )
-    ):
-        scan(root / f"test/scan_{90 + number}_A", study)
-        dump(root / f"test/scan_{90 + number}_A" / name, value)
-        known["unreadable"][f"scan_{90 + number}_A"] = reason
+    spoilt = (
+        ("SAX.pickle", sax | {"note": Calls(os.mkdir, str(root / "ran"))}, "asks for posix.mkdir|asks for nt.mkdir"),
+        ("SAX_segs.pickle", {"image_segmentation": labels + 2 * (labels == 3)}, "holds the label 5"),
+        ("SAX.pickle", sax | {"ImagePositionPatient": moved}, "not evenly spaced"),
+        ("SAX_segs.pickle", {"image_segmentation": labels[1:]}, "has shape"),
+        ("SAX_segs.pickle", {"image_segmentation": 0 * labels}, "no LV in any frame"),
+        ("SAX.pickle", [1, 2], "must be a dictionary"),
+    )
+    for number, (name, value, reason) in enumerate(spoilt, start=90):
+        scan(root / f"test/scan_{number}_A", study)
+        dump(root / f"test/scan_{number}_A" / name, value)
+        bad[f"scan_{number}_A"] = reason
     scan(root / "test/scan_99_B", study)
     cut = root / "test/scan_99_B/2C.pickle"
     cut.write_bytes(cut.read_bytes()[:-100])
-    known["unreadable"]["scan_99_B"] = "not a whole pickle"
+    return bad
 
 
 def table(path, rows):

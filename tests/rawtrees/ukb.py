@@ -12,7 +12,7 @@ CUT, LOST, SWAPPED = 4, 3, 5  # subjects with a damaged and a missing file; with
 HEAD = ("filename", "patientid", "date", "series number", "series discription")
 
 
-def build(folder, n=6, seed=0, frames=10, grid=None, bad=True):
+def build(folder, n=6, seed=0, frames=10, grid=None):
     """Write n visits (and one second visit), the kinds of `BAD` beside them; returns {"ids", "bad", "studies"}.
 
     ids: of those that can be read, sorted. bad: id -> word that the reason for skipping must hold.
@@ -20,22 +20,21 @@ def build(folder, n=6, seed=0, frames=10, grid=None, bad=True):
     """
     studies = {f"{FIRST_EID + k}_2": study for k, study in enumerate(hearts("pretraining", n, seed, frames, grid))}
     for k, (name, study) in enumerate(list(studies.items())):
+        eid, suffix = name.split("_")[0], "" if k == 2 else ".zip"
         for field, files in deliveries(study, k).items():
-            as_folder = k == 2
-            write(folder / f"{name.split('_')[0]}_{field}_2_0{'' if as_folder else '.zip'}", files, k)
+            write(folder / f"{eid}_{field}_2_0{suffix}", files, k)
         if k == 1:  # this person came again
-            again = f"{name.split('_')[0]}_3"
-            studies[again] = study
+            studies[f"{eid}_3"] = study
             for field, files in deliveries(study, 0).items():
-                write(folder / f"{again.split('_')[0]}_{field}_3_0.zip", files, 0)
-    wrong = {}
-    for k, (word, spoil) in enumerate(BAD.items() if bad else ()):
+                write(folder / f"{eid}_{field}_3_0.zip", files, 0)
+    view, bad = studies[f"{FIRST_EID}_2"].views["sax"], {}
+    for k, (word, spoil) in enumerate(BAD.items()):
         eid = 2000001 + k
-        wrong[f"{eid}_2"] = word
-        files = {"a.dcm": (picture_bytes(next(iter(studies.values())).views["sax"], 0, 0, 1), "CINE_segmented_LAX_2Ch")}
+        bad[f"{eid}_2"] = word
+        files = {"a.dcm": (picture_bytes(view, 0, 0, 1), "CINE_segmented_LAX_2Ch")}
         write(folder / f"{eid}_20208_2_0.zip", files, 0)
         spoil(folder / f"{eid}_20209_2_0.zip", files)
-    return {"ids": sorted(studies), "bad": wrong, "studies": studies}
+    return {"ids": sorted(studies), "bad": bad, "studies": studies}
 
 
 def deliveries(study, k):
@@ -72,12 +71,8 @@ def deliveries(study, k):
 
 
 def series(files, view, z, number, description):
-    files.update(
-        {
-            f"{number:03d}-{t:03d}.dcm": (data, description)
-            for t, data in slice_bytes(view, z, number, SeriesDescription=description).items()
-        }
-    )
+    for t, data in slice_bytes(view, z, number, SeriesDescription=description).items():
+        files[f"{number:03d}-{t:03d}.dcm"] = data, description
 
 
 def manifest(files):
@@ -103,6 +98,8 @@ def write(path, files, k):
 
 
 def _plus(name, data=b"x", mode=0):
+    """The archive with one more entry."""
+
     def spoil(path, files):
         write(path, files, 0)
         with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
@@ -113,24 +110,24 @@ def _plus(name, data=b"x", mode=0):
     return spoil
 
 
-def _encrypted(path, files):
-    write(path, files, 0)
-    raw = bytearray(path.read_bytes())
+def _bytes(change):
+    """The archive with its bytes changed by `change`."""
+
+    def spoil(path, files):
+        write(path, files, 0)
+        raw = bytearray(path.read_bytes())
+        path.write_bytes(change(raw) or raw)
+
+    return spoil
+
+
+def _encrypt(raw):
     raw[6] |= 1  # of the first file's own header
     raw[raw.index(b"PK\x01\x02") + 8] |= 1  # and of its entry in the directory
-    path.write_bytes(raw)
 
 
-def _flipped(path, files):
-    write(path, files, 0)
-    raw = bytearray(path.read_bytes())
+def _flip(raw):
     raw[500:520] = bytes(byte ^ 255 for byte in raw[500:520])
-    path.write_bytes(raw)
-
-
-def _cut(path, files):
-    write(path, files, 0)
-    path.write_bytes(path.read_bytes()[:-40])
 
 
 def _no_column(path, files):
@@ -145,9 +142,9 @@ BAD = {  # word in the reason -> how the short-axis archive is spoilt
     "is a link": _plus("link.dcm", b"/etc/passwd", 0o120777),
     "archive inside": _plus("inner.zip"),
     "times its size": _plus("zeros.dcm", bytes(np.zeros(40_000_000, np.uint8))),
-    "encrypted": _encrypted,
-    "is damaged": _flipped,
-    "no readable zip": _cut,
+    "encrypted": _bytes(_encrypt),
+    "is damaged": _bytes(_flip),
+    "no readable zip": _bytes(lambda raw: raw[:-40]),
     "series discription": _no_column,
     "is missing": lambda path, files: None,
     "at least 3": lambda path, files: write(path, {}, 0),

@@ -7,11 +7,9 @@ def test_public_names_with_signature_and_docstring_and_nothing_private(tmp_path)
     package = tmp_path / "heart"
     (package / "room").mkdir(parents=True)
     (package / "__init__.py").write_text('"""A heart & its <rooms>."""\n', encoding="utf-8")
-    (package / "room" / "lv.py").write_text(
-        'def ef(edv_ml: float, esv_ml=1.0) -> float:\n    """Share ejected."""\n\n\ndef _hidden():\n    """No."""\n\n\n'
-        'class Wall:\n    """Thick."""\n\n    def mass_g(self):\n        """Of muscle."""\n',
-        encoding="utf-8",
-    )
+    functions = 'def ef(edv_ml: float, esv_ml=1.0) -> float:\n  """Share ejected."""\ndef _hidden():\n  """No."""\n'
+    wall = 'class Wall:\n  """Thick."""\n  def mass_g(self):\n    """Of muscle."""\n'
+    (package / "room" / "lv.py").write_text(functions + wall, encoding="utf-8")
     (package / "empty.py").write_text("", encoding="utf-8")
     write_api(tmp_path / "api.html", package)
     text = (tmp_path / "api.html").read_text(encoding="utf-8")

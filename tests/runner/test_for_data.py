@@ -7,6 +7,8 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from nbformat.v4 import new_code_cell as code
+from nbformat.v4 import new_markdown_cell as prose
 from PIL import Image
 from places import ROOT
 
@@ -17,18 +19,16 @@ from cinema.runner import for_data, publish, run
 from cinema.stats import estimates
 
 PARAMETERS = 'profile = "laptop"\ndata = "virtual"\ndata_root = "../data"\nseed = 0\nout = "../figures"'
-BEGIN = (
-    'from cinema import runner\npage = runner.start("03_page", profile, data, data_root, seed, out)\n'
-    'page.record("03_n", 1.5)'
-)
+BEGIN = """from cinema import runner
+page = runner.start("03_page", profile, data, data_root, seed, out)
+page.record("03_n", 1.5)"""
 DRAW = 'fig, ax = page.figure()\npage.save(fig, "03_generic")'
 VIRTUAL = {"tags": ["virtual"]}
 
 
 def page(*more):
-    cell, prose = nbformat.v4.new_code_cell, nbformat.v4.new_markdown_cell
-    cells_ = [prose("# Page\n\nOf all."), cell(PARAMETERS, metadata={"tags": ["parameters"]}), cell(BEGIN), *more]
-    return nbformat.v4.new_notebook(cells=cells_, metadata={"cinema": {"needs": []}})
+    opening = [prose("# Page\n\nOf all."), code(PARAMETERS, metadata={"tags": ["parameters"]}), code(BEGIN)]
+    return nbformat.v4.new_notebook(cells=[*opening, *more], metadata={"cinema": {"needs": []}})
 
 
 def sources(notebook, number):
@@ -37,13 +37,9 @@ def sources(notebook, number):
 
 def test_virtual_cells_become_one_line_that_names_headings_figures_and_reason():
     hospitals = {**VIRTUAL, "lacks": "other hospitals"}
-    original = page(
-        nbformat.v4.new_markdown_cell("## Noise\n\n*Why?*", metadata=VIRTUAL),
-        nbformat.v4.new_code_cell('save(fig, "03_robustness")', metadata=hospitals),
-        nbformat.v4.new_code_cell("kept = 1"),
-        nbformat.v4.new_markdown_cell("All hearts are virtual.", metadata=VIRTUAL),
-        nbformat.v4.new_markdown_cell("For all."),
-    )
+    noise = prose("## Noise\n\n*Why?*", metadata=VIRTUAL), code('save(fig, "03_robustness")', metadata=hospitals)
+    silent = prose("All hearts are virtual.", metadata=VIRTUAL)
+    original = page(*noise, code("kept = 1"), silent, prose("For all."))
     found = sources(original, "03")
     assert found[0] == "# Page\n\nOf all." and found[1] == prepared.notice("acdc")
     left_out = "*Left out for ACDC: “Noise”, figure 03_robustness. It needs the virtual cohort and other hospitals.*"
@@ -52,7 +48,7 @@ def test_virtual_cells_become_one_line_that_names_headings_figures_and_reason():
 
 
 def test_a_page_with_nothing_to_say_names_those_that_have():
-    found = sources(page(nbformat.v4.new_code_cell("1 / 0")), "09")
+    found = sources(page(code("1 / 0")), "09")
     others = ", ".join(cards.card("acdc").notebooks)
     assert found[2:] == [PARAMETERS, f"*This page has nothing to say about ACDC. Notebooks that have: {others}.*"]
     assert "03" in others
@@ -85,8 +81,8 @@ def real_run(tmp_path_factory):
     (root / "figures" / "03_generic.png").write_bytes(b"of virtual hearts")
     (root / "figures" / "results.json").write_text("[]\n", encoding="utf-8")
     (root / "data" / "acdc" / "prepared.json").write_text("{}", encoding="utf-8")
-    planted = nbformat.v4.new_code_cell('raise RuntimeError("needs virtual hearts")', metadata=VIRTUAL)
-    book = page(nbformat.v4.new_code_cell(DRAW), planted)
+    planted = code('raise RuntimeError("needs virtual hearts")', metadata=VIRTUAL)
+    book = page(code(DRAW), planted)
     early = nbformat.v4.new_notebook(cells=book.cells[:2], metadata={"cinema": {"needs": []}})
     book.metadata["cinema"]["needs"] = ["02_early"]
     for name, pages in (("02_early", early), ("03_page", book)):

@@ -23,15 +23,15 @@ BODY = """from pathlib import Path
 from cinema import results
 results.begin("{name}", out)
 results.record("{number}_seed", seed + 0.5, lower=0, upper=1, n=3)
-Path(out, "{number}_{profile_suffix}.png").write_bytes(profile.encode())"""
+Path(out, "{number}_figure.png").write_bytes(profile.encode())"""
 
 
 def write_notebook(root, name, body=None, needs=(), parameters=PARAMETERS):
-    cells = [nbformat.v4.new_markdown_cell(f"# Notebook {name}")]
-    cells.append(nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}))
-    cells.append(nbformat.v4.new_code_cell(body or BODY.format(name=name, number=name[:2], profile_suffix="figure")))
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"cinema": {"needs": list(needs)}})
+    code = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    body = nbformat.v4.new_code_cell(body or BODY.format(name=name, number=name[:2]))
+    cells = [nbformat.v4.new_markdown_cell(f"# Notebook {name}"), code, body]
     (root / "notebooks").mkdir(exist_ok=True)
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"cinema": {"needs": list(needs)}})
     nbformat.write(notebook, root / "notebooks" / f"{name}.ipynb")
 
 
@@ -63,11 +63,8 @@ def recorded_in(project):
 @pytest.mark.slow
 def test_a_run_leaves_figures_numbers_executed_copies_and_an_index(project):
     assert (project / "figures" / "00_figure.png").read_bytes() == b"ci"
-    rows = json.loads(recorded_in(project))
-    assert [(row["key"], row["value"], row["notebook"], row["profile"]) for row in rows] == [
-        ("00_seed", 0.5, "00_first", "ci"),
-        ("01_seed", 0.5, "01_second", "ci"),
-    ]
+    rows = [(row["key"], row["value"], row["notebook"], row["profile"]) for row in json.loads(recorded_in(project))]
+    assert rows == [("00_seed", 0.5, "00_first", "ci"), ("01_seed", 0.5, "01_second", "ci")]
     made = {path.name for path in (project / "report" / "ci").iterdir()}
     assert made >= {"00_first.ipynb", "00_first.html", "01_second.ipynb", "01_second.html"}
     index = (project / "report" / "index.html").read_text(encoding="utf-8")
@@ -114,24 +111,25 @@ def test_failure_shows_the_cell_stops_dependents_and_keeps_earlier_results(tmp_p
     assert json.loads((root / "figures" / "results.json").read_bytes()) == earlier
 
 
+IN_ANOTHER = """import signal, sys
+from functools import partial
+from pathlib import Path
+from cinema import cli
+from cinema.runner import run
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+run.reproduce = partial(run.reproduce, root=Path(sys.argv[1]))
+sys.exit(cli.main(["reproduce", "--profile", "ci"]))"""
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")
 def test_interrupt_ends_the_kernel_and_leaves_130(tmp_path):
     root = make_project(tmp_path)
     mark = root / "kernel"
-    body = (
-        f"import os, time\nopen({str(mark)!r}, 'w').write(str(os.getpid()))\nfor _ in range(600):\n    time.sleep(0.1)"
-    )
+    body = f"import os, time\nopen({str(mark)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
     write_notebook(root, "00_first", body)
-    code = (
-        "import signal, sys; from functools import partial; from pathlib import Path;"
-        "from cinema import cli; from cinema.runner import run;"
-        "signal.signal(signal.SIGINT, signal.default_int_handler);"  # a shell's background jobs ignore it
-        "run.reproduce = partial(run.reproduce, root=Path(sys.argv[1]));"
-        "sys.exit(cli.main(['reproduce', '--profile', 'ci']))"
-    )
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([sys.executable, "-c", code, str(root)], cwd=ROOT, env=environment, **pipes)
+    process = subprocess.Popen([sys.executable, "-c", IN_ANOTHER, str(root)], cwd=ROOT, env=environment, **pipes)
     deadline = time.monotonic() + 60
     while not (mark.exists() and mark.read_text(encoding="utf-8")) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -144,8 +142,7 @@ def test_interrupt_ends_the_kernel_and_leaves_130(tmp_path):
 
 
 def setting(root, **changes):
-    values = {"profile": "ci", "data": "virtual", "data_root": root / "data", "seed": 0, **changes}
-    return run.Setting(root, **values)
+    return run.Setting(root, **{"profile": "ci", "data": "virtual", "data_root": root / "data", "seed": 0, **changes})
 
 
 def test_key_follows_everything_a_result_depends_on(tmp_path):
@@ -158,12 +155,12 @@ def test_key_follows_everything_a_result_depends_on(tmp_path):
 
     before = current()
     assert current() == before
-    (root / "data" / "work" / "generated.csv").write_text("made by a notebook", encoding="utf-8")
     (root / "cinema" / "runner").mkdir()
-    (root / "cinema" / "runner" / "run.py").write_text("# how notebooks are run is not what they say", encoding="utf-8")
-    assert current() == before
-    assert current(seed=1)["00_first"] != before["00_first"]
-    assert current(profile="laptop")["00_first"] != before["00_first"]
+    for file in ("data/work/generated.csv", "cinema/runner/run.py"):  # made by a notebook; how notebooks are run
+        (root / file).write_text("is not what they say", encoding="utf-8")
+        assert current() == before
+    for change in ({"seed": 1}, {"profile": "laptop"}):
+        assert current(**change)["00_first"] != before["00_first"]
     for file in ("cinema/module.py", "constraints.txt", "data/table.csv"):
         (root / file).write_text("changed", encoding="utf-8")
         assert current()["00_first"] != before["00_first"]
@@ -181,7 +178,7 @@ def test_key_follows_everything_a_result_depends_on(tmp_path):
 
 def test_only_and_from_choose_and_bring_what_is_needed():
     needs = {"00_a": (), "01_b": (), "02_c": ("01_b",), "03_d": ("02_c",)}
-    books = {name: run.Notebook(name, Path(), "", "", earlier) for name, earlier in needs.items()}
+    books = {name: run.Notebook(Path(), "", "", earlier) for name, earlier in needs.items()}
     assert run.choose(books, None, None) == list(books)
     assert run.choose(books, ["01", "03_d"], None) == ["01_b", "03_d"]
     assert run.choose(books, None, "02") == ["02_c", "03_d"]
@@ -246,28 +243,25 @@ def test_two_runs_of_one_kind_do_not_mix(tmp_path):
     assert not mark.exists()
 
 
-def recorded(root, name, rows):
-    folder = root / "report" / "ci" / "figures" / "results"
-    folder.mkdir(parents=True, exist_ok=True)
-    results.write_json(folder / f"{name}.json", [{**EMPTY_ROW, "key": key, "value": value} for key, value in rows])
-
-
 def test_publish_replaces_rows_and_figures_of_what_has_run_and_no_others(tmp_path):
-    out = tmp_path / "figures"
-    for name in ("00_a", "01_b"):
-        recorded(tmp_path, name, [(f"{name[:2]}_x", 1.0)])
-        (tmp_path / "report" / "ci" / "figures" / f"{name[:2]}_old.png").write_bytes(b"")
-    publish.publish(setting(tmp_path), ["00_a", "01_b"], ["00_a", "01_b"], out)
-    recorded(tmp_path, "00_a", [("00_x", 2.0)])
-    made = tmp_path / "report" / "ci" / "figures"
+    out, made, names = tmp_path / "figures", tmp_path / "report" / "ci" / "figures", ["00_a", "01_b"]
+    (made / "results").mkdir(parents=True)
+
+    def recorded(name, key, value):
+        results.write_json(made / "results" / f"{name}.json", [{**EMPTY_ROW, "key": key, "value": value}])
+
+    for name in names:
+        recorded(name, f"{name[:2]}_x", 1.0)
+        (made / f"{name[:2]}_old.png").write_bytes(b"")
+    publish.publish(setting(tmp_path), names, names, out)
+    recorded("00_a", "00_x", 2.0)
     (made / "00_old.png").rename(made / "00_new.png")
-    publish.publish(setting(tmp_path), ["00_a"], ["00_a", "01_b"], out)
-    rows = results.read_results(out / "results.json")
-    assert {row["key"]: row["value"] for row in rows} == {"00_x": 2.0, "01_x": 1.0}
+    publish.publish(setting(tmp_path), ["00_a"], names, out)
+    assert {row["key"]: row["value"] for row in results.read_json(out / "results.json")} == {"00_x": 2.0, "01_x": 1.0}
     assert sorted(path.name for path in out.glob("*.png")) == ["00_new.png", "01_old.png"]
-    recorded(tmp_path, "01_b", [("00_x", 1.0)])
+    recorded("01_b", "00_x", 1.0)
     with pytest.raises(ValueError, match="00_x is recorded by 00_a and 01_b"):
-        publish.publish(setting(tmp_path), ["00_a", "01_b"], ["00_a", "01_b"], out)
+        publish.publish(setting(tmp_path), names, names, out)
 
 
 def test_record_keeps_one_row_per_key_in_plain_json(tmp_path):
@@ -278,10 +272,9 @@ def test_record_keeps_one_row_per_key_in_plain_json(tmp_path):
     rows = json.loads((tmp_path / "results" / "03_segmentation.json").read_bytes())
     assert [(row["key"], row["value"]) for row in rows] == [("03_dice", 0.625), ("03_holds", True)]
     assert list(results.table().key) == ["03_dice", "03_holds"]
-    with pytest.raises(ValueError, match="03_bad is nan; record a finite number"):
-        results.record("03_bad", float("nan"))
-    with pytest.raises(ValueError, match="03_bad is a list"):
-        results.record("03_bad", [1])
+    for bad, words in ((float("nan"), "nan; record a finite number"), ([1], "a list")):
+        with pytest.raises(ValueError, match=f"03_bad is {words}"):
+            results.record("03_bad", bad)
 
 
 def rows_of(values, profile="ci", **changes):
@@ -309,17 +302,13 @@ def test_expected_update_keeps_tolerances_and_other_profiles(tmp_path):
     rows = rows_of({"00_a": 1.3, "00_count": 7, "00_text": "yes"})
     rows += rows_of({"00_interval": 2.0}, lower=1.0, upper=4.0)
     table = results.updated(rows, before)
-    assert table.values.tolist() == [
-        ["00_a", 1.3, 0.1, "ci"],
-        ["00_interval", 2.0, 1.5, "ci"],
-        ["00_c", 3, 0, "laptop"],
-        ["00_d", 0.04987734596443249, 0.1, "laptop"],
-    ]  # to the last digit
+    kept = [["00_c", 3, 0, "laptop"], ["00_d", 0.04987734596443249, 0.1, "laptop"]]  # to the last digit
+    assert table.values.tolist() == [["00_a", 1.3, 0.1, "ci"], ["00_interval", 2.0, 1.5, "ci"], *kept]
     laptop = results.updated(rows_of({"00_count": 7}, "laptop"), table)
     assert ["00_count", 7, 0.0, "laptop"] in laptop.values.tolist()
 
 
 def test_committed_numbers_are_as_expected():
-    rows = results.read_results(ROOT / "figures" / "results.json")
+    rows = results.read_json(ROOT / "figures" / "results.json")
     table = results.read_expected(ROOT / "figures" / "expected.csv")
     assert results.differences(rows, table) == []

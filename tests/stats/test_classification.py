@@ -29,20 +29,16 @@ def test_auc_is_scikit_learns_with_and_without_ties(study):
 
 
 def test_delong_by_hand():
-    """Cases 1 and 3, controls 0 and 2: parts 1/2 and 1 for cases, 1 and 1/2 for controls,
-    so variance 1/8 + 1/8 halved."""
-    values, parts = classification._areas(np.array([True, True, False, False]), np.array([[1.0, 3.0, 0.0, 2.0]]))
-    assert values == pytest.approx([0.75])
-    groups = np.array([True, True, False, False]), np.array([False, False, True, True])
-    assert classification._covariance(parts, groups) == pytest.approx(np.array([[0.125]]))
+    """Cases 1 and 3, controls 0 and 2: parts 1/2 and 1 of cases, 1 and 1/2 of controls, variance 1/8 + 1/8 halved."""
+    values, covariance, smaller = classification._binary_areas([1, 1, 0, 0], [1.0, 3.0, 0.0, 2.0])
+    assert (*values, *covariance.ravel(), smaller) == pytest.approx((0.75, 0.125, 2))
 
 
 def test_delong_agrees_with_the_bootstrap(study):
     true, both = study
     groups = [(both[i][true == 1], both[i][true == 0]) for i in (0, 1)]
-    boot = distributions.bootstrap(
-        groups[0], rank_auc, n_resamples=2000, batch=100, method="BCa", rng=np.random.default_rng(1)
-    ).confidence_interval
+    how = {"n_resamples": 2000, "batch": 100, "method": "BCa", "rng": np.random.default_rng(1)}
+    boot = distributions.bootstrap(groups[0], rank_auc, **how).confidence_interval
     assert classification.auc(true, both[0])[1:3] == pytest.approx(tuple(boot), abs=0.012)
 
     def gap(chosen):
@@ -54,10 +50,8 @@ def test_delong_agrees_with_the_bootstrap(study):
 
 def test_difference_knows_that_scores_are_of_the_same_patients(study):
     true, both = study
-    (paired, p), (same, one) = (
-        classification.auc_difference(true, *both),
-        classification.auc_difference(true, both[0], both[0]),
-    )
+    paired, p = classification.auc_difference(true, *both)
+    same, one = classification.auc_difference(true, both[0], both[0])
     alone = [classification.auc(true, score) for score in both]
     assert paired.upper - paired.lower < np.hypot(*(estimate.upper - estimate.lower for estimate in alone))
     assert (p < 0.05) == (paired.lower > 0) and same[:3] == (0, 0, 0) and one == 1
@@ -132,10 +126,7 @@ def test_macro_auc_difference_of_two_classes_is_delongs_and_narrower_than_of_str
     second = first + 0.5 * rng.normal(size=first.shape)
     gap = classification.macro_auc_difference(true, first, second)
     drawn = [rng.integers(0, 150, 150) for _ in range(400)]
-    again = [
-        classification.macro_auc(true[d], first[d]).value - classification.macro_auc(true[d], second[d]).value
-        for d in drawn
-    ]
+    again = [classification.macro_auc_difference(true[d], first[d], second[d]).value for d in drawn]
     assert gap.upper - gap.lower == pytest.approx(3.92 * np.std(again), rel=0.25)
     strangers = estimates.independent_difference(*(classification.macro_auc(true, model) for model in (first, second)))
     assert gap.upper - gap.lower < 0.7 * (strangers.upper - strangers.lower)
@@ -172,23 +163,3 @@ def test_calibration_table_counts_everyone_once():
     assert list(table) == ["predicted", "observed", "lower", "upper", "n"] and table["n"].sum() == 203
     assert table["predicted"].is_monotonic_increasing and table["n"].max() - table["n"].min() <= 1
     assert ((table["lower"] <= table["predicted"]) & (table["predicted"] <= table["upper"])).sum() >= 3
-
-
-@pytest.mark.parametrize(
-    "call, words",
-    [
-        (lambda rng: classification.auc([1, 1, 1], [1.0, 2.0, 3.0]), "3 cases and 0 controls"),
-        (lambda rng: classification.auc([1, 0, 1, 0], [1.0, 2.0]), "2, 4. patients"),
-        (lambda rng: classification.auc([1, 0, 1, 0], [1.0, np.nan, 0.0, 0.0]), "1 of 4 values are not finite"),
-        (lambda rng: classification.auc([1, 2, 1, 2], [1.0, 2.0, 3.0, 4.0]), "must be 0"),
-        (lambda rng: classification.calibration([1, 0, 1, 0], [0.1, 0.2, 1.3, 0.4], rng), "0..1"),
-        (lambda rng: classification.macro_auc([0, 0, 1, 1], np.full((4, 3), 1 / 3)), "every class 0..2"),
-        (lambda rng: classification.mcc([0, 1], [0, 1, 1], rng), "2 true and 3 predicted"),
-        (lambda rng: classification.threshold_for_sensitivity([1, 0], [0.3, 0.2], 1.5), "sensitivity 1.5"),
-        (lambda rng: classification.sensitivity([0, 0], [1, 0]), "0 successes of 0"),
-    ],
-)
-def test_refusals_are_one_line(call, words):
-    with pytest.raises(ValueError, match=words) as error:
-        call(np.random.default_rng(0))
-    assert "\n" not in str(error.value)

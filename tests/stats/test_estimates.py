@@ -26,13 +26,10 @@ def test_bca_covers_the_mean_of_skewed_data_and_a_correlation():
         assert 0.90 <= covered(interval, truth, 400)[0] <= 0.98  # nominal 0.95; skew and n = 40 cost a little
 
 
-def test_same_generator_same_interval():
+def test_same_generator_same_interval_and_none_of_constant_values():
     values = np.random.default_rng(3).normal(size=25)
     first, second = (estimates.bca(values, np.median, np.random.default_rng(7)) for _ in range(2))
     assert first == second
-
-
-def test_constant_values_have_an_interval_without_width():
     assert estimates.bca(np.full(12, 3.0), np.mean, np.random.default_rng(0)) == (3.0, 3.0, 3.0, 12)
 
 
@@ -52,17 +49,10 @@ def test_no_interval_below_five_patients_and_nothing_made_up():
     assert refused[0] == 0.5 and np.isnan(refused.lower)
 
 
-@pytest.mark.parametrize(
-    "ends, words",
-    [
-        ((0.1, 0.3), "better"),
-        ((-0.3, -0.1), "worse"),
-        ((-0.1, 0.3), "not shown to differ"),
-        ((np.nan,) * 2, "too small"),
-    ],
-)
-def test_a_verdict_follows_the_whole_interval(ends, words):
-    assert words in estimates.verdict(estimates.Estimate(0.0, *ends, 20))
+def test_a_verdict_follows_the_whole_interval():
+    ends = ((0.1, 0.3), (-0.3, -0.1), (-0.1, 0.3), (np.nan, np.nan))
+    words = [estimates.verdict(estimates.Estimate(0.0, *both, 20)) for both in ends]
+    assert words == ["better", "worse", "not shown to differ", "not compared, n too small"]
     assert estimates.verdict(estimates.Estimate(0.0, 0.6, 0.7, 20), 0.5, above="yes") == "yes"
 
 
@@ -86,9 +76,8 @@ def test_wilson_matches_the_closed_form():
 
 def test_bland_altman_by_hand():
     agreement = estimates.bland_altman([1.0, 4.0, 4.0, 7.0], [0.0, 2.0, 1.0, 3.0])  # differences 1 2 3 4
-    assert agreement.bias.value == pytest.approx(2.5)
-    assert agreement.upper_limit.value == pytest.approx(2.5 + 1.959964 * 1.2909944, abs=1e-6)
-    assert agreement.lower_limit.value == pytest.approx(2.5 - 1.959964 * 1.2909944, abs=1e-6)
+    limit = 1.959964 * 1.2909944
+    assert [part.value for part in agreement] == pytest.approx([2.5, 2.5 - limit, 2.5 + limit], abs=1e-6)
     assert agreement.bias.upper == pytest.approx(2.5 + 3.182446 * 1.2909944 / 2, abs=1e-5)
 
 
@@ -126,30 +115,9 @@ def test_difference_of_independent_estimates():
 def test_holm_and_benjamini_hochberg_by_hand():
     p = [0.01, 0.04, 0.03, 0.005]
     assert estimates.holm(p) == pytest.approx([3 * 0.01, 0.06, 2 * 0.03, 4 * 0.005])  # 0.04 may not fall below 0.06
-    assert estimates.benjamini_hochberg(p) == pytest.approx(
-        [0.02, 0.04, 0.04, 0.02]
-    )  # 4/1 4/2 4/3 4/4, from the largest
+    assert estimates.benjamini_hochberg(p) == pytest.approx([0.02, 0.04, 0.04, 0.02])  # 4/1 4/2 4/3 4/4, largest first
     assert estimates.holm([0.7, 0.9]) == pytest.approx([1.0, 1.0])
     assert estimates.corrected(0.95, 5) == pytest.approx(0.99)
     p = np.random.default_rng(0).random(30) ** 3
     assert estimates.holm(p) == pytest.approx(multipletests(p, method="holm")[1])
     assert estimates.benjamini_hochberg(p) == pytest.approx(multipletests(p, method="fdr_bh")[1])
-
-
-@pytest.mark.parametrize(
-    "call, words",
-    [
-        (lambda rng: estimates.bca(np.array([1.0]), np.mean, rng), "at least 2"),
-        (lambda rng: estimates.bca(np.array([1.0, np.nan, 2.0]), np.mean, rng), "1 of 3 values are not finite"),
-        (lambda rng: estimates.paired_difference([1.0, 2.0], [1.0, 2.0, 3.0], rng), "same patients"),
-        (lambda rng: estimates.proportion(5, 4), "5 successes of 4"),
-        (lambda rng: estimates.holm([0.2, 1.2]), "between 0 and 1"),
-        (lambda rng: estimates.benjamini_hochberg([np.nan]), "between 0 and 1"),
-        (lambda rng: estimates.mean_difference([1.0, np.inf], [1.0, 2.0]), "1 of 2 values are not finite"),
-        (lambda rng: estimates.corrected(0.95, 0), "0 comparisons"),
-    ],
-)
-def test_refusals_are_one_line(call, words):
-    with pytest.raises(ValueError, match=words) as error:
-        call(np.random.default_rng(0))
-    assert "\n" not in str(error.value)

@@ -19,18 +19,11 @@ def test_volume_of_a_ball_matches_its_formula():
     assert metrics.volumes_ml(mask.astype(int) * 3, (1, 1, 2), 4)[[1, 3]] == pytest.approx([0, 2 * mask.sum() / 1000])
 
 
-def test_volume_refuses_spacing_of_another_dimension():
-    with pytest.raises(ValueError, match="mask has 2 axes and spacing_mm 3 entries"):
-        metrics.volume_ml(np.ones((2, 2), bool), (1, 1, 1))
-
-
 def test_ejection_fraction():
     assert metrics.ejection_fraction_percent(150, 60) == pytest.approx(60)
     assert np.isnan(metrics.ejection_fraction_percent(0, 0))
     np.testing.assert_allclose(metrics.ejection_fraction_percent([100, 0], [120, 5]), [-20, np.nan])
     np.testing.assert_allclose(metrics.published_ef_percent([100, 0, 100], [120, 5, 40]), [0, 0, 60])
-    with pytest.raises(ValueError, match="cannot be negative"):
-        metrics.ejection_fraction_percent(-1, 2)
     assert [metrics.ef_band(ef) for ef in (40, 40.1, 55, 55.1)] == [0, 1, 1, 2]
 
 
@@ -58,8 +51,6 @@ def test_empty_masks():
     assert [metrics.dice_counting_empty(a, none) for a in (none, some)] == [1, 0]
     assert metrics.dice_counting_empty(some, some) == 1
     assert np.isnan(metrics.hd95_mm(some, none, (1, 1))) and np.isnan(metrics.hd95_mm(none, some, (1, 1)))
-    with pytest.raises(ValueError, match="same grid"):
-        metrics.dice(none, np.zeros((3, 3), bool))
 
 
 def surface_distances_by_simpleitk(a, b, spacing):

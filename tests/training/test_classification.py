@@ -18,13 +18,6 @@ def test_class_numbers():
         classification.class_numbers(["NOR", "XYZ"], ("NOR", "HCM"))
 
 
-def test_label_smoothing_by_hand():
-    logits, target = torch.tensor([[2.0, 0.0, -1.0]]), torch.tensor([0])
-    loss, numbers = classification.loss(lambda images: logits, {"image": None, "target": target})
-    log_p = logits[0].log_softmax(0)
-    assert loss.item() == pytest.approx(-(0.9 * log_p[0] + 0.1 * log_p.mean()).item()) and numbers == {"accuracy": 1.0}
-
-
 def test_rows_and_summary(tmp_path):
     items = StudyFrames(tiny.write(tmp_path, n=6), ("sax",), "ed_es", tiny.GRID, targets=[0, 1, 0, 1, 0, 1])
     answers = iter(torch.tensor([[2.0, 1], [1, 2], [2, 1], [2, 1.5], [3, 1], [1, 4]]))
@@ -39,20 +32,6 @@ def test_rows_and_summary(tmp_path):
     np.testing.assert_allclose(table.p_0 + table.p_1, 1)
     numbers = TASKS["classification"].summary(table)
     assert numbers["accuracy"] == pytest.approx(5 / 6) and numbers["sensitivity"] == pytest.approx(2 / 3)
-
-
-def test_windows_average_probabilities():
-    images = {"sax": torch.zeros(1, 2, 24, 16, 4)}
-    images["sax"][:, :, 16:] = 1.0
-
-    def model(windows):  # class 1 where the window is bright
-        bright = windows["sax"].mean((1, 2, 3, 4))
-        return torch.stack([torch.zeros_like(bright), 40 * (bright - 0.25)], 1)
-
-    p = classification.predict(model, images, {"sax": (16, 16, 4)})
-    assert p[0, 1].item() == pytest.approx(0.5, abs=1e-3)  # one of two windows
-    with pytest.raises(ValueError, match="windows need one view and batches of one"):
-        classification.predict(model, {"sax": torch.zeros(2, 2, 24, 16, 4)}, {"sax": (16, 16, 4)})
 
 
 def test_training_finds_a_planted_difference(tmp_path):

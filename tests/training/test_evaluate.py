@@ -7,7 +7,6 @@ import tiny
 import torch
 
 from cinema.data.loaders import StudyFrames
-from cinema.data.study import load_study
 from cinema.training import evaluate, landmarks, windows
 from cinema.training.tasks import TASKS
 
@@ -53,15 +52,11 @@ def test_segment_volume_crops_padding_and_uses_windows(tmp_path, view, size):
 def test_locate_landmarks(tmp_path):
     rng = np.random.default_rng(0)
     true = rng.integers(2, 14, (5, 3, 2)).astype(np.float32)
-    image = landmarks.heatmaps(torch.from_numpy(true), (16, 16)).numpy()
+    frames = iter(landmarks.heatmaps(torch.from_numpy(true), (16, 16)))
 
     class Sees(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.frame = iter(image)
-
         def forward(self, images):
-            return {"lax_2c": torch.logit(torch.from_numpy(next(self.frame)), 1e-6)[None]}
+            return {"lax_2c": torch.logit(next(frames), 1e-6)[None]}
 
     found = evaluate.locate_landmarks(Sees(), np.zeros((16, 16, 1, 5)), "lax_2c", (16, 16))
     np.testing.assert_array_equal(found, true)
@@ -69,13 +64,8 @@ def test_locate_landmarks(tmp_path):
 
 def rows(volumes):
     """Segmentation rows from {study: (edv, esv, true edv, true esv)}."""
-    return pd.DataFrame(
-        [
-            {"study": study, "phase": phase, "structure": "LV", "volume_ml": v[k], "true_volume_ml": v[k + 2]}
-            for study, v in volumes.items()
-            for k, phase in enumerate(("ED", "ES"))
-        ]
-    )
+    rows = [(study, phase, *v[k::2]) for study, v in volumes.items() for k, phase in enumerate(("ED", "ES"))]
+    return pd.DataFrame(rows, columns=["study", "phase", "volume_ml", "true_volume_ml"]).assign(structure="LV")
 
 
 def test_ef_table_and_summary():
@@ -99,26 +89,13 @@ def test_ef_table_refuses_a_missing_or_doubled_phase():
 
 
 def test_ef_of_cines_uses_extremes():
-    table = pd.DataFrame(
-        {"study": ["a"] * 4, "structure": "LV", "volume_ml": [90, 120, 60, 80.0], "true_volume_ml": [100, 90, 50, 70.0]}
-    )
-    row = evaluate.cine_ef_table(table).iloc[0]
+    volumes = {"volume_ml": [90, 120, 60, 80.0], "true_volume_ml": [100, 90, 50, 70.0]}
+    row = evaluate.cine_ef_table(pd.DataFrame({"study": "a", "structure": "LV"} | volumes)).iloc[0]
     assert (row.edv_ml, row.esv_ml, row.ef_percent, row.true_ef_percent) == (120, 60, 50, 50)
 
 
-def test_ef_from_a_data_set(tmp_path):
-    paths = tiny.write(tmp_path, n=3, views=("sax",))
-    table = evaluate.table(Threshold(), StudyFrames(paths, ("sax",), grid=tiny.GRID), TASKS["segmentation"])
-    efs = evaluate.ef_table(table)
-    view = load_study(paths[0]).views["sax"]
-    volumes = [(view.labels[..., t] == 3).sum() * 62.5 / 1000 for t in (0, 3)]
-    np.testing.assert_allclose(efs.loc[0, ["true_edv_ml", "true_esv_ml"]].astype(float), volumes)
-
-
-def test_windows():
-    assert windows.starts(10, 5, 2) == [0, 3, 5] and windows.starts(5, 5, 2) == [0]
-    image = torch.rand(2, 13, 9, 4, generator=torch.Generator().manual_seed(0))
-    parts = windows.split(image, (6, 5, 4), (3, 2, 2))
-    torch.testing.assert_close(windows.merge(parts, image.shape[1:], (3, 2, 2)), image)
+def test_windows_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="overlap is 5; it must be at least 0 and less than the window, 5"):
-        windows.starts(10, 5, 5)
+        windows.corners((10,), (5,), (5,))
+    with pytest.raises(ValueError, match="windows need one view and batches of one"):
+        windows.exceeds({"sax": torch.zeros(2, 2, 24, 16, 4)}, {"sax": (16, 16, 4)})

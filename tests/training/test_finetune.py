@@ -1,7 +1,6 @@
 """The published experiments as a table, their subsets, and short runs of every task on small prepared data."""
 
 import dataclasses
-import gzip
 import json
 import math
 
@@ -10,37 +9,36 @@ import pandas as pd
 import pytest
 import tiny
 import torch
-from places import KEPT
 
 from cinema.cli import main
 from cinema.data.public import prepared
 from cinema.data.public.cards import card
 from cinema.data.study import Study, save_study
-from cinema.models.small import shipped_cinema
+from cinema.models import small
+from cinema.models.config import build
 from cinema.training import finetune, published
 
-MANIFESTS = json.loads(gzip.decompress((KEPT / "manifests.json.gz").read_bytes()))
-MANIFESTS = {name.removeprefix("manifest_"): manifest for name, manifest in MANIFESTS.items()}
+MANIFESTS = {name.removeprefix("manifest_"): manifest for name, manifest in tiny.MANIFESTS.items()}
 
 
 def of_manifest(name):
-    """(Setting, model) of a manifest's name, such as classification_cvd_acdc_sax_resnet."""
+    """Setting of a manifest's name, such as classification_cvd_acdc_sax_resnet."""
     if name == "pretrained_cinema":
-        return published.setting("pretraining", "ukb"), "cinema"
+        return published.setting("pretraining", "ukb")
     model = name.rsplit("_", 1)[1] if name.endswith(("_unet", "_resnet")) else "cinema"
     name = name.removesuffix(f"_{model}")
     task = next(task for task in published.TASKS if name.startswith(f"{task}_"))
-    return published.setting(task, name.removeprefix(f"{task}_")), model
+    return published.setting(task, name.removeprefix(f"{task}_"), model=model)
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_published_models_have_the_published_keys_shapes_and_parameters(name):
-    setting, model = of_manifest(name)
+    setting, manifest = of_manifest(name), MANIFESTS[name]
     with torch.device("meta"):
-        built = published.build(setting, model)
-    assert {key: list(value.shape) for key, value in built.state_dict().items()} == MANIFESTS[name]["keys"]
-    assert sum(p.numel() for p in built.parameters()) == MANIFESTS[name]["parameters_total"]
-    data = MANIFESTS[name]["data"]
+        built = published.build(setting)
+    assert {key: list(value.shape) for key, value in built.state_dict().items()} == manifest["keys"]
+    assert sum(p.numel() for p in built.parameters()) == manifest["parameters_total"]
+    data = manifest["data"]
     for view, (size, spacing) in setting.grid.items():
         said = data[view.split("_")[0]]
         assert list(size) == said["patch_size"][: len(size)] and list(spacing) == said["spacing"][: len(size)]
@@ -64,48 +62,45 @@ def test_published_models_have_the_published_keys_shapes_and_parameters(name):
     ],
 )
 def test_recipes_are_those_of_the_method(task, name, epochs, warmup, micro, every):
-    setting = published.setting(task, name)
-    config = published.config(setting, seed=2)
+    config = published.config(published.setting(task, name, seed=2))
+    rates = dict(learning_rate=1e-3, weight_decay=0.05, clip_norm=5.0, betas=(0.9, 0.95), batch_size=64, seed=2)
+    rates |= dict(epochs=epochs, warmup_epochs=warmup, micro_batch_size=micro, evaluate_every=every)
     if task == "pretraining":
-        rates = dict(layer_decay=None, patience=None, min_learning_rate=1e-6, every=1)
+        rates |= dict(layer_decay=None, patience=None, min_learning_rate=1e-6)
     else:
-        rates = dict(layer_decay=0.75, patience=5, min_learning_rate=1e-5, every=every)
-    rates |= dict(learning_rate=1e-3, weight_decay=0.05, clip_norm=5.0, betas=(0.9, 0.95), batch_size=64, seed=2)
-    rates |= dict(epochs=epochs, warmup_epochs=warmup, micro_batch_size=micro, evaluate_every=rates.pop("every"))
+        rates |= dict(layer_decay=0.75, patience=5, min_learning_rate=1e-5)
     assert {key: getattr(config, key) for key in rates} == rates
 
 
 def test_to_the_letter_is_a_matter_of_values():
-    acdc, rescan, emidec = (published.setting("segmentation", name) for name in ("acdc", "rescan", "emidec"))
-    fixed, letter = (published.config(acdc, "unet", like) for like in (False, True))
+    def setting(name, like_release, model="unet"):
+        return published.setting("segmentation", name, model=model, like_release=like_release)
+
+    fixed, letter = (published.config(setting("acdc", like)) for like in (False, True))
     assert (fixed.weight_decay, fixed.decay_everything, fixed.drop_remainder) == (0.05, False, False)
     assert (letter.weight_decay, letter.decay_everything, letter.drop_remainder) == (0.01, True, True)
     assert fixed.layer_decay is letter.layer_decay is None
-    assert published.config(acdc, "cinema", True).weight_decay == 0.05  # the letter's decay is only of random weights
-    ours, theirs = published.augmentation(acdc)["sax"], published.augmentation(acdc, True)["sax"]
+    assert published.config(setting("acdc", True, "cinema")).weight_decay == 0.05  # the letter's is of random weights
+    ours, theirs = (published.augmentation(setting("acdc", like))["sax"] for like in (False, True))
     assert (ours.scale, ours.noise, ours.hole_mm, ours.translation_mm) == ((0.2, 0.2), 0.1, 40.0, 60.0)
     assert (theirs.scale, theirs.noise) == ((0.2, 0.0), 0.1 / 255)
-    assert published.augmentation(rescan, True)["sax"].noise == 0.1  # its inputs are 0..1 already
-    assert math.isclose(published.augmentation(emidec, True)["sax"].hole_mm, 40 * 1.458)  # 40 voxels
+    assert published.augmentation(setting("rescan", True))["sax"].noise == 0.1  # its inputs are 0..1 already
+    assert math.isclose(published.augmentation(setting("emidec", True))["sax"].hole_mm, 40 * 1.458)  # 40 voxels
     assert not published.augmentation(published.setting("classification", "acdc"))["sax"].hole_mm
 
 
 @pytest.mark.parametrize(
-    "call, message",
+    "asked, message",
     [
-        (lambda: published.setting("segment", "acdc"), "unknown task 'segment'; choose one of segmentation, "),
-        (lambda: published.setting("regression_bmi", "mnms"), "regression_bmi has no 'mnms'; choose one of acdc_sax"),
-        (
-            lambda: published.build(published.setting("regression", "acdc"), "unet"),
-            "model is 'unet'; .* cinema, scratch, resnet",
-        ),
-        (lambda: finetune.plan("segmentation", "acdc", "laptop"), "unknown profile 'laptop'; choose one of ci, paper"),
-        (lambda: prepared.share(pd.DataFrame({"path": range(4)}), 0.2, 0), r"proportion is 0.2 of 4 studies"),
+        (("segment", "acdc"), "unknown task 'segment'; choose one of segmentation, "),
+        (("regression_bmi", "mnms"), "regression_bmi has no 'mnms'; choose one of acdc_sax"),
+        (("regression", "acdc", "paper", "unet"), "model is 'unet'; .* cinema, scratch, resnet"),
+        (("segmentation", "acdc", "laptop"), "unknown profile 'laptop'; choose one of ci, paper"),
     ],
 )
-def test_refusals_are_one_line(call, message):
+def test_refusals_are_one_line(asked, message):
     with pytest.raises(ValueError, match=message) as error:
-        call()
+        published.setting(*asked)
     assert "\n" not in str(error.value)
 
 
@@ -126,24 +121,25 @@ def test_subsets_choose_the_rows_of_the_release():
     assert prepared.for_evaluation(table, 7).id.tolist() == drawn(7, 0)
     assert prepared.for_training(table, 30).id.tolist() == drawn(30, 0)
     assert prepared.for_training(table, 90) is table and prepared.share(table, 1.0, 0) is table
+    with pytest.raises(ValueError, match=r"proportion is 0.2 of 4 studies"):
+        prepared.share(table[:4], 0.2, 0)
 
 
 def test_checkpointed_models_keep_less_for_the_way_back():
-    name, arguments = published.small_description(published.small(published.setting("segmentation", "mnms2_lax_4c")))
-    kept = {}
+    arguments, kept = small.small_convunetr(("lax_4c",)).arguments, {}
     for checkpointed in (False, True):
         sizes = []
         with torch.autograd.graph.saved_tensors_hooks(lambda x, sizes=sizes: sizes.append(x.nbytes) or x, lambda x: x):
-            published.build_model(name, dict(arguments, grad_ckpt=checkpointed))({"lax_4c": torch.rand(2, 1, 64, 64)})
+            build("ConvUNetR", arguments | {"grad_ckpt": checkpointed})({"lax_4c": torch.rand(2, 1, 64, 64)})
         kept[checkpointed] = sum(sizes)
     assert kept[True] < 0.7 * kept[False]
 
 
-TINY = tiny.GRID
 SPLITS = ("train", "train", "train", "val", "test", "test")
 SHAPES = dict.fromkeys(("acdc", "mnms", "kaggle", "emidec", "myops"), ("sax",))
-SHAPES |= {"mnms2": ("sax", "lax_4c"), "rescan": ("sax", "lax_4c"), "landmark": ("lax_2c",), "ukb": tuple(TINY)}
+SHAPES |= {"mnms2": ("sax", "lax_4c"), "rescan": ("sax", "lax_4c"), "landmark": ("lax_2c",), "ukb": tuple(tiny.GRID)}
 FRAMES = {"emidec": 1, "myops": 3, "landmark": 1}
+ILL = {"emidec": (0, 4, 5), "myops": (1, 4, 6)}  # what RV becomes; labels of ill muscle
 
 
 def make(folder, dataset):
@@ -152,16 +148,15 @@ def make(folder, dataset):
     for k, split in enumerate(SPLITS):
         views = {view: tiny.view(rng, view, n_frames) for view in SHAPES[dataset]}
         for name, view in views.items():
-            kept = {"labels": view.labels, "label_frames": view.label_frames}
             if dataset in ("kaggle", "ukb", "landmark"):
-                kept = {"labels": None, "label_frames": ()}
-            elif dataset in ("emidec", "myops"):
+                views[name] = dataclasses.replace(view, labels=None, label_frames=())
+            elif dataset in ILL:
                 labels = view.labels[..., :1].copy()
-                labels[labels == 1] = 0 if dataset == "emidec" else 1
-                labels[6:8, 8] = 4
-                labels[8:9, 8] = 5 if dataset == "emidec" else 6
-                kept = {"labels": labels, "label_frames": (0,)}
-            views[name] = dataclasses.replace(view, **kept)
+                rv, scar, other = ILL[dataset]
+                labels[labels == 1] = rv
+                labels[6:8, 8] = scar
+                labels[8, 8] = other
+                views[name] = dataclasses.replace(view, labels=labels, label_frames=(0,))
         classes = published.CLASSES.get(("classification_cvd", dataset), ("NOR",))
         attributes = {"split": "" if dataset == "ukb" else split, "dataset": dataset, "sex": "MF"[k % 2]}
         attributes |= {"disease": classes[k % len(classes)], "vendor": ("SIEMENS", "GE MEDICAL SYSTEMS")[k % 2]}
@@ -181,11 +176,17 @@ def root(tmp_path_factory):
 
 @pytest.fixture
 def tiny_models(monkeypatch):
-    def small(setting):
-        return dataclasses.replace(setting, grid={view: TINY[view] for view in setting.views})
-
-    monkeypatch.setattr(published, "small", small)
+    for module in (published, small):
+        monkeypatch.setattr(module, "SMALL_GRID", tiny.GRID)
     monkeypatch.setattr(finetune, "CI_STEPS", 2)
+
+
+def plan(task, name, data_root, **more):
+    return finetune.plan(published.setting(task, name, "ci", **more), data_root)
+
+
+def dry_run(task, name, data_root, profile="ci", **more):
+    return "\n".join(finetune.estimate(published.setting(task, name, profile, **more), data_root))
 
 
 def go(root, out, task, name, model="scratch", **more):
@@ -213,12 +214,13 @@ def go(root, out, task, name, model="scratch", **more):
         ("pretraining", "ukb", "cinema", "loss"),
     ],
 )
-def test_every_task_trains_and_is_scored(root, tmp_path, tiny_models, capsys, task, name, model, key):
+def test_every_task_trains_is_scored_and_has_a_dry_run(root, tmp_path, tiny_models, capsys, task, name, model, key):
     summary, scores = go(root, tmp_path, task, name, model)
     assert np.isfinite(summary["numbers"][key]) and summary["notice"]
     assert set(scores.study) == ({"p4", "p5"} if task != "pretraining" else {f"p{k}" for k in range(6)})
     assert {path.name for path in tmp_path.iterdir()} >= {"last.safetensors", "metrics.csv", "run.json"}
     assert "written: " in capsys.readouterr().out
+    assert "s a step" in dry_run(task, name, tmp_path)
 
 
 def test_a_fine_tuned_model_is_evaluated_on_cines_without_masks(root, tmp_path, tiny_models):
@@ -235,56 +237,41 @@ def test_a_fine_tuned_model_is_evaluated_on_cines_without_masks(root, tmp_path, 
         go(root, tmp_path / "none", "segmentation", "kaggle")
 
 
-def test_the_same_run_is_not_done_twice_and_another_one_is_refused(root, tmp_path, tiny_models):
-    first, _ = go(root, tmp_path, "regression", "acdc")
-    again, _ = go(root, tmp_path, "regression", "acdc")
-    assert again == first
-    with pytest.raises(ValueError, match=str(tmp_path)):
-        go(root, tmp_path, "regression", "acdc", seed=1)
-
-
 def test_targets_are_scored_in_their_own_unit_and_z_scored_by_the_training_set(root, tiny_models):
-    planned = finetune.plan("regression", "acdc", "ci", root, "resnet")
-    assert np.allclose(planned.z_score, (43.0, 3.0))  # of 40, 43, 46
-    letter = finetune.plan("regression", "acdc", "ci", root, "resnet", like_release=True)
+    ours, letter = (plan("regression", "acdc", root, model="resnet", like_release=like) for like in (False, True))
+    assert np.allclose(ours.z_score, (43.0, 3.0))  # of 40, 43, 46
     assert letter.z_score == (27.698811590282546, 10.848138374627386)
 
 
 def test_studies_without_view_mask_or_class_are_left_out(root, tmp_path, tiny_models):
-    rng, right = np.random.default_rng(2), {"split": "train", "dataset": "mnms2", "vendor": "SIEMENS"}
-    whole = tiny.view(rng, "sax", 2)
+    rng, about = np.random.default_rng(2), {"split": "train", "dataset": "mnms2"}
+    whole, flat = tiny.view(rng, "sax", 2), tiny.view(rng, "lax_4c", 2)
     no_mask = dataclasses.replace(whole, labels=None, label_frames=())
-    cases = {
-        "a": ({"sax": whole}, right),
-        "b": ({"lax_4c": tiny.view(rng, "lax_4c", 2)}, right),
-        "c": ({"sax": no_mask}, right),
-        "d": ({"sax": whole}, right | {"vendor": "Canon"}),
-    }
-    for name, (views, attributes) in cases.items():
-        save_study(Study(name, "mnms2", views, attributes, ed_frame=0, es_frame=1), tmp_path / "mnms2")
-    for task, name, kept in (
-        ("classification_vendor", "mnms2_sax", "ac"),
-        ("segmentation", "mnms2_sax", "ad"),
-        ("segmentation", "mnms2_lax_4c", "b"),
+    vendors = dict(zip("abcd", ("SIEMENS", "SIEMENS", "SIEMENS", "Canon"), strict=True))
+    views = {"a": {"sax": whole}, "b": {"lax_4c": flat}, "c": {"sax": no_mask}, "d": {"sax": whole}}
+    for name, vendor in vendors.items():
+        study = Study(name, "mnms2", views[name], about | {"vendor": vendor}, ed_frame=0, es_frame=1)
+        save_study(study, tmp_path / "mnms2")
+    for asked, kept in (
+        ("classification_vendor mnms2_sax", "ac"),
+        ("segmentation mnms2_sax", "ad"),
+        ("segmentation mnms2_lax_4c", "b"),
     ):
-        planned = finetune.plan(task, name, "ci", tmp_path)
+        planned = plan(*asked.split(), tmp_path)
         assert planned.tables["train"].id.tolist() == list(kept) and planned.left_out == 4 - len(kept)
     with pytest.raises(ValueError, match="no study has the attribute disease"):
-        finetune.plan("classification", "mnms2", "ci", tmp_path)
+        plan("classification", "mnms2", tmp_path)
 
 
 def test_fewer_studies_where_asked_for(root, tiny_models):
-    few = finetune.plan("segmentation", "acdc", "ci", root, proportion=0.7, max_samples=1)
+    few = finetune.plan(published.setting("segmentation", "acdc", "ci"), root, proportion=0.7, max_samples=1)
     assert {split: len(rows) for split, rows in few.tables.items()} == {"train": 1, "val": 1, "test": 1}
 
 
 def test_pretrained_small_weights_start_a_run_with_their_standard(root):
-    planned = finetune.plan("regression", "acdc", "ci", root)
-    model, small = finetune.start(planned), shipped_cinema()[0]
-    assert torch.equal(model.encoder.blocks[0].attn.q.weight, small.encoder.blocks[0].attn.q.weight)
-    assert model._forward_pre_hooks
-    scratch = finetune.start(dataclasses.replace(planned, model="scratch"))
-    assert not torch.equal(scratch.encoder.blocks[0].attn.q.weight, small.encoder.blocks[0].attn.q.weight)
+    model, scratch = (finetune.start(plan("regression", "acdc", root, model=name)) for name in ("cinema", "scratch"))
+    theirs, ours, others = (one.encoder.blocks[0].attn.q.weight for one in (small.shipped_cinema()[0], model, scratch))
+    assert torch.equal(ours, theirs) and not torch.equal(others, theirs) and model._forward_pre_hooks
 
 
 def test_a_dry_run_needs_no_data_and_trains_nothing(tmp_path, root, tiny_models, capsys):
@@ -295,21 +282,13 @@ def test_a_dry_run_needs_no_data_and_trains_nothing(tmp_path, root, tiny_models,
         for part in (said, "million to be trained", "= 2 steps of 2 samples", "s a step (measured on 1 of", "0:00:0"):
             assert part in text, text
     assert not list(tmp_path.iterdir())
-    assert "assumed, their number is unknown" in "\n".join(finetune.estimate("pretraining", "ukb", "ci", tmp_path))
-    assert finetune.estimate("segmentation", "kaggle", "ci", root)[-1].startswith("evaluation only")
-
-
-@pytest.mark.parametrize(
-    "asked",
-    ["classification mnms2", "regression mnms", "segmentation myops", "landmark lax_2c", "landmark_coordinate lax_2c"],
-)
-def test_every_task_has_a_dry_run(tmp_path, tiny_models, asked):
-    assert "s a step" in finetune.estimate(*asked.split(), "ci", tmp_path)[-1]
+    assert "assumed, their number is unknown" in dry_run("pretraining", "ukb", tmp_path)
+    assert "\nevaluation only" in dry_run("segmentation", "kaggle", root)
 
 
 def test_a_dry_run_of_the_paper_profile_is_of_the_published_model(tmp_path, monkeypatch):
     monkeypatch.setattr(finetune, "step_seconds", lambda model, plan, n, device: 0.5)
-    text = "\n".join(finetune.estimate("segmentation", "acdc", "paper", tmp_path, like_release=True))
+    text = dry_run("segmentation", "acdc", tmp_path, "paper", like_release=True)
     assert "125.6 million" in text and "time on cpu: 32 s a step" in text  # 64 samples, one at a time
     assert "4000 epochs = 8000 steps of 64 samples" in text  # 180 frames, 52 of them left out
     assert "2 days, 23:06:40 in all" in text

@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -55,17 +56,16 @@ def bits(folder):
     return tensors, weights.metadata_of(folder / "best.safetensors"), history
 
 
-class InterruptAfter:
-    """The segmentation task, sending this process Ctrl-C at the given call of its loss."""
+def at_call(n, act):
+    """The segmentation task, whose loss calls `act` when it is called for the n-th time."""
+    calls = count(1)
 
-    def __init__(self, calls):
-        self.left = calls
-
-    def loss(self, the_model, batch):
-        self.left -= 1
-        if self.left == 0:
-            signal.raise_signal(signal.SIGINT)
+    def loss(the_model, batch):
+        if next(calls) == n:
+            act()
         return TASK.loss(the_model, batch)
+
+    return replace(TASK, loss=loss)
 
 
 def test_a_run_learns_and_says_what_it_was(sets, tmp_path):
@@ -83,8 +83,8 @@ def test_a_run_learns_and_says_what_it_was(sets, tmp_path):
     assert weights.metadata_of(tmp_path / "out" / "best.safetensors")["mean_dice"] == history.val_mean_dice.max()
 
 
-def test_runs_repeat_and_seeds_differ(sets, tmp_path):
-    for name, config in (("a", CONFIG), ("b", CONFIG), ("c", replace(CONFIG, seed=1))):
+def test_runs_repeat_with_any_number_of_workers_and_seeds_differ(sets, tmp_path):
+    for name, config in (("a", CONFIG), ("b", replace(CONFIG, num_workers=2)), ("c", replace(CONFIG, seed=1))):
         run(sets, tmp_path / name, config)
     assert bits(tmp_path / "a") == bits(tmp_path / "b") != bits(tmp_path / "c")
 
@@ -94,7 +94,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(sets, tmp_path, calls):
     run(sets, tmp_path / "whole")
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt, match="run the same again"):
-        run(sets, tmp_path / "halves", task=replace(TASK, loss=InterruptAfter(calls).loss))
+        run(sets, tmp_path / "halves", task=at_call(calls, lambda: signal.raise_signal(signal.SIGINT)))
     assert signal.getsignal(signal.SIGINT) is handler and (tmp_path / "halves" / "resume.safetensors").exists()
     history, _ = run(sets, tmp_path / "halves", the_model=model(seed=9))  # the saved weights count, not these
     assert bits(tmp_path / "whole") == bits(tmp_path / "halves") and len(history) == 3
@@ -102,38 +102,18 @@ def test_interrupted_and_resumed_equals_uninterrupted(sets, tmp_path, calls):
 
 def test_a_killed_run_resumes_from_what_it_saved(sets, tmp_path):
     """Nothing is deferred off the main thread; save_seconds=0 saves after every step."""
+    often, crash = replace(CONFIG, save_seconds=0), at_call(10, partial(pytest.fail, "killed"))
     run(sets, tmp_path / "whole")
-
-    calls = count(1)
-
-    def crash(the_model, batch):
-        if next(calls) == 10:
-            raise MemoryError
-        return TASK.loss(the_model, batch)
-
-    failures = []
-
-    def train():
-        try:
-            run(sets, tmp_path / "halves", replace(CONFIG, save_seconds=0), replace(TASK, loss=crash))
-        except MemoryError as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=train)
-    thread.start()
-    thread.join()
-    assert failures and not checkpoint.read_run(tmp_path / "halves")["finished"]
-    run(sets, tmp_path / "halves", replace(CONFIG, save_seconds=0))
+    with ThreadPoolExecutor() as thread, pytest.raises(pytest.fail.Exception, match="killed"):
+        thread.submit(run, sets, tmp_path / "halves", often, crash).result()
+    assert not checkpoint.read_run(tmp_path / "halves")["finished"]
+    run(sets, tmp_path / "halves", often)
     assert bits(tmp_path / "whole") == bits(tmp_path / "halves")
 
 
 def test_a_finished_run_is_not_repeated(sets, tmp_path):
     first, trained = run(sets, tmp_path)
-
-    def never(the_model, batch):
-        raise AssertionError
-
-    again, loaded = run(sets, tmp_path, task=replace(TASK, loss=never), the_model=model(seed=5))
+    again, loaded = run(sets, tmp_path, task=at_call(1, pytest.fail), the_model=model(seed=5))
     assert again.equals(first)
     assert all(torch.equal(a, b) for a, b in zip(trained.parameters(), loaded.parameters(), strict=True))
 
@@ -147,30 +127,21 @@ def test_another_run_in_the_same_folder_is_refused(sets, tmp_path):
     run(sets, tmp_path, replace(CONFIG, save_seconds=1.0))  # settings that change no number may differ
 
 
-def test_workers_give_the_same_weights(sets, tmp_path):
-    for workers in (0, 2):
-        run(sets, tmp_path / str(workers), replace(CONFIG, num_workers=workers))
-    assert bits(tmp_path / "0") == bits(tmp_path / "2")
-
-
 def test_micro_batches_sum_to_the_batch(sets, tmp_path):
     """Nine items in batches of four: the remainder of one counts, and splitting a batch changes rounding only."""
-    quiet = tiny.Pixelwise()
-    quiet.layers[2].p = 0.0  # dropout draws differ with the split
-    state = {name: value.clone() for name, value in quiet.state_dict().items()}
+
+    def mean_over_items(the_model, batch):  # unlike Dice with its smoothing
+        return torch.nn.functional.cross_entropy(the_model(batch["image"])["sax"], batch["label"]["sax"]), {}
+
     results = []
     for micro in (None, 3, 1):
-        quiet.load_state_dict(state)
-        config = replace(CONFIG, micro_batch_size=micro)
-        fit(quiet, replace(TASK, loss=mean_cross_entropy), *sets, config, tmp_path / str(micro))
+        quiet = model()
+        quiet.layers[2].p = 0.0  # dropout draws differ with the split
+        config, task = replace(CONFIG, micro_batch_size=micro), replace(TASK, loss=mean_over_items)
+        run(sets, tmp_path / str(micro), config, task, quiet)
         results.append(torch.cat([p.detach().flatten() for p in quiet.parameters()]))
-    torch.testing.assert_close(results[0], results[1], rtol=0, atol=2e-5)
-    torch.testing.assert_close(results[0], results[2], rtol=0, atol=2e-5)
-
-
-def mean_cross_entropy(the_model, batch):
-    """A loss that is a mean over items, unlike Dice with its smoothing."""
-    return torch.nn.functional.cross_entropy(the_model(batch["image"])["sax"], batch["label"]["sax"]), {}
+    for result in results[1:]:
+        torch.testing.assert_close(results[0], result, rtol=0, atol=2e-5)
 
 
 def test_step_groups():
@@ -186,18 +157,16 @@ def test_step_groups():
 def test_length_in_steps(sets, tmp_path):
     config = in_steps(CONFIG, len(sets[0]), steps=7, warmup_steps=2, evaluate_every_steps=3)
     assert config.evaluate_every == 1 and config.epochs == pytest.approx(7 / 3)
-    optimiser_steps = []
-    spy = replace(TASK, loss=lambda m, b: (optimiser_steps.append(1), TASK.loss(m, b))[1])
-    history, _ = run(sets, tmp_path, replace(config, micro_batch_size=None), spy)
-    assert len(optimiser_steps) == 7 and len(history) == 3
+    history, _ = run(sets, tmp_path / "7", replace(config, micro_batch_size=None), at_call(8, pytest.fail))
+    assert len(history) == 3
+    with pytest.raises(pytest.fail.Exception):
+        run(sets, tmp_path / "6", replace(config, micro_batch_size=None), at_call(7, pytest.fail))
 
 
 def test_late_linear_is_flat_and_then_straight_down():
     rates = [recipe.learning_rate(epoch, 0.1, 0.02, 4, 40, "late_linear") for epoch in (0, 2, 4, 20, 30, 35, 40)]
     assert rates == pytest.approx([0, 0.05, 0.1, 0.1, 0.1, 0.06, 0.02])
     assert recipe.learning_rate(38, 0.1, 0.02, 36, 40, "late_linear") == pytest.approx(0.06)  # falls after warm-up
-    with pytest.raises(ValueError, match="schedule is 'step'; choose one of cosine, late_linear"):
-        replace(CONFIG, schedule="step")
 
 
 def test_a_run_follows_its_schedule(sets, tmp_path):
@@ -208,29 +177,12 @@ def test_a_run_follows_its_schedule(sets, tmp_path):
         run(sets, tmp_path, replace(CONFIG, epochs=4))
 
 
-def test_learning_rate_against_pytorch():
-    """Warm-up and cosine as PyTorch's own schedulers chain them, on whole epochs."""
-    parameter = torch.nn.Parameter(torch.zeros(1))
-    optimiser = torch.optim.AdamW([parameter], lr=0.1)
-    warm = torch.optim.lr_scheduler.LinearLR(optimiser, 1e-9, 1.0, total_iters=5)
-    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=15, eta_min=0.01)
-    both = torch.optim.lr_scheduler.SequentialLR(optimiser, [warm, cosine], [5])
-    for epoch in range(21):
-        assert recipe.learning_rate(epoch, 0.1, 0.01, 5, 20) == pytest.approx(optimiser.param_groups[0]["lr"], abs=1e-8)
-        optimiser.step()
-        both.step()
-
-
-def test_parameter_groups():
+def test_everything_decays_where_asked_for_and_something_must_be_trainable():
     net = tiny.Pixelwise()
-    groups = {group["weight_decay"]: group for group in recipe.parameter_groups(net, 0.05)}
-    assert all(p.ndim == 1 for p in groups[0.0]["params"]) and all(p.ndim == 5 for p in groups[0.05]["params"])
     (everything,) = recipe.parameter_groups(net, 0.01, decay_everything=True)
     assert len(everything["params"]) == 4 and everything["lr_scale"] == 1.0
-    for p in net.parameters():
-        p.requires_grad = False
     with pytest.raises(ValueError, match="no trainable parameter"):
-        recipe.parameter_groups(net, 0.05)
+        recipe.parameter_groups(net.requires_grad_(False), 0.05)
 
 
 def test_patience():
@@ -247,23 +199,18 @@ def test_early_stopping_ends_the_run(sets, tmp_path):
     assert len(history) == 3  # the first moves the reference from infinity; two more without a gain
 
 
-def test_nan_losses_are_skipped_and_counted(sets, tmp_path):
-    calls = []
+def test_nan_losses_are_skipped_and_counted_and_an_epoch_of_them_is_an_error(sets, tmp_path):
+    calls = count(1)
 
-    def sometimes(the_model, batch):
-        calls.append(1)
+    def every(n, the_model, batch):
         loss, numbers = TASK.loss(the_model, batch)
-        return (loss * math.nan if len(calls) % 3 == 0 else loss), numbers
+        return (loss * math.nan if next(calls) % n == 0 else loss), numbers
 
-    history, trained = run(sets, tmp_path, task=replace(TASK, loss=sometimes))
-    assert history.skipped.sum() == len(calls) // 3 and np.isfinite(history.loss).all()
+    history, trained = run(sets, tmp_path / "third", task=replace(TASK, loss=partial(every, 3)))
+    assert history.skipped.sum() == (next(calls) - 1) // 3 and np.isfinite(history.loss).all()
     assert all(p.isfinite().all() for p in trained.parameters())
-
-
-def test_an_epoch_of_nan_ends_in_one_line(sets, tmp_path):
-    broken = replace(TASK, loss=lambda m, b: (TASK.loss(m, b)[0] * math.nan, {}))
     with pytest.raises(ValueError, match="every loss of epoch 1 was NaN or infinite; lower learning_rate"):
-        run(sets, tmp_path, task=broken)
+        run(sets, tmp_path / "all", task=replace(TASK, loss=partial(every, 1)))
 
 
 FULL_DISK = """
@@ -298,9 +245,10 @@ def test_a_full_disk_gives_one_line_and_leaves_earlier_files(sets, tmp_path):
 def test_presets_and_refusals():
     assert set(TASKS) <= set(PAPER) and PAPER["pretraining"].layer_decay is None
     assert PAPER["segmentation"].layer_decay == 0.75 and PAPER["landmark_heatmap"].micro_batch_size == 32
-    with pytest.raises(ValueError, match="batch_size is 0; it must be positive"):
-        TrainConfig(batch_size=0)
-    with pytest.raises(ValueError, match="warmup_epochs is 20; it must be less than epochs"):
-        TrainConfig(warmup_epochs=20)
-    with pytest.raises(TypeError):
-        TrainConfig(learning_rat=1)
+    for field, value, message in (
+        ("batch_size", 0, "batch_size is 0; it must be positive"),
+        ("warmup_epochs", 20, "warmup_epochs is 20; it must be less than epochs"),
+        ("schedule", "step", "schedule is 'step'; choose one of cosine, late_linear"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            TrainConfig(**{field: value})

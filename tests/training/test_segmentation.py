@@ -31,15 +31,6 @@ class Clean(StudyFrames):
         return item | {"image": {view: label[None].float() / 3 for view, label in item["label"].items()}}
 
 
-def test_loss_of_a_right_and_of_a_wrong_answer():
-    labels = torch.randint(4, (2, 8, 8), generator=torch.Generator().manual_seed(0))
-    right, parts = segmentation.dice_and_cross_entropy(certain(labels), labels)
-    assert right.item() == pytest.approx(0, abs=1e-4) and set(parts) == {"dice_loss", "cross_entropy"}
-    wrong, parts = segmentation.dice_and_cross_entropy(certain((labels + 1) % 4), labels)
-    assert parts["dice_loss"] == pytest.approx(1, abs=1e-4) and parts["cross_entropy"] == pytest.approx(30, rel=1e-4)
-    assert wrong.item() == pytest.approx(31, rel=1e-4)
-
-
 def test_unlabelled_voxels_do_not_reach_cross_entropy():
     labels = torch.tensor([[[3, 3], [-1, -1]]])
     logits = certain(torch.tensor([[[3, 3], [0, 0]]]))
@@ -91,16 +82,3 @@ def test_mean_dice_of_a_set_skips_items_that_lack_a_structure():
     )
     numbers = TASKS["segmentation"].summary(table)
     assert numbers["mean_dice"] == pytest.approx(0.8) and numbers["dice_LV"] == pytest.approx(0.6)
-
-
-def test_windows_over_a_larger_image_agree_with_the_whole():
-    """A model that looks at single pixels gives the same with windows as without."""
-    net = torch.nn.Conv3d(1, 4, 1)
-    image = {"sax": torch.rand(1, 1, 25, 18, 6, generator=torch.Generator().manual_seed(0))}
-
-    def model(images):
-        return {view: net(x) for view, x in images.items()}
-
-    with torch.no_grad():
-        whole, parts = (segmentation.predict(model, image, window)["sax"] for window in (None, {"sax": [16, 16, 4]}))
-    torch.testing.assert_close(parts, whole.log_softmax(1), rtol=1e-5, atol=1e-5)

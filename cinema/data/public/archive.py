@@ -17,6 +17,7 @@ MAX_BYTES = 4 * 2**30  # unpacked; the largest deliveries of UK Biobank's cine f
 MAX_RATIO = 200  # unpacked to packed; DICOM pictures shrink to a half or a third, empty ones to a hundredth
 MAX_FILES = 50_000
 NESTED = (".zip", ".gz", ".tar", ".7z", ".rar", ".tgz", ".bz2", ".xz")
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
 
 
 @contextmanager
@@ -34,46 +35,42 @@ def opened(path: str | Path) -> Iterator[tuple[list[str], Callable[[str], bytes]
         archive = zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
         raise ValueError(f"{path.name} is no readable zip archive ({error}); fetch it again") from None
+
+    def read(name: str) -> bytes:
+        try:
+            return archive.read(name)
+        except DAMAGE as error:
+            why = str(error)[:100]
+            raise ValueError(f"{path.name}: {name} is damaged ({why}); fetch the archive again") from None
+
     with archive:
-        entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-        for entry in archive.infolist():
-            _check_entry(path, entry)
+        entries = archive.infolist()
+        for entry in entries:
+            if problem := _problem(entry):
+                said = f"entry {entry.filename[:80]!r} {problem}; a delivery holds plain files only"
+                raise ValueError(f"{path.name}: {said}: fetch it again")
+        entries = [entry for entry in entries if not entry.is_dir()]
         _check_sizes(path, entries)
-        yield sorted(entry.filename for entry in entries), lambda name: _read(path, archive, name)
+        yield sorted(entry.filename for entry in entries), read
 
 
-def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
-    name = entry.filename
-    parts = re.split(r"[\\/]", name)
-    problem = None
-    if not parts[0] or ".." in parts or re.match(r"[A-Za-z]:", name):
-        problem = "points outside its folder"
-    elif stat.S_ISLNK(entry.external_attr >> 16):
-        problem = "is a link"
-    elif entry.flag_bits & 1:
-        problem = "is encrypted"
-    elif name.lower().endswith(NESTED):
-        problem = "is an archive inside the archive"
-    if problem:
-        raise ValueError(
-            f"{path.name}: entry {name[:80]!r} {problem}; a delivery holds plain files only: fetch it again"
-        )
+def _problem(entry: zipfile.ZipInfo) -> str | None:
+    """Why an entry is not what a delivery of plain files has."""
+    parts = re.split(r"[\\/]", entry.filename)
+    if not parts[0] or ".." in parts or re.match(r"[A-Za-z]:", entry.filename):
+        return "points outside its folder"
+    if stat.S_ISLNK(entry.external_attr >> 16):
+        return "is a link"
+    if entry.flag_bits & 1:
+        return "is encrypted"
+    return "is an archive inside the archive" if entry.filename.lower().endswith(NESTED) else None
 
 
 def _check_sizes(path: Path, entries: list[zipfile.ZipInfo]) -> None:
     total, packed = sum(entry.file_size for entry in entries), sum(entry.compress_size for entry in entries)
     if total > MAX_BYTES or total > MAX_RATIO * max(packed, 1) or len(entries) > MAX_FILES:
-        raise ValueError(
-            f"{path.name} would unpack to {len(entries)} files of {total} bytes from {packed}; at most "
-            f"{MAX_FILES} files, {MAX_BYTES} bytes and {MAX_RATIO} times its size are read: fetch it "
-            "again"
-        )
+        held = f"{path.name} would unpack to {len(entries)} files of {total} bytes from {packed}"
+        most = f"at most {MAX_FILES} files, {MAX_BYTES} bytes and {MAX_RATIO} times its size are read"
+        raise ValueError(f"{held}; {most}: fetch it again")
     if len({entry.filename for entry in entries}) < len(entries):
         raise ValueError(f"{path.name} holds two files of one name; fetch it again")
-
-
-def _read(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
-    try:
-        return archive.read(name)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-        raise ValueError(f"{path.name}: {name} is damaged ({str(error)[:100]}); fetch the archive again") from None

@@ -55,6 +55,9 @@ class Card:
     notes: tuple = ()
 
 
+REQUIRED = {"name", "role", "notebook", "source", "licence", "access", "tree", "split"}
+
+
 def names(folder: str | Path = CARDS) -> tuple[str, ...]:
     """Keys of all datasets that have a card, sorted."""
     return tuple(sorted(path.stem for path in Path(folder).glob("*.yaml")))
@@ -70,9 +73,8 @@ def card(name: str, folder: str | Path = CARDS) -> Card:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(f"{path.name} is no readable YAML ({' '.join(str(error).split())})") from None
-    known = {entry.name for entry in fields(Card)} - {"key"}
-    unknown = set(entries) - known
-    lacking = {"name", "role", "notebook", "source", "licence", "access", "tree", "split"} - set(entries)
+    unknown = set(entries) - {entry.name for entry in fields(Card)[1:]}  # all but the key
+    lacking = REQUIRED - set(entries)
     if unknown or lacking:
         raise ValueError(f"{path.name}: unknown entries {sorted(unknown)}, missing entries {sorted(lacking)}")
     for key in ("notebooks", "has", "views", "differences", "notes"):
@@ -81,45 +83,37 @@ def card(name: str, folder: str | Path = CARDS) -> Card:
     for key in ("labels", "classes", "counts", "fields"):
         entries[key] = entries.get(key) or {}
     entries["notebook"] = str(entries["notebook"])
-    entries["notebooks"] = tuple(str(number) for number in entries["notebooks"]) or (entries["notebook"],)
+    entries["notebooks"] = tuple(map(str, entries["notebooks"])) or (entries["notebook"],)
     found = Card(key=name, **entries)
-    _check(found, path.name)
-    return found
-
-
-def _check(found: Card, file: str) -> None:
     strange = {
         "labels": set(found.labels.values()) - set(LABELS | TISSUE_LABELS),
         "views": set(found.views) - set(VIEWS),
-        "counts": set(found.counts) - set(SPLITS) - {"all"},
+        "counts": set(found.counts) - {*SPLITS, "all"},
         "notebook": {found.notebook} - set(found.notebooks),
+        "differences": {key for pair in found.differences for key in set(pair) ^ {"release", "here"}},
     }
     for entry, values in strange.items():
         if values:
-            raise ValueError(f"{file}: {entry} holds {sorted(values)}, which is not known; see Card in cards.py")
-    for difference in found.differences:
-        if set(difference) != {"release", "here"}:
-            raise ValueError(f"{file}: a difference has the keys {sorted(difference)}; it must have release and here")
+            raise ValueError(f"{path.name}: {entry} holds or lacks {sorted(values)}; see Card in cards.py")
+    return found
 
 
 def markdown(found: Card) -> str:
     """A card as a section of data/README.md."""
     counts = ", ".join(f"{split} {n}" for split, n in found.counts.items())
+    labels = ", ".join(f"{raw} {name}" for raw, name in found.labels.items())
     lines = [
-        f"### {found.name}",
-        "",
-        f"`{found.key}`: {found.role}. Notebooks {', '.join(found.notebooks)}.",
-        "",
+        f"### {found.name}\n",
+        f"`{found.key}`: {found.role}. Notebooks {', '.join(found.notebooks)}.\n",
         f"- Source: {found.source}. Terms: {found.licence}.",
         f"- Access: {found.access.strip()}.",
         f"- Split: {found.split.strip()}" + f" ({counts})" * bool(counts) + ".",
+        *[f"- Labels: {labels}."] * bool(labels),
+        *[f"- Classes of {key}: {', '.join(map(str, values))}." for key, values in found.classes.items()],
+        *[f"- Fields for {purpose}: {text.strip()}." for purpose, text in found.fields.items()],
+        *[f"- The release: {pair['release'].strip()}. Here: {pair['here'].strip()}." for pair in found.differences],
+        *[f"- {note.strip()}" for note in found.notes],
     ]
-    labels = ", ".join(f"{raw} {name}" for raw, name in found.labels.items())
-    lines += [f"- Labels: {labels}."] * bool(found.labels)
-    lines += [f"- Classes of {key}: {', '.join(map(str, values))}." for key, values in found.classes.items()]
-    lines += [f"- Fields for {purpose}: {text.strip()}." for purpose, text in found.fields.items()]
-    lines += [f"- The release: {pair['release'].strip()}. Here: {pair['here'].strip()}." for pair in found.differences]
-    lines += [f"- {note.strip()}" for note in found.notes]
     return "\n".join([*lines, "", "```", found.tree.rstrip(), "```"])
 
 

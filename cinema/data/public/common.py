@@ -5,8 +5,9 @@ An adapter is one file, cinema/data/public/NAME.py, with two functions:
     subjects(raw) -> (list of Subject, list of Skipped)   from file names and tables alone, no pixels
     read(subject) -> study.Study                          on the scanner's own grid, labels as terms has them
 
-where the published grid of the dataset is not terms.PUBLISHED_GRID, GRID: view -> (size, spacing_mm), and where
-something is to be said once of all subjects, notes(subjects) -> list of lines.
+It yields either as it goes, and the decorator sorted_out makes the two lists. Where the published grid of the dataset
+is not terms.PUBLISHED_GRID, it has GRID: view -> (size, spacing_mm), and where something is to be said once of all
+subjects, notes(subjects) -> list of lines.
 
 `read` raises ValueError or OSError, in one line, for what is wrong with a subject; prepare then skips it
 and says why. Nothing is ever written into the raw folder. What is known of a dataset beside its files (source, licence,
@@ -14,18 +15,23 @@ label map, classes, counts ..) is its card: cinema/shipped/cards/NAME.yaml, read
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from cinema.data import slices
+from cinema.data.headers import Frame
 from cinema.data.labels import label_map, read_labels, ventricle_volumes
 from cinema.data.nifti import check_grid, volume
+from cinema.data.planes import Plane
 from cinema.data.public.cards import card
 from cinema.data.study import Study, View
+from cinema.stats.metrics import ejection_fraction_percent
 from cinema.terms import LABELS
 
 
@@ -57,6 +63,9 @@ class Skipped:
     reason: str
 
 
+Cases = Iterator[Subject | Skipped]
+
+
 def read_table(path: str | Path, columns: Iterable[str], **settings: Any) -> pd.DataFrame:
     """DataFrame of a CSV file that has at least `columns`; further arguments go to pandas.read_csv.
 
@@ -72,41 +81,48 @@ def read_table(path: str | Path, columns: Iterable[str], **settings: Any) -> pd.
         raise ValueError(f"{path.name} is no readable CSV table ({reason}); download it again") from None
     lacking = [column for column in columns if column not in found.columns]
     if lacking:
-        raise ValueError(
-            f"{path.name} lacks the columns {', '.join(map(str, lacking))}; it has {', '.join(map(str, found.columns))}"
-        )
+        wanted, has = (", ".join(map(str, columns)) for columns in (lacking, found.columns))
+        raise ValueError(f"{path.name} lacks the columns {wanted}; it has {has}")
     return found
 
 
 def nifti(folder: Path, stem: str) -> Path:
     """FOLDER/STEM.nii.gz, or what copies of a data set have in its place: STEM.nii, or a folder STEM.nii that holds it.
 
-    Where there is none, the first, for `absent` to name.
+    Where there is none, the first.
     """
     names = (f"{stem}.nii.gz", f"{stem}.nii", f"{stem}.nii/{stem}.nii")
     return next((folder / name for name in names if (folder / name).is_file()), folder / names[0])
 
 
-def there(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """The paths; FileNotFoundError in one line names the first that is no file."""
+def there(folder: Path, stems: Iterable[str]) -> tuple[Path, ...]:
+    """`nifti` of each name; FileNotFoundError in one line names the first that is no file."""
+    paths = tuple(nifti(folder, stem) for stem in stems)
     missing = [path for path in paths if not path.is_file()]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise FileNotFoundError(
-            f"{missing[0].name} is missing{more} in {missing[0].parent.name}; unpack the archive again"
-        )
-    return tuple(paths)
+        where = missing[0].parent.name
+        raise FileNotFoundError(f"{missing[0].name} is missing{more} in {where}; unpack the archive again")
+    return paths
 
 
-def sorted_out(cases: Iterable, subject: Callable[..., Subject]) -> tuple[list[Subject], list[Skipped]]:
-    """(subjects, skipped) of cases (id, arguments of `subject`), which raises ValueError or OSError with the reason."""
-    found, skipped = [], []
-    for name, arguments in cases:
-        try:
-            found.append(subject(*arguments))
-        except (ValueError, OSError) as error:
-            skipped.append(Skipped(name, str(error)))
-    return found, skipped
+def sorted_out(cases: Callable[[Path], Cases]) -> Callable[[str | Path], tuple]:
+    """Decorator of an adapter's `subjects`, which yields both: its (subjects, skipped), each in that order."""
+
+    @wraps(cases)
+    def subjects(raw: str | Path) -> tuple[list[Subject], list[Skipped]]:
+        found = list(cases(Path(raw)))
+        return [one for one in found if isinstance(one, Subject)], [one for one in found if isinstance(one, Skipped)]
+
+    return subjects
+
+
+def attempt(name: str, subject: Callable[..., Subject], *arguments: Any) -> Subject | Skipped:
+    """What `subject` makes of the arguments, or Skipped with the reason for which it raises ValueError or OSError."""
+    try:
+        return subject(*arguments)
+    except (ValueError, OSError) as error:
+        return Skipped(name, str(error))
 
 
 def fifths(items: Iterable) -> dict:
@@ -120,11 +136,20 @@ def fifths(items: Iterable) -> dict:
 
 def known(attributes: dict) -> dict:
     """Without what the tables leave open: NaN and empty text."""
-    return {
-        name: value
-        for name, value in attributes.items()
-        if value != "" and not (isinstance(value, float) and math.isnan(value))
-    }
+    return {name: value for name, value in attributes.items() if value != "" and value == value}  # NaN differs from NaN
+
+
+def body(height_cm: float, weight_kg: float) -> dict[str, float]:
+    """Attributes height_cm, weight_kg, bmi_kg_m2; the last is NaN without a height."""
+    bmi = weight_kg / (height_cm / 100) ** 2 if height_cm > 0 else math.nan
+    return {"height_cm": height_cm, "weight_kg": weight_kg, "bmi_kg_m2": bmi}
+
+
+def measured(edv_ml: float, esv_ml: float) -> dict[str, float]:
+    """Attributes lv_edv_ml, lv_esv_ml, lv_ef_percent of volumes that readers measured, as far as they are numbers."""
+    ef = float(ejection_fraction_percent(edv_ml, esv_ml)) if edv_ml > 0 else math.nan
+    found = {"lv_edv_ml": float(edv_ml), "lv_esv_ml": float(esv_ml), "lv_ef_percent": ef}
+    return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def check_heart(labels: np.ndarray, name: str) -> None:
@@ -141,15 +166,15 @@ def still(path: Path, what: str = "one volume") -> tuple[np.ndarray, np.ndarray]
     return image, affine
 
 
-def labelled(name: str, images: Sequence[Path], masks: Sequence[Path]) -> tuple[list, list[np.ndarray]]:
-    """([(array, affine)], [label volume]) of stills of one grid and their masks, each of which holds an LV."""
+def labelled(name: str, images: Sequence[Path], masks: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, list]:
+    """((x, y, z, n) array, affine, label volumes) of stills of one grid and their masks, each of which holds an LV."""
     stills, labels, mapping = [still(path, "one frame") for path in images], [], label_map(card(name))
     for path, one in zip(images[1:], stills[1:], strict=True):
         check_grid(*one, stills[0], path.name)
     for mask, one in zip(masks, stills, strict=True):
         labels.append(read_labels(mask, mapping, one))
         check_heart(labels[-1], mask.name)
-    return stills, labels
+    return np.stack([image for image, _ in stills], axis=-1), stills[0][1], labels
 
 
 def beating(subject: Subject, name: str, views: dict[str, View], ed: int, es: int) -> Study:
@@ -171,3 +196,23 @@ def heart_of(mask: Path, like: tuple, name: str, said: str) -> np.ndarray:
     if labels.shape != like[0].shape or not labels.any():
         raise ValueError(f"{said} of shape {labels.shape} holds no label; it must outline the heart")
     return labels
+
+
+def cine_views(series: Mapping[str, Iterable[tuple[str, list[Frame]]]], notes: list[str]) -> dict[str, View]:
+    """Views of DICOM pictures, view -> [(name of a folder or series, its pictures)] in order, "sax" among them.
+
+    What is missing or set aside is added to notes. ValueError if there is no stack.
+    """
+    views: dict[str, View] = {}
+    for view, parts in series.items():
+        found: list[Plane] = []
+        for rank, (name, pictures) in enumerate(parts):
+            more, said = slices.planes(pictures, name, rank)
+            found += more
+            notes += said
+        if found or view == "sax":
+            views[view], said = slices.short_axis(found) if view == "sax" else slices.long_axis(found)
+            notes += said
+        else:
+            notes.append(f"no usable {view[-2:].upper()} view")
+    return views

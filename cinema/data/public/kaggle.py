@@ -5,16 +5,13 @@ Source, licence, tree and differences from the release: cinema/shipped/cards/kag
 
 import re
 from pathlib import Path
-from typing import Any
 
-from cinema.data import slices
-from cinema.data.headers import Frame
+import pydicom
+
+from cinema.data.headers import Frame, picture
 from cinema.data.headers import attributes as known_of
-from cinema.data.pictures import picture
-from cinema.data.planes import Plane
-from cinema.data.public.common import Skipped, Subject, read_table
-from cinema.data.study import Study, View
-from cinema.stats.metrics import ejection_fraction_percent
+from cinema.data.public.common import Cases, Skipped, Subject, cine_views, measured, read_table, sorted_out
+from cinema.data.study import Study
 
 SPLITS = {"train": "train", "validate": "val", "test": "test"}
 VIEWS = {"2ch": "lax_2c", "4ch": "lax_4c", "sax": "sax"}
@@ -22,48 +19,42 @@ BLACK = 761  # all its images are empty
 FOLDER = re.compile(r"(2ch|4ch|sax)_(\d+)")
 
 
-def subjects(raw: str | Path) -> tuple[list[Subject], list[Skipped]]:
-    """(subjects, skipped) of train, validate and test, each with its measured volumes."""
-    raw, good, skipped = Path(raw), [], []
-    seen: dict[int, Path] = {}
+@sorted_out
+def subjects(raw: Path) -> Cases:
+    """Of train, validate and test, each with its measured volumes."""
     root = raw / "second-annual-data-science-bowl"
     root = root if root.is_dir() else raw
     present = [name for name in SPLITS if (root / name).is_dir()]
     if not present:
-        raise ValueError(
-            f"{raw} holds none of train/, validate/ and test/; name the folder that holds them, or "
-            "second-annual-data-science-bowl/"
-        )
+        what = "name the folder that holds them, or second-annual-data-science-bowl/"
+        raise ValueError(f"{raw} holds none of train/, validate/ and test/; {what}")
+    seen: dict[int, Path] = {}
     for name in present:
         volumes = _volumes(root, name)
         folder = root / name / name if (root / name / name).is_dir() else root / name
         for home in sorted((path for path in folder.iterdir() if path.name.isdigit()), key=lambda path: int(path.name)):
             number, found = int(home.name), _folders(home)
-            reason = None
             if number == BLACK:
-                reason = "its images are all black; the release leaves it out as well"
+                yield Skipped(home.name, "its images are all black; the release leaves it out as well")
             elif number in seen:
-                reason = f"{home.relative_to(raw)} is there again; {seen[number].relative_to(raw)} is read"
+                here, there = home.relative_to(raw), seen[number].relative_to(raw)
+                yield Skipped(home.name, f"{here} is there again; {there} is read")
             elif number not in volumes:
-                reason = f"{name}'s table has no volumes for it"
+                yield Skipped(home.name, f"{name}'s table has no volumes for it")
             elif not (found["sax"] and (found["lax_2c"] or found["lax_4c"])):
-                reason = f"{home.relative_to(raw)}/study lacks sax_* or both 2ch_* and 4ch_*; unpack it again"
-            if reason:
-                skipped.append(Skipped(home.name, reason))
-                continue
-            seen[number] = home
-            paths = [file for folders in found.values() for part in folders for file in _files(part)]
-            good.append(Subject(home.name, SPLITS[name], tuple(paths), volumes[number], {"folders": found}))
-        skipped += [
-            Skipped(str(number), f"no folder below {name}/; unpack it again")
-            for number in sorted(set(volumes) - set(seen) - {BLACK})
-            if not (folder / str(number)).is_dir()
-        ]
-    return good, skipped
+                lacking = f"{home.relative_to(raw)}/study lacks sax_* or both 2ch_* and 4ch_*"
+                yield Skipped(home.name, f"{lacking}; unpack it again")
+            else:
+                seen[number] = home
+                paths = [file for folders in found.values() for part in folders for file in _files(part)]
+                yield Subject(home.name, SPLITS[name], tuple(paths), volumes[number], {"folders": found})
+        for number in sorted(set(volumes) - set(seen) - {BLACK}):
+            if not (folder / str(number)).is_dir():
+                yield Skipped(str(number), f"no folder below {name}/; unpack it again")
 
 
-def _volumes(root: Path, name: str) -> dict[int, dict[str, Any]]:
-    """Subject number -> lv_edv_ml, lv_esv_ml, lv_ef_percent. Test has one line for each volume, some of them twice."""
+def _volumes(root: Path, name: str) -> dict[int, dict[str, float]]:
+    """Subject number -> attributes of its volumes. Test has one line for each volume, some of them twice."""
     if name == "test":
         path = root / "solution.csv"
         table = read_table(path, ["Id", "Volume"])
@@ -75,15 +66,7 @@ def _volumes(root: Path, name: str) -> dict[int, dict[str, Any]]:
         table = table.reindex(columns=["Systole", "Diastole"]).dropna().reset_index()
     else:
         table = read_table(root / f"{name}.csv", ["Id", "Systole", "Diastole"]).groupby("Id", as_index=False).mean()
-    return {
-        int(row.Id): {
-            "lv_edv_ml": float(row.Diastole),
-            "lv_esv_ml": float(row.Systole),
-            "lv_ef_percent": float(ejection_fraction_percent(row.Diastole, row.Systole)),
-        }
-        for row in table.itertuples()
-        if row.Diastole > 0
-    }
+    return {int(row.Id): measured(row.Diastole, row.Systole) for row in table.itertuples() if row.Diastole > 0}
 
 
 def _folders(home: Path) -> dict[str, list[Path]]:
@@ -102,19 +85,13 @@ def _files(folder: Path) -> list[Path]:
 
 def read(subject: Subject) -> Study:
     """The cine of a study: SAX and 2C or 4C or both, with what the first header says of person and scanner."""
-    views: dict[str, View] = {}
     notes: list[str] = []
-    for view in ("sax", "lax_2c", "lax_4c"):
-        found: list[Plane] = []
-        for rank, folder in enumerate(subject.details["folders"][view]):
-            more, why = slices.planes(_pictures(folder, notes), folder.name, rank)
-            found += more
-            notes += why
-        if view == "sax" or found:
-            views[view], said = slices.short_axis(found) if view == "sax" else slices.long_axis(found)
-            notes += said
-        else:
-            notes.append(f"no usable {view[-2:].upper()} view")
+    folders = subject.details["folders"]
+    series = {
+        view: ((folder.name, _pictures(folder, notes)) for folder in folders[view])
+        for view in ("sax", "lax_2c", "lax_4c")
+    }
+    views = cine_views(series, notes)
     if len(views) == 1:
         raise ValueError(f"{subject.id} has no usable long-axis view; unpack it again")
     about = {"notes": "; ".join(notes)} if notes else {}
@@ -135,11 +112,9 @@ def _pictures(folder: Path, notes: list[str]) -> list[Frame]:
 
 
 def _about(subject: Subject) -> dict:
-    import pydicom
-
     for path in subject.files:
         try:
-            return known_of([pydicom.dcmread(path, stop_before_pixels=True)])
+            return known_of(pydicom.dcmread(path, stop_before_pixels=True))
         except Exception:  # damaged: the next one says the same
             continue
     return {}

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cinema.data.public.common import Skipped, Subject, fifths, read_table
+from cinema.data.public.common import Cases, Skipped, Subject, fifths, read_table, sorted_out
 from cinema.data.study import Study, View
 
 NAME = "landmark"
@@ -23,33 +23,31 @@ SCALE = 0.25
 CLOCKWISE = {"lax_2c": True, "lax_4c": False}  # how hinge, hinge, apex turn; pictures that do not are mirrored
 
 
-def subjects(raw: str | Path) -> tuple[list[Subject], list[Skipped]]:
+@sorted_out
+def subjects(raw: Path) -> Cases:
     """One subject per picture that a table names; both tables are split by patient, each for itself."""
-    root = Path(raw) / "raw" if (Path(raw) / "raw").is_dir() else Path(raw)
-    tables = [view for view in VIEWS if (root / f"{view}.csv").is_file()]
-    if not tables:
+    root = raw / "raw" if (raw / "raw").is_dir() else raw
+    views = [view for view in VIEWS if (root / f"{view}.csv").is_file()]
+    if not views:
         raise FileNotFoundError(f"{raw} holds no raw/lax_2c.csv or raw/lax_4c.csv; name the folder that holds raw")
-    found, skipped = [], []
-    for view in tables:
+    for view in views:
         table = read_table(root / f"{view}.csv", COLUMNS, header=None, names=COLUMNS, dtype=str)
         rows = table[["cohort_name", "uid", "view"]].drop_duplicates()
         split = splits(rows.uid)
         for uid, of_uid in rows.groupby("uid", sort=False):
-            name, patient = f"{re.sub('[^A-Za-z0-9_-]', '-', uid)}_{view}", uid.split("_")[0]
+            name = f"{re.sub('[^A-Za-z0-9_-]', '-', uid)}_{view}"
             paths = tuple(root / view / kind / f"{uid}.png" for kind in ("images", "masks"))
             lacking = [path for path in paths if not path.is_file()]
             if len(of_uid) > 1:
-                skipped.append(Skipped(name, f"{uid} is in {view}.csv for {len(of_uid)} cohorts or views; keep one"))
+                yield Skipped(name, f"{uid} is in {view}.csv for {len(of_uid)} cohorts or views; keep one")
             elif lacking:
-                skipped.append(Skipped(name, f"{view}/{lacking[0].parent.name}/{uid}.png is missing; copy it again"))
+                yield Skipped(name, f"{view}/{lacking[0].parent.name}/{uid}.png is missing; copy it again")
             else:
-                about = {"patient": patient, "site": str(of_uid.cohort_name.iloc[0])}
-                found.append(Subject(name, split[uid], paths, about, {"view": view}))
+                about = {"patient": uid.split("_")[0], "site": str(of_uid.cohort_name.iloc[0])}
+                yield Subject(name, split[uid], paths, about, {"view": view})
         extra = {path.stem for path in (root / view / "images").glob("*.png")} - set(rows.uid)
-        skipped += [
-            Skipped(f"{uid}_{view}", f"{view}.csv has no row for {uid}.png; it is left out") for uid in sorted(extra)
-        ]
-    return found, skipped
+        for uid in sorted(extra):
+            yield Skipped(f"{uid}_{view}", f"{view}.csv has no row for {uid}.png; it is left out")
 
 
 def splits(uids: Iterable[str]) -> dict[str, str]:

@@ -10,63 +10,42 @@ import pandas as pd
 
 from cinema.data.labels import label_map, read_labels
 from cinema.data.nifti import volume
+from cinema.data.public import common
 from cinema.data.public.cards import card
-from cinema.data.public.common import (
-    Skipped,
-    Subject,
-    beating,
-    check_heart,
-    known,
-    nifti,
-    read_table,
-    sorted_out,
-    there,
-    with_labels,
-)
 from cinema.data.study import Study
 
 NAME = "mnms"
 TABLE = "211230_M&Ms_Dataset_information_diagnosis_opendataset.csv"
 FOLDERS = {"Training/Labeled": "train", "Validation": "val", "Testing": "test"}
 UNLABELLED = "Training/Unlabeled"
-COLUMNS = {
-    "VendorName": "vendor",
-    "Centre": "site",
-    "Pathology": "disease",
-    "Sex": "sex",
-    "Age": "age_years",
-    "Height": "height_cm",
-    "Weight": "weight_kg",
-}
+COLUMNS = {"VendorName": "vendor", "Centre": "site", "Pathology": "disease", "Sex": "sex"}
+NUMBERS = ("Age", "Height", "Weight")
 SPLIT_COLUMNS = ("split", "set", "subset")  # of tables that copies of the data set bring
-NUMBERS = ("age_years", "height_cm", "weight_kg")
 
 
-def subjects(raw: str | Path) -> tuple[list[Subject], list[Skipped]]:
+@common.sorted_out
+def subjects(raw: Path) -> common.Cases:
     """Every code of the table with both files; the others, and folders without a row, with the reason.
 
     RAW/OpenDataset as delivered, or one flat folder of the table and CODE/ or the files themselves.
     """
-    root = Path(raw) / "OpenDataset"
-    root = root if root.is_dir() or not (Path(raw) / TABLE).is_file() else Path(raw)
+    root = raw / "OpenDataset"
+    root = root if root.is_dir() or not (raw / TABLE).is_file() else raw
     if not root.is_dir():
         raise FileNotFoundError(f"{root} does not exist; name the folder that holds OpenDataset")
-    table = read_table(root / TABLE, ("External code", "ED", "ES", *COLUMNS), dtype=str, keep_default_na=False)
-    table = table[table["External code"] != ""].sort_values("External code")
+    columns = ("External code", "ED", "ES", *COLUMNS, *NUMBERS)
+    table = common.read_table(root / TABLE, columns, dtype=str, keep_default_na=False)
+    rows = dict(iter(table[table["External code"] != ""].groupby("External code")))
     homes = _homes(root)
-    rows = table.groupby("External code")
-    found, skipped = sorted_out(((code, (root, code, part, homes.get(code, []))) for code, part in rows), _subject)
-    return found, skipped + [
-        Skipped(code, f"no row in {TABLE}; ED, ES and vendor are unknown")
-        for code in sorted(set(homes) - set(table["External code"]))
-    ]
+    for code in [*rows, *sorted(set(homes) - set(rows))]:
+        yield common.attempt(code, _subject, root, code, rows.get(code), homes.get(code, []))
 
 
-def notes(subjects: list[Subject]) -> list[str]:
+def notes(subjects: list[common.Subject]) -> list[str]:
     """What is to be said once of all subjects: how many have no split."""
     without = sum(not subject.split for subject in subjects)
     text = f"{without} of {len(subjects)} studies have no split: neither their folder nor the table tells it"
-    return [text] * (without > 0)
+    return [text] if without else []
 
 
 def _homes(root: Path) -> dict[str, list[tuple[Path, str]]]:
@@ -82,31 +61,30 @@ def _homes(root: Path) -> dict[str, list[tuple[Path, str]]]:
     return homes
 
 
-def _subject(root: Path, code: str, rows: pd.DataFrame, homes: list[tuple[Path, str]]) -> Subject:
+def _subject(root: Path, code: str, rows: pd.DataFrame | None, homes: list[tuple[Path, str]]) -> common.Subject:
+    if rows is None:
+        raise ValueError(f"no row in {TABLE}; ED, ES and vendor are unknown")
     if len(rows) > 1:
         raise ValueError(f"{code} has {len(rows)} rows in {TABLE}; keep the right one")
     if len(homes) > 1:
         places = " and ".join(str(home.parent.relative_to(root)) for home, _ in homes)
         raise ValueError(f"{code} is in {places}; keep the one that belongs there")
     if not homes:
-        raise FileNotFoundError(
-            "among the unlabelled, which are not used"
-            if (root / UNLABELLED / code).is_dir()
-            else f"{code} is in none of {', '.join(FOLDERS)}"
-        )
+        unlabelled = (root / UNLABELLED / code).is_dir()
+        nowhere = f"{code} is in none of {', '.join(FOLDERS)}"
+        raise ValueError("among the unlabelled, which are not used" if unlabelled else nowhere)
     row, (home, split) = rows.iloc[0], homes[0]
-    paths = there([nifti(home, f"{code}_sa"), nifti(home, f"{code}_sa_gt")])
+    paths = common.there(home, (f"{code}_sa", f"{code}_sa_gt"))
     for column in row.index if not split else ():
         if column.strip().lower() in SPLIT_COLUMNS:
             split = next((each for each in FOLDERS.values() if row[column].strip().lower().startswith(each)), "")
-    details = {"ed": _frame(row, "ED"), "es": _frame(row, "ES")}
-    if details["ed"] == details["es"]:
-        raise ValueError(f"ED and ES are both frame {details['ed']} in {TABLE}; they must differ")
+    ed, es = (_frame(row, phase) for phase in ("ED", "ES"))
+    if ed == es:
+        raise ValueError(f"ED and ES are both frame {ed} in {TABLE}; they must differ")
+    age, height, weight = (float(pd.to_numeric(row[column], errors="coerce")) for column in NUMBERS)
     attributes = {ours: row[theirs] for theirs, ours in COLUMNS.items()}
-    attributes |= {name: float(pd.to_numeric(attributes[name], errors="coerce")) for name in NUMBERS}
-    height_m = attributes["height_cm"] / 100
-    attributes["bmi_kg_m2"] = attributes["weight_kg"] / height_m**2 if height_m > 0 else float("nan")
-    return Subject(code, split, paths, known(attributes), details)
+    attributes |= {"age_years": age} | common.body(height, weight)
+    return common.Subject(code, split, paths, common.known(attributes), {"ed": ed, "es": es})
 
 
 def _frame(row: pd.Series, phase: str) -> int:
@@ -116,20 +94,18 @@ def _frame(row: pd.Series, phase: str) -> int:
     return int(value)
 
 
-def read(subject: Subject) -> Study:
+def read(subject: common.Subject) -> Study:
     """The cine with labels at ED and ES; frames of a table that the cine lacks or that hold no LV are refused."""
     cine, mask = subject.files
     image, affine = volume(cine)
     where = subject.details["ed"], subject.details["es"]
     if image.ndim != 4 or max(where) >= image.shape[3]:
-        raise ValueError(
-            f"{cine.name} has shape {image.shape}; it must be (x, y, z, t) with the frames "
-            f"ED {where[0]} and ES {where[1]} of the table"
-        )
+        wanted = f"(x, y, z, t) with the frames ED {where[0]} and ES {where[1]} of the table"
+        raise ValueError(f"{cine.name} has shape {image.shape}; it must be {wanted}")
     labels = read_labels(mask, label_map(card(NAME)), (image, affine))
     if labels.shape != image.shape:
         raise ValueError(f"{mask.name} has shape {labels.shape}; it must have that of its image, {image.shape}")
     for phase, frame in zip(("ED", "ES"), where, strict=True):
-        check_heart(labels[..., frame], f"{mask.name}, {phase} = frame {frame},")
-    view = with_labels(image, affine, [labels[..., frame] for frame in where], where)
-    return beating(subject, NAME, {"sax": view}, *where)
+        common.check_heart(labels[..., frame], f"{mask.name}, {phase} = frame {frame},")
+    view = common.with_labels(image, affine, [labels[..., frame] for frame in where], where)
+    return common.beating(subject, NAME, {"sax": view}, *where)

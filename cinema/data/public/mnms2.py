@@ -5,11 +5,10 @@ Source, licence, layout, split and differences from the release: cinema/shipped/
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from cinema.data.public.common import Skipped, Subject, beating, known, labelled, nifti, read_table, sorted_out, there
-from cinema.data.study import Study, View
+from cinema.data.public import common
+from cinema.data.study import Study
 
 NAME = "mnms2"
 TABLE = "dataset_information.csv"
@@ -19,53 +18,46 @@ LAST = {"train": 160, "val": 200, "test": 360}  # last number of each split
 ROLES = ("ED", "ES", "ED_gt", "ES_gt")
 
 
-def subjects(raw: str | Path) -> tuple[list[Subject], list[Skipped]]:
+@common.sorted_out
+def subjects(raw: Path) -> common.Cases:
     """Every complete row of the table whose eight files are there; the others, and folders without a row, with the
     reason. Rows without a number are no subject."""
-    root = Path(raw) / "MnM2"
+    root = raw / "MnM2"
     if not root.is_dir():
         raise FileNotFoundError(f"{root} does not exist; name the folder that holds MnM2")
-    table = read_table(root / TABLE, ("SUBJECT_CODE", *COLUMNS), dtype=str, keep_default_na=False)
-    table = table[table["SUBJECT_CODE"].str.strip() != ""]
-    table = table.assign(pid=table["SUBJECT_CODE"].str.strip().str.removesuffix(".0").str.zfill(3))
-    rows = table.groupby("pid")
-    found, skipped = sorted_out(((pid, (root / "dataset" / pid, part)) for pid, part in rows), _subject)
+    table = common.read_table(root / TABLE, ("SUBJECT_CODE", *COLUMNS), dtype=str, keep_default_na=False)
+    codes = table["SUBJECT_CODE"].str.strip()
+    numbers = codes[codes != ""].str.removesuffix(".0").str.zfill(3)
+    rows = dict(iter(table.loc[numbers.index].groupby(numbers)))
     folders = {folder.name for folder in (root / "dataset").glob("*") if folder.is_dir()}
-    skipped += [
-        Skipped(pid, f"no row in {TABLE}; disease and vendor are unknown")
-        for pid in sorted(folders - set(table["pid"]))
-    ]
-    return found, skipped
+    for pid in [*rows, *sorted(folders - set(rows))]:
+        yield common.attempt(pid, _subject, root / "dataset" / pid, rows.get(pid))
 
 
-def split_of(pid: str) -> str:
-    """train for 1 to 160, val to 200, test to 360; ValueError for anything else."""
-    number = int(pid) if pid.isdecimal() else 0
-    if not 1 <= number <= LAST["test"]:
-        raise ValueError(f"SUBJECT_CODE is {pid!r}; the split knows the numbers 1 to {LAST['test']}")
-    return next(split for split, last in LAST.items() if number <= last)
-
-
-def _subject(home: Path, rows: pd.DataFrame) -> Subject:
+def _subject(home: Path, rows: pd.DataFrame | None) -> common.Subject:
+    if rows is None:
+        raise ValueError(f"no row in {TABLE}; disease and vendor are unknown")
     if len(rows) > 1:
         raise ValueError(f"{home.name} has {len(rows)} rows in {TABLE}; keep the right one")
     row = rows.iloc[0]
     lacking = [column for column in COLUMNS if not row[column].strip()]
     if lacking:
         raise ValueError(f"{TABLE} gives no {', '.join(lacking)} of it; incomplete rows are left out")
-    split = split_of(home.name)
-    paths = there([nifti(home, f"{home.name}_{short}_{role}") for short in VIEWS.values() for role in ROLES])
+    number = int(home.name) if home.name.isdecimal() else 0
+    if not 1 <= number <= LAST["test"]:
+        raise ValueError(f"SUBJECT_CODE is {home.name!r}; the split knows the numbers 1 to {LAST['test']}")
+    split = next(split for split, last in LAST.items() if number <= last)
+    stems = [f"{home.name}_{short}_{role}" for short in VIEWS.values() for role in ROLES]
+    paths = common.there(home, stems)
     attributes = {ours: row[theirs].strip() for theirs, ours in COLUMNS.items()}
     attributes["field_t"] = float(pd.to_numeric(attributes["field_t"], errors="coerce"))
-    return Subject(home.name, split, paths, known(attributes))
+    return common.Subject(home.name, split, paths, common.known(attributes))
 
 
-def read(subject: Subject) -> Study:
+def read(subject: common.Subject) -> Study:
     """SAX and 4C with labels, frame 0 = ED and frame 1 = ES."""
     views = {}
     for k, name in enumerate(VIEWS):
         ed, es, *masks = subject.files[k * len(ROLES) : (k + 1) * len(ROLES)]
-        images, labels = labelled(NAME, (ed, es), masks)
-        pixels = np.stack([image for image, _ in images], axis=-1)
-        views[name] = View(pixels, images[0][1], np.stack(labels, axis=-1), (0, 1))
-    return beating(subject, NAME, views, 0, 1)
+        views[name] = common.with_labels(*common.labelled(NAME, (ed, es), masks), (0, 1))
+    return common.beating(subject, NAME, views, 0, 1)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cinema.data.nifti import check_grid
-from cinema.data.public.common import Skipped, Subject, heart_of, still
+from cinema.data.public.common import Cases, Skipped, Subject, heart_of, sorted_out, still
 from cinema.data.study import Study, View
 
 NAME = "myops"
@@ -22,9 +22,9 @@ FOLDERS = {"train25": "train", "train25_myops_gd": "train", "test20": "test"}
 N_VAL = 5
 
 
-def subjects(raw: str | Path) -> tuple[list[Subject], list[Skipped]]:
+@sorted_out
+def subjects(raw: Path) -> Cases:
     """Patients with all sequences (and in training a mask). Validation is drawn from all training numbers."""
-    raw = Path(raw)
     cases: dict[tuple[str, str], dict[str, list[Path]]] = {}
     for folder, part in FOLDERS.items():
         for path in sorted((raw / folder).glob("*.nii*")):
@@ -34,23 +34,20 @@ def subjects(raw: str | Path) -> tuple[list[Subject], list[Skipped]]:
     if not cases:
         raise FileNotFoundError(f"{raw} holds no train25/myops_training_ID_C0.nii.gz or test20; name their folder")
     validation = drawn(sorted(number for part, number in cases if part == "train"))
-    found, skipped = [], []
     for (part, number), paths in sorted(cases.items(), key=lambda item: (item[0][1], item[0][0])):
         wanted = SEQUENCES + ("gd",) * (part == "train")
         lacking = [name for name in wanted if name not in paths]
         twice = [name for name in wanted if len(paths.get(name, ())) > 1]
-        other = {"train": "test", "test": "train"}[part]
-        if (other, number) in cases:
-            skipped.append(Skipped(f"{number}-{part}", f"patient {number} is in training and test; remove one of them"))
+        if {("train", number), ("test", number)} <= set(cases):
+            yield Skipped(f"{number}-{part}", f"patient {number} is in training and test; remove one of them")
         elif lacking:
-            skipped.append(Skipped(number, f"{lacking[0]} of {number} is missing in {part}; download it again"))
+            yield Skipped(number, f"{lacking[0]} of {number} is missing in {part}; download it again")
         elif twice:
             copies = ", ".join(path.name for path in paths[twice[0]])
-            skipped.append(Skipped(number, f"{twice[0]} of {number} is there twice: {copies}; remove one of them"))
+            yield Skipped(number, f"{twice[0]} of {number} is there twice: {copies}; remove one of them")
         else:
             split = "val" if part == "train" and number in validation else part
-            found.append(Subject(number, split, tuple(paths[name][0] for name in wanted), {"sequences": "C0,DE,T2"}))
-    return found, skipped
+            yield Subject(number, split, tuple(paths[name][0] for name in wanted), {"sequences": "C0,DE,T2"})
 
 
 def drawn(numbers: Sequence[str]) -> set[str]:

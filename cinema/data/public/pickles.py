@@ -3,9 +3,6 @@
 A pickle is a program. The reader hands it nothing of the outside but the names in ALLOWED, which stand for NumPy's own
 words for arrays, old and new: each checks what it is given and makes numbers of it, and cannot be changed by a file.
 NumPy's own functions would do more: they allocate what a file claims, and believe its flags.
-
-A geometry is (position, row, column, step, spacing): centre of the first voxel, unit vectors along x and y, step from
-slice to slice (all LPS, mm), and voxel edges (x, y, z) with z by SliceSpacing. Source: data.md section 6.
 """
 
 import io
@@ -13,7 +10,7 @@ import math
 import pickle
 import pickletools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +32,18 @@ class Refused(ValueError):
     """What a file asked for and does not get."""
 
 
-def read(path: str | Path, max_bytes: int = MAX_BYTES) -> object:
+def read(path: str | Path) -> object:
     """The value in a pickle: dict, list, tuple, str, bytes, int, float, bool, None, arrays and scalars of NumPy.
 
     Arrays hold booleans, integers, floats or text of fixed length, and are read-only. Raises FileNotFoundError, or
-    ValueError in one line: larger than max_bytes, damaged, or asking for anything else, which is named.
+    ValueError in one line: larger than MAX_BYTES, damaged, or asking for anything else, which is named.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; unpack the data set again")
     size = path.stat().st_size
-    if size > max_bytes:
-        raise ValueError(f"{path} has {size} bytes; at most {max_bytes} are read")
+    if size > MAX_BYTES:
+        raise ValueError(f"{path} has {size} bytes; at most {MAX_BYTES} are read")
     try:
         data = path.read_bytes()
         for step, argument, _ in pickletools.genops(data):  # every length in the file is true, if this gets to the end
@@ -54,19 +51,14 @@ def read(path: str | Path, max_bytes: int = MAX_BYTES) -> object:
                 raise Refused(f"asks for {step.name.lower()} {'' if argument is None else argument}".rstrip())
             if step.name in ("PUT", "LONG_BINPUT") and (argument or 0) > len(data):
                 raise Refused(f"asks for place {argument} in memory")
-        return _plain(_Reader(data).load(), {}, 0)
-    except Refused as error:
-        raise ValueError(
-            f"{path} {_printable(error)}; only arrays and plain values are read: convert it if you trust it"
-        ) from None
+        return _plain(_Reader(data).load(), {})
     except Exception as error:  # a damaged pickle fails in many ways, none of which gets beyond this line
-        raise ValueError(f"{path} is not a whole pickle ({_printable(error)}); unpack the data set again") from None
-
-
-def _printable(error: BaseException) -> str:
-    """One line of what an error says: names in a file may hold anything."""
-    text = "".join(mark if mark.isprintable() else "?" for mark in str(error)[:200])
-    return text or type(error).__name__
+        said = "".join(mark if mark.isprintable() else "?" for mark in str(error)[:200]) or type(error).__name__
+        if isinstance(error, Refused):
+            said = f"{path} {said}; only arrays and plain values are read: convert it if you trust it"
+        else:
+            said = f"{path} is not a whole pickle ({said}); unpack the data set again"
+        raise ValueError(said) from None
 
 
 class _Dtype:
@@ -116,7 +108,7 @@ class _Function:
         raise Refused("changes a function")
 
 
-def _filled(content: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
+def _filled(content: Any, dtype: Any, shape: Any = (), order: Any = "C") -> np.ndarray:
     content = content.encode("latin1") if type(content) is str else content  # Python 2 wrote bytes as text
     if type(dtype) is not _Dtype or type(content) not in (bytes, bytearray):
         raise Refused(f"fills an array from a {type(content).__name__}, as arrays of objects do")
@@ -137,7 +129,7 @@ def _encoded(text: Any = "", encoding: Any = "latin1") -> bytes:
     return text.encode("latin1")
 
 
-FUNCTIONS = {"_reconstruct": _Array, "scalar": _Function(lambda dtype, content: _filled(content, dtype, (), "C")[()])}
+FUNCTIONS = {"_reconstruct": _Array, "scalar": _Function(lambda dtype, content: _filled(content, dtype)[()])}
 ALLOWED = {
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
@@ -157,37 +149,31 @@ class _Reader(pickle.Unpickler):
         return ALLOWED[module, name]
 
 
-def _plain(value: Any, known: dict[int, Any], depth: int) -> Any:
+def _plain(value: Any, known: dict[int, Any], depth: int = 0) -> Any:
     """`value` with arrays for the reader's; Refused for what is neither plain nor of arrays, nested deep or in itself.
 
-    known: id -> what became of it, None while that is being found out; shared parts are gone through once.
+    known: id -> what became of it; shared parts are gone through once.
     """
     if type(value) in PLAIN or isinstance(value, (np.ndarray, np.generic)):
         return value
     if type(value) is _Array and hasattr(value, "array"):
         return value.array
     if depth > MAX_DEPTH:
-        raise Refused(f"nests deeper than {MAX_DEPTH}")
+        raise Refused(f"nests deeper than {MAX_DEPTH} or contains itself")
     if id(value) not in known:
-        known[id(value)] = None
         if type(value) in (list, tuple):
-            made = type(value)(_plain(each, known, depth + 1) for each in value)
-        elif type(value) is not dict:
-            raise Refused(f"holds a {getattr(value, 'kind', type(value).__name__)}")
-        elif not all(type(key) in PLAIN for key in value):
-            raise Refused("has a dict whose keys are no plain values")
+            known[id(value)] = type(value)(_plain(each, known, depth + 1) for each in value)
+        elif type(value) is dict and all(type(key) in PLAIN for key in value):
+            known[id(value)] = {key: _plain(each, known, depth + 1) for key, each in value.items()}
         else:
-            made = {key: _plain(each, known, depth + 1) for key, each in value.items()}
-        known[id(value)] = made
-    if known[id(value)] is None:
-        raise Refused("holds something that contains itself")
+            what = "dict whose keys are no plain values" if type(value) is dict else type(value).__name__
+            raise Refused(f"holds a {getattr(value, 'kind', what)}")
     return known[id(value)]
 
 
-def sax(path: Path) -> tuple[np.ndarray, tuple]:
-    """(pixels (x, y, z, t), geometry) of SAX.pickle, slices from the last in the file to the first."""
-    content = _content(path, ("image_voxels", "SliceSpacing"))
-    pixels = _pixels(content["image_voxels"], "image_voxels", 4, path)
+def sax(path: Path) -> tuple[np.ndarray, np.ndarray, float]:
+    """((x, y, z, t) pixels, affine, SliceSpacing in mm) of SAX.pickle, slices from last to first in the file."""
+    content, pixels = _content(path, "image_voxels", 4)
     positions = _numbers(content, "ImagePositionPatient", (len(pixels), 3), path)[::-1]
     row, column, spacing = _orientation(content, path)
     between = float(_numbers(content, "SliceSpacing", (), path))
@@ -200,48 +186,43 @@ def sax(path: Path) -> tuple[np.ndarray, tuple]:
         raise ValueError(f"{path}: the slices are not evenly spaced; mixed spacing has no grid")
     if abs(step @ np.cross(row, column)) < 0.5 * length:
         raise ValueError(f"{path}: the slices are not stacked across their plane; positions or orientation are wrong")
-    return pixels[::-1].transpose(3, 2, 0, 1), (positions[0], row, column, step, (*spacing, between))
+    return pixels[::-1].transpose(3, 2, 0, 1), _ras(positions[0], row, column, step, spacing), between
 
 
-def lax(path: Path, between: float) -> tuple[np.ndarray, tuple]:
-    """The same of one plane; between: SliceSpacing of SAX, which stands for the thickness of the plane."""
-    content = _content(path, ("image_voxels",))
-    pixels = _pixels(content["image_voxels"], "image_voxels", 3, path)
+def lax(path: Path, between: float) -> tuple[np.ndarray, np.ndarray]:
+    """(pixels, affine) of one plane; between: SliceSpacing of SAX, which stands for the thickness of the plane."""
+    content, pixels = _content(path, "image_voxels", 3)
     position = np.ravel(_numbers(content, "ImagePositionPatient", None, path))
     if position.shape != (3,):
         raise ValueError(f"{path}: ImagePositionPatient has {position.size} numbers; a plane has 3")
     row, column, spacing = _orientation(content, path)
-    geometry = (position, row, column, np.cross(row, column) * between, (*spacing, between))
-    return pixels.transpose(2, 1, 0)[:, :, None], geometry
+    affine = _ras(position, row, column, np.cross(row, column) * between, spacing)
+    return pixels.transpose(2, 1, 0)[:, :, None], affine
 
 
 def masks(path: Path, shape: tuple) -> np.ndarray:
     """(x, y, z, t) labels of terms.LABELS on the grid of SAX."""
-    labels = _pixels(_content(path, ("image_segmentation",))["image_segmentation"], "image_segmentation", 4, path)
-    labels = labels[::-1].transpose(3, 2, 0, 1)
+    labels = _content(path, "image_segmentation", 4)[1][::-1].transpose(3, 2, 0, 1)
     if labels.shape != shape:
         raise ValueError(f"{path} has shape {labels.shape}, its image {shape} (x, y, z, t); they must agree")
     return translated(labels, label_map(card("rescan")), str(path))
 
 
-def _content(path: Path, keys: Sequence[str]) -> dict:
+def _content(path: Path, key: str, n_dims: int) -> tuple[dict, np.ndarray]:
+    """The dictionary in a pickle, and its entry `key`, an array of numbers."""
     content = read(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__}; it must be a dictionary")
-    lacking = [key for key in keys if key not in content]
-    if lacking:
-        raise ValueError(f"{path} lacks {', '.join(lacking)}; it has {', '.join(map(repr, content))[:200]}")
-    return content
-
-
-def _pixels(array: Any, key: str, n_dims: int, path: Path) -> np.ndarray:
+    if key not in content:
+        raise ValueError(f"{path} lacks {key}; it has {', '.join(map(repr, content))[:200]}")
+    array = content[key]
     if not isinstance(array, np.ndarray) or array.ndim != n_dims or array.size == 0 or array.dtype.kind not in "biuf":
-        raise ValueError(
-            f"{path}: {key} must be an array of {n_dims} axes and numbers, ({'z, ' * (n_dims - 3)}t, y, x)"
-        )
+        axes = f"({'z, ' * (n_dims - 3)}t, y, x)"
+        raise ValueError(f"{path}: {key} must be an array of {n_dims} axes and numbers, {axes}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError(f"{path}: {key} holds values that are not numbers (NaN or infinity)")
-    return array.astype({"b": np.uint8}.get(array.dtype.kind, array.dtype.newbyteorder("=")), copy=False)
+    kind = np.uint8 if array.dtype.kind == "b" else array.dtype.newbyteorder("=")
+    return content, array.astype(kind, copy=False)
 
 
 def _numbers(content: dict, key: str, shape: tuple | None, path: Path) -> np.ndarray:
@@ -260,15 +241,13 @@ def _orientation(content: dict, path: Path) -> tuple[np.ndarray, np.ndarray, tup
     row, column = _numbers(content, "ImageOrientationPatient", (6,), path).reshape(2, 3)
     spacing = _numbers(content, "PixelSpacing", (2,), path)
     if min(spacing) <= 0 or abs(row @ column) > EVEN or max(abs(np.linalg.norm(v) - 1) for v in (row, column)) > EVEN:
-        raise ValueError(
-            f"{path}: ImageOrientationPatient must be two unit vectors at right angles, and PixelSpacing positive"
-        )
+        rule = "ImageOrientationPatient must be two unit vectors at right angles, and PixelSpacing positive"
+        raise ValueError(f"{path}: {rule}")
     return row, column, (float(spacing[1]), float(spacing[0]))  # DICOM: between rows, which is y, comes first
 
 
-def ras(geometry: tuple) -> np.ndarray:
-    """RAS+ affine of a geometry, slices where their positions are."""
-    position, row, column, step, spacing = geometry
+def _ras(position: np.ndarray, row: np.ndarray, column: np.ndarray, step: np.ndarray, spacing: tuple) -> np.ndarray:
+    """RAS+ affine of what the headers say in LPS, slices where their positions are."""
     affine = np.eye(4)
     affine[:3] = np.stack([row * spacing[0], column * spacing[1], step, position], axis=1)
     return LPS_TO_RAS @ affine

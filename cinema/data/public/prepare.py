@@ -7,7 +7,6 @@ OUT/<id>.h5 and OUT/prepared.json. What cannot be used is skipped with its reaso
 import hashlib
 import json
 import os
-import uuid
 from collections import Counter
 from dataclasses import replace
 from importlib import import_module
@@ -23,7 +22,7 @@ from cinema.data.public.cards import SPLITS, Card, card
 from cinema.data.public.common import Skipped, Subject
 from cinema.data.public.published_grid import standardised
 from cinema.data.study import SUFFIX, save_study
-from cinema.files import data_folder
+from cinema.files import data_folder, write_text
 from cinema.terms import PUBLISHED_GRID
 
 VERSION = 1  # raised when studies have to be prepared anew; an adapter may have a VERSION of its own
@@ -39,45 +38,43 @@ def command(
     """
     if like_release:
         raise ValueError(
-            "prepare --like-release has left: the arrays and tables of the authors' release are no longer "
-            "made; published weights read what prepare writes without it, and finetune --like-release "
-            "remains"
+            "prepare --like-release has left: the arrays and tables of the authors' release are no longer made; "
+            "published weights read what prepare writes without it, and finetune --like-release remains"
         )
     adapter = adapter_of(name)
     out = Path(out) if out else data_folder() / name
     raw = check_folders(Path(raw), out)
+    expected = f"expected tree: python3 -m cinema info {name}"
     try:
         subjects, skipped = adapter.subjects(raw)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise FileNotFoundError(f"{error}; expected tree: python3 -m cinema info {name}") from None
+        raise FileNotFoundError(f"{error}; {expected}") from None
     if not subjects and not skipped:
-        raise FileNotFoundError(
-            f"{raw} holds nothing of {card(name).name}; expected tree: python3 -m cinema info {name}"
-        )
+        raise FileNotFoundError(f"{raw} holds nothing of {card(name).name}; {expected}")
     subjects, twice = _unique(subjects)
     out.mkdir(parents=True, exist_ok=True)
     done, failed = _all(name, subjects, out, jobs)
     skipped = [*skipped, *twice, *failed]
-    notes = _notes(name, subjects, skipped)
+    notes = adapter.notes(subjects) if hasattr(adapter, "notes") else []
+    there, published = len(subjects) + len(skipped), sum(card(name).counts.values())
+    if there < published:
+        notes.append(f"the raw folder names {there} of {published} published studies; results hold for these")
     _record(name, done, skipped, notes, out)
     for one in skipped:
         print(f"skipped {one.id}: {one.reason}")
-    others = sorted({path.stem for path in out.glob(f"*{SUFFIX}")} - set(done))
+    others = sorted({path.stem for path in out.glob(f"*{SUFFIX}")} - {one.id for one in done})
     if others:
-        print(
-            f"{len(others)} studies in {out} are of an earlier run ({others[0]} ..) and not in this one; they count "
-            "as well, unless you delete them"
-        )
+        earlier = f"{len(others)} studies in {out} are of an earlier run ({others[0]} ..) and not in this one"
+        print(f"{earlier}; they count as well, unless you delete them")
     for note in notes:
         print(f"note: {note}")
-    print(summary(name, done, skipped, out))
+    print(_summary(name, done, skipped, out))
     return 0 if done else 2
 
 
 def adapter_of(name: str) -> ModuleType:
     """The module of a dataset; ValueError naming the choices."""
-    if name not in DATASETS:
-        raise ValueError(f"unknown dataset {name!r}; choose one of {', '.join(DATASETS)}")
+    card(name)  # refuses an unknown name
     return import_module(DATASETS[name])
 
 
@@ -92,27 +89,22 @@ def check_folders(raw: Path, out: Path) -> Path:
 
 
 def _unique(subjects: list[Subject]) -> tuple[list[Subject], list[Skipped]]:
-    """(subjects whose id occurs once, Skipped for the others);
-    ids that differ in case only are one file on some disks."""
+    """(subjects whose id occurs once, Skipped for the others); ids that differ in case are one file on some disks."""
     count = Counter(subject.id.lower() for subject in subjects)
     twice = sorted({subject.id for subject in subjects if count[subject.id.lower()] > 1})
     kept = [subject for subject in subjects if count[subject.id.lower()] == 1]
     return kept, [Skipped(name, "found more than once; keep one copy in the raw folder") for name in twice]
 
 
-def _all(name: str, subjects: list[Subject], out: Path, jobs: int) -> tuple[dict[str, Subject], list[Skipped]]:
-    """({id: Subject} of those that are ready, Skipped of those that failed), in the order of `subjects`."""
+def _all(name: str, subjects: list[Subject], out: Path, jobs: int) -> tuple[list[Subject], list[Skipped]]:
+    """(those that are ready, Skipped of those that failed), in the order of `subjects`."""
     from joblib import Parallel, delayed
     from tqdm import tqdm
 
-    results = Parallel(n_jobs=jobs, return_as="generator")(delayed(_study)(name, subject, out) for subject in subjects)
-    done, failed = {}, []
-    for subject, reason in zip(subjects, tqdm(results, total=len(subjects), desc=name, disable=None), strict=True):
-        if reason is None:
-            done[subject.id] = subject
-        else:
-            failed.append(Skipped(subject.id, reason))
-    return done, failed
+    work = Parallel(n_jobs=jobs, return_as="generator")(delayed(_study)(name, subject, out) for subject in subjects)
+    reasons = list(tqdm(work, total=len(subjects), desc=name, disable=None))
+    done = [subject for subject, reason in zip(subjects, reasons, strict=True) if reason is None]
+    return done, [Skipped(subject.id, reason) for subject, reason in zip(subjects, reasons, strict=True) if reason]
 
 
 def _study(name: str, subject: Subject, out: Path) -> str | None:
@@ -128,27 +120,17 @@ def _study(name: str, subject: Subject, out: Path) -> str | None:
         attributes = {**study.attributes, "split": subject.split, "dataset": name, "prepared_from": mark}
         save_study(replace(study, attributes=attributes), out)
     except (ValueError, OSError, KeyError, IndexError, RuntimeError) as error:
-        return _one_line(error)
+        return " ".join(str(error).split())[:300] or type(error).__name__
     return None
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _mark(name: str, subject: Subject) -> str:
     """Hash of names, sizes and times of a subject's raw files, what tables and file names say of it, and versions."""
     files = [(Path(path).name, (stat := os.stat(path)).st_size, stat.st_mtime_ns) for path in subject.files]
     adapter = adapter_of(name)
-    what = [
-        VERSION,
-        getattr(adapter, "VERSION", 0),
-        getattr(adapter, "GRID", None),
-        subject.split,
-        files,
-        sorted(subject.attributes.items()),
-        [(key, _named(value)) for key, value in sorted(subject.details.items())],
-    ]
+    versions = [VERSION, getattr(adapter, "VERSION", 0), getattr(adapter, "GRID", None)]
+    details = [(key, _named(value)) for key, value in sorted(subject.details.items())]
+    what = [*versions, subject.split, files, sorted(subject.attributes.items()), details]
     return hashlib.sha256(repr(what).encode()).hexdigest()[:16]
 
 
@@ -170,52 +152,39 @@ def _marked(path: Path) -> str | None:
         return None
 
 
-def _notes(name: str, subjects: list[Subject], skipped: list[Skipped]) -> list[str]:
-    """What is to be said once of the whole run: what the adapter has to say, and that the raw folder is not whole."""
-    adapter, there, published = adapter_of(name), len(subjects) + len(skipped), sum(card(name).counts.values())
-    notes = adapter.notes(subjects) if hasattr(adapter, "notes") else []
-    if there < published:
-        notes.append(f"the raw folder names {there} of {published} published studies; results hold for these")
-    return notes
-
-
-def _record(name: str, done: dict[str, Subject], skipped: list[Skipped], notes: list[str], out: Path) -> None:
+def _record(name: str, done: list[Subject], skipped: list[Skipped], notes: list[str], out: Path) -> None:
     content = {
         "dataset": name,
         "version": VERSION,
         "licence": card(name).licence,
-        "counts": dict(Counter(subject.split for subject in done.values())),
+        "counts": dict(Counter(subject.split for subject in done)),
         "skipped": {one.id: one.reason for one in skipped},
         **({"notes": notes} if notes else {}),
     }
-    part = out / f".{MANIFEST}.{uuid.uuid4().hex}.part"
-    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, out / MANIFEST)
+    write_text(out / MANIFEST, json.dumps(content, indent=1) + "\n")
 
 
-def summary(name: str, done: dict[str, Subject], skipped: list[Skipped], out: Path) -> str:
+def _summary(name: str, done: list[Subject], skipped: list[Skipped], out: Path) -> str:
     """One line: ready and skipped, and per split the number beside the published one."""
-    counts, published = Counter(subject.split for subject in done.values()), card(name).counts
+    counts, published = Counter(subject.split for subject in done), card(name).counts
     parts = []
     for split in (*SPLITS, ""):
         if split in counts or split in published:
             beside = f" of {published[split]} published" if split in published else ""
-            parts.append(f"{split or 'no split'} {counts.get(split, 0)}{beside}")
+            parts.append(f"{split or 'no split'} {counts[split]}{beside}")
     return f"{card(name).name}: {len(done)} ready, {len(skipped)} skipped ({', '.join(parts)}) in {out}"
 
 
 def info(name: str | None = None) -> None:
     """Print a dataset's card; without a name the nine datasets."""
-    if name is None:
-        for key in DATASETS:
-            print(f"{key:9} {card(key).name}: {card(key).role}")
+    if name is not None:
+        print(_text(card(name)))
         return
-    if name not in DATASETS:
-        raise ValueError(f"unknown dataset {name!r}; choose one of {', '.join(DATASETS)}")
-    print(text_of(card(name)))
+    for key in DATASETS:
+        print(f"{key:9} {card(key).name}: {card(key).role}")
 
 
-def text_of(found: Card) -> str:
+def _text(found: Card) -> str:
     """A card as text for the terminal."""
     lines = [
         f"{found.name}: {found.role}",
@@ -225,13 +194,10 @@ def text_of(found: Card) -> str:
         f"views    {', '.join(found.views)}",
         f"holds    {', '.join(found.has)}",
         f"notebook {', '.join(found.notebooks)}",
-        "raw folder:",
-        *(f"  {line}" for line in found.tree.splitlines()),
-        f"split    {found.split.strip()}",
     ]
-    if found.counts:
-        lines.append("counts   " + ", ".join(f"{split} {n}" for split, n in found.counts.items()))
-    lines += ["labels   " + ", ".join(f"{raw} {name}" for raw, name in found.labels.items())] * bool(found.labels)
+    lines += ["raw folder:", *(f"  {line}" for line in found.tree.splitlines()), f"split    {found.split.strip()}"]
+    for word, entries in (("counts", found.counts), ("labels", found.labels)):
+        lines += [f"{word}   " + ", ".join(f"{key} {value}" for key, value in entries.items())] * bool(entries)
     lines += [f"classes  {key}: {', '.join(map(str, names))}" for key, names in found.classes.items()]
     lines += [f"fields   {purpose}: {text}" for purpose, text in found.fields.items()]
     for difference in found.differences:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from cinema.data.geometry import resample_axis
 from cinema.data.public.cards import card
+from cinema.data.public.published_grid import moved
 from cinema.data.study import SUFFIX, View, load_study, save_study, study_table
 from cinema.terms import SMALL_GRID, VIEWS
 
@@ -26,10 +27,8 @@ def studies(name: str, data_root: str | Path) -> pd.DataFrame:
     card(name)  # refuses an unknown name
     folder = Path(data_root) / name
     if not any(folder.glob(f"*{SUFFIX}")):
-        raise FileNotFoundError(
-            f"{folder} holds no prepared studies of {card(name).name}; "
-            f"run python3 -m cinema prepare {name} RAW --out {folder}"
-        )
+        remedy = f"run python3 -m cinema prepare {name} RAW --out {folder}"
+        raise FileNotFoundError(f"{folder} holds no prepared studies of {card(name).name}; {remedy}")
     table = study_table(folder)
     return table if "split" in table else table.assign(split="")
 
@@ -49,11 +48,11 @@ def share(table: pd.DataFrame, proportion: float, seed: int) -> pd.DataFrame:
 
     ValueError if that leaves none.
     """
-    if not 0 < proportion <= 1 or int(proportion * len(table)) == 0:
-        raise ValueError(
-            f"proportion is {proportion} of {len(table)} studies; it must lie in (0, 1] and leave at least one"
-        )
-    return table if proportion == 1 else table.sample(n=int(proportion * len(table)), random_state=seed)
+    n = int(proportion * len(table))
+    if not 0 < proportion <= 1 or n == 0:
+        rule = "it must lie in (0, 1] and leave at least one"
+        raise ValueError(f"proportion is {proportion} of {len(table)} studies; {rule}")
+    return table if proportion == 1 else table.sample(n=n, random_state=seed)
 
 
 def usable(
@@ -119,10 +118,7 @@ def _view(view: View, size: tuple, spacing: tuple) -> View:
             labels *= inside.reshape([-1 if k == axis else 1 for k in range(4)]).astype(np.uint8)
     if view.image.dtype == np.uint8:
         image = np.clip(image + 0.5, 0, 255).astype(np.uint8)
-    affine = np.array(view.affine, float)
-    affine[:3, 3] += affine[:3, :3] @ first
-    affine[:3, :3] *= step
-    landmarks = None if view.landmarks is None else ((view.landmarks - first[:2]) / step[:2]).astype(np.float32)
+    affine, landmarks = moved(view, first, step)
     return View(image, affine, labels, view.label_frames, landmarks, view.frame_times_ms)
 
 
@@ -153,10 +149,8 @@ def has(path: str | Path, part: str, view: str = "sax") -> bool:
 def notice(name: str) -> str:
     """One Markdown line for the top of a page: the dataset and its terms."""
     found = card(name)
-    return (
-        f"*Data: {found.name} ({found.licence}). These are real patients: keep pages and figures within the terms "
-        f"of {found.source}.*"
-    )
+    terms = f"keep pages and figures within the terms of {found.source}"
+    return f"*Data: {found.name} ({found.licence}). These are real patients: {terms}.*"
 
 
 def stamp(name: str) -> str:

@@ -34,31 +34,28 @@ def standardised(study: Study, grid: dict = PUBLISHED_GRID) -> Study:
     from the raw masks.
     """
     apart = "sequences" in study.attributes  # frames that are no cine
-    meeting = _meeting(study.views)
+    try:
+        planes = [study.views[name].affine for name in ("lax_2c", "lax_4c", "sax")]
+        meeting = None if apart else view_intersection(*planes)
+    except (KeyError, ValueError):  # a view is missing, or the planes have no common point
+        meeting = None
     views = {}
     for name, view in study.views.items():
-        middle = _heart(view, study.ed_frame, None if apart else meeting, not apart)
-        views[name] = _standard_view(name, view, middle, apart, grid[name])
+        middle = _heart(view, study.ed_frame, meeting, not apart)
+        views[name] = _standard_view(name, view, middle, apart, *grid[name])
     return replace(study, views=views)
-
-
-def _meeting(views: dict[str, View]) -> np.ndarray | None:
-    """The common point of 2C, 4C and SAX in mm, None if a view is missing or the planes have none."""
-    try:
-        return view_intersection(*[views[name].affine for name in ("lax_2c", "lax_4c", "sax")])
-    except (KeyError, ValueError):
-        return None
 
 
 def _heart(view: View, ed_frame: int | None, meeting: np.ndarray | None, cine: bool) -> np.ndarray:
     """(x, y) voxel of the view about which it is cut."""
     if view.labels is not None and view.labels.any():
-        frame = ed_frame if ed_frame is not None and ed_frame in view.label_frames else view.label_frames[0]
-        label = view.label_at(frame)
+        labelled = view.label_frames
+        label = view.label_at(labelled[0] if ed_frame is None or ed_frame not in labelled else ed_frame)
         if not label.any():
             label = view.labels.max(axis=3)
         heart: Any = label == LABELS["LV"] if (label == LABELS["LV"]).any() else label > 0
-        return np.array([_middle(heart.any(axis=(1 - axis, 2))) for axis in (0, 1)])
+        here = [np.flatnonzero(heart.any(axis=(1 - axis, 2))) for axis in (0, 1)]
+        return np.array([(index[0] + index[-1]) / 2 for index in here])
     shape = np.array(view.image.shape[:2])
     if view.landmarks is not None and np.isfinite(view.landmarks).any():
         return np.nanmean(view.landmarks, axis=(0, 1))
@@ -69,24 +66,26 @@ def _heart(view: View, ed_frame: int | None, meeting: np.ndarray | None, cine: b
     return moving_centre(view.image, view.spacing_mm) if cine else (shape - 1) / 2
 
 
-def _middle(line: np.ndarray) -> float:
-    """Middle of the box around what is True."""
-    here = np.flatnonzero(line)
-    return (here[0] + here[-1]) / 2
-
-
-def _standard_view(name: str, view: View, middle: np.ndarray, apart: bool, grid: tuple) -> View:
-    axes = _axes(name, view, middle, *grid)
+def _standard_view(name: str, view: View, middle: np.ndarray, apart: bool, size: tuple, target: tuple) -> View:
+    spacing, shape = spacing_mm(view.affine), view.image.shape
+    axes = [_Axis(shape[k], spacing[k], target[k], True, size[k], middle[k]) for k in (0, 1)]
+    # Slices are thick as they are: between them the grey value is interpolated, not averaged over further ones.
+    axes.append(_Axis(shape[2], spacing[2], target[2] if name == "sax" else spacing[2], False))
     image = _bytes(_apply(view.image, axes), apart)
     labels = None if view.labels is None else _labels(view.labels, axes)
     first, step = (np.array([getattr(axis, part) for axis in axes]) for part in ("first", "step"))
+    affine, landmarks = moved(view, first, step)
+    return View(image, affine, labels, view.label_frames, landmarks, view.frame_times_ms)
+
+
+def moved(view: View, first: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """(affine, landmarks) on a grid whose voxel 0 is the view's `first`, `step` of its voxels apart; (3,) each."""
     affine = np.array(view.affine, float)
     affine[:3, 3] += affine[:3, :3] @ first
     affine[:3, :3] *= step
-    landmarks = view.landmarks
-    if landmarks is not None:
-        landmarks = ((landmarks - first[:2]) / step[:2]).astype(np.float32)
-    return View(image, affine, labels, view.label_frames, landmarks, view.frame_times_ms)
+    if view.landmarks is None:
+        return affine, None
+    return affine, ((view.landmarks - first[:2]) / step[:2]).astype(np.float32)
 
 
 class _Axis:
@@ -113,14 +112,6 @@ class _Axis:
         weights = weights[:, self.window[0] : self.window[1]]
         same = weights.shape[0] == weights.shape[1] and np.allclose(weights, np.eye(len(weights)), atol=1e-4)
         self.matrix = None if same else weights
-
-
-def _axes(name: str, view: View, middle: np.ndarray, size: tuple, target: tuple) -> list[_Axis]:
-    spacing, shape = spacing_mm(view.affine), view.image.shape
-    plane = [_Axis(shape[k], spacing[k], target[k], True, size[k], middle[k]) for k in (0, 1)]
-    # Slices are thick as they are: between them the grey value is interpolated, not averaged over further ones.
-    slices = _Axis(shape[2], spacing[2], target[2] if name == "sax" else spacing[2], False)
-    return [*plane, slices]
 
 
 def _apply(array: np.ndarray, axes: list[_Axis]) -> np.ndarray:

@@ -6,7 +6,7 @@ Its pickles are read by cinema.data.public.pickles, which runs nothing of them.
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,8 @@ import numpy as np
 
 from cinema.data.labels import ventricle_volumes
 from cinema.data.public import pickles
-from cinema.data.public.common import Skipped, Subject, read_table
+from cinema.data.public.common import Cases, Skipped, Subject, measured, read_table, sorted_out
 from cinema.data.study import Study, View
-from cinema.stats.metrics import ejection_fraction_percent
 from cinema.terms import LABELS
 
 NAME = "rescan"
@@ -26,30 +25,38 @@ SCANS = ("A", "B1", "B2")
 TABLE_COLUMNS = [*SCANS, *(f"{volume}_{scan}" for volume in ("EDV", "ESV") for scan in SCANS)]
 
 
-def subjects(raw: str | Path) -> tuple[list[Subject], list[Skipped]]:
-    """The scans of RAW/pickle: train by group, test, and the retest set by its table; the others with the reason."""
-    root = Path(raw) / "pickle"
+@sorted_out
+def subjects(raw: Path) -> Cases:
+    """The scans of RAW/pickle: train by group, test, and the retest set by its table; the others with the reason.
+
+    The first of each group of train that is whole validates.
+    """
+    root = raw / "pickle"
     if not any((root / part).is_dir() for part in ("train", "test", RETEST)):
         raise FileNotFoundError(f"{root} holds none of train, test and {RETEST}; name the folder that holds pickle")
-    found, seen = [], set()
-    skipped: list[Skipped] = []
-    for make in (_train, _test, _retest):
-        for identity, split, folder, names, attributes in make(root, skipped):
-            reason = _absent(folder, names)
-            if reason or identity in seen:
-                skipped.append(Skipped(identity, reason or f"{folder} has the name of another scan; rename one"))
-            else:
-                seen.add(identity)
-                paths = tuple(folder / name for name in names)
-                found.append(Subject(identity, split, paths, attributes, {"folder": folder}))
-    first: dict[str, str] = {}
-    for subject in found:  # sorted within a group: the first one there is validates
-        if subject.split == "train":
-            first.setdefault(subject.attributes["group"], subject.id)
-    return [
-        Subject(s.id, "val", s.files, s.attributes, s.details) if s.split == "train" and s.id in first.values() else s
-        for s in found
-    ], skipped
+    seen: set[str] = set()
+    groups: set[str | None] = set()
+    for one in (*_train(root), *_test(root), *_retest(root)):
+        if isinstance(one, Skipped):
+            yield one
+            continue
+        folder = one.details["folder"]
+        lacking = [path.name for path in one.files if not path.is_file()]
+        empty = [path.name for path in one.files if not lacking and path.stat().st_size == 0]
+        if lacking or empty:
+            yield Skipped(one.id, f"{folder}: {(lacking + empty)[0]} is {'missing' if lacking else 'empty'}")
+        elif one.id in seen:
+            yield Skipped(one.id, f"{folder} has the name of another scan; rename one")
+        else:
+            seen.add(one.id)
+            first = one.split == "train" and one.attributes["group"] not in groups
+            groups.add(one.attributes.get("group"))
+            yield replace(one, split="val") if first else one
+
+
+def _scan(identity: str, split: str, folder: Path, attributes: dict, masks: bool = True) -> Subject:
+    names = [*IMAGES.values(), *[MASKS] * masks]
+    return Subject(identity, split, tuple(folder / name for name in names), attributes, {"folder": folder})
 
 
 def _name(text: str) -> str:
@@ -58,93 +65,58 @@ def _name(text: str) -> str:
 
 
 def _folders(path: Path) -> list[Path]:
-    return sorted(folder for folder in path.iterdir() if folder.is_dir()) if path.is_dir() else []
+    return sorted(folder for folder in path.glob("*") if folder.is_dir())
 
 
-def _absent(folder: Path, names: list[str]) -> str | None:
-    lacking = [name for name in names if not (folder / name).is_file()]
-    empty = [name for name in names if not lacking and (folder / name).stat().st_size == 0]
-    return f"{folder}: {(lacking + empty)[0]} is {'missing' if lacking else 'empty'}" if lacking or empty else None
-
-
-def _train(root: Path, skipped: list[Skipped]) -> Iterator[tuple]:
+def _train(root: Path) -> Cases:
     for group in _folders(root / "train"):
         for folder in _folders(group):
             name = _name(f"{group.name}/{folder.name}")
-            yield name, "train", folder, [*IMAGES.values(), MASKS], {"group": group.name, "patient": name}
+            yield _scan(name, "train", folder, {"group": group.name, "patient": name})
 
 
-def _test(root: Path, skipped: list[Skipped]) -> Iterator[tuple]:
+def _test(root: Path) -> Cases:
     for folder in _folders(root / "test"):
         match = re.fullmatch(r"(scan_\d+)_([AB])", folder.name)
         if match is None:
-            skipped.append(Skipped(_name(folder.name), f"{folder} is not named like scan_07_A; rename or remove it"))
-            continue
-        yield folder.name, "test", folder, [*IMAGES.values(), MASKS], {"patient": match[1], "rescan": match[2]}
+            yield Skipped(_name(folder.name), f"{folder} is not named like scan_07_A; rename or remove it")
+        else:
+            yield _scan(folder.name, "test", folder, {"patient": match[1], "rescan": match[2]})
 
 
-def _retest(root: Path, skipped: list[Skipped]) -> Iterator[tuple]:
+def _retest(root: Path) -> Cases:
     root = root / RETEST
     if not root.is_dir():
         return
-    table = read_table(root / TABLE, TABLE_COLUMNS)
-    numbers = {
-        (row, scan): number for row, record in table.iterrows() for scan in SCANS if (number := _number(record[scan]))
-    }
-    counts = Counter(numbers.values())
-    for (row, scan), number in numbers.items():
-        identity, volumes = f"retest_{row:02d}_{scan}", _readings(table.loc[row])
-        if counts[number] > 1 or volumes is None:
-            skipped.append(
-                Skipped(
-                    identity,
-                    f"{root / TABLE} lists the scan {number} more than once; keep one"
-                    if volumes
-                    else f"{root / TABLE}, row {row}: a volume is no number; correct it",
-                )
-            )
-            continue
-        attributes = {"patient": f"retest_{row:02d}", "rescan": scan[0], **_attributes(*volumes[scan])}
-        yield identity, "test", root / number, list(IMAGES.values()), attributes
-    skipped += [
-        Skipped(_name(folder.name), f"{root / TABLE} does not list the scan {folder.name}")
-        for folder in _folders(root)
-        if folder.name not in counts
-    ]
+    path = root / TABLE
+    table = read_table(path, TABLE_COLUMNS)
+    counts = Counter(_number(cell) for scan in SCANS for cell in table[scan])
+    for row, record in table.iterrows():
+        for scan in SCANS:
+            number, identity = _number(record[scan]), f"retest_{row:02d}_{scan}"
+            if not number:
+                continue
+            try:
+                volumes = {column: float(record[column]) for column in TABLE_COLUMNS if column not in SCANS}
+            except (TypeError, ValueError):
+                volumes = {}
+            if not volumes:
+                yield Skipped(identity, f"{path}, row {row}: a volume is no number; correct it")
+            elif counts[number] > 1:
+                yield Skipped(identity, f"{path} lists the scan {number} more than once; keep one")
+            else:
+                known = measured(volumes[f"EDV_{scan}"], volumes[f"ESV_{scan}"])
+                about = {"patient": f"retest_{row:02d}", "rescan": scan[0]} | known
+                yield _scan(identity, "test", root / number, about, masks=False)
+    for folder in _folders(root):
+        if folder.name not in counts:
+            yield Skipped(_name(folder.name), f"{path} does not list the scan {folder.name}")
 
 
-def _number(cell: Any) -> str | None:
-    """The folder's name in a cell of labels.csv, which pandas may have made a float; None if it is empty."""
+def _number(cell: Any) -> str:
+    """The folder's name in a cell of labels.csv, which pandas may have made a float; "" if it is empty."""
     text = str(cell).strip()
-    return None if text in ("", "nan", "None") else text.removesuffix(".0")
-
-
-def _readings(record: Any) -> dict[str, tuple[float, float]] | None:
-    """Scan -> (EDV, ESV) of a row, NaN where empty; None if a cell is no number."""
-    try:
-        return {scan: (float(record[f"EDV_{scan}"]), float(record[f"ESV_{scan}"])) for scan in SCANS}
-    except (TypeError, ValueError):
-        return None
-
-
-def _attributes(edv: float, esv: float) -> dict[str, Any]:
-    known = {name: value for name, value in (("lv_edv_ml", edv), ("lv_esv_ml", esv)) if np.isfinite(value)}
-    return known | (
-        {"lv_ef_percent": float(ejection_fraction_percent(edv, esv))} if len(known) == 2 and edv > 0 else {}
-    )
-
-
-def _loaded(subject: Subject) -> tuple[dict[str, tuple], np.ndarray | None]:
-    """((pixels, geometry) of each view, labels of SAX or None), checked."""
-    folder = subject.details["folder"]
-    parts = {"sax": pickles.sax(folder / IMAGES["sax"])}
-    parts |= {view: pickles.lax(folder / IMAGES[view], parts["sax"][1][4][2]) for view in ("lax_2c", "lax_4c")}
-    if len(subject.files) == len(IMAGES):
-        return parts, None
-    labels = pickles.masks(folder / MASKS, parts["sax"][0].shape)
-    if not (labels == LABELS["LV"]).any():
-        raise ValueError(f"{folder / MASKS} has no LV in any frame; without it there is no ED and no ES")
-    return parts, labels
+    return "" if text in ("nan", "None") else text.removesuffix(".0")
 
 
 def read(subject: Subject) -> Study:
@@ -152,14 +124,19 @@ def read(subject: Subject) -> Study:
 
     ED and ES are the frames with most and fewest LV voxels, of those with an LV.
     """
-    parts, labels = _loaded(subject)
-    views = {view: View(image, pickles.ras(geometry)) for view, (image, geometry) in parts.items()}
-    if labels is None:
+    folder = subject.details["folder"]
+    image, affine, between = pickles.sax(folder / IMAGES["sax"])
+    views = {"sax": View(image, affine)}
+    for view in ("lax_2c", "lax_4c"):
+        views[view] = View(*pickles.lax(folder / IMAGES[view], between))
+    if len(subject.files) == len(IMAGES):
         return Study(subject.id, NAME, views, subject.attributes)
+    labels = pickles.masks(folder / MASKS, image.shape)
     voxels = np.count_nonzero(labels == LABELS["LV"], axis=(0, 1, 2))
     drawn = np.flatnonzero(voxels)
+    if not len(drawn):
+        raise ValueError(f"{folder / MASKS} has no LV in any frame; without it there is no ED and no ES")
     ed, es = (int(drawn[choose(voxels[drawn])]) for choose in (np.argmax, np.argmin))
-    sax = views["sax"]
-    views["sax"] = View(sax.image, sax.affine, labels[..., drawn], tuple(drawn.tolist()))
-    volumes = ventricle_volumes(labels[..., ed], labels[..., es], sax.spacing_mm)
+    views["sax"] = View(image, affine, labels[..., drawn], tuple(drawn.tolist()))
+    volumes = ventricle_volumes(labels[..., ed], labels[..., es], views["sax"].spacing_mm)
     return Study(subject.id, NAME, views, subject.attributes | volumes, ed_frame=ed, es_frame=es)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from places import SHARED
-from rawtrees import acdc as tree
+from rawtrees import acdc as builder
 
 from cinema.data.loaders import StudyFrames
 from cinema.data.public import acdc
@@ -19,51 +19,35 @@ from cinema.data.study import load_study, study_paths, study_table
 REAL = SHARED / "real/acdc_labelled/patient110"
 
 
-@pytest.fixture(scope="module")
-def facts(tmp_path_factory):
-    return tree.build(tmp_path_factory.mktemp("acdc"))
-
-
-@pytest.fixture(scope="module")
-def subjects(facts):
-    found, skipped = acdc.subjects(facts["raw"])
-    assert not skipped
-    return {subject.id: subject for subject in found}
-
-
-def test_subjects_splits_and_attributes(subjects, facts):
-    assert sorted(subjects) == facts["ids"]
-    splits = {pid: subject.split for pid, subject in subjects.items()}
-    classes = {pid: subject.attributes["disease"] for pid, subject in subjects.items()}
+def test_subjects_splits_and_attributes(tree):
+    assert sorted(tree.found) == tree.facts["ids"] and not tree.skipped
+    splits = {pid: subject.split for pid, subject in tree.found.items()}
+    classes = {pid: subject.attributes["disease"] for pid, subject in tree.found.items()}
     pair = [pid for pid in ("patient001", "patient006") if classes[pid] == "RV"]
     assert len(pair) == 2  # the only class with two patients of training: one of them validates
-    assert sorted(splits[pid] for pid in pair) == ["train", "val"]
-    rest = {pid: split for pid, split in splits.items() if pid not in pair}
-    assert rest == {"patient101": "test", "patient003": "train", "patient004": "train", "patient005": "train"}
-    one = subjects["patient003"].attributes
-    who = facts["studies"]["patient003"].attributes
+    assert sorted(splits.pop(pid) for pid in pair) == ["train", "val"]
+    assert splits == {"patient101": "test", "patient003": "train", "patient004": "train", "patient005": "train"}
+    one, who = tree.found["patient003"].attributes, tree.facts["studies"]["patient003"].attributes
     assert one["height_cm"] == pytest.approx(who["height_cm"], abs=0.05)
     assert one["bmi_kg_m2"] == pytest.approx(one["weight_kg"] / one["height_cm"] ** 2 * 1e4)
-    assert {subject.attributes["disease"] for subject in subjects.values()} <= set(card("acdc").classes["disease"])
+    assert set(classes.values()) <= set(card("acdc").classes["disease"])
 
 
-def test_frames_are_counted_from_1_and_the_cine_keeps_every_frame(subjects, facts):
-    for pid, subject in subjects.items():
-        study, virtual = acdc.read(subject), facts["studies"][pid]
+def test_frames_are_counted_from_1_and_the_cine_keeps_every_frame(tree):
+    for pid, subject in tree.found.items():
+        study, virtual = acdc.read(subject), tree.facts["studies"][pid]
         view, source = study.views["sax"], virtual.views["sax"]
-        ed, es = facts["frames"][pid]
+        ed, es = tree.facts["frames"][pid]
         assert ed > 1 and (study.ed_frame, study.es_frame) == (ed - 1, es - 1)
-        assert sorted(view.label_frames) == list(view.label_frames)
         np.testing.assert_array_equal(view.label_at(ed - 1), source.label_at(virtual.ed_frame))
         np.testing.assert_array_equal(view.label_at(es - 1), source.label_at(virtual.es_frame))
-        cine = nib.load(subject.files[4]).get_fdata()
-        np.testing.assert_array_equal(view.image, cine)
+        np.testing.assert_array_equal(view.image, nib.load(subject.files[4]).get_fdata())
         assert view.spacing_mm == pytest.approx(source.spacing_mm, abs=1e-5)  # patient004's affine lacks the sizes
         assert view.image.dtype == np.int16
 
 
 def test_frame_files_count_where_the_cine_differs(tmp_path):
-    facts = tree.build(tmp_path, n=1)
+    facts = builder.build(tmp_path, n=1)
     (subject,), _ = acdc.subjects(tmp_path)
     before = acdc.read(subject)
     still = nib.load(subject.files[0])
@@ -78,7 +62,7 @@ def test_frame_files_count_where_the_cine_differs(tmp_path):
 def test_without_a_cine_a_study_holds_ed_and_es(tmp_path, capsys):
     """As most public copies have it: no 4D file, and here and there .nii, or a folder .nii with the file."""
     raw, whole, out = tmp_path / "raw", tmp_path / "whole", tmp_path / "out"
-    facts = tree.build(raw, n=3)
+    facts = builder.build(raw, n=3)
     assert command("acdc", raw, whole) == 0
     assert "no cine" not in capsys.readouterr().out
     cines = sorted(raw.rglob("*_4d.nii.gz"))
@@ -105,37 +89,26 @@ def test_without_a_cine_a_study_holds_ed_and_es(tmp_path, capsys):
     assert len(StudyFrames(study_paths(out), ("sax",), frames="ed_es")) == 3
     assert len(StudyFrames(study_paths(out), ("sax",), frames="labelled")) == 6
     copies = on_grid(study_table(out), {"sax": ((24, 24, 4), (6.0, 6.0, 20.0))}, tmp_path / "copies")
-    assert [load_study(path).views["sax"].n_frames for path in copies.path] == [2, 2, tree.FRAMES]
+    assert [load_study(path).views["sax"].n_frames for path in copies.path] == [2, 2, builder.FRAMES]
 
 
-def whole_training(root):
+def test_validation_of_the_usual_order_is_the_published_ten_also_when_a_patient_is_damaged(tmp_path):
     """100 patients of empty files in the usual order, 20 of each class."""
     for number in range(1, 101):
-        home = root / f"database/training/patient{number:03d}"
+        home = tmp_path / f"database/training/patient{number:03d}"
         home.mkdir(parents=True)
         group = ("DCM", "HCM", "MINF", "NOR", "RV")[(number - 1) // 20]
         text = f"ED: 1\nES: 12\nGroup: {group}\nHeight: 170\nNbFrame: 30\nWeight: 70\n"
         (home / "Info.cfg").write_text(text, encoding="utf-8")
         for name in ("4d", "frame01", "frame01_gt", "frame12", "frame12_gt"):
             (home / f"{home.name}_{name}.nii.gz").touch()
-
-
-def test_validation_members_of_the_usual_order_are_the_published_ten(tmp_path):
-    whole_training(tmp_path)
-    found, skipped = acdc.subjects(tmp_path)
-    assert len(found) == 100 and not skipped
-    chosen = {subject.id for subject in found if subject.split == "val"}
-    assert chosen == {f"patient{n}" for n in ("019", "002", "032", "022", "056", "054", "079", "061", "088", "082")}
-    order = acdc.validation_members({subject.id: subject.attributes["disease"] for subject in found})
-    assert order[:4] == ["patient019", "patient002", "patient032", "patient022"]
-
-
-def test_the_draw_does_not_change_when_a_patient_is_damaged(tmp_path):
-    whole_training(tmp_path)
-    (tmp_path / "database/training/patient001/patient001_frame01.nii.gz").unlink()
-    found, skipped = acdc.subjects(tmp_path)
-    assert [one.id for one in skipped] == ["patient001"]
-    assert {"patient019", "patient002"} <= {subject.id for subject in found if subject.split == "val"}
+    ten = {f"patient{n}" for n in ("019", "002", "032", "022", "056", "054", "079", "061", "088", "082")}
+    for damaged in ([], ["patient001"]):
+        for name in damaged:
+            (tmp_path / f"database/training/{name}/{name}_frame01.nii.gz").unlink()
+        found, skipped = acdc.subjects(tmp_path)
+        assert [one.id for one in skipped] == damaged and len(found) == 100 - len(damaged)
+        assert {subject.id for subject in found if subject.split == "val"} == ten
 
 
 def test_validation_is_drawn_as_pandas_draws_it():

@@ -1,25 +1,23 @@
 """What every adapter of a public dataset owes, on a raw tree of each: subjects, studies, refusals, prepared files."""
 
-import importlib
 import json
 import re
+from importlib import import_module
 from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 from dicom_writer import ACCESSION, NAME, PATIENT_ID
-from rawtrees import emidec, landmark, myops
+from rawtrees.hearts import SMALL
 
 from cinema.data.inputs import DATASETS
 from cinema.data.labels import label_map
 from cinema.data.public import prepare
 from cinema.data.public.cards import SPLITS, card
 from cinema.data.study import load_study, study_table
-from cinema.terms import LAX_VIEWS
 
-SMALL = {"sax": ((64, 56, 6), (2.5, 2.5, 10.0)), **{view: ((64, 56), (2.5, 2.5)) for view in LAX_VIEWS}}
-PAIRS = {  # faults of image and mask that three builders share -> words that the reason must hold
+IMAGES = {  # faults of image and mask that five builders share -> words that the reason must hold
     "no image": "is missing",
     "no mask": "_gt.nii.gz is missing",
     "truncated": "no readable NIfTI",
@@ -32,7 +30,7 @@ PAIRS = {  # faults of image and mask that three builders share -> words that th
     "no heart": "has no LV",
 }
 FAULTS = {
-    "acdc": PAIRS
+    "acdc": IMAGES
     | {
         "no key": "gives no ES",
         "no group": "gives no Group",
@@ -49,7 +47,7 @@ FAULTS = {
         "same": "ED 2, ES 2 of 8 frames; they must be two",
         "infinite": "NbFrame is 'inf'",
     },
-    "mnms": PAIRS
+    "mnms": IMAGES
     | {
         "beyond": "ES 40 of the table",
         "no number": "ES is '?'",
@@ -64,7 +62,7 @@ FAULTS = {
         "unlabelled": "unlabelled",
         "no row": "no row in",
     },
-    "mnms2": PAIRS
+    "mnms2": IMAGES
     | {
         "4C label": "_LA_ES_gt.nii.gz holds the label 7",
         "two rows": "has 2 rows",
@@ -75,33 +73,32 @@ FAULTS = {
         "no row": "no row in",
         "no files": "(and 7 more)",
     },
-    "emidec": {
-        "value": "holds the label 7; allowed are 0, 1, 2, 3, 4",
-        "unreadable": "no readable NIfTI image",
-        "no_contour": "Contours/Case_P90..nii.gz is missing",
-        "no_text": "Case P90..txt is missing",
-        "copy": "another copy of Case_P90.",
-        "twice": "numbered twice: Case_P0090., Case_P90.",
-        "shape": "it is not on the grid of its image",
-        "spacing": "mixed spacing",
-        "empty": "holds no label",
+    "emidec": IMAGES
+    | {
+        "no mask": "Contours/Case_P90..nii.gz is missing",
+        "no text": "Case P91..txt is missing",
+        "truncated mask": "no readable NIfTI",
+        "label": "holds the label 7; allowed are 0, 1, 2, 3, 4",
+        "no heart": "holds no label",
+        "copy": "another copy of Case_P9..",
+        "twice": "numbered twice: Case_P009.., Case_P9..",
     },
-    "myops": {
-        "value": "holds the label 601; allowed are 0, 200, 500, 600, 1220, 2221",
-        "unreadable": "no readable NIfTI image",
-        "no_sequence": "DE of 15. is missing in train",
-        "no_mask": "gd of 15. is missing in train",
-        "twice": "C0 of 215. is there twice: myops_test",
+    "myops": IMAGES
+    | {
+        "no image": "C0 of 15. is missing in train",
+        "no sequence": "DE of 1.. is missing in train",
+        "no mask": "gd of 15. is missing in train",
+        "truncated mask": "no readable NIfTI",
+        "label": "holds the label 7; allowed are 0, 200, 500, 600, 1220, 2221",
+        "no heart": "holds no label",
+        "twice": "C0 of 21.. is there twice: myops_test",
         "both": "in training and test",
-        "shape": "it is not on the grid",
-        "spacing": "mixed spacing",
-        "empty": "holds no label",
     },
     "landmark": {
         "value": "holds the value 86; allowed are 0, 85, 170, 255",
         "unreadable": "is no readable PNG",
-        "no_image": "images/99._a.png is missing",
-        "no_mask": "masks/99._a.png is missing",
+        "no image": "images/99._a.png is missing",
+        "no mask": "masks/99._a.png is missing",
         "twice": "for 2 cohorts or views",
         "shape": "must be the same",
         "empty": "no landmark 1, 2, 3;",
@@ -112,17 +109,12 @@ FAULTS = {
 }
 ALWAYS = {"mnms": ("no files", "unlabelled", "no row"), "mnms2": ("incomplete", "beyond", "no row", "no files")}
 OPTIONS = {  # of the builders
-    **{
-        name: {"n": 2, "faults": tuple(fault for fault in FAULTS[name] if fault not in ALWAYS.get(name, ()))}
-        for name in ("acdc", "mnms", "mnms2")
-    },
-    **{name: {"n": 2, "flaws": module.FLAWS} for name, module in (("emidec", emidec), ("myops", myops))},
-    "landmark": {"n": 1, "flaws": landmark.FLAWS, "views": ("lax_2c",)},
+    **{name: {"n": 2, "faults": [one for one in FAULTS[name] if one not in ALWAYS.get(name, ())]} for name in FAULTS},
     "rescan": {"n": 2, "frames": 4},
     "kaggle": {"grid": SMALL},
     "ukb": {"n": 2, "grid": SMALL},
 }
-COPIED = {"emidec": {"Case_P905"}, "myops": {"155"}}  # sound, though a faulty one has nearly its name
+OPTIONS["landmark"] |= {"n": 1, "views": ("lax_2c",)}
 WRONG = {
     "acdc": "name the folder that holds database",
     "mnms": "name the folder that holds OpenDataset",
@@ -136,22 +128,6 @@ WRONG = {
 }
 
 
-def ids(facts):
-    """Of the sound subjects of a tree."""
-    if "uids" in facts:
-        return {f"{uid}_{view}" for view, uids in facts["uids"].items() for uid in uids}
-    return set(facts["ids"] if "ids" in facts else facts.get("pids") or facts["train"] + facts["test"])
-
-
-def wrong(name, facts):
-    """{id: words of the reason} of the others."""
-    if "flawed" in facts:
-        return {one: FAULTS[name][flaw] for flaw, one in facts["flawed"].items()}
-    if "bad" in facts:
-        return {one: FAULTS.get(name, {}).get(fault, fault) for one, fault in facts["bad"].items()}
-    return facts["skipped"] | facts["unreadable"]
-
-
 def contents(folder):
     return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
 
@@ -160,20 +136,19 @@ def contents(folder):
 def tree(request, tmp_path_factory):
     """A raw tree, what `subjects` says of it, and what `prepare` made of it."""
     name, home = request.param, tmp_path_factory.mktemp(request.param)
-    facts = importlib.import_module(f"rawtrees.{name}").build(home / "raw", **OPTIONS[name])
+    facts = import_module(f"rawtrees.{name}").build(home / "raw", **OPTIONS[name])
     before = contents(home / "raw")
-    adapter = importlib.import_module(DATASETS[name])
+    adapter = import_module(DATASETS[name])
     found, skipped = adapter.subjects(home / "raw")
     code = prepare.command(name, home / "raw", home / "out")
     record = json.loads((home / "out/prepared.json").read_text(encoding="utf-8"))
-    return SimpleNamespace(**locals(), good=ids(facts) | COPIED.get(name, set()), bad=wrong(name, facts))
+    bad = {one: FAULTS.get(name, {}).get(fault, fault) for one, fault in facts["bad"].items()}
+    return SimpleNamespace(**locals(), good=set(facts["ids"]))
 
 
 def test_subjects_have_names_splits_and_files(tree):
-    assert [one.id for one in tree.found if one.id in tree.good] and len({one.id for one in tree.found}) == len(
-        tree.found
-    )
-    assert tree.good <= {one.id for one in tree.found} <= tree.good | set(tree.bad)
+    ids = {one.id for one in tree.found}
+    assert tree.good and len(ids) == len(tree.found) and tree.good <= ids <= tree.good | set(tree.bad)
     for one in tree.found:
         assert re.fullmatch(r"[A-Za-z0-9_-]+", one.id) and one.split in (*SPLITS, "")
         assert one.files and all(path.is_file() for path in one.files)
@@ -244,5 +219,5 @@ def test_a_second_run_reads_nothing_anew(tree):
 @pytest.mark.parametrize("name", sorted(DATASETS))
 def test_another_folder_is_refused_in_one_line(name, tmp_path):
     with pytest.raises((ValueError, OSError), match=WRONG[name]) as error:
-        importlib.import_module(DATASETS[name]).subjects(tmp_path)
+        import_module(DATASETS[name]).subjects(tmp_path)
     assert "\n" not in str(error.value)

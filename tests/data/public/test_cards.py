@@ -1,7 +1,5 @@
 """Cards of the public datasets: complete, consistent with what reads them, and what data/README.md says."""
 
-from importlib import import_module
-
 import pytest
 
 from cinema.data.inputs import DATASETS
@@ -11,10 +9,8 @@ from cinema.files import ROOT
 from cinema.terms import LABELS, TISSUE_LABELS
 
 
-def test_every_dataset_has_a_card_and_an_adapter():
+def test_every_dataset_has_a_card():
     assert set(cards.names()) == set(DATASETS)
-    for module in DATASETS.values():
-        assert all(callable(getattr(import_module(module), name)) for name in ("subjects", "read"))
 
 
 @pytest.mark.parametrize("name", sorted(DATASETS))
@@ -47,10 +43,10 @@ def test_data_readme_is_written_from_the_cards(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("labels: {1: heart}", "labels holds"),
-        ("views: [sagittal]", "views holds"),
+        ("labels: {1: heart}", "labels holds or lacks .*heart"),
+        ("views: [sagittal]", "views holds or lacks .*sagittal"),
         ("colour: red", "unknown entries"),
-        ("differences: [{release: a}]", "it must have release and here"),
+        ("differences: [{release: a}]", "differences holds or lacks .*here"),
         ("notebook: [", "no readable YAML"),
     ],
 )

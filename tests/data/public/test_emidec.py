@@ -3,34 +3,20 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from rawtrees import emidec as builder
 
 from cinema.data.public import emidec
 from cinema.data.public.published_grid import standardised
 
 
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("emidec")
-    return folder, builder.build(folder)
-
-
-def by_id(folder):
-    return {subject.id: subject for subject in emidec.subjects(folder)[0]}
-
-
-def hundred_cases(folder):
+def test_hundred_cases_are_62_19_19(tmp_path):
     """33 N and 67 P, numbered 1 to 100 through both, by names alone."""
+    root = tmp_path / emidec.FOLDER
     for number in range(1, 101):
         case = f"Case_{'N' if number % 3 == 0 else 'P'}{number:03d}"
         for part in ("Images", "Contours"):
-            (folder / "emidec-dataset-1.0.1" / case / part).mkdir(parents=True)
-            (folder / "emidec-dataset-1.0.1" / case / part / f"{case}.nii.gz").touch()
-        (folder / "emidec-dataset-1.0.1" / f"{case.replace('_', ' ')}.txt").write_bytes(b"Sex : F\n")
-
-
-def test_hundred_cases_are_62_19_19(tmp_path):
-    hundred_cases(tmp_path)
+            (root / case / part).mkdir(parents=True)
+            (root / case / part / f"{case}.nii.gz").touch()
+        (root / f"{case.replace('_', ' ')}.txt").write_bytes(b"Sex : F\n")
     found, skipped = emidec.subjects(tmp_path)
     splits = [subject.split for subject in found]
     assert not skipped and [splits.count(name) for name in ("train", "val", "test")] == [62, 19, 19]
@@ -52,9 +38,8 @@ def test_shuffled_positions_of_data_md(letter, n, start):
 
 
 def test_text_is_decoded_and_keys_are_found(tree, tmp_path):
-    folder, facts = tree
-    subject = by_id(folder)["Case_P001"]
-    assert facts["texts"]["Case_P001"]["sex"] == "M" == subject.attributes["sex"]
+    subject = tree.found["Case_P001"]
+    assert tree.facts["texts"]["Case_P001"]["sex"] == "M" == subject.attributes["sex"]
     assert subject.attributes == {
         "sex": "M",
         "age_years": 51.0,
@@ -69,21 +54,13 @@ def test_text_is_decoded_and_keys_are_found(tree, tmp_path):
     path = tmp_path / "Case P001.txt"
     french = "Âge : 61,5\nSexe : H\nTabac : 3\\x21\nHTA : O\nantécédents familiaux : N\nBMI : 1\n"
     path.write_bytes(french.encode("latin-1"))
-    assert emidec.text(path) == {"age": "61,5", "sex": "H", "tobacco": "3!", "arterial_hypertension": "O"}
-    assert emidec._attributes(emidec.text(path), "N") == {
-        "sex": "M",
-        "age_years": 61.5,
-        "tobacco": "former",
-        "hypertension": True,
-        "disease": "N",
-    }
+    assert emidec.attributes(path) == {"sex": "M", "age_years": 61.5, "tobacco": "former", "hypertension": True}
     path.write_bytes(b"Sex : ?\nAge : unknown\nTroponin\n: 4\n\\")  # a lone backslash cannot be decoded
-    assert emidec._attributes(emidec.text(path), "N") == {"disease": "N"}
+    assert emidec.attributes(path) == {}
 
 
 def test_study_has_image_and_labels_as_the_files(tree):
-    folder, facts = tree
-    subject = by_id(folder)["Case_P003"]
+    subject = tree.found["Case_P003"]
     study = emidec.read(subject)
     image, mask = (sitk.ReadImage(str(path)) for path in subject.files[:2])
     view = study.views["sax"]
@@ -97,7 +74,7 @@ def test_study_has_image_and_labels_as_the_files(tree):
 
 
 def test_default_is_on_the_published_models_grid_and_keeps_tissue_in_place(tree):
-    study = emidec.read(by_id(tree[0])["Case_P003"])
+    study = emidec.read(tree.found["Case_P003"])
     before, after = study.views["sax"], standardised(study, emidec.GRID).views["sax"]
     assert after.image.shape == (192, 192, 6, 1) and np.allclose(after.spacing_mm, (1.458, 1.458, 10))
     for value in (2, 3, 4):  # muscle, cavity, scar

@@ -9,65 +9,45 @@ import pytest
 import SimpleITK as sitk
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 from rawtrees import kaggle as builder
+from rawtrees.hearts import SMALL
 from rawtrees.pictures import SCALE, picture_bytes
 
-from cinema.data import slices
-from cinema.data.pictures import picture
+from cinema.data.headers import picture
 from cinema.data.public import kaggle
+from cinema.data.public.common import cine_views
 from cinema.data.study import View
-from cinema.terms import LAX_VIEWS
 
-GRID = {"sax": ((64, 56, 6), (2.5, 2.5, 10.0)), **{view: ((64, 56), (2.5, 2.5)) for view in LAX_VIEWS}}
-
-
-@pytest.fixture(scope="module")
-def raw(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("kaggle")
-    facts = builder.build(folder, grid=GRID)
-    return folder, facts
+OPTIONS = {"grid": SMALL}
 
 
-@pytest.fixture(scope="module")
-def found(raw):
-    return {subject.id: subject for subject in kaggle.subjects(raw[0])[0]}
-
-
-def test_splits(raw, found):
-    assert {id: found[id].split for id in raw[1]["ids"]} == {
-        "1": "train",
-        "2": "train",
-        "3": "train",
-        "4": "train",
-        "501": "val",
-        "701": "test",
-    }
-
-
-def test_volumes_are_the_tables_and_duplicates_count_by_their_mean(raw, found):
-    for id in raw[1]["ids"]:
-        _, edv, esv = raw[1]["volumes"][int(id)]
-        known = found[id].attributes
+def test_splits_and_volumes_of_the_tables_where_duplicates_count_by_their_mean(tree):
+    splits = {"1": "train", "2": "train", "3": "train", "4": "train", "501": "val", "701": "test"}
+    assert {name: tree.found[name].split for name in tree.facts["ids"]} == splits
+    for name in splits:
+        _, edv, esv = tree.facts["volumes"][int(name)]
+        known = tree.found[name].attributes
         assert known["lv_edv_ml"] == pytest.approx(edv) and known["lv_esv_ml"] == pytest.approx(esv)
         assert known["lv_ef_percent"] == pytest.approx((edv - esv) / edv * 100)
 
 
-def test_an_id_unlike_701_diastole_stops_the_run(raw, tmp_path):
+def test_an_id_unlike_701_diastole_stops_the_run(tmp_path):
     (tmp_path / "test" / "test").mkdir(parents=True)
     (tmp_path / "solution.csv").write_text("Id,Volume\n701,3\n", encoding="utf-8")
     with pytest.raises(ValueError, match="'701' is not like 701_Diastole"):
         kaggle.subjects(tmp_path)
 
 
-def test_default_takes_the_later_repeat_and_sets_odd_slices_aside(raw, found):
-    for id in raw[1]["ids"]:
-        study, truth = kaggle.read(found[id]), raw[1]["studies"][id]
+def test_default_takes_the_later_repeat_and_sets_odd_slices_aside(tree):
+    notes = {}
+    for name in tree.facts["ids"]:
+        study, truth = kaggle.read(tree.found[name]), tree.facts["studies"][name]
         assert set(study.views) == {"sax", "lax_2c", "lax_4c"} and study.attributes["sex"] == "F"
-        for name, view in study.views.items():
-            expected = truth.views[name].image.astype(np.uint16) * SCALE
+        notes[name] = study.attributes.get("notes", "")
+        for kind, view in study.views.items():
+            expected = truth.views[kind].image.astype(np.uint16) * SCALE
             assert view.image.shape == expected.shape
             different = int((view.image != expected).any(axis=(0, 1)).sum())
-            assert different == (2 if int(id) == builder.CUT and name == "sax" else 0), (id, name)
-    notes = {id: kaggle.read(found[id]).attributes.get("notes", "") for id in raw[1]["ids"]}
+            assert different == (2 if int(name) == builder.CUT and kind == "sax" else 0), (name, kind)
     assert "sax_3 lies where sax_12 does" in notes["2"] and "sax_55 has another size" in notes["3"]
     assert notes["1"] == notes["4"] == notes["701"] == "" and "2 missing or unreadable frames" in notes["501"]
 
@@ -83,11 +63,10 @@ def stack(spacing=(1.2, 1.2, 8.0), slices_=3, frames=8):
     return View(rng.integers(0, 200, (9, 7, slices_, frames)), affine)
 
 
-def pictures(view, z, lose=(), cut=(), **fields):
-    fields = {"ImagePositionPatient": exact(view, z)} | fields
-    fields = {"ImageOrientationPatient": exact(view)} | fields
+def pictures(view, z, lose=(), **fields):
+    fields = {"ImagePositionPatient": exact(view, z), "ImageOrientationPatient": exact(view)} | fields
     return [
-        picture(f"{t:02d}.dcm", picture_bytes(view, z, t, z + 1, cut=9 if t in cut else 0, **fields))
+        picture(f"{t:02d}.dcm", picture_bytes(view, z, t, z + 1, **fields))
         for t in range(view.n_frames)
         if t not in lose
     ]
@@ -101,13 +80,10 @@ def exact(view, z=None):
     return [f"{value:.12f}"[:16] for value in values]
 
 
-def default(*folders):
-    found, notes = [], []
-    for rank, one in enumerate(folders):
-        more, why = slices.planes(one, f"sax_{rank}", rank)
-        found, notes = found + more, notes + why
-    view, more = slices.short_axis(found)
-    return view, notes + more
+def default(*folders, view="sax"):
+    """(View, notes) of the pictures of one folder each."""
+    notes = []
+    return cine_views({view: [(f"{view}_{rank}", one) for rank, one in enumerate(folders)]}, notes)[view], notes
 
 
 def test_default_sorts_slices_whichever_way_they_are_numbered():
@@ -214,14 +190,13 @@ def test_a_file_without_geometry_is_refused():
 def test_default_mends_a_long_axis_view_of_which_the_latest_complete_series_counts():
     view = stack(slices_=1, frames=10)
     spoiled = replace(view, image=view.image * 0)
-    found = [
-        plane
+    series = [
+        pictures(one, 0, lose=lost, SeriesInstanceUID=f"1.{rank}")
         for rank, (one, lost) in enumerate(((spoiled, ()), (view, ()), (spoiled, (4,))))
-        for plane in slices.planes(pictures(one, 0, lose=lost, SeriesInstanceUID=f"1.{rank}"), "2ch", rank)[0]
     ]
-    read, notes = slices.long_axis(found)
+    read, notes = default(*series, view="lax_2c")
     assert np.array_equal(read.image, view.image * SCALE) and "latest complete one" in notes[0]
-    read, notes = slices.long_axis(slices.planes(pictures(view, 0, lose=(4,)), "2ch", 0)[0])
+    read, notes = default(pictures(view, 0, lose=(4,)), view="lax_2c")
     between = (view.image[..., 3] + view.image[..., 5]) * SCALE / 2
     np.testing.assert_allclose(read.image[..., 4], between, atol=0.51)
     np.testing.assert_allclose(read.frame_times_ms, np.arange(10) * 90)

@@ -3,21 +3,10 @@
 import numpy as np
 import pytest
 from PIL import Image
-from rawtrees import landmark as builder
 
 from cinema.data.public import landmark
 from cinema.data.public.published_grid import standardised
 from cinema.data.study import Study, View
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("landmark")
-    return folder, builder.build(folder)
-
-
-def by_id(folder):
-    return {subject.id: subject for subject in landmark.subjects(folder)[0]}
 
 
 def test_split_is_by_patient_in_order_of_appearance():
@@ -36,9 +25,8 @@ def test_shares_are_rounded_down(n, counts):
 
 
 def test_patients_may_differ_between_views_but_not_within(tree):
-    folder, facts = tree
     splits = {}
-    for subject in by_id(folder).values():
+    for subject in tree.found.values():
         splits.setdefault((subject.attributes["patient"], subject.details["view"]), set()).add(subject.split)
     assert all(len(one) == 1 for one in splits.values())
     patients = sorted({patient for patient, _ in splits})
@@ -71,36 +59,31 @@ def test_orientation_sign(points, expected):
     assert landmark.clockwise(np.array(points)) is expected
 
 
-def test_marks_are_means(tree):
+def test_marks_are_means():
     mask = np.zeros((20, 30), np.uint8)
     mask[2:4, 5:9], mask[10, 11], mask[15:18, 20:22] = 85, 170, 255
     np.testing.assert_array_equal(landmark.landmarks(mask), [[2.5, 6.5], [10, 11], [16, 20.5]])
 
 
 def test_study_is_turned_as_the_release_turns_it(tree):
-    folder, facts = tree
-    turned = 0
-    for subject in by_id(folder).values():
-        uid, view = subject.files[0].stem, subject.details["view"]
-        held = landmark.read(subject).views[view]
-        picture, points = np.asarray(Image.open(subject.files[0])).T, facts["points"][uid, view]
+    turned = set()
+    for name, subject in tree.found.items():
+        view, points = subject.details["view"], tree.facts["points"][name]
+        held, picture = landmark.read(subject).views[view], np.asarray(Image.open(subject.files[0])).T
         assert held.image.shape == (768, 864, 1, 1) and held.spacing_mm == (0.25, 0.25, 1.0)
-        (x1, y1), (x2, y2), (x3, y3) = held.landmarks[0]
-        assert ((y2 - y1) * (x3 - x2) - (x2 - x1) * (y3 - y2) > 0) == (view == "lax_2c")
-        if np.allclose(held.landmarks[0], points):
-            np.testing.assert_array_equal(held.image[:, :, 0, 0], picture)
-        else:
-            turned += 1
-            np.testing.assert_array_equal(held.image[:, :, 0, 0], picture[:, ::-1])
-            np.testing.assert_allclose(held.landmarks[0], np.c_[points[:, 0], 863 - points[:, 1]])
+        assert landmark.clockwise(held.landmarks[0]) == (view == "lax_2c")
+        if not np.allclose(held.landmarks[0], points):
+            turned.add(name)
+            picture, points = picture[:, ::-1], np.c_[points[:, 0], 863 - points[:, 1]]
+        np.testing.assert_array_equal(held.image[:, :, 0, 0], picture)
+        np.testing.assert_allclose(held.landmarks[0], points)
     # The virtual hearts turn as 4C should; 2C has to be mirrored where the builder did not do it.
-    mirrored = facts["mirrored"]
-    assert turned == sum(((uid, view) in mirrored) == (view == "lax_4c") for uid, view in facts["points"])
+    assert turned == {name for name in tree.found if (name in tree.facts["mirrored"]) == name.endswith("lax_4c")}
 
 
 def test_default_moves_landmarks_with_the_pixels(tree):
     """Four pixels become one, edges aligned: v -> (v + 0.5) / 4 - 0.5; nothing is cut to whole pixels."""
-    study = landmark.read(by_id(tree[0])["901_a_lax_4c"])
+    study = landmark.read(tree.found["901_a_lax_4c"])
     before, after = study.views["lax_4c"], standardised(study).views["lax_4c"]
     assert after.image.shape == (192, 216, 1, 1) and after.spacing_mm == (1, 1, 1)
     np.testing.assert_allclose(after.landmarks, (before.landmarks + 0.5) / 4 - 0.5, atol=1e-4)

@@ -3,16 +3,11 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from rawtrees import myops as builder
 
 from cinema.data.public import myops
 from cinema.data.public.published_grid import standardised
 
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("myops")
-    return folder, builder.build(folder, n=7)
+OPTIONS = {"n": 7}
 
 
 def test_validation_of_25_patients_is_106_103_120_117_112():
@@ -41,26 +36,23 @@ def test_counts_and_both_names_of_test_files(tmp_path, word):
 
 
 def test_study_has_sequences_and_labels_as_the_files(tree):
-    folder, facts = tree
-    subjects = {subject.id: subject for subject in myops.subjects(folder)[0]}
-    assert sorted(subjects) == sorted(facts["train"] + facts["test"])
-    study = myops.read(subjects["102"])
+    assert sorted(tree.found) == tree.facts["ids"]
+    study = myops.read(tree.found["102"])
     view = study.views["sax"]
     for k, name in enumerate(("C0", "DE", "T2")):
-        raw = sitk.ReadImage(str(folder / f"train25/myops_training_102_{name}.nii.gz"))
+        raw = sitk.ReadImage(str(tree.raw / f"train25/myops_training_102_{name}.nii.gz"))
         np.testing.assert_array_equal(view.image[..., k], sitk.GetArrayFromImage(raw).T)
-    raw = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "train25_myops_gd/myops_training_102_gd.nii.gz"))).T
+    raw = sitk.GetArrayFromImage(sitk.ReadImage(str(tree.raw / "train25_myops_gd/myops_training_102_gd.nii.gz"))).T
     assert set(np.unique(raw)) == {0, 200, 500, 600, 1220, 2221}
     expected = np.select([raw == k for k in (600, 500, 200, 1220, 2221)], [1, 3, 2, 6, 4])
     np.testing.assert_array_equal(view.labels[..., 0], expected)
     assert view.label_frames == (0,) and study.attributes["sequences"] == "C0,DE,T2" and study.ed_frame is None
-    test = myops.read(subjects[facts["test"][0]])
+    test = myops.read(tree.found["201"])
     assert test.views["sax"].labels is None and test.views["sax"].image.shape[3] == 3
 
 
 def test_default_scales_each_sequence_for_itself_on_the_published_grid(tree):
-    subject = next(subject for subject in myops.subjects(tree[0])[0] if subject.id == "102")
-    study = myops.read(subject)
+    study = myops.read(tree.found["102"])
     view = standardised(study).views["sax"]
     assert view.image.shape == (192, 192, 6, 3) and np.allclose(view.spacing_mm, (1, 1, 10))
     tops = study.views["sax"].image.max((0, 1, 2))

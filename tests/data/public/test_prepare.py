@@ -73,20 +73,16 @@ def test_what_is_there_is_not_read_again_unless_its_files_changed(raw, tmp_path)
     assert READ == ["b"] and load_study(tmp_path / "out" / "b.h5").views["sax"].image.shape[0] == 31
 
 
-def test_bad_subjects_are_skipped_with_one_line_each(raw, tmp_path, capsys):
+def test_bad_subjects_are_skipped_with_one_line_each_and_nothing_ready_gives_code_2(raw, tmp_path, capsys):
     (raw / "a.npy").rename(raw / "bad.npy")
     (raw / "lost").mkdir()
     assert run(raw, tmp_path / "out") == 0
     said = capsys.readouterr().out.splitlines()
     assert "skipped bad: bad has no pixels" in said and "skipped lost: is missing; copy it" in said
     assert not (tmp_path / "out" / "bad.h5").exists()
-
-
-def test_nothing_ready_gives_code_2(raw, tmp_path):
     for name in ("b", "more/c"):
         (raw / f"{name}.npy").unlink()
-    (raw / "a.npy").rename(raw / "bad.npy")
-    assert run(raw, tmp_path / "out") == 2
+    assert run(raw, tmp_path / "none") == 2
 
 
 def test_an_id_found_twice_is_left_out(raw, tmp_path, capsys):
@@ -142,12 +138,10 @@ def test_an_empty_raw_folder_names_the_info_command(tmp_path, capsys):
     assert "info acdc" in said and said.count("\n") == 1 and not (tmp_path / "out").exists()
 
 
-def test_info_lists_the_nine_and_prints_a_card(capsys):
+def test_info_lists_the_nine_and_refuses_another_name(capsys):
     assert main(["info"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 9
-    assert main(["info", "acdc"]) == 0
-    said = capsys.readouterr().out
-    assert "CC BY-NC-SA 4.0" in said and "Info.cfg" in said and "1 RV, 2 MYO, 3 LV" in said
+    assert main(["info", "acdc"]) == 0 and "1 RV, 2 MYO, 3 LV" in capsys.readouterr().out
     assert main(["info", "nothing"]) == 2
 
 
@@ -155,14 +149,10 @@ def test_acdc_is_prepared_and_read_back(tmp_path):
     acdc.build(tmp_path / "raw", faults=("no config",))
     assert run(tmp_path / "raw", tmp_path / "acdc", "--jobs", "2") == 0
     table = prepared.studies("acdc", tmp_path)
-    assert len(table) == 6 and set(table.split) <= {"train", "val", "test"}
-    view = load_study(table.path[0]).views["sax"]
-    np.testing.assert_allclose(view.spacing_mm, (1, 1, 10), atol=1e-6)
-    assert view.image.dtype == np.uint8 and set(np.unique(view.labels)) == {0, 1, 2, 3}
-    small = prepared.on_grid(table, {"sax": SMALL_GRID["sax"]}, tmp_path / "small")
+    assert len(table) == 6 and load_study(table.path[0]).views["sax"].spacing_mm == pytest.approx((1, 1, 10))
+    small, again = (prepared.on_grid(table, {"sax": SMALL_GRID["sax"]}, tmp_path / "small") for _ in range(2))
     copy = load_study(small.path[0]).views["sax"]
     assert copy.image.shape[:3] == (64, 64, 8) and copy.spacing_mm == pytest.approx((2.5, 2.5, 12.0))
-    again = prepared.on_grid(table, {"sax": SMALL_GRID["sax"]}, tmp_path / "small")
     assert again.path.tolist() == small.path.tolist()
 
 

@@ -1,7 +1,6 @@
 """Rescan: raw folders read and refused; pickles read without running them."""
 
 import copyreg
-import math
 import os
 import pickle
 import re
@@ -9,45 +8,32 @@ import re
 import numpy as np
 import pytest
 from rawtrees import rescan as builder
+from rawtrees.rescan import Calls
 
 from cinema.data.public import pickles, rescan
 
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("rescan")
-    known = builder.build(folder, n=6, frames=4)
-    return folder, known, *rescan.subjects(folder)
-
-
-def subject(tree, identity):
-    return next(one for one in tree[2] if one.id == identity)
+OPTIONS = {"frames": 4}
+HEAD = "A,B1,B2,EDV_A,EDV_B1,EDV_B2,ESV_A,ESV_B1,ESV_B2\n"
 
 
 def test_scans_splits_and_what_is_skipped(tree):
-    _, known, subjects, skipped = tree
-    splits = {one.id: one.split for one in subjects if one.id not in known["unreadable"]}
-    assert splits == known["splits"]
-    assert {id_ for id_, split in splits.items() if split == "val"} == {"G_s_0053", "H_s_0054"}  # first of each group
-    assert {one.id for one in skipped} == set(known["skipped"])
-    for one in skipped:
-        assert re.search(known["skipped"][one.id], one.reason) and "\n" not in one.reason
-    assert all(re.fullmatch(r"[A-Za-z0-9_-]+", one.id) for one in subjects)
-    assert not (tree[0] / "pickle/ran").exists()  # what a hostile pickle would make
-    assert subject(tree, "scan_01_B").attributes == {"patient": "scan_01", "rescan": "B"}
+    known = tree.facts
+    assert {name: one.split for name, one in tree.found.items() if name in known["ids"]} == known["splits"]
+    assert {name for name, one in tree.found.items() if one.split == "val"} == {"G_s_0053", "H_s_0054"}  # first of each
+    assert set(tree.skipped) == set(known["bad"]) - set(tree.found)
+    for name, reason in tree.skipped.items():
+        assert re.search(known["bad"][name], reason) and "\n" not in reason
+    assert not (tree.raw / "pickle/ran").exists()  # what a hostile pickle would make
+    assert tree.found["scan_01_B"].attributes == {"patient": "scan_01", "rescan": "B"}
 
 
 def test_pixels_masks_and_places_are_those_of_the_scan(tree):
-    for one in tree[2]:
-        if one.id in tree[1]["unreadable"]:
-            continue
-        study, true = rescan.read(one), tree[1]["studies"][one.id]
+    for name in tree.facts["ids"]:
+        study, true = rescan.read(tree.found[name]), tree.facts["studies"][name]
         assert set(study.views) == {"sax", "lax_2c", "lax_4c"}
         for view, found in study.views.items():
-            expected = true.views[view]
-            at = np.array([40, 3, 2 if view == "sax" else 0, 1.0])
-            place = found.affine @ at
-            index = np.linalg.inv(expected.affine) @ place  # the slices may run the other way
+            expected, at = true.views[view], np.array([40, 3, 2 if view == "sax" else 0, 1.0])
+            index = np.linalg.inv(expected.affine) @ found.affine @ at  # the slices may run the other way
             np.testing.assert_allclose(index, np.rint(index), atol=1e-6)
             i, j, k = np.rint(index[:3]).astype(int)
             assert (i, j) == (40, 3)
@@ -55,60 +41,45 @@ def test_pixels_masks_and_places_are_those_of_the_scan(tree):
             if view == "sax" and found.labels is not None:
                 np.testing.assert_array_equal(found.labels[:, :, int(at[2])], expected.labels[:, :, k])
                 assert found.label_frames == tuple(range(4))
-        if one.files[-1].name != "SAX_segs.pickle":
+        if name.startswith("retest"):
             assert study.ed_frame is None and study.views["sax"].labels is None
-            continue
-        voxels = [int((true.views["sax"].labels[..., t] == 3).sum()) for t in range(4)]
-        assert (study.ed_frame, study.es_frame) == (int(np.argmax(voxels)), int(np.argmin(voxels)))
-        voxel_ml = math.prod(true.views["sax"].spacing_mm) / 1000
-        assert study.attributes["lv_edv_ml"] == pytest.approx(max(voxels) * voxel_ml)
-        assert study.attributes["lv_ef_percent"] == pytest.approx(100 * (1 - min(voxels) / max(voxels)))
+        else:
+            voxels = [int((true.views["sax"].labels[..., t] == 3).sum()) for t in range(4)]
+            assert (study.ed_frame, study.es_frame) == (int(np.argmax(voxels)), int(np.argmin(voxels)))
+
+
+def retest(folder, scans, rows):
+    """(subjects, skipped) of a retest set of scans and the rows of its table; None: there is no table."""
+    study = builder.hearts("rescan", 6, 0, 4)[0]
+    home = folder / "pickle/test_retest_100"
+    for number in scans:
+        builder.scan(home / str(number), study, masks=False)
+    if rows is not None:
+        (home / "labels.csv").write_text(rows, encoding="utf-8")
+    return rescan.subjects(folder)
 
 
 def test_b1_and_b2_are_two_scans(tmp_path):
-    study = builder.hearts("rescan", 6, 0, 4)[0]
-    for number in (1, 2, 3, 4, 5):
-        builder.scan(tmp_path / f"pickle/test_retest_100/{number}", study, masks=False)
-    (tmp_path / "pickle/test_retest_100/labels.csv").write_text(
-        "A,B1,B2,EDV_A,EDV_B1,EDV_B2,ESV_A,ESV_B1,ESV_B2\n1,2,3,150,160,140,60,70,50\n4,5,,120,110,,50,,\n",
-        encoding="utf-8",
-    )
-    subjects, skipped = rescan.subjects(tmp_path)
+    subjects, skipped = retest(tmp_path, range(1, 6), f"{HEAD}1,2,3,150,160,140,60,70,50\n4,5,,120,110,,50,,\n")
     assert not skipped
-    found = {one.id: one for one in subjects}
+    found = {one.id: one.attributes for one in subjects}
     assert list(found) == ["retest_00_A", "retest_00_B1", "retest_00_B2", "retest_01_A", "retest_01_B1"]
-    assert found["retest_00_B2"].attributes == {
-        "patient": "retest_00",
-        "rescan": "B",
-        "lv_edv_ml": 140.0,
-        "lv_esv_ml": 50.0,
-        "lv_ef_percent": pytest.approx(100 * 90 / 140),
-    }
-    assert found["retest_01_B1"].attributes == {"patient": "retest_01", "rescan": "B", "lv_edv_ml": 110.0}
+    volumes = {"lv_edv_ml": 140.0, "lv_esv_ml": 50.0, "lv_ef_percent": pytest.approx(100 * 90 / 140)}
+    assert found["retest_00_B2"] == {"patient": "retest_00", "rescan": "B"} | volumes
+    assert found["retest_01_B1"] == {"patient": "retest_01", "rescan": "B", "lv_edv_ml": 110.0}
 
 
 @pytest.mark.parametrize(
-    "lines, message",
+    "rows, message",
     [("A,B1\n1,2\n", "lacks the columns B2"), ("", "no readable CSV"), (None, "labels.csv is missing")],
 )
-def test_a_bad_table_stops_the_run(lines, message, tmp_path):
-    (tmp_path / "pickle/test_retest_100/1").mkdir(parents=True)
-    if lines is not None:
-        (tmp_path / "pickle/test_retest_100/labels.csv").write_text(lines, encoding="utf-8")
+def test_a_bad_table_stops_the_run(rows, message, tmp_path):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        rescan.subjects(tmp_path)
-    with pytest.raises(FileNotFoundError, match="name the folder that holds pickle"):
-        rescan.subjects(tmp_path / "pickle")
+        retest(tmp_path, (1,), rows)
 
 
 def test_rows_of_the_table_that_cannot_be_right_are_skipped(tmp_path):
-    study = builder.hearts("rescan", 6, 0, 4)[0]
-    for number in (1, 2, 3):
-        builder.scan(tmp_path / f"pickle/test_retest_100/{number}", study, masks=False)
-    (tmp_path / "pickle/test_retest_100/labels.csv").write_text(
-        "A,B1,B2,EDV_A,EDV_B1,EDV_B2,ESV_A,ESV_B1,ESV_B2\n1,2,2,1,1,1,1,1,1\n3,,,big,,,1,,\n", encoding="utf-8"
-    )
-    subjects, skipped = rescan.subjects(tmp_path)
+    subjects, skipped = retest(tmp_path, (1, 2, 3), f"{HEAD}1,2,2,1,1,1,1,1,1\n3,,,big,,,1,,\n")
     assert [one.id for one in subjects] == ["retest_00_A"]
     reasons = {one.id: one.reason for one in skipped}
     assert "the scan 2 more than once" in reasons["retest_00_B1"] and "more than once" in reasons["retest_00_B2"]
@@ -176,11 +147,7 @@ PLAIN = {
 
 def same(a, b):
     if isinstance(a, np.ndarray):
-        return (
-            isinstance(b, np.ndarray)
-            and a.dtype.newbyteorder("=") == b.dtype.newbyteorder("=")
-            and np.array_equal(a, b)
-        )
+        return a.dtype.newbyteorder("=") == b.dtype.newbyteorder("=") and np.array_equal(a, b)
     if isinstance(a, dict):
         return type(b) is dict and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, (list, tuple)):
@@ -197,79 +164,59 @@ def test_plain_values_and_arrays_come_back(protocol, tmp_path):
 
 @pytest.mark.parametrize("package", [b"numpy.core", b"numpy._core"])
 def test_both_names_of_numpys_inside_are_known(package, tmp_path):
-    data = pickle.dumps({"a": np.arange(6.0).reshape(2, 3), "b": np.float32(2)}, 2)
-    data, n = re.subn(rb"cnumpy\._?core\.multiarray\n", b"c" + package + b".multiarray\n", data)
+    value = {"a": np.arange(6.0).reshape(2, 3), "b": np.float32(2)}
+    data, n = re.subn(rb"cnumpy\._?core\.multiarray\n", b"c" + package + b".multiarray\n", pickle.dumps(value, 2))
     assert n >= 1
     (tmp_path / "a.pickle").write_bytes(data)
-    assert same({"a": np.arange(6.0).reshape(2, 3), "b": np.float32(2)}, pickles.read(tmp_path / "a.pickle"))
+    assert same(value, pickles.read(tmp_path / "a.pickle"))
 
 
-class Calls:
-    """Pickles as a call of `function`."""
-
-    def __init__(self, function, *arguments):
-        self.call = function, arguments
-
-    def __reduce__(self):
-        return self.call
-
-
-class WithState:
-    def __reduce__(self):
-        return dict, (), {"a": 1}
+CHANGED = b"N}X\x04\x00\x00\x00callX\x01\x00\x00\x00xs\x86b."  # sets the attribute `call` of what was read last
+CALL = r"asks for (posix|nt|os)\.mkdir; .* if you trust it"
 
 
 def trapped(trap):
-    """name -> (bytes that would make the folder `trap` if a plain reader loaded them, what is named)."""
+    """name -> (a pickle that would make the folder `trap` if a plain reader loaded it, what is said of it)."""
     trap, code = str(trap), f"__import__('os').mkdir({str(trap)!r})"
-    loud = Calls(os.mkdir, trap)
+    loud, line = Calls(os.mkdir, trap), b"V" + trap.encode() + b"\n"
     hostile = {
-        "reduce": loud,
-        "nested": {"a": [1, ({"b": loud},)]},
-        "eval": Calls(eval, code),
-        "exec": Calls(exec, code),
-        "object array": np.array([loud, 1], object),
-        "key": {loud: 1},
-        "getattr": Calls(getattr, "", "join"),
-        "state": WithState(),
-        "ufunc": np.add,
-        "loads": Calls(pickle.loads, pickle.dumps(loud)),
+        "reduce": (loud, CALL),
+        "nested": ({"a": [1, ({"b": loud},)]}, CALL),
+        "key": ({loud: 1}, CALL),
+        "eval": (Calls(eval, code), r"asks for (builtins|__builtin__)\.eval;"),
+        "exec": (Calls(exec, code), "exec"),
+        "object array": (np.array([loud, 1], object), "has an array of dtype O8"),
+        "getattr": (Calls(getattr, "", "join"), "getattr"),
+        "ufunc": (np.add, "asks for"),
+        "loads": (Calls(pickle.loads, pickle.dumps(loud)), "loads"),
     }
-    made = {name: pickle.dumps(value, 2 if name == "state" else 4) for name, value in hostile.items()}
-    made |= {
-        "inst": b"(V" + trap.encode() + b"\nios\nmkdir\n.",  # the oldest way to call
-        "obj": b"(cos\nmkdir\nV" + trap.encode() + b"\no.",
-        "protocol 0": pickle.dumps(loud, 0),
-        "newobj": b"\x80\x02cbuiltins\nobject\n)\x81.",
-        "attribute path": b"\x80\x04\x8c\x05numpy\x8c\x10ndarray.__init__\x93.",
-        "extension": b"\x80\x02\x82\x01.",
-        "persistent": b"Psomewhere\n.",
-        "call of a call": b"\x80\x02cnumpy\ndtype\n(X\x02\x00\x00\x00f4tR)R.",
-        "stand-in changed": b"\x80\x02cnumpy\ndtype\n}X\x04\x00\x00\x00kindX\x01\x00\x00\x00xs\x86b.",
-        "huge array": b"\x80\x02cnumpy\nndarray\n(J\xff\xff\xff\x7fJ\xff\xff\xff\x7f\x86tR.",
-        "huge bytes": b"\x80\x02cbuiltins\nbytes\n(J\xff\xff\xff\x7ftR.",
-        "function changed": b"\x80\x02c_codecs\nencode\n}X\x04\x00\x00\x00callX\x01\x00\x00\x00xs\x86b.",
-        "place in memory": b"\x80\x02Nr\xff\xff\xff\x7f.",
+    return {name: (pickle.dumps(value, 4), words) for name, (value, words) in hostile.items()} | {
+        "inst": (b"(" + line + b"ios\nmkdir\n.", CALL),  # the oldest way to call
+        "obj": (b"(cos\nmkdir\n" + line + b"o.", "asks for "),
+        "protocol 0": (pickle.dumps(loud, 0), CALL),
+        "state": (pickle.dumps(Calls(dict, state={"a": 1}), 2), "dict"),
+        "newobj": (b"\x80\x02cbuiltins\nobject\n)\x81.", "object"),
+        "attribute path": (b"\x80\x04\x8c\x05numpy\x8c\x10ndarray.__init__\x93.", "asks for numpy.ndarray.__init__"),
+        "extension": (b"\x80\x02\x82\x01.", "asks for "),
+        "persistent": (b"Psomewhere\n.", "asks for "),
+        "call of a call": (b"\x80\x02cnumpy\ndtype\n(X\x02\x00\x00\x00f4tR)R.", "not a whole pickle"),
+        "stand-in changed": (b"\x80\x02cnumpy\ndtype\n" + CHANGED, "not a whole pickle"),
+        "huge array": (b"\x80\x02cnumpy\nndarray\n(J\xff\xff\xff\x7fJ\xff\xff\xff\x7f\x86tR.", "ndarray"),
+        "huge bytes": (b"\x80\x02cbuiltins\nbytes\n(J\xff\xff\xff\x7ftR.", "encode in an unusual way"),
+        "function changed": (b"\x80\x02c_codecs\nencode\n" + CHANGED, "changes a function"),
+        "place in memory": (b"\x80\x02Nr\xff\xff\xff\x7f.", "asks for "),
     }
-    return made
 
 
 @pytest.mark.parametrize("name", trapped("trap"))
 def test_hostile_pickles_are_refused_and_nothing_runs(name, tmp_path, monkeypatch):
     monkeypatch.setitem(copyreg._inverted_registry, 1, ("os", "getcwd"))  # an extension that names a function
     trap, path = tmp_path / "ran", tmp_path / "hostile.pickle"
-    path.write_bytes(trapped(trap)[name])
-    with pytest.raises(ValueError) as error:
+    data, words = trapped(trap)[name]
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=words) as error:
         pickles.read(path)
     assert "\n" not in str(error.value) and "hostile.pickle" in str(error.value) and not trap.exists()
-    if name in ("reduce", "nested", "key", "inst", "protocol 0"):
-        assert re.search(r"asks for (posix|nt|os)\.mkdir; .* if you trust it", str(error.value))
-    if name in ("place in memory", "extension", "persistent", "obj"):
-        assert "asks for " in str(error.value)
-    if name == "object array":
-        assert "has an array of dtype O8" in str(error.value)
-    if name == "eval":
-        assert re.search(r"asks for (builtins|__builtin__)\.eval;", str(error.value))
 
 
 @pytest.mark.parametrize(
@@ -310,24 +257,24 @@ def test_arrays_that_lie_about_their_size_are_refused(tmp_path):
             pickles.read(path)
 
 
-def test_limits_and_damage(tmp_path):
+def test_limits_and_damage(tmp_path, monkeypatch):
     path = tmp_path / "a.pickle"
     data = pickle.dumps(PLAIN)
     path.write_bytes(data)
-    with pytest.raises(ValueError, match=f"has {len(data)} bytes; at most 100 are read"):
-        pickles.read(path, max_bytes=100)
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match=f"has {len(data)} bytes; at most 100 are"):
+        patch.setattr(pickles, "MAX_BYTES", 100)
+        pickles.read(path)
     with pytest.raises(FileNotFoundError, match="none.pickle does not exist"):
         pickles.read(tmp_path / "none.pickle")
-    deep, around = [], []
+    deep, around, wide = [], [], [0]
     for _ in range(200):
         deep = [deep]
     around.append(around)
-    wide = [0]
     for _ in range(25):  # 2**25 numbers if it were written out
         wide = [wide, wide]
-    for value, message in ((deep, "deeper than 32"), (around, "contains itself")):
+    for value in (deep, around):
         path.write_bytes(pickle.dumps(value))
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match="deeper than 32 or contains itself"):
             pickles.read(path)
     path.write_bytes(pickle.dumps(wide))
     found = pickles.read(path)

@@ -1,6 +1,5 @@
 """UK Biobank's archives: which visits they hold, what is read by default, bad deliveries."""
 
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -8,89 +7,82 @@ import pydicom
 import pytest
 from places import SHARED
 from rawtrees import ukb as builder
-from rawtrees.pictures import SCALE, picture_bytes
+from rawtrees.hearts import SMALL
+from rawtrees.pictures import SCALE
 
 from cinema.data.dicom import read_dicom
 from cinema.data.public import archive, ukb
-from cinema.terms import LAX_VIEWS
 
-GRID = {"sax": ((64, 56, 6), (2.5, 2.5, 10.0)), **{view: ((64, 56), (2.5, 2.5)) for view in LAX_VIEWS}}
+OPTIONS = {"grid": SMALL}
 REAL = SHARED / "real" / "cine_study_dicom"
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ukb")
-    return folder, builder.build(folder, frames=10, grid=GRID)
+def studies(tree):
+    """id -> (the Study, the virtual one behind it, its notes)."""
+    read = {name: ukb.read(tree.found[name]) for name in tree.facts["ids"]}
+    return {name: (one, tree.facts["studies"][name], one.attributes.get("notes", "")) for name, one in read.items()}
 
 
-@pytest.fixture(scope="module")
-def found(raw):
-    return {subject.id: subject for subject in ukb.subjects(raw[0])[0]}
+def test_each_visit_with_both_fields_is_a_study(tree):
+    assert set(tree.facts["ids"]) <= set(tree.found) and "1000002_3" in tree.found
+    assert list(tree.skipped) == [name for name, word in tree.facts["bad"].items() if word == "is missing"]
+    assert {subject.split for subject in tree.found.values()} == {""}
 
 
-def test_each_visit_with_both_fields_is_a_study(raw, found):
-    skipped = ukb.subjects(raw[0])[1]
-    assert set(raw[1]["ids"]) <= set(found) and "1000002_3" in found
-    assert [one.id for one in skipped] == [id for id, word in raw[1]["bad"].items() if word == "is missing"]
-    assert all(path.is_file() for subject in found.values() for path in subject.files)
-    assert {subject.split for subject in found.values()} == {""}
-
-
-def test_default_holds_the_scanners_pixels_in_order_of_place(raw, found):
-    for id in raw[1]["ids"]:
-        study, truth = ukb.read(found[id]), raw[1]["studies"][id]
-        mended = "interpolated" in study.attributes.get("notes", "")
+def test_default_holds_the_scanners_pixels_in_order_of_place(studies):
+    for study, truth, notes in studies.values():
         for name, view in study.views.items():
             expected = truth.views[name].image.astype(np.uint16) * SCALE
             assert view.image.shape == expected.shape and view.image.dtype == np.uint16
             same = (view.image == expected).all(axis=(0, 1))
-            assert same.sum() == same.size - (2 if mended and name == "sax" else 0)
+            assert same.sum() == same.size - (2 if "interpolated" in notes and name == "sax" else 0)
             columns = [0, 1, 2, 3] if name == "sax" else [0, 1, 3]  # of one plane the thickness is no step
             np.testing.assert_allclose(view.affine[:, columns], truth.views[name].affine[:, columns], atol=2e-3)
             np.testing.assert_allclose(view.frame_times_ms, 900 * np.arange(10) / 10, atol=1e-3)
 
 
-def test_missing_and_damaged_frames_lie_between_their_neighbours(raw, found):
-    study, truth = ukb.read(found["1000005_2"]), raw[1]["studies"]["1000005_2"]
-    assert "2 missing or unreadable frames" in study.attributes["notes"]
+def test_missing_and_damaged_frames_lie_between_their_neighbours(studies):
+    study, truth, notes = studies["1000005_2"]
+    assert "2 missing or unreadable frames" in notes
     image = truth.views["sax"].image.astype(float) * SCALE
     for z, t in ((2, 3), (4, 5)):
         between = (image[:, :, z, t - 1] + image[:, :, z, t + 1]) / 2
         np.testing.assert_allclose(study.views["sax"].image[:, :, z, t], between, atol=0.51)
 
 
-def test_odd_series_are_read_or_set_aside_and_named(raw, found):
-    notes = {id: ukb.read(found[id]).attributes.get("notes", "") for id in raw[1]["ids"]}
-    assert notes["1000001_2"] == notes["1000002_2"] == notes["1000003_2"] == ""  # results, cvs, folders: nothing amiss
-    assert notes["1000004_2"] == "no usable 3C view"
-    assert "3 of 10 frames are readable: set aside" in notes["1000006_2"] and "sorted by position" in notes["1000006_2"]
+def test_odd_series_are_read_or_set_aside_and_named(studies):
+    for name in ("1000001_2", "1000002_2", "1000003_2"):  # results, cvs, folders: nothing amiss
+        assert studies[name][2] == ""
+    assert studies["1000004_2"][2] == "no usable 3C view"
+    notes = studies["1000006_2"][2]
+    assert "3 of 10 frames are readable: set aside" in notes and "sorted by position" in notes
 
 
-def test_the_visit_is_all_that_is_kept_of_the_person(found):
-    assert ukb.read(found["1000002_2"]).attributes == {"visit": 2}
+def test_the_visit_is_all_that_is_kept_of_the_person(studies):
+    assert studies["1000002_2"][0].attributes == {"visit": 2}
 
 
-def test_no_bad_entry_reached_the_disk(raw, found):
-    for name in set(raw[1]["bad"]) & set(found):
+def test_no_bad_entry_reached_the_disk(tree):
+    for name in set(tree.facts["bad"]) & set(tree.found):
         with pytest.raises(ValueError):
-            ukb.read(found[name])
-    assert not list(raw[0].parent.rglob("outside*")) and not list(raw[0].glob("*/link.dcm"))
+            ukb.read(tree.found[name])
+    assert not list(tree.raw.parent.rglob("outside*")) and not list(tree.raw.glob("*/link.dcm"))
 
 
-def test_copies_of_a_delivery_are_named_and_one_is_read(raw, tmp_path):
+def test_copies_of_a_delivery_are_named_and_one_is_read(tree, tmp_path):
     for name in ("1000001_20208_2_0.zip", "1000001_20209_2_0.zip"):
         for part in ("a", "b"):
             (tmp_path / part).mkdir(exist_ok=True)
-            (tmp_path / part / name).write_bytes((raw[0] / name).read_bytes())
+            (tmp_path / part / name).write_bytes((tree.raw / name).read_bytes())
     subjects, skipped = ukb.subjects(tmp_path)
     assert [subject.id for subject in subjects] == ["1000001_2"] and len(skipped) == 2
     assert subjects[0].details["sax"].parent.name == "a" and "b/1000001_20208" in skipped[0].reason
 
 
-def test_declared_sizes_beyond_the_limit_are_refused_before_anything_is_read(raw, monkeypatch):
+def test_declared_sizes_beyond_the_limit_are_refused_before_anything_is_read(tree, monkeypatch):
     monkeypatch.setattr(archive, "MAX_BYTES", 1000)
-    with pytest.raises(ValueError, match="at most"), archive.opened(raw[0] / "1000001_20208_2_0.zip"):
+    with pytest.raises(ValueError, match="at most"), archive.opened(tree.raw / "1000001_20208_2_0.zip"):
         pass
 
 
@@ -103,11 +95,10 @@ def test_manifest_dates_with_a_comma_and_either_spelling():
         ukb.manifest(Path("x.zip"), ["manifest.csv"], lambda name: b"filename,series discription\na,b,c\n")
 
 
-def test_a_small_bench_reads_the_floors_pixels(raw, found):
+def test_a_small_bench_reads_the_floors_pixels(tree, studies):
     from bench.prepare import floor
 
-    volumes = floor(found["1000001_2"].files)
-    study = ukb.read(found["1000001_2"])
+    volumes, study = floor(tree.found["1000001_2"].files), studies["1000001_2"][0]
     assert sorted(volumes) == sorted(study.views)
     for name, volume in volumes.items():
         assert (volume.transpose(3, 2, 1, 0) == study.views[name].image).all()
@@ -117,23 +108,15 @@ def test_a_small_bench_reads_the_floors_pixels(raw, found):
 def test_a_real_study_packed_as_a_delivery(tmp_path):
     reading = read_dicom(REAL)
     names = {row["series"]: row["view"] for row in reading.table}
-    folders = {}
-    for path in sorted(REAL.rglob("*.dcm")):
-        header = pydicom.dcmread(path, stop_before_pixels=True)
-        folders.setdefault(int(header.SeriesNumber), []).append(path)
-    sax = [number for number, view in names.items() if view == "sax"]
+    sax = sorted(number for number, view in names.items() if view == "sax")
     packed = {"20208": {}, "20209": {}}
-    for number, paths in folders.items():
+    for path in sorted(REAL.rglob("*.dcm")):
+        number = int(pydicom.dcmread(path, stop_before_pixels=True).SeriesNumber)
         view = names[number]
-        field = "20209" if view == "sax" else "20208"
-        text = (
-            f"CINE_segmented_SAX_b{1 + sorted(sax).index(number)}"
-            if view == "sax"
-            else f"CINE_segmented_LAX_{view[4]}Ch"
-            if view
-            else "other"
-        )
-        packed[field].update({path.name: (path.read_bytes(), text) for path in paths})
+        text = f"CINE_segmented_LAX_{view[4]}Ch" if view and view != "sax" else "other"
+        if view == "sax":
+            text = f"CINE_segmented_SAX_b{1 + sax.index(number)}"
+        packed["20209" if view == "sax" else "20208"][path.name] = path.read_bytes(), text
     for field, files in packed.items():
         builder.write(tmp_path / f"77_{field}_2_0.zip", files, 0)
     study = ukb.read(ukb.subjects(tmp_path)[0][0])
@@ -143,9 +126,3 @@ def test_a_real_study_packed_as_a_delivery(tmp_path):
         flipped = np.allclose(view.affine[:3, 2], -wanted.affine[:3, 2], atol=0.05)
         image = wanted.image[:, :, ::-1] if name == "sax" and flipped else wanted.image
         assert np.array_equal(view.image, image), name
-
-
-def test_pictures_of_the_builder_are_what_pydicom_reads(raw):
-    view = raw[1]["studies"]["1000001_2"].views["sax"]
-    data = picture_bytes(view, 1, 2, 7)
-    assert np.array_equal(pydicom.dcmread(BytesIO(data)).pixel_array.T, view.image[:, :, 1, 2].astype(int) * SCALE)

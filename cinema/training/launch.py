@@ -1,4 +1,4 @@
-"""Runs one of nnU-Net's commands: `python -m cinema.training.nnunet_launch nnUNetv2_train 501 2d 0`.
+"""Runs one of nnU-Net's commands: `python -m cinema.training.launch nnUNetv2_train 501 2d 0`.
 
 nnU-Net imports timm, and with it torchvision, which fails where it was built for another torch; models._timm knows the
 remedy and is imported first, here and in every process that nnU-Net spawns from this file.
