@@ -127,3 +127,24 @@ def lines(rows, rng):
 
 def _line(measure, estimate):
     return {"measure": measure, "n": estimate.n} | {key: getattr(estimate, key) for key in ("value", "lower", "upper")}
+
+
+def card(table):
+    """The table of MODEL_CARD.md, in Markdown, from that of `run`."""
+    lines = [
+        "| patients | n | Dice at ED, RV/MYO/LV | Dice at ES | LVEF: bias (limits), points | absolute error (95 % CI) "
+        f"| within {CLOSE_POINTS:g} points | RVEF: absolute error |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for (part, group), rows in table.groupby(["set", "group"], sort=False):
+        row = rows.set_index("measure")
+        dices = ["/".join(f"{row.loc[f'{phase} Dice {name}', 'value']:.2f}" for name in STRUCTURES) for phase in PHASES]
+        bias, error = row.loc["LVEF bias"], row.loc["LVEF absolute error"]
+        limits = f" ({bias['low_limit']:.1f} to {bias['high_limit']:.1f})" if bias["n"] >= estimates.FEW else ""
+        ends = f" ({error['lower']:.1f} to {error['upper']:.1f})" if error["n"] >= estimates.FEW else ""
+        close = row.loc[f"LVEF within {CLOSE_POINTS:g} points, share of patients", "value"]
+        lines.append(
+            f"| {part}, {group} | {bias['n']} | {dices[0]} | {dices[1]} | {bias['value']:+.1f}{limits} "
+            f"| {error['value']:.1f}{ends} | {close:.0%} | {row.loc['RVEF absolute error', 'value']:.1f} |"
+        )
+    return "\n".join(lines)

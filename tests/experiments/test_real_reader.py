@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from places import ROOT
 from rawtrees import acdc as raw_acdc
 
 import experiments
@@ -84,3 +85,8 @@ def test_patients_are_read_from_the_raw_folder(tmp_path):
 def test_the_raw_folder_goes_with_patients(name, raw):
     with pytest.raises(ValueError, match="raw folder of ACDC|leave somewhere out"):
         experiments.run(name, "ci", raw=raw)
+
+
+def test_the_model_card_says_what_the_record_does():
+    table = pd.read_csv(ROOT / "data" / "experiments" / "real_reader.csv")
+    assert real_reader.card(table) in (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8")
