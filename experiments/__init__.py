@@ -9,25 +9,34 @@ from pathlib import Path
 
 from cinema.files import data_folder
 
-NAMES = ("ingredients", "fine_tuning", "labels", "measures")
+NAMES = ("ingredients", "fine_tuning", "labels", "measures", "real_reader")
+OF_PATIENTS = ("real_reader",)  # these read a raw folder of labelled patients
 PROFILES = ("ci", "laptop")
 
 
-def run(name, profile="laptop", jobs=1, seed=0, out=None, work=None):
+def run(name, profile="laptop", jobs=1, seed=0, out=None, work=None, raw=None):
     """Run one of NAMES; writes its tables to <out>/<table>.csv and returns the path of <name>.csv.
 
     jobs: trainings at once, each on one thread, so that numbers do not depend on it.
     out:  default data/experiments; in the ci profile, which proves nothing, data/work/ci/experiments.
     work: of what may be thrown away; default data/work/<profile>.
-    Raises ValueError for an unknown name or profile.
+    raw:  the raw folder of those in OF_PATIENTS.
+    Raises ValueError for an unknown name or profile, or a raw folder where none is read or that is lacking.
     """
     for what, value, choices in (("experiment", name, NAMES), ("profile", profile, PROFILES)):
         if value not in choices:
             raise ValueError(f"unknown {what} {value!r}; choose one of {', '.join(choices)}")
+    if (raw is not None) != (name in OF_PATIENTS):
+        raise ValueError(
+            f"{name} reads virtual people; leave {raw} out"
+            if raw
+            else f"{name} reads patients; give the raw folder of ACDC"
+        )
+    given = {} if raw is None else {"raw": raw}
     data = data_folder()
     work = Path(work or data / "work" / profile)
     out = Path(out or (data if profile == "laptop" else work) / "experiments")
-    tables = import_module(f"experiments.{name}").run(profile, jobs, seed, work)
+    tables = import_module(f"experiments.{name}").run(profile, jobs, seed, work, **given)
     out.mkdir(parents=True, exist_ok=True)
     for table, rows in tables.items():
         rows.to_csv(out / f"{table}.csv", index=False, float_format="%.4g")
