@@ -287,9 +287,8 @@ tests of the null exposure {null} flagged it.""")
 def read(column):
     """A number read off the features by ridge regression on the other folds' people, as correlation with the truth."""
     y, found = people[column].to_numpy(float), np.zeros(n)
-    for part in parts["cross", FEAT]:
-        model = RidgeCV(features_module.PENALTIES).fit(part.train_columns, y[part.train])
-        found[part.test] = model.predict(part.test_columns)
+    for train, test, seen, new, _ in parts["cross", FEAT]:
+        found[test] = RidgeCV(features_module.PENALTIES).fit(seen, y[train]).predict(new)
     return bca((y, found), correlation, rng, 500)
 
 
