@@ -566,8 +566,6 @@ for part, estimate in gain.items():
     page.record(f"11_people_ef_valve_gain_{part}", *estimate, unit="points")
 
 # %%
-
-# %%
 worst = by_person["network", "LVEF"].abs().max()
 Markdown(
     f"*Reading.* The ejection fraction is off by {ef['network'].text(1, ' points')} on average and by {worst:.0f} "
