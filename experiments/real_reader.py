@@ -147,4 +147,6 @@ def card(table):
             f"| {part}, {group} | {bias['n']} | {dices[0]} | {dices[1]} | {bias['value']:+.1f}{limits} "
             f"| {error['value']:.1f}{ends} | {close:.0%} | {row.loc['RVEF absolute error', 'value']:.1f} |"
         )
-    return "\n".join(lines)
+    lost = table[table["measure"] == "ES LV lost, share of patients"].query("group == 'all'")
+    counts = [f"{round(row.value * row.n)} of the {row.n} {row.set} patients" for row in lost.itertuples()]
+    return "\n".join([*lines, "", f"The LV at ES is lost (Dice below {LOST_DICE:g}) in {' and '.join(counts)}."])
