@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from cinema.analysis import attributes, disease, features
 from cinema.data.study import study_paths
 from cinema.models import two_frames
-from cinema.phantom import cohort
+from cinema.phantom import cohort, diseases
 from cinema.stats.classification import threshold_for_sensitivity
 from cinema.stats.estimates import Estimate
 from cinema.training import arms, regression
@@ -135,3 +135,16 @@ def test_a_probed_network_starts_with_the_answers_of_its_probe(classes, nine):
     p, fit = disease.logistic_head(x, np.array(classes), np.arange(9) < 6, np.arange(9) >= 6, 3)
     data = arms.with_targets(paths, attribute="disease", classes=("NOR", "MINF", "DCM", "HCM", "ARV"))
     np.testing.assert_allclose(answers(partial(disease.probed, 3, fit), data).softmax(1), p, atol=2e-3)
+
+
+def test_the_oracle_is_told_its_numbers_in_the_recorded_order():
+    """A forest draws from its columns by place: in another order the recorded AUCs are other ones."""
+    person = cohort.person("acdc", 0)
+    known = diseases.numbers(person.heart, person.attributes)
+    heart, bsa = person.heart, person.attributes["bsa_m2"]
+    sizes = [heart.lv_edv_ml, heart.rv_edv_ml, heart.lv_edv_ml / bsa, heart.rv_edv_ml / bsa, heart.lv_mass_g / bsa]
+    efs = [100 * (1 - heart.lv_esv_ml / heart.lv_edv_ml), 100 * (1 - heart.rv_esv_ml / heart.rv_edv_ml)]
+    walls = [known["mean_wall_mm"], known["max_wall_mm"], len(heart.infarcts)]
+    atria = [heart.la_volume_ml, heart.ra_volume_ml, heart.septal_flattening]
+    told = [float(person.attributes["sex"] == "M"), *sizes, *efs, *walls, *atria]
+    assert disease.exact_features(person) == pytest.approx(told)
