@@ -20,13 +20,14 @@ from cinema.inference.reader import OwnReader
 from cinema.models.unet import Reader
 from cinema.parallel import in_parallel
 from cinema.phantom import cohort
-from cinema.phantom.body import CODE, LABEL_OF, TISSUES
+from cinema.phantom.body import CODE, TISSUES
 from cinema.phantom.image import Acquisition, tissue_signals
 from cinema.stats.metrics import dice
 from cinema.terms import LABELS, SMALL_GRID, STRUCTURES
 from cinema.training.loop import fit, in_steps
 from experiments.own_weights import readers, slices
 from experiments.own_weights.domain_randomisation import Look, dress, random_signals
+from experiments.own_weights.library import PACKED_LABELS, by_packed, packed
 
 # All that lies around the heart; tissue codes begin there, and end with the gas of the bowel.
 SURROUNDINGS = (*TISSUES[: CODE["chamber_wall"]], "vein", "gas")
@@ -41,25 +42,25 @@ def recoded(changes):
 
 
 def relabelled(changes):
-    """Lookup table from tissue code to label value; changes: tissue name -> structure."""
-    return tuple(LABELS[changes[name]] if name in changes else int(LABEL_OF[CODE[name]]) for name in TISSUES)
+    """Per tissue code the label value that it is given, -1 to leave it as drawn; changes: tissue name -> structure."""
+    return tuple(LABELS[changes[name]] if name in changes else -1 for name in TISSUES)
 
 
 @dataclass(frozen=True)
 class Dressing:
-    """How the hearts of one arm are dressed for training. codes, label_of: tables of `recoded` and `relabelled`."""
+    """How the hearts of one arm are dressed for training. codes, labels: tables of `recoded` and `relabelled`."""
 
     name: str
     look: Look = Look()
     signals: Callable = random_signals
     codes: tuple = recoded({})
-    label_of: tuple = relabelled({})
+    labels: tuple = relabelled({})
 
 
 ARMS = (
     Dressing("all"),
     # As the walls they spring from: that of the left ventricle is labelled, that of the right is not.
-    Dressing("trabeculae not in cavity", label_of=relabelled({"papillary": "MYO", "rv_trabecula": "background"})),
+    Dressing("trabeculae not in cavity", labels=relabelled({"papillary": "MYO", "rv_trabecula": "background"})),
     Dressing("no trabeculae", codes=recoded({"papillary": "lv_blood", "rv_trabecula": "rv_blood"})),
     Dressing("no surroundings", Look(blobs=0), codes=recoded(dict.fromkeys(SURROUNDINGS, "lung"))),
     # With the small differences between people.
@@ -99,8 +100,10 @@ class ArmSlices(slices.DressedSlices):
         return self.arm.signals(rng)
 
     def dressed(self, tissues, where, signals, rng):
-        codes, label_of = (np.array(table, np.uint8) for table in (self.arm.codes, self.arm.label_of))
-        return dress(codes[tissues], where, signals, rng, reader.PIXEL_MM, self.look, label_of)
+        given = by_packed(self.arm.labels)
+        label_of = np.where(given < 0, PACKED_LABELS, given).astype(np.uint8)
+        codes = packed(by_packed(self.arm.codes)[tissues].astype(np.uint8), label_of[tissues])
+        return dress(codes, where, by_packed(signals), rng, reader.PIXEL_MM, self.look, PACKED_LABELS)
 
 
 def one_pose(model):

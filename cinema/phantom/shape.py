@@ -36,6 +36,7 @@ class Surfaces:
     epi: np.ndarray
     rv_inner: np.ndarray
     rv: np.ndarray  # outer radius of the RV cavity; equal to rv_inner where there is none
+    vestibule: np.ndarray  # outer radius of the right atrium just behind the tricuspid plane; rv_inner where there is none
     rim: np.ndarray  # (angle,) level at which the muscle ends; its mean is 0
     base_mm: float  # z of the mitral plane, which at ED is 0
     apex_mm: float  # z of the endocardial apex
@@ -107,6 +108,8 @@ def _at_rest(heart):
     oval = 1 + rng.uniform(0, 0.05) * np.cos(2 * (angle - rng.uniform(0, np.pi)))
     oval = oval + rng.uniform(0, 0.025) * np.cos(3 * (angle - rng.uniform(0, 2 * np.pi)))
     oval = oval + rng.uniform(0, 0.05) * np.cos(angle - rng.uniform(0, 2 * np.pi) - rng.uniform(-2, 2) * level)
+    uneven = _unevenness(heart) if heart.anatomy > 1 else 0.0
+    oval = oval + 0.25 * uneven
     flat = 1 - 0.32 * heart.septal_flattening * _angular_bump(0, 38)[None] * (1 - 0.5 * np.clip(level, 0, 1))
     unit = _profile(level, **shape) * oval * flat
     cavity = ((level >= MIN_RIM) & (level <= 1)) * unit
@@ -117,7 +120,7 @@ def _at_rest(heart):
     bulge = heart.septal_bulge * _angular_bump(heart.bulge_angle_deg, heart.bulge_half_width_deg)
     thickness = thickness + bulge * (1 - 0.6 * _smooth((level - 0.45) / 0.5))
     thickness = thickness + heart.apical_bulge * _smooth((level - 0.4) / 0.45)
-    contraction = np.broadcast_to(0.92 + 0.3 * np.clip(level, 0, 1), endo.shape).copy()
+    contraction = np.broadcast_to(0.92 + 0.3 * np.clip(level, 0, 1), endo.shape) * (1 + uneven)
     for infarct in heart.infarcts:
         along = np.exp(-0.5 * ((level - infarct.level) / infarct.half_width_level) ** 2)
         patch = _angular_bump(infarct.angle_deg, infarct.half_width_deg)[None] * along
@@ -143,6 +146,15 @@ def _at_rest(heart):
     return endo, epi, contraction.astype(np.float32), _rv_shape(heart, rng), share
 
 
+def _unevenness(heart):
+    """(level, angle) smooth waves about 0: no cavity is a circle, none empties alike all round."""
+    rng, waves = np.random.default_rng([heart.detail_seed, 9]), 0.0
+    for order in (2, 3, 4, 5):
+        turn = order * np.deg2rad(ANGLES_DEG)[None] + rng.uniform(-4, 4) * LEVELS[:, None] + rng.uniform(0, 2 * np.pi)
+        waves = waves + rng.uniform(0, 0.3 / order) * np.cos(turn)
+    return waves
+
+
 def _rv_shape(heart, rng):
     """Where the RV cavity lies: (level, angle) height relative to its tallest; the share of the outflow tract, which
     in front of the tricuspid plane climbs past the mitral plane toward the pulmonary valve, and how far it climbs."""
@@ -156,6 +168,8 @@ def _rv_shape(heart, rng):
     rounding = rng.uniform(0.5, 1.05)
     height = np.clip(1 - np.abs(across) ** rng.uniform(1.6, 3.2), 0, 1) ** rounding
     tip = rng.uniform(0.86, 1.0)
+    if heart.anatomy > 1:  # a large RV forms the apex of the heart
+        tip += 0.25 * min(max(np.log(heart.rv_edv_ml / heart.lv_edv_ml), 0.0), 1.0)
     height = height * (1 - np.clip((level - 0.05) / (tip - 0.05), 0, 1) ** rng.uniform(1.3, 2.2)) ** 0.9
     outflow = _smooth((angle - rng.uniform(15, 30)) / 40)
     climb = rng.uniform(0.22, 0.38)
@@ -187,16 +201,21 @@ def surfaces(heart, phase):
     epi = np.sqrt(endo**2 + (epi0**2 - endo0**2) * (length0 / length))  # each piece of wall keeps its volume
 
     level = LEVELS[:, None]
-    rv_base = 0.03 + 0.05 * empty - (climb + 0.03) * outflow
+    descent = 0.05
+    if heart.anatomy > 1:  # the tricuspid plane moves further than the mitral plane, with what the RV ejects
+        ejected = 1 - heart.rv_esv_ml / heart.rv_edv_ml
+        descent = ejected * np.random.default_rng([heart.detail_seed, 10]).uniform(0.08, 0.30)
+    rv_base = 0.03 + descent * empty - (climb + 0.03) * outflow
     rim, plane = _rim(heart), int(np.searchsorted(LEVELS, 0.0))
     inner = np.where(level < np.minimum(rim, 0), epi[plane][None] * (1 + 0.25 * level), epi) + 0.4
-    tall = height * ((level >= rv_base) & (level < 1.05))
+    tall = height * ((level >= rv_base) & (level < (1.05 if heart.anatomy == 1 else 1.25)))
     rv_volume = heart.rv_edv_ml + (heart.rv_esv_ml - heart.rv_edv_ml) * empty
     linear, square = 2 * _integral(inner * tall), _integral(tall**2)
     wanted = 2 * rv_volume * MM3_PER_ML / length
     height_mm = (-linear + np.sqrt(linear**2 + 4 * square * wanted)) / (2 * square)
-    radii = (radius.astype(np.float32) for radius in (endo, epi, inner, inner + height_mm * tall))
-    return Surfaces(*radii, rim, base, apex)
+    behind = height * ((level < rv_base) & (level > rv_base - 0.3) & (outflow < 0.5))
+    outer = (inner + height_mm * part for part in (tall, 0.9 * behind))
+    return Surfaces(*(radius.astype(np.float32) for radius in (endo, epi, inner, *outer)), rim, base, apex)
 
 
 def _contract(endo, contraction, wanted):

@@ -50,7 +50,10 @@ def _detail(heart, phase):
     reach = heart.trabeculation * (0.12 + 0.42 * np.clip(level, 0, 1) ** 1.6) * rng.uniform(0.5, 1.4)
     lateral = 0.75 - 0.35 * np.cos(np.deg2rad(ANGLES_DEG - 10))[None]  # the septum is smooth
     tight = (rest.endo / np.maximum(s.endo, 1.0)) ** 1.3
-    lv_blood = s.endo * (1 - np.clip(reach * lateral * np.clip(fields[0] + 0.45, 0, 1.8) * tight, 0, 0.95))
+    fingers = reach * lateral * np.clip(fields[0] + 0.45, 0, 1.8)
+    lv_blood = s.endo * (1 - np.clip(fingers * tight, 0, 0.95))
+    if heart.anatomy > 1:
+        lv_blood = _lined(heart, s, rest, empty, fingers, lateral)
     rv_depth = heart.trabeculation * (3 + 9 * np.clip(level, 0, 1)) * np.clip(fields[1] + 0.2, 0, 1.5)
     rv_width = s.rv - s.rv_inner
     rv_blood = s.rv - np.minimum(rv_depth * rng.uniform(0.5, 1.2), 0.6 * rv_width)
@@ -71,6 +74,17 @@ def _detail(heart, phase):
         low, high = _chord(place, centre, thick * taper * (1 + 0.25 * fields[3]))
         near, far = np.minimum(near, low), np.maximum(far, high)
     return lv_blood, near, far, rv_blood, septal, band
+
+
+def _lined(heart, s, rest, empty, fingers, lateral):
+    """(level, angle) edge of the LV's blood: fingers of muscle on a lining of trabeculae, whose volume stays while the
+    cavity shrinks about them; only blood between them leaves."""
+    rng, level = np.random.default_rng([heart.detail_seed, 11]), np.clip(LEVELS, 0, 1)[:, None]
+    lining_mm = heart.trabeculation * rng.uniform(0.2, 2.0) * (0.4 + 1.4 * level) * lateral
+    depth = np.clip(0.7 * fingers + lining_mm / np.maximum(rest.endo, 1.0), 0, 0.7)
+    squeezed = 1 - rng.uniform(0.0, 0.5) * empty
+    area = rest.endo**2 * (1 - (1 - depth) ** 2) * squeezed * rest.length_mm / s.length_mm
+    return np.sqrt(np.maximum(s.endo**2 - area, (0.05 * s.endo) ** 2))
 
 
 def _chord(distance, centre_deg, radius):
@@ -113,13 +127,17 @@ def points(heart, heart_mm):
     return Points(heart_mm, np.hypot(x, y), angle, body, lump, sponge, fat)
 
 
+def on_grid(s, where):
+    """(level zeta, index into the flattened (level, angle) grid) of every point, for the surfaces `s` of a phase."""
+    zeta = (where.heart_mm[2] - np.float32(s.base_mm)) / np.float32(s.length_mm)
+    row = np.clip((zeta - LEVELS[0]) / (LEVELS[1] - LEVELS[0]) + 0.5, 0, len(LEVELS) - 1).astype(np.int32)
+    return zeta, row * len(ANGLES_DEG) + where.angle_index
+
+
 def tissue_at(heart, where, phase):
     """Tissue codes (uint8, one per point) at a phase of the cycle."""
     s, n_angles = surfaces(heart, phase), len(ANGLES_DEG)
-    x, y, z = where.heart_mm
-    zeta = (z - np.float32(s.base_mm)) / np.float32(s.length_mm)
-    row = np.clip((zeta - LEVELS[0]) / (LEVELS[1] - LEVELS[0]) + 0.5, 0, len(LEVELS) - 1).astype(np.int32)
-    cell = row * n_angles + where.angle_index
+    zeta, cell = on_grid(s, where)
     lv_blood, near, far, rv_blood, septal, band = (a.ravel() for a in _detail(heart, phase))
     r = where.radius_mm
     out = where.background.copy()
@@ -142,6 +160,14 @@ def tissue_at(heart, where, phase):
     out[cover & (r < sac + pad - 2) & (zeta < -0.03) & (where.lump > -0.3)] = CODE["mediastinum"]
     _base(heart, s, where.heart_mm, zeta, phase, out, rng)
 
+    if heart.anatomy > 1:
+        vestibule = s.vestibule.ravel()[cell]
+        atrium = (vestibule > inner + 2) & (r > inner)
+        out[atrium & (r < vestibule + np.float32(1.5))] = CODE["chamber_wall"]
+        out[atrium & (r < vestibule) & (r > inner + np.float32(1.2))] = CODE["atrial_blood"]
+        rest = surfaces(heart, 0.0)  # the free wall thickens as it shortens
+        width, full = np.maximum(rv - inner, 1), np.maximum(rest.rv - rest.rv_inner, 1).ravel()[cell]
+        wall = wall * np.sqrt(np.clip(full / width, 1, 4))
     out[has_rv & (r < rv + wall) & (r > inner)] = CODE["rv_wall"]
     cavity = has_rv & (r < rv) & (r >= inner)
     out[cavity] = CODE["rv_trabecula"]

@@ -14,6 +14,7 @@ from cinema.phantom.body import CODE, LABEL_OF, TISSUES
 from cinema.phantom.image import BLOOD, FAT, majority_label
 
 MUSCULAR = [CODE[name] for name in ("myocardium", "papillary", "rv_trabecula", "rv_wall", "chamber_wall", "valve")]
+TISSUE = 31  # the bits of a code that name the tissue; those above may hold a label (library.packed)
 # Surroundings and the range of their signal relative to LV blood.
 SIGNAL_RANGE = {
     "air": (0, 0.02),
@@ -84,7 +85,7 @@ def warp(rng, map_pixel_mm, out_size, out_pixel_mm, look, around):
 def dress(tissues, index, signals, rng, pixel_mm, look=Look(), label_of=LABEL_OF):
     """One slice, dressed: image (out, out) float32, label (out, out) uint8. Outside the map lies air.
 
-    tissues: (samples, x, y) codes; index: (2, out, out) from `warp`; label_of: label of each code.
+    tissues: (samples, x, y) codes; index: (2, out, out) from `warp`; signals, label_of: of each code.
     """
     size = tissues.shape[1:]
     i, j = (np.rint(axis).astype(np.int32) for axis in index)
@@ -97,7 +98,7 @@ def dress(tissues, index, signals, rng, pixel_mm, look=Look(), label_of=LABEL_OF
     values = signals[seen]
     if rng.random() < look.flow:  # blood that moves is uneven
         flow = 1 + rng.uniform(0, 0.25) * _field(rng, label.shape, rng.integers(4, 12))
-        values = np.where(np.isin(seen, BLOOD), values * np.clip(flow, 0.3, 1.3), values)
+        values = np.where(np.isin(seen & TISSUE, BLOOD), values * np.clip(flow, 0.3, 1.3), values)
     image = values.mean(axis=0) * (1 + rng.uniform(0, 0.10) * _field(rng, label.shape, rng.integers(8, 40)))
     if rng.random() < look.blobs:
         image = _blobs(image, label, rng)

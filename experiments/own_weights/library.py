@@ -1,7 +1,8 @@
 """Tissue maps of many varied hearts, rendered once and stored, for training the project's own readers.
 
-One HDF5 file per heart and dataset `<view>` (phases, slices, samples, x, y) of tissue codes. The hearts vary far beyond
-any clinic: what a network has seen in excess it will not stumble over.
+One HDF5 file per heart and dataset `<view>` (phases, slices, samples, x, y) of packed codes: the tissue, and the label
+that a reader would draw there (`packed`). The hearts vary far beyond any clinic: what a network has seen in excess it
+will not stumble over.
 """
 
 from contextlib import suppress
@@ -11,6 +12,8 @@ import h5py
 import numpy as np
 
 from cinema.files import whole_or_not
+from cinema.phantom.body import LABEL_OF
+from cinema.phantom.drawing import drawn
 from cinema.phantom.heart import Heart, Infarct
 from cinema.phantom.image import SAMPLES, Acquisition, Plane, landmarks, place, sample_positions, scanner_axes, tilted
 from cinema.phantom.shape import surfaces
@@ -18,25 +21,29 @@ from cinema.phantom.tissue import points, pose, tissue_at
 from cinema.terms import VIEWS
 
 SAX_SIZE, LAX_SIZE, PIXEL_MM, N_SLICES = 152, 176, 1.3, 20
-LIBRARY_VERSION = 2
+LIBRARY_VERSION = 3
+LABEL_SHIFT = 5  # bits of a packed code that hold the tissue
+PACKED_LABELS = np.arange(4 << LABEL_SHIFT, dtype=np.uint8) >> LABEL_SHIFT  # label of each packed code
 # Where the rest of a heart lies, evenly.
 EVEN = {"trabeculation": (0.1, 1.6), "papillary_size": (0.5, 1.4), "torsion_deg": (0, 15)}
-EVEN |= {"epicardial_fat_mm": (0.5, 9), "chest_fat_mm": (4, 40), "body_scale": (0.82, 1.2), "es_fraction": (0.3, 0.45)}
+EVEN |= {"epicardial_fat_mm": (0.5, 14), "chest_fat_mm": (4, 40), "body_scale": (0.82, 1.2), "es_fraction": (0.3, 0.45)}
 
 
 def varied_heart(rng):
     """A heart drawn for variety, not for plausibility of the whole: any size, function, wall and right side."""
-    edv = float(np.clip(rng.lognormal(np.log(140), 0.42), 50, 420))
-    ef = rng.uniform(12, 78)
-    length = float(np.clip(92 * (edv / 140) ** 0.32 * rng.lognormal(0, 0.08), 62, 122))
-    rv_edv = float(np.clip(rng.lognormal(np.log(150), 0.40), 55, 400))
-    rv_ef = np.clip(0.5 * ef + rng.uniform(5, 45), 12, 75)
+    thick = rng.random() < 0.3  # walls of a hypertrophic heart, whose cavity all but vanishes
+    edv = float(np.clip(rng.lognormal(np.log(125 if thick else 155), 0.3 if thick else 0.52), 45, 480))
+    ef = rng.uniform(45, 88) if thick else rng.uniform(8, 80) if edv < 200 else rng.uniform(6, 62)
+    length = float(np.clip(92 * (edv / 140) ** 0.32 * rng.lognormal(0, 0.08), 60, 126))
+    rv_edv = float(np.clip(rng.lognormal(np.log(125 if thick else 155), 0.45), 45, 450))
+    rv_ef = np.clip(0.5 * ef + rng.uniform(0, 45), 8, 78)
     infarcts = tuple(
         Infarct(*(rng.uniform(*pair) for pair in ((0, 360), (0.1, 1), (20, 60), (0.12, 0.4), (0.4, 1.05), (0, 0.55))))
         for _ in range(rng.choice([0, 0, 0, 1, 2]))
     )
-    mass = float(np.clip(100 * (edv / 140) ** 0.6 * rng.lognormal(0, 0.33), 40, 380))
-    mapse = float(np.clip(length * rng.normal(0.04 + 0.0018 * ef, 0.025), 1.5, 0.28 * length))
+    mass = float(np.clip((210 if thick else 104) * (edv / 140) ** 0.5 * rng.lognormal(0, 0.35), 40, 460))
+    # long-axis shortening by EF in a public table: 4, 7, 14 % at 25, 35, 65 %
+    mapse = float(np.clip(length * rng.normal(-0.013 + 0.0023 * ef, 0.025), 0.5, 0.28 * length))
     volumes = edv, edv * (1 - ef / 100), rv_edv, rv_edv * (1 - rv_ef / 100)
     return Heart(
         *(*volumes, mass, length, mapse, rng.uniform(35, 170), rng.uniform(35, 190)),
@@ -48,6 +55,7 @@ def varied_heart(rng):
         septal_flattening=rng.choice([0, 0, 1]) * rng.uniform(0.1, 1.0),
         **{name: rng.uniform(*pair) for name, pair in EVEN.items()},
         detail_seed=int(rng.integers(2**31)),
+        anatomy=2,
     )
 
 
@@ -82,10 +90,23 @@ def render(heart, rng):
         plane = sax_plane(heart, rng) if view == "sax" else place(heart, acquisition, view, grid)
         where = points(heart, sample_positions(plane, acquisition, rng))
         codes = [tissue_at(heart, where, phase).reshape(len(SAMPLES), *plane.size) for phase in phases]
+        labels = [drawn(heart, where, *s) if view == "sax" else LABEL_OF[s[1]] for s in zip(phases, codes)]
+        codes = [packed(*both) for both in zip(codes, labels)]
         arrays[view] = np.stack([code.transpose(3, 0, 1, 2) for code in codes])
         if view != "sax":
             arrays[f"{view}_landmarks"] = landmarks(heart, plane, phases)
     return arrays
+
+
+def packed(tissues, labels):
+    """One uint8 for both: the label in the bits above the tissue code."""
+    return (tissues | (labels << LABEL_SHIFT)).astype(np.uint8)
+
+
+def by_packed(values):
+    """A table by tissue code -> the same by packed code, whatever the label."""
+    values = np.asarray(values)
+    return np.tile(np.pad(values, (0, (1 << LABEL_SHIFT) - len(values))), 4)
 
 
 def library_path(folder, index):

@@ -9,19 +9,18 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import Dataset
 
-from cinema.data.geometry import MIN_RING_SHARE, ring_share
 from cinema.inference.reader import PIXEL_MM, SIZE, normalised, with_neighbours
 from cinema.phantom.body import CODE
 from cinema.stats.metrics import segmentation_rows
 from cinema.terms import LABELS, LAX_VIEWS, STRUCTURES
 from cinema.training.segmentation import dice_and_cross_entropy
 from cinema.training.task import Task, identity
-from experiments.own_weights.domain_randomisation import Look, dress, random_signals, warp
-from experiments.own_weights.library import LIBRARY_VERSION, library_path
+from experiments.own_weights.domain_randomisation import TISSUE, Look, dress, random_signals, warp
+from experiments.own_weights.library import LABEL_SHIFT, LIBRARY_VERSION, PACKED_LABELS, by_packed, library_path, packed
 
 GROUP = 6  # neighbouring short-axis slices dressed together
 ALONE = 0.1  # share of items read slice by slice, as an input of one slice will be
-MIN_BLOOD_SHARE = 0.12  # of a cavity; below, a reader sees none
+MIN_BLOOD_SHARE = 0.02  # of a cavity; below, a reader sees none
 HEAT_SIGMA_MM = 4.0
 HEAT_WEIGHT = 20.0  # heatmaps are mostly zero
 
@@ -73,8 +72,6 @@ class DressedSlices(Dataset):
         breath_mm = 0.0 if len(slices) == 1 else 4.0 if rng.random() < 0.1 else 1.2
         moved = [where + rng.normal(0, breath_mm / map_mm, (2, 1, 1)) for _ in slices]
         images, labels = zip(*(self.dressed(codes, at, signals, rng) for codes, at in zip(tissues, moved)))
-        if self.kind == "sax":
-            labels = [as_drawn(label) for label in labels]
         arrays = {
             "image": torch.from_numpy(np.stack([normalised(image) for image in images])),
             "label": torch.from_numpy(np.stack(labels).astype(np.int64)),
@@ -91,16 +88,19 @@ class DressedSlices(Dataset):
         return random_signals(rng)
 
     def dressed(self, tissues, where, signals, rng):
-        """Image and label (n, n) of one slice's codes (samples, x, y), seen through `where`."""
-        return dress(tissues, where, signals, rng, PIXEL_MM, self.look)
+        """Image and label (n, n) of one slice's packed codes (samples, x, y), seen through `where`."""
+        return dress(tissues, where, by_packed(signals), rng, PIXEL_MM, self.look, PACKED_LABELS)
 
 
 def emptied(tissues):
-    """Codes of a slice in which a cavity that holds hardly any blood is closed, as it looks and is drawn at ES."""
-    blood, strands = (np.count_nonzero(tissues == CODE[name]) for name in ("lv_blood", "papillary"))
+    """Packed codes of a slice in which a cavity that holds hardly any blood is closed, as it looks and is drawn at ES."""
+    codes = tissues & TISSUE
+    blood, strands = (np.count_nonzero(codes == CODE[name]) for name in ("lv_blood", "papillary"))
     if blood >= MIN_BLOOD_SHARE * (blood + strands):
         return tissues
-    return np.where(np.isin(tissues, [CODE["lv_blood"], CODE["papillary"]]), CODE["myocardium"], tissues)
+    closed = np.where(np.isin(codes, [CODE["lv_blood"], CODE["papillary"]]), CODE["myocardium"], codes)
+    labels = tissues >> LABEL_SHIFT
+    return packed(closed, np.where(labels == LABELS["LV"], LABELS["MYO"], labels))
 
 
 def chosen_slices(rng, n):
@@ -108,13 +108,6 @@ def chosen_slices(rng, n):
     step = min(int(rng.integers(1, 4)), max((n - 1) // (GROUP - 1), 1))
     slices = rng.integers(n - (GROUP - 1) * step) + step * np.arange(GROUP)
     return slices[:: rng.choice([-1, 1])]
-
-
-def as_drawn(label):
-    """A slice's label as a human reader draws it: no left ventricle where less than half its border is muscle."""
-    if ring_share(label) >= MIN_RING_SHARE:
-        return label
-    return np.where(np.isin(label, [LABELS["LV"], LABELS["MYO"]]), LABELS["background"], label)
 
 
 def heatmaps(where, marks):
