@@ -87,8 +87,10 @@ def measured(images, labels, spacing_mm):
 
 
 def rays(picture, label, spacing_mm):
-    """Grey values about one slice's LV, 0 its muscle and 1 its blood: `wall` (ray) in the middle of the ring, and, where
-    an RV shows the way of the septum, `endo` and `epi` (ray, AWAY_MM) about the two contours."""
+    """Grey values about one slice's LV, 0 its muscle and 1 its blood: `wall` (ray) in the middle of the ring.
+
+    Where an RV shows the way of the septum, also `endo` and `epi` (ray, AWAY_MM) about the two contours.
+    """
     left = np.isin(label, (LABELS["LV"], LABELS["MYO"]))
     centre = np.array(ndimage.center_of_mass(left))
     right = label == LABELS["RV"]

@@ -1,4 +1,4 @@
-"""Which labels a human reader draws on short-axis slices of a virtual heart: not where the tissue is, but by convention.
+"""Which labels a human reader draws on short-axis slices of a virtual heart: by convention, not where the tissue is.
 
 What readers of ACDC do, measured on the labels of its 100 training patients (Bernard et al. 2018):
 
@@ -28,7 +28,7 @@ MAX_SHARE = 0.2  # of a thin wall that either may take
 
 
 def drawn(heart, where, phase, tissues):
-    """(samples, x, y, z) labels as drawn, of the tissues (samples, x, y, z) of short-axis slices at positions `where`."""
+    """(samples, x, y, z) labels as drawn, of the tissues (samples, x, y, z) of short-axis slices; where: their points."""
     s = surfaces(heart, phase)
     zeta, cell = on_grid(s, where)
     shaped = lambda values: values.reshape(tissues.shape)
@@ -43,7 +43,9 @@ def drawn(heart, where, phase, tissues):
     kept = (per_slice(muscle) > least) & (per_slice(cavity) > 0)
 
     rv = s.rv.ravel()[cell]
-    right = shaped((r < rv + GENEROUS_MM) & (rv > inner + 0.6) & (r > inner - 0.4)) | (LABEL_OF[tissues] == LABELS["RV"])
+    right = shaped((r < rv + GENEROUS_MM) & (rv > inner + 0.6) & (r > inner - 0.4)) | (
+        LABEL_OF[tissues] == LABELS["RV"]
+    )
     atrium = shaped((r > inner) & (r < vestibule)) & (tissues == CODE["atrial_blood"])
     has_rv = per_slice(right) >= MIN_RV * (per_slice(right) + per_slice(atrium))
     near = shaped((rv > inner + 0.6) & (r >= epi - taken) & (r < epi + 1))  # what the wall leaves, the RV takes

@@ -1,4 +1,4 @@
-"""Labels as readers draw them: closed rings, a base by rule, no RV without LV, contours on the dark side of a border."""
+"""Labels as readers draw them: closed rings, a base by rule, no RV without LV, contours that reach into muscle."""
 
 from dataclasses import replace
 
@@ -81,5 +81,7 @@ def test_contours_reach_into_muscle_from_both_sides():
 def test_the_recorded_anatomy_has_no_vestibule():
     """Anatomy 2 moves the tricuspid plane further and lets the atrium follow; what the cohorts are made of stays."""
     old = replace(HEART, anatomy=1)
-    beyond = [(slices(heart, HEART.es_fraction)[0][..., Z_MM > 14] == CODE["atrial_blood"]).sum() for heart in (old, HEART)]
+    beyond = [
+        (slices(heart, HEART.es_fraction)[0][..., Z_MM > 14] == CODE["atrial_blood"]).sum() for heart in (old, HEART)
+    ]
     assert beyond[0] == 0 < beyond[1]
