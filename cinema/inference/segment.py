@@ -151,7 +151,9 @@ def measured(reading: Reading, labels: Arrays, landmarks: Arrays) -> tuple[dict[
         notes.append(f"no short axis: no volumes; ED and ES are the extremes of the LV area in {VIEW_NAMES[name]}")
     if labels and not any(np.any(mask == LABELS["LV"]) for mask in labels.values()):
         raise ValueError("no left ventricle was found in any view; is this a cine of the heart, and the view right?")
-    metrics |= measures.lax_metrics(landmarks, {name: views[name].spacing_mm for name in landmarks})
+    timed = labels["sax"] if "sax" in labels else next(iter(labels.values()), None)
+    ed, es = (None if metrics[name] is None else metrics[name] / timed.shape[3] for name in ("ed_frame", "es_frame"))
+    metrics |= measures.lax_metrics(landmarks, {name: views[name].spacing_mm for name in landmarks}, ed, es)
     return metrics, labels, notes
 
 

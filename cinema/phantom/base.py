@@ -158,7 +158,7 @@ def paint_base(heart, s, heart_mm, zeta, phase, free, out):
     codes[back & (np.minimum(left, right) < wall)] = CODE["chamber_wall"]
     septum = (np.abs(left - right) < wall) & (np.maximum(left, right) < wall)
     codes[back & (np.minimum(left, right) < 0) & ~septum] = CODE["atrial_blood"]
-    codes[neck < 0] = CODE["atrial_blood"]  # as far as the cavity, which may begin below the mitral plane
+    codes[(neck < 0) & ~septum] = CODE["atrial_blood"]  # as far as the cavity, which may begin below the mitral plane
 
     # Pulmonary trunk: continues the RV's outflow tract upward, in front of the aorta and then to its left.
     wide = rng.uniform(10, 14)

@@ -169,7 +169,8 @@ def tissue_at(heart, where, phase):
         paint_base(heart, s, where.heart_mm, zeta, phase, ~has_rv | (r < inner - 2), out)
         vestibule = s.vestibule.ravel()[cell]
         atrium = (vestibule > inner + 2) & (r > inner)
-        out[atrium & (r < vestibule + np.float32(1.5))] = CODE["chamber_wall"]
+        bare = out != CODE["atrial_blood"]  # no wall inside the atrium
+        out[atrium & (r < vestibule + np.float32(1.5)) & bare] = CODE["chamber_wall"]
         out[atrium & (r < vestibule) & (r > inner + np.float32(1.2))] = CODE["atrial_blood"]
         rest = surfaces(heart, 0.0)  # the free wall thickens as it shortens
         width, full = np.maximum(rv - inner, 1), np.maximum(rest.rv - rest.rv_inner, 1).ravel()[cell]
