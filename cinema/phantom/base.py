@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from cinema.phantom.body import CODE
-from cinema.phantom.shape import ANGLES_DEG, LEVELS, emptying, outflow_angle_deg, surfaces
+from cinema.phantom.heart import Heart
+from cinema.phantom.shape import ANGLES_DEG, LEVELS, Surfaces, emptying, outflow_angle_deg, surfaces
 
 TRIGONE_DEG = 70.0  # the curtain reaches this far to either side of the outflow tract, about the long axis
 ROOT_WALL_MM = 1.6
@@ -22,7 +24,8 @@ ROOT_WALL_MM = 1.6
 class Root:
     """The aortic root at ED: a tube that leaves the corner of the base at an angle."""
 
-    out: np.ndarray  # unit vector (x, y) from the long axis toward its middle
+    angle_deg: float  # in which direction from the long axis it leaves
+    out: np.ndarray  # the same as a unit vector (x, y)
     off_mm: float  # of its middle from the long axis, at the mitral plane
     radius_mm: float  # of its blood at the valve
     lean: np.ndarray  # (x, y) it moves per mm of height
@@ -39,40 +42,36 @@ def _ring(heart, s):
 
 
 @lru_cache(maxsize=256)
-def root(heart):
+def root(heart: Heart) -> Root:
     """The aortic root of a heart."""
     rng = np.random.default_rng([heart.detail_seed, 12])
     corner = outflow_angle_deg(heart) + rng.normal(0, 6)
-    ring_mm = float(np.hypot(*_ring(heart, surfaces(heart, 0.0))[round(corner / 2) % len(ANGLES_DEG), :2]))
+    ring_mm = _radius_at(_ring(heart, surfaces(heart, 0.0)), corner)
     radius_mm = min(rng.uniform(9.5, 13), 0.44 * ring_mm)
     off_mm = ring_mm - radius_mm * rng.uniform(0.6, 0.95)
     lean = rng.uniform(0.2, 0.5) * _direction(corner + rng.normal(15, 15))
-    return Root(_direction(corner), off_mm, radius_mm, lean, rng.uniform(0.5, 4.0), ring_mm)
+    return Root(corner, _direction(corner), off_mm, radius_mm, lean, rng.uniform(0.5, 4.0), ring_mm)
 
 
 def _direction(angle_deg):
     return np.array([np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))])
 
 
-def root_middle(heart, s, height_mm):
+def _radius_at(ring, angle_deg):
+    return float(np.hypot(*ring[round(angle_deg / 2) % len(ANGLES_DEG), :2]))
+
+
+def root_middle(heart: Heart, s: Surfaces, height_mm: ArrayLike) -> NDArray:
     """(..., 2) x and y of the root's middle at a height; it moves with the ring."""
     about, height_mm = root(heart), np.asarray(height_mm)[..., None]
-    now = np.interp(0.0, *_by_angle(about, _ring(heart, s)))
-    return about.off_mm * now / about.ring_mm * about.out + about.lean * height_mm
+    narrowed = _radius_at(_ring(heart, s), about.angle_deg) / about.ring_mm
+    return about.off_mm * narrowed * about.out + about.lean * height_mm
 
 
-def _by_angle(about, curve):
-    """(angles about the root's direction in order, radii of a curve there)."""
-    away = np.arctan2(curve[:, 1] * about.out[0] - curve[:, 0] * about.out[1], curve[:, :2] @ about.out)
-    order = np.argsort(away)
-    return away[order], np.hypot(curve[order, 0], curve[order, 1])
-
-
-def mitral_ring(heart, s):
+def mitral_ring(heart: Heart, s: Surfaces) -> NDArray:
     """(angle, 3) closed curve on which the mitral leaflets insert, in heart mm, for the surfaces `s` of a phase."""
     about, ring = root(heart), _ring(heart, s)
-    corner = np.rad2deg(np.arctan2(about.out[1], about.out[0]))
-    share = ((ANGLES_DEG - corner + 180) % 360 - 180) / TRIGONE_DEG
+    share = ((ANGLES_DEG - about.angle_deg + 180) % 360 - 180) / TRIGONE_DEG
     front = np.abs(share) < 1
     height = np.where(front, about.curtain_mm + (ring[:, 2] - about.curtain_mm) * share**2, ring[:, 2])
     radius = about.radius_mm + ROOT_WALL_MM / 2
@@ -83,15 +82,16 @@ def mitral_ring(heart, s):
     return np.concatenate([flat, s.base_mm - height[:, None]], axis=1)
 
 
-def mitral_middle(heart, s):
+def mitral_middle(heart: Heart, s: Surfaces) -> NDArray:
     """(3,) middle between the curtain and the ring opposite, in heart mm: where long-axis planes are laid."""
     ring, about = mitral_ring(heart, s), root(heart)
     along = ring[:, :2] @ np.array([about.out, [-about.out[1], about.out[0]]]).T
-    ends = [np.argmin(np.abs(along[:, 1]) + 1e3 * (side * along[:, 0] < side * along[:, 0].mean())) for side in (1, -1)]
+    front = along[:, 0] > along[:, 0].mean()
+    ends = [np.argmin(np.where(side, np.abs(along[:, 1]), np.inf)) for side in (front, ~front)]
     return ring[ends].mean(axis=0)
 
 
-def mitral_opening(heart, phase):
+def mitral_opening(heart: Heart, phase: float) -> float:
     """How far the mitral valve is open: 0 in systole, 1 in the E wave, half shut, 0.8 in the A wave, closing at ED."""
     at_ed = np.random.default_rng([heart.detail_seed, 13]).uniform(0, 0.6)
     es = heart.es_fraction
@@ -104,8 +104,8 @@ def _about_valve(heart, s, x, y):
     angle to the root's direction) of points."""
     ring, about = mitral_ring(heart, s), root(heart)
     middle = mitral_middle(heart, s)
-    depth = np.hypot(*(middle - ring[np.argmin(ring[:, :2] @ about.out)])[:2])
-    meet = middle[:2] - 0.2 * depth * about.out
+    half_mm = np.hypot(*(middle - ring[np.argmin(ring[:, :2] @ about.out)])[:2])
+    meet = middle[:2] - 0.2 * half_mm * about.out  # the anterior leaflet is the longer one
     around = np.arctan2(ring[:, 1] - meet[1], ring[:, 0] - meet[0])
     order = np.argsort(around)
     table = np.linspace(-np.pi, np.pi, 361)
@@ -121,7 +121,7 @@ def _about_valve(heart, s, x, y):
     return distance, reach[index], height[index], cosine
 
 
-def mitral_leaflets(heart, s, heart_mm, phase):
+def mitral_leaflets(heart: Heart, s: Surfaces, heart_mm: NDArray, phase: float) -> NDArray:
     """(n,) booleans: points (3, n) that lie in the leaflets."""
     rng = np.random.default_rng([heart.detail_seed, 14])
     half_mm, tent, wide = rng.uniform(0.7, 1.4), np.deg2rad(rng.uniform(4, 26)), np.deg2rad(rng.uniform(58, 82))
@@ -141,7 +141,9 @@ def mitral_leaflets(heart, s, heart_mm, phase):
     return found
 
 
-def paint_base(heart, s, heart_mm, zeta, phase, free, out):
+def paint_base(
+    heart: Heart, s: Surfaces, heart_mm: NDArray, zeta: NDArray, phase: float, free: NDArray, out: NDArray
+) -> None:
     """Atria, great vessels and aortic valve into the tissue codes `out` of points (3, n) at levels `zeta`.
 
     free: (n,) points that are not in or next to the RV.
@@ -165,7 +167,8 @@ def paint_base(heart, s, heart_mm, zeta, phase, free, out):
     front = rng.uniform(70, 105)
     start = max(rng.uniform(1.0, 1.25) * epi_mm, about.off_mm + about.radius_mm * 1.3 + wide + 3)
     lean = about.lean * rng.uniform(0.4, 1.0) - np.array([rng.uniform(0.1, 0.5), 0])
-    trunk = np.hypot(x - start * _direction(front)[0] - lean[0] * height, y - start * _direction(front)[1] - lean[1] * height)
+    start = start * _direction(front)
+    trunk = np.hypot(x - start[0] - lean[0] * height, y - start[1] - lean[1] * height)
     up = (level < -0.12) & (height < 75)
     codes[(trunk < wide + ROOT_WALL_MM) & up] = CODE["chamber_wall"]
     codes[(trunk < wide) & up] = CODE["pulmonary_blood"]
@@ -197,8 +200,8 @@ def paint_base(heart, s, heart_mm, zeta, phase, free, out):
 
 
 def _atria(heart, s, at, empty, epi_mm, rng):
-    """(left, right, neck) roughly the distance in mm of points `at` (x, y, height) from the blood of either atrium, and of
-    the opening of the left one onto the whole mitral ring."""
+    """(left, right, neck) roughly the distance in mm of points `at` (x, y, height) from the blood of either atrium, and
+    from the opening of the left one onto the whole mitral ring."""
     x, y, height = at
     about, middle = root(heart), mitral_middle(heart, s)[:2]
     filling = 0.6 + 0.4 * empty
@@ -216,8 +219,8 @@ def _atria(heart, s, at, empty, epi_mm, rng):
         return np.sqrt(sum((axis - c - w * share) ** 2 for axis, c, w in zip(at, start, way))) - radius_mm
 
     stretch = rng.uniform(0.95, 1.2), rng.uniform(0.85, 1.1), rng.uniform(0.9, 1.3)
-    shift = rng.normal(0, 2.5, 2)
-    place = lambda size: np.array([*(middle + shift - 4 * about.out + about.lean * 0.5 * size), 0.8 * size * stretch[2]])
+    behind = middle + rng.normal(0, 2.5, 2) - 4 * about.out
+    place = lambda size: np.array([*(behind + about.lean * 0.5 * size), 0.8 * size * stretch[2]])
     left, left_middle, size = box(heart.la_volume_ml, stretch, place, rng.uniform(2.1, 3.0))
     for angle in (rng.uniform(170, 250), rng.uniform(285, 335)):  # pulmonary veins
         end = left_middle + size * 2.2 * np.array([*_direction(angle), rng.uniform(0.2, 0.9)])

@@ -121,7 +121,7 @@ def place(heart, acquisition, view, grid=SMALL_GRID):
             valve = mitral_middle(heart, surfaces(heart, 0.0))
             axis = _unit(np.array([0, 0, heart.lv_length_mm]) - valve)
             middle = valve + axis * (0.45 * heart.lv_length_mm)
-            outflow = np.rad2deg(np.arctan2(*root(heart).out[::-1]))
+            outflow = root(heart).angle_deg
             angle = {"lax_3c": outflow, "lax_2c": max(angle, outflow + 56), "lax_4c": min(angle, outflow - 56)}[view]
         angle = np.deg2rad(angle + rng.normal(0, 4.0))
         across = np.array([np.cos(angle), np.sin(angle), 0])
@@ -233,6 +233,7 @@ def landmarks(heart, plane, phases):
         share = height[crossing] / (height[crossing] - np.roll(height, -1)[crossing])
         hinges = ring[crossing] + share[:, None] * (np.roll(ring, -1, axis=0)[crossing] - ring[crossing])
         order = np.argsort(-(hinges @ [np.cos(np.deg2rad(40)), np.sin(np.deg2rad(40)), 0]))
-        rows.append(np.stack([*hinges[order][[0, 1 if heart.anatomy == 1 else -1]], np.array([0, 0, s.apex_mm])]) - plane.first_mm)
+        first, second = hinges[order][[0, 1 if heart.anatomy == 1 else -1]]
+        rows.append(np.stack([first, second, np.array([0, 0, s.apex_mm])]) - plane.first_mm)
     pixels = np.asarray(rows) @ plane.columns[:, :2] / plane.spacing_mm[:2]
     return (pixels + (np.asarray(plane.size[:2]) - 1) / 2).astype(np.float32)
