@@ -20,7 +20,9 @@ IN_PLANE[:, 1, 1] = IN_PLANE[1, :, 1] = True
 def tidy(labels: NDArray) -> NDArray:
     """Labels (x, y), (x, y, z) or (x, y, z, t) as anatomy has them: all rules of this file."""
     whole = labels.reshape(*labels.shape, *(1,) * (4 - labels.ndim))
-    return filled(one_heart(whole)).reshape(labels.shape)
+    for rule in RULES:
+        whole = rule(whole)
+    return whole.reshape(labels.shape)
 
 
 def one_heart(labels: NDArray) -> NDArray:
@@ -99,12 +101,6 @@ def agreement(one: Pieces, other: Pieces) -> NDArray:
     return np.max(2 * both / (one.sizes[:, None] + other.sizes) * other.score, axis=1)
 
 
-def rv_beside_lv(labels: NDArray) -> NDArray:
-    """Labels without right ventricle in slices that have no left one: readers of ACDC draw none there."""
-    alone = ~np.any(labels == LABELS["LV"], axis=(0, 1))
-    return np.where((labels == LABELS["RV"]) & alone, LABELS["background"], labels).astype(labels.dtype)
-
-
 def filled(labels: NDArray) -> NDArray:
     """Labels without holes, slice by slice: what the ventricle encloses becomes LV inside the cavity and MYO inside
     the wall; what the RV encloses becomes RV. An RV inside a ring of muscle stays."""
@@ -116,3 +112,6 @@ def filled(labels: NDArray) -> NDArray:
             holes = ndimage.binary_fill_holes(members) & ~members
             plane[holes & (plane != LABELS["RV"])] = LABELS[filler]
     return whole
+
+
+RULES = (one_heart, filled)

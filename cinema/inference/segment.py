@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cinema.data.geometry import tidy_labels
 from cinema.data.inputs import read_input
 from cinema.data.nifti import write_nifti
 from cinema.data.reading import Reading, describe
 from cinema.data.study import Study
 from cinema.files import WEIGHTS, beside
-from cinema.inference import measures
+from cinema.inference import measures, rules
 from cinema.inference.measures import Arrays
 from cinema.terms import LABELS, VIEW_NAMES, VIEWS
 
@@ -94,21 +93,17 @@ def read_views(
         if name == "sax":
             known = np.isfinite(sax_positions_mm)
             labels[name] = np.zeros(view.image.shape, np.uint8)
-            labels[name][:, :, known] = _tidy(readers[name].predict_sax(view.image[:, :, known], view.spacing_mm))
+            labels[name][:, :, known] = rules.tidy(readers[name].predict_sax(view.image[:, :, known], view.spacing_mm))
         else:
             found, marks = readers[name].predict_lax(view.image, view.spacing_mm)
             if marks is not None:
                 landmarks[name] = measures.smooth(marks)
             if found is not None:
-                labels[name] = _tidy(found)
+                labels[name] = rules.tidy(found)
     if not labels and not landmarks:
         read, has = (", ".join(VIEW_NAMES[name] for name in views) for views in (readers, study.views))
         raise ValueError(f"these weights read {read}; the input has {has}: choose other weights")
     return labels, landmarks, notes
-
-
-def _tidy(labels: NDArray) -> NDArray:
-    return np.stack([tidy_labels(labels[..., t]) for t in range(labels.shape[3])], axis=-1)
 
 
 def measured(reading: Reading, labels: Arrays, landmarks: Arrays) -> tuple[dict[str, Any], Arrays, list[str]]:

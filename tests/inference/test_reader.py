@@ -7,7 +7,7 @@ import torch
 from cinema import files
 from cinema.data.geometry import ring_share
 from cinema.inference import measures, reader
-from cinema.inference.reader import OwnReader, peak, rotate, rotate_back, tapered, two_peaks
+from cinema.inference.reader import OwnReader, peak, rotate, rotate_back, two_peaks
 from cinema.models.weights import metadata_of, restore
 from cinema.phantom.body import CODE
 from cinema.phantom.heart import Heart
@@ -162,18 +162,3 @@ def test_a_cavity_without_blood_is_closed():
     assert (emptied(codes) == CODE["myocardium"]).all()
     codes[:, :3] = CODE["lv_blood"]
     assert emptied(codes) is codes
-
-
-def test_the_rv_does_not_grow_again_toward_the_apex():
-    """Base first and apex first; what lies behind the base stays."""
-    sizes, rv = [0, 0, 9, 10, 9, 7, 5], [8, 100, 150, 150, 90, 30, 60]
-    x, y = np.indices((60, 60)) - 30
-    stack = np.zeros((60, 60, 7, 1), np.uint8)
-    for z, (radius, right) in enumerate(zip(sizes, rv)):
-        plane = np.where(x**2 + y**2 < radius**2, LABELS["LV"], 0)
-        plane[(plane == 0) & (x**2 + y**2 < (radius + 4) ** 2) & (radius > 0)] = LABELS["MYO"]
-        plane[:4].flat[:right] = LABELS["RV"]
-        stack[:, :, z, 0] = plane
-    for order in (slice(None), slice(None, None, -1)):
-        kept = (tapered(stack[:, :, order]) == LABELS["RV"]).sum(axis=(0, 1))[order, 0]
-        assert kept.tolist() == [8, 100, 150, 150, 90, 30, 0]
