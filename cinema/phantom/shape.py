@@ -36,7 +36,9 @@ class Surfaces:
     epi: np.ndarray
     rv_inner: np.ndarray
     rv: np.ndarray  # outer radius of the RV cavity; equal to rv_inner where there is none
-    vestibule: np.ndarray  # outer radius of the right atrium just behind the tricuspid plane; rv_inner where there is none
+    vestibule: (
+        np.ndarray
+    )  # outer radius of the right atrium just behind the tricuspid plane; rv_inner where there is none
     rim: np.ndarray  # (angle,) level at which the muscle ends; its mean is 0
     base_mm: float  # z of the mitral plane, which at ED is 0
     apex_mm: float  # z of the endocardial apex

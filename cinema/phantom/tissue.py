@@ -165,9 +165,10 @@ def tissue_at(heart, where, phase):
         atrium = (vestibule > inner + 2) & (r > inner)
         out[atrium & (r < vestibule + np.float32(1.5))] = CODE["chamber_wall"]
         out[atrium & (r < vestibule) & (r > inner + np.float32(1.2))] = CODE["atrial_blood"]
-        rest = surfaces(heart, 0.0)  # the free wall thickens as it shortens
+        rest, load = surfaces(heart, 0.0), np.clip(np.log(heart.rv_edv_ml / heart.lv_edv_ml), 0, 1)
         width, full = np.maximum(rv - inner, 1), np.maximum(rest.rv - rest.rv_inner, 1).ravel()[cell]
-        wall = wall * np.sqrt(np.clip(full / width, 1, 4))
+        wall *= 1 + load * np.random.default_rng([heart.detail_seed, 12]).uniform(0, 1.5)
+        wall = wall * np.sqrt(np.clip(full / width, 1, 4))  # the free wall thickens as it shortens
     out[has_rv & (r < rv + wall) & (r > inner)] = CODE["rv_wall"]
     cavity = has_rv & (r < rv) & (r >= inner)
     out[cavity] = CODE["rv_trabecula"]

@@ -35,7 +35,9 @@ def varied_heart(rng):
     edv = float(np.clip(rng.lognormal(np.log(125 if thick else 155), 0.3 if thick else 0.52), 45, 480))
     ef = rng.uniform(45, 88) if thick else rng.uniform(8, 80) if edv < 200 else rng.uniform(6, 62)
     length = float(np.clip(92 * (edv / 140) ** 0.32 * rng.lognormal(0, 0.08), 60, 126))
-    rv_edv = float(np.clip(rng.lognormal(np.log(125 if thick else 155), 0.45), 45, 450))
+    overloaded = not thick and rng.random() < 0.2  # a right ventricle larger than the left
+    rv_edv = edv * rng.uniform(1.3, 3.5) if overloaded else rng.lognormal(np.log(125 if thick else 155), 0.45)
+    rv_edv = float(np.clip(rv_edv, 45, 450))
     rv_ef = np.clip(0.5 * ef + rng.uniform(0, 45), 8, 78)
     infarcts = tuple(
         Infarct(*(rng.uniform(*pair) for pair in ((0, 360), (0.1, 1), (20, 60), (0.12, 0.4), (0.4, 1.05), (0, 0.55))))
@@ -52,7 +54,7 @@ def varied_heart(rng):
         bulge_half_width_deg=rng.uniform(25, 70),
         apical_bulge=rng.choice([0] * 8 + [1]) * rng.uniform(0.5, 1.5),
         infarcts=infarcts,
-        septal_flattening=rng.choice([0, 0, 1]) * rng.uniform(0.1, 1.0),
+        septal_flattening=(overloaded or rng.choice([0, 0, 1])) * rng.uniform(0.1, 1.0),
         **{name: rng.uniform(*pair) for name, pair in EVEN.items()},
         detail_seed=int(rng.integers(2**31)),
         anatomy=2,

@@ -4,7 +4,7 @@
 cinema/shipped/weights/reader_sax.safetensors. No patient is involved at any point.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -34,11 +34,11 @@ class Recipe:
     steps: int
 
 
-RECIPES = {"ci": Recipe(n_hearts=28, visits=4, steps=6), "laptop": Recipe(n_hearts=640, visits=4, steps=7000)}
+RECIPES = {"ci": Recipe(n_hearts=28, visits=4, steps=6), "laptop": Recipe(n_hearts=400, visits=4, steps=4800)}
 # What a reader reads, its channels, items a batch (of 6 short-axis slices, of 1 plane), steps per step of the recipe.
 KINDS = {
     "reader_sax": {"kind": "sax", "in_chans": 3, "out_chans": 4, "batch_size": 4, "steps": 1.0},
-    "reader_lax": {"kind": "lax", "in_chans": 1, "out_chans": 6, "batch_size": 16, "steps": 0.56},
+    "reader_lax": {"kind": "lax", "in_chans": 1, "out_chans": 6, "batch_size": 16, "steps": 0.82},
 }
 NAMES = (*KINDS, "cinema_small")
 
@@ -61,6 +61,7 @@ def train(name, profile="laptop", out=None, seed=0, jobs=1):
     train_set = DressedSlices(library, kind, recipe.n_hearts - N_HELD_OUT, N_HELD_OUT, recipe.visits, seed)
     val_set = DressedSlices(library, kind, N_HELD_OUT, 0, 4, seed + 1)
     config = in_steps(configuration(batch_size, seed), len(train_set), steps, min(200, steps // 2))
+    config = replace(config, num_workers=1)  # dresses the next batch while this one is learnt from
     torch.manual_seed(seed)
     history = fit(Reader(out_chans, in_chans), TASK, train_set, val_set, config, work / name)
     model = weights.restore(work / name / "best.safetensors")

@@ -93,7 +93,7 @@ class DressedSlices(Dataset):
 
 
 def emptied(tissues):
-    """Packed codes of a slice in which a cavity that holds hardly any blood is closed, as it looks and is drawn at ES."""
+    """Packed codes of a slice; a cavity that holds hardly any blood is closed, as it looks and is drawn at ES."""
     codes = tissues & TISSUE
     blood, strands = (np.count_nonzero(codes == CODE[name]) for name in ("lv_blood", "papillary"))
     if blood >= MIN_BLOOD_SHARE * (blood + strands):

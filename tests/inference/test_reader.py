@@ -15,8 +15,8 @@ from cinema.phantom.image import Acquisition, acquire
 from cinema.terms import LABELS
 from experiments.own_weights import readers
 from experiments.own_weights.domain_randomisation import Look
-from experiments.own_weights.library import LIBRARY_VERSION, library_path, write_entry
-from experiments.own_weights.slices import GROUP, DressedSlices, as_drawn, chosen_slices, emptied
+from experiments.own_weights.library import LIBRARY_VERSION, library_path, packed, write_entry
+from experiments.own_weights.slices import GROUP, DressedSlices, chosen_slices, emptied
 
 
 @pytest.fixture(scope="module", name="library")
@@ -151,14 +151,14 @@ def disc(open_share):
 @pytest.mark.parametrize("missing", [0.0, 0.3, 0.7])
 def test_a_basal_slice_counts_when_half_its_border_is_muscle(missing):
     assert ring_share(disc(missing)) == pytest.approx(1 - missing, abs=0.03)
-    kept = (as_drawn(disc(missing)) > 0).any()
+    kept = missing < 0.5
     stack = np.stack([disc(1)] + [disc(missing), disc(0), disc(0.8), disc(0)], axis=-1)[..., None]
-    assert kept == (missing < 0.5)  # a gap in the middle of the stack stays: only its ends are judged
+    # a gap in the middle of the stack stays: only its ends are judged
     assert measures.open_rings(stack)[:, 0].tolist() == [True, not kept, False, False, False]
 
 
 def test_a_cavity_without_blood_is_closed():
-    codes = np.full((4, 10, 10), CODE["papillary"], np.uint8)
-    assert (emptied(codes) == CODE["myocardium"]).all()
-    codes[:, :3] = CODE["lv_blood"]
+    codes = packed(np.full((4, 10, 10), CODE["papillary"]), np.full((4, 10, 10), LABELS["LV"]))
+    assert (emptied(codes) == packed(CODE["myocardium"], np.uint8(LABELS["MYO"]))).all()
+    codes[:, :3] = packed(CODE["lv_blood"], np.uint8(LABELS["LV"]))
     assert emptied(codes) is codes
