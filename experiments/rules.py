@@ -8,6 +8,7 @@ go by. Rules in use are taken away one at a time, rejected ones are added.
 
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 
 from cinema.data.public import acdc
 from cinema.inference import measures, rules
@@ -17,6 +18,7 @@ from cinema.stats import estimates
 from cinema.terms import LABELS
 from experiments.real_reader import N_CI, PHASES, compared
 
+MIN_RING_SHARE = 0.5
 GROWTH = 1.5  # of the RV from one slice to the next toward the apex, at its end
 EFS = ("LVEF", "RVEF")
 
@@ -105,4 +107,26 @@ def rv_beside_lv(labels):
     return np.where((labels == LABELS["RV"]) & alone, LABELS["background"], labels).astype(labels.dtype)
 
 
-REJECTED = (tapered, rv_beside_lv, measures.without_open_slices)
+def without_open_slices(labels):
+    """(x, y, z, t) labels without LV and wall of slices at either end whose cavity has less than MIN_RING_SHARE of its
+    border in muscle. It looks inward from both ends until a slice counts."""
+    is_open = np.zeros(labels.shape[2:], bool)
+    for t in range(labels.shape[3]):
+        for slices in (range(labels.shape[2]), reversed(range(labels.shape[2]))):
+            for z in slices:
+                plane = labels[:, :, z, t]
+                has_lv = (plane == LABELS["LV"]).any()
+                if has_lv and ring_share(plane) >= MIN_RING_SHARE:
+                    break
+                is_open[z, t] = has_lv
+    return measures.without_atrium(labels, is_open)
+
+
+def ring_share(label):
+    """Share of the LV's border, in one (x, y) slice of labels, that is myocardium."""
+    cavity = label == LABELS["LV"]
+    border = ndimage.binary_dilation(cavity) & ~cavity
+    return float(np.mean(label[border] == LABELS["MYO"]))
+
+
+REJECTED = (tapered, rv_beside_lv, without_open_slices)

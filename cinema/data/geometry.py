@@ -143,15 +143,3 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
     """The largest connected piece of a boolean mask; diagonal neighbours connect."""
     pieces, count = ndimage.label(mask, np.ones((3,) * np.ndim(mask)))
     return pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:]) if count > 1 else np.asarray(mask, bool)
-
-
-MIN_RING_SHARE = 0.5  # readers count a basal slice when at least half of its cavity is bordered by muscle
-
-
-def ring_share(label: np.ndarray) -> float:
-    """Share of the LV's border, in one (x, y) slice of labels, that is myocardium; 1 where there is no LV."""
-    cavity = label == LABELS["LV"]
-    if not cavity.any():
-        return 1.0
-    border = ndimage.binary_dilation(cavity) & ~cavity
-    return float(np.mean(label[border] == LABELS["MYO"]))

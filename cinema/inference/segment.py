@@ -107,8 +107,8 @@ def read_views(
 
 
 def measured(reading: Reading, labels: Arrays, landmarks: Arrays) -> tuple[dict[str, Any], Arrays, list[str]]:
-    """(metrics, labels, notes). The LV ends at the mitral valve where the long axis shows it, elsewhere with the first
-    slice that has at least half a ring of muscle; slices further back lose their LV."""
+    """(metrics, labels, notes). The LV ends at the mitral valve where the long axis shows it: slices further back lose
+    their LV."""
     study, views, notes = reading.study, reading.study.views, []
     metrics: dict[str, Any] = dict.fromkeys((*UNITS, "ed_frame", "es_frame")) | {"lv_volumes": [], "rv_volumes": []}
     if "sax" in labels:
@@ -121,11 +121,10 @@ def measured(reading: Reading, labels: Arrays, landmarks: Arrays) -> tuple[dict[
         metrics |= measures.sax_metrics(ventricle, *known, coverage)
         gone = np.any(whole != ventricle, axis=(0, 1)).sum(axis=0).max()
         at_valve = np.isfinite(distance).any()
-        reasons = ["the long axis shows the mitral valve, and the LV ends there"] if at_valve else []
-        if gone:
-            why = "behind the valve, or less than half a ring of muscle"
-            reasons.append(f"up to {gone} basal short-axis slice(s) a frame do not count as LV: {why}")
-        if reasons:
+        if at_valve:
+            reasons = ["the long axis shows the mitral valve, and the LV ends there"]
+            if gone:
+                reasons.append(f"up to {gone} basal short-axis slice(s) a frame behind it do not count as LV")
             plain = measures.sax_metrics(whole, *known)
             metrics["all_slices"] = {name: plain[name] for name in ("LVEDV", "LVESV", "LVEF", "LVM")}
             reasons[-1] += ". all_slices in metrics.json has the numbers of all slices, simply summed"

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from cinema import files
-from cinema.data.geometry import ring_share
 from cinema.inference import measures, reader
 from cinema.inference.reader import OwnReader, peak, rotate, rotate_back, two_peaks
 from cinema.models.weights import metadata_of, restore
@@ -137,24 +136,6 @@ def test_neighbours_stand_before_and_behind():
     seen = reader.with_neighbours(stack, torch.tensor([False, True]))[..., 0, 0]
     assert seen[0].tolist() == [[0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 0]]
     assert seen[1].tolist() == [[0, 1, 0], [0, 2, 0], [0, 3, 0], [0, 4, 0]]
-
-
-def disc(open_share):
-    """A cavity in a ring of muscle that is missing over a share of the turn."""
-    x, y = np.indices((60, 60)) - 30.0
-    r, turn = np.hypot(x, y), (np.arctan2(y, x) / (2 * np.pi)) % 1
-    label = np.where(r < 14, LABELS["LV"], 0)
-    label[(r >= 14) & (r < 20) & (turn > open_share)] = LABELS["MYO"]
-    return label.astype(np.uint8)
-
-
-@pytest.mark.parametrize("missing", [0.0, 0.3, 0.7])
-def test_a_basal_slice_counts_when_half_its_border_is_muscle(missing):
-    assert ring_share(disc(missing)) == pytest.approx(1 - missing, abs=0.03)
-    kept = missing < 0.5
-    stack = np.stack([disc(1)] + [disc(missing), disc(0), disc(0.8), disc(0)], axis=-1)[..., None]
-    # a gap in the middle of the stack stays: only its ends are judged
-    assert measures.open_rings(stack)[:, 0].tolist() == [True, not kept, False, False, False]
 
 
 def test_a_cavity_without_blood_is_closed():
