@@ -76,7 +76,13 @@ class OwnReader:
 
     def predict_sax(self, image: NDArray, spacing_mm: Spacing) -> NDArray:
         """(x, y, z, t) image, slices in order -> (x, y, z, t) uint8 labels on the same grid."""
-        return self._read("sax", np.asarray(image, np.float32), spacing_mm)[0]
+        return self.read_sax(image, spacing_mm)[0]
+
+    def read_sax(self, image: NDArray, spacing_mm: Spacing) -> tuple[NDArray, NDArray]:
+        """`predict_sax` and, on the same grid, how probable the LV is at each voxel, averaged over the poses."""
+        labels, window, centre = self._read("sax", np.asarray(image, np.float32), spacing_mm)
+        lv = np.ascontiguousarray(window[..., LABELS["LV"]])
+        return labels, from_grid(lv, image.shape[:2], spacing_mm, centre, PIXEL_MM)
 
     def predict_lax(self, image: NDArray, spacing_mm: Spacing) -> tuple[NDArray, NDArray]:
         """(x, y, 1, t) image -> labels of the same shape and (t, 3, 2) pixel positions of hinge, hinge, apex."""

@@ -16,7 +16,7 @@ from cinema.data.nifti import write_nifti
 from cinema.data.reading import Reading, describe
 from cinema.data.study import Study
 from cinema.files import WEIGHTS, beside
-from cinema.inference import measures, rules
+from cinema.inference import confidence, measures, rules
 from cinema.inference.measures import Arrays
 from cinema.terms import LABELS, VIEW_NAMES, VIEWS
 
@@ -47,9 +47,12 @@ def segment(
     with staged(Path(out)) as folder:
         reading = read_input(input, view)
         opened = readers or open_readers(weights, device)
-        found, landmarks, unread = read_views(reading.study, opened, reading.sax_positions_mm)
+        found, landmarks, unread, signs = read_views(reading.study, opened, reading.sax_positions_mm)
         metrics, labels, notes = measured(reading, found, landmarks)
-        reading = replace(reading, notes=(*reading.notes, *unread, *notes))
+        known = confidence.signs_of(signs, metrics) if weights is None else None  # it is calibrated for our own only
+        metrics["confidence"] = sure = confidence.confidence(known)
+        doubts = [confidence.sentence(sure)] if sure and sure["low"] else []
+        reading = replace(reading, notes=(*doubts, *reading.notes, *unread, *notes))
         write(folder, reading, labels, landmarks, metrics, own=weights is None)
     return metrics
 
@@ -80,12 +83,13 @@ def open_readers(weights: str | Path | None, device: str = "cpu") -> Mapping[str
 
 def read_views(
     study: Study, readers: Mapping[str, Any], sax_positions_mm: Any = None
-) -> tuple[dict[str, NDArray], dict[str, NDArray], list[str]]:
-    """(labels, landmarks, notes): tidy (x, y, z, t) uint8 labels and (t, 3, 2) landmarks per view that has them.
+) -> tuple[dict[str, NDArray], dict[str, NDArray], list[str], confidence.Signs]:
+    """(labels, landmarks, notes, signs): tidy (x, y, z, t) uint8 labels and (t, 3, 2) landmarks per view that has them,
+    and the short axis's signs of doubt (`confidence.frame_signs`), none of readers without probabilities.
 
     Slices without an image are not shown to the reader and stay empty. Landmarks are smoothed over time.
     """
-    labels, landmarks, notes = {}, {}, []
+    labels, landmarks, notes, signs = {}, {}, [], {}
     for name, view in study.views.items():
         if name not in readers:
             notes.append(f"these weights do not read the {VIEW_NAMES[name]} view")
@@ -93,7 +97,14 @@ def read_views(
         if name == "sax":
             known = np.isfinite(sax_positions_mm)
             labels[name] = np.zeros(view.image.shape, np.uint8)
-            labels[name][:, :, known] = rules.tidy(readers[name].predict_sax(view.image[:, :, known], view.spacing_mm))
+            shown = view.image[:, :, known], view.spacing_mm
+            if hasattr(readers[name], "read_sax"):
+                found, chance = readers[name].read_sax(*shown)
+                tidied = rules.tidy(found)
+                signs = confidence.frame_signs(found, tidied, chance)
+            else:
+                tidied = rules.tidy(readers[name].predict_sax(*shown))
+            labels[name][:, :, known] = tidied
         else:
             found, marks = readers[name].predict_lax(view.image, view.spacing_mm)
             if marks is not None:
@@ -103,7 +114,7 @@ def read_views(
     if not labels and not landmarks:
         read, has = (", ".join(VIEW_NAMES[name] for name in views) for views in (readers, study.views))
         raise ValueError(f"these weights read {read}; the input has {has}: choose other weights")
-    return labels, landmarks, notes
+    return labels, landmarks, notes, signs
 
 
 def measured(reading: Reading, labels: Arrays, landmarks: Arrays) -> tuple[dict[str, Any], Arrays, list[str]]:
