@@ -49,7 +49,7 @@ def patient(subject):
     positions = np.arange(sax.image.shape[2]) * sax.spacing_mm[2]
     two = Study(study.id, "acdc", {"sax": View(sax.image[..., list(ends)], sax.affine)}, ed_frame=0, es_frame=1)
     reading = Reading(two, [], sax_positions_mm=positions)
-    labels, marks, _ = segment.read_views(two, segment.open_readers(None), positions)
+    labels, marks, *_ = segment.read_views(two, segment.open_readers(None), positions)
     metrics, labels, _ = segment.measured(reading, labels, marks)
     reference = measures.sax_metrics(true, sax.spacing_mm, positions, 0, 1)
     row = {"set": SETS[subject.split], "class": study.attributes["disease"]}

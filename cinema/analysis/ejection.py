@@ -12,12 +12,10 @@ import pandas as pd
 import torch
 
 from cinema.analysis.features import features_of, ridge
-from cinema.data.geometry import tidy_labels
 from cinema.data.public import prepared
 from cinema.data.study import load_study
 from cinema.data.transforms import min_max
-from cinema.inference import published
-from cinema.inference.measures import without_open_slices
+from cinema.inference import published, rules
 from cinema.inference.reader import OwnReader
 from cinema.models import finetuned
 from cinema.models.published import PUBLISHED
@@ -70,13 +68,12 @@ def network_masks(run):
 
 
 def reader_masks(turns=1):
-    """masks_of by reader.OwnReader in `turns` poses: tidied, without slices that are no ventricle, as `segment` does.
+    """masks_of by reader.OwnReader in `turns` poses, by the rules that `segment` follows.
     Images must be cut around the heart: it is not searched for."""
     reader = OwnReader(turns=turns, search=False)
 
     def masks_of(view, frames):
-        found = reader.predict_sax(view.image[..., frames], view.spacing_mm)
-        return without_open_slices(np.stack([tidy_labels(found[..., t]) for t in range(len(frames))], axis=-1))
+        return rules.tidy(reader.predict_sax(view.image[..., frames], view.spacing_mm))
 
     return masks_of
 

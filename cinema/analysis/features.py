@@ -138,7 +138,7 @@ def _measures(paths):
 def _measured(reading, readers):
     """One row of `measures`."""
     study, sax = reading.study, reading.study.views["sax"]
-    labels, landmarks, _ = read_views(study, readers, reading.sax_positions_mm)
+    labels, landmarks, *_ = read_views(study, readers, reading.sax_positions_mm)
     row = dict.fromkeys(COLUMNS, np.nan)
     try:
         numbers, labels, _ = measured(reading, labels, landmarks)

@@ -1,4 +1,4 @@
-"""Where things are: voxels and millimetres, planes, resampling in a plane and back, tidy masks.
+"""Where things are: voxels and millimetres, planes, resampling in a plane and back.
 
 Index order is (x, y, z[, t]); a point of index i covers i - 0.5 .. i + 0.5. Affines lead from voxel index
 to patient position in mm, RAS+ as in NIfTI. An image's slices are planes with the third axis through them.
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
 
-from cinema.terms import LABELS, STRUCTURES
+from cinema.terms import LABELS
 
 Numbers = Sequence[float] | np.ndarray  # few and in a row: edge lengths in mm, a position
 
@@ -143,31 +143,3 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
     """The largest connected piece of a boolean mask; diagonal neighbours connect."""
     pieces, count = ndimage.label(mask, np.ones((3,) * np.ndim(mask)))
     return pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:]) if count > 1 else np.asarray(mask, bool)
-
-
-def tidy_labels(labels: np.ndarray) -> np.ndarray:
-    """Label map of one frame, (x, y) or (x, y, z), as anatomy has it: one piece per structure, no holes.
-
-    Structures keep their largest piece. Slice by slice, what the ventricle encloses becomes LV inside the
-    cavity and MYO inside the wall; what the RV encloses becomes RV.
-    """
-    tidy = np.zeros_like(labels)
-    for structure in STRUCTURES:
-        tidy[largest_component(labels == LABELS[structure])] = LABELS[structure]
-    for plane in np.moveaxis(np.atleast_3d(tidy), 2, 0):  # views: writing them writes `tidy`
-        for enclosing, filler in ((("LV",), "LV"), (("MYO", "LV"), "MYO"), (("RV",), "RV")):
-            members = np.isin(plane, [LABELS[name] for name in enclosing])
-            plane[ndimage.binary_fill_holes(members) & ~members] = LABELS[filler]
-    return tidy
-
-
-MIN_RING_SHARE = 0.5  # readers count a basal slice when at least half of its cavity is bordered by muscle
-
-
-def ring_share(label: np.ndarray) -> float:
-    """Share of the LV's border, in one (x, y) slice of labels, that is myocardium; 1 where there is no LV."""
-    cavity = label == LABELS["LV"]
-    if not cavity.any():
-        return 1.0
-    border = ndimage.binary_dilation(cavity) & ~cavity
-    return float(np.mean(label[border] == LABELS["MYO"]))

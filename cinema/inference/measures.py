@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage, signal
 
-from cinema.data.geometry import MIN_RING_SHARE, normal, ring_share, to_world
+from cinema.data.geometry import normal, to_world
 from cinema.data.reading import slice_widths_mm
 from cinema.stats.metrics import ejection_fraction_percent, lv_lengths_mm
 from cinema.terms import LABELS, MYOCARDIUM_DENSITY_G_PER_ML
@@ -173,41 +173,17 @@ def valve_coverage(distance_mm: NDArray, positions_mm: ArrayLike) -> NDArray:
     return np.where(np.isnan(distance_mm), 1.0, covered)
 
 
-def open_rings(labels: NDArray) -> NDArray:
-    """(z, t) booleans: slices at either end of an (x, y, z, t) stack whose LV is bordered by too little muscle.
-
-    The usual rule of readers (geometry.MIN_RING_SHARE). It looks inward from both ends until a slice counts.
-    """
-    is_open = np.zeros(labels.shape[2:], bool)
-    for t in range(labels.shape[3]):
-        for slices in (range(labels.shape[2]), reversed(range(labels.shape[2]))):
-            for z in slices:
-                plane = labels[:, :, z, t]
-                has_lv = (plane == LABELS["LV"]).any()
-                if has_lv and ring_share(plane) >= MIN_RING_SHARE:
-                    break
-                is_open[z, t] = has_lv
-    return is_open
-
-
 def lv_extent(
     labels: NDArray, affine: NDArray, positions_mm: ArrayLike, landmarks: Arrays, affines: Arrays
 ) -> tuple[NDArray, NDArray, NDArray]:
     """(labels, distance_mm, coverage): short-axis labels without slices that are no left ventricle, and what of the
     others counts.
 
-    Open rings go first (`open_rings`). Where the long axis shows the valve, the ventricle then ends there
-    (`valve_distance_mm`, `valve_coverage`), so that the slice below an open ring makes up for it.
+    Where the long axis shows the valve, the ventricle ends there (`valve_distance_mm`, `valve_coverage`).
     """
-    closed = without_open_slices(labels)
-    distance_mm = valve_distance_mm(closed, affine, landmarks, affines)
+    distance_mm = valve_distance_mm(labels, affine, landmarks, affines)
     coverage = valve_coverage(distance_mm, positions_mm)
-    return without_atrium(closed, coverage == 0), distance_mm, coverage
-
-
-def without_open_slices(labels: NDArray) -> NDArray:
-    """Short-axis labels without the left ventricle of open slices (`open_rings`)."""
-    return without_atrium(labels, open_rings(labels))
+    return without_atrium(labels, coverage == 0), distance_mm, coverage
 
 
 def without_atrium(labels: NDArray, beyond: NDArray) -> NDArray:

@@ -26,7 +26,6 @@ SIZE = {"sax": 112, "lax": 144}
 SPREAD_MM = 60.0  # how far from where it is expected the heart may well lie
 HINGE_GAP_MM = 15.0  # the two hinges are further apart than this in any adult
 NEAR_LV_MM = 9.0  # a hinge lies at the rim of the cavity
-MAX_GROWTH = 1.5  # of the RV from one slice to the next toward the apex, at its end
 APICAL = 0.8  # the apex lies in the last fifth of the cavity
 REACH_MM = 18.0  # no point strays further than this from its median over the cycle
 BATCH = 32
@@ -77,7 +76,13 @@ class OwnReader:
 
     def predict_sax(self, image: NDArray, spacing_mm: Spacing) -> NDArray:
         """(x, y, z, t) image, slices in order -> (x, y, z, t) uint8 labels on the same grid."""
-        return tapered(self._read("sax", np.asarray(image, np.float32), spacing_mm)[0])
+        return self.read_sax(image, spacing_mm)[0]
+
+    def read_sax(self, image: NDArray, spacing_mm: Spacing) -> tuple[NDArray, NDArray]:
+        """`predict_sax` and, on the same grid, how probable the LV is at each voxel, averaged over the poses."""
+        labels, window, centre = self._read("sax", np.asarray(image, np.float32), spacing_mm)
+        lv = np.ascontiguousarray(window[..., LABELS["LV"]])
+        return labels, from_grid(lv, image.shape[:2], spacing_mm, centre, PIXEL_MM)
 
     def predict_lax(self, image: NDArray, spacing_mm: Spacing) -> tuple[NDArray, NDArray]:
         """(x, y, 1, t) image -> labels of the same shape and (t, 3, 2) pixel positions of hinge, hinge, apex."""
@@ -137,25 +142,6 @@ class OwnReader:
                 mean = mean + rotate_back(values, turn) / turns
             out.append(mean.cpu())
         return torch.cat(out).reshape(t, z, -1, n, n).permute(3, 4, 1, 0, 2).numpy()
-
-
-def tapered(labels: NDArray) -> NDArray:
-    """(x, y, z, t) labels without RV in slices at the apical end where it would grow again: fat taken for RV.
-
-    The apical end is the one at which the left ventricle is smaller.
-    """
-    labels, n = labels.copy(), labels.shape[2]
-    for t in range(labels.shape[3]):
-        planes = np.moveaxis(labels[..., t], 2, 0)  # a view: writing it writes `labels`
-        rv = np.sum(planes == LABELS["RV"], axis=(1, 2))
-        lv = np.sum(np.isin(planes, [LABELS["MYO"], LABELS["LV"]]), axis=(1, 2))
-        halves = np.array_split(lv[lv > 0], 2)
-        apex_first = len(halves[1]) > 0 and halves[0].mean() < halves[1].mean()
-        for z in range(n - 1) if apex_first else range(n - 1, 0, -1):
-            if 0 < rv[z] <= MAX_GROWTH * rv[z + 1 if apex_first else z - 1]:
-                break
-            planes[z][planes[z] == LABELS["RV"]] = LABELS["background"]
-    return labels
 
 
 def track(hinge_heat: NDArray, apex_heat: NDArray, labels: NDArray) -> NDArray:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from cinema.data.reading import Reading
+from cinema.inference.confidence import sentence
 from cinema.inference.measures import Arrays
 from cinema.plots import cine, style
 from cinema.terms import VIEW_NAMES
@@ -43,7 +44,7 @@ def report_html(reading: Reading, labels: Arrays, landmarks: Arrays, metrics: Ma
     """The page as text; metrics: of segment; own: whether the models are the project's."""
     views = reading.study.views
     warning = f"<p class=warn><strong>Not for clinical use.</strong> {MODELS[own]}</p>"
-    parts = [warning, "<h2>Numbers</h2>", _numbers(metrics)]
+    parts = [warning, *_trust(metrics.get("confidence")), "<h2>Numbers</h2>", _numbers(metrics)]
     if metrics["lv_volumes"] and len(metrics["lv_volumes"]) > 1:
         fig, ax = style.figure(1)
         cine.volume_curves(ax, *(metrics[key] for key in ("lv_volumes", "rv_volumes", "ed_frame", "es_frame")))
@@ -60,6 +61,11 @@ def report_html(reading: Reading, labels: Arrays, landmarks: Arrays, metrics: Ma
         fig = cine.stills(views, labels, landmarks, _phases(labels, metrics))
         parts += ["<h2>End diastole and end systole</h2>", f'<img alt="ED and ES" src="{cine.png_uri(fig)}">']
     return HEAD + "\n".join(parts) + "\n</body></html>\n"
+
+
+def _trust(found: Mapping[str, Any] | None) -> list[str]:
+    """The sentence on how far LVEF may be off, in colour where that is far; nothing where it is not known."""
+    return [f"<p{' class=warn' if found['low'] else ''}>{escape(sentence(found))}</p>"] if found else []
 
 
 def _phases(labels: Arrays, metrics: Mapping[str, Any]) -> dict[str, dict[str, int]]:

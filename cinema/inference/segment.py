@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cinema.data.geometry import tidy_labels
 from cinema.data.inputs import read_input
 from cinema.data.nifti import write_nifti
 from cinema.data.reading import Reading, describe
 from cinema.data.study import Study
 from cinema.files import WEIGHTS, beside
-from cinema.inference import measures
+from cinema.inference import confidence, measures, rules
 from cinema.inference.measures import Arrays
 from cinema.terms import LABELS, VIEW_NAMES, VIEWS
 
@@ -48,9 +47,12 @@ def segment(
     with staged(Path(out)) as folder:
         reading = read_input(input, view)
         opened = readers or open_readers(weights, device)
-        found, landmarks, unread = read_views(reading.study, opened, reading.sax_positions_mm)
+        found, landmarks, unread, signs = read_views(reading.study, opened, reading.sax_positions_mm)
         metrics, labels, notes = measured(reading, found, landmarks)
-        reading = replace(reading, notes=(*reading.notes, *unread, *notes))
+        known = confidence.signs_of(signs, metrics) if weights is None else None  # it is calibrated for our own only
+        metrics["confidence"] = sure = confidence.confidence(known)
+        doubts = [confidence.sentence(sure)] if sure and sure["low"] else []
+        reading = replace(reading, notes=(*doubts, *reading.notes, *unread, *notes))
         write(folder, reading, labels, landmarks, metrics, own=weights is None)
     return metrics
 
@@ -81,12 +83,13 @@ def open_readers(weights: str | Path | None, device: str = "cpu") -> Mapping[str
 
 def read_views(
     study: Study, readers: Mapping[str, Any], sax_positions_mm: Any = None
-) -> tuple[dict[str, NDArray], dict[str, NDArray], list[str]]:
-    """(labels, landmarks, notes): tidy (x, y, z, t) uint8 labels and (t, 3, 2) landmarks per view that has them.
+) -> tuple[dict[str, NDArray], dict[str, NDArray], list[str], confidence.Signs]:
+    """(labels, landmarks, notes, signs): tidy (x, y, z, t) uint8 labels and (t, 3, 2) landmarks per view that has them,
+    and the short axis's signs of doubt (`confidence.frame_signs`), none of readers without probabilities.
 
     Slices without an image are not shown to the reader and stay empty. Landmarks are smoothed over time.
     """
-    labels, landmarks, notes = {}, {}, []
+    labels, landmarks, notes, signs = {}, {}, [], {}
     for name, view in study.views.items():
         if name not in readers:
             notes.append(f"these weights do not read the {VIEW_NAMES[name]} view")
@@ -94,26 +97,29 @@ def read_views(
         if name == "sax":
             known = np.isfinite(sax_positions_mm)
             labels[name] = np.zeros(view.image.shape, np.uint8)
-            labels[name][:, :, known] = _tidy(readers[name].predict_sax(view.image[:, :, known], view.spacing_mm))
+            shown = view.image[:, :, known], view.spacing_mm
+            if hasattr(readers[name], "read_sax"):
+                found, chance = readers[name].read_sax(*shown)
+                tidied = rules.tidy(found)
+                signs = confidence.frame_signs(found, tidied, chance)
+            else:
+                tidied = rules.tidy(readers[name].predict_sax(*shown))
+            labels[name][:, :, known] = tidied
         else:
             found, marks = readers[name].predict_lax(view.image, view.spacing_mm)
             if marks is not None:
                 landmarks[name] = measures.smooth_marks(marks)
             if found is not None:
-                labels[name] = _tidy(found)
+                labels[name] = rules.tidy(found)
     if not labels and not landmarks:
         read, has = (", ".join(VIEW_NAMES[name] for name in views) for views in (readers, study.views))
         raise ValueError(f"these weights read {read}; the input has {has}: choose other weights")
-    return labels, landmarks, notes
-
-
-def _tidy(labels: NDArray) -> NDArray:
-    return np.stack([tidy_labels(labels[..., t]) for t in range(labels.shape[3])], axis=-1)
+    return labels, landmarks, notes, signs
 
 
 def measured(reading: Reading, labels: Arrays, landmarks: Arrays) -> tuple[dict[str, Any], Arrays, list[str]]:
-    """(metrics, labels, notes). The LV ends at the mitral valve where the long axis shows it, elsewhere with the first
-    slice that has at least half a ring of muscle; slices further back lose their LV."""
+    """(metrics, labels, notes). The LV ends at the mitral valve where the long axis shows it: slices further back lose
+    their LV."""
     study, views, notes = reading.study, reading.study.views, []
     metrics: dict[str, Any] = dict.fromkeys((*UNITS, "ed_frame", "es_frame")) | {"lv_volumes": [], "rv_volumes": []}
     if "sax" in labels:
@@ -126,11 +132,10 @@ def measured(reading: Reading, labels: Arrays, landmarks: Arrays) -> tuple[dict[
         metrics |= measures.sax_metrics(ventricle, *known, coverage)
         gone = np.any(whole != ventricle, axis=(0, 1)).sum(axis=0).max()
         at_valve = np.isfinite(distance).any()
-        reasons = ["the long axis shows the mitral valve, and the LV ends there"] if at_valve else []
-        if gone:
-            why = "behind the valve, or less than half a ring of muscle"
-            reasons.append(f"up to {gone} basal short-axis slice(s) a frame do not count as LV: {why}")
-        if reasons:
+        if at_valve:
+            reasons = ["the long axis shows the mitral valve, and the LV ends there"]
+            if gone:
+                reasons.append(f"up to {gone} basal short-axis slice(s) a frame behind it do not count as LV")
             plain = measures.sax_metrics(whole, *known)
             metrics["all_slices"] = {name: plain[name] for name in ("LVEDV", "LVESV", "LVEF", "LVM")}
             reasons[-1] += ". all_slices in metrics.json has the numbers of all slices, simply summed"

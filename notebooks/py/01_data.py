@@ -366,7 +366,7 @@ real_folder = Path(data_root) / "real"
 
 def at_ed_es(exam):
     """Views of an examination, labelled at end diastole and end systole by the project's own reader."""
-    masks, marks, _ = segment.read_views(exam.study, segment.open_readers(None), exam.sax_positions_mm)
+    masks, marks, *_ = segment.read_views(exam.study, segment.open_readers(None), exam.sax_positions_mm)
     metrics, masks, _ = segment.measured(exam, masks, marks)
     total, labelled = next(iter(masks.values())).shape[3], {}
     for name, mask in masks.items():

@@ -498,7 +498,7 @@ Code(inspect.getsource(measures.lv_extent) + inspect.getsource(measures.valve_co
 def read_one(index):
     torch.set_num_threads(1)
     one = read_input(cohort.save(cohort.person("fairness", index, seed), work / "people", grid=people_grid))
-    labels, landmarks, _ = read_views(one.study, dict.fromkeys(VIEWS, reader), one.sax_positions_mm)
+    labels, landmarks, *_ = read_views(one.study, dict.fromkeys(VIEWS, reader), one.sax_positions_mm)
     values, labels, _ = measured(one, labels, landmarks)
     values |= {what: np.mean(list(values[what].values())) for what in ("MAPSE", "GLshortening")}
     stack, (masks_of, _, counts) = one.study.views["sax"], exactly(one.study, one.sax_positions_mm)

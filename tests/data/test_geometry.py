@@ -90,15 +90,3 @@ def test_the_heart_is_where_it_moves():
     image[10:30, 50:80] += 5  # bright and still
     np.testing.assert_allclose(geometry.moving_centre(image, (1.5, 1.5)), (62, 31), atol=1)
     np.testing.assert_allclose(geometry.moving_centre(np.ones((11, 5, 3)), (1, 1)), (5, 2))
-
-
-def test_tidy_labels():
-    x, y = np.mgrid[:60, :60]
-    radius = np.hypot(x - 25, y - 30)
-    clean = np.where(radius < 8, 3, np.where(radius < 14, 2, 0)).astype(np.uint8)
-    clean[42:50, 20:40] = 1
-    spoilt = clean.copy()
-    spoilt[25, 30], spoilt[25, 31], spoilt[25, 41], spoilt[45, 30] = 0, 2, 0, 0  # holes and a speck in the cavity
-    spoilt[2:4, 2:4], spoilt[56, 56] = 3, 1  # pieces elsewhere
-    np.testing.assert_array_equal(geometry.tidy_labels(spoilt), clean)
-    np.testing.assert_array_equal(geometry.tidy_labels(spoilt[..., None])[..., 0], clean)

@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from cinema import files
-from cinema.data.geometry import ring_share
 from cinema.inference import measures, reader
-from cinema.inference.reader import OwnReader, peak, rotate, rotate_back, tapered, two_peaks
+from cinema.inference.reader import OwnReader, peak, rotate, rotate_back, two_peaks
 from cinema.models.weights import metadata_of, restore
 from cinema.phantom.body import CODE
 from cinema.phantom.heart import Heart
@@ -139,41 +138,8 @@ def test_neighbours_stand_before_and_behind():
     assert seen[1].tolist() == [[0, 1, 0], [0, 2, 0], [0, 3, 0], [0, 4, 0]]
 
 
-def disc(open_share):
-    """A cavity in a ring of muscle that is missing over a share of the turn."""
-    x, y = np.indices((60, 60)) - 30.0
-    r, turn = np.hypot(x, y), (np.arctan2(y, x) / (2 * np.pi)) % 1
-    label = np.where(r < 14, LABELS["LV"], 0)
-    label[(r >= 14) & (r < 20) & (turn > open_share)] = LABELS["MYO"]
-    return label.astype(np.uint8)
-
-
-@pytest.mark.parametrize("missing", [0.0, 0.3, 0.7])
-def test_a_basal_slice_counts_when_half_its_border_is_muscle(missing):
-    assert ring_share(disc(missing)) == pytest.approx(1 - missing, abs=0.03)
-    kept = missing < 0.5
-    stack = np.stack([disc(1)] + [disc(missing), disc(0), disc(0.8), disc(0)], axis=-1)[..., None]
-    # a gap in the middle of the stack stays: only its ends are judged
-    assert measures.open_rings(stack)[:, 0].tolist() == [True, not kept, False, False, False]
-
-
 def test_a_cavity_without_blood_is_closed():
     codes = packed(np.full((4, 10, 10), CODE["papillary"]), np.full((4, 10, 10), LABELS["LV"]))
     assert (emptied(codes) == packed(CODE["myocardium"], np.uint8(LABELS["MYO"]))).all()
     codes[:, :3] = packed(CODE["lv_blood"], np.uint8(LABELS["LV"]))
     assert emptied(codes) is codes
-
-
-def test_the_rv_does_not_grow_again_toward_the_apex():
-    """Base first and apex first; what lies behind the base stays."""
-    sizes, rv = [0, 0, 9, 10, 9, 7, 5], [8, 100, 150, 150, 90, 30, 60]
-    x, y = np.indices((60, 60)) - 30
-    stack = np.zeros((60, 60, 7, 1), np.uint8)
-    for z, (radius, right) in enumerate(zip(sizes, rv)):
-        plane = np.where(x**2 + y**2 < radius**2, LABELS["LV"], 0)
-        plane[(plane == 0) & (x**2 + y**2 < (radius + 4) ** 2) & (radius > 0)] = LABELS["MYO"]
-        plane[:4].flat[:right] = LABELS["RV"]
-        stack[:, :, z, 0] = plane
-    for order in (slice(None), slice(None, None, -1)):
-        kept = (tapered(stack[:, :, order]) == LABELS["RV"]).sum(axis=(0, 1))[order, 0]
-        assert kept.tolist() == [8, 100, 150, 150, 90, 30, 0]
