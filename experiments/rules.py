@@ -45,7 +45,7 @@ def patient(subject):
 
 
 def arms(found):
-    """(name, labels) of the network's labels (x, y, z, t) by all rules, without each one, and with each rejected one."""
+    """(name, labels) of the network's labels (x, y, z, t): by all rules, without each, and with each rejected one."""
     for left_out in (None, *rules.RULES):
         labels = found
         for rule in rules.RULES:
@@ -75,7 +75,9 @@ def summary(rows, rng):
         having, lacking = (whole, other) if arm in used else (other, whole)
         for measure in rows.columns.drop(["patient", "arm"]):
             sign = 1 if "Dice" in measure else -1
-            gain = estimates.paired_difference(sign * having[measure], sign * lacking[measure], rng, least=estimates.FEW)
+            gain = estimates.paired_difference(
+                sign * having[measure], sign * lacking[measure], rng, least=estimates.FEW
+            )
             means = {"with_rule": having[measure].mean(), "without_rule": lacking[measure].mean()}
             ends = {"gain": gain.value, "lower": gain.lower, "upper": gain.upper}
             table.append({"rule": arm, "in_use": arm in used, "measure": measure, "n": gain.n, **means, **ends})

@@ -807,8 +807,8 @@ Markdown(
 #
 # Sixteen trainings take about 30 minutes of one core, more than a page may. They are therefore an experiment of their
 # own, `python3 -m cinema experiment ingredients`, whose table is read here. It was recorded with the readers' library
-# before its present one: labels lay where the tissue is, not where readers draw them (`cinema/phantom/drawing.py`). A row of it is one arm, seed, patient, way
-# of storing and structure; what is done with it below is done on this page.
+# before its present one: labels lay where the tissue is, not where readers draw them (`cinema/phantom/drawing.py`). A
+# row of it is one arm, seed, patient, way of storing and structure; what is done with it below is done on this page.
 
 # %% tags=["virtual"]
 read = pd.read_csv("../data/experiments/ingredients.csv")
