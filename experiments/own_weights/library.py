@@ -84,7 +84,9 @@ def render(heart, rng, views=VIEWS):
     phases = [0.0, heart.es_fraction, *rng.uniform(0.05, 0.95, 2)]
     thickness = rng.uniform(5, 10)
     arrays = {}
-    for view in views:
+    for view, rng in zip(VIEWS, rng.spawn(len(VIEWS))):  # a view is the same with others or alone
+        if view not in views:
+            continue
         acquisition = Acquisition(slice_thickness_mm=thickness, plane_error_deg=5.0, seed=int(rng.integers(2**31)))
         grid = {view: ((LAX_SIZE, LAX_SIZE), (PIXEL_MM, PIXEL_MM))}
         plane = sax_plane(heart, rng) if view == "sax" else place(heart, acquisition, view, grid)
