@@ -95,8 +95,8 @@ def configuration(batch_size, seed):
 def make_library(work, n_hearts, jobs=1, views=VIEWS):
     """Render the hearts that are not there yet into <work>/library_<version>; returns that folder.
 
-    views: where only the long axes are asked for and the whole is not there, they are rendered by themselves, in a tenth
-    of the time, into <work>/library_<version>_lax. They are the same planes.
+    views: where only the long axes are asked for and the whole is not there, they are rendered by themselves, in a
+    tenth of the time, into <work>/library_<version>_lax. They are the same planes.
     """
     missing = lambda folder: [index for index in range(n_hearts) if not library_path(folder, index).exists()]
     folder = Path(work) / f"library_{LIBRARY_VERSION}"
