@@ -86,11 +86,13 @@ def render(heart, rng, views=VIEWS):
     phases = [0.0, heart.es_fraction, *rng.uniform(0.05, 0.95, 2)]
     thickness = rng.uniform(5, 10)
     arrays = {}
-    for view in views:
-        acquisition = Acquisition(slice_thickness_mm=thickness, plane_error_deg=5.0, seed=int(rng.integers(2**31)))
+    for view, own in zip(VIEWS, rng.spawn(len(VIEWS))):  # a view is the same with others or alone
+        if view not in views:
+            continue
+        acquisition = Acquisition(slice_thickness_mm=thickness, plane_error_deg=5.0, seed=int(own.integers(2**31)))
         grid = {view: ((LAX_SIZE, LAX_SIZE), (PIXEL_MM, PIXEL_MM))}
-        plane = sax_plane(heart, rng) if view == "sax" else place(heart, acquisition, view, grid)
-        where = points(heart, sample_positions(plane, acquisition, rng))
+        plane = sax_plane(heart, own) if view == "sax" else place(heart, acquisition, view, grid)
+        where = points(heart, sample_positions(plane, acquisition, own))
         codes = [tissue_at(heart, where, phase).reshape(len(SAMPLES), *plane.size) for phase in phases]
         labels = [drawn(heart, where, *s) if view == "sax" else LABEL_OF[s[1]] for s in zip(phases, codes)]
         codes = [packed(*both) for both in zip(codes, labels)]

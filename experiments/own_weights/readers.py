@@ -96,10 +96,13 @@ def configuration(batch_size, seed):
 def make_library(work, n_hearts, jobs=1, views=VIEWS):
     """Render the hearts that are not there yet into <work>/library_<version>; returns that folder.
 
-    views: long axes alone are rendered in a tenth of the time, into a folder of their own.
+    views: where only the long axes are asked for and the whole is not there, they are rendered by themselves, in a
+    tenth of the time, into <work>/library_<version>_lax. They are the same planes.
     """
-    folder = Path(work) / f"library_{LIBRARY_VERSION}{'' if views == VIEWS else '_' + '_'.join(views)}"
+    missing = lambda folder: [index for index in range(n_hearts) if not library_path(folder, index).exists()]
+    folder = Path(work) / f"library_{LIBRARY_VERSION}"
+    if "sax" not in views and missing(folder):
+        folder = folder.with_name(f"{folder.name}_lax")
     folder.mkdir(parents=True, exist_ok=True)
-    todo = [index for index in range(n_hearts) if not library_path(folder, index).exists()]
-    in_parallel(partial(write_entry, folder, seed=LIBRARY_SEED, views=views), todo, jobs, "hearts")
+    in_parallel(partial(write_entry, folder, seed=LIBRARY_SEED, views=views), missing(folder), jobs, "hearts")
     return folder
