@@ -111,9 +111,9 @@ COMMANDS = {  # name -> ("module:function", imported only when run; help), then 
     "experiment": [
         ("experiments:command", "repeat an experiment that the notebooks only read"),
         option(
-            "name NAME", "ingredients, fine_tuning, labels, measures; of patients: real_reader, conventions, rules, confidence"
+            "name NAME", "ingredients, fine_tuning, labels, measures, real_reader, conventions, rules, confidence"
         ),
-        option("raw RAW", "for those of patients: the raw folder of ACDC", nargs="?"),
+        option("raw RAW", "for the last four: the raw folder of ACDC", nargs="?"),
         option("--profile", "ci or laptop: size of the experiment (default laptop)", default="laptop"),
         option("--jobs N", "trainings at once (default 1)", type=int, default=1),
         option("--seed", "default 0", type=int, default=0),

@@ -18,6 +18,7 @@ from cinema.parallel import in_parallel
 from cinema.phantom import cohort, image
 from cinema.phantom.drawing import drawn
 from cinema.stats import estimates
+from cinema.stats.metrics import ejection_fraction_percent
 from cinema.terms import LABELS
 
 PHASES = ("ED", "ES")
@@ -59,6 +60,10 @@ def of_person(person):
     by_phase = [drawn(heart, where, *at) for at in zip(phases, tissues)]
     labels = np.stack([image.majority_label(labels, np.arange(4)) for labels in by_phase], axis=-1)
     row = measured(view.image, labels.astype(np.uint8), view.spacing_mm)
+    for side in ("LV", "RV"):
+        sums = [(each == LABELS[side]).sum(axis=(0, 1, 2)) for each in (labels, view.labels)]
+        one, other = (ejection_fraction_percent(*both) for both in sums)
+        row[f"{side}EF drawn minus {side}EF of the tissue (points)"] = one - other
     return {"hearts": "virtual", "class": person.attributes["disease"].replace("ARV", "RV")} | row
 
 
