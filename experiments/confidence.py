@@ -2,8 +2,8 @@
 
     python3 -m cinema experiment confidence ACDC
 
-Half of the hearts are those of virtual people ill in every way, half vary beyond any clinic; all are new to the readers,
-and a model of the scanner (phantom.image) that training does not use images them, badly. The weights go to
+Half of the hearts are those of virtual people ill in every way, half vary beyond any clinic; all are new to the
+readers, and a model of the scanner (phantom.image) that training does not use images them, badly. The weights go to
 confidence.CALIBRATION, which `segment` reads. Of ACDC the 100 patients for training are read, to see whether the least
 confident readings are the worst; nothing is fitted to them.
 """

@@ -41,7 +41,8 @@ def patient(subject):
     sax, ends = study.views["sax"], [study.ed_frame, study.es_frame]
     true = np.stack([sax.label_at(frame) for frame in ends], axis=-1)
     found = OwnReader().predict_sax(sax.image[..., ends], sax.spacing_mm)
-    return [{"patient": study.id, "arm": arm, **scores(labels, true, sax.spacing_mm)} for arm, labels in arms(found)]
+    rows = ((arm, scores(labels, true, sax.spacing_mm)) for arm, labels in arms(found))
+    return [{"patient": study.id, "arm": arm, **row} for arm, row in rows]
 
 
 def arms(found):
@@ -75,7 +76,9 @@ def summary(rows, rng):
         having, lacking = (whole, other) if arm in used else (other, whole)
         for measure in rows.columns.drop(["patient", "arm"]):
             sign = 1 if "Dice" in measure else -1
-            gain = estimates.paired_difference(sign * having[measure], sign * lacking[measure], rng, least=estimates.FEW)
+            gain = estimates.paired_difference(
+                sign * having[measure], sign * lacking[measure], rng, least=estimates.FEW
+            )
             means = {"with_rule": having[measure].mean(), "without_rule": lacking[measure].mean()}
             ends = {"gain": gain.value, "lower": gain.lower, "upper": gain.upper}
             table.append({"rule": arm, "in_use": arm in used, "measure": measure, "n": gain.n, **means, **ends})

@@ -10,8 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
 
-from cinema.terms import LABELS
-
 Numbers = Sequence[float] | np.ndarray  # few and in a row: edge lengths in mm, a position
 
 

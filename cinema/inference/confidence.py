@@ -31,9 +31,9 @@ Signs = dict[str, NDArray]  # sign -> one number a frame
 def frame_signs(found: NDArray, tidied: NDArray, chance: NDArray) -> Signs:
     """Signs of each frame (t,), from (x, y, z, t) labels before and after the rules and the network's chance of LV.
 
-    `likely` and `drawn` are the LV's voxels by chance and by label. As shares of the drawn ones: `doubt`, what chance and
-    labels do not agree on; `moved`, what the rules took or gave. `jumps`: mean second difference of the area from slice
-    to slice, as a share of it.
+    `likely` and `drawn` are the LV's voxels by chance and by label. As shares of the drawn ones: `doubt`, what chance
+    and labels do not agree on; `moved`, what the rules took or gave. `jumps`: mean second difference of the area from
+    slice to slice, as a share of it.
     """
     lv = tidied == LABELS["LV"]
     area = lv.sum(axis=(0, 1))

@@ -29,8 +29,8 @@ def one_heart(labels: NDArray) -> NDArray:
     """Labels of one heart: a cavity (`cavity`), the muscle that touches it, the right ventricle that touches either."""
     tidied, lv = np.zeros_like(labels), cavity(labels)
     for t in range(labels.shape[3]):
-        left = lv[..., t]
-        heart = touching(left | (labels[..., t] == LABELS["MYO"]), left)
+        left, heart = lv[..., t], lv[..., t] | (labels[..., t] == LABELS["MYO"])
+        heart = touching(heart, left) if left.any() else heart
         blood = np.isin(labels[..., t], (LABELS["RV"], LABELS["LV"])) & ~left  # what is no LV after all is mostly RV
         right = touching(blood, ndimage.binary_dilation(heart, IN_PLANE, NEAR))
         pieces, n = ndimage.label(right, DIAGONAL)
@@ -72,7 +72,7 @@ def cavity(labels: NDArray) -> NDArray:
             others = [agreement(one, other) for s, other in enumerate(frames) if s != t and len(other.sizes)]
             likeness = one.score * np.mean(others, axis=0) ** 2 if others and len(one.sizes) > 1 else one.score
             chosen[..., t] = one.of == 1 + np.argmax(likeness)
-    shadow = chosen.any(axis=(2, 3))[..., None]
+    shadow = np.asarray(chosen.any(axis=(2, 3)))[..., None]
     for t, one in enumerate(frames):
         further = shadow & ~chosen[..., t].any(axis=(0, 1))
         inside = np.bincount(one.of[further], minlength=len(one.sizes) + 1)[1:]

@@ -48,7 +48,9 @@ def test_signs_of_planted_doubt():
     assert all(np.isfinite(values).all() for values in empty.values())
 
 
-@pytest.mark.parametrize("sign, value", [("doubt", 0.8), ("moved", 1.5), ("jumps", 4), ("leaning", 0.2), ("strokes", 3)])
+@pytest.mark.parametrize(
+    "sign, value", [("doubt", 0.8), ("moved", 1.5), ("jumps", 4), ("leaning", 0.2), ("strokes", 3)]
+)
 def test_the_reason_is_the_sign_that_adds_most(sign, value, calibration):
     sure = confidence.confidence(QUIET, calibration)
     assert sure["expected_LVEF_error"] == pytest.approx(1 + 1 + 0.2 + 0.4 + 0.2) and not sure["low"]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cinema import files
-from cinema.inference import measures, reader
+from cinema.inference import reader
 from cinema.inference.reader import OwnReader, peak, rotate, rotate_back, two_peaks
 from cinema.models.weights import metadata_of, restore
 from cinema.phantom.body import CODE
