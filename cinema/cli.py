@@ -55,15 +55,15 @@ COMMANDS = {  # name -> ("module:function", imported only when run; help), then 
     ],
     "prepare": [
         ("cinema.data.public.prepare:command", "a public dataset's raw folder -> studies"),
-        option("name NAME", "ingredients, fine_tuning, labels, measures, real_reader, conventions, rules, confidence"),
-        option("raw RAW", "the raw folder of ACDC, for the last four"),
+        option("name NAME", "acdc, mnms, mnms2, kaggle, rescan, landmark, emidec, myops or ukb"),
+        option("raw RAW", "the folder as the source delivers it; nothing is written there"),
         option("--out DIR", "where the studies go (default data/NAME)"),
         option("--jobs N", "subjects at once (default 1)", type=int, default=1),
         option("--like-release", "has left; finetune --like-release remains", action="store_true"),
     ],
     "info": [
         ("cinema.data.public.prepare:info", "what is known of a public dataset: source, terms, expected tree"),
-        option("name NAME", "ingredients, fine_tuning, labels, measures, real_reader, conventions, rules, confidence"),
+        option("name NAME", "without it, the list of datasets", nargs="?"),
     ],
     "segment": [
         ("cinema.inference.segment:command", "masks, volumes and a report from a DICOM folder or NIfTI file"),
@@ -75,7 +75,7 @@ COMMANDS = {  # name -> ("module:function", imported only when run; help), then 
     ],
     "train": [
         ("experiments.own_weights.readers:command", "make the project's own small weights from virtual hearts"),
-        option("name NAME", "ingredients, fine_tuning, labels, measures, real_reader, conventions, rules, confidence"),
+        option("name NAME", "reader_sax, reader_lax or cinema_small"),
         option("--profile", "ci or laptop: size of the run (default laptop)", default="laptop"),
         option("--out DIR", "where the weights go (default cinema/shipped/weights/)"),
         option("--seed", "default 0", type=int, default=0),
@@ -84,7 +84,7 @@ COMMANDS = {  # name -> ("module:function", imported only when run; help), then 
     "finetune": [
         ("cinema.training.finetune:command", "train a published model on a prepared dataset and score it"),
         option("task TASK", TASKS),
-        option("name NAME", "ingredients, fine_tuning, labels, measures, real_reader, conventions, rules, confidence"),
+        option("name NAME", "dataset, or published name such as mnms2_lax_4c"),
         option("--profile", "ci (a few steps of small models) or paper (default)", default="paper"),
         option("--data-root DIR", "folder that holds the prepared datasets (default data/)"),
         option("--like-release", "to the letter of the release, oddities included", action="store_true"),
@@ -100,7 +100,7 @@ COMMANDS = {  # name -> ("module:function", imported only when run; help), then 
     "nnunet": [
         ("cinema.training.nnunet:command", "nnU-Net on a prepared dataset (train and predict: extra nnunet)"),
         option("action ACTION", "export, train, predict, scores, or all"),
-        option("name NAME", "ingredients, fine_tuning, labels, measures, real_reader, conventions, rules, confidence"),
+        option("name NAME", "acdc, mnms, mnms2, rescan, emidec or myops"),
         option("--profile", "ci (two epochs of ten steps, small images) or paper (default)", default="paper"),
         option("--data-root DIR", "folder that holds the prepared datasets (default data/)"),
         option("--view V", "default sax", default="sax"),
@@ -110,8 +110,10 @@ COMMANDS = {  # name -> ("module:function", imported only when run; help), then 
     ],
     "experiment": [
         ("experiments:command", "repeat an experiment that the notebooks only read"),
-        option("name NAME", "ingredients, fine_tuning, labels, measures, real_reader, conventions, rules, confidence"),
-        option("raw RAW", "the raw folder of ACDC, for the last four", nargs="?"),
+        option(
+            "name NAME", "ingredients, fine_tuning, labels, measures, real_reader, conventions, rules, confidence"
+        ),
+        option("raw RAW", "for the last four: the raw folder of ACDC", nargs="?"),
         option("--profile", "ci or laptop: size of the experiment (default laptop)", default="laptop"),
         option("--jobs N", "trainings at once (default 1)", type=int, default=1),
         option("--seed", "default 0", type=int, default=0),
