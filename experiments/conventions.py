@@ -18,6 +18,7 @@ from cinema.parallel import in_parallel
 from cinema.phantom import cohort, image
 from cinema.phantom.drawing import drawn
 from cinema.stats import estimates
+from cinema.stats.metrics import ejection_fraction_percent
 from cinema.terms import LABELS
 
 PHASES = ("ED", "ES")
@@ -59,6 +60,10 @@ def of_person(person):
     by_phase = [drawn(heart, where, *at) for at in zip(phases, tissues)]
     labels = np.stack([image.majority_label(labels, np.arange(4)) for labels in by_phase], axis=-1)
     row = measured(view.image, labels.astype(np.uint8), view.spacing_mm)
+    for side in ("LV", "RV"):
+        sums = [(each == LABELS[side]).sum(axis=(0, 1, 2)) for each in (labels, view.labels)]
+        one, other = (ejection_fraction_percent(*both) for both in sums)
+        row[f"{side}EF drawn minus {side}EF of the tissue (points)"] = one - other
     return {"hearts": "virtual", "class": person.attributes["disease"].replace("ARV", "RV")} | row
 
 
@@ -75,7 +80,9 @@ def measured(images, labels, spacing_mm):
         rv = (labels[..., t] == LABELS["RV"]).sum(axis=(0, 1))
         row[f"{phase} RV missing in the first LV slice"] = float(rv[shown[0]] == 0)
         row[f"{phase} RV in a slice without LV"] = float(((rv > 0) & (lv[:, t] == 0)).any())
-        profiles = [rays(images[:, :, z, t], labels[:, :, z, t], spacing_mm) for z in shown]
+        middle = images[:, :, shown[len(shown) // 2], t], labels[:, :, shown[len(shown) // 2], t]
+        levels = [np.median(middle[0][middle[1] == LABELS[name]]) for name in ("MYO", "LV")]
+        profiles = [rays(images[:, :, z, t], labels[:, :, z, t], spacing_mm, *levels) for z in shown]
         row[f"{phase} ring of the first LV slice, share open"] = np.nanmean(profiles[0]["wall"] > 0.5)
         for edge in ("endo", "epi"):
             septal = [profile[edge][SEPTAL].mean(axis=0) for profile in profiles[2:-2] if edge in profile]
@@ -86,8 +93,8 @@ def measured(images, labels, spacing_mm):
     return row
 
 
-def rays(picture, label, spacing_mm):
-    """Grey values about one slice's LV, 0 its muscle and 1 its blood: `wall` (ray) in the middle of the ring.
+def rays(picture, label, spacing_mm, muscle, blood):
+    """Grey values about one slice's LV, 0 at `muscle` and 1 at `blood`: `wall` (ray) in the middle of the ring.
 
     Where an RV shows the way of the septum, also `endo` and `epi` (ray, AWAY_MM) about the two contours.
     """
@@ -99,7 +106,6 @@ def rays(picture, label, spacing_mm):
     reach = np.arange(0, 80, STEP_MM)
     where = [centre[a] + f(turn)[:, None] * reach / spacing_mm[a] for a, f in enumerate((np.cos, np.sin))]
     along = lambda values: ndimage.map_coordinates(np.asarray(values, float), where, order=1, mode="nearest")
-    muscle, blood = (np.median(picture[label == LABELS[name]]) for name in ("MYO", "LV"))
     grey = (along(picture) - muscle) / (blood - muscle)
     last = lambda inside: np.array([reach[np.flatnonzero(ray)[-1]] if ray.any() else 0.0 for ray in inside])
     ends = {"endo": last(along(label == LABELS["LV"]) > 0.5), "epi": last(along(left) > 0.5)}

@@ -41,12 +41,11 @@ def patient(subject):
     sax, ends = study.views["sax"], [study.ed_frame, study.es_frame]
     true = np.stack([sax.label_at(frame) for frame in ends], axis=-1)
     found = OwnReader().predict_sax(sax.image[..., ends], sax.spacing_mm)
-    rows = {arm: scores(labels, true, sax.spacing_mm) for arm, labels in arms(found)}
-    return [{"patient": study.id, "arm": arm, **row} for arm, row in rows.items()]
+    return [{"patient": study.id, "arm": arm, **scores(labels, true, sax.spacing_mm)} for arm, labels in arms(found)]
 
 
 def arms(found):
-    """(name, labels) of the network's labels (x, y, z, t): by all rules, without each, with each rejected one."""
+    """(name, labels) of the network's labels (x, y, z, t): by all rules, without each, and with each rejected one."""
     for left_out in (None, *rules.RULES):
         labels = found
         for rule in rules.RULES:

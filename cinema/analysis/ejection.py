@@ -16,7 +16,7 @@ from cinema.data.public import prepared
 from cinema.data.study import load_study
 from cinema.data.transforms import min_max
 from cinema.inference import published, rules
-from cinema.inference.reader import OwnReader
+from cinema.inference.reader import BY_TISSUE, OwnReader
 from cinema.models import finetuned
 from cinema.models.published import PUBLISHED
 from cinema.parallel import in_parallel
@@ -67,15 +67,18 @@ def network_masks(run):
     return masks_of
 
 
-def reader_masks(turns=1):
-    """masks_of by reader.OwnReader in `turns` poses, by the rules that `segment` follows.
+def reader_masks(turns=1, sax=OwnReader.sax):
+    """masks_of by reader.OwnReader in `turns` poses, by the rules that `segment` follows; sax: which of its networks.
     Images must be cut around the heart: it is not searched for."""
-    reader = OwnReader(turns=turns, search=False)
+    reader = OwnReader(turns=turns, search=False, sax=sax)
 
     def masks_of(view, frames):
         return rules.tidy(reader.predict_sax(view.image[..., frames], view.spacing_mm))
 
     return masks_of
+
+
+tissue_masks = partial(reader_masks, sax=BY_TISSUE)  # for virtual people, whose truth is exact
 
 
 def published_masks(name, source, seed, device):

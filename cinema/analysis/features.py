@@ -23,7 +23,7 @@ from cinema.data.loaders import StudyFrames
 from cinema.data.public import prepared
 from cinema.data.study import load_study, study_paths
 from cinema.files import RECORDED, WEIGHTS, whole_or_not
-from cinema.inference.reader import OwnReader
+from cinema.inference.reader import BY_TISSUE, OwnReader
 from cinema.inference.segment import measured, read_views
 from cinema.models import small
 from cinema.models.standard import Standardised
@@ -71,7 +71,7 @@ def measures(folder, jobs=1):
     means over the labelled frames. Not a number where the reader found no heart. Made for speed: images must be cut
     around the heart, as the cohorts' are, and are read in one pose, not eight.
     """
-    weights = [f"reader_{kind}.safetensors" for kind in ("sax", "lax")]
+    weights = [f"{name}.safetensors" for name in (BY_TISSUE, "reader_lax")]
     return _kept(folder, "measures", study_paths(folder), weights, _measures, jobs)
 
 
@@ -131,7 +131,8 @@ def _features(paths, views):
 
 @one_thread()
 def _measures(paths):
-    readers = dict.fromkeys(MEASURED_VIEWS, OwnReader(WEIGHTS, turns=1, size=WINDOW, search=False))
+    reader = OwnReader(WEIGHTS, turns=1, size=WINDOW, search=False, sax=BY_TISSUE)
+    readers = dict.fromkeys(MEASURED_VIEWS, reader)
     return pd.DataFrame([_measured(read_input(path), readers) for path in paths], index=[path.stem for path in paths])
 
 

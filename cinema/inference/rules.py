@@ -72,9 +72,9 @@ def cavity(labels: NDArray) -> NDArray:
             others = [agreement(one, other) for s, other in enumerate(frames) if s != t and len(other.sizes)]
             likeness = one.score * np.mean(others, axis=0) ** 2 if others and len(one.sizes) > 1 else one.score
             chosen[..., t] = one.of == 1 + np.argmax(likeness)
-    shadow = np.asarray(chosen.any(axis=(2, 3)))[..., None]
+    shadow = np.any(chosen, axis=(2, 3), keepdims=True)[..., 0]
     for t, one in enumerate(frames):
-        further = shadow & ~chosen[..., t].any(axis=(0, 1))
+        further = shadow & ~np.any(chosen[..., t], axis=(0, 1), keepdims=True)
         inside = np.bincount(one.of[further], minlength=len(one.sizes) + 1)[1:]
         chosen[..., t] |= np.isin(one.of, 1 + np.flatnonzero(inside > 0.5 * one.sizes))
     return chosen

@@ -108,7 +108,7 @@ def read_views(
         else:
             found, marks = readers[name].predict_lax(view.image, view.spacing_mm)
             if marks is not None:
-                landmarks[name] = measures.smooth(marks)
+                landmarks[name] = measures.smooth_marks(marks)
             if found is not None:
                 labels[name] = rules.tidy(found)
     if not labels and not landmarks:
@@ -156,7 +156,12 @@ def measured(reading: Reading, labels: Arrays, landmarks: Arrays) -> tuple[dict[
         notes.append(f"no short axis: no volumes; ED and ES are the extremes of the LV area in {VIEW_NAMES[name]}")
     if labels and not any(np.any(mask == LABELS["LV"]) for mask in labels.values()):
         raise ValueError("no left ventricle was found in any view; is this a cine of the heart, and the view right?")
-    metrics |= measures.lax_metrics(landmarks, {name: views[name].spacing_mm for name in landmarks})
+    timed = "sax" if "sax" in labels else next(iter(labels), "")  # the view whose frames these are
+    shares = [
+        None if metrics[frame] is None else metrics[frame] / labels[timed].shape[3]
+        for frame in ("ed_frame", "es_frame")
+    ]
+    metrics |= measures.lax_metrics(landmarks, {name: views[name].spacing_mm for name in landmarks}, *shares)
     return metrics, labels, notes
 
 

@@ -28,7 +28,10 @@ MAX_SHARE = 0.2  # of a thin wall that either may take
 
 
 def drawn(heart, where, phase, tissues):
-    """(samples, x, y, z) labels as drawn of the tissues (samples, x, y, z) of short-axis slices; where: their points."""
+    """(samples, x, y, z) labels as drawn, of the tissues (samples, x, y, z) of short-axis slices.
+
+    where: tissue.points of the samples, in the same order.
+    """
     s = surfaces(heart, phase)
     zeta, cell = on_grid(s, where)
     shaped = lambda values: values.reshape(tissues.shape)

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from cinema.data.study import View
+from cinema.phantom.base import mitral_middle, mitral_ring, root
 from cinema.phantom.body import CODE, LABEL_OF, RELAXATION, TISSUES, noise
 from cinema.phantom.shape import ANGLES_DEG, LEVELS, surfaces
 from cinema.phantom.tissue import points, pose, tissue_at, to_body
@@ -115,10 +116,17 @@ def place(heart, acquisition, view, grid=SMALL_GRID):
         first = np.array([*rng.normal(0, 2.0, 2), top])
     else:
         n, step = 1, acquisition.slice_thickness_mm
-        angle = np.deg2rad(LAX_ANGLE_DEG[view] + rng.normal(0, 4.0))
+        angle, axis, middle = LAX_ANGLE_DEG[view], np.array([0, 0, 1.0]), np.array([0, 0, 0.45 * heart.lv_length_mm])
+        if heart.anatomy > 1:  # through the middle of the mitral ring, in 3C along the outflow tract, else clear of it
+            valve = mitral_middle(heart, surfaces(heart, 0.0))
+            axis = _unit(np.array([0, 0, heart.lv_length_mm]) - valve)
+            middle = valve + axis * (0.45 * heart.lv_length_mm)
+            outflow = root(heart).angle_deg
+            angle = {"lax_3c": outflow, "lax_2c": max(angle, outflow + 56), "lax_4c": min(angle, outflow - 56)}[view]
+        angle = np.deg2rad(angle + rng.normal(0, 4.0))
         across = np.array([np.cos(angle), np.sin(angle), 0])
-        normal = tilted(np.cross([0, 0, 1.0], across), acquisition.plane_error_deg, rng)
-        first = np.array([0, 0, 0.45 * heart.lv_length_mm]) + normal * rng.normal(0, 1.5)
+        normal = tilted(np.cross(axis, across), acquisition.plane_error_deg, rng)
+        first = middle + normal * rng.normal(0, 1.5)
     columns = scanner_axes(pose(heart), normal, np.deg2rad(rng.normal(0, 6.0)))
     if view == "sax" and columns[2, 2] < 0:
         columns[:, 2] *= -1  # slices run from base to apex
@@ -216,11 +224,16 @@ def landmarks(heart, plane, phases):
     for s in (surfaces(heart, float(phase)) for phase in phases):
         radius = s.endo[np.searchsorted(LEVELS, s.rim), np.arange(len(angle))]  # where the muscle ends
         ring = np.stack([radius * np.cos(angle), radius * np.sin(angle), s.base_mm + s.rim * s.length_mm], axis=1)
+        ring = ring if heart.anatomy == 1 else mitral_ring(heart, s)
         height = (ring - plane.first_mm) @ plane.columns[:, 2]
+        if heart.anatomy > 1:  # a plane that all but misses the ring shows what lies nearest in it
+            middle, half = (height.max() + height.min()) / 2, 0.35 * np.ptp(height)
+            height = height - np.clip(0, middle - half, middle + half)
         crossing = np.flatnonzero(height * np.roll(height, -1) < 0)
         share = height[crossing] / (height[crossing] - np.roll(height, -1)[crossing])
         hinges = ring[crossing] + share[:, None] * (np.roll(ring, -1, axis=0)[crossing] - ring[crossing])
         order = np.argsort(-(hinges @ [np.cos(np.deg2rad(40)), np.sin(np.deg2rad(40)), 0]))
-        rows.append(np.stack([*hinges[order][:2], np.array([0, 0, s.apex_mm])]) - plane.first_mm)
+        first, second = hinges[order][[0, 1 if heart.anatomy == 1 else -1]]
+        rows.append(np.stack([first, second, np.array([0, 0, s.apex_mm])]) - plane.first_mm)
     pixels = np.asarray(rows) @ plane.columns[:, :2] / plane.spacing_mm[:2]
     return (pixels + (np.asarray(plane.size[:2]) - 1) / 2).astype(np.float32)

@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from cinema.phantom.base import mitral_leaflets, paint_base
 from cinema.phantom.body import CODE, body_at, noise
 from cinema.phantom.shape import ANGLES_DEG, LEVELS, MIN_RIM, emptying, outflow_angle_deg, surfaces
 
@@ -69,7 +70,11 @@ def _detail(heart, phase):
         thick = heart.papillary_size * rng.uniform(0.12, 0.24) * rest.endo.max() * np.sqrt(1 + 0.3 * empty)
         from_level, to_level = rng.uniform(0.18, 0.35), rng.uniform(0.65, 0.85)
         taper = np.sqrt(np.clip((level - from_level) / 0.12, 0, 1) * np.clip((to_level - level) / 0.1, 0, 1))
-        place = s.endo * rng.uniform(0.58, 0.88)
+        stand = rng.uniform(0.58, 0.88)
+        if heart.anatomy > 1:  # tips stand free, roots grow out of the wall
+            rooted = np.clip((level - from_level) / (to_level - from_level), 0, 1)
+            stand = stand + (1 - stand) * rooted**1.5
+        place = s.endo * stand
         centre = centre + 25 * rng.normal(0, 0.5) * (level - 0.5)
         low, high = _chord(place, centre, thick * taper * (1 + 0.25 * fields[3]))
         near, far = np.minimum(near, low), np.maximum(far, high)
@@ -158,12 +163,14 @@ def tissue_at(heart, where, phase):
     out[cover & (r < sac + pad + 1.4)] = CODE["pericardium"]
     out[cover & (r < sac + pad)] = CODE["heart_fat"]
     out[cover & (r < sac + pad - 2) & (zeta < -0.03) & (where.lump > -0.3)] = CODE["mediastinum"]
-    _base(heart, s, where.heart_mm, zeta, phase, out, rng)
-
-    if heart.anatomy > 1:
+    if heart.anatomy == 1:
+        _base(heart, s, where.heart_mm, zeta, phase, out, rng)
+    else:
+        paint_base(heart, s, where.heart_mm, zeta, phase, ~has_rv | (r < inner - 2), out)
         vestibule = s.vestibule.ravel()[cell]
         atrium = (vestibule > inner + 2) & (r > inner)
-        out[atrium & (r < vestibule + np.float32(1.5))] = CODE["chamber_wall"]
+        bare = out != CODE["atrial_blood"]  # no wall inside the atrium
+        out[atrium & (r < vestibule + np.float32(1.5)) & bare] = CODE["chamber_wall"]
         out[atrium & (r < vestibule) & (r > inner + np.float32(1.2))] = CODE["atrial_blood"]
         rest, load = surfaces(heart, 0.0), np.clip(np.log(heart.rv_edv_ml / heart.lv_edv_ml), 0, 1)
         width, full = np.maximum(rv - inner, 1), np.maximum(rest.rv - rest.rv_inner, 1).ravel()[cell]
@@ -183,6 +190,10 @@ def tissue_at(heart, where, phase):
     inside = ventricle & (r < endo) & (zeta * endo >= rim * r)
     out[inside] = CODE["papillary"]
     out[inside & (r < lv_blood[cell]) & ~((r > near[cell]) & (r < far[cell]))] = CODE["lv_blood"]
+    if heart.anatomy > 1:
+        leaflets = mitral_leaflets(heart, s, where.heart_mm, phase)
+        out[leaflets & inside] = CODE["papillary"]  # part of the cavity
+        out[leaflets & (out == CODE["atrial_blood"])] = CODE["valve"]
     return out
 
 

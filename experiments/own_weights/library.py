@@ -21,7 +21,7 @@ from cinema.phantom.tissue import points, pose, tissue_at
 from cinema.terms import VIEWS
 
 SAX_SIZE, LAX_SIZE, PIXEL_MM, N_SLICES = 152, 176, 1.3, 20
-LIBRARY_VERSION = 3
+LIBRARY_VERSION = 4
 LABEL_SHIFT = 5  # bits of a packed code that hold the tissue
 PACKED_LABELS = np.arange(4 << LABEL_SHIFT, dtype=np.uint8) >> LABEL_SHIFT  # label of each packed code
 # Where the rest of a heart lies, evenly.
@@ -81,16 +81,18 @@ def sax_plane(heart, rng):
     return Plane(first, columns, (PIXEL_MM, PIXEL_MM, step), (SAX_SIZE, SAX_SIZE, N_SLICES))
 
 
-def render(heart, rng):
+def render(heart, rng, views=VIEWS):
     """Dictionary of arrays: per view the tissue codes (phases, slices, samples, x, y), landmarks of long axes."""
     phases = [0.0, heart.es_fraction, *rng.uniform(0.05, 0.95, 2)]
     thickness = rng.uniform(5, 10)
     arrays = {}
-    for view in VIEWS:
-        acquisition = Acquisition(slice_thickness_mm=thickness, plane_error_deg=5.0, seed=int(rng.integers(2**31)))
+    for view, own in zip(VIEWS, rng.spawn(len(VIEWS))):  # a view is the same with others or alone
+        if view not in views:
+            continue
+        acquisition = Acquisition(slice_thickness_mm=thickness, plane_error_deg=5.0, seed=int(own.integers(2**31)))
         grid = {view: ((LAX_SIZE, LAX_SIZE), (PIXEL_MM, PIXEL_MM))}
-        plane = sax_plane(heart, rng) if view == "sax" else place(heart, acquisition, view, grid)
-        where = points(heart, sample_positions(plane, acquisition, rng))
+        plane = sax_plane(heart, own) if view == "sax" else place(heart, acquisition, view, grid)
+        where = points(heart, sample_positions(plane, acquisition, own))
         codes = [tissue_at(heart, where, phase).reshape(len(SAMPLES), *plane.size) for phase in phases]
         labels = [drawn(heart, where, *s) if view == "sax" else LABEL_OF[s[1]] for s in zip(phases, codes)]
         codes = [packed(*both) for both in zip(codes, labels)]
@@ -116,13 +118,13 @@ def library_path(folder, index):
     return Path(folder) / f"{index:06d}.h5"
 
 
-def write_entry(folder, index, seed):
-    """Render entry `index` into folder/<index>.h5; returns the path."""
+def write_entry(folder, index, seed, views=VIEWS):
+    """Render the `views` of entry `index` into folder/<index>.h5; returns the path."""
     path = library_path(folder, index)
     heart, rng = library_heart(index, seed)
     with whole_or_not(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update({"seed": seed, "version": LIBRARY_VERSION, "pixel_mm": PIXEL_MM})
-        for name, array in render(heart, rng).items():
+        for name, array in render(heart, rng, views).items():
             chunks = (1, 1, *array.shape[2:]) if array.ndim == 5 else None
             file.create_dataset(name, data=array, chunks=chunks, compression="lzf" if chunks else None)
     return path

@@ -21,6 +21,7 @@ from experiments.own_weights.library import LABEL_SHIFT, LIBRARY_VERSION, PACKED
 GROUP = 6  # neighbouring short-axis slices dressed together
 ALONE = 0.1  # share of items read slice by slice, as an input of one slice will be
 MIN_BLOOD_SHARE = 0.02  # of a cavity; below, a reader sees none
+CHAMBERS = [CODE[name] for name in ("atrial_blood", "aorta", "pulmonary_blood", "rv_blood")]
 HEAT_SIGMA_MM = 4.0
 HEAT_WEIGHT = 20.0  # heatmaps are mostly zero
 
@@ -85,7 +86,10 @@ class DressedSlices(Dataset):
 
     def signals(self, rng):
         """Signal per tissue, one draw for the slices of an item."""
-        return random_signals(rng)
+        signals = random_signals(rng)
+        if self.kind == "lax" and rng.random() < 0.5:  # blood flows in fresh and bright, and stays dark where it rests
+            signals[CHAMBERS] *= rng.lognormal(0, 0.2, len(CHAMBERS))
+        return signals
 
     def dressed(self, tissues, where, signals, rng):
         """Image and label (n, n) of one slice's packed codes (samples, x, y), seen through `where`."""

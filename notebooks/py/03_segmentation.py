@@ -806,8 +806,9 @@ Markdown(
 # of the stack it counts slices whose cavity is at least half bordered by muscle, as `segment` does.
 #
 # Sixteen trainings take about 30 minutes of one core, more than a page may. They are therefore an experiment of their
-# own, `python3 -m cinema experiment ingredients`, whose table is read here. A row of it is one arm, seed, patient, way
-# of storing and structure; what is done with it below is done on this page.
+# own, `python3 -m cinema experiment ingredients`, whose table is read here. It was recorded with the readers' library
+# before its present one: labels lay where the tissue is, not where readers draw them (`cinema/phantom/drawing.py`). A
+# row of it is one arm, seed, patient, way of storing and structure; what is done with it below is done on this page.
 
 # %% tags=["virtual"]
 read = pd.read_csv("../data/experiments/ingredients.csv")
@@ -870,14 +871,14 @@ Markdown(
 # %% [markdown] tags=["virtual"]
 # An ingredient that costs nothing here is not useless. The test scanners are virtual as well: contrast follows the same
 # physics as in the arm with one scanner's signals, and trabeculae come from the same generator as those of training.
-# What counts in the end is a patient. One labelled patient of ACDC was at hand (patient110; CC BY-NC-SA 4.0; n = 1),
-# and the sixteen small networks read it through `segment` (`tests/bench/arms_on_real.py`). Mean Dice over structures
+# What counts in the end is a patient. The sixteen small networks read one of ACDC (patient110; CC BY-NC-SA 4.0; n = 1)
+# through `segment` (`tests/bench/arms_on_real.py`). Mean Dice over structures
 # and phases, both seeds: all ingredients 0.67; no warp 0.72, plain look 0.70, trabeculae not in the cavity 0.68, no
 # trabeculae 0.67, no surroundings 0.52, **one scanner's signals 0.48**; not turned 0.77, since this patient is stored
 # upright. Drawing the signals of tissues at random, which is not shown to help on virtual scanners, is missed as much
 # as the surroundings on this real picture. Seeds differ by up to 0.16, and one patient decides nothing; but it warns of
-# judging realism by virtual tests alone. Trained for longer and larger, with everything in, the shipped reader reaches
-# 0.91 on this patient; the table is in `MODEL_CARD.md`.
+# judging realism by virtual tests alone. What the shipped readers,
+# trained for longer and larger, make of 125 patients is in `MODEL_CARD.md`.
 
 # %% [markdown]
 # ## The published numbers

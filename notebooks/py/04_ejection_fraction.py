@@ -100,8 +100,9 @@ about.assign(vendors=tested["vendor"].agg(lambda of: ", ".join(sorted(of.unique(
 # give volumes, and EF is the share of the first volume that is ejected. Three systems draw: *CineMA* (a small
 # ConvUNetR that starts from the project's shipped encoder), a *UNet* of similar compute from random weights, and the
 # project's *own reader*, which learnt from hundreds of other virtual hearts, dressed at random, and never saw one of
-# these cohorts' images. The first two are the paired comparison; the reader shows where more training leads. They are
-# the networks that notebook 03 trained on the first 32 of these patients, with both of its seeds: same steps, and a
+# these cohorts' images (the one that labels where the tissue is: the truth here is exact; that of `segment` draws as
+# human readers do). The first two are the paired comparison; the reader shows where more training leads. They are the
+# networks that notebook 03 trained on the first 32 of these patients, with both of its seeds: same steps, and a
 # learning rate searched for each. Notebook 03's control, a CineMA whose encoder was pretrained for minutes, is kept
 # beside them as *brief*, with one seed: what differs between the two is the length of pretraining and nothing else.
 
@@ -187,7 +188,7 @@ best.to_frame("validation error (points)").assign(chosen=used).round(2)
 labelled = [path for role, part in tests.items() if role != "kaggle" for path in part]
 asked = {"brief, masks": tests["acdc"]}
 ways = {key: (partial(ejection.network_masks, run), asked.get(key[0], everyone)) for key, run in drawers.items()}
-ways[ejection.READER, seed] = (ejection.reader_masks, labelled)
+ways[ejection.READER, seed] = (ejection.tissue_masks, labelled)
 ways["exact masks", seed] = (ejection.exact_masks, labelled)
 said = [ejection.read(ways, page.jobs), straight]
 ids = [path.stem for path in everyone]

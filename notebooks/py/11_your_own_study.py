@@ -366,9 +366,10 @@ Markdown(f"*Reading.* {text} The curve should fall to one minimum near a third o
 # %% [markdown]
 # ## Long-axis function: landmarks, MAPSE, shortening
 #
-# *How far does the base of the heart move?* MAPSE is the mean travel of the two mitral hinges between the frames in
-# which the ventricle is longest and shortest; long-axis shortening is the change of its length (middle of the hinges
-# to apex) as a share of the largest. The paper calls it "GLS"; it is not a strain along the wall.
+# *How far does the base of the heart move?* MAPSE is the mean travel of the two mitral hinges toward the apex, along
+# the long axis from ED to ES; long-axis shortening is the change of the ventricle's length (middle of the hinges to
+# apex) as a share of that at ED. The paper calls it "GLS"; it is not a strain along the wall. The published formulas
+# take extremes over all frames instead (page 05, and below).
 
 
 # %%
@@ -399,7 +400,7 @@ if marks:
 
 # %%
 spacings = {name: found[name].spacing_mm for name in marks}
-in_plane = measures.lax_metrics(true_marks, spacings)
+in_plane = measures.lax_metrics(true_marks, spacings, ed / sax.n_frames, es / sax.n_frames)
 function = pd.DataFrame(
     {
         f"{what}, {VIEW_NAMES[name]}": {"measured": found_numbers[what][name]}

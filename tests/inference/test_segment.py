@@ -68,7 +68,7 @@ def test_numbers_are_those_of_the_masks_and_of_the_heart(results):
     data = np.asarray(mask.dataobj)
     voxel_ml = np.prod(mask.header.get_zooms()[:3]) / 1000
     summed = np.sum(data == 3, axis=(0, 1, 2)) * voxel_ml
-    np.testing.assert_allclose(metrics["lv_volumes"], summed, rtol=0.03)  # they differ by where the valve cuts a slice
+    np.testing.assert_allclose(metrics["lv_volumes"], summed, rtol=0.04)  # they differ by where the valve cuts a slice
     assert metrics["all_slices"]["LVEDV"] == pytest.approx(summed[0], rel=1e-3)
     np.testing.assert_allclose(metrics["rv_volumes"], np.sum(data == 1, axis=(0, 1, 2)) * voxel_ml, rtol=1e-3)
     assert (metrics["ed_frame"], metrics["es_frame"]) == (0, 4)
@@ -98,7 +98,8 @@ def test_landmarks_and_long_axis_function(results, study):
     view = read_input(study).study.views["lax_4c"]
     expected = to_voxel(view.affine, (writer.CENTRE + 44 * writer.AXIS) * FLIP)[:2]
     assert np.linalg.norm((apex - expected) * 3.0) < 6
-    assert 10 < metrics["GLshortening"]["lax_4c"] < 26 and 4 < metrics["MAPSE"]["lax_4c"] < 13
+    # of the ellipsoid that `writer.heart` draws: it shrinks by a quarter, 11 mm at either end; its pixels are 3 mm
+    assert abs(metrics["GLshortening"]["lax_4c"] - 25) < 2 and abs(metrics["MAPSE"]["lax_4c"] - 11) < 1
 
 
 def test_the_report_stands_alone(results):
