@@ -29,8 +29,8 @@ def one_heart(labels: NDArray) -> NDArray:
     """Labels of one heart: a cavity (`cavity`), the muscle that touches it, the right ventricle that touches either."""
     tidied, lv = np.zeros_like(labels), cavity(labels)
     for t in range(labels.shape[3]):
-        left = lv[..., t]
-        heart = touching(left | (labels[..., t] == LABELS["MYO"]), left)
+        left, heart = lv[..., t], lv[..., t] | (labels[..., t] == LABELS["MYO"])
+        heart = touching(heart, left) if left.any() else heart
         blood = np.isin(labels[..., t], (LABELS["RV"], LABELS["LV"])) & ~left  # what is no LV after all is mostly RV
         right = touching(blood, ndimage.binary_dilation(heart, IN_PLANE, NEAR))
         pieces, n = ndimage.label(right, DIAGONAL)
@@ -83,12 +83,14 @@ def cavity(labels: NDArray) -> NDArray:
 def pieces_of(labels: NDArray) -> Pieces:
     """Pieces of the LV of (x, y, z) labels."""
     of, n = ndimage.label(labels == LABELS["LV"], DIAGONAL)
+    sizes = np.bincount(of.ravel())[1:]
+    if n < 2:  # nothing to choose
+        return Pieces(of, sizes, np.ones(n))
     border, muscle = np.zeros(n + 1), np.zeros(n + 1)
     for axis, step in ((0, 1), (0, -1), (1, 1), (1, -1)):
         beside = np.roll(labels, step, axis)
         border += np.bincount(of[beside != LABELS["LV"]], minlength=n + 1)
         muscle += np.bincount(of[beside == LABELS["MYO"]], minlength=n + 1)
-    sizes = np.bincount(of.ravel())[1:]
     score = np.cbrt(sizes) * (muscle / np.maximum(border, 1))[1:]
     return Pieces(of, sizes, score / max(score.max(initial=0), 1e-6))
 

@@ -53,6 +53,12 @@ def test_an_rv_in_a_ring_of_muscle_is_not_filled_with_muscle():
     np.testing.assert_array_equal(rules.tidy(plane), plane)
 
 
+def test_a_frame_without_a_cavity_keeps_its_muscle():
+    stack = np.stack([heart(), heart()], axis=-1)
+    stack[..., 1][stack[..., 1] == LABELS["LV"]] = LABELS["MYO"]
+    np.testing.assert_array_equal(rules.tidy(stack), stack)
+
+
 def test_an_rv_away_from_the_heart_goes():
     stack = heart()
     stack[stack == LABELS["RV"]] = 0
