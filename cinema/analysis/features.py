@@ -154,8 +154,8 @@ def _measured(reading, readers):
         moving = [numbers and np.ptp(lv_lengths_mm(*one)) > 0 for one in marks]
         motion = [(mapse_mm(*one), shortening_percent(lv_lengths_mm(*one))) for one in marks]
         means = np.mean([pair if moves else (np.nan, np.nan) for pair, moves in zip(motion, moving)], axis=0)
-        row["mapse_mm"], row["shortening_percent"] = map(float, means)
-        row["lv_length_mm"] = float(np.mean([lv_lengths_mm(one[study.ed_frame], spacing) for one, spacing in marks]))
+        length_mm = np.mean([lv_lengths_mm(one[study.ed_frame], spacing) for one, spacing in marks])
+        row |= {"mapse_mm": means[0], "lv_length_mm": float(length_mm), "shortening_percent": means[1]}
     for structure in STRUCTURES if sax.labels is not None else ():
         value, drawn = LABELS[structure], labels["sax"]
         overlaps = [dice(drawn[..., frame] == value, sax.label_at(frame) == value) for frame in sax.label_frames]
