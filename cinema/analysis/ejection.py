@@ -68,14 +68,12 @@ def network_masks(run):
     return masks_of
 
 
-def reader_masks(turns=1):
-    """masks_of by reader.OwnReader in `turns` poses, by the rules that `segment` follows.
+def reader_masks(turns=None):
+    """masks_of by reader.OwnReader in `turns` poses, by the rules that `segment` follows; None: of virtual people, whose
+    truth is exact, by the network that labels tissue and the rules that go with it, in one pose.
     Images must be cut around the heart: it is not searched for."""
-    return _masks_of(OwnReader(turns=turns, search=False), rules.tidy)
-
-
-def tissue_masks():
-    """masks_of by the reader for virtual people, whose truth is exact, and the rules that go with it."""
+    if turns:
+        return _masks_of(OwnReader(turns=turns, search=False), rules.tidy)
     tidy = lambda found: earlier_rules.without_open_slices(earlier_rules.largest_pieces(found))
     return _masks_of(OwnReader(turns=1, search=False, sax=BY_TISSUE), tidy)
 

@@ -188,7 +188,7 @@ best.to_frame("validation error (points)").assign(chosen=used).round(2)
 labelled = [path for role, part in tests.items() if role != "kaggle" for path in part]
 asked = {"brief, masks": tests["acdc"]}
 ways = {key: (partial(ejection.network_masks, run), asked.get(key[0], everyone)) for key, run in drawers.items()}
-ways[ejection.READER, seed] = (ejection.tissue_masks, labelled)
+ways[ejection.READER, seed] = (ejection.reader_masks, labelled)
 ways["exact masks", seed] = (ejection.exact_masks, labelled)
 said = [ejection.read(ways, page.jobs), straight]
 ids = [path.stem for path in everyone]
