@@ -69,8 +69,8 @@ def network_masks(run):
 
 
 def reader_masks(turns=None):
-    """masks_of by reader.OwnReader in `turns` poses, by the rules that `segment` follows; None: of virtual people, whose
-    truth is exact, by the network that labels tissue and the rules that go with it, in one pose.
+    """masks_of by reader.OwnReader in `turns` poses, by the rules that `segment` follows. None: of virtual people,
+    whose truth is exact, by the network that labels tissue and the rules that go with it, in one pose.
     Images must be cut around the heart: it is not searched for."""
     if turns:
         return _masks_of(OwnReader(turns=turns, search=False), rules.tidy)
