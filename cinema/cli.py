@@ -110,9 +110,7 @@ COMMANDS = {  # name -> ("module:function", imported only when run; help), then 
     ],
     "experiment": [
         ("experiments:command", "repeat an experiment that the notebooks only read"),
-        option(
-            "name NAME", "ingredients, fine_tuning, labels, measures, real_reader, conventions, rules, confidence"
-        ),
+        option("name NAME", "ingredients, fine_tuning, labels, measures, real_reader, conventions, rules, confidence"),
         option("raw RAW", "for the last four: the raw folder of ACDC", nargs="?"),
         option("--profile", "ci or laptop: size of the experiment (default laptop)", default="laptop"),
         option("--jobs N", "trainings at once (default 1)", type=int, default=1),
