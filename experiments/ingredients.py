@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from cinema.analysis.earlier_rules import without_open_slices
 from cinema.data.study import load_study, study_paths
 from cinema.inference import reader
 from cinema.inference.reader import OwnReader
@@ -27,7 +28,6 @@ from cinema.training.loop import fit, in_steps
 from experiments.own_weights import readers, slices
 from experiments.own_weights.domain_randomisation import Look, dress, random_signals
 from experiments.own_weights.library import PACKED_LABELS, by_packed, packed
-from experiments.rules import without_open_slices
 
 # All that lies around the heart; tissue codes begin there, and end with the gas of the bowel.
 SURROUNDINGS = (*TISSUES[: CODE["chamber_wall"]], "vein", "gas")

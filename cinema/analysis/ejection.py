@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from cinema.analysis import earlier_rules
 from cinema.analysis.features import features_of, ridge
 from cinema.data.public import prepared
 from cinema.data.study import load_study
@@ -67,18 +68,20 @@ def network_masks(run):
     return masks_of
 
 
-def reader_masks(turns=1, sax=OwnReader.sax):
-    """masks_of by reader.OwnReader in `turns` poses, by the rules that `segment` follows; sax: which of its networks.
+def reader_masks(turns=1):
+    """masks_of by reader.OwnReader in `turns` poses, by the rules that `segment` follows.
     Images must be cut around the heart: it is not searched for."""
-    reader = OwnReader(turns=turns, search=False, sax=sax)
-
-    def masks_of(view, frames):
-        return rules.tidy(reader.predict_sax(view.image[..., frames], view.spacing_mm))
-
-    return masks_of
+    return _masks_of(OwnReader(turns=turns, search=False), rules.tidy)
 
 
-tissue_masks = partial(reader_masks, sax=BY_TISSUE)  # for virtual people, whose truth is exact
+def tissue_masks():
+    """masks_of by the reader for virtual people, whose truth is exact, and the rules that go with it."""
+    tidy = lambda found: earlier_rules.without_open_slices(earlier_rules.largest_pieces(found))
+    return _masks_of(OwnReader(turns=1, search=False, sax=BY_TISSUE), tidy)
+
+
+def _masks_of(reader, tidy):
+    return lambda view, frames: tidy(reader.predict_sax(view.image[..., frames], view.spacing_mm))
 
 
 def published_masks(name, source, seed, device):

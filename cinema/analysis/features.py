@@ -18,6 +18,7 @@ from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, cross_
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from cinema.analysis import earlier_rules
 from cinema.data.inputs import read_input
 from cinema.data.loaders import StudyFrames
 from cinema.data.public import prepared
@@ -28,7 +29,7 @@ from cinema.inference.segment import measured, read_views
 from cinema.models import small
 from cinema.models.standard import Standardised
 from cinema.parallel import in_parallel
-from cinema.stats.metrics import dice, lv_lengths_mm
+from cinema.stats.metrics import dice, lv_lengths_mm, mapse_mm, shortening_percent
 from cinema.terms import LABELS, SMALL_GRID, STRUCTURES, VIEWS
 from cinema.training.task import one_thread
 
@@ -139,7 +140,8 @@ def _measures(paths):
 def _measured(reading, readers):
     """One row of `measures`."""
     study, sax = reading.study, reading.study.views["sax"]
-    labels, landmarks, *_ = read_views(study, readers, reading.sax_positions_mm)
+    labels, landmarks, *_ = read_views(study, readers, reading.sax_positions_mm, earlier_rules.largest_pieces)
+    labels["sax"] = earlier_rules.without_open_slices(labels["sax"])
     row = dict.fromkeys(COLUMNS, np.nan)
     try:
         numbers, labels, _ = measured(reading, labels, landmarks)
@@ -148,11 +150,12 @@ def _measured(reading, readers):
     row |= {column: float(numbers[name]) for column, name in NAMES.items() if numbers.get(name) is not None}
     seen = [view for view in MEASURED_VIEWS if view in landmarks]
     if seen:
-        lengths = [lv_lengths_mm(landmarks[view][study.ed_frame], study.views[view].spacing_mm) for view in seen]
-        moved, shortened = (numbers.get(name, {}) for name in ("MAPSE", "GLshortening"))
-        row["mapse_mm"] = float(np.mean([moved.get(view, np.nan) for view in seen]))
-        row["lv_length_mm"] = float(np.mean(lengths))
-        row["shortening_percent"] = float(np.mean([shortened.get(view, np.nan) for view in seen]))
+        marks = [(landmarks[view], study.views[view].spacing_mm) for view in seen]
+        moving = [numbers and np.ptp(lv_lengths_mm(*one)) > 0 for one in marks]
+        motion = [(mapse_mm(*one), shortening_percent(lv_lengths_mm(*one))) for one in marks]
+        means = np.mean([pair if moves else (np.nan, np.nan) for pair, moves in zip(motion, moving)], axis=0)
+        row["mapse_mm"], row["shortening_percent"] = map(float, means)
+        row["lv_length_mm"] = float(np.mean([lv_lengths_mm(one[study.ed_frame], spacing) for one, spacing in marks]))
     for structure in STRUCTURES if sax.labels is not None else ():
         value, drawn = LABELS[structure], labels["sax"]
         overlaps = [dice(drawn[..., frame] == value, sax.label_at(frame) == value) for frame in sax.label_frames]

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -82,7 +82,10 @@ def open_readers(weights: str | Path | None, device: str = "cpu") -> Mapping[str
 
 
 def read_views(
-    study: Study, readers: Mapping[str, Any], sax_positions_mm: Any = None
+    study: Study,
+    readers: Mapping[str, Any],
+    sax_positions_mm: Any = None,
+    tidy: Callable[[NDArray], NDArray] = rules.tidy,
 ) -> tuple[dict[str, NDArray], dict[str, NDArray], list[str], confidence.Signs]:
     """(labels, landmarks, notes, signs): tidy (x, y, z, t) uint8 labels and (t, 3, 2) landmarks per view that has them,
     and the short axis's signs of doubt (`confidence.frame_signs`), none of readers without probabilities.
@@ -100,17 +103,17 @@ def read_views(
             shown = view.image[:, :, known], view.spacing_mm
             if hasattr(readers[name], "read_sax"):
                 found, chance = readers[name].read_sax(*shown)
-                tidied = rules.tidy(found)
+                tidied = tidy(found)
                 signs = confidence.frame_signs(found, tidied, chance)
             else:
-                tidied = rules.tidy(readers[name].predict_sax(*shown))
+                tidied = tidy(readers[name].predict_sax(*shown))
             labels[name][:, :, known] = tidied
         else:
             found, marks = readers[name].predict_lax(view.image, view.spacing_mm)
             if marks is not None:
                 landmarks[name] = measures.smooth_marks(marks)
             if found is not None:
-                labels[name] = rules.tidy(found)
+                labels[name] = tidy(found)
     if not labels and not landmarks:
         read, has = (", ".join(VIEW_NAMES[name] for name in views) for views in (readers, study.views))
         raise ValueError(f"these weights read {read}; the input has {has}: choose other weights")

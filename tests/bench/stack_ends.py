@@ -11,10 +11,10 @@ import argparse
 import numpy as np
 import pandas as pd
 
+from cinema.analysis.earlier_rules import without_open_slices
 from cinema.inference import measures
 from cinema.phantom import cohort
 from cinema.terms import LAX_VIEWS
-from experiments.rules import without_open_slices
 
 STACKS = ((10.0, 11), (17.7, 7))  # mm between slices, slices
 TRUTH = {"LVEF": "lv_ef_percent", "LVEDV": "lv_edv_ml", "LVM": "lv_mass_g"}

@@ -124,3 +124,13 @@ def test_hearts_of_the_cohorts_are_as_they_were():
     for view in LAX_VIEWS:
         np.testing.assert_allclose(scan[view].landmarks[1], MARKS[view], atol=2e-3)
     assert [float(scan[view].image.mean()) for view in scan] == pytest.approx(MEANS, rel=1e-5)
+
+
+@pytest.mark.parametrize("heart", HEARTS)
+def test_hinges_of_three_views_span_the_mitral_plane(heart):
+    """Where the plane through them meets the long axis, the cavity of the closed form ends (within 1.5 mm)."""
+    planes = [place(heart, TRUE_PLANE, view) for view in LAX_VIEWS]
+    for phase in (0.0, 0.35):
+        hinges = np.concatenate([in_heart(plane, landmarks(heart, plane, [phase])[0])[:2] for plane in planes])
+        z_at_axis = np.linalg.lstsq(np.c_[hinges[:, :2], np.ones(6)], hinges[:, 2], rcond=None)[0][2]
+        assert z_at_axis == pytest.approx(surfaces(heart, phase).base_mm, abs=1.5)
