@@ -19,9 +19,14 @@ IN_PLANE[:, 1, 1] = IN_PLANE[1, :, 1] = True
 
 def tidy(labels: NDArray) -> NDArray:
     """Labels (x, y), (x, y, z) or (x, y, z, t) as anatomy has them: all rules of this file."""
-    whole = labels.reshape(*labels.shape, *(1,) * (4 - labels.ndim))
-    for rule in RULES:
-        whole = rule(whole)
+    whole = labels.reshape(*labels.shape, *(1,) * (4 - labels.ndim)).copy()
+    there = np.argwhere(whole.max(axis=(2, 3)) > 0)
+    if len(there):  # the rest of the image is background, and large
+        box = tuple(slice(max(low - 1, 0), high + 2) for low, high in zip(there.min(axis=0), there.max(axis=0)))
+        tidied = whole[box]
+        for rule in RULES:
+            tidied = rule(tidied)
+        whole[box] = tidied
     return whole.reshape(labels.shape)
 
 

@@ -1,5 +1,7 @@
 """Weights of the signs of doubt: found again where they are planted, and judged on hearts that are left out."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -33,6 +35,25 @@ def test_the_check_finds_the_worst_and_does_not_where_there_is_nothing_to_find(r
     shuffled = rows.assign(error=np.random.default_rng(1).permutation(rows["error"]))
     blind = {row["measure"]: row["value"] for row in confidence.checked("virtual", confidence.left_out(shuffled))}
     assert abs(blind["rank correlation"]) < 0.3 and blind["AUC for an error above 10 points"] < 0.75
+
+
+def test_only_the_laptop_profile_writes_the_weights(rows, monkeypatch, tmp_path):
+    """And neither patients for testing nor readings without signs count."""
+    monkeypatch.setattr(confidence.confidence, "CALIBRATION", tmp_path / "confidence.csv")
+    subjects = [SimpleNamespace(split=split) for split in ("train", "test", "val", "train")]
+    monkeypatch.setattr(confidence.acdc, "subjects", lambda raw: (subjects, []))
+    monkeypatch.setattr(confidence, "virtual_row", lambda index: dict(rows.iloc[index]))
+    monkeypatch.setattr(confidence, "patient_row", lambda subject: dict(rows.iloc[7]))
+    monkeypatch.setitem(confidence.N_VIRTUAL, "laptop", 40)
+    rows.loc[2, "doubt"] = np.nan
+    for profile, n in (("ci", 5), ("laptop", 39)):
+        table = confidence.run(profile, 1, 0, tmp_path, tmp_path)["confidence"]
+        counted = table[table["measure"] == "expected error"].set_index("set")["n"]
+        assert counted.to_dict() == {"virtual": n, "ACDC": 3}
+        assert (tmp_path / "confidence.csv").exists() == (profile == "laptop")
+    quiet = dict.fromkeys(REASONS, 0.0) | {"doubt": 0.3}
+    found = confidence.confidence.confidence(quiet, tmp_path / "confidence.csv")
+    assert found["expected_LVEF_error"] == pytest.approx(5, abs=0.7)
 
 
 @pytest.mark.slow

@@ -145,6 +145,25 @@ def nifti(folder, name="patient.nii.gz", frames=(0.0, 0.4)):
     return folder / name
 
 
+def test_low_confidence_is_said_first_and_with_its_reason(study, tmp_path, monkeypatch):
+    class Unsure(GreyReader):
+        def read_sax(self, image, spacing_mm):
+            labels = self.predict_sax(image, spacing_mm)
+            return labels, np.where(labels == 3, 0.6, 0.0).astype(np.float32)
+
+    seen = []
+    verdict = {"expected_LVEF_error": 12.0, "low": True, "reason": "of a planted doubt", "signs": {}}
+    monkeypatch.setattr(segment.confidence, "confidence", lambda signs: (seen.append(signs), verdict)[1])
+    metrics = segment.segment(study, tmp_path / "out", readers=dict.fromkeys(VIEWS, Unsure()))
+    assert seen[0]["doubt"] == pytest.approx(0.4) and metrics["confidence"] == verdict
+    said = "LVEF may well be off by 12 points, since of a planted doubt"
+    assert said in metrics["input"]["notes"][0]
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert page.index(said) < page.index("<h2>Numbers")
+    segment.segment(study, tmp_path / "out", weights="others", readers=dict.fromkeys(VIEWS, Unsure()))
+    assert seen[1] is None  # the weights of the signs hold for the project's readers
+
+
 def test_nifti_and_stored_studies(tmp_path, results):
     path = nifti(tmp_path / "in")
     metrics = segment.segment(path, tmp_path / "out", readers=READERS)
