@@ -26,6 +26,20 @@ N_VIRTUAL, N_CI = 100, 5
 GRID = {"sax": ((112, 112, 13), (1.5, 1.5, 10.0))}
 RAYS, STEP_MM = 72, 0.25
 AWAY_MM = (-3, -2, -1, 0, 1, 2, 3)  # from a contour along a ray, outward positive
+SHOWN = (  # in data/DATASHEET.md
+    "ED ring of the first LV slice, share open",
+    "ES ring of the first LV slice, share open",
+    "ED RV missing in the first LV slice",
+    "ES RV missing in the first LV slice",
+    "base from ED to ES (mm)",
+    *[
+        f"ED septum, {away:+d} mm from the {edge}"
+        for edge in ("endocardial contour", "epicardial contour")
+        for away in (-2, -1, 0, 1, 2)
+    ],
+    "LVEF drawn minus LVEF of the tissue (points)",
+    "RVEF drawn minus RVEF of the tissue (points)",
+)
 SEPTAL = np.cos(np.arange(RAYS) * 2 * np.pi / RAYS) > 0.7  # rays counted from the direction of the RV
 
 
@@ -126,3 +140,14 @@ def summary(rows, rng):
                 about = {"hearts": hearts, "class": group, "measure": measure, "n": one.n}
                 table.append(about | {key: getattr(one, key) for key in ("value", "lower", "upper")})
     return pd.DataFrame(table)
+
+
+def card(table):
+    """The table of data/DATASHEET.md, in Markdown, from that of `run`: mean and 95 % interval over all hearts."""
+    known = table[table["class"] == "all"].set_index(["measure", "hearts"])
+    lines = ["| measure | ACDC | virtual, as drawn |", "|---|---|---|"]
+    for measure in SHOWN:
+        cells = [known.loc[(measure, hearts)] for hearts in ("ACDC", "virtual") if (measure, hearts) in known.index]
+        cells = [f"{one.value:.2f} ({one.lower:.2f} to {one.upper:.2f})" if one.n else "" for one in cells]
+        lines.append(f"| {measure} | {' | '.join(cells)} |")
+    return "\n".join(lines)

@@ -3,14 +3,16 @@
 What readers of ACDC do, measured on the labels of its 100 training patients (Bernard et al. 2018):
 
 - The LV is a closed ring in every slice in which it is drawn at all, over the mitral and outflow opening, too. Its
-  first slice shows muscle all round at ED (bright for 5 % of the angle on average), but at ES a slice is kept though
-  a good part of the ring is open (20 %; above 34 % in a quarter of patients).
+  first slice shows muscle all round at ED (bright for 7 % of the angle on average), but at ES a slice is kept though
+  a good part of the ring is open (30 %).
 - The RV is drawn from the tricuspid plane on, never in a slice without LV, and not as an outflow tract alone (at ES the
-  first LV slice of 72 % of patients has none).
-- No slice beyond the end of the cavity is drawn at ED; at ES 17 % of patients have one of muscle alone.
+  first LV slice of 69 % of patients has none).
+- No slice beyond the end of the cavity is drawn at ED.
 - Cavities are drawn up to where blood has gone, not to where it is half: at the septum the grey value is midway between
-  muscle and blood 1.1 mm inside the LV's contour and 1.2 mm outside the wall's. Half of that is blur and trabeculae,
+  muscle and blood 1 mm inside the LV's contour and 2 mm outside the wall's. Half of that is blur and trabeculae,
   which the virtual heart has, too; GENEROUS_MM is the rest.
+
+`experiment conventions` takes these measures, of patients and of virtual hearts drawn so.
 """
 
 import numpy as np

@@ -489,8 +489,8 @@ Markdown(
 # summed; and the exact masks, both ways.
 #
 # The truth here is that of the tissue. The network learnt another: what human readers draw
-# (`cinema/phantom/drawing.py`). They let cavities reach half a millimetre into the muscle all round, close the ring over
-# the outflow tract and keep basal slices at end systole. So volumes come out larger and the mass smaller than the
+# (`cinema/phantom/drawing.py`). They let cavities reach half a millimetre into the muscle all round, close the ring
+# over the outflow tract and keep basal slices at end systole. So volumes come out larger and the mass smaller than the
 # tissue's before any mistake is made, the ejection fraction lower, and most where slices are simply summed.
 
 # %%
