@@ -475,8 +475,8 @@ Markdown(
     f"{bias.loc[2.0, 'largest − smallest']:.1f} points to a shortening of "
     f"{drawn[0]['largest − smallest']:.1f} %. "
     f"Smoothing over time leaves {bias.loc[2.0, 'the same, smoothed over time']:+.1f}, frames fixed beforehand "
-    f"{bias.loc[2.0, 'ED − ES frame']:+.1f}. `segment` smooths, and pays for it: without any noise, smoothing "
-    f"reads {bias.loc[0.0, 'the same, smoothed over time']:+.1f}, since it rounds the extremes off."
+    f"{bias.loc[2.0, 'ED − ES frame']:+.1f}: `segment` goes from ED to ES. Smoothing has its price, too: without any "
+    f"noise it reads {bias.loc[0.0, 'the same, smoothed over time']:+.1f}, since it rounds the extremes off."
 )
 
 # %% [markdown]
