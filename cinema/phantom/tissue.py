@@ -7,6 +7,7 @@ are RAS about the middle of the left ventricle.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -33,9 +34,20 @@ def to_body(heart, points_mm):
     return pose(heart).T @ (points_mm - np.array([[0], [0], [0.45 * heart.lv_length_mm]]))
 
 
+class Filling(NamedTuple):
+    """What fills the cavities, arrays (level, angle): radii in mm, and whether a band crosses the RV."""
+
+    lv_blood: np.ndarray
+    near: np.ndarray  # a papillary muscle lies from here
+    far: np.ndarray  # to here
+    rv_blood: np.ndarray
+    septal: np.ndarray  # trabeculae on the RV's side of the septum
+    band: np.ndarray
+
+
 @lru_cache(maxsize=512)
-def _detail(heart, phase):
-    """Radii of what fills the cavities, on the grid of `shape`: blood edge, papillary muscles, trabeculae."""
+def filling(heart, phase):
+    """Blood edge, papillary muscles and trabeculae at a phase."""
     rng = np.random.default_rng([heart.detail_seed, 3])
     s = surfaces(heart, phase)
     rest = surfaces(heart, 0.0)
@@ -57,7 +69,10 @@ def _detail(heart, phase):
         lv_blood = _lined(heart, s, rest, empty, fingers, lateral)
     rv_depth = heart.trabeculation * (3 + 9 * np.clip(level, 0, 1)) * np.clip(fields[1] + 0.2, 0, 1.5)
     rv_width = s.rv - s.rv_inner
-    rv_blood = s.rv - np.minimum(rv_depth * rng.uniform(0.5, 1.2), 0.6 * rv_width)
+    rv_depth = rv_depth * rng.uniform(0.7, 2.0)
+    rv_blood = s.rv - np.minimum(rv_depth, 0.6 * rv_width)
+    if heart.anatomy > 1:
+        rv_blood = _rv_lined(heart, s, rest, empty, rv_depth)
     septal = s.rv_inner + np.minimum(np.clip(fields[2] - 0.5, 0, 1) * 4 * heart.trabeculation, 0.3 * rv_width)
     band = np.zeros_like(s.rv, bool)
     for _ in range(rng.integers(0, 4)):  # moderator band and its smaller kin
@@ -78,7 +93,7 @@ def _detail(heart, phase):
         centre = centre + 25 * rng.normal(0, 0.5) * (level - 0.5)
         low, high = _chord(place, centre, thick * taper * (1 + 0.25 * fields[3]))
         near, far = np.minimum(near, low), np.maximum(far, high)
-    return lv_blood, near, far, rv_blood, septal, band
+    return Filling(lv_blood, near, far, rv_blood, septal, band)
 
 
 def _lined(heart, s, rest, empty, fingers, lateral):
@@ -90,6 +105,16 @@ def _lined(heart, s, rest, empty, fingers, lateral):
     squeezed = 1 - rng.uniform(0.0, 0.5) * empty
     area = rest.endo**2 * (1 - (1 - depth) ** 2) * squeezed * rest.length_mm / s.length_mm
     return np.sqrt(np.maximum(s.endo**2 - area, (0.05 * s.endo) ** 2))
+
+
+def _rv_lined(heart, s, rest, empty, depth):
+    """(level, angle) edge of the RV's blood: its trabeculae keep their volume, too, and come to line a contracted free
+    wall as if they were part of it."""
+    squeezed = 1 - np.random.default_rng([heart.detail_seed, 13]).uniform(0.0, 0.4) * empty
+    depth = np.minimum(depth, 0.6 * (rest.rv - rest.rv_inner))
+    area = (rest.rv**2 - (rest.rv - depth) ** 2) * squeezed * rest.length_mm / s.length_mm
+    least = s.rv_inner + 0.25 * (s.rv - s.rv_inner)
+    return np.maximum(np.sqrt(np.maximum(s.rv**2 - area, 0)), least)
 
 
 def _chord(distance, centre_deg, radius):
@@ -124,10 +149,11 @@ def points(heart, heart_mm):
     lump = noise(heart_mm, rng.uniform(30, 70), 0, rng)
     lump = lump + 0.25 * noise(heart_mm, rng.uniform(9, 16), 1, rng)
     sponge = noise(heart_mm * np.array([[1], [1], [0.5]], np.float32), rng.uniform(5, 10), 2, rng)
-    # Fat lies over the RV and in its corners; hardly on the lateral wall.
+    # Fat lies over the RV and in its corners; on the lateral wall of some.
     turn = np.deg2rad(ANGLES_DEG)
     corners = np.exp(-(((np.abs(np.sin(turn / 2)) - 0.55) / 0.12) ** 2))
-    fat = (0.55 + 0.5 * np.cos(turn - 0.1) + 0.5 * corners).astype(np.float32)[angle] * (0.5 + 0.9 * lump)
+    lateral = np.random.default_rng([heart.detail_seed, 15]).uniform(0, 0.7)
+    fat = (0.55 + lateral + 0.5 * np.cos(turn - 0.1) + 0.5 * corners).astype(np.float32)[angle] * (0.5 + 0.9 * lump)
     body = body_at(heart, to_body(heart, heart_mm).astype(np.float32))
     return Points(heart_mm, np.hypot(x, y), angle, body, lump, sponge, fat)
 
@@ -143,12 +169,12 @@ def tissue_at(heart, where, phase):
     """Tissue codes (uint8, one per point) at a phase of the cycle."""
     s, n_angles = surfaces(heart, phase), len(ANGLES_DEG)
     zeta, cell = on_grid(s, where)
-    lv_blood, near, far, rv_blood, septal, band = (a.ravel() for a in _detail(heart, phase))
+    lv_blood, near, far, rv_blood, septal, band = (a.ravel() for a in filling(heart, phase))
     r = where.radius_mm
     out = where.background.copy()
     epi, rv, inner = s.epi.ravel()[cell], s.rv.ravel()[cell], s.rv_inner.ravel()[cell]
     rng = np.random.default_rng([heart.detail_seed, 6])
-    fat_gap, wall = rng.uniform(2.0, 4.0), rng.uniform(1.0, 3.2)
+    fat_gap, wall = rng.uniform(3.0, 5.5), rng.uniform(1.5, 4.5)
     has_rv = rv > inner + np.float32(0.6)
     outer = np.where(zeta >= np.minimum(s.rim[where.angle_index], 0), epi, 0)
     outer = np.maximum(outer, np.where(has_rv, rv + np.float32(fat_gap), 0))

@@ -21,7 +21,7 @@ from cinema.phantom.tissue import points, pose, tissue_at
 from cinema.terms import VIEWS
 
 SAX_SIZE, LAX_SIZE, PIXEL_MM, N_SLICES = 152, 176, 1.3, 20
-LIBRARY_VERSION = 4
+LIBRARY_VERSION = 5
 LABEL_SHIFT = 5  # bits of a packed code that hold the tissue
 PACKED_LABELS = np.arange(4 << LABEL_SHIFT, dtype=np.uint8) >> LABEL_SHIFT  # label of each packed code
 # Where the rest of a heart lies, evenly.
@@ -35,7 +35,7 @@ def varied_heart(rng):
     edv = float(np.clip(rng.lognormal(np.log(125 if thick else 155), 0.3 if thick else 0.52), 45, 480))
     ef = rng.uniform(45, 88) if thick else rng.uniform(8, 80) if edv < 200 else rng.uniform(6, 62)
     length = float(np.clip(92 * (edv / 140) ** 0.32 * rng.lognormal(0, 0.08), 60, 126))
-    overloaded = not thick and rng.random() < 0.2  # a right ventricle larger than the left
+    overloaded = not thick and rng.random() < 0.28  # a right ventricle larger than the left
     rv_edv = edv * rng.uniform(1.3, 3.5) if overloaded else rng.lognormal(np.log(125 if thick else 155), 0.45)
     rv_edv = float(np.clip(rv_edv, 45, 450))
     rv_ef = np.clip(0.5 * ef + rng.uniform(0, 45), 8, 78)
