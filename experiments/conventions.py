@@ -15,10 +15,8 @@ from scipy import ndimage
 
 from cinema.data.public import acdc
 from cinema.parallel import in_parallel
-from cinema.phantom import cohort, image
-from cinema.phantom.drawing import drawn
+from cinema.phantom import cohort, drawing, image, shape
 from cinema.stats import estimates
-from cinema.stats.metrics import ejection_fraction_percent
 from cinema.terms import LABELS
 
 PHASES = ("ED", "ES")
@@ -37,6 +35,7 @@ SHOWN = (  # in data/DATASHEET.md
         for edge in ("endocardial contour", "epicardial contour")
         for away in (-2, -1, 0, 1, 2)
     ],
+    *[f"{phase} free wall, {away:+d} mm from the RV contour" for phase in PHASES for away in (-2, -1, 0, 1, 2)],
     "LVEF drawn minus LVEF of the tissue (points)",
     "RVEF drawn minus RVEF of the tissue (points)",
 )
@@ -66,18 +65,14 @@ def of_patient(subject):
 
 
 def of_person(person):
-    """One row of a virtual patient of the anatomy that readers learn from, with labels as drawn."""
-    heart, scan = replace(person.heart, anatomy=2), replace(person.acquisition, pixel_mm=GRID["sax"][1][0])
-    phases = (0.0, heart.es_fraction)
-    view = image.acquire(heart, scan, phases, GRID, ("sax",))["sax"]
-    _, where, tissues = image.tissue_samples(heart, scan, "sax", phases, GRID)
-    by_phase = [drawn(heart, where, *at) for at in zip(phases, tissues)]
-    labels = np.stack([image.majority_label(labels, np.arange(4)) for labels in by_phase], axis=-1)
-    row = measured(view.image, labels.astype(np.uint8), view.spacing_mm)
+    """One row of a virtual patient, with labels as drawn."""
+    heart, scan = person.heart, replace(person.acquisition, pixel_mm=GRID["sax"][1][0])
+    view = image.acquire(heart, scan, (0.0, heart.es_fraction), GRID, ("sax",))["sax"]
+    row = measured(view.image, view.labels, view.spacing_mm)
+    tissue, pen = shape.truth(heart, [0.0]), drawing.truth(heart)
     for side in ("LV", "RV"):
-        sums = [(each == LABELS[side]).sum(axis=(0, 1, 2)) for each in (labels, view.labels)]
-        one, other = (ejection_fraction_percent(*both) for both in sums)
-        row[f"{side}EF drawn minus {side}EF of the tissue (points)"] = one - other
+        name = f"{side.lower()}_ef_percent"
+        row[f"{side}EF drawn minus {side}EF of the tissue (points)"] = pen[f"drawn_{name}"] - tissue[name]
     return {"hearts": "virtual", "class": person.attributes["disease"].replace("ARV", "RV")} | row
 
 
@@ -98,11 +93,13 @@ def measured(images, labels, spacing_mm):
         levels = [np.median(middle[0][middle[1] == LABELS[name]]) for name in ("MYO", "LV")]
         profiles = [rays(images[:, :, z, t], labels[:, :, z, t], spacing_mm, *levels) for z in shown]
         row[f"{phase} ring of the first LV slice, share open"] = np.nanmean(profiles[0]["wall"] > 0.5)
-        for edge in ("endo", "epi"):
-            septal = [profile[edge][SEPTAL].mean(axis=0) for profile in profiles[2:-2] if edge in profile]
+        names = {"endo": "septum, {:+d} mm from the endocardial contour"}
+        names |= {"epi": names["endo"].replace("endo", "epi"), "rv": "free wall, {:+d} mm from the RV contour"}
+        for edge, name in names.items():
+            septal = [profile[edge][SEPTAL] for profile in profiles[2:-2] if edge in profile]
             for k, away in enumerate(AWAY_MM):
-                level = np.nanmean([line[k] for line in septal]) if septal else np.nan
-                row[f"{phase} septum, {away:+d} mm from the {edge}cardial contour"] = level
+                level = np.nanmean([np.nanmean(lines[:, k]) for lines in septal]) if septal else np.nan
+                row[f"{phase} {name.format(away)}"] = level
     row["base from ED to ES (mm)"] = (first["ES"] - first["ED"]) * float(spacing_mm[2])
     return row
 
@@ -110,7 +107,8 @@ def measured(images, labels, spacing_mm):
 def rays(picture, label, spacing_mm, muscle, blood):
     """Grey values about one slice's LV, 0 at `muscle` and 1 at `blood`: `wall` (ray) in the middle of the ring.
 
-    Where an RV shows the way of the septum, also `endo` and `epi` (ray, AWAY_MM) about the two contours.
+    Where an RV shows the way of the septum, also `endo`, `epi` and `rv` (ray, AWAY_MM) about the contours of the ring
+    and of the RV at its free wall, NaN where a ray meets none.
     """
     left = np.isin(label, (LABELS["LV"], LABELS["MYO"]))
     centre = np.array(ndimage.center_of_mass(left))
@@ -123,6 +121,8 @@ def rays(picture, label, spacing_mm, muscle, blood):
     grey = (along(picture) - muscle) / (blood - muscle)
     last = lambda inside: np.array([reach[np.flatnonzero(ray)[-1]] if ray.any() else 0.0 for ray in inside])
     ends = {"endo": last(along(label == LABELS["LV"]) > 0.5), "epi": last(along(left) > 0.5)}
+    rv = last(along(right) > 0.5)
+    ends["rv"] = np.where(rv > ends["epi"], rv, np.nan)
     at = lambda distance: np.array([np.interp(d, reach, line) for d, line in zip(distance, grey)])
     found = {"wall": at((ends["endo"] + ends["epi"]) / 2)}
     if right.any():

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cinema.analysis.earlier_rules import without_open_slices
 from cinema.data.study import load_study, study_paths
 from cinema.inference import reader
 from cinema.inference.reader import OwnReader
@@ -153,8 +152,8 @@ def scores(model, patients):
             view = load_study(path, ["sax"]).views["sax"]
             for stored in STORED:
                 turn = 0 if stored == STORED[0] else 1 + index % 7
-                true, image = without_open_slices(turned(view.labels, turn)), turned(view.image, turn)
-                found = without_open_slices(own.predict_sax(image, view.spacing_mm))
+                true, image = turned(view.labels, turn), turned(view.image, turn)
+                found = own.predict_sax(image, view.spacing_mm)
                 about = {"cohort": role, "patient": index, "stored": stored}
                 for name in STRUCTURES:
                     ed, es = (dice(found[..., t] == LABELS[name], true[..., t] == LABELS[name]) for t in (0, 1))

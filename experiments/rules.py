@@ -8,8 +8,8 @@ go by. Rules in use are taken away one at a time, rejected ones are added.
 
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 
-from cinema.analysis.earlier_rules import tapered, without_open_slices
 from cinema.data.public import acdc
 from cinema.inference import measures, rules
 from cinema.inference.reader import OwnReader
@@ -19,6 +19,8 @@ from cinema.terms import LABELS
 from experiments.real_reader import N_CI, PHASES, compared
 
 EFS = ("LVEF", "RVEF")
+MIN_RING_SHARE = 0.5  # of the border of a basal cavity that must be muscle
+GROWTH = 1.5  # of the RV from one slice to the next toward the apex, at its end
 
 
 def run(profile, jobs, seed, work, raw):
@@ -80,6 +82,47 @@ def summary(rows, rng):
             ends = {"gain": gain.value, "lower": gain.lower, "upper": gain.upper}
             table.append({"rule": arm, "in_use": arm in used, "measure": measure, "n": gain.n, **means, **ends})
     return pd.DataFrame(table)
+
+
+def tapered(labels):
+    """(x, y, z, t) labels without RV in slices at the apical end where it would grow again: fat taken for RV.
+
+    The apical end is the one at which the left ventricle is smaller.
+    """
+    labels, n = labels.copy(), labels.shape[2]
+    for t in range(labels.shape[3]):
+        planes = np.moveaxis(labels[..., t], 2, 0)  # a view: writing it writes `labels`
+        rv = np.sum(planes == LABELS["RV"], axis=(1, 2))
+        lv = np.sum(np.isin(planes, [LABELS["MYO"], LABELS["LV"]]), axis=(1, 2))
+        halves = np.array_split(lv[lv > 0], 2)
+        apex_first = len(halves[1]) > 0 and halves[0].mean() < halves[1].mean()
+        for z in range(n - 1) if apex_first else range(n - 1, 0, -1):
+            if 0 < rv[z] <= GROWTH * rv[z + 1 if apex_first else z - 1]:
+                break
+            planes[z][planes[z] == LABELS["RV"]] = LABELS["background"]
+    return labels
+
+
+def without_open_slices(labels):
+    """(x, y, z, t) labels without LV and wall of slices at either end whose cavity has less than MIN_RING_SHARE of its
+    border in muscle. It looks inward from both ends until a slice counts."""
+    is_open = np.zeros(labels.shape[2:], bool)
+    for t in range(labels.shape[3]):
+        for slices in (range(labels.shape[2]), reversed(range(labels.shape[2]))):
+            for z in slices:
+                plane = labels[:, :, z, t]
+                has_lv = (plane == LABELS["LV"]).any()
+                if has_lv and ring_share(plane) >= MIN_RING_SHARE:
+                    break
+                is_open[z, t] = has_lv
+    return measures.without_atrium(labels, is_open)
+
+
+def ring_share(label):
+    """Share of the LV's border, in one (x, y) slice of labels, that is myocardium."""
+    cavity = label == LABELS["LV"]
+    border = ndimage.binary_dilation(cavity) & ~cavity
+    return float(np.mean(label[border] == LABELS["MYO"]))
 
 
 def rv_beside_lv(labels):

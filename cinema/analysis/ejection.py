@@ -1,7 +1,8 @@
 """Ejection fraction of studies by masks and straight from images, held against a reference; what pairs of scans say.
 
 A way of measuring gives rows: study, arm, seed and the ejection fractions LV and RV in percent. The reference is a
-table LV, RV by study: the true values of virtual hearts, else what a data set says, an expert's masks or volumes.
+table LV, RV by study: what a data set says, an expert's masks or volumes, and of virtual hearts what a reader would
+draw on endlessly thin slices (phantom.drawing).
 """
 
 from functools import partial
@@ -11,13 +12,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cinema.analysis import earlier_rules
 from cinema.analysis.features import features_of, ridge
 from cinema.data.public import prepared
 from cinema.data.study import load_study
 from cinema.data.transforms import min_max
 from cinema.inference import published, rules
-from cinema.inference.reader import BY_TISSUE, OwnReader
+from cinema.inference.reader import OwnReader
 from cinema.models import finetuned
 from cinema.models.published import PUBLISHED
 from cinema.parallel import in_parallel
@@ -68,18 +68,11 @@ def network_masks(run):
     return masks_of
 
 
-def reader_masks(turns=None):
-    """masks_of by reader.OwnReader in `turns` poses, by the rules that `segment` follows. None: of virtual people,
-    whose truth is exact, by the network that labels tissue and the rules that go with it, in one pose.
+def reader_masks(turns=1):
+    """masks_of by reader.OwnReader in `turns` poses and the rules that follow it.
     Images must be cut around the heart: it is not searched for."""
-    if turns:
-        return _masks_of(OwnReader(turns=turns, search=False), rules.tidy)
-    tidy = lambda found: earlier_rules.without_open_slices(earlier_rules.largest_pieces(found))
-    return _masks_of(OwnReader(turns=1, search=False, sax=BY_TISSUE), tidy)
-
-
-def _masks_of(reader, tidy):
-    return lambda view, frames: tidy(reader.predict_sax(view.image[..., frames], view.spacing_mm))
+    reader = OwnReader(turns=turns, search=False)
+    return lambda view, frames: rules.tidy(reader.predict_sax(view.image[..., frames], view.spacing_mm))
 
 
 def published_masks(name, source, seed, device):
@@ -114,8 +107,8 @@ def plan(arm, parts, tests, rate, steps, seed, folder):
 
 def reference(table):
     """The reference of a table of study.study_table: DataFrame, index study, NaN where nothing is known."""
-    names, unknown = ("lv_ef_percent", "rv_ef_percent"), pd.Series(np.nan, table.index)
-    columns = {side: table.get(f"true_{name}", table.get(name, unknown)) for side, name in zip(SIDES, names)}
+    names, unknown = {side: f"{side.lower()}_ef_percent" for side in SIDES}, pd.Series(np.nan, table.index)
+    columns = {side: table.get(f"true_drawn_{name}", table.get(name, unknown)) for side, name in names.items()}
     return pd.DataFrame(columns).set_axis(table["id"], axis=0).rename_axis("study").astype(float)
 
 

@@ -18,13 +18,12 @@ from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, cross_
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cinema.analysis import earlier_rules
 from cinema.data.inputs import read_input
 from cinema.data.loaders import StudyFrames
 from cinema.data.public import prepared
 from cinema.data.study import load_study, study_paths
 from cinema.files import RECORDED, WEIGHTS, whole_or_not
-from cinema.inference.reader import BY_TISSUE, OwnReader
+from cinema.inference.reader import OwnReader
 from cinema.inference.segment import measured, read_views
 from cinema.models import small
 from cinema.models.standard import Standardised
@@ -72,7 +71,7 @@ def measures(folder, jobs=1):
     means over the labelled frames. Not a number where the reader found no heart. Made for speed: images must be cut
     around the heart, as the cohorts' are, and are read in one pose, not eight.
     """
-    weights = [f"{name}.safetensors" for name in (BY_TISSUE, "reader_lax")]
+    weights = ("reader_sax.safetensors", "reader_lax.safetensors")
     return _kept(folder, "measures", study_paths(folder), weights, _measures, jobs)
 
 
@@ -132,7 +131,7 @@ def _features(paths, views):
 
 @one_thread()
 def _measures(paths):
-    reader = OwnReader(WEIGHTS, turns=1, size=WINDOW, search=False, sax=BY_TISSUE)
+    reader = OwnReader(WEIGHTS, turns=1, size=WINDOW, search=False)
     readers = dict.fromkeys(MEASURED_VIEWS, reader)
     return pd.DataFrame([_measured(read_input(path), readers) for path in paths], index=[path.stem for path in paths])
 
@@ -140,8 +139,7 @@ def _measures(paths):
 def _measured(reading, readers):
     """One row of `measures`."""
     study, sax = reading.study, reading.study.views["sax"]
-    labels, landmarks, *_ = read_views(study, readers, reading.sax_positions_mm, earlier_rules.largest_pieces)
-    labels["sax"] = earlier_rules.without_open_slices(labels["sax"])
+    labels, landmarks, *_ = read_views(study, readers, reading.sax_positions_mm)
     row = dict.fromkeys(COLUMNS, np.nan)
     try:
         numbers, labels, _ = measured(reading, labels, landmarks)

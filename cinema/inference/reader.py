@@ -29,7 +29,6 @@ NEAR_LV_MM = 9.0  # a hinge lies at the rim of the cavity
 APICAL = 0.8  # the apex lies in the last fifth of the cavity
 REACH_MM = 18.0  # no point strays further than this from its median over the cycle
 BATCH = 32
-BY_TISSUE = "reader_sax_by_tissue"  # labels where the tissue is: for virtual people, whose truth is exact
 
 Spacing = Sequence[float]  # mm, of x, y, z
 
@@ -61,7 +60,6 @@ class OwnReader:
     turns:  rotations and mirrors averaged, 1 to 8; one is eight times as fast and a little worse.
     size:   pixels of the window that is read, kind -> a multiple of 16; smaller is faster.
     search: False where images are cut around the heart already: their middle is taken for its centre.
-    sax:    the short-axis network: as human readers draw, or BY_TISSUE.
     """
 
     folder: str | Path = WEIGHTS
@@ -69,13 +67,11 @@ class OwnReader:
     turns: int = 8
     size: Mapping[str, int] = field(default_factory=SIZE.copy)
     search: bool = True
-    sax: str = "reader_sax"
     models: dict[str, Any] = field(default_factory=dict, init=False)
 
     def model(self, kind: str) -> Any:
         if kind not in self.models:
-            name = self.sax if kind == "sax" else "reader_lax"
-            self.models[kind] = restore(Path(self.folder) / f"{name}.safetensors").to(self.device)
+            self.models[kind] = restore(Path(self.folder) / f"reader_{kind}.safetensors").to(self.device)
         return self.models[kind]
 
     def predict_sax(self, image: NDArray, spacing_mm: Spacing) -> NDArray:

@@ -85,7 +85,6 @@ def read_views(
     study: Study,
     readers: Mapping[str, Any],
     sax_positions_mm: Any = None,
-    tidy: Callable[[NDArray], NDArray] = rules.tidy,
 ) -> tuple[dict[str, NDArray], dict[str, NDArray], list[str], confidence.Signs]:
     """(labels, landmarks, notes, signs): tidy (x, y, z, t) uint8 labels and (t, 3, 2) landmarks per view that has them,
     and the short axis's signs of doubt (`confidence.frame_signs`), none of readers without probabilities.
@@ -103,17 +102,17 @@ def read_views(
             shown = view.image[:, :, known], view.spacing_mm
             if hasattr(readers[name], "read_sax"):
                 found, chance = readers[name].read_sax(*shown)
-                tidied = tidy(found)
+                tidied = rules.tidy(found)
                 signs = confidence.frame_signs(found, tidied, chance)
             else:
-                tidied = tidy(readers[name].predict_sax(*shown))
+                tidied = rules.tidy(readers[name].predict_sax(*shown))
             labels[name][:, :, known] = tidied
         else:
             found, marks = readers[name].predict_lax(view.image, view.spacing_mm)
             if marks is not None:
                 landmarks[name] = measures.smooth_marks(marks)
             if found is not None:
-                labels[name] = tidy(found)
+                labels[name] = rules.tidy(found)
     if not labels and not landmarks:
         read, has = (", ".join(VIEW_NAMES[name] for name in views) for views in (readers, study.views))
         raise ValueError(f"these weights read {read}; the input has {has}: choose other weights")

@@ -1,4 +1,4 @@
-"""What lies behind the ventricles of a heart of anatomy 2: mitral valve, aortic root, atria, their wall and vessels.
+"""What lies behind the ventricles: mitral valve, aortic root, atria, their wall and vessels.
 
 The mitral ring follows the end of the muscle, and in front the back of the aortic root, from which the anterior leaflet
 hangs (aorto-mitral curtain): seen from the atrium it is a D. Height is measured from the mitral plane away from the

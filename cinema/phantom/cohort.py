@@ -15,7 +15,7 @@ import numpy as np
 from cinema.data.study import SUFFIX, Study, save_study, study_table
 from cinema.files import write_text
 from cinema.parallel import in_parallel
-from cinema.phantom import ceilings, diseases, image, outcomes, people, shape
+from cinema.phantom import ceilings, diseases, drawing, image, outcomes, people, shape
 from cinema.phantom.heart import Heart
 from cinema.phantom.roles import ROLES, acquisition, rescanned
 from cinema.terms import SMALL_GRID, VIEWS
@@ -100,7 +100,7 @@ def phase_list(heart, phases):
 
 def study(person, phases=("ED", "ES"), grid=SMALL_GRID):
     """Scan a person: a Study with the views, masks and landmarks that the role's model data set has. Images are uint8
-    (as stored by scanners, one scale per view); volumes, EF and the rest are in `truth`."""
+    (as stored by scanners, one scale per view); volumes, EF and the rest are in `truth`, of the tissue and as drawn."""
     spec = check_role(person.role)
     where, ed, es = phase_list(person.heart, phases)
     views = image.acquire(person.heart, person.acquisition, where, grid, spec.views)
@@ -110,7 +110,7 @@ def study(person, phases=("ED", "ES"), grid=SMALL_GRID):
         labels, frames = (view.labels, view.label_frames) if name in spec.masks else (None, ())
         marks = view.landmarks if name in spec.landmarks else None
         views[name] = replace(view, image=stored, labels=labels, label_frames=frames, landmarks=marks)
-    truth = shape.truth(person.heart, where) | person.truth
+    truth = shape.truth(person.heart, where) | drawing.truth(person.heart) | person.truth
     return Study(person.id, f"virtual {person.role}", views, person.attributes, truth, ed, es)
 
 

@@ -17,13 +17,19 @@ What readers of ACDC do, measured on the labels of its 100 training patients (Be
 `experiment conventions` takes these measures, of patients and of virtual hearts drawn so.
 """
 
+from functools import lru_cache
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from cinema.phantom.body import CODE
-from cinema.phantom.shape import MIN_RIM, surfaces
-from cinema.phantom.tissue import filling, on_grid
-from cinema.terms import LABELS
+from cinema.phantom.heart import Heart
+from cinema.phantom.shape import ANGLES_DEG, LEVELS, MIN_RIM, MM3_PER_ML, surfaces
+from cinema.phantom.tissue import Points, filling, on_grid
+from cinema.stats.metrics import ejection_fraction_percent
+from cinema.terms import LABELS, MYOCARDIUM_DENSITY_G_PER_ML
 
 MIN_MUSCLE = 0.75, 0.12  # of a ring, for its slice to count: at ED, and where the base has moved TRAVEL_MM or more
 TRAVEL_MM = 11.0
@@ -34,36 +40,84 @@ MAX_SHARE = 0.2  # of a thin wall that the cavity may take
 IN_RV = 0.9  # share of the RV's trabeculae at its free wall that is drawn as RV
 
 
-def drawn(heart, where, phase, tissues):
+class Contours(NamedTuple):
+    """Where a reader's pen runs at a phase, radii in mm, arrays (level, angle)."""
+
+    cavity: np.ndarray  # of the LV
+    wall: np.ndarray  # outer border of the ring
+    rv_inner: np.ndarray
+    rv: np.ndarray  # through the trabeculae of the free wall; no RV where `beside` is False
+    beside: np.ndarray
+
+
+@lru_cache(maxsize=64)
+def contours(heart: Heart, phase: float) -> Contours:
+    """The contours of every level, whether its slice is drawn or not."""
+    s, blood = surfaces(heart, phase), filling(heart, phase).rv_blood
+    rv = s.rv - (1 - IN_RV) * gaussian_filter(s.rv - blood, (3, 5), mode=("nearest", "wrap"))
+    beside = rv > s.rv_inner + 0.6
+    taken = np.minimum(GENEROUS_MM, MAX_SHARE * (s.epi - s.endo)) * (LEVELS > MIN_RIM)[:, None]
+    wall = s.epi + np.where(beside, SEPTAL_MM, -taken)
+    return Contours(s.endo + taken * (s.endo > 0), wall, s.rv_inner - 0.4 + SEPTAL_MM, rv, beside)
+
+
+def counts(base_mm: float, muscle: NDArray, wall: NDArray, cavity: NDArray, rv: NDArray, atrium: NDArray) -> tuple:
+    """(LV, RV): booleans, which slices are drawn, from areas of each slice: `muscle` is what the ring `wall` truly has.
+
+    base_mm: how far the base has moved since ED.
+    """
+    lv = (muscle > np.interp(base_mm, (0, TRAVEL_MM), MIN_MUSCLE) * wall) & (cavity > 0)
+    return lv, lv & (rv >= MIN_RV * (rv + atrium))
+
+
+def drawn(heart: Heart, where: Points, phase: float, tissues: NDArray) -> NDArray:
     """(samples, x, y, z) labels as drawn, of the tissues (samples, x, y, z) of short-axis slices.
 
     where: tissue.points of the samples, in the same order.
     """
-    s = surfaces(heart, phase)
+    s, pen = surfaces(heart, phase), contours(heart, phase)
     zeta, cell = on_grid(s, where)
     shaped = lambda values: values.reshape(tissues.shape)
-    per_slice = lambda mask: np.count_nonzero(mask, axis=(0, 1, 2))
-    edge = rv_edge(heart, phase)
-    endo, epi, inner, vestibule, rv = (a.ravel()[cell] for a in (s.endo, s.epi, s.rv_inner, s.vestibule, edge))
-    r, level, beside = where.radius_mm, zeta > MIN_RIM, rv > inner + 0.6
-    taken = np.minimum(GENEROUS_MM, MAX_SHARE * (epi - endo))
-    outer = epi + np.where(beside, SEPTAL_MM, -taken)
-    left, cavity = (shaped(level & (r < edge)) for edge in (outer, endo + taken * (endo > 0)))
+    area = lambda mask: np.count_nonzero(mask, axis=(0, 1, 2))
+    edge, outer, rv_inner, rv, beside = (a.ravel()[cell] for a in pen)
+    inner, vestibule = (a.ravel()[cell] for a in (s.rv_inner, s.vestibule))
+    r, level = where.radius_mm, zeta > MIN_RIM
+    left, cavity = (shaped(level & (r < reach)) for reach in (outer, edge))
     wall = left & ~cavity
     muscle = wall & shaped(zeta >= s.rim[where.angle_index])
-    least = np.interp(s.base_mm, (0, TRAVEL_MM), MIN_MUSCLE) * per_slice(wall)
-    kept = (per_slice(muscle) > least) & (per_slice(cavity) > 0)
-
-    right = shaped(beside & (r < rv) & (r >= inner - 0.4 + SEPTAL_MM))
+    right = shaped(beside & (r < rv) & (r >= rv_inner))
     atrium = shaped((r > inner) & (r < vestibule)) & (tissues == CODE["atrial_blood"])
-    has_rv = per_slice(right) >= MIN_RV * (per_slice(right) + per_slice(atrium))
-    labels = np.where(right & (kept & has_rv), LABELS["RV"], 0).astype(np.uint8)
-    labels[wall & kept] = LABELS["MYO"]
-    labels[cavity & kept] = LABELS["LV"]
+    has_lv, has_rv = counts(s.base_mm, *map(area, (muscle, wall, cavity, right, atrium)))
+    labels = np.where(right & has_rv, LABELS["RV"], 0).astype(np.uint8)
+    labels[wall & has_lv] = LABELS["MYO"]
+    labels[cavity & has_lv] = LABELS["LV"]
     return labels
 
 
-def rv_edge(heart, phase):
-    """(level, angle) radius at which the RV's contour runs along its free wall: through the trabeculae, smoothly."""
-    s, blood = surfaces(heart, phase), filling(heart, phase).rv_blood
-    return s.rv - (1 - IN_RV) * gaussian_filter(s.rv - blood, (3, 5), mode=("nearest", "wrap"))
+def volumes_ml(heart: Heart, phase: float) -> tuple[float, float, float]:
+    """(LV cavity, LV wall, RV cavity) in ml as drawn on endlessly many thin upright slices: the contours, integrated.
+
+    As shape.volumes_ml, which has the tissue's.
+    """
+    s, pen = surfaces(heart, phase), contours(heart, phase)
+    disc = lambda radius, inside=True: np.sum(radius**2 * inside, axis=1, dtype=np.float64)  # 2 x area / angle step
+    level, right = (LEVELS > MIN_RIM)[:, None], pen.beside & (pen.rv > pen.rv_inner)
+    cavity, ring = disc(pen.cavity, level), disc(pen.wall, level) - disc(pen.cavity, level)
+    within = level & (LEVELS[:, None] >= s.rim)
+    muscle = disc(pen.wall, within) - disc(pen.cavity, within)
+    start = np.where(level, np.maximum(pen.rv_inner, pen.wall), pen.rv_inner)  # the ring lies over the RV
+    rv = disc(pen.rv, right) - disc(np.minimum(start, pen.rv), right)
+    atrium = disc(s.vestibule) - disc(s.rv_inner)
+    has_lv, has_rv = counts(s.base_mm, muscle, ring, cavity, rv, atrium)
+    step = s.length_mm * (LEVELS[1] - LEVELS[0]) * np.deg2rad(ANGLES_DEG[1]) / 2 / MM3_PER_ML
+    return tuple(float(np.sum(area * there) * step) for area, there in ((cavity, has_lv), (ring, has_lv), (rv, has_rv)))
+
+
+def truth(heart: Heart) -> dict[str, float]:
+    """What a reader would measure in a heart, for `drawn_` numbers of a study: volumes (ml), EF (percent), mass (g)."""
+    (lv_ed, wall, rv_ed), (lv_es, _, rv_es) = (volumes_ml(heart, phase) for phase in (0.0, heart.es_fraction))
+    found = {"drawn_lv_mass_g": wall * MYOCARDIUM_DENSITY_G_PER_ML}
+    for side, edv, esv in (("lv", lv_ed, lv_es), ("rv", rv_ed, rv_es)):
+        ef = float(ejection_fraction_percent(edv, esv))
+        found |= {f"drawn_{side}_edv_ml": edv, f"drawn_{side}_esv_ml": esv, f"drawn_{side}_ef_percent": ef}
+    return found

@@ -43,9 +43,6 @@ class Heart:
     heart_rate_bpm: float = 65.0
     es_fraction: float = 0.35  # end systole as a share of the cycle
     detail_seed: int = 0  # trabeculae, vessels, organs: the detail that differs between two people
-    # 2: what readers learn from: the right atrium follows the tricuspid plane into the slices, trabeculae keep their
-    # volume, cavities are no circles. 1: the cohorts, until their numbers are recorded anew.
-    anatomy: int = 1
 
     def __post_init__(self):
         for side in ("lv", "rv"):

@@ -13,12 +13,10 @@ from scipy.ndimage import gaussian_filter1d
 from cinema.data.study import View
 from cinema.phantom.base import mitral_middle, mitral_ring, root
 from cinema.phantom.body import CODE, LABEL_OF, RELAXATION, TISSUES, noise
-from cinema.phantom.shape import ANGLES_DEG, LEVELS, surfaces
+from cinema.phantom.drawing import drawn
+from cinema.phantom.shape import surfaces
 from cinema.phantom.tissue import points, pose, tissue_at, to_body
 from cinema.terms import LAX_VIEWS, SMALL_GRID, VIEWS, check_view
-
-# Angle of each long-axis plane about the LV axis (0 = mid septum, 90 = anterior wall).
-LAX_ANGLE_DEG = {"lax_4c": -12.0, "lax_3c": 52.0, "lax_2c": 104.0}
 
 # Lung is no even black: vessels too small for the map and gravity, about as bright and as uneven as in real images.
 LUNG_LEVEL, LUNG_SPREAD = 3.2, 0.7
@@ -116,13 +114,11 @@ def place(heart, acquisition, view, grid=SMALL_GRID):
         first = np.array([*rng.normal(0, 2.0, 2), top])
     else:
         n, step = 1, acquisition.slice_thickness_mm
-        angle, axis, middle = LAX_ANGLE_DEG[view], np.array([0, 0, 1.0]), np.array([0, 0, 0.45 * heart.lv_length_mm])
-        if heart.anatomy > 1:  # through the middle of the mitral ring, in 3C along the outflow tract, else clear of it
-            valve = mitral_middle(heart, surfaces(heart, 0.0))
-            axis = _unit(np.array([0, 0, heart.lv_length_mm]) - valve)
-            middle = valve + axis * (0.45 * heart.lv_length_mm)
-            outflow = root(heart).angle_deg
-            angle = {"lax_3c": outflow, "lax_2c": max(angle, outflow + 56), "lax_4c": min(angle, outflow - 56)}[view]
+        valve = mitral_middle(heart, surfaces(heart, 0.0))
+        axis = _unit(np.array([0, 0, heart.lv_length_mm]) - valve)
+        middle = valve + axis * (0.45 * heart.lv_length_mm)
+        outflow = root(heart).angle_deg  # 3C runs along it, the others clear of it
+        angle = {"lax_4c": min(-12.0, outflow - 56), "lax_3c": outflow, "lax_2c": max(104.0, outflow + 56)}[view]
         angle = np.deg2rad(angle + rng.normal(0, 4.0))
         across = np.array([np.cos(angle), np.sin(angle), 0])
         normal = tilted(np.cross(axis, across), acquisition.plane_error_deg, rng)
@@ -176,8 +172,9 @@ def majority_label(tissues, label_of=LABEL_OF):
 
 
 def acquire(heart, acquisition, phases, grid=SMALL_GRID, views=VIEWS):
-    """Scan a heart: dictionary view -> study.View with image (float32, LV blood about 0.6), labels at every
-    phase, landmarks (long axis) and the affine in RAS mm."""
+    """Scan a heart: dictionary view -> study.View with image (float32, LV blood about 0.6), labels at every phase,
+    landmarks (long axis) and the affine in RAS mm. Short-axis labels are as a reader draws (`drawing`), those of the
+    long axes are of the tissue."""
     out = {}
     for view in views:
         plane, where, tissues = tissue_samples(heart, acquisition, view, phases, grid)
@@ -188,7 +185,11 @@ def acquire(heart, acquisition, phases, grid=SMALL_GRID, views=VIEWS):
         seen = (np.where(t == CODE["lung"], signals[t] * lungs, signals[t]) for t in tissues)
         clean = np.stack([samples.mean(axis=0) * texture for samples in seen], axis=-1)
         image = _scan(clean, plane, acquisition, heart, rng)
-        labels = np.stack([majority_label(t) for t in tissues], axis=-1)
+        if view == "sax":
+            drawings = [drawn(heart, where, float(phase), t) for phase, t in zip(phases, tissues)]
+            labels = np.stack([majority_label(each, np.arange(4)) for each in drawings], axis=-1)
+        else:
+            labels = np.stack([majority_label(t) for t in tissues], axis=-1)
         marks = landmarks(heart, plane, phases) if view in LAX_VIEWS else None
         times = np.asarray(phases, np.float32) * 60000.0 / heart.heart_rate_bpm
         out[view] = View(image, plane.affine(heart), labels, tuple(range(len(phases))), marks, times)
@@ -220,20 +221,17 @@ def _scan(clean, plane, acquisition, heart, rng):
 
 def landmarks(heart, plane, phases):
     """(t, 3, 2) pixel positions in a long-axis plane: the two mitral hinges (septal or anterior side first), apex."""
-    rows, angle = [], np.deg2rad(ANGLES_DEG)
+    rows = []
     for s in (surfaces(heart, float(phase)) for phase in phases):
-        radius = s.endo[np.searchsorted(LEVELS, s.rim), np.arange(len(angle))]  # where the muscle ends
-        ring = np.stack([radius * np.cos(angle), radius * np.sin(angle), s.base_mm + s.rim * s.length_mm], axis=1)
-        ring = ring if heart.anatomy == 1 else mitral_ring(heart, s)
+        ring = mitral_ring(heart, s)
         height = (ring - plane.first_mm) @ plane.columns[:, 2]
-        if heart.anatomy > 1:  # a plane that all but misses the ring shows what lies nearest in it
-            middle, half = (height.max() + height.min()) / 2, 0.35 * np.ptp(height)
-            height = height - np.clip(0, middle - half, middle + half)
+        middle, half = (height.max() + height.min()) / 2, 0.35 * np.ptp(height)
+        height = height - np.clip(0, middle - half, middle + half)  # where a plane all but misses the ring: the nearest
         crossing = np.flatnonzero(height * np.roll(height, -1) < 0)
         share = height[crossing] / (height[crossing] - np.roll(height, -1)[crossing])
         hinges = ring[crossing] + share[:, None] * (np.roll(ring, -1, axis=0)[crossing] - ring[crossing])
         order = np.argsort(-(hinges @ [np.cos(np.deg2rad(40)), np.sin(np.deg2rad(40)), 0]))
-        first, second = hinges[order][[0, 1 if heart.anatomy == 1 else -1]]
+        first, second = hinges[order][[0, -1]]
         rows.append(np.stack([first, second, np.array([0, 0, s.apex_mm])]) - plane.first_mm)
     pixels = np.asarray(rows) @ plane.columns[:, :2] / plane.spacing_mm[:2]
     return (pixels + (np.asarray(plane.size[:2]) - 1) / 2).astype(np.float32)

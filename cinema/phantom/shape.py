@@ -110,7 +110,7 @@ def _at_rest(heart):
     oval = 1 + rng.uniform(0, 0.05) * np.cos(2 * (angle - rng.uniform(0, np.pi)))
     oval = oval + rng.uniform(0, 0.025) * np.cos(3 * (angle - rng.uniform(0, 2 * np.pi)))
     oval = oval + rng.uniform(0, 0.05) * np.cos(angle - rng.uniform(0, 2 * np.pi) - rng.uniform(-2, 2) * level)
-    uneven = _unevenness(heart) if heart.anatomy > 1 else 0.0
+    uneven = _unevenness(heart)
     oval = oval + 0.25 * uneven
     flat = 1 - 0.32 * heart.septal_flattening * _angular_bump(0, 38)[None] * (1 - 0.5 * np.clip(level, 0, 1))
     unit = _profile(level, **shape) * oval * flat
@@ -169,9 +169,8 @@ def _rv_shape(heart, rng):
     across = across + rng.uniform(-0.28, 0.28) * (1 - across**2)  # fuller in front or toward the diaphragm
     rounding = rng.uniform(0.5, 1.05)
     height = np.clip(1 - np.abs(across) ** rng.uniform(1.6, 3.2), 0, 1) ** rounding
-    tip = rng.uniform(0.86, 1.0)
-    if heart.anatomy > 1:  # a large RV forms the apex of the heart
-        tip += 0.25 * min(max(np.log(heart.rv_edv_ml / heart.lv_edv_ml), 0.0), 1.0)
+    larger = min(max(np.log(heart.rv_edv_ml / heart.lv_edv_ml), 0.0), 1.0)
+    tip = rng.uniform(0.86, 1.0) + 0.25 * larger  # a large RV forms the apex of the heart
     height = height * (1 - np.clip((level - 0.05) / (tip - 0.05), 0, 1) ** rng.uniform(1.3, 2.2)) ** 0.9
     outflow = _smooth((angle - rng.uniform(15, 30)) / 40)
     climb = rng.uniform(0.22, 0.38)
@@ -203,14 +202,13 @@ def surfaces(heart, phase):
     epi = np.sqrt(endo**2 + (epi0**2 - endo0**2) * (length0 / length))  # each piece of wall keeps its volume
 
     level = LEVELS[:, None]
-    descent = 0.05
-    if heart.anatomy > 1:  # the tricuspid plane moves further than the mitral plane, with what the RV ejects
-        ejected = 1 - heart.rv_esv_ml / heart.rv_edv_ml
-        descent = ejected * np.random.default_rng([heart.detail_seed, 10]).uniform(0.08, 0.30)
+    # The tricuspid plane moves further than the mitral plane, with what the RV ejects.
+    ejected = 1 - heart.rv_esv_ml / heart.rv_edv_ml
+    descent = ejected * np.random.default_rng([heart.detail_seed, 10]).uniform(0.08, 0.30)
     rv_base = 0.03 + descent * empty - (climb + 0.03) * outflow
     rim, plane = _rim(heart), int(np.searchsorted(LEVELS, 0.0))
     inner = np.where(level < np.minimum(rim, 0), epi[plane][None] * (1 + 0.25 * level), epi) + 0.4
-    tall = height * ((level >= rv_base) & (level < (1.05 if heart.anatomy == 1 else 1.25)))
+    tall = height * ((level >= rv_base) & (level < 1.25))
     rv_volume = heart.rv_edv_ml + (heart.rv_esv_ml - heart.rv_edv_ml) * empty
     linear, square = 2 * _integral(inner * tall), _integral(tall**2)
     wanted = 2 * rv_volume * MM3_PER_ML / length

@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from cinema.phantom.base import mitral_leaflets, paint_base
 from cinema.phantom.body import CODE, body_at, noise
-from cinema.phantom.shape import ANGLES_DEG, LEVELS, MIN_RIM, emptying, outflow_angle_deg, surfaces
+from cinema.phantom.shape import ANGLES_DEG, LEVELS, MIN_RIM, emptying, surfaces
 
 
 @lru_cache(maxsize=256)
@@ -62,17 +62,12 @@ def filling(heart, phase):
     # LV: fingers of muscle reach in from the wall; their volume is kept, so they fill the cavity as it empties.
     reach = heart.trabeculation * (0.12 + 0.42 * np.clip(level, 0, 1) ** 1.6) * rng.uniform(0.5, 1.4)
     lateral = 0.75 - 0.35 * np.cos(np.deg2rad(ANGLES_DEG - 10))[None]  # the septum is smooth
-    tight = (rest.endo / np.maximum(s.endo, 1.0)) ** 1.3
     fingers = reach * lateral * np.clip(fields[0] + 0.45, 0, 1.8)
-    lv_blood = s.endo * (1 - np.clip(fingers * tight, 0, 0.95))
-    if heart.anatomy > 1:
-        lv_blood = _lined(heart, s, rest, empty, fingers, lateral)
+    lv_blood = _lined(heart, s, rest, empty, fingers, lateral)
     rv_depth = heart.trabeculation * (3 + 9 * np.clip(level, 0, 1)) * np.clip(fields[1] + 0.2, 0, 1.5)
     rv_width = s.rv - s.rv_inner
     rv_depth = rv_depth * rng.uniform(0.7, 2.0)
-    rv_blood = s.rv - np.minimum(rv_depth, 0.6 * rv_width)
-    if heart.anatomy > 1:
-        rv_blood = _rv_lined(heart, s, rest, empty, rv_depth)
+    rv_blood = _rv_lined(heart, s, rest, empty, rv_depth)
     septal = s.rv_inner + np.minimum(np.clip(fields[2] - 0.5, 0, 1) * 4 * heart.trabeculation, 0.3 * rv_width)
     band = np.zeros_like(s.rv, bool)
     for _ in range(rng.integers(0, 4)):  # moderator band and its smaller kin
@@ -86,9 +81,8 @@ def filling(heart, phase):
         from_level, to_level = rng.uniform(0.18, 0.35), rng.uniform(0.65, 0.85)
         taper = np.sqrt(np.clip((level - from_level) / 0.12, 0, 1) * np.clip((to_level - level) / 0.1, 0, 1))
         stand = rng.uniform(0.58, 0.88)
-        if heart.anatomy > 1:  # tips stand free, roots grow out of the wall
-            rooted = np.clip((level - from_level) / (to_level - from_level), 0, 1)
-            stand = stand + (1 - stand) * rooted**1.5
+        rooted = np.clip((level - from_level) / (to_level - from_level), 0, 1)
+        stand = stand + (1 - stand) * rooted**1.5  # tips stand free, roots grow out of the wall
         place = s.endo * stand
         centre = centre + 25 * rng.normal(0, 0.5) * (level - 0.5)
         low, high = _chord(place, centre, thick * taper * (1 + 0.25 * fields[3]))
@@ -189,19 +183,16 @@ def tissue_at(heart, where, phase):
     out[cover & (r < sac + pad + 1.4)] = CODE["pericardium"]
     out[cover & (r < sac + pad)] = CODE["heart_fat"]
     out[cover & (r < sac + pad - 2) & (zeta < -0.03) & (where.lump > -0.3)] = CODE["mediastinum"]
-    if heart.anatomy == 1:
-        _base(heart, s, where.heart_mm, zeta, phase, out, rng)
-    else:
-        paint_base(heart, s, where.heart_mm, zeta, phase, ~has_rv | (r < inner - 2), out)
-        vestibule = s.vestibule.ravel()[cell]
-        atrium = (vestibule > inner + 2) & (r > inner)
-        bare = out != CODE["atrial_blood"]  # no wall inside the atrium
-        out[atrium & (r < vestibule + np.float32(1.5)) & bare] = CODE["chamber_wall"]
-        out[atrium & (r < vestibule) & (r > inner + np.float32(1.2))] = CODE["atrial_blood"]
-        rest, load = surfaces(heart, 0.0), np.clip(np.log(heart.rv_edv_ml / heart.lv_edv_ml), 0, 1)
-        width, full = np.maximum(rv - inner, 1), np.maximum(rest.rv - rest.rv_inner, 1).ravel()[cell]
-        wall *= 1 + load * np.random.default_rng([heart.detail_seed, 12]).uniform(0, 1.5)
-        wall = wall * np.sqrt(np.clip(full / width, 1, 4))  # the free wall thickens as it shortens
+    paint_base(heart, s, where.heart_mm, zeta, phase, ~has_rv | (r < inner - 2), out)
+    vestibule = s.vestibule.ravel()[cell]
+    atrium = (vestibule > inner + 2) & (r > inner)
+    bare = out != CODE["atrial_blood"]  # no wall inside the atrium
+    out[atrium & (r < vestibule + np.float32(1.5)) & bare] = CODE["chamber_wall"]
+    out[atrium & (r < vestibule) & (r > inner + np.float32(1.2))] = CODE["atrial_blood"]
+    rest, load = surfaces(heart, 0.0), np.clip(np.log(heart.rv_edv_ml / heart.lv_edv_ml), 0, 1)
+    width, full = np.maximum(rv - inner, 1), np.maximum(rest.rv - rest.rv_inner, 1).ravel()[cell]
+    wall *= 1 + load * np.random.default_rng([heart.detail_seed, 12]).uniform(0, 1.5)
+    wall = wall * np.sqrt(np.clip(full / width, 1, 4))  # the free wall thickens as it shortens
     out[has_rv & (r < rv + wall) & (r > inner)] = CODE["rv_wall"]
     cavity = has_rv & (r < rv) & (r >= inner)
     out[cavity] = CODE["rv_trabecula"]
@@ -216,72 +207,7 @@ def tissue_at(heart, where, phase):
     inside = ventricle & (r < endo) & (zeta * endo >= rim * r)
     out[inside] = CODE["papillary"]
     out[inside & (r < lv_blood[cell]) & ~((r > near[cell]) & (r < far[cell]))] = CODE["lv_blood"]
-    if heart.anatomy > 1:
-        leaflets = mitral_leaflets(heart, s, where.heart_mm, phase)
-        out[leaflets & inside] = CODE["papillary"]  # part of the cavity
-        out[leaflets & (out == CODE["atrial_blood"])] = CODE["valve"]
+    leaflets = mitral_leaflets(heart, s, where.heart_mm, phase)
+    out[leaflets & inside] = CODE["papillary"]  # part of the cavity
+    out[leaflets & (out == CODE["atrial_blood"])] = CODE["valve"]
     return out
-
-
-def _base(heart, s, heart_mm, zeta, phase, out, rng):
-    """Atria, aortic root, pulmonary trunk, valves: what lies behind the mitral plane."""
-    behind = np.flatnonzero((zeta < 0.12) & (zeta > -1.3))
-    (x, y, z), depth, codes = heart_mm[:, behind], zeta[behind], out[behind]
-    z = z - s.base_mm
-    empty = float(emptying(heart, phase))
-    rim = s.epi[int(np.searchsorted(LEVELS, 0.0))]
-    mean_rim = float(rim.mean())
-
-    filling = 1.25 * (0.6 + 0.4 * empty)  # a fifth or so of each ball lies beyond its valve and is cut off
-    left, right = heart.la_volume_ml * filling, heart.ra_volume_ml * filling
-    size = (0.75 * left * 1000 / np.pi) ** (1 / 3)
-    left_centre = rng.uniform(-0.3, 0.0) * mean_rim, rng.uniform(-0.4, -0.1) * mean_rim, -0.75 * size
-    left_stretch = rng.uniform(1.0, 1.35), rng.uniform(0.95, 1.2), rng.uniform(0.75, 1.0)
-    size = (0.75 * right * 1000 / np.pi) ** (1 / 3)
-    turn = np.deg2rad(rng.uniform(-45, -10))
-    off = mean_rim + rng.uniform(0.55, 0.8) * size
-    right_centre = off * np.cos(turn), off * np.sin(turn), -0.45 * size
-    right_stretch = rng.uniform(0.9, 1.1), rng.uniform(1.0, 1.3), rng.uniform(0.9, 1.15)
-    for volume_ml, centre, stretch in ((left, left_centre, left_stretch), (right, right_centre, right_stretch)):
-        radius = (0.75 * volume_ml * 1000 / np.pi / np.prod(stretch)) ** (1 / 3)
-        unit = [(axis - c) / (radius * f) for axis, c, f in zip((x, y, z), centre, stretch)]
-        distance = np.sqrt(sum(u * u for u in unit))
-        codes[(distance < 1 + 2.0 / radius) & (depth < 0)] = CODE["chamber_wall"]
-        codes[(distance < 1) & (depth < 0)] = CODE["atrial_blood"]
-
-    # The left atrium opens onto the whole mitral ring.
-    funnel = np.hypot(x + 0.12 * mean_rim, y + 0.12 * mean_rim) - 0.2 * z
-    opening = (depth < 0) & (depth > -0.22)
-    codes[opening & (funnel < 0.86 * mean_rim + 2)] = CODE["chamber_wall"]
-    codes[opening & (funnel < 0.86 * mean_rim)] = CODE["atrial_blood"]
-    # Pulmonary trunk: continues the outflow tract upward and back, in front of the aorta.
-    front = np.deg2rad(rng.uniform(65, 100))
-    reach = mean_rim * rng.uniform(1.0, 1.25)
-    lean = rng.uniform(-0.2, 0.5)
-    trunk = np.hypot(x - reach * np.cos(front), y - reach * np.sin(front) - lean * (z + 20))
-    wide = rng.uniform(10, 14)
-    up = (depth < -0.12) & (z > -75)
-    codes[(trunk < wide + 1.6) & up] = CODE["chamber_wall"]
-    codes[(trunk < wide) & up] = CODE["pulmonary_blood"]
-    # Aortic root: leaves at the anteroseptal corner of the mitral plane, rises and leans to the right.
-    corner = np.deg2rad(outflow_angle_deg(heart) + rng.normal(0, 6))
-    off = mean_rim * rng.uniform(0.42, 0.62)
-    lean = rng.uniform(0.05, 0.45)
-    root = np.hypot(x - off * np.cos(corner) + lean * z, y - off * np.sin(corner) + 0.1 * z)
-    wide = rng.uniform(11.5, 16.5) * (1 + 0.15 * np.exp(-(((z + 16) / 9) ** 2)))
-    codes[(root < wide + 1.8) & (depth < 0)] = CODE["chamber_wall"]
-    codes[(root < wide) & (depth < 0)] = CODE["aorta"]
-    closed = rng.uniform(-0.13, -0.08)
-    belly, leaf = rng.uniform(0.0, 0.12), rng.uniform(0.5, 1.3)
-    ejecting = 0.05 < phase < heart.es_fraction
-    if not ejecting:  # aortic valve shut
-        codes[(root < wide) & (np.abs(depth - closed) < 0.008)] = CODE["valve"]
-    if ejecting or phase < 0.02 or phase > 0.97 or abs(phase - heart.es_fraction) < 0.03:  # mitral valve shut
-        bow = z + 1.0 + belly * np.hypot(x, y)
-        shut = (np.hypot(x, y) < 0.8 * mean_rim) & (np.abs(bow) < leaf) & (depth < 0) & (root > wide)
-        codes[shut] = CODE["valve"]
-    # Coronary sinus and vein in the groove behind.
-    groove = np.deg2rad(rng.uniform(190, 260))
-    vein = np.hypot(x - 1.05 * mean_rim * np.cos(groove), y - 1.05 * mean_rim * np.sin(groove))
-    codes[(vein < rng.uniform(2, 5)) & (np.abs(depth + 0.05) < 0.12)] = CODE["vein"]
-    out[behind] = codes

@@ -87,12 +87,12 @@ def stacks(paths: Sequence, augment: dict | None = None, seed: int = 0) -> Study
 def with_targets(
     paths: Sequence, augment: dict | None = None, seed: int = 0, attribute: str = EF, classes: Sequence = ()
 ) -> StudyFrames:
-    """ED and ES stacks of studies with their true ejection fraction, or another number of the person, as target.
+    """ED and ES stacks of studies with their ejection fraction as drawn, or another number of the person, as target.
 
     classes: values of an attribute such as "disease"; the target is then the class number.
     """
     studies = [load_study(path, ["sax"], [0]) for path in paths]
-    values = [(study.truth if attribute == EF else study.attributes)[attribute] for study in studies]
+    values = [study.truth[f"drawn_{EF}"] if attribute == EF else study.attributes[attribute] for study in studies]
     targets = class_numbers(values, classes) if classes else list(map(float, values))
     return StudyFrames(paths, ("sax",), "ed_es", SMALL_GRID, augment, targets, seed)
 

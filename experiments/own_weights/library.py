@@ -57,7 +57,6 @@ def varied_heart(rng):
         septal_flattening=(overloaded or rng.choice([0, 0, 1])) * rng.uniform(0.1, 1.0),
         **{name: rng.uniform(*pair) for name, pair in EVEN.items()},
         detail_seed=int(rng.integers(2**31)),
-        anatomy=2,
     )
 
 

@@ -414,7 +414,7 @@ ventricle. Others may draw more; the cure is to cut padding off.""")
 z = {}
 for role, folder in folders.items():
     mean, sd = errata.EF_CONSTANTS[role]
-    z[role] = (study_table(folder)["true_lv_ef_percent"].to_numpy() - mean) / sd
+    z[role] = (study_table(folder)["true_drawn_lv_ef_percent"].to_numpy() - mean) / sd
 ef = {role: estimates.bca(values, np.mean, rng) for role, values in z.items()}
 for role, estimate in ef.items():
     record(f"12_ef_z_{role}", estimate, unit="SD")

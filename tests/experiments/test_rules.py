@@ -4,10 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cinema.analysis import earlier_rules
 from cinema.inference import rules as kept
 from cinema.terms import LABELS
-from experiments import rules
+from experiments import rules as experiment
 
 X, Y = np.indices((60, 60)) - 30
 
@@ -46,10 +45,10 @@ def test_each_arm_leaves_out_or_adds_one_rule():
 
 @pytest.mark.parametrize("missing", [0.0, 0.3, 0.7])
 def test_an_open_slice_is_one_with_less_than_half_a_ring(missing):
-    assert earlier_rules.ring_share(disc(missing)) == pytest.approx(1 - missing, abs=0.03)
+    assert experiment.ring_share(disc(missing)) == pytest.approx(1 - missing, abs=0.03)
     stack = np.stack([disc(1)] + [disc(missing), disc(0), disc(0.8), disc(0)], axis=-1)[..., None]
     # a gap in the middle of the stack stays: only its ends are judged
-    gone = ~earlier_rules.without_open_slices(stack).any(axis=(0, 1))[:, 0]
+    gone = ~experiment.without_open_slices(stack).any(axis=(0, 1))[:, 0]
     assert gone.tolist() == [True, missing > 0.5, False, False, False]
 
 
@@ -71,5 +70,5 @@ def test_the_rv_does_not_grow_again_toward_the_apex():
         plane[:4].flat[:right] = LABELS["RV"]
         stack[:, :, z, 0] = plane
     for order in (slice(None), slice(None, None, -1)):
-        kept_rv = (earlier_rules.tapered(stack[:, :, order]) == LABELS["RV"]).sum(axis=(0, 1))[order, 0]
+        kept_rv = (experiment.tapered(stack[:, :, order]) == LABELS["RV"]).sum(axis=(0, 1))[order, 0]
         assert kept_rv.tolist() == [8, 100, 150, 150, 90, 30, 0]

@@ -16,8 +16,8 @@ GRID = {view: ((150, 150), SPACING) for view in LAX_VIEWS}
 
 
 def marks_of(person, view):
-    """(heart, true landmarks of a cycle) of a person with the readers' anatomy."""
-    heart = replace(person.heart, anatomy=2)
+    """(heart, true landmarks of a cycle) of a person."""
+    heart = person.heart
     plane = image.place(heart, replace(person.acquisition, pixel_mm=None), view, GRID)
     return heart, image.landmarks(heart, plane, np.arange(N_FRAMES) / N_FRAMES)
 

@@ -67,6 +67,34 @@ def test_mapse_is_published_in_size_and_falls_with_age(population):
     assert np.corrcoef(population["age_years"], shortening)[0, 1] < -0.1
 
 
+def test_atria_are_four_fifths_of_the_published_ones(healthy):
+    """Hudsmith 2005: largest LA volume 103 +- 30 / 89 +- 21 ml (men, women), with the appendage that ours lacks."""
+    for sex, mean, sd in (("M", 103, 30), ("F", 89, 21)):
+        found = healthy.loc[healthy["sex"] == sex, "la_volume_ml"]
+        assert found.mean() == pytest.approx(0.8 * mean, rel=0.06)
+        assert 0.7 * sd < found.std() / 0.8 < 1.3 * sd
+    larger = healthy["ra_volume_ml"].mean() / healthy["la_volume_ml"].mean()
+    assert 1.0 < larger < 1.15  # the right atrium is the larger one, by a little
+
+
+def test_failing_hearts_fail_together():
+    """Size, EF, shortening and roundness of infarcted hearts go together as in a public table of 300 of them:
+    correlation of EDV and EF -0.58; long-axis shortening 3.9 % at EF 20 to 30 %, 7.3 % at 30 to 40 %, with the power
+    1.12 of EF; diameter over length with the power 0.27 of the EDV index."""
+    people_ = [cohort.person("acdc", index, 1) for index in range(1500)]
+    people_ = [p for p in people_ if p.attributes["disease"] == "MINF"]
+    hearts = pd.DataFrame([shape.truth(p.heart, [0.0]) | diseases.numbers(p.heart, p.attributes) for p in people_])
+    length_mm = np.array([p.heart.lv_length_mm for p in people_])
+    roundness = np.sqrt(hearts["lv_edv_ml"] / length_mm**3)  # of any body of one form: proportional to its width
+    shortening, power = hearts["shortening_percent"], lambda x, y: np.polyfit(np.log(x), np.log(y), 1)[0]
+    assert len(hearts) > 250
+    assert np.corrcoef(hearts["lv_edv_ml"], hearts["lv_ef"])[0, 1] == pytest.approx(-0.58, abs=0.15)
+    for limits, percent in (((20, 30), 3.9), ((30, 40), 7.3)):
+        assert shortening[hearts["lv_ef"].between(*limits)].mean() == pytest.approx(percent, abs=1.5)
+    assert power(hearts["lv_ef"], shortening) == pytest.approx(1.12, abs=0.2)
+    assert power(hearts["lv_edvi"], roundness) == pytest.approx(0.27, abs=0.1)
+
+
 def test_population_looks_like_uk_biobank():
     found = table("pretraining")
     assert abs((found["sex"] == "F").mean() - 0.515) < 0.04
