@@ -68,11 +68,15 @@ def test_ed_and_es_where_named_else_the_extremes_of_the_cycle(tmp_path, ends, ef
     assert asked == [4 if ends[0] is None else 2]
 
 
-def test_the_reference_is_the_truth_where_there_is_one():
+def test_the_reference_is_what_a_data_set_says_or_what_a_reader_would_draw_in_a_virtual_heart():
     table = pd.DataFrame({"id": ["a", "b"], "lv_ef_percent": [50.0, np.nan], "rv_ef_percent": [40.0, 41.0]})
     told = ejection.reference(table)
     assert told.loc["a"].to_dict() == {"LV": 50.0, "RV": 40.0} and np.isnan(told.loc["b", "LV"])
-    true = ejection.reference(table.assign(true_lv_ef_percent=[60.0, 61.0]).drop(columns="rv_ef_percent"))
+    true = ejection.reference(
+        table.assign(true_lv_ef_percent=[65.0, 66.0], true_drawn_lv_ef_percent=[60.0, 61.0]).drop(
+            columns="rv_ef_percent"
+        )
+    )
     assert list(true["LV"]) == [60.0, 61.0] and true["RV"].isna().all()
     assert ejection.reference(table[:0]).empty
 

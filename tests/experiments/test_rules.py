@@ -21,13 +21,13 @@ def disc(open_share):
 
 def test_a_gain_is_positive_where_the_rule_helps(monkeypatch):
     """With the rule, Dice is .1 higher and the error 2 points lower; a rejected rule does the opposite."""
-    monkeypatch.setattr(rules.rules, "RULES", (kept.filled,))
+    monkeypatch.setattr(experiment.rules, "RULES", (kept.filled,))
     rows, noise = [], np.random.default_rng(0).normal(0, 0.01, (8, 3))
     for patient in range(8):
         for arm, dice, error in (("all", 0.9, 3.0), ("filled", 0.8, 5.0), ("tapered", 0.85, 4.0)):
             dice = dice + noise[patient, 0]
             rows.append({"patient": patient, "arm": arm, "ES Dice LV": dice, "LVEF absolute error": error})
-    table = rules.summary(pd.DataFrame(rows), np.random.default_rng(0)).set_index(["rule", "measure"])
+    table = experiment.summary(pd.DataFrame(rows), np.random.default_rng(0)).set_index(["rule", "measure"])
     assert table["in_use"].groupby("rule").first().to_dict() == {"filled": True, "tapered": False}
     gains = table["gain"].unstack("measure").loc[["filled", "tapered"]]
     np.testing.assert_allclose(gains, [[0.1, 2.0], [-0.05, -1.0]], atol=1e-9)
@@ -37,8 +37,8 @@ def test_a_gain_is_positive_where_the_rule_helps(monkeypatch):
 def test_each_arm_leaves_out_or_adds_one_rule():
     stack = np.stack([disc(0)] * 3, axis=-1)[..., None].repeat(2, axis=3)
     stack[30, 30], stack[2:4, 2:4] = 0, LABELS["LV"]
-    arms = dict(rules.arms(stack))
-    assert list(arms) == ["all", *(rule.__name__ for rule in (*kept.RULES, *rules.REJECTED))]
+    arms = dict(experiment.arms(stack))
+    assert list(arms) == ["all", *(rule.__name__ for rule in (*kept.RULES, *experiment.REJECTED))]
     hole, speck = ({name for name, labels in arms.items() if labels[at].all()} for at in ((30, 30), (2, 2)))
     assert hole == set(arms) - {"filled"} and speck == {"one_heart"}
 
@@ -56,8 +56,8 @@ def test_no_rv_without_an_lv():
     stack = np.stack([disc(0)] * 2, axis=-1)[..., None]
     stack[:6, :6] = LABELS["RV"]
     stack[6:, :, 0] = 0
-    np.testing.assert_array_equal(rules.rv_beside_lv(stack)[:, :, 1], stack[:, :, 1])
-    assert not rules.rv_beside_lv(stack)[:, :, 0].any()
+    np.testing.assert_array_equal(experiment.rv_beside_lv(stack)[:, :, 1], stack[:, :, 1])
+    assert not experiment.rv_beside_lv(stack)[:, :, 0].any()
 
 
 def test_the_rv_does_not_grow_again_toward_the_apex():
