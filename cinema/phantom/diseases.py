@@ -22,9 +22,9 @@ WALL_MARGIN_MM = 1.0  # people.wall_mm is that exact; with it the rules hold for
 # Where the arteries' territories lie: angle about the long axis (Infarct), level, both as mean and half range.
 TERRITORIES = {"LAD": ((65, 30), (0.6, 0.25)), "RCA": ((285, 30), (0.35, 0.25)), "LCX": ((190, 35), (0.45, 0.25))}
 AS_IS = (1.0, 1.0)  # a factor
-# Failing hearts, set to come near a public table of 300 patients with an infarct: long-axis shortening 3.9 % at EF 20 to
-# 30 %, 7.3 % at 30 to 40 %, with the power 1.12 of EF; correlation of EDV and EF -0.58; length over width falls with
-# the power 0.27 of EDV.
+# Failing hearts come near a public table of 300 patients with an infarct: long-axis shortening 3.9 % at EF 20 to 30 %,
+# 7.3 % at 30 to 40 %, with the power 1.12 of EF; correlation of EDV and EF -0.58; width over length with the power 0.27
+# of the EDV index.
 WEAK, SHORTENING_BY_EF, LENGTH_WHEN_DILATED = (0.5, 0.9), 1.12, 0.16
 
 

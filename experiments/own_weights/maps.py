@@ -20,7 +20,7 @@ from experiments.own_weights.library import library_path
 
 ROLE, N_PHASES = "training", 4
 SIZE = 80  # pixels in plane
-MAPS_VERSION = 1  # raise when the phantom changes: older files are rendered again
+MAPS_VERSION = 2  # raise when the phantom changes: older files are rendered again
 GRID = {view: ((SIZE, SIZE, *size[2:]), spacing) for view, (size, spacing) in SMALL_GRID.items()}
 DEPTH = {view: size[2] if len(size) == 3 else 1 for view, (size, _) in SMALL_GRID.items()}
 

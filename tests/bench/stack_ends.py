@@ -2,9 +2,9 @@
 
     python3 tests/bench/stack_ends.py [--n 24]
 
-Masks as drawn and exact landmarks, against the tissue's truth and against what is drawn on thin slices: error of EF, EDV
-and mass when all slices are summed (what `segment` does without a long axis), when open rings do not count, and when
-the LV ends at the valve (with one).
+Masks as drawn and exact landmarks, against the tissue's truth and against what is drawn on thin slices: error of EF,
+EDV and mass when all slices are summed (what `segment` does without a long axis), when open rings do not count, and
+when the LV ends at the valve (with one).
 """
 
 import argparse
