@@ -68,12 +68,16 @@ def test_numbers_are_those_of_the_masks_and_of_the_heart(results):
     data = np.asarray(mask.dataobj)
     voxel_ml = np.prod(mask.header.get_zooms()[:3]) / 1000
     summed = np.sum(data == 3, axis=(0, 1, 2)) * voxel_ml
-    np.testing.assert_allclose(metrics["lv_volumes"], summed, rtol=0.04)  # they differ by where the valve cuts a slice
+    phases = np.arange(10) / 10  # the ellipsoid's volume over the cycle, as dicom_writer.heart squeezes it
+    squeeze = 1 - 0.25 * np.sin(np.pi * np.minimum(phases / 0.4, (1 - phases) / 0.6) / 2) ** 2
+    closed_ml = 4 / 3 * np.pi * 44 * 25 * 25 / 1000 * squeeze**3
+    off = [np.divide(volumes, closed_ml) - 1 for volumes in (metrics["lv_volumes"], summed)]
+    at_valve, all_slices = np.abs(off)  # eight slices of 12 mm: single frames of either are 5 to 6 % off
+    assert max(at_valve.mean(), all_slices.mean()) < 0.025 and at_valve.max() < all_slices.max()
     assert metrics["all_slices"]["LVEDV"] == pytest.approx(summed[0], rel=1e-3)
     np.testing.assert_allclose(metrics["rv_volumes"], np.sum(data == 1, axis=(0, 1, 2)) * voxel_ml, rtol=1e-3)
     assert (metrics["ed_frame"], metrics["es_frame"]) == (0, 4)
     assert metrics["LVEDV"] == metrics["lv_volumes"][0] and metrics["LVESV"] == metrics["lv_volumes"][4]
-    assert metrics["LVEDV"] == pytest.approx(4 / 3 * np.pi * 44 * 25 * 25 / 1000, rel=0.05)  # the ellipsoid's volume
     assert metrics["LVEF"] == pytest.approx(100 * (1 - 0.75**3), abs=3)
     assert metrics["all_slices"]["LVM"] == pytest.approx(1.05 * np.sum(data[..., 0] == 2) * voxel_ml, rel=1e-3)
 
