@@ -64,9 +64,9 @@ pd.set_option("display.max_rows", 100)
 #
 # *When may a virtual patient agree with a paper about patients?* Hardly ever. What a reader would draw of a virtual
 # heart is known exactly, while two readers of a patient differ. So an error of three points here and one of three
-# points in a hospital have different causes, and their closeness would prove nothing. One kind of statement can travel: **of two methods trained and tested alike, this
-# one is better**. So a claim is put down as a difference between methods with a direction, and only the direction is
-# judged:
+# points in a hospital have different causes, and their closeness would prove nothing. One kind of statement can travel:
+# **of two methods trained and tested alike, this one is better**. So a claim is put down as a difference between
+# methods with a direction, and only the direction is judged:
 #
 # - *agrees in direction*: the whole 95 % interval of our paired difference lies on the side the claim needs;
 # - *differs in direction*: it lies on the other side;
