@@ -817,7 +817,7 @@ HTML(
 # 1. Delete one file of a short-axis slice in the work folder's `dicom` and call `read_input` again. *(Check: one line
 #    names the series, what is missing, and the remedy; nothing is guessed.)*
 # 2. The masks are all right but the header's slice distance is 8 mm where 10 mm was scanned. By how much do EDV, mass
-#    and EF change? *(Check: EDV and mass by 20 %, EF not at all.)*
+#    and EF of summed slices change? *(Check: EDV and mass by 20 %, EF not at all.)*
 # 3. How large is the expected bias of largest minus smallest of 25 independent values of SD s without any motion?
 #    *(Check: the expected range, 3.93 s; draw `rng.normal` and see.)*
 #
