@@ -764,11 +764,12 @@ Markdown(
 
 # %% [markdown]
 # Each dot on the left is a protocol that could have been: same distance, another place of the first slice; the dashed
-# line is what is drawn on endlessly thin slices. The mean of the dots hardly moves, since every slice belongs to exactly
-# one of them; it is the luck that grows, and in an examination nobody knows which dot they got. What lies between two slices no short-axis network can give back. The long axis can,
-# as the panel on the right shows: where slices lie far apart, most of the luck lies at the base, and one look at the
-# valve takes most of it away. These are masks as drawn and exact landmarks. What a network's landmarks gain at 10 mm
-# the section above measured; at larger distances it was not measured.
+# line is what is drawn on endlessly thin slices. The mean of the dots hardly moves, since every slice belongs to
+# exactly one of them; it is the luck that grows, and in an examination nobody knows which dot they got. What lies
+# between two slices no short-axis network can give back. The long axis can, as the panel on the right shows: where
+# slices lie far apart, most of the luck lies at the base, and one look at the valve takes most of it away. These are
+# masks as drawn and exact landmarks. What a network's landmarks gain at 10 mm the section above measured; at larger
+# distances it was not measured.
 
 # %% [markdown]
 # ## The report
