@@ -68,8 +68,9 @@ def measures(folder, jobs=1):
 
     Columns: lv_edv_ml, lv_esv_ml, lv_ef_percent, lv_mass_g, rv_edv_ml, rv_esv_ml, rv_ef_percent; where 2C or 4C exist
     mapse_mm, shortening_percent and lv_length_mm (ED), means over these; where masks exist dice_rv, dice_myo, dice_lv,
-    means over the labelled frames. Not a number where the reader found no heart. Made for speed: images must be cut
-    around the heart, as the cohorts' are, and are read in one pose, not eight.
+    means over the labelled frames, of what was read before the LV is ended at the valve: masks know nothing of that.
+    Not a number where the reader found no heart. Made for speed: images must be cut around the heart, as the cohorts'
+    are, and are read in one pose, not eight.
     """
     weights = ("reader_sax.safetensors", "reader_lax.safetensors")
     return _kept(folder, "measures", study_paths(folder), weights, _measures, jobs)
@@ -142,7 +143,7 @@ def _measured(reading, readers):
     labels, landmarks, *_ = read_views(study, readers, reading.sax_positions_mm)
     row = dict.fromkeys(COLUMNS, np.nan)
     try:
-        numbers, labels, _ = measured(reading, labels, landmarks)
+        numbers, *_ = measured(reading, labels, landmarks)
     except ValueError:  # no left ventricle found
         numbers = {}
     row |= {column: float(numbers[name]) for column, name in NAMES.items() if numbers.get(name) is not None}

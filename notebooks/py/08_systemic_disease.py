@@ -75,7 +75,7 @@ folder = cohort.write("population", n, seed, page.work / f"cohort_population_see
 features = features_module.features(folder, page.jobs)
 people = study_table(folder).set_index("id").loc[features.index]
 measures = features_module.measures_on_record(folder, page.jobs).loc[people.index]
-measures = measures[[name for name in measures if not name.startswith("dice")]]  # Dice needs the true masks
+measures = measures[[name for name in measures if not name.startswith("dice")]]  # Dice needs masks to compare with
 ceilings = json.loads((folder / cohort.TRUTH).read_bytes())["ceilings"]["exposures"]
 covariates = np.column_stack([people["age_years"], people["sex"] == "M", people["bmi_kg_m2"]]).astype(float)
 
@@ -475,7 +475,8 @@ uninformative model stays so.""")
 #   leave traces that this generator does not draw. Real images could hold more than this ceiling, or less.
 # - **Other confounders.** Covariates here are complete by construction. Real ones (smoking, income, scanner, year)
 #   are not, and "beyond age, sex and BMI" is never "because of the heart".
-# - **A larger encoder.** Features are those of a network of a hundredth of the published size, and frozen.
+# - **A larger encoder.** Features are those of a network of a hundredth of the published size, and frozen. It was
+#   pretrained on an earlier version of the virtual heart.
 #
 # ## Exercises
 #

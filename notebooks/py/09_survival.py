@@ -149,7 +149,8 @@ age. A C-index of images alone cannot separate the two.""")
 #
 # The project's readers have outlined every heart and marked its landmarks (notebook 08). From their numbers follow two
 # of the three planted measures; no reader here measures the atrium. The true values of the same people tell how much
-# reading adds to the spread.
+# reading adds to the spread. They are those of the tissue, while readers let the cavity reach half a millimetre into
+# the muscle: what they call mass is less, and LVGFI more. An offset that all people share moves no hazard ratio.
 
 # %%
 measures = features_module.measures_on_record(folder, page.jobs).loc[people.index]
@@ -559,7 +560,8 @@ that is hardest to find needs {most} deaths, and so {math.ceil(most / dead[rare]
 #
 # - Whether CineMA's features predict death in patients. The hazard here was written by us, with published ratios for
 #   the heart and assumed ones for age and sex; a real hazard has causes that no generator knows.
-# - The encoder is a small one, pretrained on virtual hearts. The published one may see more, here or in patients.
+# - The encoder is a small one, pretrained on an earlier version of the virtual heart. The published one may see more,
+#   here or in patients.
 # - In real cohorts the competing explanations are more than age and sex: blood pressure, smoking, medication, and who
 #   comes to be scanned at all. Each would have to stand beside the image score in the same way.
 # - The intervals take the fitted models as given. Another training set gives another model; that spread is not in them.

@@ -62,11 +62,11 @@ pd.set_option("display.max_rows", 100)
 # %% [markdown]
 # ## How a verdict is reached
 #
-# *When may a virtual patient agree with a paper about patients?* Hardly ever. A virtual heart knows its own ejection
-# fraction exactly, so an error of three points here and one of three points in a hospital have different causes, and
-# their closeness would prove nothing. One kind of statement can travel: **of two methods trained and tested alike, this
-# one is better**. So a claim is put down as a difference between methods with a direction, and only the direction is
-# judged:
+# *When may a virtual patient agree with a paper about patients?* Hardly ever. What a reader would draw of a virtual
+# heart is known exactly, while two readers of a patient differ. So an error of three points here and one of three
+# points in a hospital have different causes, and their closeness would prove nothing. One kind of statement can travel:
+# **of two methods trained and tested alike, this one is better**. So a claim is put down as a difference between
+# methods with a direction, and only the direction is judged:
 #
 # - *agrees in direction*: the whole 95 % interval of our paired difference lies on the side the claim needs;
 # - *differs in direction*: it lies on the other side;
@@ -90,7 +90,8 @@ Code(inspect.getsource(ledger.verdict), language="python")
 #
 # Trust: *seen* means that the number was read in the source named; *secondary*, in a summary by others; *code*, in the
 # authors' release; *not found*, that nobody could be found who prints it. Brackets of published numbers are quoted and
-# read as 95 % intervals; how they were made is not said anywhere.
+# read as 95 % intervals; how they were made is not said anywhere. Ours for C8 come from a recorded experiment
+# (`data/experiments/labels.csv`) on people of an earlier version of the virtual heart.
 
 # %%
 rows = ledger.read_rows(out, profile) + ledger.recorded_on_patients("../report")
