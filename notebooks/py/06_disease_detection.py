@@ -25,9 +25,9 @@
 # %% [markdown] tags=["virtual"]
 # Everyone on this page is *virtual*. Diseases follow published rules (volumes per body surface, ejection fractions,
 # wall thickness), held against the exact volumes of the tissue, so that every label is right. A reader who draws as
-# people do would measure a lower ejection fraction of the left ventricle (notebook 04) and so call a patient near a limit
-# otherwise. In real data sets labels are not always right: by an outside audit, about half of the patients called DCM
-# in M&Ms have a left ventricle that pumps normally.
+# people do would measure a lower ejection fraction of the left ventricle (notebook 04) and so call a patient near a
+# limit otherwise. In real data sets labels are not always right: by an outside audit, about half of the patients called
+# DCM in M&Ms have a left ventricle that pumps normally.
 
 # %% tags=["parameters"]
 profile = "laptop"
@@ -414,7 +414,7 @@ Markdown(
 #
 # ## Which disease?
 #
-# *And with what is this heart ill?* Rows of a confusion matrix are true classes. Only the patients as drawn are used,
+# *And with what is this heart ill?* Rows of a confusion matrix are true classes. Only the cohort's own patients are used,
 # without the additional normal people. Where two classes share a border in their rules, or where a rule divides by a
 # body surface that no picture of the heart shows, confusion is to be expected.
 
@@ -466,8 +466,8 @@ Markdown(
 #
 # *Of those called ill with 80 %, are 80 % ill?* Networks trained with label smoothing, averaged, or stopped early are
 # seldom calibrated. **Temperature scaling** divides all logits by one number, fitted on validation patients; it leaves
-# the argmax and hence accuracy as they are. Calibration depends on the share of the healthy, so only the patients as
-# drawn are used.
+# the argmax and hence accuracy as they are. Calibration depends on the share of the healthy, so only the cohort's own
+# patients are used.
 
 
 # %%
