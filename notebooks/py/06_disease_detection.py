@@ -414,9 +414,9 @@ Markdown(
 #
 # ## Which disease?
 #
-# *And with what is this heart ill?* Rows of a confusion matrix are true classes. Only the cohort's own patients are used,
-# without the additional normal people. Where two classes share a border in their rules, or where a rule divides by a
-# body surface that no picture of the heart shows, confusion is to be expected.
+# *And with what is this heart ill?* Rows of a confusion matrix are true classes. Only the cohort's own patients are
+# used, without the additional normal people. Where two classes share a border in their rules, or where a rule divides
+# by a body surface that no picture of the heart shows, confusion is to be expected.
 
 # %%
 fig, axes = page.figure(columns=min(2, len(people)), height=2.7, cols=len(people), squeeze=False)
