@@ -419,10 +419,10 @@ pd.concat(confusion, axis=1).rename_axis(index="reference")
 # ## What the error is made of
 #
 # *Slices or drawing?* The error against the reference has two parts. The *slice floor* is what labels of the same
-# slices get wrong, since eight slices 12 mm apart cannot say where between two of them the ventricle ends, and a basal
-# slice counts as a whole or not at all. Reference and labels are drawn by one habit, so that nothing of the habit is in
-# it. The *reading error* is what a network's masks differ from the labels. The two may cancel or add, so sizes do not
-# sum.
+# slices get wrong. Eight slices 12 mm apart end before some long ventricles do; they cannot say where between two of
+# them the others end; and a basal slice counts as a whole or not at all. Reference and labels follow one habit of
+# drawing, so the floor is that of the slices. The *reading error* is what a network's masks differ from the labels. The
+# two may cancel or add, so sizes do not sum.
 
 # %% tags=["virtual"]
 parts, drawing = {"whole error": {}, "reading alone": {}, "slices alone": {}}, [*masked, ejection.READER]
