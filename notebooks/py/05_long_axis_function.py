@@ -111,9 +111,9 @@ Code("\n\n".join(inspect.getsource(function) for function in shown), language="p
 
 # %% [markdown]
 # Each way has two contenders on the same patients with the same number of steps. *Pretrained* starts from the small
-# CineMA that comes with this project, pretrained on unlabelled virtual volunteers (`MODEL_CARD.md`); the other is a
-# convolutional network from random numbers, as in the paper: a UNet for heatmaps, a ResNet for coordinates (of 18
-# layers here, of 50 there). Each view has its own networks.
+# CineMA that comes with this project, pretrained on unlabelled virtual volunteers of an earlier anatomy
+# (`MODEL_CARD.md`); the other is a convolutional network from random numbers, as in the paper: a UNet for heatmaps, a
+# ResNet for coordinates (of 18 layers here, of 50 there). Each view has its own networks.
 #
 # Minutes of training are enough only if nothing is wasted. A network of coordinates starts by answering "the middle of
 # the picture". A network of heatmaps starts by saying that a pixel is as bright as the average of its target, which is
@@ -501,7 +501,8 @@ Markdown(
 # mean of both views. The truth is that of the heart: how far its mitral plane travels along its long axis between ED
 # and ES, and by how much that axis shortens. The figure has three readings, each on its own scale; the table has all.
 # Its first row reads the *exact* landmarks by the same rule. What is wrong there is no network's fault: planes are
-# never quite true, hinges also move sideways as the valve's ring narrows, and a displacement counts that too.
+# never quite true, the valve's ring is no flat circle, so that its hinges lie off the mitral plane, and they also move
+# sideways as the ring narrows, which a displacement counts too.
 
 # %% tags=["virtual"]
 TRUE = {key: moving[f"true_{key}"].to_numpy() for key in ("mapse_mm", "shortening_percent")}

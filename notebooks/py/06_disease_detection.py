@@ -24,8 +24,10 @@
 
 # %% [markdown] tags=["virtual"]
 # Everyone on this page is *virtual*. Diseases follow published rules (volumes per body surface, ejection fractions,
-# wall thickness), so that every label is right. In real data sets it is not: by an outside audit, about half of the
-# patients called DCM in M&Ms have a left ventricle that pumps normally.
+# wall thickness), held against the exact volumes of the tissue, so that every label is right. A reader who draws as
+# people do would measure a lower ejection fraction of the left ventricle (notebook 04) and so call a patient near a
+# limit otherwise. In real data sets labels are not always right: by an outside audit, about half of the patients called
+# DCM in M&Ms have a left ventricle that pumps normally.
 
 # %% tags=["parameters"]
 profile = "laptop"
@@ -117,7 +119,7 @@ val = {role: disease.in_split(table, "val") for role, table in people.items()}
 pd.concat({NAMES[role]: pd.crosstab(t["disease"], t["split"]) for role, t in people.items()}).fillna(0).astype(int)
 
 # %% [markdown]
-# One patient of each group of the first cohort at end diastole, with the outlines that count as truth. Some diseases
+# One patient of each group of the first cohort at end diastole, with the outlines of its labels. Some diseases
 # are seen at once; others, such as a right ventricle just above its limit, only by measuring.
 
 # %%
@@ -133,21 +135,21 @@ page.save(fig, "06_classes")
 # %% [markdown]
 # ## The contenders
 #
-# - **CineMA, pretrained**: the shipped small encoder, pretrained on unlabelled virtual people of another role, sees end
-#   diastole and end systole each by itself; a linear head sees both. The head starts as the logistic regression of the
-#   frozen arm below, then all is trained: a random head can first pull the encoder about and undo what pretraining
-#   gave (Kumar 2022, arXiv 2202.10054). The release starts from a random head and has 800 epochs to recover; an earlier
-#   version of this page did so, too, and after 32 steps had a lower AUC than the very same encoder, frozen, in two of
-#   the three cohorts. (The release also stacks the two frames as channels, which makes the pretrained first layer see
-#   their sum.)
+# - **CineMA, pretrained**: the shipped small encoder, pretrained on unlabelled virtual people of another role and an
+#   earlier anatomy, sees end diastole and end systole each by itself; a linear head sees both. The head starts as the
+#   logistic regression of the frozen arm below, then all is trained: a random head can first pull the encoder about and
+#   undo what pretraining gave (Kumar 2022, arXiv 2202.10054). The release starts from a random head and has 800 epochs
+#   to recover; an earlier version of this page did so, too, and after 32 steps had a lower AUC than the very same
+#   encoder, frozen, in two of the three cohorts. (The release also stacks the two frames as channels, which makes the
+#   pretrained first layer see their sum.)
 # - **CineMA, scratch**: the same network and recipe of the release from random numbers, head included.
 # - **ResNet**: a small ResNet-10 in 3D, two frames as two channels. It is fifteen times cheaper per patient, so it
 #   gets several times as many steps: compute is about equal, not the number of steps.
 # - **Frozen features**: the encoder is not trained at all; a logistic regression reads its features.
-# - **Oracle**: a random forest that is told what the rules are about (exact volumes, ejection fractions, mass, walls,
-#   sex, body size), fitted to thousands of other simulated people. It sees no image. It is the ceiling, and a high one:
-#   labels follow the rules exactly here, so whatever it misses is the forest's fault, and part of what it is told (the
-#   body surface) no picture of a heart shows.
+# - **Oracle**: a random forest that is told what the rules are about (exact volumes and ejection fractions of the
+#   tissue, mass, walls, sex, body size), fitted to thousands of other simulated people. It sees no image. It is the
+#   ceiling, and a high one: labels follow the rules exactly here, so whatever it misses is the forest's fault, and part
+#   of what it is told (the body surface) no picture of a heart shows.
 #
 # One network answers all questions: it is trained for the classes, and "ill" is one minus the probability of NOR.
 
@@ -187,11 +189,11 @@ for role, table in people.items():
 
 
 # %% [markdown]
-# Learning rates were not searched: on the first virtual cohort the pretrained arm was tried with 0.0003 and 0.001, the
-# scratch arm with 0.001 and 0.004 (it fell apart with the larger), the ResNet with 0.003 only. Thirty-two steps of
-# eight patients are all that the time of this page allows for a network that costs so much; it has then seen each
-# training patient about twice. Published fine-tuning goes on for 800 epochs. The best of three evaluations on
-# validation patients is kept, by Matthews' correlation (MCC), as in the release.
+# Learning rates were not searched: on the first virtual cohort, in an earlier anatomy, the pretrained arm was tried
+# with 0.0003 and 0.001, the scratch arm with 0.001 and 0.004 (it fell apart with the larger), the ResNet with 0.003
+# only. Thirty-two steps of eight patients are all that the time of this page allows for a network that costs so much;
+# it has then seen each training patient about twice. Published fine-tuning goes on for 800 epochs. The best of three
+# evaluations on validation patients is kept, by Matthews' correlation (MCC), as in the release.
 
 
 # %%
@@ -412,9 +414,9 @@ Markdown(
 #
 # ## Which disease?
 #
-# *And with what is this heart ill?* Rows of a confusion matrix are true classes. Only the patients as drawn are used,
-# without the additional normal people. Where two classes share a border in their rules, or where a rule divides by a
-# body surface that no picture of the heart shows, confusion is to be expected.
+# *And with what is this heart ill?* Rows of a confusion matrix are true classes. Only the cohort's own patients are
+# used, without the additional normal people. Where two classes share a border in their rules, or where a rule divides
+# by a body surface that no picture of the heart shows, confusion is to be expected.
 
 # %%
 fig, axes = page.figure(columns=min(2, len(people)), height=2.7, cols=len(people), squeeze=False)
@@ -464,8 +466,8 @@ Markdown(
 #
 # *Of those called ill with 80 %, are 80 % ill?* Networks trained with label smoothing, averaged, or stopped early are
 # seldom calibrated. **Temperature scaling** divides all logits by one number, fitted on validation patients; it leaves
-# the argmax and hence accuracy as they are. Calibration depends on the share of the healthy, so only the patients as
-# drawn are used.
+# the argmax and hence accuracy as they are. Calibration depends on the share of the healthy, so only the cohort's own
+# patients are used.
 
 
 # %%

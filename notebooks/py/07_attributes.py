@@ -69,9 +69,10 @@ own, rng = page.own_folder(), page.rng
 # %% [markdown]
 # ## What is read, and by whom
 #
-# The reader is simple on purpose: **frozen features** of the shipped encoder, which has never seen an attribute, and a
-# ridge regression on top. Five folds of people, whatever their split; nobody is predicted by a probe that was fitted
-# with them. So everybody is a test patient once. Of patients, classes of fewer than there are folds are left out.
+# The reader is simple on purpose: **frozen features** of the shipped encoder, which has never seen an attribute (its
+# pretraining saw virtual hearts of an earlier anatomy), and a ridge regression on top. Five folds of people, whatever
+# their split; nobody is predicted by a probe that was fitted with them. So everybody is a test patient once. Of
+# patients, classes of fewer than there are folds are left out.
 
 # %% [markdown] tags=["virtual"]
 # As in the paper, sex, vendor and age come from the cohort that imitates M&Ms, vendor also from the one that imitates
@@ -116,10 +117,11 @@ for label, one in told.items():
 # *What is good?* The floor is an answer without an image: AUC 0.5, or the mean of everybody.
 
 # %% [markdown] tags=["virtual"]
-# The ceiling is an answer from the *exact* heart and body. For age and BMI it is the best linear reading, computed on
-# three thousand other people when the cohort was made; for sex a forest on exact volumes, mass, length, fat and body
-# size; for the vendor a forest on the exact protocol. What is missing up to the ceiling the features lost; what is
-# missing from the ceiling to perfection is not in the heart or the protocol at all.
+# The ceiling is an answer from the *exact* body and heart: its tissue as it is, not as somebody draws it. For age
+# and BMI it is the best linear reading, computed on three thousand other people when the cohort was made; for sex a
+# forest on exact volumes, mass, length, fat and body size; for the vendor a forest on the exact protocol. What is
+# missing up to the ceiling the features lost; what is missing from the ceiling to perfection is not in the heart or the
+# protocol at all.
 
 # %%
 ceiling, bounds, exact_scores = {}, {}, {}  # of virtual people alone
@@ -358,8 +360,9 @@ Markdown(
 # the answers. It shows use, not knowledge: a window may matter because its absence looks odd. A bright pixel means a
 # bright neighbourhood, not a bright spot; nothing finer than the window can be told apart.
 #
-# The outlines are for orientation: what a voxel is in most of these patients, at end-diastole in the fourth slice. A
-# share of the map that equals a share of the area means that the probe leans on that part no more than on the rest.
+# The outlines are for orientation: how a voxel is labelled in most of these patients, at end-diastole in the fourth
+# slice. A share of the map that equals a share of the area means that the probe leans on that part no more than on the
+# rest.
 #
 # Whether a map is flat or peaked depends on the probe as well. A ridge regression on hundreds of features spreads its
 # trust over all of them, so that no single window can move the answer far; a trained network could be more brittle.
