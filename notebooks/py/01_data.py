@@ -364,9 +364,10 @@ Markdown(
 #     V = L / 2 * integral of r(level, angle)^2 over level and angle
 #
 # The tissue's has the radius of the endocardium and goes up to the valve: a heart is made so that it comes out as
-# wanted (`shape.truth`). The drawn one has the radius of the pen and goes over the levels whose slice counts, as if
-# slices were endlessly thin (`drawing.volumes_ml`). Every study stores both, the latter with the prefix `drawn_`. The
-# table has the mean and the deviation of drawn minus tissue for people of the five classes of ACDC, in points and ml.
+# wanted (`shape.truth`). The drawn one has the radius of the pen and goes over the levels whose slice counts, upright
+# slices of a hundredth of the length (`drawing.volumes_ml`); hence the steps in the figure. Every study stores both,
+# the latter with the prefix `drawn_`. The table has the mean and the deviation of drawn minus tissue for people of the
+# five classes of ACDC, in points and ml.
 
 # %%
 patients = [cohort.person("acdc", index, seed) for index in range(n_truths)]
@@ -408,8 +409,8 @@ assert offset["LVEF"].upper < 0 < offset["LVESV"].lower
 # ## The floor under every ejection fraction
 #
 # *How exact can EF from a stack be?* Suppose a model drew every mask just as the reader. The volume of a stack is the
-# sum of its slices, so it still depends on how many slices there are and where they happen to lie. Held against what
-# would be drawn on endlessly thin slices, the EF of the masks has an error of slices and pixels alone, which no
+# sum of its slices, so it still depends on how many slices there are, how thick they are and where they happen to lie.
+# Held against what would be drawn on thin upright slices, the EF of the masks has an error of the stack alone, which no
 # segmentation model can undo. Held against the tissue, the reader's rules come on top.
 #
 # Four stacks of the same people: the small grid on which this project trains by default, whose 8 slices cannot cover

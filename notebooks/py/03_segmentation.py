@@ -135,8 +135,9 @@ page.save(fig, "03_scanners")
 #
 # - **CineMA, pretrained**: the project's small CineMA was pretrained on unlabelled virtual volunteers for 80 minutes
 #   (`python3 -m cinema train cinema_small`), on hearts of an earlier version of the generator, and is shipped; for real
-#   patients it is the same one. Its encoder is copied into a ConvUNetR, the segmentation model of the paper: convolution
-#   stages, transformer, convolutional decoder. All of it is then trained, layers near the image more slowly.
+#   patients it is the same one. Its encoder is copied into a ConvUNetR, the segmentation model of the paper:
+#   convolution stages, transformer, convolutional decoder. All of it is then trained, layers near the image more
+#   slowly.
 # - **CineMA, scratch**: the same network from random numbers. Its distance from the first arm is what pretraining gave.
 # - **UNet**: convolutions only, of similar compute, from random numbers.
 #
