@@ -16,7 +16,7 @@
 # **Time.** About 20 seconds in the `ci` profile and a minute in the `laptop` profile on two cores; `paper` equals
 # `laptop`, since nothing here needs real data.
 #
-# All hearts on this page are *virtual*: a beating geometry whose volumes, masks and landmarks are known exactly,
+# All hearts on this page are *virtual*: a beating geometry whose volumes, motion and landmarks are known exactly,
 # imaged as a scanner would. Nothing on this page is a result about patients. The parameter `data` is therefore ignored.
 
 # %% tags=["parameters"]
@@ -76,9 +76,10 @@ HTML(page.cine(films, cycle_ms=60000 / person.heart.heart_rate_bpm))
 
 # %% [markdown]
 # Played at the person's own heart rate. The same four views stand still below, at end diastole (ED, the ventricles
-# full) and end systole (ES, emptied). The outlines are the exact masks; crosses mark the two hinges of the mitral
-# valve, the plus sign the apex. Papillary muscles and trabeculae lie *inside* the cavity outline, as in the public
-# data sets: counting them as blood is a convention, and one that changes every volume.
+# full) and end systole (ES, emptied). The outlines are the masks: of the tissue in the long axes, and in the short axis
+# as a human reader would draw it. Crosses mark the two hinges of the mitral valve, the plus sign the apex. Papillary
+# muscles and trabeculae lie *inside* the cavity outline, as in the public data sets: counting them as blood is a
+# convention, and one that changes every volume. Notebook 01 shows others, and what they do to the ejection fraction.
 
 # %%
 fig, axes = page.figure(columns=2, height=3.8, rows=2, cols=4)
@@ -96,7 +97,7 @@ page.save(fig, "00_four_views")
 # moves, and the wall thickens. Look at the SAX column: the right ventricle wraps round the left one like a crescent,
 # which is why it is the harder one to outline.
 #
-# How empty does the heart get? The volume over one beat says so.
+# How empty does the heart get? The volume over one beat says so. It is the volume of the tissue, known from geometry.
 
 # %%
 fig, ax = page.figure()
@@ -171,8 +172,9 @@ Markdown(
 # ## A minute of training
 #
 # *How hard is the task itself?* Before judging any pretraining, see what a plain convolutional network learns from
-# scratch. A small UNet gets the SAX stacks of a few people (ED and ES, 2.5 mm pixels) with their masks, and a minute.
-# The people imitate the ACDC data set: normal hearts, infarcts, dilated and thick left ventricles, abnormal right ones.
+# scratch. A small UNet gets the SAX stacks of a few people (ED and ES, 2.5 mm pixels) with their masks, drawn as
+# readers draw, and a minute. The people imitate the ACDC data set: normal hearts, infarcts, dilated and thick left
+# ventricles, abnormal right ones.
 
 # %%
 folder = tempfile.TemporaryDirectory()
@@ -222,12 +224,12 @@ page.record("00_ef_mae", *error, unit="EF points")
 Markdown(
     "*Reading.* Mean Dice on unseen people is "
     + "; ".join(f"{structure} {estimate.text()}" for (structure, _), estimate in dice.items())
-    + f". The ejection fraction from these masks is off by {error.text(1, ' points')} on average."
+    + f". The ejection fraction from these masks is off that of the labels by {error.text(1, ' points')} on average."
 )
 
 # %% [markdown]
 # Numbers hide where the mistakes are. The first person of the test set, slice by slice from base to apex at end
-# systole: above what the network drew, below the truth.
+# systole: above what the network drew, below the labels.
 
 # %%
 case = cohort.study(people[n_train])
@@ -236,7 +238,7 @@ found = evaluate.segment_volume(model, view.image, "sax", SMALL_GRID["sax"][0])
 fig, axes = page.figure(columns=2, height=2.0, rows=2, cols=view.image.shape[2])
 images.stack(axes[0], view, case.es_frame, found[..., case.es_frame])
 images.stack(axes[1], view, case.es_frame, view.label_at(case.es_frame))
-images.name_rows(axes[:, 0], ("network", "truth"))
+images.name_rows(axes[:, 0], ("network", "labels"))
 images.structure_legend(fig)
 page.save(fig, "00_prediction")
 
@@ -244,7 +246,7 @@ page.save(fig, "00_prediction")
 # *Reading.* Compare the rows from left to right. The left cavity is round and bright and is found first. Look for
 # gaps in the thin wall and for missing or surplus right ventricle, above all at the base, where the ventricle ends
 # between two slices. The base is hard for people as well: which slice is the last one is a matter of judgement, and
-# a whole slice of volume hangs on it.
+# a whole slice of volume hangs on it. The labels here follow one rule without exception; readers do not.
 #
 # The check below asks only for what a minute must give: the loss fell.
 
@@ -254,7 +256,8 @@ assert history["loss"].iloc[-1] < history["loss"].iloc[0]
 # %% [markdown]
 # ## What this page could not settle
 #
-# - Virtual hearts have exact truth but less variety than patients; a Dice value here says nothing about hospitals.
+# - Virtual hearts have less variety than patients, and labels without slips; a Dice value here says nothing about
+#   hospitals.
 # - Whether pretraining helps is not touched: this network started from random numbers. See notebooks 02 and 03.
 # - One minute and a few dozen people favour small networks. The published model has a hundred times the parameters
 #   and was pretrained on 74,916 studies.

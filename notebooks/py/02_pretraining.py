@@ -369,7 +369,8 @@ Markdown(
 # *The painting is a means. Is the encoder worth anything?* It is frozen and given whole, unmasked hearts of patients
 # it has never seen: a cohort that imitates ACDC, another scanner population, five groups in equal parts, SAX only, at
 # end diastole and end systole. Class token, mean and deviation of the tokens are the features, and a linear probe
-# reads ejection fraction (EF), end-diastolic volume (EDV), myocardial mass and disease from them.
+# reads ejection fraction (EF), end-diastolic volume (EDV), myocardial mass and disease from them. These numbers are the
+# tissue's, known from geometry, not what a reader would draw (notebook 01).
 #
 # Every patient is predicted by a probe fitted without them (five folds), whose penalty was chosen without them too.
 # The control is the same encoder with random weights, three draws of them averaged: random convolutions and attention
@@ -495,8 +496,9 @@ Markdown(
 # *Is the beginning of the curve the reason?* The project ships a CineMA of the size of this page that was trained for
 # longer: `python3 -m cinema train cinema_small` renders virtual people once and dresses them anew at every visit, with
 # other tissue signals, pose, shading and noise. `cinema.models.small.shipped_cinema()` gives its weights, and the mean
-# image and the deviation that they need. Three questions are asked of it: does it paint better, do its frozen features
-# know more, and is it a better start for training on few labels?
+# image and the deviation that they need. It learnt from hearts of an earlier version of the generator. Three questions
+# are asked of it: does it paint better, do its frozen features know more, and is it a better start for training on few
+# labels?
 
 # %% [markdown]
 # **Painting.** The held-out people of this page are not dressed ones: they were imaged by the full model of one
@@ -565,7 +567,8 @@ display(
 # Given as two channels, the copied first convolution would only see their sum, and lose what EF is about.
 #
 # That is 88 trainings, about 36 minutes of one core and too much for a page: `python3 -m cinema experiment fine_tuning`
-# wrote the tables read here, one row for each arm, number of labels, seed and patient.
+# wrote the tables read here, one row for each arm, number of labels, seed and patient. They were recorded with an
+# earlier version of the generator, when masks lay where the tissue is; EF is the tissue's in them.
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
 tuned, rates = (pd.read_csv(f"../data/experiments/{name}.csv") for name in ("fine_tuning", "fine_tuning_rates"))

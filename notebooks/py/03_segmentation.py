@@ -23,9 +23,10 @@
 # its own split, and reads them with the published weights too, where those are at hand.
 
 # %% [markdown] tags=["virtual"]
-# All patients on this page are *virtual*: masks, volumes and scanners are known exactly. The networks are a hundredth
-# of the published size and train for a few hundred steps instead of tens of thousands. What follows is therefore a
-# result about methods at a small scale, not about hospitals.
+# All patients on this page are *virtual*: their hearts and scanners are known exactly, and their masks are drawn by
+# rule, as the readers of ACDC draw (notebook 01). The networks are a hundredth of the published size and train for a
+# few hundred steps instead of tens of thousands. What follows is therefore a result about methods at a small scale, not
+# about hospitals.
 
 # %% tags=["parameters"]
 profile = "laptop"
@@ -116,7 +117,8 @@ Markdown(patients.describe_split(people))
 # coil.
 
 # %% [markdown] tags=["virtual"]
-# These outlines are exact, at end diastole. A network trained on Siemens alone has seen none of the other vendors.
+# The outlines are those that a reader would draw, at end diastole. A network trained on Siemens alone has seen none of
+# the other vendors.
 
 # %%
 examples = people.drop_duplicates(kind).sort_values(kind).iloc[:7]
@@ -132,9 +134,10 @@ page.save(fig, "03_scanners")
 # Three arms start from the same patients and do the same number of steps:
 #
 # - **CineMA, pretrained**: the project's small CineMA was pretrained on unlabelled virtual volunteers for 80 minutes
-#   (`python3 -m cinema train cinema_small`) and is shipped; for real patients it is the same one. Its encoder is copied
-#   into a ConvUNetR, the segmentation model of the paper: convolution stages, transformer, convolutional decoder. All
-#   of it is then trained, layers near the image more slowly.
+#   (`python3 -m cinema train cinema_small`), on hearts of an earlier version of the generator, and is shipped; for real
+#   patients it is the same one. Its encoder is copied into a ConvUNetR, the segmentation model of the paper:
+#   convolution stages, transformer, convolutional decoder. All of it is then trained, layers near the image more
+#   slowly.
 # - **CineMA, scratch**: the same network from random numbers. Its distance from the first arm is what pretraining gave.
 # - **UNet**: convolutions only, of similar compute, from random numbers.
 #
@@ -194,7 +197,8 @@ cost.round(0).astype(int)
 # %% [markdown] tags=["virtual"]
 # For virtual patients the search was done once, on other people of the same virtual hospital, of whom nobody appears
 # on this page: it is part of the experiment `labels` (`python3 -m cinema experiment labels`), whose tables are read
-# here and again further down.
+# here and again further down. They were recorded with an earlier version of the generator, when masks lay where the
+# tissue is; rates chosen there need not be the best for masks as drawn.
 
 # %%
 plan = partial(arms.Run, val=tuple(validation), steps=steps, folder=str(work / "runs"))
@@ -417,7 +421,8 @@ Markdown(
 # %% [markdown] tags=["virtual"]
 # For virtual patients this is the other half of the experiment `labels`: three arms, 4, 8, 16 and 32 patients, three
 # seeds, and other patients with each seed; 45 trainings with the search of rates, more than a page may take. Steps and
-# rates are those of this page; people are not, so that its points for 32 patients repeat what was found above.
+# rates are those of this page. People are not, and neither are the hearts and masks, which are those of an earlier
+# version of the generator: its points for 32 patients are not to be held against what was found above.
 
 # %%
 fewer = sorted({max(1, n_train // parts) for parts in (4, 2)} - {n_train})
@@ -520,7 +525,7 @@ Markdown(
 # %% [markdown]
 # ## From base to apex
 #
-# *Where along the heart are the errors?* Dice of every slice that truly holds the structure, counted from the first
+# *Where along the heart are the errors?* Dice of every slice in whose labels the structure is, counted from the first
 # slice with left ventricle. Each thin line is one patient (mean of both phases); the thick line is the median, the
 # band the quartiles.
 
@@ -560,15 +565,17 @@ Markdown(
         " and than ".join(f"the {part} by {estimate.text(3)}" for part, estimate in dips.items())
         or "the ends by nothing that so few slices could tell"
     )
-    + ". At both ends a slice holds the ventricle only in part, the true outline ends between two "
-    "slices, and few pixels are left to share."
+    + ". At either end a slice holds the ventricle only in part. Toward the apex few pixels are left to share; at the "
+    "base somebody has to decide whether the slice counts at all."
 )
 
 # %% [markdown]
 # The clinic knows both ends as the places where experts disagree.
 
 # %% [markdown] tags=["virtual"] lacks="virtual patients, whose scans can be repeated with one thing changed"
-# Here nobody disagrees, since the truth is exact: what remains is partial volume and the choice of the last slice.
+# Virtual readers follow one rule without exception, so nobody disagrees here. The rule itself is what is hard at the
+# base: at end systole it closes the ring over valve and outflow tract, where the image shows no muscle, and how much
+# muscle it asks for depends on how far the base has moved, which no single slice tells.
 #
 # ## Noise and motion
 #
@@ -802,13 +809,13 @@ Markdown(
 #
 # All are tested on people of the two cohorts nobody trained on, imaged as scanners do it (contrast from relaxation
 # times, four vendors, 1.5 and 3 T), which dressing does not imitate. Each is read twice: as scanned, and turned or
-# mirrored, since archives and challenges store slices in every way. Test truth is the same for all arms; at either end
-# of the stack it counts slices whose cavity is at least half bordered by muscle, as `segment` does.
+# mirrored, since archives and challenges store slices in every way. The labels tested against are the
+# same for all arms: those of the tissue then, without slices whose cavity is less than half bordered by muscle.
 #
 # Sixteen trainings take about 30 minutes of one core, more than a page may. They are therefore an experiment of their
-# own, `python3 -m cinema experiment ingredients`, whose table is read here. It was recorded with the readers' library
-# before its present one: labels lay where the tissue is, not where readers draw them (`cinema/phantom/drawing.py`). A
-# row of it is one arm, seed, patient, way of storing and structure; what is done with it below is done on this page.
+# own, `python3 -m cinema experiment ingredients`, whose table is read here. It was recorded with an earlier version of
+# the generator and of the readers' library, when labels lay where the tissue is, not where readers draw them. A row of
+# it is one arm, seed, patient, way of storing and structure; what is done with it below is done on this page.
 
 # %% tags=["virtual"]
 read = pd.read_csv("../data/experiments/ingredients.csv")
@@ -937,7 +944,7 @@ if len(theirs):
 #   nothing about its distribution. Where a curve falls although labels are added, look at its open dots first.
 # - **Learning rates** were searched on a coarse grid with all labels and kept for fewer.
 # - **nnU-Net**, the strongest published rival, is missing.
-# - **Volumes and EF** follow in notebook 04. Even perfect masks do not give the true EF (notebook 01).
+# - **Volumes and EF** follow in notebook 04. Even perfect masks give neither of the two true EFs (notebook 01).
 
 # %% [markdown] tags=["virtual"]
 # - **Real images.** Virtual scanners vary less than real ones. Here the order of arms on unseen scanners is a statement
