@@ -178,7 +178,7 @@ def wrong_components(paths, rng, structure="LV", radius=(2, 5)):
         pieces, count = ndimage.label(true | ((i - x) ** 2 + (j - y) ** 2 <= radius_px**2))
         centres = np.array(ndimage.center_of_mass(pieces > 0, pieces, range(1, count + 1)))
         sizes = ndimage.sum_labels(pieces > 0, pieces, range(1, count + 1))
-        right = int(pieces[true][0])
+        right = int(np.bincount(pieces[true]).argmax())  # the structure itself may lie in pieces
         kept = {"last": count, "nearest": 1 + int(np.abs(centres - rv).sum(1).argmin()), "largest": 1 + sizes.argmax()}
         for rule, piece in kept.items():
             wrong[rule].append(piece != right)
