@@ -50,7 +50,7 @@ def from_masks(path, masks_of):
     return row
 
 
-def exact_masks():
+def study_masks():
     """masks_of that gives a study's own labels."""
     return lambda view, frames: np.stack([view.label_at(frame) for frame in frames], axis=-1)
 

@@ -100,17 +100,19 @@ def volumes_ml(heart: Heart, phase: float) -> tuple[float, float, float]:
     As shape.volumes_ml, which has the tissue's.
     """
     s, pen = surfaces(heart, phase), contours(heart, phase)
-    disc = lambda radius, inside=True: np.sum(radius**2 * inside, axis=1, dtype=np.float64)  # 2 x area / angle step
+    fine = np.linspace(LEVELS[0], LEVELS[-1], 10 * len(LEVELS))  # a slice counts or not: between levels, too
+
+    def area(outer, inner=0.0, where=True):  # 2 x area / angle step
+        return np.interp(fine, LEVELS, np.sum((outer**2 - inner**2) * where, axis=1, dtype=np.float64))
+
     level, right = (LEVELS > MIN_RIM)[:, None], pen.beside & (pen.rv > pen.rv_inner)
-    cavity, ring = disc(pen.cavity, level), disc(pen.wall, level) - disc(pen.cavity, level)
-    within = level & (LEVELS[:, None] >= s.rim)
-    muscle = disc(pen.wall, within) - disc(pen.cavity, within)
     start = np.where(level, np.maximum(pen.rv_inner, pen.wall), pen.rv_inner)  # the ring lies over the RV
-    rv = disc(pen.rv, right) - disc(np.minimum(start, pen.rv), right)
-    atrium = disc(s.vestibule) - disc(s.rv_inner)
-    has_lv, has_rv = counts(s.base_mm, muscle, ring, cavity, rv, atrium)
-    step = s.length_mm * (LEVELS[1] - LEVELS[0]) * np.deg2rad(ANGLES_DEG[1]) / 2 / MM3_PER_ML
-    return tuple(float(np.sum(area * there) * step) for area, there in ((cavity, has_lv), (ring, has_lv), (rv, has_rv)))
+    cavity, ring = area(pen.cavity, where=level), area(pen.wall, pen.cavity, level)
+    muscle = area(pen.wall, pen.cavity, level & (LEVELS[:, None] >= s.rim))
+    rv = area(pen.rv, np.minimum(start, pen.rv), right)
+    has_lv, has_rv = counts(s.base_mm, muscle, ring, cavity, rv, area(s.vestibule, s.rv_inner))
+    step = s.length_mm * (fine[1] - fine[0]) * np.deg2rad(ANGLES_DEG[1]) / 2 / MM3_PER_ML
+    return tuple(float(np.sum(part * there) * step) for part, there in ((cavity, has_lv), (ring, has_lv), (rv, has_rv)))
 
 
 def truth(heart: Heart) -> dict[str, float]:

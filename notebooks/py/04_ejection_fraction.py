@@ -213,7 +213,7 @@ labelled = [path for role, part in tests.items() if role != "kaggle" for path in
 asked = {"brief, masks": tests["acdc"]}
 ways = {key: (partial(ejection.network_masks, run), asked.get(key[0], everyone)) for key, run in drawers.items()}
 ways[ejection.READER, seed] = (ejection.reader_masks, labelled)
-ways["labels", seed] = (ejection.exact_masks, labelled)
+ways["labels", seed] = (ejection.study_masks, labelled)
 said = [ejection.read(ways, page.jobs), straight]
 ids = [path.stem for path in everyone]
 linear = ejection.answered(fit, frozen[n_train:])

@@ -24,8 +24,8 @@ def rng():
     return np.random.default_rng(0)
 
 
-def test_exact_masks_give_the_ef_of_counted_voxels_and_ways_stay_in_order(paths):
-    exact = ejection.exact_masks
+def test_study_masks_give_the_ef_of_counted_voxels_and_ways_stay_in_order(paths):
+    exact = ejection.study_masks
     table = ejection.read({("a", 7): (exact, paths), ("b", 1): (exact, paths[:1])}, jobs=2)
     labels = load_study(paths[1]).views["sax"].labels
     ed, es = ((labels[..., t] == 3).sum() for t in (0, 3))
