@@ -77,8 +77,10 @@ def test_study_is_turned_as_the_release_turns_it(tree):
             picture, points = picture[:, ::-1], np.c_[points[:, 0], 863 - points[:, 1]]
         np.testing.assert_array_equal(held.image[:, :, 0, 0], picture)
         np.testing.assert_allclose(held.landmarks[0], points)
-    # The virtual hearts turn as 4C should; 2C has to be mirrored where the builder did not do it.
-    assert turned == {name for name in tree.found if (name in tree.facts["mirrored"]) == name.endswith("lax_4c")}
+    # By the area of the triangle hinge, hinge, apex: seen on a screen, y down, 4C runs clockwise and 2C the other way.
+    area = lambda p: (p[1, 0] - p[0, 0]) * (p[2, 1] - p[0, 1]) - (p[1, 1] - p[0, 1]) * (p[2, 0] - p[0, 0])
+    assert turned == {name for name, p in tree.facts["points"].items() if (area(p) > 0) == name.endswith("lax_2c")}
+    assert {name[-2:] for name in turned} == {"2c", "4c"} and turned != set(tree.found)
 
 
 def test_default_moves_landmarks_with_the_pixels(tree):
