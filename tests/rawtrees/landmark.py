@@ -15,23 +15,21 @@ def build(folder, n=6, seed=0, faults=(), views=("lax_2c", "lax_4c")):
     patient with a 2C picture.
 
     faults: "value", "unreadable", "no image", "no mask", "twice", "shape", "empty", "lacking", "colour", "extra".
-    Returns {"ids", "bad": {id reported: fault}, "points": {id: (3, 2) true middles of the marks in the picture},
-    "mirrored": ids}.
+    Returns {"ids", "bad": {id reported: fault}, "points": {id: (3, 2) true middles of the marks in the picture}}.
     """
-    points, mirrored, bad = {}, set(), {}
+    points, bad = {}, {}
     studies = hearts("landmark", n, seed, 1, GRID)
     lines = {view: [] for view in views}
     for view in views:
         for index, study in enumerate(studies):
             for uid in [f"{900 + index}_a", f"{900 + index}_b"][: 2 if index == 0 else 1]:
                 points[f"{uid}_{view}"] = _picture(folder, uid, view, study.views[view], index % 2 == 1, lines[view])
-                mirrored |= {f"{uid}_{view}"} if index % 2 == 1 else set()
     for number, fault in enumerate(faults, start=990):
         _picture(folder, f"{number}_a", "lax_2c", studies[0].views["lax_2c"], False, lines["lax_2c"], fault)
         bad[f"{number}_a_lax_2c"] = fault
     for view in views:
         (folder / "raw" / f"{view}.csv").write_text("".join(lines[view]), encoding="utf-8")
-    return {"ids": sorted(points), "bad": bad, "points": points, "mirrored": mirrored}
+    return {"ids": sorted(points), "bad": bad, "points": points}
 
 
 def _picture(folder, uid, view, held, mirrored, lines, fault=None):
