@@ -12,7 +12,8 @@ What readers of ACDC do, measured on the labels of its 100 training patients (Be
   muscle and blood 1 mm inside its contour. Half of that is blur and trabeculae, which the virtual heart has, too;
   GENEROUS_MM is the rest. The wall, in turn, reaches SEPTAL_MM into the RV: the grey value at its contour has left that
   of muscle by a fifth of the way.
-- The RV is drawn through its trabeculae: those that line the contracted free wall are left out with it (IN_RV).
+- The RV is drawn all but to its free wall: of the trabeculae that line it, what is beyond IN_RV of their depth is left
+  out.
 
 `experiment conventions` takes these measures, of patients and of virtual hearts drawn so.
 """
@@ -105,11 +106,11 @@ def volumes_ml(heart: Heart, phase: float) -> tuple[float, float, float]:
     def area(outer, inner=0.0, where=True):  # 2 x area / angle step
         return np.interp(fine, LEVELS, np.sum((outer**2 - inner**2) * where, axis=1, dtype=np.float64))
 
-    level, right = (LEVELS > MIN_RIM)[:, None], pen.beside & (pen.rv > pen.rv_inner)
+    level = (LEVELS > MIN_RIM)[:, None]
     start = np.where(level, np.maximum(pen.rv_inner, pen.wall), pen.rv_inner)  # the ring lies over the RV
     cavity, ring = area(pen.cavity, where=level), area(pen.wall, pen.cavity, level)
     muscle = area(pen.wall, pen.cavity, level & (LEVELS[:, None] >= s.rim))
-    rv = area(pen.rv, np.minimum(start, pen.rv), right)
+    rv = area(pen.rv, np.minimum(start, pen.rv), pen.beside)
     has_lv, has_rv = counts(s.base_mm, muscle, ring, cavity, rv, area(s.vestibule, s.rv_inner))
     step = s.length_mm * (fine[1] - fine[0]) * np.deg2rad(ANGLES_DEG[1]) / 2 / MM3_PER_ML
     return tuple(float(np.sum(part * there) * step) for part, there in ((cavity, has_lv), (ring, has_lv), (rv, has_rv)))

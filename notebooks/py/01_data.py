@@ -365,8 +365,8 @@ Markdown(
 #
 # The tissue's has the radius of the endocardium and goes up to the valve: a heart is made so that it comes out as
 # wanted (`shape.truth`). The drawn one has the radius of the pen and goes over the levels whose slice counts, upright
-# slices of a hundredth of the length (`drawing.volumes_ml`); hence the steps in the figure. Every study stores both,
-# the latter with the prefix `drawn_`. The table has the mean and the deviation of drawn minus tissue for people of the
+# slices of a thousandth of the length (`drawing.volumes_ml`). Every study stores both, the latter with the prefix
+# `drawn_`. The table has the mean and the deviation of drawn minus tissue for people of the
 # five classes of ACDC, in points and ml.
 
 # %%
