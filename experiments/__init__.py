@@ -9,8 +9,8 @@ from pathlib import Path
 
 from cinema.files import data_folder
 
-NAMES = ("ingredients", "fine_tuning", "labels", "measures", "real_reader", "conventions", "rules", "confidence")
 OF_PATIENTS = ("real_reader", "conventions", "rules", "confidence")  # these read a raw folder of labelled patients
+NAMES = ("ingredients", "fine_tuning", "labels", "measures", "long_axis", *OF_PATIENTS)
 PROFILES = ("ci", "laptop")
 
 

@@ -36,10 +36,22 @@ SHOWN = (  # in data/DATASHEET.md
         for away in (-2, -1, 0, 1, 2)
     ],
     *[f"{phase} free wall, {away:+d} mm from the RV contour" for phase in PHASES for away in (-2, -1, 0, 1, 2)],
+    *[
+        f"{phase} lateral, {away:+d} mm from the epicardial contour"
+        for phase in PHASES
+        for away in (-2, -1, 0, 1, 2, 3)
+    ],
     "LVEF drawn minus LVEF of the tissue (points)",
     "RVEF drawn minus RVEF of the tissue (points)",
 )
-SEPTAL = np.cos(np.arange(RAYS) * 2 * np.pi / RAYS) > 0.7  # rays counted from the direction of the RV
+TURN = np.arange(RAYS) * 2 * np.pi / RAYS  # of rays, counted from the direction of the RV
+SEPTAL, LATERAL = np.cos(TURN) > 0.7, np.cos(TURN) < 0
+EDGES = (  # of a ring or RV, rays, and what their grey values are called
+    ("endo", SEPTAL, "septum, {:+d} mm from the endocardial contour"),
+    ("epi", SEPTAL, "septum, {:+d} mm from the epicardial contour"),
+    ("rv", SEPTAL, "free wall, {:+d} mm from the RV contour"),
+    ("epi", LATERAL, "lateral, {:+d} mm from the epicardial contour"),
+)
 
 
 def run(profile, jobs, seed, work, raw):
@@ -93,12 +105,10 @@ def measured(images, labels, spacing_mm):
         levels = [np.median(middle[0][middle[1] == LABELS[name]]) for name in ("MYO", "LV")]
         profiles = [rays(images[:, :, z, t], labels[:, :, z, t], spacing_mm, *levels) for z in shown]
         row[f"{phase} ring of the first LV slice, share open"] = np.nanmean(profiles[0]["wall"] > 0.5)
-        names = {"endo": "septum, {:+d} mm from the endocardial contour"}
-        names |= {"epi": names["endo"].replace("endo", "epi"), "rv": "free wall, {:+d} mm from the RV contour"}
-        for edge, name in names.items():
-            septal = [profile[edge][SEPTAL] for profile in profiles[2:-2] if edge in profile]
+        for edge, part, name in EDGES:
+            there = [profile[edge][part] for profile in profiles[2:-2] if edge in profile]
             for k, away in enumerate(AWAY_MM):
-                level = np.nanmean([np.nanmean(lines[:, k]) for lines in septal]) if septal else np.nan
+                level = np.nanmean([np.nanmean(lines[:, k]) for lines in there]) if there else np.nan
                 row[f"{phase} {name.format(away)}"] = level
     row["base from ED to ES (mm)"] = (first["ES"] - first["ED"]) * float(spacing_mm[2])
     return row
@@ -114,7 +124,7 @@ def rays(picture, label, spacing_mm, muscle, blood):
     centre = np.array(ndimage.center_of_mass(left))
     right = label == LABELS["RV"]
     toward = np.array(ndimage.center_of_mass(right)) - centre if right.any() else np.array([1.0, 0.0])
-    turn = np.arctan2(toward[1], toward[0]) + np.arange(RAYS) * 2 * np.pi / RAYS
+    turn = np.arctan2(toward[1], toward[0]) + TURN
     reach = np.arange(0, 80, STEP_MM)
     where = [centre[a] + f(turn)[:, None] * reach / spacing_mm[a] for a, f in enumerate((np.cos, np.sin))]
     along = lambda values: ndimage.map_coordinates(np.asarray(values, float), where, order=1, mode="nearest")

@@ -15,7 +15,7 @@ from cinema.models import small, weights
 from cinema.models.standard import Standardised, save_standard, standard_of
 from cinema.training import checkpoint, pretraining
 from cinema.training.loop import fit, in_steps
-from cinema.training.task import evaluated
+from cinema.training.task import evaluated, has_bf16_units
 from experiments.own_weights import maps
 from experiments.own_weights.dressed_studies import DressedStudies
 
@@ -50,7 +50,7 @@ def train(recipe, work, out, seed=0, jobs=1):
     config = in_steps(config, len(train_set), recipe.steps, min(pretraining.WARMUP_STEPS, recipe.steps // 4))
     torch.manual_seed(seed)
     model, run = small.small_cinema(), work / f"cinema_small_seed{seed}"
-    fit(model, pretraining.task(bf16=True), train_set, held_out, config, run)
+    fit(model, pretraining.task(bf16=has_bf16_units()), train_set, held_out, config, run)
     model = model.half().float()  # what is reported is what the file holds
     description = {
         "data": "virtual hearts only",
@@ -59,6 +59,7 @@ def train(recipe, work, out, seed=0, jobs=1):
         "maps": maps.MAPS_VERSION,
         "samples": recipe.steps * config.batch_size,
         "seed": seed,
+        "precision": "bfloat16" if has_bf16_units() else "float32",
         "held_out_people": recipe.n_held_out,
         "error_relative_to_mean_image": relative_error(model, held_out, seed),
         "seconds": round(checkpoint.read_run(run)["seconds"]),

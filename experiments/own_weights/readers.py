@@ -18,6 +18,7 @@ from cinema.parallel import in_parallel
 from cinema.terms import LAX_VIEWS, VIEWS
 from cinema.training import checkpoint
 from cinema.training.loop import TrainConfig, fit, in_steps
+from cinema.training.task import has_bf16_units
 from experiments.own_weights import encoder
 from experiments.own_weights.library import LIBRARY_VERSION, library_path, write_entry
 from experiments.own_weights.slices import GROUP, TASK, DressedSlices
@@ -74,6 +75,7 @@ def train(name, profile="laptop", out=None, seed=0, jobs=1):
         "library_seed": LIBRARY_SEED,
         "library_version": LIBRARY_VERSION,
         "pixel_mm": reader.PIXEL_MM,
+        "precision": "bfloat16" if has_bf16_units() else "float32",
         "held_out_dice": round(float(history["val_mean_dice"].max()), 4),
         "seconds": round(checkpoint.read_run(work / name)["seconds"]),
     }

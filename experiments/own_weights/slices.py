@@ -14,7 +14,7 @@ from cinema.phantom.body import CODE
 from cinema.stats.metrics import segmentation_rows
 from cinema.terms import LABELS, LAX_VIEWS, STRUCTURES
 from cinema.training.segmentation import dice_and_cross_entropy
-from cinema.training.task import Task, identity
+from cinema.training.task import Task, has_bf16_units, identity
 from experiments.own_weights.domain_randomisation import TISSUE, Look, dress, random_signals, warp
 from experiments.own_weights.library import LABEL_SHIFT, LIBRARY_VERSION, PACKED_LABELS, by_packed, library_path, packed
 
@@ -132,8 +132,8 @@ def slices_of(batch):
 def loss(model, batch):
     """Dice plus cross entropy, and weighted squared error of the heatmaps where there are any."""
     kind, images, labels = slices_of(batch)
-    # bfloat16 more than halves a step on processors with bf16 units; the losses below are in float32.
-    with torch.autocast("cpu", torch.bfloat16, enabled=model.training):
+    # bfloat16 more than halves a step on processors that have it; the losses below are in float32.
+    with torch.autocast("cpu", torch.bfloat16, enabled=model.training and has_bf16_units()):
         logits = model.read(images)
     total, parts = dice_and_cross_entropy(logits[:, :4], labels)
     if "heat" in batch:

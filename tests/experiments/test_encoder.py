@@ -13,6 +13,7 @@ from cinema.models import small, weights
 from cinema.models.standard import Standardised, standard_of
 from cinema.terms import SMALL_GRID, VIEWS
 from cinema.training import pretraining
+from cinema.training.task import has_bf16_units
 from experiments.own_weights import dressed_studies, encoder, maps, readers
 from experiments.own_weights.dressed_studies import DressedStudies, Visit, dressed, sampled, signals_of_visit
 from experiments.own_weights.library import library_path
@@ -90,7 +91,7 @@ def test_command_interrupted_and_resumed_gives_the_same_weights(work, tmp_path, 
     recipe = encoder.Recipe(n_people=N_PEOPLE, n_held_out=1, steps=3, n_standard=4)
     monkeypatch.setattr(encoder, "RECIPES", {"ci": recipe})
     monkeypatch.setattr(small, "small_cinema", two_layer_cinema)
-    steps, task = [], pretraining.task(bf16=True)
+    steps, task = [], pretraining.task(bf16=has_bf16_units())
 
     def loss(model, batch):
         steps.append(batch)
