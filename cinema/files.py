@@ -1,10 +1,10 @@
-"""Where things are, and the one way to write a file whole or not at all. Standard library only."""
+"""Where things are, and the one way to write a file whole or not at all, and who may write where at a time."""
 
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -38,10 +38,10 @@ def data_folder() -> Path:
 
 
 @contextmanager
-def whole_or_not(path: str | os.PathLike, suffix: str = ".part") -> Iterator[Path]:
+def whole_or_not(path: str | os.PathLike) -> Iterator[Path]:
     """A context that gives a temporary path to write to, which becomes `path` if the block ends well; otherwise it is
-    removed and an earlier `path` stays. suffix: of the temporary name, for writers that go by the name's end."""
-    with beside(path, suffix) as temporary:
+    removed and an earlier `path` stays. The temporary path has the same name, for writers that go by its end."""
+    with beside(path) as temporary:
         yield temporary
         os.replace(temporary, path)
 
@@ -61,15 +61,47 @@ def write_between(path: Path, begin: str, end: str, block: str) -> None:
 
 
 @contextmanager
-def beside(path: str | os.PathLike, suffix: str = ".part") -> Iterator[Path]:
-    """A context that gives a hidden path beside `path`; a file or folder left there at the end is removed."""
+def beside(path: str | os.PathLike) -> Iterator[Path]:
+    """A context that gives a path of the same name in a hidden folder of its own beside `path`; what is left there at
+    the end is removed, and so is what killed processes left beside `path` (`sweep`)."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}{suffix}")
+    sweep(path)
+    with ExitStack() as held:
+        folder = None
+        while not folder:
+            made = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+            made.mkdir(parents=True)
+            with suppress(BlockingIOError, FileNotFoundError):  # a sweeper was here before our lock: once more
+                held.enter_context(alone(made))
+                folder = made
+        try:
+            yield folder / path.name
+        finally:
+            held.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(path: str | os.PathLike) -> None:
+    """Remove what `beside` made next to `path`, for this name or another, where its process was killed."""
+    for folder in Path(path).parent.glob(f".*.{'[0-9a-f]' * 8}.part"):
+        with suppress(OSError), alone(folder):  # not to be had: its process lives, or another one sweeps
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def alone(folder: str | os.PathLike, wait_s: float = 0) -> Iterator[None]:
+    """A context in which no other process is `alone` in `folder`: the operating system's lock of a file in it, which
+    ends with its process, however that ends. BlockingIOError if it is not to be had within wait_s seconds."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(Path(folder) / ".lock")
     try:
-        yield temporary
+        lock.acquire(timeout=wait_s, poll_interval=0.01)
+    except Timeout:
+        raise BlockingIOError(f"another process is at work in {folder}; wait for it, or name another folder") from None
+    try:
+        yield
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            with suppress(OSError):  # none is there, or it cannot be removed: what went wrong before is what to say
-                temporary.unlink()
+        with suppress(OSError):  # those who wait for a file that has gone look again; Windows removes it itself
+            os.unlink(lock.lock_file)
+        lock.release()

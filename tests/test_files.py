@@ -1,5 +1,8 @@
 """Where things are, files that are written whole or not at all, and work done in parallel."""
 
+import os
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -35,17 +38,15 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / "table.csv"
     with files.whole_or_not(path) as temporary:
         temporary.write_text("first", encoding="utf-8")
-        assert not path.exists() and temporary.name.startswith(".table.csv.") and temporary.suffix == ".part"
+        assert not path.exists() and temporary.name == path.name
     with pytest.raises(ValueError, match="stopped"), files.whole_or_not(path) as temporary:
         temporary.write_text("half", encoding="utf-8")
         raise ValueError("stopped")
     assert path.read_text(encoding="utf-8") == "first"
     with pytest.raises(FileNotFoundError), files.whole_or_not(path):
         pass  # nothing was written
-    with files.whole_or_not(path, ".part.gz") as temporary:
-        temporary.write_text("second", encoding="utf-8")
-        assert temporary.name.endswith(".part.gz")
-    assert path.read_text(encoding="utf-8") == "second"
+    with pytest.raises(BlockingIOError, match="theirs"), files.whole_or_not(path):
+        raise BlockingIOError("theirs")  # what a writer raises is not taken for our own lock's
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -54,6 +55,54 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path):
         (temporary / "deep").mkdir(parents=True)
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
-    with files.whole_or_not(tmp_path / "out") as temporary:
+    with files.whole_or_not(tmp_path / "new" / "out") as temporary:
         temporary.mkdir()
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["out"]
+
+
+HOLD = """import sys, time
+from cinema import files
+with files.beside(sys.argv[1]) as temporary, files.alone(sys.argv[2]):
+    temporary.write_text("a patient's", encoding="utf-8")
+    print("held", flush=True)
+    time.sleep(60)"""
+
+
+def test_what_a_killed_process_leaves_is_swept_and_its_lock_is_gone(tmp_path):
+    """While it lives nothing of it is touched, whatever its number; foreign hidden files stay."""
+    path, foreign = tmp_path / "masks", [tmp_path / ".other.part", tmp_path / ".x.0123abcd.part", tmp_path / ".y.part"]
+    foreign[0].mkdir()
+    for file in foreign[1:]:
+        file.write_text("", encoding="utf-8")
+    command = [sys.executable, "-c", HOLD, path, tmp_path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}) as process:
+        process.stdout.readline()
+        files.sweep(path)
+        assert (left := set(tmp_path.glob(".masks.*.part/masks")))
+        with pytest.raises(BlockingIOError, match="another process is at work in"), files.alone(tmp_path):
+            pass
+        process.kill()
+    assert set(tmp_path.glob(".masks.*.part/masks")) == left
+    files.write_text(tmp_path / "another name", "")  # any writing there sweeps
+    with files.alone(tmp_path):
+        assert (tmp_path / ".lock").exists()
+    assert sorted(tmp_path.iterdir()) == sorted([*foreign, tmp_path / "another name"])
+
+
+ONE_BY_ONE = """import sys
+from pathlib import Path
+from cinema import files
+count = Path(sys.argv[1], "count")
+for _ in range(100):
+    with files.alone(sys.argv[1], wait_s=60):
+        count.write_text(str(int(count.read_text()) + 1))
+    files.write_text(Path(sys.argv[1], "whole"), "x" * 9)"""
+
+
+def test_one_at_a_time_and_no_sweeper_takes_what_is_being_written(tmp_path):
+    (tmp_path / "count").write_text("0", encoding="utf-8")
+    command, environment = [sys.executable, "-c", ONE_BY_ONE, tmp_path], {**os.environ, "PYTHONPATH": str(ROOT)}
+    processes = [subprocess.Popen(command, env=environment) for _ in range(4)]
+    assert [process.wait(60) for process in processes] == [0] * 4
+    assert (tmp_path / "count").read_text(encoding="utf-8") == "400"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["count", "whole"]

@@ -111,7 +111,7 @@ def _kept(folder, name, paths, weights, compute, jobs):
                 return pd.DataFrame(kept["values"], index=kept["study"], columns=kept["columns"])
     table = _computed(paths, compute, jobs, name=name)
     names = {"study": table.index.to_numpy(str), "columns": table.columns.to_numpy(str)}
-    with whole_or_not(target, ".part.npz") as temporary:
+    with whole_or_not(target) as temporary:
         np.savez(temporary, origin=origin, values=table.to_numpy(), **names)
     return table
 

@@ -120,7 +120,7 @@ def write_nifti(
     image = nib.Nifti1Image(array, affine, geometry, dtype=array.dtype)
     image.header["pixdim"][4] = 0.0 if frame_ms is None else frame_ms / 1000
     image.header.set_xyzt_units("mm", "sec")
-    with whole_or_not(path, ".part.nii.gz") as temporary:
+    with whole_or_not(path) as temporary:
         nib.save(image, temporary)
 
 
