@@ -38,7 +38,7 @@ WEIGHTS = (
 CLONE_ONLY = {"reproduce", "test", "train", "experiment", "expected", "notebooks"}
 COMMANDS = {  # name -> ("module:function", imported only when run; help), then its options
     "reproduce": [
-        ("cinema.runner.run:reproduce", "run the notebooks: figures/, results.json, report/index.html"),
+        ("cinema.runner.run:reproduce", "run the notebooks: figures, numbers, report/index.html"),
         option("--profile", "ci, laptop or paper: size of the experiments (default laptop)", default="laptop"),
         option("--data NAME", "virtual, or the dataset to use instead", default="virtual"),
         option("--data-root DIR", "folder that holds the datasets (default data/)"),
@@ -47,7 +47,7 @@ COMMANDS = {  # name -> ("module:function", imported only when run; help), then 
         option("--force", "run the chosen notebooks even where nothing has changed", action="store_true"),
         option("--jobs N", "notebooks at once (default: half the cores)", type=int),
         option("--seed", "default 0", type=int, default=0),
-        option("--out DIR", "where figures and results.json go (default figures/)"),
+        option("--out DIR", "where figures and results.json go (default figures/; not laptop or seed not 0: report/)"),
     ],
     "test": [
         ("cinema.cli:run_tests", "run the tests; further options go to pytest"),
@@ -118,7 +118,7 @@ COMMANDS = {  # name -> ("module:function", imported only when run; help), then 
         option("--out DIR", "where NAME.csv goes (default data/experiments/; ci: data/work/ci/)"),
     ],
     "expected": [
-        ("cinema.results:main", "compare figures/results.json with figures/expected.csv"),
+        ("cinema.results:main", "compare recorded numbers with figures/expected.csv"),
         option("--update", "take over the present values; tolerances stay as they are", action="store_true"),
     ],
     "notebooks": [

@@ -98,7 +98,7 @@ def alone(folder: str | os.PathLike, wait_s: float = 0) -> Iterator[None]:
     try:
         lock.acquire(timeout=wait_s, poll_interval=0.01)
     except Timeout:
-        raise BlockingIOError(f"another process is at work in {folder}; wait for it, or name another folder") from None
+        raise BlockingIOError(f"another process is at work in {folder}; wait until it has ended") from None
     try:
         yield
     finally:

@@ -1,8 +1,9 @@
 """The numbers a notebook stands for: recorded once, with interval and meaning, and held against what is expected.
 
 `begin` at the top of a notebook, `record` beside each number, `table` at its end (runner.start's page does all three).
-They are written to <out>/results/<notebook>.json at once; the runner merges these files into figures/results.json, and
-`python3 -m cinema expected` compares them with figures/expected.csv: a value and a tolerance for each key and profile.
+They are written to <out>/results/<notebook>.json at once; the runner merges these files into <out>/results.json, and
+`python3 -m cinema expected` compares those of the laptop and ci profiles with figures/expected.csv: a value and a
+tolerance for each key and profile.
 """
 
 import json
@@ -134,12 +135,14 @@ def updated(rows, table):
 
 
 def main(update, root=ROOT):
-    """Print what is off and return 1 if anything is; with `update`, take over the present values instead."""
-    rows, path = read_json(root / "figures" / "results.json"), root / "figures" / "expected.csv"
+    """Print what is off and return 1 if anything is; with `update`, take over the present values instead. Rows are
+    those on record (figures/) and of the ci profile (report/ci/figures)."""
+    path = root / "figures" / "expected.csv"
+    rows = [row for out in ("figures", "report/ci/figures") for row in read_json(root / out / "results.json")]
     table = read_expected(path)
     if not comparable(rows):
         remedy = "run python3 -m cinema reproduce first"
-        raise FileNotFoundError(f"figures/results.json holds no number to compare; {remedy}")
+        raise FileNotFoundError(f"figures/ and report/ci/figures/ hold no number to compare; {remedy}")
     if update:
         write_text(path, updated(rows, table).to_csv(index=False))
         return 0

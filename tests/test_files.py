@@ -3,13 +3,16 @@
 import os
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 from places import ROOT
 
 from cinema import files
+from cinema.files import write_text
 from cinema.parallel import in_parallel
 
 
@@ -29,6 +32,7 @@ def test_results_come_in_the_order_of_the_items_whatever_the_jobs(jobs, capsys):
     assert in_parallel(partial(pow, 2), iter(range(5)), jobs, "powers") == [1, 2, 4, 8, 16]
     assert in_parallel(lambda pair: pair[0] - pair[1], [(3, 1), (5, 4)], jobs) == [2, 1]
     assert in_parallel(abs, [], jobs) == []
+    assert in_parallel(lambda n: in_parallel(abs, range(n), jobs), [1, 2], jobs) == [[0], [0, 1]]
     with pytest.raises(ZeroDivisionError):
         in_parallel(lambda x: 1 // x, [1, 0], jobs)
     assert capsys.readouterr().err == ""
@@ -83,7 +87,7 @@ def test_what_a_killed_process_leaves_is_swept_and_its_lock_is_gone(tmp_path):
             pass
         process.kill()
     assert set(tmp_path.glob(".masks.*.part/masks")) == left
-    files.write_text(tmp_path / "another name", "")  # any writing there sweeps
+    write_text(tmp_path / "another name", "")  # any writing there sweeps
     with files.alone(tmp_path):
         assert (tmp_path / ".lock").exists()
     assert sorted(tmp_path.iterdir()) == sorted([*foreign, tmp_path / "another name"])
@@ -95,7 +99,7 @@ from cinema import files
 count = Path(sys.argv[1], "count")
 for _ in range(100):
     with files.alone(sys.argv[1], wait_s=60):
-        count.write_text(str(int(count.read_text()) + 1))
+        count.write_text(str(int(count.read_text(encoding="utf-8")) + 1), encoding="utf-8")
     files.write_text(Path(sys.argv[1], "whole"), "x" * 9)"""
 
 
@@ -106,3 +110,31 @@ def test_one_at_a_time_and_no_sweeper_takes_what_is_being_written(tmp_path):
     assert [process.wait(60) for process in processes] == [0] * 4
     assert (tmp_path / "count").read_text(encoding="utf-8") == "400"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["count", "whole"]
+
+
+PARENT = """import os, sys, time
+from pathlib import Path
+from cinema.parallel import in_parallel
+def wait(path):
+    Path(path).write_text(str(os.getpid()), encoding="utf-8")
+    time.sleep(60)
+in_parallel(wait, sys.argv[1:], 2)"""
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    marks = [tmp_path / name for name in "ab"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, "-c", PARENT, *marks], env=environment, stderr=subprocess.PIPE) as process:
+        assert wait_until(lambda: all(mark.exists() and mark.stat().st_size for mark in marks))
+        workers = [int(mark.read_text(encoding="utf-8")) for mark in marks]
+        assert process.pid not in workers and all(map(psutil.pid_exists, workers))
+        process.kill()
+        assert wait_until(lambda: not any(map(psutil.pid_exists, workers)))
+
+
+def wait_until(true, seconds=20):
+    """True as soon as `true()` is; False where it is not within so long."""
+    end = time.monotonic() + seconds
+    while not (found := true()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return found

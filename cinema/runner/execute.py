@@ -9,12 +9,12 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack
 
 import nbformat
-import psutil
 
-from cinema.files import ROOT, write_text
+from cinema.files import ROOT, alone, write_text
+from cinema.parallel import end_family
 from cinema.results import read_json, write_json
 from cinema.runner.for_data import VIRTUAL, for_data
 
@@ -22,6 +22,14 @@ from cinema.runner.for_data import VIRTUAL, for_data
 # costs more than it gives (three times as long, measured on the probes of notebook 08), and the last digit would depend
 # on the cores.
 THREADS, ALONE = ("OMP_NUM_THREADS", "MKL_NUM_THREADS"), ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+# Papermill, whose kernel and workers end with it, that ends with us: also where we are killed.
+PAPERMILL = """import sys
+from cinema.parallel import end_with
+end_with(int(sys.argv.pop(1)))
+from papermill.__main__ import papermill
+papermill()"""
+WAIT_S = 60  # for a record that another run is writing
 
 
 class Executor:
@@ -34,7 +42,8 @@ class Executor:
 
     def __enter__(self):
         (self.folder / "figures" / "results").mkdir(parents=True, exist_ok=True)
-        claim(self.folder / ".running")
+        self.held = ExitStack()
+        self.held.enter_context(alone(self.folder))
         self.environment = environment(self.folder / ".jupyter", self.threads)
         # Signals that ask to end, beside Ctrl-C; none outside the main thread, where Python takes no handlers.
         asked = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -47,7 +56,7 @@ class Executor:
             end_family(process.pid)
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
-        (self.folder / ".running").unlink(missing_ok=True)
+        self.held.close()
 
     def execute(self, name, path):
         """Run one notebook; True if it succeeded. Prints the failing cell otherwise and keeps the partial notebook."""
@@ -75,7 +84,7 @@ class Executor:
 
         write_text(finished.with_suffix(".html"), HTMLExporter().from_notebook_node(nbformat.read(partial, 4))[0])
         os.replace(partial, finished)
-        with self.lock:  # report/times.json: run -> notebook -> seconds
+        with self.lock, alone(self.folder.parent, WAIT_S):  # report/times.json: run -> notebook -> seconds
             kept = self.folder.parent / "times.json"
             times = read_json(kept, {})
             times.setdefault(self.folder.name, {})[name] = round(time.monotonic() - start, 1)
@@ -87,7 +96,8 @@ class Executor:
         # Saved every half minute and at the end, also of a failure, but not around each cell: with dozens of figures
         # that takes two seconds.
         options = "--kernel python3 --language python --progress-bar --no-request-save-on-cell-execute".split()
-        command = [sys.executable, "-m", "papermill", str(path), str(partial), "--cwd", str(folder), *options]
+        begin = [sys.executable, "-c", PAPERMILL, str(os.getpid())]
+        command = [*begin, str(path), str(partial), "--cwd", str(folder), *options]
         command += ["--parameters_yaml", json.dumps(self.parameters)]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         text = {"encoding": "utf-8", "errors": "replace"}
@@ -105,15 +115,6 @@ class Executor:
         print("\033[K" * sys.stdout.isatty(), end="")
         self.processes.discard(process)
         return code, log
-
-
-def claim(path):
-    """Write our process number to `path`; ValueError if another process that is still alive has done so."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    holder = int(text) if text.isdigit() else None
-    if holder and psutil.pid_exists(holder):
-        raise ValueError(f"process {holder} is running notebooks into {path.parent}; wait for it (or delete {path})")
-    path.write_text(str(os.getpid()), encoding="utf-8")
 
 
 def environment(jupyter, threads):
@@ -140,16 +141,3 @@ def describe_failure(name, partial, log):
     if any("DeadKernelError" in line for line in log):
         return f"{name} failed: its kernel died, most often for want of memory. Partial notebook: {partial}"
     return f"{name} failed outside its cells:\n" + "\n".join(log[-12:])
-
-
-def end_family(number):
-    """End a process and all its descendants: the kernel and its workers sit in other groups."""
-    try:
-        parent = psutil.Process(number)
-        family = [parent, *parent.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return
-    for process in family:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(family, timeout=5)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from cinema import results
 from cinema.data.public import cards, prepared
+from cinema.files import ROOT
 from cinema.parallel import count_cores
 from cinema.plots import style
 from cinema.runner import ledger
@@ -24,8 +25,8 @@ class Page:
     """One notebook being run.
 
     data:  "virtual", or the dataset whose patients it is about. out: where figures and records go.
-    rng:   the page's random numbers, from its seed. work: folder of what pages make for each other; virtual and real
-           people never share one. jobs: processes at once, the cores this page was given.
+    rng:   the page's random numbers, from its seed. work: folder of what pages make for each other; profiles, data and
+           seeds never share one. jobs: processes at once, the cores this page was given.
     least: fewest patients that get an interval (stats.estimates); None for virtual people, who are never too few.
     """
 
@@ -99,15 +100,20 @@ class Page:
 def start(name, profile, data, data_root, seed, out, paper="", virtual_only=False) -> Page:
     """Begin a notebook: its records are empty from here on.
 
-    name:  "04_ejection_fraction". The next five: the notebook's parameters.
+    name:  "04_ejection_fraction". The next five: the notebook's parameters. With `out` figures/, as in a page run by
+           hand, figures and records go to report/by_hand/figures, and a line says so.
     paper: what to do instead of a page in the profile paper of virtual people or, with virtual_only, of any patients,
            which is refused with a ValueError of one line. Without it every page is made.
     """
     data_root = Path(data_root)
     if paper and (virtual_only or data == VIRTUAL) and (profile == "paper" or data != VIRTUAL):
         raise ValueError(f"profile {profile!r} with data {data!r}: {paper}")
+    if Path(out).resolve() == ROOT / "figures":  # a page by hand: only the runner brings figures there
+        out = ROOT / "report" / "by_hand" / "figures"
+        print(f"figures and numbers of this page go to {os.path.relpath(out)}")
     results.begin(name, out, data, data if data == VIRTUAL else prepared.stamp(data))
-    work = data_root / "work" / (profile if data == VIRTUAL else f"{profile}-{data}")
+    words = (profile, "" if data == VIRTUAL else data, f"seed{seed}" if seed else "")
+    work = data_root / "work" / "-".join(filter(None, words))
     told = os.environ.get("OMP_NUM_THREADS", "")  # which the runner sets
     jobs = int(told) if told.isdigit() else count_cores()
     rng, least = np.random.default_rng(seed), None if data == VIRTUAL else FEW

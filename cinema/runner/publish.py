@@ -11,24 +11,22 @@ from cinema.results import read_json, write_json
 from cinema.runner.api import write_api
 
 FIGURES = (".png", ".pdf")
+ON_RECORD = ("laptop", "virtual", 0)  # profile, data and seed of what is committed
 
 
 def place(setting, out):
-    """Where figures and results.json of a run go: `out`, else figures/, or report/<run>/figures for real patients.
-    ValueError for real patients in figures/: that folder is committed, and README's numbers are read from it."""
-    committed = setting.root / "figures"
-    if setting.data == "virtual":
-        return Path(out) if out else committed
-    if out and Path(out).resolve().is_relative_to(committed.resolve()):
-        rule = f"{committed.name}/ is for virtual patients only, name another folder (default report/<run>/figures)"
-        raise ValueError(f"--out {out} with data {setting.data!r}; {rule}")
-    return Path(out) if out else setting.folder / "figures"
+    """Where figures and results.json of a run go: `out`; else figures/ for the run that stands on record, and
+    report/<run>/figures for all others. ValueError for these in figures/: that folder is committed."""
+    committed, on_record = setting.root / "figures", (setting.profile, setting.data, setting.seed) == ON_RECORD
+    if out and not on_record and Path(out).resolve().is_relative_to(committed.resolve()):
+        rule = f"{committed.name}/ is for virtual patients in the laptop profile with seed 0 only, name another folder"
+        raise ValueError(f"--out {out}; {rule} (default report/<run>/figures)")
+    return Path(out) if out else committed if on_record else setting.folder / "figures"
 
 
 def publish(setting, done, names, out):
     """Copy what the notebooks `done` have made to `out` and put their rows in out/results.json. Rows of other notebooks
     stay if those are still among `names`. Times are not in it: same seed, same bytes."""
-    out.mkdir(parents=True, exist_ok=True)
     made = setting.folder / "figures"
     rows = [row for row in read_json(out / "results.json") if row["notebook"] in set(names) - set(done)]
     for name in done:

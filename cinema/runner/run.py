@@ -1,8 +1,8 @@
 """Runs the notebooks: which, in what order, with which parameters, and what of it still holds. No torch.
 
 notebooks/NN_name.ipynb is executed by papermill as report/<run>/NN_name.ipynb; its figures and numbers go to
-report/<run>/figures, and from there to figures/ once it has succeeded, so that a failure leaves what was there.
-Pages, figures and numbers of real patients stay in report/<run>.
+report/<run>/figures. Those of the run on record (laptop, virtual patients, seed 0) are brought to figures/ once it has
+succeeded, so that a failure leaves what was there; of all others they stay in report/<run>.
 A notebook is run again when its key changes: code, parameters, package, data, versions, and the keys of what it needs.
 """
 
@@ -23,10 +23,10 @@ from doit.reporter import ZeroReporter
 from doit.tools import config_changed
 
 from cinema import results
-from cinema.files import ROOT, data_folder
+from cinema.files import ROOT, alone, data_folder
 from cinema.parallel import count_cores
 from cinema.runner import publish
-from cinema.runner.execute import Executor
+from cinema.runner.execute import WAIT_S, Executor
 
 PROFILES = ("ci", "laptop", "paper")
 PARAMETERS = {"profile", "data", "data_root", "seed", "out"}
@@ -67,12 +67,12 @@ class Setting:
 
 
 def reproduce(only=None, first=None, force=False, jobs=None, out=None, root=ROOT, **kind):
-    """Run what is out of date, write `out` (figures/) and report/; returns 0, or 1 if a notebook or a number failed.
+    """Run what is out of date, write `out` and report/; returns 0, or 1 if a notebook or a number failed.
 
     only: names or numbers of notebooks; what they need is run where it is out of date. first: that one and all later.
     jobs: how many at once (default half the cores); the cores are divided among them.
-    kind: profile, data, data_root and seed, as `check_setting` takes them. Figures and numbers of patients stay in
-          report/, or go to `out`.
+    out: where figures and numbers go (default: publish.place). kind: profile, data, data_root and seed, as
+         `check_setting` takes them.
     """
     setting = check_setting(root, **kind)
     out = publish.place(setting, out)
@@ -92,7 +92,9 @@ def reproduce(only=None, first=None, force=False, jobs=None, out=None, root=ROOT
             run_graph(setting, {name: books[name] for name in chosen}, named if force else (), jobs, executor, state)
         finally:  # after Ctrl-C too: what has succeeded is kept
             done = [name for name in chosen if state.get(name) in ("ran", "up to date")]
-            publish.publish(setting, done, list(books), out)
+            out.mkdir(parents=True, exist_ok=True)
+            with alone(out, WAIT_S):
+                publish.publish(setting, done, list(books), out)
             publish.write_index(setting, {name: book.title for name, book in books.items()}, state, out)
     rows = [row for row in results.read_json(out / "results.json") if row["notebook"] in done]
     table = results.read_expected(root / "figures" / "expected.csv")
@@ -101,6 +103,7 @@ def reproduce(only=None, first=None, force=False, jobs=None, out=None, root=ROOT
         off += results.missing(rows, table, setting.profile)
     figures = {path.stem for name in done for path in publish.figures(out, name)}  # PNG and PDF of the same are one
     said = f"{len(chosen)} notebooks, {len(chosen) - len(done)} failed, {len(figures)} figures, {len(rows)} results"
+    print(f"written: {out} and {setting.folder.parent / 'index.html'}")
     print(*off, f"{said}, {time.monotonic() - start:.0f} s (profile {setting.profile}, {cores} cores)", sep="\n")
     return 1 if off or len(done) < len(chosen) else 0
 

@@ -190,7 +190,7 @@ def _call(out, program, *arguments):
     """Run one of nnU-Net's commands; its output goes to out/nnunet.log. OSError with the last line if it fails."""
     if not is_installed():
         raise ModuleNotFoundError('no nnU-Net: pip install -c constraints.txt -e ".[nnunet]"')
-    command = [sys.executable, "-m", "cinema.training.launch", program, *map(str, arguments)]
+    command = [sys.executable, "-m", "cinema.training.launch", str(os.getpid()), program, *map(str, arguments)]
     log = Path(out) / "nnunet.log"
     with open(log, "a", encoding="utf-8") as stream:
         print(f"\n{program} {' '.join(map(str, arguments))}", file=stream, flush=True)

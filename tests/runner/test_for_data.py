@@ -124,7 +124,7 @@ def test_preparing_a_dataset_makes_no_virtual_page_out_of_date(real_run):
 
 def test_real_figures_may_not_be_sent_to_figures(real_run):
     root, _ = real_run
-    with pytest.raises(ValueError, match="figures/ is for virtual patients only"):
+    with pytest.raises(ValueError, match="figures/ is for virtual patients in the laptop"):
         run.reproduce(profile="ci", data="acdc", out=root / "figures" / "acdc", root=root)
     setting = run.Setting(root, "ci", "acdc", root / "data", 0)
     assert publish.place(setting, None) == root / "report" / "ci-acdc" / "figures"

@@ -15,7 +15,7 @@ import pytest
 from places import ROOT
 
 from cinema import results
-from cinema.runner import execute, publish, run
+from cinema.runner import execute, page, publish, run
 
 EMPTY_ROW = {"lower": None, "upper": None, "n": None, "unit": "", "cohort": "virtual", "claim": ""}
 PARAMETERS = 'profile = "laptop"\ndata = "virtual"\ndata_root = "../data"\nseed = 0\nout = "../figures"'
@@ -57,18 +57,19 @@ def lines(capsys):
 
 
 def recorded_in(project):
-    return (project / "figures" / "results.json").read_bytes()
+    return (project / "report" / "ci" / "figures" / "results.json").read_bytes()
 
 
 @pytest.mark.slow
 def test_a_run_leaves_figures_numbers_executed_copies_and_an_index(project):
-    assert (project / "figures" / "00_figure.png").read_bytes() == b"ci"
+    assert (project / "report" / "ci" / "figures" / "00_figure.png").read_bytes() == b"ci"
+    assert not (project / "figures").exists()
     rows = [(row["key"], row["value"], row["notebook"], row["profile"]) for row in json.loads(recorded_in(project))]
     assert rows == [("00_seed", 0.5, "00_first", "ci"), ("01_seed", 0.5, "01_second", "ci")]
     made = {path.name for path in (project / "report" / "ci").iterdir()}
     assert made >= {"00_first.ipynb", "00_first.html", "01_second.ipynb", "01_second.html"}
     index = (project / "report" / "index.html").read_text(encoding="utf-8")
-    assert 'href="ci/01_second.html"' in index and 'src="../figures/00_figure.png"' in index
+    assert 'href="ci/01_second.html"' in index and 'src="ci/figures/00_figure.png"' in index
     assert set(json.loads((project / "report" / "times.json").read_bytes())["ci"]) == {"00_first", "01_second"}
     for path in (project / "report" / "ci").glob("*.ipynb"):  # executed copies name no folder of this machine
         code = "\n".join(cell.source for cell in nbformat.read(path, 4).cells)
@@ -80,6 +81,7 @@ def test_nothing_changed_nothing_run(project, capsys):
     assert run.reproduce(profile="ci", root=project) == 0
     printed = lines(capsys)
     assert printed[0].endswith("up to date") and printed[1].endswith("up to date")
+    assert printed[-2].startswith(f"written: {project / 'report' / 'ci' / 'figures'} and ")
     assert printed[-1].startswith("2 notebooks, 0 failed, 2 figures, 2 results, ")
     assert f"(profile ci, {run.count_cores()} cores)" in printed[-1]
     assert time.monotonic() - start < 10 and recorded_in(project) == before
@@ -98,15 +100,15 @@ def test_failure_shows_the_cell_stops_dependents_and_keeps_earlier_results(tmp_p
     write_notebook(root, "00_first", 'x = 1\nraise RuntimeError("planted fault")')
     (root / "figures").mkdir()
     (root / "figures" / "00_figure.png").write_bytes(b"earlier")
-    run_of = {"notebook": "00_first", "profile": "ci", "data": "virtual", "seed": 0}
+    run_of = {"notebook": "00_first", "profile": "laptop", "data": "virtual", "seed": 0}
     earlier = [{**EMPTY_ROW, **run_of, "key": "00_seed", "value": 1}]
     results.write_json(root / "figures" / "results.json", earlier)
-    assert run.reproduce(profile="ci", root=root) == 1
+    assert run.reproduce(profile="laptop", root=root) == 1
     printed = "\n".join(lines(capsys))
     assert 'raise RuntimeError("planted fault")' in printed and "RuntimeError: planted fault" in printed
     assert "not run: 00_first did not succeed" in printed
     assert "2 notebooks, 2 failed" in printed.splitlines()[-1]
-    assert (root / "report" / "ci" / "00_first.partial.ipynb").exists()
+    assert (root / "report" / "laptop" / "00_first.partial.ipynb").exists()
     assert (root / "figures" / "00_figure.png").read_bytes() == b"earlier"
     assert json.loads((root / "figures" / "results.json").read_bytes()) == earlier
 
@@ -232,15 +234,46 @@ def test_notebooks_get_this_python_and_their_share_of_threads(tmp_path, monkeypa
 
 
 def test_two_runs_of_one_kind_do_not_mix(tmp_path):
-    (tmp_path / "ci").mkdir()
-    mark = tmp_path / "ci" / ".running"
-    mark.write_text(str(os.getppid()), encoding="utf-8")
-    with pytest.raises(ValueError, match=f"process {os.getppid()} is running notebooks"):
-        execute.Executor(tmp_path / "ci", {}, 1).__enter__()
-    mark.write_text("999999999", encoding="utf-8")  # its process is gone: it was killed
+    """Two at once are held apart by the system, whatever their numbers: in a container both are process 1."""
+    hold = "import sys, time; from cinema.runner.execute import Executor; from pathlib import Path\n"
+    hold += "with Executor(Path(sys.argv[1]), {}, 1): print(flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", hold, tmp_path / "ci"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        process.stdout.readline()
+        with pytest.raises(BlockingIOError, match="another process is at work in .*ci; wait until it has ended"):
+            execute.Executor(tmp_path / "ci", {}, 1).__enter__()
+        process.kill()
     with execute.Executor(tmp_path / "ci", {}, 1):
-        assert mark.read_text(encoding="utf-8") == str(os.getpid())
-    assert not mark.exists()
+        pass
+
+
+@pytest.mark.parametrize(
+    "profile, data, seed, where",
+    [
+        ("laptop", "virtual", 0, "figures"),
+        ("laptop", "virtual", 1, "report/laptop-seed1/figures"),
+        ("ci", "virtual", 0, "report/ci/figures"),
+        ("laptop", "acdc", 0, "report/laptop-acdc/figures"),
+    ],
+)
+def test_only_the_run_on_record_goes_where_the_record_lives(profile, data, seed, where, tmp_path):
+    of = setting(tmp_path, profile=profile, data=data, seed=seed)
+    assert publish.place(of, None) == tmp_path / where
+    assert publish.place(of, tmp_path / "own") == tmp_path / "own"
+    if where != "figures":
+        with pytest.raises(ValueError, match="figures/ is for virtual patients in the laptop profile with seed 0 only"):
+            publish.place(of, tmp_path / "figures" / "deeper")
+
+
+def test_a_page_run_by_hand_leaves_the_record_alone_and_says_where_it_writes(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(page, "ROOT", tmp_path)
+    begun = page.start("00_x", "laptop", "virtual", tmp_path / "data", 0, tmp_path / "notebooks" / ".." / "figures")
+    begun.record("00_n", 1)
+    assert begun.out == tmp_path / "report" / "by_hand" / "figures" and not (tmp_path / "figures").exists()
+    assert "figures and numbers of this page go to" in capsys.readouterr().out
+    folders = {page.start("00_x", "ci", "virtual", "data", seed, tmp_path).work for seed in (0, 1, 2)}
+    assert len(folders) == 3 and Path("data", "work", "ci") in folders
 
 
 def test_publish_replaces_rows_and_figures_of_what_has_run_and_no_others(tmp_path):
@@ -306,6 +339,15 @@ def test_expected_update_keeps_tolerances_and_other_profiles(tmp_path):
     assert table.values.tolist() == [["00_a", 1.3, 0.1, "ci"], ["00_interval", 2.0, 1.5, "ci"], *kept]
     laptop = results.updated(rows_of({"00_count": 7}, "laptop"), table)
     assert ["00_count", 7, 0.0, "laptop"] in laptop.values.tolist()
+
+
+def test_expected_reads_what_is_on_record_and_the_ci_run(tmp_path, capsys):
+    for folder, profile, value in (("figures", "laptop", 1.0), ("report/ci/figures", "ci", 2.0)):
+        (tmp_path / folder).mkdir(parents=True)
+        results.write_json(tmp_path / folder / "results.json", rows_of({"00_a": value}, profile))
+    expected(tmp_path / "figures", "00_a,1.0,0.1,laptop", "00_a,3.0,0.1,ci")
+    assert results.main(update=False, root=tmp_path) == 1
+    assert lines(capsys) == ["00_a is 2; expected 3 within 0.1 (ci)", "1 of 2 expected numbers off"]
 
 
 def test_committed_numbers_are_as_expected():

@@ -23,6 +23,7 @@ from cinema.data.public.common import Skipped, Subject
 from cinema.data.public.published_grid import standardised
 from cinema.data.study import SUFFIX, save_study
 from cinema.files import data_folder, write_text
+from cinema.parallel import in_parallel
 from cinema.terms import PUBLISHED_GRID
 
 VERSION = 1  # raised when studies have to be prepared anew; an adapter may have a VERSION of its own
@@ -98,11 +99,7 @@ def _unique(subjects: list[Subject]) -> tuple[list[Subject], list[Skipped]]:
 
 def _all(name: str, subjects: list[Subject], out: Path, jobs: int) -> tuple[list[Subject], list[Skipped]]:
     """(those that are ready, Skipped of those that failed), in the order of `subjects`."""
-    from joblib import Parallel, delayed
-    from tqdm import tqdm
-
-    work = Parallel(n_jobs=jobs, return_as="generator")(delayed(_study)(name, subject, out) for subject in subjects)
-    reasons = list(tqdm(work, total=len(subjects), desc=name, disable=None))
+    reasons = in_parallel(lambda subject: _study(name, subject, out), subjects, jobs, name)
     done = [subject for subject, reason in zip(subjects, reasons, strict=True) if reason is None]
     return done, [Skipped(subject.id, reason) for subject, reason in zip(subjects, reasons, strict=True) if reason]
 

@@ -17,6 +17,7 @@ from cinema.data.geometry import resample_axis
 from cinema.data.public.cards import card
 from cinema.data.public.published_grid import moved
 from cinema.data.study import SUFFIX, View, load_study, save_study, study_table
+from cinema.parallel import in_parallel
 from cinema.terms import SMALL_GRID, VIEWS
 
 MAX_SEED = 0  # the release's random state of max_n_samples, whatever the run's seed
@@ -85,9 +86,7 @@ def on_grid(table: pd.DataFrame, grid: dict, folder: str | Path, jobs: int = 1) 
 
     Views that the grid lacks are left out. Copies are kept in `folder` and made anew when the study or grid changes.
     """
-    from joblib import Parallel, delayed
-
-    paths = Parallel(n_jobs=jobs)(delayed(_copy)(path, grid, Path(folder)) for path in table["path"])
+    paths = in_parallel(lambda path: _copy(path, grid, Path(folder)), table["path"], jobs)
     return table.assign(path=paths)
 
 
