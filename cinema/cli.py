@@ -77,7 +77,9 @@ COMMANDS = {  # name -> ("module:function", imported only when run; help), then 
         ("experiments.own_weights.readers:command", "make the project's own small weights from virtual hearts"),
         option("name NAME", "reader_sax, reader_lax or cinema_small"),
         option("--profile", "ci or laptop: size of the run (default laptop)", default="laptop"),
-        option("--out DIR", "where the weights go (default cinema/shipped/weights/)"),
+        option(
+            "--out DIR", "where the weights go (default cinema/shipped/weights/; not laptop or seed not 0: data/work/)"
+        ),
         option("--seed", "default 0", type=int, default=0),
         option("--jobs N", "processes that render hearts (default 1)", type=int, default=1),
     ],
@@ -115,7 +117,7 @@ COMMANDS = {  # name -> ("module:function", imported only when run; help), then 
         option("--profile", "ci or laptop: size of the experiment (default laptop)", default="laptop"),
         option("--jobs N", "trainings at once (default 1)", type=int, default=1),
         option("--seed", "default 0", type=int, default=0),
-        option("--out DIR", "where NAME.csv goes (default data/experiments/; ci: data/work/ci/)"),
+        option("--out DIR", "where NAME.csv goes (default data/experiments/; not laptop or seed not 0: data/work/)"),
     ],
     "expected": [
         ("cinema.results:main", "compare recorded numbers with figures/expected.csv"),

@@ -1,10 +1,12 @@
 """Where things are, and the one way to write a file whole or not at all, and who may write where at a time."""
 
+import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -13,6 +15,7 @@ SHIPPED = PACKAGE / "shipped"  # comes with the package, in a wheel too
 WEIGHTS = SHIPPED / "weights"
 CARDS = SHIPPED / "cards"
 RECORDED = ROOT / "data" / "experiments"  # of `python3 -m cinema experiment NAME`; in a clone only
+NO_NUMBERS = ("__main__.py", "cli.py", "plots", "runner")  # parts of the package that no number comes from
 PAPER_RESULTS = SHIPPED / "paper_results.csv"  # each published number: claim, value, interval, source, trust
 
 
@@ -35,6 +38,26 @@ def data_folder() -> Path:
     if os.environ.get("CINEMA_DATA"):
         return Path(os.environ["CINEMA_DATA"]).expanduser().resolve()
     return ROOT / "data" if is_clone() else Path.home() / "cinema_data"
+
+
+def digest(paths: Iterable[str | os.PathLike]) -> str:
+    """Hash of the names and bytes of files, in their order; a file is read again when its size or time has changed."""
+    files = [(Path(path), os.stat(path)) for path in paths]
+    parts = [f"{path.name} {_digest(str(path), stat.st_size, stat.st_mtime_ns)}" for path, stat in files]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+@cache
+def _digest(path: str, *_: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@cache
+def code() -> str:
+    """Hash of the package's sources, without those that only show, start and say: what a kept result depends on."""
+    sources = [path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] not in NO_NUMBERS]
+    return digest(sources)
 
 
 @contextmanager

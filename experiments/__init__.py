@@ -18,7 +18,7 @@ def run(name, profile="laptop", jobs=1, seed=0, out=None, work=None, raw=None):
     """Run one of NAMES; writes its tables to <out>/<table>.csv and returns the path of <name>.csv.
 
     jobs: trainings at once, each on one thread, so that numbers do not depend on it.
-    out:  default data/experiments; in the ci profile, which proves nothing, data/work/ci/experiments.
+    out:  default data/experiments, for the laptop profile with seed 0, on record; else data/work/<profile>/experiments.
     work: of what may be thrown away; default data/work/<profile>.
     raw:  the raw folder of those in OF_PATIENTS.
     Raises ValueError for an unknown name or profile, or a raw folder where none is read or that is lacking.
@@ -35,7 +35,7 @@ def run(name, profile="laptop", jobs=1, seed=0, out=None, work=None, raw=None):
     given = {} if raw is None else {"raw": raw}
     data = data_folder()
     work = Path(work or data / "work" / profile)
-    out = Path(out or (data if profile == "laptop" else work) / "experiments")
+    out = Path(out or (data if (profile, seed) == ("laptop", 0) else work) / "experiments")
     tables = import_module(f"experiments.{name}").run(profile, jobs, seed, work, **given)
     out.mkdir(parents=True, exist_ok=True)
     for table, rows in tables.items():

@@ -5,7 +5,6 @@ For cohorts of thousands. A table is computed once and kept in the cohort's fold
 made anew. Nothing but the probes has seen a label of the cohort.
 """
 
-import hashlib
 import json
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,7 @@ from cinema.data.inputs import read_input
 from cinema.data.loaders import StudyFrames
 from cinema.data.public import prepared
 from cinema.data.study import load_study, study_paths
-from cinema.files import RECORDED, WEIGHTS, whole_or_not
+from cinema.files import RECORDED, WEIGHTS, code, digest, whole_or_not
 from cinema.inference.reader import OwnReader
 from cinema.inference.segment import measured, read_views
 from cinema.models import small
@@ -101,10 +100,8 @@ def measures_on_record(folder, jobs=1, n_again=20, record=RECORD):
 
 def _kept(folder, name, paths, weights, compute, jobs):
     """The table `name` of a folder, computed in pieces by `compute` unless it is there and of the same origin."""
-    target, manifest = Path(folder) / f"{name}.npz", Path(folder) / "manifest.json"
-    parts = [repr([(path.name, path.stat().st_size) for path in paths]).encode()]
-    parts += [path.read_bytes() for path in (manifest, *(WEIGHTS / name for name in weights)) if path.exists()]
-    origin = hashlib.sha256(b"".join(parts)).hexdigest()
+    target = Path(folder) / f"{name}.npz"
+    origin = f"{code()} {digest([*paths, *(WEIGHTS / name for name in weights)])}"
     if target.exists():
         with np.load(target) as kept:
             if str(kept["origin"]) == origin:

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch.utils.data import DataLoader, Dataset
 
+from cinema import files
 from cinema.data.labels import translated
 from cinema.data.study import load_study
 from cinema.data.transforms import Augment, augmented, min_max, pad_end
@@ -80,8 +81,8 @@ class StudyFrames(Dataset):
         self._epoch[0] = epoch
 
     def describe(self) -> str:
-        """One line that tells this data set from another: sizes, and a digest of names, targets and settings."""
-        facts = [[Path(path).name for path in self.paths], self.grid, self.augment, self.seed, self.targets]
+        """One line that tells this data set from another: sizes, and a digest of files, targets and settings."""
+        facts = [files.digest(self.paths), self.items, self.grid, self.augment, self.seed, self.targets]
         facts += [] if self.classes is None else [self.classes]
         digest = hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
         return f"{len(self)} {self.frames} items of {', '.join(self.views)} in {len(self.paths)} studies ({digest})"

@@ -52,10 +52,11 @@ def standardising(model: nn.Module, standard: Standard) -> nn.Module:
     """The same model, which from now on standardises the images it is called with.
 
     For models that are fine-tuned from pretraining and then meet plain images everywhere (evaluate, segment_volume).
-    Neither parameters nor weights files change. Not for data that is standardised already, and not for
-    feature_forward.
+    Neither parameters nor weights files change; `model.standard` tells. Not for data that is standardised already, and
+    not for feature_forward.
     """
     model.register_forward_pre_hook(lambda _, given: (standardised(given[0], standard), *given[1:]))
+    model.standard = standard
     return model
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from cinema.data.study import SUFFIX, Study, save_study, study_table
-from cinema.files import write_text
+from cinema.files import PACKAGE, digest, write_text
 from cinema.parallel import in_parallel
 from cinema.phantom import ceilings, diseases, drawing, image, outcomes, people, shape
 from cinema.phantom.heart import Heart
@@ -173,8 +173,8 @@ def _clear_stale(folder, wanted):
 
 def source_hash():
     """Hash of the generator's sources: what a written cohort depends on beside its arguments."""
-    files = [*sorted(Path(__file__).parent.glob("*.py")), Path(__file__).parents[1] / "terms.py"]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+    beside = ("terms.py", "data/geometry.py", "data/study.py", "stats/metrics.py")
+    return digest([*sorted(Path(__file__).parent.glob("*.py")), *(PACKAGE / name for name in beside)])
 
 
 def split(table, shares=(("train", 0.6), ("val", 0.2), ("test", 0.2)), by="disease", seed=0):

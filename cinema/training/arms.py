@@ -250,8 +250,7 @@ def labelled(training: Sequence, n: int, i: int) -> tuple:
 
 
 def tested(run: Run) -> pd.DataFrame:
-    """Scores of one run; what was finished is read."""
+    """Scores of one run; a finished training is not repeated."""
     path = run.out / "scores.csv"
-    if not path.exists():
-        train(run)[1].to_csv(path, index=False)
+    train(run)[1].to_csv(path, index=False)
     return pd.read_csv(path)

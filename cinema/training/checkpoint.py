@@ -5,8 +5,10 @@ best.safetensors    weights of the best evaluation;  last.safetensors  weights a
 metrics.csv         one row per epoch;  run.json  what ran, on what, with which seeds, for how long
 """
 
+import hashlib
 import json
 import platform
+import re
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -91,6 +93,23 @@ def check_same_run(out: str | Path, what: dict) -> None:
                 f"{out} holds a run with {key} = {earlier.get(key)}, this one has {now[key]}; "
                 "choose another folder, or delete that one to start again"
             )
+
+
+def digest(model: nn.Module) -> str:
+    """Hash of all that a model is before it is trained: layers, what of them learns, every number, its `standard`."""
+    standard = getattr(model, "standard", None)
+    tensors = model.state_dict() | (standard.mean | standard.deviation if standard else {})
+    learns = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    hashed = hashlib.sha256(said([model, getattr(model, "arguments", None), learns]).encode())
+    for name, value in tensors.items():
+        hashed.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        hashed.update(value.detach().cpu().flatten().view(torch.uint8).numpy().data)
+    return hashed.hexdigest()[:16]
+
+
+def said(value: object) -> str:
+    """What Python shows of a value, without places in memory."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def git_commit() -> str | None:

@@ -144,13 +144,13 @@ def run(plan: Plan, out: str | Path, source: str | Path | None = None, device: s
         model, history = finished(plan, source).to(device), pd.DataFrame()
     else:
         model = start(plan, source)
-        if model._forward_pre_hooks:  # standardised images: whoever loads the weights needs the standard too
-            save_standard(shipped_cinema()[1], out / STANDARD)
         train_set = plan.data(plan.tables["train"], training=True)
         val_set = plan.data(plan.tables["val"]) if "val" in plan.tables else None
         config = plan.config(len(train_set))
         config = replace(config, num_workers=min(8, os.cpu_count() or 1)) if on_cuda(device) else config
         history = fit(model, plan.task, train_set, val_set, config, out, device)
+        if hasattr(model, "standard"):  # whoever loads the weights needs it too
+            save_standard(model.standard, out / STANDARD)
     split = next((name for name in ("test", "val", "train") if name in plan.tables), next(iter(plan.tables)))
     scores, numbers = scored(plan, model, plan.tables[split], device)
     summary: dict[str, Any] = {"dataset": setting.dataset, "notice": prepared.notice(setting.dataset)}

@@ -20,6 +20,7 @@ from torch.nn import Module
 from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
+from cinema import files
 from cinema.data.loaders import StudyFrames, batches, epoch_order
 from cinema.models import weights
 from cinema.training import checkpoint, recipe
@@ -41,7 +42,8 @@ def fit(
 
     train_set, val_set: loaders.StudyFrames (val_set may be None: no evaluation, no early stopping).
     out: folder for the files of training.checkpoint. If it holds the same run unfinished, that is resumed; finished,
-         its result is returned at once; another run is an error. Ctrl-C saves first (a second one does not wait).
+         its result is returned at once; another run (initial weights, bytes of the data, code or settings differ) is
+         a ValueError, one at work there a BlockingIOError. Ctrl-C saves first (a second one does not wait).
     The model is left with the weights of the best evaluation, or the last ones without val_set.
     Micro-batches with a NaN loss are skipped; ValueError if a whole epoch has nothing else.
     """
@@ -51,17 +53,18 @@ def fit(
     model.to(device)
     if not checkpoint.read_run(out).get("finished"):
         out.mkdir(parents=True, exist_ok=True)
-        groups = recipe.parameter_groups(model, config.weight_decay, config.layer_decay, config.decay_everything)
-        optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas)
-        run = _Run(model, task, train_set, val_set, config, out, device, optimiser)
-        progress = checkpoint.load_state(out, model, optimiser) or copy.deepcopy(START)
-        checkpoint.write_run(out, what, device, progress["seconds"], finished=False)
-        with private_seeds(device), _deferred_interrupt() as interrupted:
-            _train(run, progress, interrupted)
-        checkpoint.write_metrics(out, progress["history"])
-        weights.save(model, out / checkpoint.LAST, {"task": task.name})
-        checkpoint.write_run(out, what, device, progress["seconds"], finished=True)
-        (out / checkpoint.RESUME).unlink(missing_ok=True)
+        with files.alone(out):
+            groups = recipe.parameter_groups(model, config.weight_decay, config.layer_decay, config.decay_everything)
+            optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas)
+            run = _Run(model, task, train_set, val_set, config, out, device, optimiser)
+            progress = checkpoint.load_state(out, model, optimiser) or copy.deepcopy(START)
+            checkpoint.write_run(out, what, device, progress["seconds"], finished=False)
+            with private_seeds(device), _deferred_interrupt() as interrupted:
+                _train(run, progress, interrupted)
+            checkpoint.write_metrics(out, progress["history"])
+            weights.save(model, out / checkpoint.LAST, {"task": task.name})
+            checkpoint.write_run(out, what, device, progress["seconds"], finished=True)
+            (out / checkpoint.RESUME).unlink(missing_ok=True)
     weights.load(model, out / (checkpoint.BEST if val_set else checkpoint.LAST))
     return pd.read_csv(out / checkpoint.METRICS, float_precision="round_trip")
 
@@ -81,10 +84,13 @@ class _Run:
 
 
 def _fingerprint(model, task, train_set, val_set, config):
+    """All that goes into a run: what is learnt, from which numbers, bytes and code, and how."""
     settings = {name: value for name, value in asdict(config).items() if name not in MAY_DIFFER}
     data = {"training_data": train_set.describe(), "validation_data": val_set and val_set.describe()}
-    n = sum(p.numel() for p in model.parameters())
-    return {"task": task.name, "model": type(model).__name__, "parameters": n, **data, **settings}
+    parts = [getattr(part, "keywords", {}) for part in (task.loss, task.evaluate, task.summary)]
+    about = {"task": task.name, "task_settings": checkpoint.said(parts), "model": type(model).__name__}
+    origin = {"initial_weights": checkpoint.digest(model), **data, "code": files.code()}
+    return {**about, "parameters": sum(p.numel() for p in model.parameters()), **origin, **settings}
 
 
 def _train(run, progress, interrupted):

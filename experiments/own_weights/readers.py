@@ -48,15 +48,16 @@ NAMES = (*KINDS, "cinema_small")
 def train(name, profile="laptop", out=None, seed=0, jobs=1):
     """Train one of NAMES; writes <out>/<name>.safetensors and returns its path. ValueError for an unknown name.
 
-    out: folder of the weights; work in progress lies in data/work beside the package.
+    out: folder of the weights, by default the shipped ones' for the laptop profile with seed 0, else data/work/..
     """
     if name not in NAMES:
         raise ValueError(f"unknown weights {name!r}; choose one of {', '.join(NAMES)}")
     if profile not in RECIPES:
         raise ValueError(f"unknown profile {profile!r}; choose one of {', '.join(RECIPES)}")
     work = data_folder() / "work" / profile
+    out = Path(out or (WEIGHTS if (profile, seed) == ("laptop", 0) else work))
     if name not in KINDS:
-        return encoder.train(encoder.RECIPES[profile], work, Path(out or WEIGHTS), seed, jobs)
+        return encoder.train(encoder.RECIPES[profile], work, out, seed, jobs)
     recipe, (kind, in_chans, out_chans, batch_size, steps) = RECIPES[profile], KINDS[name].values()
     steps = round(recipe.steps * steps)
     library = make_library(work, recipe.n_hearts, jobs, LAX_VIEWS if kind == "lax" else VIEWS)
@@ -79,7 +80,7 @@ def train(name, profile="laptop", out=None, seed=0, jobs=1):
         "held_out_dice": round(float(history["val_mean_dice"].max()), 4),
         "seconds": round(checkpoint.read_run(work / name)["seconds"]),
     }
-    return weights.save(model.half(), Path(out or WEIGHTS) / f"{name}.safetensors", description)
+    return weights.save(model.half(), out / f"{name}.safetensors", description)
 
 
 def command(**options):

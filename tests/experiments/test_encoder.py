@@ -3,6 +3,7 @@
 import shutil
 import signal
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -93,11 +94,11 @@ def test_command_interrupted_and_resumed_gives_the_same_weights(work, tmp_path, 
     monkeypatch.setattr(small, "small_cinema", two_layer_cinema)
     steps, task = [], pretraining.task(bf16=has_bf16_units())
 
-    def loss(model, batch):
+    def loss(model, batch, **settings):
         steps.append(batch)
         if len(steps) == 2:
             signal.raise_signal(signal.SIGINT)
-        return task.loss(model, batch)
+        return task.loss(model, batch, **settings)
 
     for name in ("whole", "halves"):
         shutil.copytree(work / "people", tmp_path / name / "work" / "ci" / "people")
@@ -105,7 +106,7 @@ def test_command_interrupted_and_resumed_gives_the_same_weights(work, tmp_path, 
         monkeypatch.setattr(readers, "WEIGHTS", tmp_path / name / "weights")
         if name == "halves":
             with monkeypatch.context() as patch:
-                patch.setattr(pretraining, "task", lambda bf16: replace(task, loss=loss))
+                patch.setattr(pretraining, "task", lambda bf16: replace(task, loss=partial(loss, **task.loss.keywords)))
                 assert cli.main(["train", "cinema_small", "--profile", "ci"]) == 130
         assert cli.main(["train", "cinema_small", "--profile", "ci", "--out", str(tmp_path / name)]) == 0
     whole, halves = (weights.read(tmp_path / name / small.SHIPPED) for name in ("whole", "halves"))

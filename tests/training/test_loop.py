@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,14 +13,18 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import tiny
 import torch
 
+from cinema import files
 from cinema.data.loaders import StudyFrames
 from cinema.data.transforms import SEGMENTATION
 from cinema.models import weights
+from cinema.models.standard import Standard, standardising
+from cinema.terms import STRUCTURES
 from cinema.training import checkpoint, recipe
 from cinema.training.loop import PAPER, TrainConfig, fit, in_steps
 from cinema.training.tasks import TASKS
@@ -96,7 +101,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(sets, tmp_path, calls):
     with pytest.raises(KeyboardInterrupt, match="run the same again"):
         run(sets, tmp_path / "halves", task=at_call(calls, lambda: signal.raise_signal(signal.SIGINT)))
     assert signal.getsignal(signal.SIGINT) is handler and (tmp_path / "halves" / "resume.safetensors").exists()
-    history, _ = run(sets, tmp_path / "halves", the_model=model(seed=9))  # the saved weights count, not these
+    history, _ = run(sets, tmp_path / "halves")
     assert bits(tmp_path / "whole") == bits(tmp_path / "halves") and len(history) == 3
 
 
@@ -113,18 +118,82 @@ def test_a_killed_run_resumes_from_what_it_saved(sets, tmp_path):
 
 def test_a_finished_run_is_not_repeated(sets, tmp_path):
     first, trained = run(sets, tmp_path)
-    again, loaded = run(sets, tmp_path, task=at_call(1, pytest.fail), the_model=model(seed=5))
+    again, loaded = run(sets, tmp_path, task=at_call(1, pytest.fail))
     assert again.equals(first)
     assert all(torch.equal(a, b) for a, b in zip(trained.parameters(), loaded.parameters(), strict=True))
 
 
-def test_another_run_in_the_same_folder_is_refused(sets, tmp_path):
+def other_bytes(paths):
+    """Other pixels under the same name, of the same size and time."""
+    stat = paths[0].stat()
+    with h5py.File(paths[0], "r+") as file:
+        file["views/sax/affine"][0, 3] += 1e-9
+    os.utime(paths[0], ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert paths[0].stat().st_size == stat.st_size
+
+
+def frozen(net):
+    net.layers[0].requires_grad_(False)
+    return net
+
+
+def less_dropout(net):
+    net.layers[2].p = 0.2
+    return net
+
+
+def another_standard(net):
+    return standardising(net, Standard({"sax": torch.zeros(1, 16, 16, 4)}, {"sax": torch.tensor(2.0)}))
+
+
+SITUATIONS = {
+    "learning_rate = 0.01, this one has 0.02": {"config": replace(CONFIG, learning_rate=0.02)},
+    "initial_weights": {"the_model": lambda: model(seed=5)},
+    "initial_weights = .* this one": {"the_model": lambda: frozen(model())},
+    "initial_weights = .*": {"the_model": lambda: less_dropout(model())},
+    "initial_weights = ": {"the_model": lambda: another_standard(model())},
+    "code": {"code": "changed"},
+    "task_settings": {"task": replace(TASK, summary=partial(TASK.summary, structures=STRUCTURES))},
+    "training_data": {"touch": other_bytes},
+}
+
+
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("message", SITUATIONS)
+def test_another_run_in_the_same_folder_is_refused_whatever_differs(message, finished, sets, tmp_path, monkeypatch):
     run(sets, tmp_path)
-    with pytest.raises(ValueError, match="holds a run with learning_rate = 0.01, this one has 0.02; choose another"):
-        run(sets, tmp_path, replace(CONFIG, learning_rate=0.02))
-    with pytest.raises(ValueError, match="training_data"):
-        run((sets[1], sets[1]), tmp_path)
-    run(sets, tmp_path, replace(CONFIG, save_seconds=1.0))  # settings that change no number may differ
+    if not finished:
+        facts = json.loads((tmp_path / "run.json").read_bytes()) | {"finished": False}
+        (tmp_path / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    changes = dict(SITUATIONS[message])
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.*")}
+    if "code" in changes:
+        monkeypatch.setattr(files, "code", partial(str, changes.pop("code")))
+    if "touch" in changes:
+        changes.pop("touch")([Path(sets[0].paths[0])])
+        files._digest.cache_clear()  # as in the process of another day
+    if "the_model" in changes:
+        changes["the_model"] = changes["the_model"]()
+    with pytest.raises(ValueError, match=f"holds a run with {message}.*choose another folder"):
+        run(sets, tmp_path, **changes)
+    assert before == {path.name: path.read_bytes() for path in tmp_path.glob("*.*")}
+
+
+def test_the_same_run_is_known_again_wherever_its_data_lie(sets, tmp_path):
+    first, _ = run(sets, tmp_path / "run")
+    shutil.move(tmp_path / "studies", tmp_path / "elsewhere")
+    paths = sorted((tmp_path / "elsewhere").glob("*.h5"))
+    moved = StudyFrames(paths[:3], ("sax",), grid=tiny.GRID, augment=SEGMENTATION)
+    again = (moved, StudyFrames(paths[3:], ("sax",), grid=tiny.GRID))
+    config = replace(CONFIG, save_seconds=1.0)  # settings that change no number may differ
+    assert run(again, tmp_path / "run", config, at_call(1, pytest.fail))[0].equals(first)
+
+
+def test_two_at_once_in_one_folder_are_refused(sets, tmp_path):
+    meets = at_call(2, lambda: run(sets, tmp_path))
+    with pytest.raises(BlockingIOError, match="another process is at work in"):
+        run(sets, tmp_path, task=meets)
+    assert len(run(sets, tmp_path)[0]) == 3
 
 
 def test_micro_batches_sum_to_the_batch(sets, tmp_path):

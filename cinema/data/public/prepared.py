@@ -4,7 +4,6 @@ The random choices among them are the release's, row for row (data.md, section 1
 """
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from cinema.data.geometry import resample_axis
 from cinema.data.public.cards import card
 from cinema.data.public.published_grid import moved
 from cinema.data.study import SUFFIX, View, load_study, save_study, study_table
+from cinema.files import code, digest
 from cinema.parallel import in_parallel
 from cinema.terms import SMALL_GRID, VIEWS
 
@@ -91,9 +91,8 @@ def on_grid(table: pd.DataFrame, grid: dict, folder: str | Path, jobs: int = 1) 
 
 
 def _copy(path: str | Path, grid: dict, folder: Path) -> str:
-    stat = os.stat(path)
     shape = sorted((view, tuple(size), tuple(spacing)) for view, (size, spacing) in grid.items())
-    mark = hashlib.sha256(repr([stat.st_size, stat.st_mtime_ns, shape]).encode()).hexdigest()[:12]
+    mark = hashlib.sha256(repr([digest([path]), code(), shape]).encode()).hexdigest()[:12]
     target = folder / mark / Path(path).name
     if not target.exists():
         study = load_study(path)
