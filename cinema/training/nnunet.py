@@ -30,7 +30,7 @@ from cinema.data.labels import translated
 from cinema.data.nifti import write_nifti
 from cinema.data.public import prepared
 from cinema.data.study import load_study
-from cinema.files import ROOT, data_folder
+from cinema.files import ROOT, data_folder, digest
 from cinema.stats.metrics import segmentation_rows
 from cinema.terms import LABELS, SMALL_GRID
 from cinema.training import evaluate, segmentation
@@ -40,6 +40,8 @@ from cinema.training.segmentation import late_enhancement_task
 NUMBERS = {"acdc": 501, "mnms": 502, "mnms2": 503, "rescan": 504, "emidec": 505, "myops": 506}
 LAX_NUMBER = 10  # added for a long-axis view
 CHANNELS = {"emidec": ("LGE",), "myops": ("bSSFP", "LGE", "T2")}  # elsewhere one, cine
+CHECKPOINT = "fold_0/checkpoint_final.pth"  # of a trained model
+MADE_FROM = "made_from.txt"  # hash of what a trained model or predictions were made from
 CASES = "cases.csv"  # case, study, frame, phase, split, path: what a case of nnU-Net is of ours
 TRAINERS = Path(__file__).parent / "nnunet_trainers"
 TOY = "nnUNetTrainer_toy"
@@ -121,11 +123,14 @@ def train(
     dataset, folder = _exported(name, out, view)
     number = dataset[7:10]
     preprocessed = Path(out) / "preprocessed" / dataset
-    alone = "-np 1 -npfp 1 --verify_dataset_integrity".split()
+    alone = "-np 1 -npfp 1 --verify_dataset_integrity --clean".split()
     _call(out, "nnUNetv2_plan_and_preprocess", "-d", number, "-c", configuration, *alone)
     shutil.copy(folder / "splits_final.json", preprocessed / "splits_final.json")
+    model = Path(out) / "results" / dataset / f"{trainer}__nnUNetPlans__{configuration}"
+    (model / MADE_FROM).unlink(missing_ok=True)
     _call(out, "nnUNetv2_train", number, configuration, "0", "-tr", trainer, "-device", device)
-    return Path(out) / "results" / dataset / f"{trainer}__nnUNetPlans__{configuration}"
+    write_text(model / MADE_FROM, _content(folder))
+    return model
 
 
 def predict(
@@ -133,13 +138,17 @@ def predict(
 ) -> Path:
     """Masks of the test cases in out/predictions; returns that folder."""
     dataset, folder = _exported(name, out, view)
-    model = Path(out) / "results" / dataset / f"{trainer}__nnUNetPlans__{configuration}" / "fold_0"
-    if not (model / "checkpoint_final.pth").is_file():
+    model = Path(out) / "results" / dataset / f"{trainer}__nnUNetPlans__{configuration}"
+    if not all((model / path).is_file() for path in (MADE_FROM, CHECKPOINT)):
         raise FileNotFoundError(f"{model} holds no finished training; python3 -m cinema nnunet train {name} first")
+    if (model / MADE_FROM).read_text(encoding="utf-8") != _content(folder):
+        raise ValueError(f"{model} was trained on another export; python3 -m cinema nnunet train {name} again")
     target = Path(out) / "predictions" / dataset
+    shutil.rmtree(target, ignore_errors=True)
     places = ("-i", folder / "imagesTs", "-o", target, "-d", dataset[7:10], "-c", configuration, "-f", "0")
     alone = "-npp 1 -nps 1 --disable_progress_bar".split()
     _call(out, "nnUNetv2_predict", *places, "-tr", trainer, "-device", device, *alone)
+    write_text(target / MADE_FROM, _origin(folder, model / CHECKPOINT))
     return target
 
 
@@ -151,7 +160,13 @@ def scores(name: str, out: str | Path, view: str = "sax") -> tuple[pd.DataFrame,
     dataset, folder = _exported(name, out, view)
     predictions, rows, late = Path(out) / "predictions" / dataset, [], name in late_enhancement.ORDER
     scored: Any = partial(late_enhancement.region_rows, dataset=name) if late else segmentation_rows
-    cases = pd.read_csv(folder / CASES, keep_default_na=False)
+    cases, mark = pd.read_csv(folder / CASES, keep_default_na=False), predictions / MADE_FROM
+    if predictions.is_dir():
+        origin = mark.read_text(encoding="utf-8") if mark.is_file() else ""
+        model = Path(out) / origin.split("\n")[0]
+        if not model.is_file() or origin != _origin(folder, model):
+            again = f"python3 -m cinema nnunet predict {name} again"
+            raise ValueError(f"{predictions} were predicted from another export or training; {again}")
     for case in cases[cases.split == "test"].itertuples():
         path = predictions / f"{case.case}{SUFFIX}"
         if not path.is_file():
@@ -180,6 +195,16 @@ def _exported(name, out, view):
     if not (folder / "dataset.json").is_file():
         raise FileNotFoundError(f"{folder} is not there; python3 -m cinema nnunet export {name} first")
     return dataset, folder
+
+
+def _content(folder):
+    """Hash of an exported data set."""
+    return digest(path for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def _origin(folder, checkpoint):
+    """What predictions are made from: the trained model, relative to the folder of all, its hash and the export's."""
+    return f"{checkpoint.relative_to(folder.parents[1])}\n{digest([checkpoint])}\n{_content(folder)}\n"
 
 
 def is_installed() -> bool:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import partial
 from itertools import product
 
 import nibabel as nib
@@ -101,6 +102,10 @@ def predictions(folder, out):
     for path in (folder / "labelsTs").iterdir():
         mask = nib.load(path)
         write_nifti(found(np.asarray(mask.dataobj)), mask.affine, target / path.name)
+    model = out / "results" / folder.name / "ours" / nnunet.CHECKPOINT
+    model.parent.mkdir(parents=True, exist_ok=True)
+    model.write_bytes(b"weights")
+    (target / nnunet.MADE_FROM).write_text(nnunet._origin(folder, model), encoding="utf-8")
     return target
 
 
@@ -159,6 +164,38 @@ def test_what_is_missing_is_named(root, tmp_path, monkeypatch):
     monkeypatch.setattr(nnunet, "is_installed", lambda: False)
     with pytest.raises(ModuleNotFoundError, match=r"\[nnunet\]"):
         nnunet.train("acdc", tmp_path)
+
+
+def test_each_step_is_of_the_one_before(root, tmp_path, monkeypatch):
+    """A new export asks for a new training and prediction, a new training for a new prediction."""
+    folder, trainings = exported(root, tmp_path), iter(range(9))
+
+    def stand_in(out, program, *arguments):
+        if program.endswith("preprocess"):
+            (out / "preprocessed" / folder.name).mkdir(parents=True, exist_ok=True)
+        elif program.endswith("train"):
+            path = out / "results" / folder.name / f"{nnunet.TOY}__nnUNetPlans__2d" / nnunet.CHECKPOINT
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"training %d" % next(trainings))
+        else:
+            predictions(folder, out)
+
+    monkeypatch.setattr(nnunet, "_call", stand_in)
+    steps = {name: partial(getattr(nnunet, name), "acdc", tmp_path) for name in ("train", "predict", "scores")}
+    [step() for step in steps.values()]
+    steps["train"]()
+    with pytest.raises(ValueError, match="from another export or training; .* predict acdc again"):
+        steps["scores"]()
+    steps["predict"]()
+    steps["scores"]()
+    study = load_study(root / "acdc" / "p0.h5")
+    sax = dataclasses.replace(study.views["sax"], image=study.views["sax"].image + 1)
+    other = save_study(dataclasses.replace(study, views={"sax": sax}), tmp_path / "acdc")
+    nnunet.export("acdc", tmp_path, study_table(root / "acdc").assign(path=lambda t: [str(other), *t.path[1:]]))
+    for name in ("scores", "predict"):
+        with pytest.raises(ValueError, match="another export"):
+            steps[name]()
+    [step() for step in steps.values()]
 
 
 @pytest.mark.skipif(not nnunet.is_installed(), reason='the extra is not installed (pip install -e ".[nnunet]")')
