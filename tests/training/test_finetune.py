@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import math
+import shutil
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,8 +15,8 @@ import torch
 from cinema.cli import main
 from cinema.data.public import prepared
 from cinema.data.public.cards import card
-from cinema.data.study import Study, save_study
-from cinema.models import small
+from cinema.data.study import Study, load_study, save_study
+from cinema.models import small, weights
 from cinema.models.config import build
 from cinema.training import finetune, published
 
@@ -235,6 +237,32 @@ def test_a_fine_tuned_model_is_evaluated_on_cines_without_masks(root, tmp_path, 
     assert math.isclose(summary["numbers"]["lv_edv_rmse_ml"], float(np.sqrt((error**2).mean())), rel_tol=1e-6)
     with pytest.raises(FileNotFoundError, match="evaluation only; give --from"):
         go(root, tmp_path / "none", "segmentation", "kaggle")
+
+
+def test_another_start_or_data_prepared_again_is_another_run(root, tmp_path, tiny_models):
+    """Into the folder of an earlier run neither gives that one's numbers, nor touches a file of it."""
+    shutil.copytree(root / "acdc", tmp_path / "acdc")
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        weights.save(small.small_cinema(), tmp_path / f"{seed}.safetensors")
+    once = partial(go, tmp_path, tmp_path / "run", "segmentation", "acdc", "cinema")
+    first, scores = once(source=str(tmp_path / "1.safetensors"))
+    again, same = once(source=str(tmp_path / "1.safetensors"))
+    assert again["numbers"] == first["numbers"] and same.equals(scores)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    with pytest.raises(ValueError, match="holds a run with initial_weights"):
+        once(source=str(tmp_path / "2.safetensors"))
+    for name in ("train", "val"):
+        study = load_study(next(path for path in (tmp_path / "acdc").iterdir() if split_of(path) == name))
+        save_study(dataclasses.replace(study, truth={"made": "again"}), tmp_path / "acdc")
+        with pytest.raises(ValueError, match="holds a run with .*_data"):
+            once(source=str(tmp_path / "1.safetensors"))
+        save_study(study, tmp_path / "acdc")
+    assert before == {path: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+
+
+def split_of(path):
+    return load_study(path).attributes["split"]
 
 
 def test_targets_are_scored_in_their_own_unit_and_z_scored_by_the_training_set(root, tiny_models):
