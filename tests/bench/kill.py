@@ -5,7 +5,7 @@
 Each door works on a small input of its own. It is run whole once; then killed (SIGKILL) at moments spread over its
 work, and run again: every file it is for must have the bytes of the whole run, no temporary or lock may lie about, and
 no process of either run may live. Then two are started at once: one may be refused, in one line, and what they leave
-must be that of one. --container: each run is process 1 of a process namespace (unshare, as root). Prints a line a trial.
+must be that of one. --container: each run is process 1 of a process namespace (unshare, as root). Prints how each went.
 """
 
 import argparse
