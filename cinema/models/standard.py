@@ -56,7 +56,7 @@ def standardising(model: nn.Module, standard: Standard) -> nn.Module:
     not for feature_forward.
     """
     model.register_forward_pre_hook(lambda _, given: (standardised(given[0], standard), *given[1:]))
-    model.standard = standard
+    model.__dict__["standard"] = standard  # not a part of it: no module, no tensor
     return model
 
 

@@ -9,6 +9,7 @@ must be that of one. --container: each run is process 1 of a process namespace (
 """
 
 import argparse
+import json
 import os
 import shutil
 import signal
@@ -117,9 +118,18 @@ def of(process, mark):
 
 
 def result(door, folder):
-    """Path -> bytes of what the door is for."""
+    """Path -> content of what the door is for."""
     paths = [path for pattern in door.kept for path in sorted(folder.glob(pattern)) if path.is_file()]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+    return {path.relative_to(folder).as_posix(): content(path) for path in paths}
+
+
+def content(path):
+    """Bytes of a file; of safetensors header and tensors apart, as the library writes its metadata in any order."""
+    held = path.read_bytes()
+    if path.suffix != ".safetensors":
+        return held
+    end = 8 + int.from_bytes(held[:8], "little")
+    return json.loads(held[8:end]), held[end:]
 
 
 def left(folder):
