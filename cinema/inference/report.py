@@ -44,7 +44,7 @@ def report_html(reading: Reading, labels: Arrays, landmarks: Arrays, metrics: Ma
     """The page as text; metrics: of segment; own: whether the models are the project's."""
     views = reading.study.views
     warning = f"<p class=warn><strong>Not for clinical use.</strong> {MODELS[own]}</p>"
-    parts = [warning, *_trust(metrics.get("confidence")), "<h2>Numbers</h2>", _numbers(metrics)]
+    parts = [warning, *_doubts(metrics), "<h2>Numbers</h2>", _numbers(metrics)]
     if metrics["lv_volumes"] and len(metrics["lv_volumes"]) > 1:
         fig, ax = style.figure(1)
         cine.volume_curves(ax, *(metrics[key] for key in ("lv_volumes", "rv_volumes", "ed_frame", "es_frame")))
@@ -63,14 +63,18 @@ def report_html(reading: Reading, labels: Arrays, landmarks: Arrays, metrics: Ma
     return HEAD + "\n".join(parts) + "\n</body></html>\n"
 
 
-def _trust(found: Mapping[str, Any] | None) -> list[str]:
-    """The sentence on how far LVEF may be off, in colour where that is far; nothing where it is not known."""
-    return [f"<p{' class=warn' if found['low'] else ''}>{escape(sentence(found))}</p>"] if found else []
+def _doubts(metrics: Mapping[str, Any]) -> list[str]:
+    """All doubts in one place, in colour; without any, how far LVEF may be off where that is known."""
+    warnings, known = metrics.get("warnings"), metrics.get("confidence")
+    if warnings:
+        lines = "".join(f"<li>{escape(sentence)}</li>" for sentence in warnings.values())
+        return [f"<div class=warn><strong>Doubtful.</strong><ul>{lines}</ul></div>"]
+    return [f"<p>{escape(sentence(known))}</p>"] if known else []
 
 
 def _phases(labels: Arrays, metrics: Mapping[str, Any]) -> dict[str, dict[str, int]]:
     """view -> phase -> frame: ED and ES of the short axis at the same part of each view's cycle."""
-    total = len(metrics["lv_volumes"])
+    total = len(metrics["lv_volumes"] or metrics.get("areas_mm2", {}).get("LV", ()))
     known = {"ED": metrics["ed_frame"], "ES": metrics["es_frame"]}
     phases: dict[str, dict[str, int]] = {name: {} for name in labels}
     for name, mask in labels.items():
@@ -82,13 +86,22 @@ def _phases(labels: Arrays, metrics: Mapping[str, Any]) -> dict[str, dict[str, i
 
 
 def _numbers(metrics: Mapping[str, Any]) -> str:
-    rows = [(text, metrics[key], unit) for key, text, unit in NUMBERS]
+    warned, areas = metrics.get("warnings", {}), metrics.get("areas_mm2", {})
+    rows = [(text, metrics[key], unit, key in warned) for key, text, unit in NUMBERS]
     for key, text, unit in (("MAPSE", "MAPSE", "mm"), ("GLshortening", "long-axis shortening", "%")):
-        rows += [(f"{text}, {VIEW_NAMES[view]}", value, unit) for view, value in metrics[key].items()]
+        rows += [(f"{text}, {VIEW_NAMES[view]}", value, unit, key in warned) for view, value in metrics[key].items()]
+    for phase in ("ED", "ES") if areas else ():
+        frame = metrics[f"{phase.lower()}_frame"]
+        rows += [(f"{name} area of the slice, {phase}", area[frame], "mm2", False) for name, area in areas.items()]
     plain = metrics.get("all_slices", {})
-    rows += [(f"{text}, plain sum of all slices", plain.get(key), unit) for key, text, unit in NUMBERS]
-    cells = "<tr><td>{}</td><td class=n>{:.1f}</td><td>{}</td></tr>"
-    return "<table>" + "".join(cells.format(*row) for row in rows if row[1] is not None) + "</table>"
+    rows += [(f"{text}, plain sum of all slices", plain.get(key), unit, False) for key, text, unit in NUMBERS]
+    shown = [
+        (text, "not given" if value is None else f"{value:.1f}", unit, "doubtful, see above" if doubt else "")
+        for text, value, unit, doubt in rows
+        if doubt or value is not None
+    ]
+    cells = "<tr><td>{}</td><td class=n>{}</td><td>{}</td><td>{}</td></tr>"
+    return "<table>" + "".join(cells.format(*row) for row in shown) + "</table>"
 
 
 def _sources(reading: Reading) -> tuple[str, str]:

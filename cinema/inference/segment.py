@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,15 @@ from cinema.data.inputs import read_input
 from cinema.data.nifti import write_nifti
 from cinema.data.reading import Reading, describe
 from cinema.data.study import Study
-from cinema.files import WEIGHTS, beside
-from cinema.inference import confidence, measures, rules
+from cinema.files import WEIGHTS, alone, beside
+from cinema.inference import confidence, measures, plausibility, rules
 from cinema.inference.measures import Arrays
-from cinema.terms import LABELS, VIEW_NAMES, VIEWS
+from cinema.terms import LABELS, STRUCTURES, VIEW_NAMES, VIEWS
 
 FAR_APART_MM = 12.0
 RESULTS = (*[f"{view}.nii.gz" for view in VIEWS], "metrics.json", "report.html")
+MOVING, EARLIER = ".moving", ".earlier"  # in a folder of results, while others take their place
+WAIT_S = 60.0  # for another run that delivers into the same folder
 UNITS = {"LVEDV": "ml", "LVESV": "ml", "LVEF": "%", "RVEDV": "ml", "RVESV": "ml", "RVEF": "%", "LVM": "g"}
 
 
@@ -44,31 +46,66 @@ def segment(
              (labels, landmarks), instead of weights; either of the latter may be None.
     Raises FileNotFoundError or ValueError in one line.
     """
-    with staged(Path(out)) as folder:
+    with staged(Path(out)) as folder, in_memory(input):
+        if readers is None:
+            check_device(device)
         reading = read_input(input, view)
+        plausibility.refuse(reading, input)
         opened = readers or open_readers(weights, device)
         found, landmarks, unread, signs = read_views(reading.study, opened, reading.sax_positions_mm)
         metrics, labels, notes = measured(reading, found, landmarks)
         known = confidence.signs_of(signs, metrics) if weights is None else None  # it is calibrated for our own only
-        metrics["confidence"] = sure = confidence.confidence(known)
-        doubts = [confidence.sentence(sure)] if sure and sure["low"] else []
-        reading = replace(reading, notes=(*doubts, *reading.notes, *unread, *notes))
+        stack = labels["sax"] if metrics["lv_volumes"] else None
+        metrics, warnings = plausibility.judged(metrics, stack, reading.sax_positions_mm)
+        metrics["confidence"] = sure = confidence.confidence(known) if metrics["LVEF"] is not None else None
+        doubts = {"confidence": confidence.sentence(sure)} if sure and sure["low"] else {}
+        metrics = {"warnings": doubts | warnings, **metrics}
+        reading = replace(reading, notes=(*reading.notes, *unread, *notes))
         write(folder, reading, labels, landmarks, metrics, own=weights is None)
     return metrics
 
 
 def command(**options: Any) -> int:
-    """`segment` for the command line: prints the views and the numbers. Exit code 0."""
+    """`segment` for the command line: prints warnings, the views and the numbers. Exit code 0."""
     metrics = segment(**options)
+    warned = metrics["warnings"]
+    print("".join(f"WARNING: {sentence}\n" for sentence in warned.values()), end="")
     print("\n".join(metrics["input"]["series"]))
     print("\n".join(f"note: {note}" for note in metrics["input"]["notes"]))
     known = {name: unit for name, unit in UNITS.items() if metrics[name] is not None}
-    print("  ".join(f"{name} {metrics[name]:.1f} {unit}" for name, unit in known.items()))
+    print("  ".join(f"{name} {metrics[name]:.1f} {unit}{' (!)' * (name in warned)}" for name, unit in known.items()))
     for name, unit in (("MAPSE", "mm"), ("GLshortening", "%")):
         if metrics[name]:
-            print(f"{name} " + "  ".join(f"{VIEW_NAMES[v]} {value:.1f} {unit}" for v, value in metrics[name].items()))
+            values = "  ".join(f"{VIEW_NAMES[v]} {value:.1f} {unit}" for v, value in metrics[name].items())
+            print(f"{name} {values}{' (!)' * (name in warned)}")
+    if "areas_mm2" in metrics:
+        for name, area in metrics["areas_mm2"].items():
+            print(f"{name} area: ED {area[metrics['ed_frame']]:.0f} mm2  ES {area[metrics['es_frame']]:.0f} mm2")
     print(f"written: {options['out']} (not for clinical use)")
     return 0
+
+
+def check_device(device: str) -> None:
+    """ValueError in one line where torch cannot compute on `device`."""
+    import torch
+
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError) as error:  # torch's own words run over many lines
+        said = str(error).splitlines()[0].rstrip(".")
+        raise ValueError(f"--device {device} is not to be had here ({said}); cpu always is") from None
+
+
+@contextmanager
+def in_memory(source: str | Path) -> Iterator[None]:
+    """A context in which lack of memory, numpy's or torch's, is a ValueError in one line."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        cure = "cut the images around the heart, or give fewer frames or views at a time"
+        raise ValueError(f"{source} needs more memory than there is; {cure}") from None
 
 
 def open_readers(weights: str | Path | None, device: str = "cpu") -> Mapping[str, Any]:
@@ -124,10 +161,10 @@ def measured(reading: Reading, labels: Arrays, landmarks: Arrays) -> tuple[dict[
     their LV."""
     study, views, notes = reading.study, reading.study.views, []
     metrics: dict[str, Any] = dict.fromkeys((*UNITS, "ed_frame", "es_frame")) | {"lv_volumes": [], "rv_volumes": []}
-    if "sax" in labels:
+    positions: Any = reading.sax_positions_mm
+    if "sax" in labels and np.isfinite(positions).sum() > 1:
         sax, whole = views["sax"], labels["sax"]
         affines = {view: views[view].affine for view in landmarks}
-        positions: Any = reading.sax_positions_mm
         ventricle, distance, coverage = measures.lv_extent(whole, sax.affine, positions, landmarks, affines)
         labels = {**labels, "sax": ventricle}
         known = (sax.spacing_mm, positions, study.ed_frame, study.es_frame)
@@ -142,20 +179,21 @@ def measured(reading: Reading, labels: Arrays, landmarks: Arrays) -> tuple[dict[
             metrics["all_slices"] = {name: plain[name] for name in ("LVEDV", "LVESV", "LVEF", "LVM")}
             reasons[-1] += ". all_slices in metrics.json has the numbers of all slices, simply summed"
             notes.append("; ".join(reasons))
-        places = positions[np.isfinite(positions)]
-        if len(places) < 2:
-            notes.append("one short-axis slice makes no volume: volumes are 0")
-        elif (apart := float(np.median(np.abs(np.diff(places))))) > FAR_APART_MM:
+        apart = float(np.median(np.abs(np.diff(positions[np.isfinite(positions)]))))
+        if apart > FAR_APART_MM:
             cure = "; ending the LV at the valve takes most of that away" if at_valve else ""
             notes.append(
                 f"slices are {apart:.1f} mm apart (8 to 10 mm is usual): where they happen to lie moves "
                 f"summed volumes, and EF by several points{cure} (notebook 11 measures it)"
             )
     elif labels:
-        name = next(iter(labels))
-        area = np.sum(labels[name] == LABELS["LV"], axis=(0, 1, 2))
-        metrics["ed_frame"], metrics["es_frame"] = measures.extreme_frames(area, study.ed_frame, study.es_frame)
-        notes.append(f"no short axis: no volumes; ED and ES are the extremes of the LV area in {VIEW_NAMES[name]}")
+        name = "sax" if "sax" in labels else next(iter(labels))
+        pixel_mm2 = np.prod(views[name].spacing_mm[:2])
+        areas = {one: np.sum(labels[name] == LABELS[one], axis=(0, 1, 2)) * pixel_mm2 for one in STRUCTURES}
+        metrics["ed_frame"], metrics["es_frame"] = measures.extreme_frames(areas["LV"], study.ed_frame, study.es_frame)
+        metrics["areas_mm2"] = {one: area.tolist() for one, area in areas.items()}
+        lack = "one slice of the short axis" if name == "sax" else "no short axis"
+        notes.append(f"{lack}: areas, no volumes; ED and ES are the extremes of the LV area in {VIEW_NAMES[name]}")
     if labels and not any(np.any(mask == LABELS["LV"]) for mask in labels.values()):
         raise ValueError("no left ventricle was found in any view; is this a cine of the heart, and the view right?")
     timed = "sax" if "sax" in labels else next(iter(labels), "")  # the view whose frames these are
@@ -197,12 +235,15 @@ def _plain(value: Any) -> Any:
 def staged(out: Path) -> Iterator[Path]:
     """A folder beside `out` whose files move into `out` when the block ends well, and vanish when it does not.
 
-    Results of an earlier run in `out` are replaced together; if that is interrupted, they are put back.
-    Other files in `out` are left alone. ValueError if `out` cannot be written.
+    Results of an earlier run in `out` are replaced together; if that is interrupted, they are put back, by the next run
+    where this one was killed. Other files in `out` are left alone. ValueError if `out` cannot be written.
     """
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out} is a file; name a folder")
     try:
+        if any((out / name).is_dir() for name in (MOVING, EARLIER)):
+            with alone(out, WAIT_S):
+                _put_back(out)
         with beside(out) as folder:
             folder.mkdir(parents=True)
             yield folder
@@ -214,18 +255,42 @@ def staged(out: Path) -> Iterator[Path]:
 
 
 def _deliver(folder: Path, out: Path) -> None:
-    """Move the results over those of an earlier run; put the earlier ones back if anything stops it."""
+    """`folder` becomes `out`; where that is there, the results in it are replaced, or all stay if anything stops it.
 
-    def move(source: Path, target: Path) -> None:
-        target.mkdir(exist_ok=True)
-        for name in RESULTS:
-            if (source / name).exists():
-                os.replace(source / name, target / name)
+    The earlier ones are in MOVING until all of them are, then in EARLIER until all new ones have come: so whoever finds
+    one of these knows what to put back. Only the last step makes the new ones the results, and that is one step.
+    """
+    with suppress(OSError):  # another run may have come first
+        if not out.exists():
+            folder.rename(out)
+            return
+    out.mkdir(exist_ok=True)
+    with alone(out, WAIT_S):
+        _put_back(out)
+        (out / MOVING).mkdir()
+        try:
+            _move(out, out / MOVING)
+            (out / MOVING).rename(out / EARLIER)
+            _move(folder, out)
+            (out / EARLIER).rename(folder / EARLIER)
+        except BaseException:
+            _put_back(out)
+            raise
 
-    earlier = folder / "earlier"
-    try:
-        move(out, earlier)
-        move(folder, out)
-    except BaseException:
-        move(earlier, out)
-        raise
+
+def _put_back(out: Path) -> None:
+    """Undo a delivery into `out` that was stopped."""
+    if (out / EARLIER).is_dir():
+        for name in reversed(RESULTS):
+            (out / name).unlink(missing_ok=True)
+        (out / EARLIER).rename(out / MOVING)
+    if (out / MOVING).is_dir():
+        _move(out / MOVING, out)
+        (out / MOVING).rmdir()
+
+
+def _move(source: Path, target: Path) -> None:
+    """Results from folder to folder, masks first: a report never lies beside masks that are not its own."""
+    for name in RESULTS:
+        if (source / name).exists():
+            os.replace(source / name, target / name)

@@ -162,7 +162,7 @@ def test_low_confidence_is_said_first_and_with_its_reason(study, tmp_path, monke
     metrics = segment.segment(study, tmp_path / "out", readers=dict.fromkeys(VIEWS, Unsure()))
     assert seen[0]["doubt"] == pytest.approx(0.4) and metrics["confidence"] == verdict
     said = "LVEF may well be off by 12 points, since of a planted doubt"
-    assert said in metrics["input"]["notes"][0]
+    assert said in metrics["warnings"]["confidence"] and list(metrics)[0] == "warnings"
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert page.index(said) < page.index("<h2>Numbers")
     segment.segment(study, tmp_path / "out", weights="others", readers=dict.fromkeys(VIEWS, Unsure()))
