@@ -14,7 +14,8 @@ def sideways(n, width=0.16):
 
 def scores(ax, table, estimates, value="dice", group="structure", series="model", label="Dice"):
     """A strip of patients and mean with interval for every group, series side by side. table: a row a patient, group
-    and series, with column `value`. estimates: (group, series) -> stats.Estimate."""
+    and series, with column `value`; its VALUE_left_out (stats.per_patient) is said. estimates: (group, series) ->
+    stats.Estimate."""
     groups, names = (list(dict.fromkeys(words)) for words in zip(*estimates))
     for (g, s), estimate in estimates.items():
         look = SERIES[names.index(s)]
@@ -24,6 +25,8 @@ def scores(ax, table, estimates, value="dice", group="structure", series="model"
         words = f"{s} (n = {estimate.n}; mean, {interval_words([estimate])})" if g == groups[0] else None
         intervals(ax, [at], [estimate], look, label=words)
     ax.set(xticks=range(len(groups)), xticklabels=groups, ylabel=label, xlim=(-0.5, len(groups) - 0.5))
+    if f"{value}_left_out" in table:
+        ax.set_title(f"left out, not found: {table[f'{value}_left_out'].sum():.0f}", **NOTE)
     ax.legend(**ABOVE)
 
 

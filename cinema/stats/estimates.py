@@ -231,8 +231,12 @@ def late_gain(histories: pd.DataFrame) -> dict[str, float]:
 
 
 def per_patient(scores: pd.DataFrame, columns: Sequence[str], by: Sequence[str] = ("arm",)) -> pd.DataFrame:
-    """Means over frames, structures and seeds: a row for every patient and value of `by`."""
-    return scores.groupby([*by, "study"], sort=False)[list(columns)].mean().reset_index()
+    """Means over frames, structures and seeds: a row for every patient and value of `by`. Rows without a value (HD95 of
+    what was not found) are left out; of such a column, COLUMN_left_out says how many."""
+    keys = [*by, "study"]
+    means = scores.groupby(keys, sort=False)[list(columns)].mean()
+    lacking = scores[list(columns)].isna().groupby([scores[key] for key in keys], sort=False).sum()
+    return means.join(lacking.loc[:, lacking.any()].add_suffix("_left_out")).reset_index()
 
 
 def means(patients: pd.DataFrame, value: str, by: str | list[str], rng: Generator, least: int | None = None) -> dict:

@@ -69,7 +69,8 @@ def evaluate(model: nn.Module, batch: dict, window: dict | None = None, scored: 
 
 
 def summary(table: pd.DataFrame, structures: Iterable[str] = STRUCTURES, complete: bool = True) -> dict[str, float]:
-    """Means over items: mean_dice (of each item's structures first), and per structure.
+    """Means over items: mean_dice (of each item's structures first), and per structure; hd95_left_out: how many items
+    have no HD95, since the structure was not found or is not there.
 
     complete: an item that lacks a structure counts for nothing in mean_dice; else its other structures count.
     """
@@ -79,6 +80,7 @@ def summary(table: pd.DataFrame, structures: Iterable[str] = STRUCTURES, complet
     for structure in structures:
         rows = table[table.structure == structure]
         result |= {f"dice_{structure}": float(rows.dice.mean()), f"hd95_mm_{structure}": float(rows.hd95_mm.mean())}
+        result[f"hd95_left_out_{structure}"] = float(rows.hd95_mm.isna().sum())
     return result
 
 

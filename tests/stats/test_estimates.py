@@ -1,6 +1,7 @@
 """Statistics: agreement with known results and with other ways to compute them; test_validity has their coverage."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats as sp
 from simulations import covered
@@ -121,3 +122,12 @@ def test_holm_and_benjamini_hochberg_by_hand():
     p = np.random.default_rng(0).random(30) ** 3
     assert estimates.holm(p) == pytest.approx(multipletests(p, method="holm")[1])
     assert estimates.benjamini_hochberg(p) == pytest.approx(multipletests(p, method="fdr_bh")[1])
+
+
+def test_a_patients_mean_says_how_many_rows_had_no_value():
+    rows = pd.DataFrame(
+        {"arm": "one", "study": list("aabb"), "dice": [0.8, 0.6, 0.5, 0.0], "hd95_mm": [2, 4, 6, np.nan]}
+    )
+    found = estimates.per_patient(rows, ["dice", "hd95_mm"])
+    assert found["hd95_mm"].tolist() == [3, 6] and found["hd95_mm_left_out"].tolist() == [0, 1]
+    assert found["dice"].tolist() == [0.7, 0.25] and "dice_left_out" not in found

@@ -80,5 +80,8 @@ def test_mean_dice_of_a_set_skips_items_that_lack_a_structure():
             for name, dice in zip(("RV", "MYO", "LV"), dices, strict=True)
         ]
     )
+    table.loc[1, "hd95_mm"] = float("nan")
     numbers = TASKS["segmentation"].summary(table)
+    assert [numbers[f"hd95_left_out_{name}"] for name in ("RV", "MYO", "LV")] == [0, 1, 0]
+    assert numbers["hd95_mm_MYO"] == 1
     assert numbers["mean_dice"] == pytest.approx(0.8) and numbers["dice_LV"] == pytest.approx(0.6)
