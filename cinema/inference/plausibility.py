@@ -24,6 +24,7 @@ PHASES = "ED and ES may be swapped, or the heart misread; look at the outlines"
 SLICES = "slices may be missing, at a wrong distance or misread; look at the outlines"
 STROKES = "regurgitation, a shunt, or a misreading; look at the outlines"
 FRAMES = "frames may be out of order or misread; look at the curve"
+MOTION = "frames may be out of order, or the valve misread; look at the landmarks"
 
 
 class Check(NamedTuple):
@@ -54,19 +55,19 @@ RESULTS = (  # "women", "men": 95 % ranges of sound people (UK Biobank; Kawel-Bo
     Check("RVESV", "ml", 5, 500, OUTLINES, (0, np.inf)),  # labels 10 to 263; women from 27
     Check("RVEF", "%", 1, 90, PHASES, (0, 100)),  # labels 2 to 86
     Check("LVM", "g", 25, 500, OUTLINES, (0, np.inf)),  # labels 34 to 272; men up to 176
-    Check("MAPSE", "mm", -2, 30, OUTLINES),  # the valve's plane moves 14 to 19 in sound hearts; it is read to 1 or 2
-    Check("GLshortening", "%", -3, 45, OUTLINES),
+    Check("MAPSE", "mm", -2, 30, MOTION),  # the valve's plane moves 14 to 19 in sound hearts; it is read to 1 or 2
+    Check("GLshortening", "%", -3, 45, MOTION),
     Check("length of the LV at ED", "mm", 40, 160, SLICES),  # labels 50 to 110
     Check("wall volume at ES over that at ED", "", 0.6, 2, OUTLINES),  # muscle keeps its volume; labels 0.9 to 1.5
     Check("difference of the stroke volumes", "ml", 0, 120, STROKES),  # of one beat they are equal; labels up to 98
-    Check("difference of the stroke volumes, of the larger", "%", 0, 95, STROKES),  # labels up to 94
+    Check("difference of the stroke volumes relative to the larger", "%", 0, 95, STROKES),  # labels up to 94
     Check("number of slices without LV between others", "", 0, 0, SLICES),  # labels: none
     # At both ends of the stack, or all slices are one: the smaller of both areas. Labels up to 0.42.
-    Check("LV area where the stack ends, of the largest", "", 0, 0.65, SLICES),
+    Check("LV area where the stack ends relative to the largest", "", 0, 0.65, SLICES),
     # What one frame's volume exceeds or lacks, held against the median of itself and its neighbours: sound hearts 0.1,
     # with 9 frames 0.16
-    Check("LV volume that leaps in one frame, of the largest", "", 0, 0.2, FRAMES),
-    Check("RV volume that leaps in one frame, of the largest", "", 0, 0.2, FRAMES),
+    Check("LV volume that leaps in one frame relative to the largest", "", 0, 0.2, FRAMES),
+    Check("RV volume that leaps in one frame relative to the largest", "", 0, 0.2, FRAMES),
 )
 
 
@@ -145,17 +146,19 @@ def result_quantities(metrics: Mapping[str, Any], labels: NDArray, positions_mm:
     ed, es = frames
     if ed is not None and lv[:, ed].any():
         found["length of the LV at ED"] = widths[lv[:, ed] > 0].sum()
-        found["LV area where the stack ends, of the largest"] = min(lv[0, ed], lv[-1, ed]) / lv[:, ed].max()
+        found["LV area where the stack ends relative to the largest"] = min(lv[0, ed], lv[-1, ed]) / lv[:, ed].max()
         if es is not None and wall[:, ed].any():
             found["wall volume at ES over that at ED"] = widths @ wall[:, es] / (widths @ wall[:, ed])
     if None not in frames:
         strokes = [metrics[f"{side}EDV"] - metrics[f"{side}ESV"] for side in ("LV", "RV")]
         apart = abs(strokes[0] - strokes[1])
         found["difference of the stroke volumes"] = apart
-        found["difference of the stroke volumes, of the larger"] = 100 * apart / max(*strokes, 1.0)
+        found["difference of the stroke volumes relative to the larger"] = 100 * apart / max(*strokes, 1.0)
     for side in ("LV", "RV"):
         curve = np.array(metrics[f"{side.lower()}_volumes"])
         if len(curve) >= MIN_CURVE and curve.any():
             beside = np.median([np.roll(curve, 1), curve, np.roll(curve, -1)], axis=0)
-            found[f"{side} volume that leaps in one frame, of the largest"] = np.abs(curve - beside).max() / curve.max()
+            found[f"{side} volume that leaps in one frame relative to the largest"] = (
+                np.abs(curve - beside).max() / curve.max()
+            )
     return found

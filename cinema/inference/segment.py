@@ -59,7 +59,7 @@ def segment(
         metrics, warnings = plausibility.judged(metrics, stack, reading.sax_positions_mm)
         metrics["confidence"] = sure = confidence.confidence(known) if metrics["LVEF"] is not None else None
         doubts = {"confidence": confidence.sentence(sure)} if sure and sure["low"] else {}
-        metrics = {"warnings": doubts | warnings, **metrics}
+        metrics = {"warnings": warnings | doubts, **metrics}
         reading = replace(reading, notes=(*reading.notes, *unread, *notes))
         write(folder, reading, labels, landmarks, metrics, own=weights is None)
     return metrics

@@ -105,10 +105,10 @@ def lost_rv(labels):
     "change, quantity, not_given",
     [
         (without_slice, "number of slices without LV between others", []),
-        (doubled_frame, "LV volume that leaps in one frame, of the largest", []),
+        (doubled_frame, "LV volume that leaps in one frame relative to the largest", []),
         (lost_wall, "wall volume at ES over that at ED", []),
         (lost_cavity, "LVEF", ["LVESV", "LVEF"]),
-        (lost_rv, "difference of the stroke volumes, of the larger", ["RVEDV", "RVESV"]),
+        (lost_rv, "difference of the stroke volumes relative to the larger", ["RVEDV", "RVESV"]),
     ],
 )
 def test_a_misreading_carries_its_warning(change, quantity, not_given):
@@ -139,7 +139,7 @@ def test_each_number_is_held_against_what_hearts_have(name, value, given, words)
 def test_a_stack_inside_the_heart_is_doubtful():
     labels, positions = heart()
     _, warned = warnings(labels[:, :, 4:6], positions[4:6])
-    assert {"length of the LV at ED", "LV area where the stack ends, of the largest"} <= set(warned)
+    assert {"length of the LV at ED", "LV area where the stack ends relative to the largest"} <= set(warned)
 
 
 def test_one_slice_gives_areas_and_no_volume(tmp_path):
