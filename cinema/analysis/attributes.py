@@ -20,7 +20,7 @@ from cinema.files import WEIGHTS
 from cinema.models import ResNet3d, small
 from cinema.models.standard import Standardised
 from cinema.parallel import in_parallel
-from cinema.stats import classification, estimates
+from cinema.stats import checks, classification, estimates
 from cinema.terms import LABELS, SMALL_GRID
 from cinema.training import regression
 from cinema.training.arms import with_targets
@@ -65,7 +65,8 @@ def known(table, name, least=N_FOLDS):
         counts = values.value_counts()
         values = values.where(values.isin(counts[counts >= (least or 1)].index))
     rows = np.flatnonzero(values.notna())
-    found = values.to_numpy()[rows].astype(float if name in UNITS else str)
+    found = values.to_numpy()[rows]
+    found = checks.numbers(found, ATTRIBUTES[name]) if name in UNITS else found.astype(str)
     lacks = ""
     if not given.notna().any():
         lacks = "the data set does not tell it"

@@ -11,21 +11,29 @@ import numpy as np
 from scipy.stats import chi2, norm
 from sklearn.decomposition import PCA
 
+from cinema.stats import checks
 from cinema.stats.estimates import LEVEL, Estimate, around
 
 PENALTIES = tuple(10.0 ** np.arange(-3, 1.1, 0.5))
 Z = float(norm.ppf((1 + LEVEL) / 2))
 
 
-def outcome(time, event, *columns):
-    """(time, event, *columns) as arrays, one entry a patient, checked: equal lengths, times above zero, at least two
-    deaths. time: years until death or until last seen; event: whether it was death."""
-    time, event, columns = np.asarray(time, float), np.asarray(event, bool), [np.asarray(c) for c in columns]
+def followed(time, event, *columns):
+    """(time, event, *columns) as arrays, one entry a patient, checked: equal lengths, times above zero, finite numbers.
+    time: years until death or until last seen; event: whether it was death, 0 or 1."""
+    time, event = checks.numbers(time, "times"), checks.yes_no(event, "event")
+    columns = [checks.numbers(column, "scores or columns") for column in columns]
     lengths = {len(column) for column in (time, event, *columns)}
-    if len(lengths) > 1:
+    if len(lengths) > 1 or time.ndim != 1 or event.ndim != 1:
         raise ValueError(f"columns of {sorted(lengths)} patients; all need the same patients in order")
-    if not np.all(time > 0) or any(np.isnan(c).any() for c in (time, *columns) if c.dtype.kind == "f"):
-        raise ValueError("times must be above zero and scores numbers; drop the other patients and report how many")
+    if not np.all(time > 0):
+        raise ValueError(f"times must be above zero; {checks.REMEDY}")
+    return time, event, *columns
+
+
+def outcome(time, event, *columns):
+    """`followed`, with at least two deaths."""
+    time, event, *columns = followed(time, event, *columns)
     if event.sum() < 2:
         raise ValueError(f"{event.sum()} deaths among {len(event)} patients; at least 2 are needed, follow longer")
     return time, event, *columns
@@ -50,13 +58,18 @@ def fit(time, event, columns, penalty=0.0, start=None):
     """Cox regression by Newton's method, ties as Breslow.
 
     columns: (n, p). penalty: number or (p,), of n / 2 * penalty * beta^2 (as lifelines' penalizer on these columns).
-    Raises ValueError if there is no finite estimate.
+    Raises ValueError if there is no finite estimate: columns that are not penalised and separate the dead from those
+    who lived on (a group without deaths does), are constant or follow from each other.
     """
     time, event, x = outcome(time, event, columns)
+    names = np.array(getattr(columns, "columns", [f"column {k}" for k in range(x.shape[1])]), object)
     order = np.argsort(-time, kind="stable")
-    time, event, x = time[order], event[order], x[order].astype(float)
+    time, event, x = time[order], event[order], x[order]
     first, last = np.searchsorted(-time, -time), np.searchsorted(-time, -time, "right") - 1
     rows, cost = last[event], len(time) * np.broadcast_to(np.asarray(penalty, float), x.shape[1])
+    free = cost == 0
+    gains = _comparisons(time, event, x[:, free]), names[free], "Cox"
+    checks.columns_differ(*gains)
     beta, step, best = np.zeros(x.shape[1]) if start is None else start, 0.0, -np.inf
     for _ in range(100):
         hazard_ratio = np.exp(np.minimum(x @ (beta + step), 500))
@@ -74,14 +87,28 @@ def fit(time, event, columns, penalty=0.0, start=None):
         information = (x * (hazard_ratio * hazard)[:, None]).T @ x - mean.T @ mean + np.diag(cost)
         if np.any(np.abs(beta) * x.std(axis=0) > 12):  # a hazard ratio per SD beyond e^12: it grows without end
             break
-        if gained < 1e-8 * (1 + abs(best)):
-            return Fit(beta, np.linalg.pinv(information), likelihood, time[::-1], hazard[::-1])
         step = np.linalg.lstsq(information, (x[event] - mean).sum(axis=0) - cost * beta, rcond=None)[0]
+        if gained < 1e-8 * (1 + abs(best)):
+            if np.any(np.abs(step * x.std(axis=0))[free] > 1e-4):  # at a maximum Newton's next step is far less
+                checks.outcomes_overlap(*gains)
+            return Fit(beta, np.linalg.pinv(information), likelihood, time[::-1], hazard[::-1])
+    checks.outcomes_overlap(*gains)
     raise ValueError(f"no finite Cox estimate: {event.sum()} deaths, {x.shape[1]} columns; penalise or drop columns")
+
+
+def _comparisons(time, event, x):
+    """(m, p): columns of one who died less those of one still watched then. All such differences are sums of these:
+    the first of each moment's dead against who left before the next moment, against the next, against the same
+    moment's other dead and these against the first."""
+    moments, first = np.unique(time[event], return_index=True)
+    leaders, last = x[event][first], np.searchsorted(moments, time, "right") - 1
+    left, same = leaders[last[last >= 0]] - x[last >= 0], x[event] - leaders[np.searchsorted(moments, time[event])]
+    return np.vstack([left, leaders[:-1] - leaders[1:], same])
 
 
 def log_likelihood(time, event, score):
     """Log partial likelihood of a given score."""
+    time, event, score = followed(time, event, score)
     order = np.argsort(-time, kind="stable")
     last = np.searchsorted(-time[order], -time[order], "right") - 1
     return float(score[event].sum() - np.logaddexp.accumulate(score[order])[last][event[order]].sum())
@@ -89,7 +116,7 @@ def log_likelihood(time, event, score):
 
 def hazard_ratios(time, event, table):
     """name -> Estimate of the hazard ratio per unit of each column, all columns of the table in one model (Wald)."""
-    fitted = fit(time, event, table.to_numpy(float))
+    fitted = fit(time, event, table)
     reach = Z * np.sqrt(np.diag(fitted.covariance))
     return {name: around(b, r, len(table), np.exp) for name, b, r in zip(table, fitted.beta, reach, strict=True)}
 
@@ -135,6 +162,10 @@ def forward_fitted(time, event, plain, wide, horizon, rng, **settings):
 
 def _fitted(time, event, plain, wide, horizon, rng, teaches, n_components=32, penalties=PENALTIES, n_folds=5):
     time, event = outcome(time, event)
+    plain, wide = (v if v is None else checks.numbers(v, "columns", missing=True) for v in (plain, wide))
+    lengths = {len(column) for column in (time, plain, wide) if column is not None}
+    if len(lengths) > 1:
+        raise ValueError(f"columns of {sorted(lengths)} patients; all need the same patients in order")
     fold = folds(event, n_folds, rng)
     score, risk = np.full((2, len(time)), np.nan)
     third, chosen = np.full(len(time), -1), []
@@ -155,7 +186,7 @@ def _fitted(time, event, plain, wide, horizon, rng, teaches, n_components=32, pe
 
 def folds(event, n_folds, rng):
     """(n,) fold of each patient, deaths spread evenly."""
-    fold = np.zeros(len(event), int)
+    event, fold = checks.yes_no(event, "event"), np.zeros(len(event), int)
     for value in (True, False):
         members = rng.permutation(np.flatnonzero(event == value))
         fold[members] = np.arange(len(members)) % n_folds
@@ -163,7 +194,8 @@ def folds(event, n_folds, rng):
 
 
 def standardised(train, values):
-    """`values` in units of the mean and standard deviation of `train`; missing ones 0, the mean."""
+    """`values` in units of the mean and standard deviation of `train`; missing ones 0, the mean; infinite refused."""
+    train, values = (checks.numbers(columns, "columns", missing=True) for columns in (train, values))
     mean, sd = np.nanmean(train, axis=0), np.nanstd(train, axis=0)
     return np.nan_to_num((values - mean) / np.where(sd > 1e-12, sd, 1.0))
 
@@ -174,7 +206,6 @@ def _design(plain, wide, train, test, n_components):
     for values, reduced in ((plain, False), (wide, True)):
         if values is None:
             continue
-        values = np.asarray(values, float)
         x, y = (standardised(values[train], values[some]) for some in (train, test))
         if reduced and min(x.shape) > n_components:
             pca = PCA(n_components, svd_solver="randomized", random_state=0).fit(x)
@@ -204,7 +235,8 @@ class AddedValue(NamedTuple):
 
 def added_value(time, event, base, score):
     """What a score says beyond the columns of `base` (n, p): AddedValue. The score must not have seen the patients."""
-    base, score = (standardised(v, v) for v in (np.asarray(base, float), np.asarray(score, float)[:, None]))
+    time, event, base, score = outcome(time, event, base, score)
+    base, score = (standardised(v, v) for v in (base, score[:, None]))
     without, fitted = fit(time, event, base), fit(time, event, np.hstack([base, score]))
     b, reach = fitted.beta[-1], Z * math.sqrt(fitted.covariance[-1, -1])
     p = float(chi2.sf(2 * (fitted.log_likelihood - without.log_likelihood), 1))

@@ -21,7 +21,7 @@ from cinema.data.study import save_study, study_table
 from cinema.models.two_frames import Classes
 from cinema.parallel import in_parallel
 from cinema.phantom import cohort, diseases
-from cinema.stats import classification, estimates
+from cinema.stats import checks, classification, estimates
 from cinema.training.classification import class_numbers
 
 HEALTHY = "NOR"
@@ -141,7 +141,9 @@ def oracle(role, table, classes, seed, n_others):
 
 def detection_threshold(ill, score):
     """Highest score that finds SENSITIVITY of these ill patients; there may be no healthy one among them."""
-    found = np.sort(np.asarray(score)[np.asarray(ill) == 1])[::-1]
+    found = np.sort(checks.numbers(score, "scores")[checks.yes_no(ill, "ill")])[::-1]
+    if not len(found):
+        raise ValueError("nobody here is ill; a threshold for sensitivity needs one ill patient or more")
     return float(found[int(np.ceil(SENSITIVITY * len(found) - 1e-9)) - 1])
 
 
@@ -159,7 +161,7 @@ def frequent(number, *probabilities):
 
 def types(number, p, rng):
     """Which disease: {"accuracy", "MCC", "macro AUC"} of the people who are judged; the last of `frequent` classes."""
-    said, area = p.argmax(1), classification.macro_auc(*frequent(number, p))
+    said, area = checks.numbers(p, "probabilities").argmax(1), classification.macro_auc(*frequent(number, p))
     right = estimates.proportion(int((said == number).sum()), len(number))
     return {"accuracy": right, "MCC": classification.mcc(number, said, rng), "macro AUC": area}
 

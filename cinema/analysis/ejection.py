@@ -21,7 +21,7 @@ from cinema.inference.reader import OwnReader
 from cinema.models import finetuned
 from cinema.models.published import PUBLISHED
 from cinema.parallel import in_parallel
-from cinema.stats import classification, estimates
+from cinema.stats import checks, classification, estimates
 from cinema.stats.metrics import ef_band, published_ef_percent, volume_ml
 from cinema.terms import LABELS, LAX_VIEWS, SMALL_GRID
 from cinema.training import arms, evaluate, regression
@@ -120,11 +120,13 @@ def guess(known, learns, tested):
 
 def fitted(features, ef_percent):
     """Ridge regression from frozen features to the EF, scaled as regression.EF_TASK has it."""
-    return ridge().fit(features.to_numpy(), (ef_percent - EF_MEAN) / EF_STD)
+    checks.numbers(features, "features")
+    return ridge().fit(features.to_numpy(), (checks.numbers(ef_percent, "ejection fractions") - EF_MEAN) / EF_STD)
 
 
 def answered(fit, features):
     """EF in percent that `fitted` says of studies."""
+    checks.numbers(features, "features")
     return fit.predict(features.to_numpy()) * EF_STD + EF_MEAN
 
 
@@ -260,7 +262,7 @@ def components(steps, rng):
     then errors. "together" is what the steps' products add, below zero where errors undo each other; "measured" is the
     sum of all, the mean squared difference of the measured values.
     """
-    apart = {name: np.subtract(first, second) for name, (first, second) in steps.items()}
+    apart = {name: checks.numbers(first) - checks.numbers(second) for name, (first, second) in steps.items()}
     parts = {name: difference**2 for name, difference in apart.items()}
     measured = sum(apart.values()) ** 2
     parts |= {"together": measured - sum(parts.values()), "measured": measured}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from cinema.stats import estimates, power
+from cinema.stats import checks, estimates, power
 from cinema.stats.estimates import ALPHA
 
 N_PERMUTATIONS = 4999
@@ -17,17 +17,23 @@ LEAST = 10  # patients on either side of a gap; smaller groups are shown but not
 
 
 def bands(values, edges, unit=""):
-    """Names of bands, in order: "< 50 years", "50 to < 65 years", "65 years or more" for edges (50, 65)."""
+    """Names of bands, in order: "< 50 years", "50 to < 65 years", "65 years or more" for edges (50, 65). NaN where the
+    value is missing; infinite ones are refused."""
+    values = checks.numbers(values, missing=True)
+    if not len(edges) or np.any(np.diff(edges) <= 0):
+        raise ValueError(f"edges {list(edges)}; give one or more, each above the one before")
     unit = f" {unit}" if unit else ""
     middle = [f"{low:g} to < {high:g}{unit}" for low, high in zip(edges, edges[1:])]
     names = [f"< {edges[0]:g}{unit}", *middle, f"{edges[-1]:g}{unit} or more"]
-    return pd.Categorical.from_codes(np.searchsorted(edges, values, side="right"), names, ordered=True)
+    codes = np.where(np.isnan(values), -1, np.searchsorted(edges, values, side="right"))
+    return pd.Categorical.from_codes(codes, names, ordered=True)
 
 
 def detection_metrics(ill, positive, probability):
     """Columns for a table: sensitivity, specificity, excess, brier; each a number a patient whose mean is the metric.
     excess: ill - probability; its mean is calibration in the large: above zero where risks are told too low."""
-    ill, positive, probability = np.asarray(ill, bool), np.asarray(positive, float), np.asarray(probability, float)
+    ill, positive = checks.yes_no(ill, "ill"), checks.yes_no(positive, "positive").astype(float)
+    probability = checks.shares(probability)
     found, spared = np.where(ill, positive, np.nan), np.where(ill, np.nan, 1 - positive)
     excess = ill - probability
     return pd.DataFrame({"sensitivity": found, "specificity": spared, "excess": excess, "brier": excess**2})
@@ -40,7 +46,7 @@ def is_rate(values):
 
 def mean(values, rng, level=estimates.LEVEL):
     """Estimate of a metric over the patients that count: Wilson for rates, BCa for means."""
-    values = np.asarray(values, float)
+    values = checks.numbers(values, missing=True)
     values = values[~np.isnan(values)]
     if is_rate(values):
         return estimates.proportion(int(values.sum()), len(values), level)
@@ -76,11 +82,13 @@ def gap(values, member, strata=None, level=estimates.LEVEL):
     HC2 and Satterthwaite's degrees of freedom, which is Welch's interval where there is a single stratum.
     Sources: Newcombe 1998, method 10; MacKinnon and White 1985; Bell and McCaffrey 2002.
     """
-    values, member = np.asarray(values, float), np.asarray(member, bool)
+    values, member = checks.numbers(values), checks.yes_no(member, "member")
     if strata is None and is_rate(values):
         sides = (estimates.proportion(int(v.sum()), len(v), level) for v in (values[member], values[~member]))
         return estimates.independent_difference(*sides)
-    code = np.zeros(len(values), int) if strata is None else pd.factorize(np.asarray(strata))[0]
+    if min(member.sum(), (~member).sum()) < 2:
+        raise ValueError(f"{member.sum()} members and {(~member).sum()} others; a gap of means needs two of each")
+    code = np.zeros(len(values), int) if strata is None else checks.group_numbers(strata)
     x, y = _within(member.astype(float), code), _within(values, code)
     spread = x @ x
     if spread == 0:
@@ -106,14 +114,17 @@ def permutation_p(values, members, rng, strata=None, n_permutations=N_PERMUTATIO
     explain is taken out first. Statistic: Welch's t, so that a group that merely scatters more is not called different
     (Janssen 1997; Chung and Romano 2013); for rates, whose spread follows from their mean, the plain difference.
     """
-    values, members = np.asarray(values, float), np.asarray(members, bool)
+    values, members = checks.numbers(values), checks.yes_no(members, "members")
+    if min(members.sum(axis=0).min(), (~members).sum(axis=0).min()) < 2:
+        raise ValueError("a group has fewer than two members or others; merge it with another or leave it out")
     rates = np.array([is_rate(column) for column in values.T])
-    code = np.zeros(len(values), int) if strata is None else pd.factorize(np.asarray(strata))[0]
+    code = np.zeros(len(values), int) if strata is None else checks.group_numbers(strata)
     rest = np.stack([_within(column, code) for column in values.T], axis=1)
     blocks = [np.flatnonzero(code == k) for k in range(code.max() + 1)]
     rest, members = rest[np.concatenate(blocks)], members[np.concatenate(blocks)]
     places = np.split(np.arange(len(values)), np.cumsum([*map(len, blocks)])[:-1])
     observed, extreme = _distance(members.T[None], rest, rates), np.ones((members.shape[1], values.shape[1]))
+    checks.numbers(observed, "statistics")  # values may be finite and their squares not
     for done in range(0, n_permutations, CHUNK):
         size = min(CHUNK, n_permutations - done)
         dealt = np.hstack([rng.permuted(np.tile(block, (size, 1)), axis=1) for block in places])
@@ -166,6 +177,8 @@ def gaps(table, attributes, metrics, rng, references=None, strata=None, n_permut
     whole family at once, Bonferroni); n, n_against; p (permutation), p_holm, p_bh (over the whole family); sd (within
     sides; NaN for rates), rate (of the others; NaN for means): what `with_detectable` needs.
     """
+    for metric in metrics:
+        checks.numbers(table[metric], metric, missing=True)
     tests = comparisons(table, attributes, metrics, references)
     if tests.empty:
         raise ValueError(f"no group of {', '.join(attributes)} has {LEAST} patients to compare; give more patients")
@@ -222,11 +235,12 @@ def worst_group(values, groups, rng, higher_is_better=True, n_permutations=999):
     """(name, Estimate, expected): the group with the worst mean, and how bad the worst would be with no gap at all.
 
     The worst of several means is bad by chance too: `expected` is its average when patients are dealt to groups at
-    random, and the interval is widened for the number of groups (Bonferroni).
+    random, and the interval is widened for the number of groups (Bonferroni). Who lacks a value or group is left out.
     """
-    values, groups = np.asarray(values, float), np.asarray(groups)
-    names, code = np.unique(groups[~np.isnan(values)], return_inverse=True)
-    values = values[~np.isnan(values)]
+    values, groups = checks.numbers(values, missing=True), np.asarray(groups)
+    known = ~np.isnan(values) & ~pd.isna(groups)
+    names, code = np.unique(groups[known], return_inverse=True)
+    values = values[known]
     sizes, worst = np.bincount(code), min if higher_is_better else max
     means = np.bincount(code, values) / sizes
     at = list(means).index(worst(means))

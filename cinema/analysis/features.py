@@ -27,6 +27,7 @@ from cinema.inference.segment import measured, read_views
 from cinema.models import small
 from cinema.models.standard import Standardised
 from cinema.parallel import in_parallel
+from cinema.stats import checks
 from cinema.stats.metrics import dice, lv_lengths_mm, mapse_mm, shortening_percent
 from cinema.terms import LABELS, SMALL_GRID, STRUCTURES, VIEWS
 from cinema.training.task import one_thread
@@ -191,6 +192,8 @@ def predicted_number(features, values, seed=0):
     Two values (a class as 0 and 1) are dealt to the folds in equal shares: patients of a fold with many cases would
     else be scored by a probe that saw few, which draws the AUC of pure noise below 0.5 (to 0.42 with 80 patients).
     """
+    checks.numbers(features, "features")
+    checks.numbers(values)
     folds = StratifiedKFold if len(np.unique(values)) == 2 else KFold
     return cross_val_predict(ridge(), features, values, cv=folds(N_FOLDS, shuffle=True, random_state=seed))
 
@@ -198,6 +201,8 @@ def predicted_number(features, values, seed=0):
 def predicted_class(features, classes, seed=0):
     """Each patient's class by multinomial logistic regression on the others: (n,) array.
     As `predicted_number`, with folds of equal class shares; the penalty is chosen by accuracy in inner folds."""
+    checks.numbers(features, "features")
+    checks.group_numbers(classes, "classes")
     logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     inner, outer = (StratifiedKFold(k, shuffle=True, random_state=seed) for k in (3, N_FOLDS))
     probe = GridSearchCV(logistic, {"logisticregression__C": 1 / PENALTIES[::2]}, cv=inner)

@@ -14,7 +14,7 @@ from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from cinema.stats import classification
+from cinema.stats import checks, classification
 
 N_FOLDS, N_INNER, N_COMPONENTS, PENALTY = 5, 3, 64, 0.1
 
@@ -31,8 +31,11 @@ class Detection(NamedTuple):
 def detect(features, ill, weights=None, seed=0):
     """Illness told from frozen features by logistic regression on principal components, as a Detection.
     features: (n, d); ill: (n,) booleans; weights: (n,) of patients in the fits, or None."""
-    features, ill = np.asarray(features), np.asarray(ill, int)
-    weights = np.ones(len(ill)) if weights is None else np.asarray(weights, float)
+    features, ill = np.asarray(features), checks.yes_no(ill, "ill").astype(int)
+    checks.numbers(features, "features")
+    if min(np.bincount(ill, minlength=2)) < N_INNER:
+        raise ValueError(f"{ill.sum()} ill of {len(ill)}; a probe in folds needs {N_INNER} ill and as many healthy")
+    weights = np.ones(len(ill)) if weights is None else checks.numbers(weights, "weights")
 
     def cross_fit(chosen, k):
         found, fold = np.full((2, len(ill)), np.nan)
@@ -52,22 +55,22 @@ def detect(features, ill, weights=None, seed=0):
 
 def thresholds(detection, ill, sensitivity, groups=None):
     """(n,) threshold for each patient, chosen in the other folds: the highest to find that share of the ill there.
-    groups: (n,) labels: a threshold for each group, from its own patients (a mitigation); None: one for all."""
-    ill, chosen = np.asarray(ill, bool), np.full(len(ill), np.nan)
-    groups = np.zeros(len(ill), int) if groups is None else np.asarray(groups)
+    groups: (n,) labels: a threshold for each group, from its own patients (a mitigation); None: one for all.
+    ValueError where a group has nobody ill or nobody healthy to choose by."""
+    ill, chosen = checks.yes_no(ill, "ill"), np.full(len(ill), np.nan)
+    groups = np.zeros(len(ill), int) if groups is None else checks.group_numbers(groups, "groups")
     for f, inner in enumerate(detection.inner):
         for group in np.unique(groups):
             fit = ~np.isnan(inner) & (groups == group)
-            if 0 < ill[fit].sum() < fit.sum():
-                limit = classification.threshold_for_sensitivity(ill[fit], inner[fit], sensitivity)
-                chosen[(detection.fold == f) & (groups == group)] = limit
+            limit = classification.threshold_for_sensitivity(ill[fit], inner[fit], sensitivity)
+            chosen[(detection.fold == f) & (groups == group)] = limit
     return chosen
 
 
 def balanced_weights(groups, ill):
     """(n,) weights with mean 1 under which every group counts the same, and within it the ill as much as the healthy
     (a mitigation: a head refitted with these cannot buy accuracy for most with errors in few)."""
-    cell = pd.factorize(pd.Series(list(zip(groups, ill))))[0]
+    cell = pd.factorize(2 * checks.group_numbers(groups, "groups") + checks.yes_no(ill, "ill"))[0]
     return len(cell) / len(np.unique(cell)) / np.bincount(cell)[cell]
 
 
@@ -117,6 +120,7 @@ def corrected_by_quality(measured, column, truth, seed=0):
     Ridge regression of the error on the table and its squares and products, N_FOLDS folds. No group label is used.
     """
     model = make_pipeline(StandardScaler(), PolynomialFeatures(2), StandardScaler(), RidgeCV(np.logspace(-1, 4, 11)))
-    error = np.asarray(truth) - measured[column].to_numpy()
+    checks.numbers(measured, "measures")
+    error = checks.numbers(truth, "true numbers") - measured[column].to_numpy()
     folds = KFold(N_FOLDS, shuffle=True, random_state=seed)
     return measured[column].to_numpy() + cross_val_predict(model, measured.to_numpy(), error, cv=folds)

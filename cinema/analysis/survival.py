@@ -6,14 +6,16 @@ not show.
 """
 
 import math
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 from scipy.stats import norm
 
-from cinema.analysis.cox import Z, fit, outcome, standardised
-from cinema.stats.estimates import LEVEL, Estimate, around, holm, proportion
+from cinema.analysis.cox import Z, fit, followed, outcome, standardised
+from cinema.stats import checks
+from cinema.stats.estimates import LEVEL, Estimate, around, holm, proportion, without_interval
 
 PAIRS_AT_ONCE = 4_000_000  # of patients compared in one array
 
@@ -44,7 +46,7 @@ def c_index_difference(time, event, first, second, level=LEVEL):
 def _pairs(time, event, score, strata=None):
     """Per patient: pairs won (concordant, ties half) and comparable pairs that the patient is part of, (n,) each."""
     won, pairs, died = np.zeros(len(time)), np.zeros(len(time)), np.flatnonzero(event)
-    strata = None if strata is None else np.unique(strata, return_inverse=True)[1]
+    strata = None if strata is None else checks.group_numbers(strata)
     for some in np.array_split(died, -(-len(died) * len(time) // PAIRS_AT_ONCE)):
         usable = (time[some, None] < time) | ((time[some, None] == time) & ~event)
         if strata is not None:
@@ -121,7 +123,11 @@ def kaplan_meier(time, event, horizons):
     """Survival at each of `horizons` (years): table with time, survival, lower, upper (log-log), at_risk."""
     from lifelines import KaplanMeierFitter
 
-    time, horizons = np.asarray(time, float), np.asarray(horizons, float)
+    (time, event), horizons = followed(time, event), checks.numbers(horizons, "horizons")
+    if not len(time) or (horizons < 0).any():
+        raise ValueError(
+            f"{len(time)} patients, horizons from {horizons.min():g} years; give patients, and years from 0"
+        )
     curve = KaplanMeierFitter(alpha=1 - LEVEL).fit(time, event)
     at = np.searchsorted(curve.survival_function_.index, horizons, "right") - 1
     lower, upper = curve.confidence_interval_.to_numpy()[at].T
@@ -134,13 +140,20 @@ def log_rank(time, event, group):
     """p of no difference in survival between groups."""
     from lifelines.statistics import multivariate_logrank_test
 
+    (time, event), group = outcome(time, event), checks.group_numbers(group, "groups")
+    if len(group) != len(time) or not group.any():
+        raise ValueError(
+            f"{len(time)} patients in {len(set(group))} groups; give each of them one of two or more groups"
+        )
     return float(multivariate_logrank_test(time, group, event).p_value)
 
 
 def calibration_table(time, event, risk, horizon, n_bins=5):
     """Equal groups by predicted `risk` of death by `horizon`: predicted (mean), observed (1 - Kaplan-Meier), lower,
     upper, n. Where nobody died by then, `upper` is Wilson's for those still watched."""
-    time, event, risk = outcome(time, event, risk)
+    time, event, risk = outcome(time, event, checks.shares(risk, "risks"))
+    if not 1 <= n_bins <= len(time):
+        raise ValueError(f"{n_bins} bins of {len(time)} patients; give 1 to as many as there are patients")
     rows = []
     for some in np.array_split(np.argsort(risk, kind="stable"), n_bins):
         survival, lower, upper, at_risk = kaplan_meier(time[some], event[some], [horizon]).iloc[0, 1:]
@@ -152,13 +165,16 @@ def calibration_table(time, event, risk, horizon, n_bins=5):
 def calibration(time, event, risk, horizon):
     """{"slope", "ratio"} of predicted `risk` of death by `horizon`, both 1 if perfect, each an Estimate.
 
-    slope: Cox coefficient, up to the horizon, of log(-log(1 - risk)); below 1, predictions are too extreme.
+    slope: Cox coefficient, up to the horizon, of log(-log(1 - risk)); below 1, predictions are too extreme. NaN where
+    all risks are the same or put the dead in perfect order, as it then has no value or no bound.
     ratio: observed (1 - Kaplan-Meier) over mean predicted risk; interval on the log scale, Greenwood's variance, the
     predictions taken as given.
     """
-    time, event, risk = outcome(time, event, np.clip(risk, 1e-9, 1 - 1e-9))
-    fitted = fit(np.minimum(time, horizon), event & (time <= horizon), np.log(-np.log1p(-risk))[:, None])
-    slope = around(fitted.beta[0], Z * math.sqrt(fitted.covariance[0, 0]), len(time))
+    time, event, risk = outcome(time, event, np.clip(checks.shares(risk, "risks"), 1e-9, 1 - 1e-9))
+    seen, slope = outcome(np.minimum(time, horizon), event & (time <= horizon)), without_interval(math.nan, len(time))
+    with suppress(ValueError):  # of a slope that does not exist
+        fitted = fit(*seen, np.log(-np.log1p(-risk))[:, None])
+        slope = around(fitted.beta[0], Z * math.sqrt(fitted.covariance[0, 0]), len(time))
     survival, se = _survival(time, event, horizon)
     ratio, width = (1 - survival) / risk.mean(), math.exp(Z * se / (1 - survival))
     return {"slope": slope, "ratio": Estimate(*map(float, (ratio, ratio / width, ratio * width)), len(time))}
@@ -178,8 +194,10 @@ def proportional_hazards(time, event, table):
     from lifelines import CoxPHFitter
     from lifelines.statistics import proportional_hazard_test
 
-    scaled = pd.DataFrame(standardised(table.to_numpy(float), table.to_numpy(float)), columns=list(table))
-    data = scaled.assign(_time=np.asarray(time, float), _event=np.asarray(event, bool))
+    time, event, columns = outcome(time, event, table)
+    scaled = pd.DataFrame(standardised(columns, columns), columns=list(table))
+    fit(time, event, scaled)  # refuses what has no estimate
+    data = scaled.assign(_time=time, _event=event)
     test = proportional_hazard_test(CoxPHFitter().fit(data, "_time", "_event"), data, time_transform="rank")
     statistic, p = np.atleast_1d(test.test_statistic), np.atleast_1d(test.p_value)
     return pd.DataFrame({"column": list(table), "statistic": statistic, "p": p, "p_holm": holm(p)})

@@ -13,6 +13,7 @@ from scipy.stats import norm
 from sklearn.utils.extmath import randomized_svd
 
 from cinema.analysis.cox import Z, standardised
+from cinema.stats import checks
 from cinema.stats.estimates import LEVEL, around
 
 PENALTIES = tuple(10.0 ** np.arange(6, -1, -1))  # of |beta|^2 / 2 against the summed log loss
@@ -56,7 +57,7 @@ def forward_parts(fold, free=None, wide=None, n_components=N_COMPONENTS):
 
 def scores(true, parts):
     """Scores of the patients in `parts`; true: (n,) 0 or 1. Each penalty is chosen on the model's training rows."""
-    true = np.asarray(true, float)
+    true = checks.yes_no(true, "true").astype(float)
     score, wide, risk = np.full((3, len(true)), np.nan)
     for train, test, seen, new, n_free in parts:
         beta = choose(true[train], seen, n_free)
@@ -85,9 +86,12 @@ def choose(true, columns, n_free=0):
 
 def fit(true, columns, penalty=0.0, start=None):
     """Logistic regression by Newton's method: (coefficients, covariance), intercept first.
-    penalty: number or (p + 1,), of |beta|^2 / 2 against the summed log loss."""
-    x = np.column_stack([np.ones(len(true)), columns])
+    penalty: number or (p + 1,), of |beta|^2 / 2 against the summed log loss. ValueError where what is not penalised has
+    no finite estimate: columns constant, collinear, or such that they separate cases from controls."""
+    true, x, names = _sides(true, columns)
     penalty = np.broadcast_to(np.asarray(penalty, float), x.shape[1])
+    if (penalty == 0).any():
+        _has_estimate(true, x[:, penalty == 0], names[penalty == 0])
     beta, step, best = np.zeros(x.shape[1]) if start is None else start, 0.0, np.inf
     for _ in range(50):
         odds = x @ (beta + step)
@@ -109,9 +113,11 @@ def added(true, score, covariates, level=LEVEL):
     Logistic regression of all of them, Wald's interval. Patients without a score are left out. Best given Scores.wide
     of a model with the covariates: a score learnt without them points where they point. As a test, from forward_parts.
     """
-    known = np.isfinite(score)
-    x = np.column_stack([score, covariates])[known]
-    beta, covariance = fit(np.asarray(true, float)[known], (x - x.mean(0)) / np.maximum(x.std(0), 1e-12), SLIGHT)
+    known = np.isfinite(checks.numbers(score, "scores", missing=True))
+    true, x = np.asarray(true)[known], checks.numbers(np.column_stack([score, covariates])[known], "covariates")
+    z = (x - x.mean(0)) / np.maximum(x.std(0), 1e-12)
+    _has_estimate(*_sides(true, z))
+    beta, covariance = fit(true, z, SLIGHT)
     se = np.sqrt(covariance[1, 1])
     ratio = around(beta[1], norm.ppf((1 + level) / 2) * se, known.sum(), np.exp)
     return ratio, float(2 * norm.sf(abs(beta[1]) / se))
@@ -120,7 +126,7 @@ def added(true, score, covariates, level=LEVEL):
 def auc_within(true, score, strata):
     """AUC of pairs of a case and a control from the same stratum, DeLong's variance, logit interval.
     Strata weigh by their number of pairs; strata without both kinds are left out, and n counts the rest."""
-    true, score, strata = np.asarray(true, bool), np.asarray(score, float), np.asarray(strata)
+    true, score, strata = checks.yes_no(true, "true"), checks.numbers(score, "scores"), np.asarray(strata)
     total = value = variance = n = 0.0
     for stratum in np.unique(strata):
         inside = strata == stratum
@@ -142,7 +148,7 @@ def auc_within(true, score, strata):
 
 def strata(covariate_score, n_strata=20):
     """(n,) stratum numbers of equal size, by rank of a score of the covariates."""
-    rank = np.argsort(np.argsort(covariate_score, kind="stable"), kind="stable")
+    rank = np.argsort(np.argsort(checks.numbers(covariate_score, "scores"), kind="stable"), kind="stable")
     return rank * n_strata // len(rank)
 
 
@@ -152,7 +158,7 @@ def matched(true, exact, close, rng, caliper=0.25):
     exact: (n,) must be equal. close: (n, p); no column may differ by more than `caliper` SD. Cases without such a
     control are left out.
     """
-    true, exact = np.asarray(true, bool), np.asarray(exact)
+    true, exact, close = checks.yes_no(true, "true"), np.asarray(exact), checks.numbers(close, "columns")
     z = (close - np.mean(close, axis=0)) / np.std(close, axis=0)
     free, pairs = ~true, []
     for case in rng.permutation(np.flatnonzero(true)):
@@ -169,8 +175,10 @@ def matched(true, exact, close, rng, caliper=0.25):
 def difference_sd(true, values, covariates=None):
     """Mean of cases minus mean of controls in SD of the controls' kind of person, as Estimate.
     covariates: (n, p) held constant by linear regression (the SD is then that of what they leave), or None."""
-    true = np.asarray(true, float)
-    x = np.column_stack([np.ones(len(true)), true] + ([] if covariates is None else [covariates]))
+    columns = [checks.yes_no(true, "true")] + ([] if covariates is None else [covariates])
+    true, values = columns[0].astype(float), checks.numbers(values)
+    x = checks.numbers(np.column_stack([np.ones(len(true)), true, *columns[1:]]), "covariates")
+    checks.columns_differ(x, ["constant", "exposure", *(f"column {k}" for k in range(x.shape[1] - 2))], "linear")
     inverse = np.linalg.inv(x.T @ x)
     beta = inverse @ x.T @ values
     sd = np.sqrt(((values - x @ beta) ** 2).sum() / (len(true) - x.shape[1]))
@@ -182,9 +190,26 @@ def at_prevalence(risk, sampled, wanted):
     """Risks in a population with a share `wanted` of cases, from a model of a sample with a share `sampled`.
 
     Right where cases and controls were drawn at different rates, each at random: only the intercept of the log odds
-    moves. Source: Prentice and Pyke 1979; King and Zeng 2001.
+    moves. Patients without a risk stay NaN. Source: Prentice and Pyke 1979; King and Zeng 2001.
     """
+    risk = checks.shares(risk, "risks", missing=True)
+    if not (0 < sampled < 1 and 0 < wanted < 1):
+        raise ValueError(f"shares of cases {sampled} sampled and {wanted} wanted; both must lie between 0 and 1")
     return expit(logit(risk) + logit(wanted) - logit(sampled))
+
+
+def _sides(true, columns):
+    """(true as 0.0 or 1.0, columns with a one before them, names of these)."""
+    true = checks.yes_no(true, "true").astype(float)
+    x = checks.numbers(np.column_stack([np.ones(len(true)), columns]), "columns")
+    return true, x, np.array(["constant", *(f"column {k}" for k in range(x.shape[1] - 1))], object)
+
+
+def _has_estimate(true, x, names):
+    """ValueError unless logistic regression of true (n,) on x (n, p) has one finite estimate."""
+    turned = np.where(true > 0, 1, -1)[:, None] * x
+    checks.columns_differ(turned, names, "logistic")
+    checks.outcomes_overlap(turned, names, "logistic")
 
 
 def _design_matrix(train, test, free, wide, n_components):

@@ -6,11 +6,12 @@ from cinema.plots.classification import bins
 from cinema.plots.curves import lines
 from cinema.plots.forest import intervals
 from cinema.plots.style import ABOVE, GREY, SERIES, at_height
+from cinema.stats import checks
 
 
 def follow_up(ax, time, event):
     """How long patients were followed, in half years, stacked: lost or still alive at the end, and dead."""
-    time, event = np.asarray(time), np.asarray(event, bool)
+    time, event = checks.numbers(time, "times"), checks.yes_no(event, "event")
     edges = np.arange(0, time.max() + 0.5, 0.5)
     words = [f"alive when last seen (n = {np.sum(~event)})", f"dead (n = {event.sum()})"]
     ax.hist([time[~event], time[event]], edges, stacked=True, color=["#cccccc", SERIES[3][0]], label=words)

@@ -12,7 +12,7 @@ from numpy.random import Generator
 from scipy import special
 from scipy.stats import norm, rankdata
 
-from cinema.stats import estimates
+from cinema.stats import checks, estimates
 from cinema.stats.estimates import LEVEL, N_RESAMPLES, Estimate
 
 SMALLEST = 1e-6  # probabilities are kept this far from 0 and 1 before their logit is taken
@@ -60,13 +60,13 @@ def threshold_for_sensitivity(true: np.ndarray, score: np.ndarray, sensitivity: 
 
 def sensitivity(true: np.ndarray, positive: np.ndarray, level: float = LEVEL) -> Estimate:
     """Share of cases that are called positive (0 or 1 a patient), with Wilson's interval; n counts cases."""
-    true, (positive,) = _binary(true, positive, least=0)
+    true, (positive,) = _binary(true, checks.yes_no(positive, "positive"), least=0)
     return estimates.proportion(int(np.sum(positive[true] != 0)), int(true.sum()), level)
 
 
 def specificity(true: np.ndarray, positive: np.ndarray, level: float = LEVEL) -> Estimate:
     """Share of controls that are not called positive, with Wilson's interval; n counts controls."""
-    true, (positive,) = _binary(true, positive, least=0)
+    true, (positive,) = _binary(true, checks.yes_no(positive, "positive"), least=0)
     return estimates.proportion(int(np.sum(positive[~true] == 0)), int((~true).sum()), level)
 
 
@@ -75,11 +75,10 @@ def mcc(
 ) -> Estimate:
     """Matthews' correlation of two or more classes, patients resampled; 0 where one side has a single class.
     Source: Gorodkin 2004."""
-    true, predicted = np.asarray(true), np.asarray(predicted)
     if len(true) != len(predicted):
         raise ValueError(f"{len(true)} true and {len(predicted)} predicted classes; give one of each a patient")
-    classes, codes = np.unique(np.concatenate([true, predicted]), return_inverse=True)
-    k = len(classes)
+    codes = checks.group_numbers([*true, *predicted], "classes")
+    k = int(codes.max(initial=-1)) + 1
     cells = codes[: len(true)] * k + codes[len(true) :]  # entry of the confusion matrix each patient falls in
 
     def correlation(chosen: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -114,11 +113,11 @@ def macro_auc_difference(true: np.ndarray, first: np.ndarray, second: np.ndarray
 
 def _macro_areas(true: np.ndarray, *models: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     """Mean AUC over classes of each of m models, their covariance (m, m), and the patients of the smallest class."""
-    true, tables = np.asarray(true), [np.asarray(model, float) for model in models]
+    true, tables = np.asarray(true), [checks.numbers(model, "probabilities") for model in models]
     n_classes = tables[0].shape[-1]
     for model in tables:
-        if model.shape != (len(true), n_classes) or not np.isfinite(model).all():
-            raise ValueError(f"{len(true)} classes, probabilities {model.shape}; give finite rows, one a patient")
+        if model.shape != (len(true), n_classes):
+            raise ValueError(f"{len(true)} classes, probabilities {model.shape}; give one row a patient")
     own = [true == k for k in range(n_classes)]
     sizes = [int(chosen.sum()) for chosen in own]
     if sum(sizes) != len(true) or min(sizes) < 2:
@@ -161,6 +160,8 @@ def calibration_table(true: np.ndarray, probability: np.ndarray, n_bins: int = 5
     """Observed against predicted risk in bins of equally many patients, ordered by risk.
     DataFrame, a row a bin: predicted (mean), observed (share of cases), lower, upper (Wilson), n."""
     true, probability = _risks(true, probability, least=0)
+    if not 1 <= n_bins <= len(true):
+        raise ValueError(f"{n_bins} bins of {len(true)} patients; give 1 to as many as there are patients")
     rows = []
     for chosen in np.array_split(np.argsort(probability, kind="stable"), n_bins):
         share = estimates.proportion(int(true[chosen].sum()), len(chosen), level)
@@ -216,25 +217,17 @@ def _difference(values: np.ndarray, covariance: np.ndarray, smaller: int, n: int
 
 def _binary(true: np.ndarray, *columns: np.ndarray, least: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """true as booleans and the columns as one float array (m, n), or ValueError; least: of cases and of controls."""
-    true, rows = np.asarray(true), [np.asarray(column, float) for column in columns]
+    true, rows = checks.yes_no(true, "true"), [checks.numbers(column) for column in columns]
     lengths = {len(true), *map(len, rows)}
     if len(lengths) > 1:
         raise ValueError(f"columns of {sorted(lengths)} patients; give one number a patient, in the same order")
-    if not np.isin(true, (0, 1)).all():
-        raise ValueError(f"true holds {np.unique(true)[:5].tolist()}; it must be 0 (control) or 1 (case)")
-    true, stacked = true.astype(bool), np.stack(rows)
-    bad = int((~np.isfinite(stacked)).sum())
-    if bad:
-        raise ValueError(f"{bad} of {stacked.size} values are not finite; drop those patients and report how many")
     cases, controls = true.sum(), (~true).sum()
     if min(cases, controls) < least:
         raise ValueError(f"{cases} cases and {controls} controls; there must be at least {least} of each")
-    return true, stacked
+    return true, np.stack(rows)
 
 
 def _risks(true: np.ndarray, probability: np.ndarray, least: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """`_binary` of one column that lies in 0..1, or ValueError."""
-    true, (values,) = _binary(true, probability, least=least)
-    if values.min() < 0 or values.max() > 1:
-        raise ValueError(f"probabilities from {values.min():.3g} to {values.max():.3g}; they must lie in 0..1")
+    true, (values,) = _binary(true, checks.shares(probability), least=least)
     return true, values

@@ -16,6 +16,8 @@ import pandas as pd
 from numpy.random import Generator
 from scipy import stats
 
+from cinema.stats import checks
+
 N_RESAMPLES = 2000
 LEVEL, ALPHA = 0.95, 0.05
 FEW = 5  # fewer patients of a real dataset get no interval: `least` of the functions below
@@ -32,7 +34,7 @@ class Estimate(NamedTuple):
     def text(self, digits: int = 2, unit: str = "") -> str:
         """In words: value, 95 % interval, n; or what is lacking."""
         if np.isnan(self.value):
-            return f"not known (n = {self.n}, too small)"
+            return f"not known (n = {self.n}, {'too small' if self.n < FEW else 'no estimate exists'})"
         value, lower, upper = (f"{number:.{digits}f}" for number in self[:3])
         if np.isnan(self.lower):
             return f"{value}{unit} (n = {self.n}, too small for an interval)"
@@ -82,7 +84,8 @@ def bca(
     Raises ValueError for fewer than two patients, unequal lengths or values that are not finite.
     Source: Efron 1987; scipy.stats.bootstrap; Hesterberg 2015 for the level (his expanded percentile interval).
     """
-    columns = tuple(np.asarray(c) for c in values) if isinstance(values, tuple) else (np.asarray(values),)
+    given = tuple(np.asarray(c) for c in values) if isinstance(values, tuple) else (np.asarray(values),)
+    columns = tuple(c if c.dtype.kind in "biu" else checks.numbers(c) for c in given)
     n = _check(columns, 1 if least else 2)
     value = float(statistic(*columns))
     if least and n < least:
@@ -101,9 +104,9 @@ def bca(
 
 
 def mean(values: np.ndarray, rng: Generator) -> Estimate:
-    """Estimate of the mean of the finite values, one a patient; no interval below FEW patients."""
-    values = np.asarray(values, float)
-    values = values[np.isfinite(values)]
+    """Estimate of the mean of the values that are known, one a patient; no interval below FEW patients."""
+    values = checks.numbers(values, missing=True)
+    values = values[~np.isnan(values)]
     return bca(values, np.mean, rng, least=FEW) if len(values) else without_interval(np.nan, 0)
 
 
@@ -116,8 +119,9 @@ def paired_difference(
     least: int | None = None,
 ) -> Estimate:
     """Mean of first - second, both measured on the same patients, in the same order. least: as in `bca`."""
-    _check((np.asarray(first), np.asarray(second)), 1 if least else 2)
-    return bca(np.subtract(first, second), np.mean, rng, n_resamples, level, least)
+    first, second = checks.numbers(first), checks.numbers(second)
+    _check((first, second), 1 if least else 2)
+    return bca(first - second, np.mean, rng, n_resamples, level, least)
 
 
 def proportion(successes: int, n: int, level: float = LEVEL) -> Estimate:
@@ -142,8 +146,8 @@ def bland_altman(measured: np.ndarray, reference: np.ndarray, level: float = LEV
     Limits are bias -+ 1.96 SD. Intervals: Student's t for the bias, the exact non-central t for the limits, both under
     normal differences (plot them and look). Source: Bland and Altman 1986; Carkeet 2015.
     """
-    n = _check((np.asarray(measured, float), np.asarray(reference, float)), least=3)
-    difference = np.subtract(measured, reference)
+    measured, reference = checks.numbers(measured), checks.numbers(reference)
+    n, difference = _check((measured, reference), least=3), measured - reference
     bias, sd = float(difference.mean()), float(difference.std(ddof=1))
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
     z = float(stats.norm.ppf(0.975))
@@ -168,7 +172,7 @@ def independent_difference(first: Estimate, second: Estimate) -> Estimate:
 
 def mean_difference(first: np.ndarray, second: np.ndarray, level: float = LEVEL) -> Estimate:
     """Mean of first minus mean of second, two groups of different patients; n counts both. Source: Welch 1947."""
-    first, second = np.asarray(first, float), np.asarray(second, float)
+    first, second = checks.numbers(first), checks.numbers(second)
     _check((first,))
     _check((second,))
     value, n = float(first.mean() - second.mean()), len(first) + len(second)
@@ -272,15 +276,11 @@ def _check(columns: Sequence[np.ndarray], least: int = 2) -> int:
     (n,) = lengths
     if n < least:
         raise ValueError(f"{n} patients; an interval needs at least {least}")
-    for column in columns:
-        bad = int(np.sum(~np.isfinite(column))) if np.issubdtype(column.dtype, np.number) else 0
-        if bad:
-            raise ValueError(f"{bad} of {n} values are not finite; drop those patients and report how many")
     return n
 
 
 def _p_values(p: np.ndarray) -> np.ndarray:
-    p = np.asarray(p, float)
+    p = checks.numbers(p, "p values", missing=True)
     if p.ndim != 1 or not p.size or not np.all((p >= 0) & (p <= 1)):
         raise ValueError(f"p values {p.tolist()}; give a list of numbers between 0 and 1")
     return p

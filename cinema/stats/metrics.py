@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 from sklearn import metrics as sk
 
+from cinema.stats import checks
 from cinema.terms import EF_BANDS_PERCENT, LABELS, STRUCTURES
 
 MM3_PER_ML = 1000.0
@@ -55,8 +56,8 @@ def published_ef_percent(edv_ml: Numbers, esv_ml: Numbers) -> Numbers:
 
 
 def ef_band(ef_percent: Numbers) -> int | np.ndarray:
-    """0 reduced (<= 40 %), 1 mildly reduced (<= 55 %), 2 above."""
-    band = np.digitize(ef_percent, EF_BANDS_PERCENT, right=True)
+    """0 reduced (<= 40 %), 1 mildly reduced (<= 55 %), 2 above. ValueError where one is not known."""
+    band = np.digitize(checks.numbers(ef_percent, "ejection fractions"), EF_BANDS_PERCENT, right=True)
     return int(band) if band.ndim == 0 else band
 
 
@@ -125,7 +126,8 @@ def classification_metrics(probabilities: np.ndarray, true: np.ndarray) -> dict[
     Two classes: F1 of class 1. More: micro F1 and macro one-vs-one AUC. MCC and AUC are 0 if `true` holds one
     class, as in the published tables.
     """
-    p, true = np.asarray(probabilities, float), np.asarray(true)
+    p, true = checks.numbers(probabilities, "probabilities"), np.asarray(true)
+    checks.group_numbers(true, "classes")
     predicted, classes = p.argmax(1), np.arange(p.shape[1])
     entropy = -np.mean(np.sum(p * np.log(p + 1e-6), 1))
     result = {"accuracy": sk.accuracy_score(true, predicted), "entropy": entropy, "mcc": 0.0, "roc_auc": 0.0}

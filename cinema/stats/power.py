@@ -19,7 +19,9 @@ POWER = 0.8
 
 def power_of_means(delta: float, sd: float, n1: int, n2: int, alpha: float = ALPHA) -> float:
     """Chance that a t test of n1 and n2 patients finds means that differ by delta; sd within a group."""
-    _check(n1, n2, sd)
+    _check(n1, n2, sd=sd)
+    if not math.isfinite(delta):
+        raise ValueError(f"delta is {delta}; it must be finite")
     if delta == 0:
         return alpha
     power = tt_ind_solve_power(abs(delta) / sd, n1, alpha, None, n2 / n1)
@@ -28,7 +30,7 @@ def power_of_means(delta: float, sd: float, n1: int, n2: int, alpha: float = ALP
 
 def detectable_mean_gap(sd: float, n1: int, n2: int, alpha: float = ALPHA, power: float = POWER) -> float:
     """Smallest difference of two means that a t test finds with chance `power`, in the unit of sd."""
-    _check(n1, n2, sd)
+    _check(n1, n2, sd=sd)
     found = lambda gap: power_of_means(gap, 1.0, n1, n2, alpha)
     enough = (norm.ppf(1 - alpha / 2) + norm.ppf(power)) * np.sqrt(1 / n1 + 1 / n2)
     while found(enough) < power:
@@ -53,8 +55,9 @@ def detectable_proportion_gap(p: float, n1: int, n2: int, alpha: float = ALPHA, 
 def power_of_auc(auc: float, n_cases: float, n_controls: float, alpha: float = ALPHA) -> float:
     """Chance that a test finds an AUC to differ from 0.5.
     Source: Hanley and McNeil 1982 for the variance under `auc`; under 0.5 it is that of the rank sum test."""
-    if not 0 < auc < 1 or min(n_cases, n_controls) < 2:
-        raise ValueError(f"AUC {auc}, {n_cases} cases, {n_controls} controls; AUC lies in 0..1, groups from 2")
+    if not 0 < auc < 1:
+        raise ValueError(f"AUC {auc}; it must lie between 0 and 1")
+    _check(n_cases, n_controls)
     auc = max(auc, 1 - auc)
     pairs, q1, q2 = n_cases * n_controls, auc / (2 - auc), 2 * auc**2 / (1 + auc)
     variance = auc * (1 - auc) + (n_cases - 1) * (q1 - auc**2) + (n_controls - 1) * (q2 - auc**2)
@@ -74,6 +77,7 @@ def power_of_hazard_ratio(hazard_ratio: float, events: float, variance: float = 
     variance: of the covariate given the others: 1 for a standardised score, p (1 - p) for two groups.
     Source, here and below: Schoenfeld 1983; Hsieh and Lavori 2000.
     """
+    _check(hazard_ratio=hazard_ratio, events=events, variance=variance)
     drift = abs(math.log(hazard_ratio)) * math.sqrt(events * variance)
     z = norm.isf(alpha / 2)
     return float(norm.sf(z - drift) + norm.cdf(-z - drift))
@@ -81,14 +85,16 @@ def power_of_hazard_ratio(hazard_ratio: float, events: float, variance: float = 
 
 def events_needed(hazard_ratio: float, variance: float = 1.0, alpha: float = ALPHA, power: float = POWER) -> int:
     """Deaths needed to find a hazard ratio with chance `power`."""
-    if hazard_ratio <= 0 or hazard_ratio == 1 or variance <= 0:
-        raise ValueError(f"hazard ratio {hazard_ratio}, variance {variance}; give a ratio > 0, not 1")
+    _check(hazard_ratio=hazard_ratio, variance=variance)
+    if hazard_ratio == 1:
+        raise ValueError(f"hazard ratio {hazard_ratio}; no number of deaths finds a ratio of 1")
     z = float(norm.isf(alpha / 2) + norm.ppf(power))
     return math.ceil(z**2 / (variance * math.log(hazard_ratio) ** 2))
 
 
 def detectable_hazard_ratio(events: float, variance: float = 1.0, alpha: float = ALPHA, power: float = POWER) -> float:
     """Smallest hazard ratio above 1 that `events` deaths find with chance `power`; its inverse is as detectable."""
+    _check(events=events, variance=variance)
     return math.exp(float(norm.isf(alpha / 2) + norm.ppf(power)) / math.sqrt(events * variance))
 
 
@@ -97,9 +103,10 @@ def _reaches(power: float, found: Callable[[float], float], low: float, high: fl
     return float(optimize.brentq(lambda x: found(x) - power, low, high)) if found(high) >= power else math.nan
 
 
-def _check(n1: int, n2: int, sd: float = 1.0) -> None:
-    """ValueError for groups that have no spread."""
-    if min(n1, n2) < 2:
+def _check(n1: float = 2, n2: float = 2, **positive: float) -> None:
+    """ValueError for groups that have no spread, and for what must be above zero and is not."""
+    if not (n1 >= 2 and n2 >= 2):
         raise ValueError(f"groups of {n1} and {n2} patients; each needs at least 2")
-    if not sd > 0:
-        raise ValueError(f"sd is {sd}; it must be positive")
+    for name, value in positive.items():
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name.replace('_', ' ')} is {value}; it must be positive")
