@@ -15,7 +15,9 @@ import pandas as pd
 from cinema.files import ROOT, write_text
 
 FIELDS = ("key", "value", "lower", "upper", "n", "unit", "cohort", "claim")  # of a record
+MERGED = ("notebook", "profile", "data", "seed")  # what a record has beside them in a results.json
 EXPECTED = ["key", "value", "tolerance", "profile"]  # of figures/expected.csv
+AGAIN = "remove it and run python3 -m cinema reproduce again"
 _current = {}  # the notebook being run: path of its file, its rows by key, whose patients, what figures say of them
 
 
@@ -76,19 +78,62 @@ def _plain(key, value):
 
 
 def read_json(path, absent=()):
-    """Content of a JSON file, such as the rows of a results.json; `absent` if there is no such file."""
-    return json.loads(path.read_bytes()) if path.exists() else absent
+    """Content of a JSON file: a dictionary if `absent` is one, else the rows of a record or of a results.json.
+    `absent` if there is no such file; ValueError in one line if it is damaged or holds something else."""
+    if not path.exists():
+        return absent
+    try:
+        found = json.loads(path.read_bytes())
+    except (ValueError, OSError, RecursionError) as error:
+        raise ValueError(f"{path} is no readable JSON file ({_short(error)}); {AGAIN}") from None
+    needed = {*FIELDS, *(MERGED if path.name == "results.json" else ())}
+    if not isinstance(found, dict if isinstance(absent, dict) else list):
+        raise ValueError(f"{path} holds a {type(found).__name__}, not what was written there; {AGAIN}")
+    for row in found if isinstance(found, list) else ():
+        if not (isinstance(row, dict) and needed <= row.keys() and all(map(_is_number, (row["lower"], row["upper"])))):
+            raise ValueError(f"{path} holds a row that is no record of {', '.join(sorted(needed))}; {AGAIN}")
+    return found
+
+
+def read_table(path, columns, remedy, numeric=(), least=1, **settings):
+    """DataFrame of a CSV table that has `columns`, `least` rows or more, and in `numeric` only numbers and empty cells.
+    remedy: what to do about one that is not so; settings: of pandas.read_csv. FileNotFoundError, and ValueError for
+    what is damaged, empty or another table, in one line."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; {remedy}")
+    try:
+        found = pd.read_csv(path, **settings)
+    except (ValueError, OSError) as error:  # pandas' own errors and undecodable bytes are ValueErrors
+        raise ValueError(f"{path} is no readable CSV table ({_short(error)}); {remedy}") from None
+    lacking = [name for name in dict.fromkeys((*columns, *numeric)) if name not in found]
+    if lacking or len(found) < least:
+        raise ValueError(f"{path} has {len(found)} rows and lacks columns {', '.join(lacking) or 'none'}; {remedy}")
+    words = [name for name in numeric if found[name].dtype.kind not in "iuf"]
+    if words:
+        raise ValueError(f"{path} holds something else than numbers in {', '.join(words)}; {remedy}")
+    return found
+
+
+def _short(error):
+    return " ".join(str(error).split())[:100]
+
+
+def _is_number(value):
+    return value is None or isinstance(value, (int, float))
 
 
 def read_expected(path):
     """DataFrame key, value, tolerance, profile; ValueError if the file says something else."""
     if not path.exists():
         return pd.DataFrame(columns=EXPECTED)
-    table = pd.read_csv(path, comment="#", float_precision="round_trip")  # an update leaves other rows' digits alone
+    remedy = "restore it with git, or remove it and give python3 -m cinema expected --update"
+    as_written = {"comment": "#", "float_precision": "round_trip"}  # an update leaves other rows' digits alone
+    table = read_table(path, EXPECTED, remedy, ["value", "tolerance"], least=0, **as_written)
     if list(table.columns) != EXPECTED:
         raise ValueError(f"{path.name} has columns {list(table.columns)}; they must be {EXPECTED}")
-    if (table.tolerance < 0).any() or table.duplicated(["key", "profile"]).any():
-        raise ValueError(f"{path.name}: tolerances must not be negative, and a key stands once per profile")
+    if not (table.tolerance >= 0).all() or table.isna().any(axis=None) or table.duplicated(["key", "profile"]).any():
+        raise ValueError(f"{path.name}: no cell empty, no tolerance below zero, a key once per profile; {remedy}")
     return table
 
 

@@ -5,9 +5,10 @@ For cohorts of thousands. A table is computed once and kept in the cohort's fold
 made anew. Nothing but the probes has seen a label of the cohort.
 """
 
-import json
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ from cinema.inference.segment import measured, read_views
 from cinema.models import small
 from cinema.models.standard import Standardised
 from cinema.parallel import in_parallel
+from cinema.results import read_json, read_table
 from cinema.stats import checks
 from cinema.stats.metrics import dice, lv_lengths_mm, mapse_mm, shortening_percent
 from cinema.terms import LABELS, SMALL_GRID, STRUCTURES, VIEWS
@@ -83,18 +85,21 @@ def measures_on_record(folder, jobs=1, n_again=20, record=RECORD):
     within 1 %. Otherwise ValueError with the remedy: people, scanners or readers are no longer those of the record.
     """
     paths = study_paths(folder)
-    table = pd.read_csv(record, index_col="study")
+    remedy = "run python3 -m cinema experiment measures --jobs 2"
+    table = read_table(record, COLUMNS, remedy, COLUMNS, index_col="study")
     known = table.index.isin([path.stem for path in paths]).sum() == len(paths)
-    if not known or json.loads((Path(folder) / "manifest.json").read_bytes())["seed"] != 0:
+    if not known or read_json(Path(folder) / "manifest.json", {}).get("seed") != 0:
         return measures(folder, jobs)
     some = paths[:: max(1, len(paths) // n_again)][:n_again]
     again = _computed(some, _measures, jobs, max(1, len(some) // jobs))
+    if set(again) - set(table) or not table.index.is_unique:
+        raise ValueError(f"{record} lacks columns or holds a study twice; {remedy}")
     kept = table.loc[again.index, again.columns]
     near = np.isclose(again, kept, rtol=0.01, atol=0.01, equal_nan=True).mean()
     if near < 0.9:
         raise ValueError(
             f"{near:.0%} of the numbers measured again are those of {Path(record).name}: people, scanners "
-            "or readers have changed; run python3 -m cinema experiment measures --jobs 2"
+            f"or readers have changed; {remedy}"
         )
     return table.loc[[path.stem for path in paths], again.columns]
 
@@ -104,7 +109,7 @@ def _kept(folder, name, paths, weights, compute, jobs):
     target = Path(folder) / f"{name}.npz"
     origin = f"{code()} {digest([*paths, *(WEIGHTS / name for name in weights)])}"
     if target.exists():
-        with np.load(target) as kept:
+        with suppress(OSError, ValueError, KeyError, BadZipFile), np.load(target) as kept:  # a damaged one is made anew
             if str(kept["origin"]) == origin:
                 return pd.DataFrame(kept["values"], index=kept["study"], columns=kept["columns"])
     table = _computed(paths, compute, jobs, name=name)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from cinema.files import PAPER_RESULTS, ROOT, write_between
-from cinema.results import read_json
+from cinema.results import read_json, read_table
 
 BEGIN, END = "<!-- ledger -->", "<!-- /ledger -->"
 AGREES, DIFFERS, OPEN = "agrees in direction", "differs in direction", "cannot be settled on virtual data"
@@ -20,6 +20,9 @@ SHORT = ["claim", "published", "virtual", "verdict"]  # columns of README's tabl
 HEADS = {name: name for name in "claim sentence published source trust virtual real verdict why".split()}
 HEADS |= {"virtual": "ours, virtual patients", "real": "ours, real patients", "would_settle": "what would settle it"}
 ENDS = ["value", "lower", "upper"]
+LINE = "claim topic sentence ours decides needs margin floor because would_settle".split()  # columns of data/ledger.csv
+ODDITY = "id where what here measured key".split()
+RESTORE = "restore it: git checkout data, or install the package again"
 METHODS = ("CineMA", "CNN", "UNet", "ResNet")
 PUBLISHED_CNNS = ("published CNN", "published nnU-Net")
 MORE_IS_BETTER = ("mean Dice", "sensitivity", "specificity")  # in percent
@@ -36,21 +39,25 @@ def read_ledger(root=ROOT):
     because: where nothing decides, why.
     Raises ValueError for a line that breaks these rules.
     """
-    lines = pd.read_csv(root / "data" / "ledger.csv", dtype=str).fillna("").to_dict("records")
+    path = root / "data" / "ledger.csv"
+    lines = read_table(path, LINE, RESTORE, dtype=str).fillna("").to_dict("records")
     for line in lines:
         if line["needs"] not in NEEDS or bool(line["needs"]) != bool(line["decides"]):
             told = f"decides {line['decides']!r}, needs {line['needs']!r}"
             raise ValueError(f"{line['claim']}: {told}; give both or none")
         if (line["needs"] == "within") != bool(line["margin"]) or bool(line["decides"]) == bool(line["because"]):
             raise ValueError(f"{line['claim']}: a margin goes with 'within', and a reason with no deciding number")
-        line["ours"] = dict(part.strip().rsplit("=", 1) for part in line["ours"].split(";"))
+        shown = [part.strip().rsplit("=", 1) for part in line["ours"].split(";")]
+        if any(len(pair) < 2 for pair in shown):
+            raise ValueError(f"{line['claim']}: ours is {line['ours']!r}; give 'words=key; words=key'")
+        line["ours"] = dict(shown)
     return lines
 
 
 def read_paper(*claims):
     """Published numbers: claim, quantity, system, value, lower, upper, unit, dataset, source, trust, note. claims: only
     those ("C4"); without, all."""
-    table = pd.read_csv(PAPER_RESULTS)
+    table = read_table(PAPER_RESULTS, ["claim", "quantity", "system", "unit", "trust"], RESTORE, numeric=ENDS)
     return table[table["claim"].isin(claims)] if claims else table
 
 
@@ -143,7 +150,7 @@ def ledger_keys(root=ROOT):
 
 def oddity_keys(root=ROOT):
     """Every recorded number that the list of oddities asks for."""
-    return pd.read_csv(root / "data" / "oddities.csv")["key"].dropna().tolist()
+    return read_table(root / "data" / "oddities.csv", ODDITY, RESTORE)["key"].dropna().tolist()
 
 
 def unknown(rows, wanted):
@@ -202,7 +209,7 @@ def deciding(rows, root=ROOT):
 def oddities(rows, root=ROOT):
     """data/oddities.csv with what was measured: id, where, what, here, measured, effect ("" where nothing was)."""
     found = {row["key"]: row for row in rows}
-    listed = pd.read_csv(root / "data" / "oddities.csv", dtype=str).fillna("")
+    listed = read_table(root / "data" / "oddities.csv", ODDITY, RESTORE, dtype=str).fillna("")
     effect = [number(found[key]) if key in found else "not run" if key else "" for key in listed["key"]]
     return listed.drop(columns="key").assign(effect=effect)
 
