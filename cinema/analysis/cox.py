@@ -18,12 +18,13 @@ PENALTIES = tuple(10.0 ** np.arange(-3, 1.1, 0.5))
 Z = float(norm.ppf((1 + LEVEL) / 2))
 
 
-def followed(time, event, *columns):
+def followed(time, event, *columns, missing=False):
     """(time, event, *columns) as arrays, one entry a patient, checked: equal lengths, times above zero, finite numbers.
-    time: years until death or until last seen; event: whether it was death, 0 or 1."""
+    time: years until death or until last seen; event: whether it was death, 0 or 1. columns: or None. missing: whether
+    NaN may be among them."""
     time, event = checks.numbers(time, "times"), checks.yes_no(event, "event")
-    columns = [checks.numbers(column, "scores or columns") for column in columns]
-    lengths = {len(column) for column in (time, event, *columns)}
+    columns = [c if c is None else checks.numbers(c, "scores or columns", missing) for c in columns]
+    lengths = {len(column) for column in (time, event, *columns) if column is not None}
     if len(lengths) > 1 or time.ndim != 1 or event.ndim != 1:
         raise ValueError(f"columns of {sorted(lengths)} patients; all need the same patients in order")
     if not np.all(time > 0):
@@ -31,9 +32,9 @@ def followed(time, event, *columns):
     return time, event, *columns
 
 
-def outcome(time, event, *columns):
+def outcome(time, event, *columns, missing=False):
     """`followed`, with at least two deaths."""
-    time, event, *columns = followed(time, event, *columns)
+    time, event, *columns = followed(time, event, *columns, missing=missing)
     if event.sum() < 2:
         raise ValueError(f"{event.sum()} deaths among {len(event)} patients; at least 2 are needed, follow longer")
     return time, event, *columns
@@ -68,7 +69,7 @@ def fit(time, event, columns, penalty=0.0, start=None):
     first, last = np.searchsorted(-time, -time), np.searchsorted(-time, -time, "right") - 1
     rows, cost = last[event], len(time) * np.broadcast_to(np.asarray(penalty, float), x.shape[1])
     free = cost == 0
-    gains = _comparisons(time, event, x[:, free]), names[free], "Cox"
+    gains = _comparisons(time, event, x[:, free]), "Cox", names[free]
     checks.columns_differ(*gains)
     beta, step, best = np.zeros(x.shape[1]) if start is None else start, 0.0, -np.inf
     for _ in range(100):
@@ -161,11 +162,7 @@ def forward_fitted(time, event, plain, wide, horizon, rng, **settings):
 
 
 def _fitted(time, event, plain, wide, horizon, rng, teaches, n_components=32, penalties=PENALTIES, n_folds=5):
-    time, event = outcome(time, event)
-    plain, wide = (v if v is None else checks.numbers(v, "columns", missing=True) for v in (plain, wide))
-    lengths = {len(column) for column in (time, plain, wide) if column is not None}
-    if len(lengths) > 1:
-        raise ValueError(f"columns of {sorted(lengths)} patients; all need the same patients in order")
+    time, event, plain, wide = outcome(time, event, plain, wide, missing=True)
     fold = folds(event, n_folds, rng)
     score, risk = np.full((2, len(time)), np.nan)
     third, chosen = np.full(len(time), -1), []

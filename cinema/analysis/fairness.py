@@ -17,11 +17,8 @@ LEAST = 10  # patients on either side of a gap; smaller groups are shown but not
 
 
 def bands(values, edges, unit=""):
-    """Names of bands, in order: "< 50 years", "50 to < 65 years", "65 years or more" for edges (50, 65). NaN where the
-    value is missing; infinite ones are refused."""
+    """Names of bands, in order: "< 50 years", "50 to < 65 years", "65 years or more" for edges (50, 65), or NaN."""
     values = checks.numbers(values, missing=True)
-    if not len(edges) or np.any(np.diff(edges) <= 0):
-        raise ValueError(f"edges {list(edges)}; give one or more, each above the one before")
     unit = f" {unit}" if unit else ""
     middle = [f"{low:g} to < {high:g}{unit}" for low, high in zip(edges, edges[1:])]
     names = [f"< {edges[0]:g}{unit}", *middle, f"{edges[-1]:g}{unit} or more"]
@@ -115,8 +112,6 @@ def permutation_p(values, members, rng, strata=None, n_permutations=N_PERMUTATIO
     (Janssen 1997; Chung and Romano 2013); for rates, whose spread follows from their mean, the plain difference.
     """
     values, members = checks.numbers(values), checks.yes_no(members, "members")
-    if min(members.sum(axis=0).min(), (~members).sum(axis=0).min()) < 2:
-        raise ValueError("a group has fewer than two members or others; merge it with another or leave it out")
     rates = np.array([is_rate(column) for column in values.T])
     code = np.zeros(len(values), int) if strata is None else checks.group_numbers(strata)
     rest = np.stack([_within(column, code) for column in values.T], axis=1)
@@ -124,7 +119,10 @@ def permutation_p(values, members, rng, strata=None, n_permutations=N_PERMUTATIO
     rest, members = rest[np.concatenate(blocks)], members[np.concatenate(blocks)]
     places = np.split(np.arange(len(values)), np.cumsum([*map(len, blocks)])[:-1])
     observed, extreme = _distance(members.T[None], rest, rates), np.ones((members.shape[1], values.shape[1]))
-    checks.numbers(observed, "statistics")  # values may be finite and their squares not
+    if not np.isfinite(observed).all():
+        raise ValueError(
+            "a group of one, or values whose squares overflow, have no statistic; merge, or change the unit"
+        )
     for done in range(0, n_permutations, CHUNK):
         size = min(CHUNK, n_permutations - done)
         dealt = np.hstack([rng.permuted(np.tile(block, (size, 1)), axis=1) for block in places])

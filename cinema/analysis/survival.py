@@ -152,8 +152,6 @@ def calibration_table(time, event, risk, horizon, n_bins=5):
     """Equal groups by predicted `risk` of death by `horizon`: predicted (mean), observed (1 - Kaplan-Meier), lower,
     upper, n. Where nobody died by then, `upper` is Wilson's for those still watched."""
     time, event, risk = outcome(time, event, checks.shares(risk, "risks"))
-    if not 1 <= n_bins <= len(time):
-        raise ValueError(f"{n_bins} bins of {len(time)} patients; give 1 to as many as there are patients")
     rows = []
     for some in np.array_split(np.argsort(risk, kind="stable"), n_bins):
         survival, lower, upper, at_risk = kaplan_meier(time[some], event[some], [horizon]).iloc[0, 1:]

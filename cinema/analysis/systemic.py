@@ -88,10 +88,11 @@ def fit(true, columns, penalty=0.0, start=None):
     """Logistic regression by Newton's method: (coefficients, covariance), intercept first.
     penalty: number or (p + 1,), of |beta|^2 / 2 against the summed log loss. ValueError where what is not penalised has
     no finite estimate: columns constant, collinear, or such that they separate cases from controls."""
-    true, x, names = _sides(true, columns)
+    true = checks.yes_no(true, "true").astype(float)
+    x = checks.numbers(np.column_stack([np.ones(len(true)), columns]), "columns")
     penalty = np.broadcast_to(np.asarray(penalty, float), x.shape[1])
     if (penalty == 0).any():
-        _has_estimate(true, x[:, penalty == 0], names[penalty == 0])
+        _has_estimate(true, x, penalty == 0)
     beta, step, best = np.zeros(x.shape[1]) if start is None else start, 0.0, np.inf
     for _ in range(50):
         odds = x @ (beta + step)
@@ -114,9 +115,9 @@ def added(true, score, covariates, level=LEVEL):
     of a model with the covariates: a score learnt without them points where they point. As a test, from forward_parts.
     """
     known = np.isfinite(checks.numbers(score, "scores", missing=True))
-    true, x = np.asarray(true)[known], checks.numbers(np.column_stack([score, covariates])[known], "covariates")
+    true, x = checks.yes_no(true, "true")[known], checks.numbers(np.column_stack([score, covariates])[known], "columns")
     z = (x - x.mean(0)) / np.maximum(x.std(0), 1e-12)
-    _has_estimate(*_sides(true, z))
+    _has_estimate(true, np.column_stack([np.ones(len(z)), z]))
     beta, covariance = fit(true, z, SLIGHT)
     se = np.sqrt(covariance[1, 1])
     ratio = around(beta[1], norm.ppf((1 + level) / 2) * se, known.sum(), np.exp)
@@ -175,10 +176,9 @@ def matched(true, exact, close, rng, caliper=0.25):
 def difference_sd(true, values, covariates=None):
     """Mean of cases minus mean of controls in SD of the controls' kind of person, as Estimate.
     covariates: (n, p) held constant by linear regression (the SD is then that of what they leave), or None."""
-    columns = [checks.yes_no(true, "true")] + ([] if covariates is None else [covariates])
-    true, values = columns[0].astype(float), checks.numbers(values)
-    x = checks.numbers(np.column_stack([np.ones(len(true)), true, *columns[1:]]), "covariates")
-    checks.columns_differ(x, ["constant", "exposure", *(f"column {k}" for k in range(x.shape[1] - 2))], "linear")
+    true, values = checks.yes_no(true, "true").astype(float), checks.numbers(values)
+    x = np.column_stack([np.ones(len(true)), true] + ([] if covariates is None else [covariates]))
+    checks.columns_differ(checks.numbers(x, "covariates"), "linear", ["constant", "exposure", *range(x.shape[1] - 2)])
     inverse = np.linalg.inv(x.T @ x)
     beta = inverse @ x.T @ values
     sd = np.sqrt(((values - x @ beta) ** 2).sum() / (len(true) - x.shape[1]))
@@ -198,18 +198,13 @@ def at_prevalence(risk, sampled, wanted):
     return expit(logit(risk) + logit(wanted) - logit(sampled))
 
 
-def _sides(true, columns):
-    """(true as 0.0 or 1.0, columns with a one before them, names of these)."""
-    true = checks.yes_no(true, "true").astype(float)
-    x = checks.numbers(np.column_stack([np.ones(len(true)), columns]), "columns")
-    return true, x, np.array(["constant", *(f"column {k}" for k in range(x.shape[1] - 1))], object)
-
-
-def _has_estimate(true, x, names):
-    """ValueError unless logistic regression of true (n,) on x (n, p) has one finite estimate."""
+def _has_estimate(true, x, free=slice(None)):
+    """ValueError unless logistic regression of true (n,) on columns x (n, p), ones first, has one finite estimate.
+    free: which columns are not penalised."""
+    names = np.array(["constant", *(f"column {k}" for k in range(x.shape[1] - 1))], object)
     turned = np.where(true > 0, 1, -1)[:, None] * x
-    checks.columns_differ(turned, names, "logistic")
-    checks.outcomes_overlap(turned, names, "logistic")
+    checks.columns_differ(turned[:, free], "logistic", names[free])
+    checks.outcomes_overlap(turned[:, free], "logistic", names[free])
 
 
 def _design_matrix(train, test, free, wide, n_components):

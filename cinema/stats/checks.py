@@ -59,7 +59,7 @@ def group_numbers(labels: object, what: str = "strata") -> np.ndarray:
     return found
 
 
-def columns_differ(gains: np.ndarray, names: Sequence, model: str) -> None:
+def columns_differ(gains: np.ndarray, model: str, names: Sequence) -> None:
     """ValueError, naming columns, where some are constant or follow from each other: a model has no single estimate.
 
     gains: (m, p): by how much each comparison in the likelihood (one who died less one still watched; a case's
@@ -71,11 +71,14 @@ def columns_differ(gains: np.ndarray, names: Sequence, model: str) -> None:
     _, spread, mixes = np.linalg.svd(gains / np.where(size > 0, size, 1.0), full_matrices=False)
     if len(spread) < len(size) or spread[-1] <= COLLINEAR * spread[0]:
         guilty = size == 0 if (size == 0).any() or len(spread) < len(size) else np.abs(mixes[-1]) > 1e-4
-        listed = ", ".join(str(name) for name, one in zip(names, guilty, strict=True) if one) or "more than patients"
+        listed = (
+            ", ".join(str(name) for name, one in zip(names, guilty, strict=True) if one)
+            or "more of them than comparisons"
+        )
         raise ValueError(f"no finite {model} estimate: columns constant or collinear: {listed}; drop one")
 
 
-def outcomes_overlap(gains: np.ndarray, names: Sequence, model: str) -> None:
+def outcomes_overlap(gains: np.ndarray, model: str, names: Sequence) -> None:
     """ValueError where some mix of columns lowers no comparison (`columns_differ`) and raises one: the likelihood then
     grows for ever. Source: Albert and Anderson 1984; Bryson and Johnson 1981."""
     if not len(names):

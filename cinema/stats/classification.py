@@ -140,7 +140,7 @@ def calibration(
     Intervals of the first two are Wald's. Probabilities are kept within 1e-6 of 0 and 1.
     Source: Cox 1958; Steyerberg 2010; Van Calster 2019.
     """
-    true, probability = _risks(true, probability)
+    true, (probability,) = _binary(true, checks.shares(probability))
     n, outcome = len(true), true.astype(float)
     logit = special.logit(np.clip(probability, SMALLEST, 1 - SMALLEST))
 
@@ -159,9 +159,7 @@ def calibration(
 def calibration_table(true: np.ndarray, probability: np.ndarray, n_bins: int = 5, level: float = LEVEL) -> pd.DataFrame:
     """Observed against predicted risk in bins of equally many patients, ordered by risk.
     DataFrame, a row a bin: predicted (mean), observed (share of cases), lower, upper (Wilson), n."""
-    true, probability = _risks(true, probability, least=0)
-    if not 1 <= n_bins <= len(true):
-        raise ValueError(f"{n_bins} bins of {len(true)} patients; give 1 to as many as there are patients")
+    true, (probability,) = _binary(true, checks.shares(probability), least=0)
     rows = []
     for chosen in np.array_split(np.argsort(probability, kind="stable"), n_bins):
         share = estimates.proportion(int(true[chosen].sum()), len(chosen), level)
@@ -225,9 +223,3 @@ def _binary(true: np.ndarray, *columns: np.ndarray, least: int = 2) -> tuple[np.
     if min(cases, controls) < least:
         raise ValueError(f"{cases} cases and {controls} controls; there must be at least {least} of each")
     return true, np.stack(rows)
-
-
-def _risks(true: np.ndarray, probability: np.ndarray, least: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """`_binary` of one column that lies in 0..1, or ValueError."""
-    true, (values,) = _binary(true, checks.shares(probability), least=least)
-    return true, values
