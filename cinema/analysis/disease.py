@@ -84,6 +84,7 @@ def logistic(strength):
 
 def logistic_head(features, classes, train, val, n):
     """(probabilities (people, n), `logistic` fitted on `train` with the penalty of the least log loss on `val`)."""
+    checks.numbers(features, "features")
     fits, losses = [], []
     for strength in STRENGTHS:
         fit, p = logistic(strength).fit(features[train], classes[train]), np.zeros((len(features), n))
@@ -183,6 +184,7 @@ def with_temperature(probabilities, temperature):
 
 def fitted_temperature(probabilities, classes):
     """The temperature with the least log loss. Source: Guo 2017."""
+    checks.shares(probabilities)
 
     def loss(log_temperature):
         p = with_temperature(probabilities, np.exp(log_temperature))

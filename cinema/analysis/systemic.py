@@ -181,7 +181,9 @@ def difference_sd(true, values, covariates=None):
     checks.columns_differ(checks.numbers(x, "covariates"), "linear", ["constant", "exposure", *range(x.shape[1] - 2)])
     inverse = np.linalg.inv(x.T @ x)
     beta = inverse @ x.T @ values
-    sd = np.sqrt(((values - x @ beta) ** 2).sum() / (len(true) - x.shape[1]))
+    sd = np.sqrt(((values - x @ beta) ** 2).sum() / max(len(true) - x.shape[1], 1))
+    if sd <= 1e-9 * np.abs(values).max():
+        raise ValueError("exposure and covariates tell the values exactly, so that they have no SD; give more patients")
     d = beta[1] / sd
     return around(d, Z * np.sqrt(inverse[1, 1] + d**2 / (2 * len(true))), len(true))
 

@@ -5,12 +5,12 @@ from sklearn.metrics import confusion_matrix, roc_curve
 
 from cinema.plots.forest import intervals
 from cinema.plots.style import GREY, NOTE, SERIES
-from cinema.stats import classification
+from cinema.stats import checks, classification
 
 
 def roc(ax, true, scores):
     """Curves with area and DeLong's 95 % interval. true: 0/1 a patient. scores: name -> higher where it is rather 1."""
-    true = np.asarray(true).astype(int)
+    true = checks.yes_no(true, "true").astype(int)
     ax.plot([0, 1], [0, 1], color=GREY, lw=0.6)
     for (name, score), (colour, line, _) in zip(scores.items(), SERIES, strict=False):
         false_rate, true_rate, _ = roc_curve(true, score, drop_intermediate=False)

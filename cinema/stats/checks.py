@@ -15,8 +15,10 @@ REMEDY = "drop those patients and report how many"
 
 
 def numbers(values: object, what: str = "values", missing: bool = False) -> np.ndarray:
-    """values as floats, of any shape; ValueError for text, infinite and, unless allowed, missing values (NaN, None)."""
+    """values as floats, of any shape; ValueError for text, dates, infinite and, unless allowed, missing values."""
     try:
+        if np.asarray(values).dtype.kind in "mMc":
+            raise TypeError
         found = np.asarray(values, float)
     except (TypeError, ValueError):
         raise ValueError(f"{what} hold something that is no number; correct it, or {REMEDY}") from None

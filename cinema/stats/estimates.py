@@ -225,13 +225,15 @@ def record_key(name: str) -> str:
 def best_rates(rates: pd.DataFrame, maximise: bool = True) -> dict[str, float]:
     """arm -> the learning rate with the best validation score. rates: rows arm, learning_rate, validation."""
     score = rates["validation"] * (1 if maximise else -1)
+    if score.groupby(rates["arm"]).max().isna().any():
+        raise ValueError("an arm has no validation score at any learning rate; train it again")
     return rates.loc[score.groupby(rates["arm"], sort=False).idxmax()].set_index("arm")["learning_rate"].to_dict()
 
 
 def late_gain(histories: pd.DataFrame) -> dict[str, float]:
-    """arm -> rise of validation Dice between the last two evaluations. histories: one training per arm."""
+    """arm -> rise of validation Dice between the last two evaluations (NaN: one). histories: one training per arm."""
     dice_of = histories.groupby("arm", sort=False)["val_mean_dice"]
-    return {arm: float(np.diff(dice.dropna().iloc[-2:])[0]) for arm, dice in dice_of}
+    return {arm: float(next(iter(np.diff(dice.dropna().iloc[-2:])), np.nan)) for arm, dice in dice_of}
 
 
 def per_patient(scores: pd.DataFrame, columns: Sequence[str], by: Sequence[str] = ("arm",)) -> pd.DataFrame:
@@ -264,6 +266,10 @@ def difference(
     least: int | None = None,
 ) -> Estimate:
     """Mean of first - second over the patients that have both. patients: one row a patient and value of `by`."""
+    if {first, second} - set(patients[by]) or patients.duplicated(["study", by]).any():
+        raise ValueError(
+            f"{first} and {second} must stand in {by}, once a patient; take per_patient of the scores first"
+        )
     wide = patients.pivot(index="study", columns=by, values=value)[[first, second]].dropna()
     return paired_difference(wide[first], wide[second], rng, level=level, least=least)
 

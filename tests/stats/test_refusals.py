@@ -9,6 +9,7 @@ import pytest
 
 from cinema import results
 from cinema.analysis import attributes, cox, disease, ejection, fairness, features, mitigation, survival, systemic
+from cinema.plots import classification as curves
 from cinema.plots import survival as plots
 from cinema.runner import ledger
 from cinema.stats import classification, estimates, metrics, power
@@ -107,6 +108,7 @@ TAKES_YES_OR_NO = {
     "mitigation.thresholds": lambda y: mitigation.thresholds(detection, y, 0.9),
     "mitigation.balanced_weights": lambda y: mitigation.balanced_weights(case, y),
     "disease.detection_threshold": lambda y: disease.detection_threshold(y, risk),
+    "plots.roc": lambda y: curves.roc(None, y, {"score": risk}),
     "plots.follow_up": lambda y: plots.follow_up(None, time, y),
 }
 
@@ -198,6 +200,7 @@ SITUATIONS = [  # what else has no answer: call, words
     (lambda: survival.log_rank(time, dead, np.zeros(N)), "40 patients in 1 groups"),
     (lambda: survival.kaplan_meier(time, dead, [-1.0]), "years from 0"),
     (lambda: survival.kaplan_meier([], [], [1.0]), "0 patients"),
+    (lambda: survival.kaplan_meier(pd.to_timedelta(time, "D"), dead, [1.0]), "times hold something that is no number"),
     (lambda: survival.calibration_table(time, dead, 100 * risk, 4.0), "percent"),
     (lambda: survival.calibration_table(time[:4], dead[:4], risk[:4], 4.0), "0 patients, .* give patients"),
     (lambda: cox.cross_fitted(time, dead, x[:9], None, 4.0, RNG), "9, 40. patients"),
@@ -210,6 +213,11 @@ SITUATIONS = [  # what else has no answer: call, words
     (lambda: mitigation.thresholds(detection, case, 0.9, case), "at least 1 of each"),
     (lambda: mitigation.balanced_weights(["a", None] * 20, case), "groups of 20 of 40 patients are missing"),
     (lambda: disease.detection_threshold(np.zeros(N), risk), "nobody here is ill"),
+    (lambda: disease.fitted_temperature(np.full((2, 2), np.nan), np.array([0, 1])), "4 of 4 probabilities"),
+    (lambda: disease.logistic_head(with_one(risk, np.nan)[:, None], case * 1, dead, ~dead, 2), "1 of 40 features"),
+    (lambda: systemic.difference_sd(case, 2.0 * case), "have no SD"),
+    (lambda: estimates.best_rates(pd.DataFrame({"arm": ["a"], "validation": [np.nan]})), "no validation score"),
+    (lambda: estimates.difference(pd.DataFrame({"study": [1], "arm": "a", "dice": 0.9}), "a", "b", RNG), "per_patient"),
     (lambda: systemic.at_prevalence(risk, 0.3, 30), "between 0 and 1"),
     (lambda: attributes.known(pd.DataFrame({"age_years": ["60", "unknown"]}), "age"), "age_years hold something"),
     (lambda: features.predicted_class(x, ["a", None] * 20), "classes of 20 of 40"),
