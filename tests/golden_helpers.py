@@ -1,5 +1,7 @@
 """Checks of the golden helper cases: what is not a model. HANDLERS maps a case to a function of its folder."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import torch
@@ -7,14 +9,13 @@ import torch.nn.functional as F
 from golden_models import agree, content_of, loaded, tensors
 from golden_parts import each_spec
 
-from cinema import models
+from cinema.data.late_enhancement import REGIONS
 from cinema.data.transforms import crop_to, min_max, pad_end
+from cinema.models.config import build
 from cinema.stats import metrics
 from cinema.training import classification, landmarks, regression, segmentation, windows
 from cinema.training.evaluate import ef_table
 from cinema.training.recipe import learning_rate, parameter_groups
-
-REGIONS = {"default": {1: (1,), 2: (2,), 3: (3,)}, "emidec": metrics.EMIDEC_REGIONS}
 
 
 @each_spec
@@ -33,7 +34,9 @@ def segmentation_metrics(spec, inputs, outputs):
 def _mask_metrics(spec, logits, labels):
     predicted, labels, result = logits.argmax(0).numpy(), labels.numpy(), {}
     default = spec["metrics"] == "default"
-    regions = {c: r for c, r in REGIONS[spec["metrics"]].items() if c < spec["classes"]}
+    regions = {c: (c,) for c in range(1, len(logits))}
+    if not default:  # of a late-enhancement data set: masks merged over classes
+        regions = dict(enumerate(REGIONS[spec["metrics"].removesuffix("2020")].values(), 1))
     for c, values in regions.items():
         a, b = np.isin(predicted, values), np.isin(labels, values)
         result[f"class_{c}_dice_score"] = (metrics.dice if default else metrics.dice_counting_empty)(a, b)
@@ -60,7 +63,8 @@ def given(output):
 
 def volumes_ef(folder):
     inputs, outputs, ef = tensors(folder, "inputs"), tensors(folder, "outputs"), content_of(folder, "ef")
-    volumes = [metrics.volumes_ml(labels[0], ef["spacing_mm"], 4) for labels in inputs["labels"].numpy()]
+    n_classes = outputs["volumes_ml"].shape[1]
+    volumes = [metrics.volumes_ml(labels[0], ef["spacing_mm"], n_classes) for labels in inputs["labels"].numpy()]
     agree(volumes, outputs["volumes_ml"], "volumes")
     for row in ef["volumes_ed_es"]:
         agree(metrics.ejection_fraction_percent(row["edv"], row["esv"]), row["ef"], "EF")
@@ -81,13 +85,15 @@ def volumes_ef(folder):
 
 def classification_regression(folder):
     inputs, outputs, expected = tensors(folder, "inputs"), tensors(folder, "outputs"), content_of(folder, "metrics")
-    for case in ("binary", "five", "one_label_only"):
+    for case in [name.removesuffix(".logits") for name in inputs if name.endswith(".logits")]:
         logits, labels = inputs[f"{case}.logits"], inputs[f"{case}.labels"]
         loss, _ = classification.loss(given(logits), {"image": None, "target": labels})
         agree(loss, outputs[f"{case}.loss"], f"{case} loss")
         ours = metrics.classification_metrics(logits.softmax(1), labels)
         for name, value in expected[case].items():
             agree(ours[name], value, f"{case} {name}")
+    if "regression" not in expected:
+        return
     predicted, true = inputs["regression.preds"], inputs["regression.labels"]
     loss, parts = regression.TASK.loss(given(predicted), {"image": None, "target": true[:, 0]})
     agree(loss, outputs["regression.loss"], "regression loss")
@@ -98,17 +104,23 @@ def classification_regression(folder):
 
 
 def landmarks_(folder):
-    inputs, outputs = tensors(folder, "inputs"), tensors(folder, "outputs")
-    size, spacing = (content_of(folder)[name] for name in ("size", "spacing"))
+    inputs, outputs, config = tensors(folder, "inputs"), tensors(folder, "outputs"), content_of(folder)
+    size, spacing = config["size"], config["spacing"]
+    # what a case may set and the package does not
+    ours = (landmarks.SIGMA_PIXELS, landmarks.SHARPNESS, landmarks.WING_WIDTH, landmarks.WING_CURVE)
+    assert ours == (config["sigma"], config["soft_argmax_beta"], config["wing"]["w"], config["wing"]["epsilon"])
     points = inputs["coords"].reshape(-1, 3, 2)
+    n = len(points)
     heat = landmarks.heatmaps(points, size)
     agree(heat, outputs["heatmap"], "heatmap")
     for name, image in (("heatmap", heat), ("noisy", inputs["noisy"])):
         agree(landmarks.soft_argmax(image).flatten(1), outputs[f"soft_argmax.{name}"], f"soft argmax {name}")
-    blunt = landmarks.soft_argmax(inputs["noisy"], 10.0).flatten(1)
-    agree(blunt, outputs["soft_argmax_beta10.noisy"], "beta 10")
-    batch = {"id": ["a", "b", "c"], "frame": torch.zeros(3), "phase": [""] * 3, "points": {"lax_4c": points}}
-    batch |= {"image": {"lax_4c": torch.zeros(3, 1, *size)}, "spacing_mm": {"lax_4c": torch.tensor([spacing] * 3)}}
+    for name in outputs:
+        if found := re.fullmatch(r"soft_argmax_beta([\d.]+)\.(\w+)", name):
+            image = heat if found[2] == "heatmap" else inputs[found[2]]
+            agree(landmarks.soft_argmax(image, float(found[1])).flatten(1), outputs[name], name)
+    batch = {"id": [str(i) for i in range(n)], "frame": torch.zeros(n), "phase": [""] * n, "points": {"lax_4c": points}}
+    batch |= {"image": {"lax_4c": torch.zeros(n, 1, *size)}, "spacing_mm": {"lax_4c": torch.tensor([spacing] * n)}}
     model = given({"lax_4c": inputs["logits"]})
     loss, parts = landmarks.HEATMAP.loss(model, batch)
     agree(loss, outputs["heatmap.loss"], "heatmap loss")
@@ -140,14 +152,14 @@ def _landmark_rows(rows, outputs, kind):
         for ours, theirs in names.items():
             if f"{kind}.metric.{theirs}" in outputs:
                 agree([row[ours] for row in mine], outputs[f"{kind}.metric.{theirs}"], f"{kind} {theirs}")
-    mean = np.mean([[row["distance_mm"] for row in rows if row["study"] == s] for s in "abc"], axis=1)
+    mean = np.reshape([row["distance_mm"] for row in rows], (-1, len(landmarks.LANDMARKS))).mean(axis=1)
     agree(mean, outputs[f"{kind}.metric.mean_distance"], f"{kind} mean distance")
 
 
 def lr_groups(folder):
     for case in content_of(folder, "groups").values():
-        model = getattr(models, case["model"])(**case["kwargs"])
-        groups = parameter_groups(model, case["weight_decay"], case["layer_decay"])
+        model, spared = build(case["model"], case["kwargs"] | case.get("defaults", {})), case["no_weight_decay_list"]
+        groups = parameter_groups(model, case["weight_decay"], case["layer_decay"], undecayed=spared)
         found = {id(p): group for group in groups for p in group["params"]}
         ours = {name: found[id(p)] for name, p in model.named_parameters() if id(p) in found}
         assert set(ours) == set(case["parameters"])
@@ -162,7 +174,9 @@ def lr_schedule(folder):
         for sample in case["samples"]:
             ours = learning_rate(sample["step"], case["lr"], case["min_lr"], case["warmup"], case["total"])
             agree(ours, sample["lr"], f"step {sample['step']}")
-            agree(ours * 0.3, sample["lr_of_group_with_scale_0.3"], f"scaled, step {sample['step']}")
+            for name, value in sample.items():
+                if name.startswith("lr_of_group_with_scale_"):
+                    agree(ours * float(name.rpartition("_")[2]), value, f"{name}, step {sample['step']}")
     table = schedule["cosine_table"]
     left = table["total"] - table["freeze"] - table["warmup"]
     ours = [*[0.0] * table["freeze"], *np.linspace(table["start"], table["base"], table["warmup"])]
@@ -183,18 +197,26 @@ def sliding_window(folder):
     mean = windows.merge(patches + inputs["aggregate.noise"], image.shape[1:], overlap)
     agree(mean, outputs["aggregate.mean"], "mean")
     with torch.no_grad():
-        unet = loaded(folder.parent / sliding["segmentation"]["weights_from"])
-        images, sizes = {"lax_4c": inputs["segmentation.image.lax_4c"]}, {"lax_4c": sliding["segmentation"]["patch"]}
-        logits = segmentation.predict(unet, images, sizes)["lax_4c"]
-        agree(logits, outputs["segmentation.logits.lax_4c"], "segmentation")
-        heat = landmarks.predict_heatmaps(unet, images, sizes)
-        agree(heat.logit(), outputs["landmark.logits.lax_4c"], "landmarks")
-        vit = loaded(folder.parent / sliding["classification"]["weights_from"])
-        images, sizes = {"sax": inputs["classification.image.sax"]}, {"sax": sliding["classification"]["patch"]}
-        probability = classification.predict(vit, images, sizes)
-        agree(probability.log(), outputs["classification.logits"], "classification")
-        mean = windows.pooled(vit, images, sizes, lambda x: x)
-        agree(mean, outputs["regression.preds"], "regression")
+        for name, reference in outputs.items():
+            kind, _, rest = name.partition(".")
+            if kind in WINDOWED:
+                given, read = WINDOWED[kind]
+                head, images = f"{given}.image.", {}
+                images = {key.removeprefix(head): image for key, image in inputs.items() if key.startswith(head)}
+                patch = sliding[given]["patch"]
+                sizes = patch if isinstance(patch, dict) else dict.fromkeys(images, patch)
+                found = read(loaded(folder.parent / sliding[given]["weights_from"]), images, sizes)
+                view = rest.partition(".")[2]  # logits.VIEW; no view where all are read for one answer
+                agree(found[view] if view else found, reference, name)
+
+
+# what is read through windows -> (whose image, model and patch it has in the case, how it is read)
+WINDOWED = {
+    "segmentation": ("segmentation", segmentation.predict),
+    "landmark": ("segmentation", lambda *x: {v: p.logit() for v, p in windows.dense(*x, torch.sigmoid).items()}),
+    "classification": ("classification", lambda *x: classification.predict(*x).log()),
+    "regression": ("classification", regression.predict),
+}
 
 
 _CHECKS = (volumes_ef, classification_regression, landmarks_, lr_groups, lr_schedule, sliding_window)

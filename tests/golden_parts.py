@@ -18,7 +18,7 @@ def transfer_case(case):
     """What is copied, repeated, dropped, left as initialised and frozen, and what the encoder then gives."""
     config, mapping = content_of(case), content_of(case, "mapping")
     source = load_file(case.parent / config["source_weights"] / "weights.safetensors")
-    model = build(config["model"], {**config["kwargs"], **config["defaults"]})
+    model = build(config["model"], {**config["kwargs"], **config.get("defaults", {})})
     before = {key: value.clone() for key, value in model.state_dict().items()}
     copied = transfer(source, model)
     after, rules = model.state_dict(), mapping["target"]

@@ -93,6 +93,19 @@ def level_of(factor: Sequence[int], patch: Sequence[int], scale: Sequence[int], 
     )
 
 
+def check_decoder(view: str, image_size: Sequence[int], coarsest: Sequence[int]) -> None:
+    """ValueError unless the image is a whole number of positions at every decoder level.
+
+    coarsest: voxels of a position of the coarsest one, per axis.
+    """
+    if any(n % c for n, c in zip(image_size, coarsest)):
+        fit = tuple(-(-n // c) * c for n, c in zip(image_size, coarsest))
+        raise ValueError(
+            f"{view} image has size {tuple(image_size)}, which the decoder's coarsest level of {tuple(coarsest)} "
+            f"voxels does not divide; pad the image to {fit}, or give fewer dec_chans"
+        )
+
+
 class ConvUNetR(ViewsEncoder):
     """Encoder of all views, and per view a decoder fed by image, convolution stages and tokens.
 
@@ -150,6 +163,12 @@ class ConvUNetR(ViewsEncoder):
             n_down = n_levels - 1 - level_of(down.patch_size, patch, scale, n_levels, view)
             levels.add((first, n_down))
             sources = [*given.enc_conv_chans, *[width] * (1 + n_down)]
+            check_decoder(view, image_size, [p * s ** (n_levels - 1) for p, s in zip(patch, scale)])
+            if len(sources) != n_levels - first:
+                raise ValueError(
+                    f"{view}: the encoder has {len(sources)} levels where dec_chans need {n_levels - first}; give "
+                    f"decoder and encoder the same scale factor"
+                )
             self.enc_down_dict[view] = down
             self.dec_image_conv_block_dict[view] = ImageBlock(
                 n_dims, given.in_chans_dict[view], dec_chans[0], dropout=dropout, **block

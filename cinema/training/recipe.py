@@ -113,12 +113,18 @@ def learning_rate(
 
 
 def parameter_groups(
-    model: nn.Module, weight_decay: float, layer_decay: float | None = None, decay_everything: bool = False
+    model: nn.Module,
+    weight_decay: float,
+    layer_decay: float | None = None,
+    decay_everything: bool = False,
+    undecayed: Sequence[str] = (),
 ) -> list[dict]:
     """Trainable parameters in groups for an optimiser: [{params, weight_decay, lr_scale}].
 
     layer_decay:      learning rate is scaled by layer_decay per layer below the top; None for 1 everywhere.
     decay_everything: decay 1-D parameters and biases as well, as the release does from scratch.
+    undecayed:        names of parameters that are spared whatever their shape (the release's no_weight_decay_list);
+                      names that the model has not, or not trainable, change nothing.
     """
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     if not named:
@@ -128,7 +134,8 @@ def parameter_groups(
     groups: dict[tuple, dict] = {}
     for name, p in named:
         scale = 1.0 if layer_decay is None else layer_decay ** (top - _layer(name, top))
-        decay = weight_decay if decay_everything or not (p.ndim <= 1 or name.endswith(".bias")) else 0.0
+        spared = name in undecayed or not (decay_everything or (p.ndim > 1 and not name.endswith(".bias")))
+        decay = 0.0 if spared else weight_decay
         groups.setdefault((scale, decay), {"params": [], "lr_scale": scale, "weight_decay": decay})["params"].append(p)
     return list(groups.values())
 

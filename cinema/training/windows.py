@@ -38,34 +38,50 @@ def merge(patches: Tensor, image_size: Sequence[int], overlap: Any) -> Tensor:
     return total / count
 
 
-def exceeds(images: dict[str, Tensor], window: dict | None) -> bool:
-    """Whether windows are needed: some image is larger than `window` (view -> size; None never is).
+def exceeds(images: dict[str, Tensor], window: dict | None) -> str | None:
+    """The view that needs windows, its image being larger than `window` (view -> size; None never is); None: no view.
 
-    Raises ValueError where they are needed and impossible: several views, or several items.
+    Raises ValueError where they are needed and impossible: in several views at once, or for several items.
     """
-    extents = [] if window is None else [(image.shape[2:], window[view]) for view, image in images.items()]
-    if all(have <= n for size, limit in extents for have, n in zip(size, limit, strict=True)):
-        return False
     shapes = {view: tuple(image.shape) for view, image in images.items()}
-    if len(images) > 1 or any(shape[0] > 1 for shape in shapes.values()):
-        raise ValueError(f"images {shapes} exceed the windows {window}; windows need one view and batches of one: crop")
-    return True
+    large = (
+        []
+        if window is None
+        else [
+            view
+            for view, (_, _, *size) in shapes.items()
+            if any(have > n for have, n in zip(size, window[view], strict=True))
+        ]
+    )
+    if len(large) > 1 or (large and any(shape[0] > 1 for shape in shapes.values())):
+        raise ValueError(f"images {shapes} exceed the windows {window}; they may in one view, in batches of one: crop")
+    return large[0] if large else None
+
+
+def _windowed(images, large, window):
+    """(images with the windows of the view `large` as items, each beside the whole other views; the overlap)."""
+    overlap = [n // 2 for n in window[large]]
+    parts = split(images[large][0], window[large], overlap)
+    return {v: parts if v == large else x.expand(len(parts), *x.shape[1:]) for v, x in images.items()}, overlap
 
 
 def dense(model: nn.Module, images: dict[str, Tensor], window: Any, activation: Callable) -> dict[str, Tensor]:
-    """{view: activation(model output)}, float32, for a result per pixel; over a larger image the mean over windows."""
-    if not exceeds(images, window):
+    """{view: activation(model output)}, float32, for a result per pixel; over a larger image the mean over windows.
+
+    The other views are read once with each window, as in the release; theirs is the mean of these readings.
+    """
+    large = exceeds(images, window)
+    if not large:
         return {view: activation(output.float()) for view, output in model(images).items()}
-    ((view, image),) = images.items()
-    overlap = [n // 2 for n in window[view]]
-    output = model({view: split(image[0], window[view], overlap)})[view].float()
-    return {view: merge(activation(output), image.shape[2:], overlap)[None]}
+    parts, overlap = _windowed(images, large, window)
+    found = {view: activation(output.float()) for view, output in model(parts).items()}
+    whole = merge(found[large], images[large].shape[2:], overlap)
+    return {view: whole[None] if view == large else part.mean(0, keepdim=True) for view, part in found.items()}
 
 
 def pooled(model: nn.Module, images: dict[str, Tensor], window: Any, activation: Callable) -> Tensor:
     """(b, n) activation(model output), float32, for a result per image; over a larger image the mean over windows."""
-    if not exceeds(images, window):
+    large = exceeds(images, window)
+    if not large:
         return activation(model(images).float())
-    ((view, image),) = images.items()
-    parts = split(image[0], window[view], [n // 2 for n in window[view]])
-    return activation(model({view: parts}).float()).mean(0, keepdim=True)
+    return activation(model(_windowed(images, large, window)[0]).float()).mean(0, keepdim=True)

@@ -201,6 +201,20 @@ def test_convvit_reductions_and_heads():
         (lambda: seeded("CineMA", CINEMA, image_size_dict={"sax": (20, 16, 2)}), r"\(20, 16, 2\).*\(8, 8, 1\)"),
         (lambda: seeded("ConvUNetR", CONVUNETR, dec_scale_factor_dict={"sax": (3, 3, 1)}), "sax.*decoder level"),
         (lambda: seeded("ConvUNetR", CONVUNETR)(sax(32, 16)), r"\(32, 16, 2\).*\(16, 16, 2\)"),
+        (
+            lambda: seeded("ConvUNetR", CONVUNETR, image_size_dict={"sax": (24, 16, 2)}),
+            r"pad the image to \(32, 16, 2\)",
+        ),
+        (
+            lambda: seeded(
+                "ConvUNetR",
+                CONVUNETR,
+                image_size_dict={"sax": (128, 128, 2)},
+                enc_scale_factor_dict={"sax": (4, 4, 1)},
+                dec_chans=(4,) * 7,
+            ),
+            "the encoder has 5 levels where dec_chans need 7",
+        ),
         (lambda: seeded("CineMA", CINEMA)(sax(16, 24)), r"sax.*\(16, 24, 2\).*\(16, 16, 2\)"),
         (lambda: seeded("CineMA", CINEMA).feature_forward({"lax_2c": sax(16, 16)["sax"]}), "lax_2c.*sax, lax_4c"),
         (lambda: seeded("ConvViT", CONVVIT)(images(), reduce="none"), "'none'.*all, patch, cls"),

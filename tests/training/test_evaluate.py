@@ -7,7 +7,8 @@ import tiny
 import torch
 
 from cinema.data.loaders import StudyFrames
-from cinema.training import evaluate, landmarks, windows
+from cinema.models.small import small_convunetr, small_convvit
+from cinema.training import classification, evaluate, landmarks, segmentation, windows
 from cinema.training.tasks import TASKS
 
 
@@ -97,5 +98,30 @@ def test_ef_of_cines_uses_extremes():
 def test_windows_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="overlap is 5; it must be at least 0 and less than the window, 5"):
         windows.corners((10,), (5,), (5,))
-    with pytest.raises(ValueError, match="windows need one view and batches of one"):
-        windows.exceeds({"sax": torch.zeros(2, 2, 24, 16, 4)}, {"sax": (16, 16, 4)})
+    sax, lax = torch.zeros(1, 2, 24, 16, 4), torch.zeros(1, 2, 32, 32)
+    for images in ({"sax": sax.repeat(2, 1, 1, 1, 1)}, {"sax": sax, "lax_4c": lax}):
+        with pytest.raises(ValueError, match="exceed the windows.*one view, in batches of one: crop"):
+            windows.exceeds(images, {"sax": (16, 16, 4), "lax_4c": (16, 16)})
+
+
+@torch.no_grad()
+def test_a_view_goes_through_windows_beside_the_whole_others():
+    torch.manual_seed(0)
+    views = ("lax_2c", "lax_4c")
+    small, size = {view: (64, 64) for view in views}, {"lax_2c": (64, 64), "lax_4c": (64, 96)}
+    images = {view: torch.rand(1, 1, *size[view]) for view in views}
+    model = small_convunetr(views).eval()
+    found, mean, count = segmentation.predict(model, images, small), torch.zeros(1, 4, 64, 96), torch.zeros(96)
+    others = []
+    for first in (0, 32):  # of half the window, and flush with the end
+        logits = model({"lax_2c": images["lax_2c"], "lax_4c": images["lax_4c"][..., first : first + 64]})
+        mean[..., first : first + 64] += logits["lax_4c"].softmax(1)
+        count[first : first + 64] += 1
+        others.append(logits["lax_2c"].softmax(1))
+    expected = {"lax_2c": torch.stack(others).mean(0).log(), "lax_4c": (mean / count).log()}
+    for view in views:
+        torch.testing.assert_close(found[view], expected[view], rtol=1e-4, atol=1e-5)
+    vit, read = small_convvit(views, n_frames=1, out_chans=3).eval(), []
+    for first in (0, 32):
+        read.append(vit({"lax_2c": images["lax_2c"], "lax_4c": images["lax_4c"][..., first : first + 64]}).softmax(1))
+    torch.testing.assert_close(classification.predict(vit, images, small), torch.stack(read).mean(0))
