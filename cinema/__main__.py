@@ -32,19 +32,22 @@ def main():
     try:
         if sys.version_info < (3, 11):
             fail("this is Python %d.%d; cinema needs 3.11 or newer: python3.11 -m cinema ..." % sys.version_info[:2])
-        only_help = not sys.argv[1:] or {"-h", "--help"} & set(sys.argv)  # needs no packages
-        if not only_help and not is_ready():
+        from cinema import cli
+
+        cli.parse(sys.argv[1:])  # what is wrong with the command is said first: it needs no packages
+        if not is_ready():
             set_up()
             if not is_inside():
                 command = [str(PYTHON), "-m", "cinema", *sys.argv[1:]]
                 if os.name == "nt":  # Windows' exec returns to the shell before the command has ended
                     sys.exit(subprocess.call(command))
                 os.execv(command[0], command)
-        from cinema.cli import main as command_line
-
-        sys.exit(command_line())
+        sys.exit(cli.main())
     except ModuleNotFoundError as error:
         fail(f"package {error.name} is not in {sys.prefix}; install requirements.txt there, or unset CINEMA_NO_VENV")
+    except (OSError, UnicodeError) as error:  # a checkout that is another's, read-only or not whole
+        reason = f"cannot set up {VENV} ({error})"
+        fail(f"{reason}; work in a clone of your own, or use an environment that has all with CINEMA_NO_VENV=1")
     except KeyboardInterrupt:
         print("\ncinema: interrupted; the same command takes it up again", file=sys.stderr)
         sys.exit(130)
@@ -82,12 +85,12 @@ def missing_packages(version_of):
 def wanted_key():
     """Hash of everything .venv depends on."""
     parts = [(ROOT / name).read_text(encoding="utf-8") for name in (*PINS, "pyproject.toml")]
-    return hashlib.sha256("\0".join([str(ROOT), VERSION, *parts]).encode()).hexdigest()
+    return hashlib.sha256(os.fsencode("\0".join([str(ROOT), VERSION, *parts]))).hexdigest()
 
 
 def read_key(line=0):
     """What .venv was made from; line 1: the folder that it was set up for. None if that is not written down."""
-    lines = KEY.read_text(encoding="utf-8").splitlines() if KEY.exists() else []
+    lines = KEY.read_text(encoding="utf-8", errors="surrogateescape").splitlines() if KEY.exists() else []
     return lines[line] if line < len(lines) else None
 
 
@@ -118,7 +121,7 @@ def set_up():
     pip = [str(PYTHON), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
     run([*pip, "-r", "requirements.txt", "-c", "constraints.txt"], "packages not installed")
     run([*pip, "--no-deps", "--no-build-isolation", "-e", "."], "cinema itself not installed")
-    KEY.write_text(wanted_key() + "\n" + str(ROOT) + "\n", encoding="utf-8")
+    KEY.write_text(f"{wanted_key()}\n{ROOT}\n", encoding="utf-8", errors="surrogateescape")
     say(f"environment ready after {time.monotonic() - start:.0f} s")
 
 

@@ -1,18 +1,23 @@
-"""The command line: what there is to run, and how its errors read.
+"""The command line: what there is to run, what each option may be, and how errors read.
 
 A new command is one entry of COMMANDS: what it calls and says of itself, then its options. The function takes them by
-name; a whole number that it returns is the exit code.
+name; a whole number that it returns is the exit code. Standard library only: what is wrong with a command line is said
+before an environment is made or torch imported.
 """
 
 import argparse
 import errno
 import os
+import re
 import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
 
-from cinema.files import ROOT, need_clone
+from cinema import __version__
+from cinema.files import CARDS, ROOT, need_clone
+from cinema.models import published
+from cinema.terms import VIEWS, unknown
 
 
 def option(words, help=None, **settings):
@@ -21,10 +26,66 @@ def option(words, help=None, **settings):
     return flag, settings | {"help": help} | ({"metavar": metavar} if metavar else {})
 
 
-def names(text):
-    return [name.strip() for name in text.split(",") if name.strip()]
+def checked(doubt):
+    """The argparse type of a text: refused with what `doubt` says of it, if anything."""
+
+    def check(text):
+        if said := doubt(text):
+            raise argparse.ArgumentTypeError(said)
+        return text
+
+    return check
 
 
+def choice(words, *known, about="", **settings):
+    """An option that takes one of the words `known`, which its help lists."""
+    default = f" (default {settings['default']})" if "default" in settings else ""
+    doubt = checked(lambda text: None if text in known else unknown(text, known))
+    return option(words, about + ", ".join(known) + default, type=doubt, **settings)
+
+
+def number(kind, least, most):
+    """The argparse type of a number of `kind`, int or float, in least .. most."""
+
+    def check(text):
+        value = kind(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not from {least} to {most}")
+        return value
+
+    check.__name__ = kind.__name__  # argparse names it: invalid int value
+    return check
+
+
+def notebooks(text):
+    """Names or numbers of notebooks, separated by commas, as a list."""
+    names = [file.stem for file in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    known = [word for name in names for word in (name.split("_")[0], name)]
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    for word in words:
+        if known and word not in known:
+            raise argparse.ArgumentTypeError(f"notebook {unknown(word, names)}")
+    if not words:
+        raise argparse.ArgumentTypeError("no notebook is named")
+    return words
+
+
+def one_notebook(text):
+    return notebooks(text.replace(",", " "))[0]
+
+
+DEVICE = re.compile("cpu|mps|cuda(:[0-9]{1,3})?")
+device = checked(lambda text: None if DEVICE.fullmatch(text) else f"{text!r} is not cpu, cuda, cuda:1 .. or mps")
+path = checked(lambda text: None if os.path.exists(text) else f"{text} does not exist")
+made = os.path.isdir, lambda text: text and not os.path.lexists(text)  # what --out may be
+folder = checked(lambda text: None if any(of(text) for of in made) else f"{text!r} is no folder; name one, new or not")
+weights = checked(published.doubt_of_source)
+DATASETS = sorted(card.stem for card in CARDS.glob("*.yaml"))
+SEED = dict(type=number(int, 0, 2**32 - 1), default=0)  # as far as numpy's goes
+JOBS = number(int, 1, 512)
+SIZE = "size of the run: "
+OF_PATIENTS = ("real_reader", "conventions", "rules", "confidence")  # experiments that read labelled patients
+EXPERIMENTS = ("ingredients", "fine_tuning", "labels", "measures", "long_axis", *OF_PATIENTS)
 TASKS = (
     "segmentation, classification, regression, landmark_heatmap, landmark_coordinate, pretraining, or a full name such "
     "as classification_sex"
@@ -39,85 +100,100 @@ CLONE_ONLY = {"reproduce", "test", "train", "experiment", "expected", "notebooks
 COMMANDS = {  # name -> ("module:function", imported only when run; help), then its options
     "reproduce": [
         ("cinema.runner.run:reproduce", "run the notebooks: figures, numbers, report/index.html"),
-        option("--profile", "ci, laptop or paper: size of the experiments (default laptop)", default="laptop"),
-        option("--data NAME", "virtual, or the dataset to use instead", default="virtual"),
-        option("--data-root DIR", "folder that holds the datasets (default data/)"),
-        option("--only 02,03", "these notebooks, and what they need", type=names),
-        option("--from 02", "this notebook and all later ones", dest="first"),
+        choice("--profile", "ci", "laptop", "paper", about=SIZE, default="laptop"),
+        choice("--data NAME", "virtual", *DATASETS, default="virtual"),
+        option("--data-root DIR", "folder that holds the datasets (default data/)", type=folder),
+        option("--only 02,03", "these notebooks, and what they need", type=notebooks, action="extend"),
+        option("--from 02", "this notebook and all later ones", type=one_notebook, dest="first"),
         option("--force", "run the chosen notebooks even where nothing has changed", action="store_true"),
-        option("--jobs N", "notebooks at once (default: half the cores)", type=int),
-        option("--seed", "default 0", type=int, default=0),
-        option("--out DIR", "where figures and results.json go (default figures/; not laptop or seed not 0: report/)"),
+        option("--jobs N", "notebooks at once (default: half the cores)", type=JOBS),
+        option("--seed", "default 0", **SEED),
+        option(
+            "--out DIR",
+            "where figures and results.json go (default figures/; not laptop or seed not 0: report/)",
+            type=folder,
+        ),
     ],
     "test": [
         ("cinema.cli:run_tests", "run the tests; further options go to pytest"),
-        option("--golden DIR", "folder of reference cases for the models"),
+        option("--golden DIR", "folder of reference cases for the models", type=path),
     ],
     "prepare": [
         ("cinema.data.public.prepare:command", "a public dataset's raw folder -> studies"),
-        option("name NAME", "acdc, mnms, mnms2, kaggle, rescan, landmark, emidec, myops or ukb"),
-        option("raw RAW", "the folder as the source delivers it; nothing is written there"),
-        option("--out DIR", "where the studies go (default data/NAME)"),
-        option("--jobs N", "subjects at once (default 1)", type=int, default=1),
+        choice("name NAME", *DATASETS),
+        option("raw RAW", "the folder as the source delivers it; nothing is written there", type=path),
+        option("--out DIR", "where the studies go (default data/NAME)", type=folder),
+        option("--jobs N", "subjects at once (default 1)", type=JOBS, default=1),
         option("--like-release", "has left; finetune --like-release remains", action="store_true"),
     ],
     "info": [
         ("cinema.data.public.prepare:info", "what is known of a public dataset: source, terms, expected tree"),
-        option("name NAME", "without it, the list of datasets", nargs="?"),
+        choice("name NAME", *DATASETS, about="without it, the list; ", nargs="?"),
     ],
     "segment": [
         ("cinema.inference.segment:command", "masks, volumes and a report from a DICOM folder or NIfTI file"),
-        option("input INPUT"),
-        option("--out DIR", required=True),
-        option("--weights W", WEIGHTS),
-        option("--view V", "the view of a NIfTI input"),
-        option("--device D", "cpu, cuda, cuda:1, mps (default cpu)", default="cpu"),
+        option("input INPUT", type=path),
+        option("--out DIR", type=folder, required=True),
+        option("--weights W", WEIGHTS, type=weights),
+        choice("--view V", *VIEWS, about="what a NIfTI input shows: "),
+        option("--device D", "cpu, cuda, cuda:1, mps (default cpu)", type=device, default="cpu"),
     ],
     "train": [
         ("experiments.own_weights.readers:command", "make the project's own small weights from virtual hearts"),
-        option("name NAME", "reader_sax, reader_lax or cinema_small"),
-        option("--profile", "ci or laptop: size of the run (default laptop)", default="laptop"),
+        choice("name NAME", "reader_sax", "reader_lax", "cinema_small"),
+        choice("--profile", "ci", "laptop", about=SIZE, default="laptop"),
         option(
-            "--out DIR", "where the weights go (default cinema/shipped/weights/; not laptop or seed not 0: data/work/)"
+            "--out DIR",
+            "where weights go (default cinema/shipped/weights/; not laptop or seed not 0: data/work/)",
+            type=folder,
         ),
-        option("--seed", "default 0", type=int, default=0),
-        option("--jobs N", "processes that render hearts (default 1)", type=int, default=1),
+        option("--seed", "default 0", **SEED),
+        option("--jobs N", "processes that render hearts (default 1)", type=JOBS, default=1),
     ],
     "finetune": [
         ("cinema.training.finetune:command", "train a published model on a prepared dataset and score it"),
         option("task TASK", TASKS),
         option("name NAME", "dataset, or published name such as mnms2_lax_4c"),
-        option("--profile", "ci (a few steps of small models) or paper (default)", default="paper"),
-        option("--data-root DIR", "folder that holds the prepared datasets (default data/)"),
+        choice("--profile", "ci", "paper", about=SIZE, default="paper"),
+        option("--data-root DIR", "folder that holds the prepared datasets (default data/)", type=folder),
         option("--like-release", "to the letter of the release, oddities included", action="store_true"),
-        option("--from WEIGHTS", SOURCE, dest="source"),
-        option("--model", "cinema, scratch, unet or resnet (default cinema)", default="cinema"),
-        option("--seed", "default 0", type=int, default=0),
-        option("--proportion P", "share of the training studies (default 1)", type=float, default=1.0),
-        option("--max-samples N", "at most this many studies of each split", type=int, default=0),
-        option("--device D", "cpu, cuda, cuda:1, mps (default: cuda where there is one)"),
+        option("--from WEIGHTS", SOURCE, type=weights, dest="source"),
+        option("--model", f"{', '.join(published.MODELS)} (default cinema)", default="cinema"),
+        option("--seed", "default 0", **SEED),
+        option(
+            "--proportion P",
+            "share of the training studies (default 1)",
+            type=number(float, 1e-6, 1),
+            default=1.0,
+        ),
+        option("--max-samples N", "at most this many studies of each split", type=number(int, 0, 2**31), default=0),
+        option("--device D", "cpu, cuda, cuda:1, mps (default: cuda where there is one)", type=device),
         option("--dry-run", "say how long a run would take; needs no data", action="store_true"),
-        option("--out DIR", "where the run goes (default data/work/finetuned/..)"),
+        option("--out DIR", "where the run goes (default data/work/finetuned/..)", type=folder),
     ],
     "nnunet": [
         ("cinema.training.nnunet:command", "nnU-Net on a prepared dataset (train and predict: extra nnunet)"),
-        option("action ACTION", "export, train, predict, scores, or all"),
-        option("name NAME", "acdc, mnms, mnms2, rescan, emidec or myops"),
-        option("--profile", "ci (two epochs of ten steps, small images) or paper (default)", default="paper"),
-        option("--data-root DIR", "folder that holds the prepared datasets (default data/)"),
-        option("--view V", "default sax", default="sax"),
-        option("--configuration", "nnU-Net's: 2d or 3d_fullres (default 2d)", default="2d"),
-        option("--device D", "cpu, cuda or mps (default: cuda where there is one)"),
-        option("--out DIR", "folder of raw, preprocessed, results .. (default data/work/nnunet/..)"),
+        choice("action ACTION", "export", "train", "predict", "scores", "all"),
+        choice("name NAME", "acdc", "mnms", "mnms2", "rescan", "emidec", "myops"),
+        choice("--profile", "ci", "paper", about=SIZE, default="paper"),
+        option("--data-root DIR", "folder that holds the prepared datasets (default data/)", type=folder),
+        choice("--view V", *VIEWS, default="sax"),
+        choice("--configuration", "2d", "3d_fullres", about="nnU-Net's: ", default="2d"),
+        choice("--device D", "cpu", "cuda", "mps", about="default: cuda where there is one; "),
+        option("--out DIR", "folder of raw, preprocessed, results .. (default data/work/nnunet/..)", type=folder),
     ],
     "experiment": [
         ("experiments:command", "repeat an experiment that the notebooks only read"),
-        option("name NAME", "ingredients, fine_tuning, labels, measures, real_reader, conventions, rules, confidence"),
-        option("raw RAW", "for the last four: the raw folder of ACDC", nargs="?"),
-        option("--profile", "ci or laptop: size of the experiment (default laptop)", default="laptop"),
-        option("--jobs N", "trainings at once (default 1)", type=int, default=1),
-        option("--seed", "default 0", type=int, default=0),
-        option("--out DIR", "where NAME.csv goes (default data/experiments/; not laptop or seed not 0: data/work/)"),
+        choice("name NAME", *EXPERIMENTS),
+        option("raw RAW", "for the last four: the raw folder of ACDC", type=path, nargs="?"),
+        choice("--profile", "ci", "laptop", about=SIZE, default="laptop"),
+        option("--jobs N", "trainings at once (default 1)", type=JOBS, default=1),
+        option("--seed", "default 0", **SEED),
+        option(
+            "--out DIR",
+            "where NAME.csv goes (default data/experiments/; not laptop or seed not 0: data/work/)",
+            type=folder,
+        ),
     ],
     "expected": [
         ("cinema.results:main", "compare recorded numbers with figures/expected.csv"),
@@ -132,47 +208,82 @@ COMMANDS = {  # name -> ("module:function", imported only when run; help), then 
 }
 
 
+REMEDIES = {errno.ENOSPC: "; free some space and give the same command again"}
+REMEDIES |= dict.fromkeys(
+    (errno.EACCES, errno.EPERM, errno.EROFS), "; work in a clone of your own, or name folders that you may write to"
+)
+
+
 class Parser(argparse.ArgumentParser):
     def error(self, message):
         """One line instead of argparse's usage and message."""
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(2, f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help\n")
 
 
 def parse(arguments):
-    """(command, options by name) of the words after `python3 -m cinema`."""
+    """(command, options by name) of the words after `python3 -m cinema`; ends the program with one line where they are
+    wrong, whatever they are."""
     about = "Every figure of the CineMA companion, and your own studies."
     parser = Parser("cinema", description=about, epilog="cinema COMMAND --help lists what a command takes.")
+    parser.add_argument("--version", action="version", version=f"cinema {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
     for name, ((_, about), *known) in COMMANDS.items():
         sub = commands.add_parser(name, help=about, description=about, allow_abbrev=False)
         for flag, settings in known:
             sub.add_argument(flag, **settings)
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    options, unknown = parser.parse_known_args(arguments)
+    command = next(iter(arguments), "-")
+    if not command.startswith("-"):
+        if command not in COMMANDS:
+            parser.error(unknown(command, COMMANDS))
+        _check_flags(commands.choices[command], command, arguments[1:])
+    options, further = parser.parse_known_args(arguments)
     options = vars(options)
     command = options.pop("command")
     if command == "test":
-        options["pytest_arguments"] = unknown
-    elif unknown:
-        parser.error(f"{command} does not know {' '.join(unknown)}")
+        options["pytest_arguments"] = further
+    elif further:
+        parser.error(f"{command} does not know {' '.join(further)}")
+    if command == "finetune":
+        try:
+            published.resolve(options["task"], options["name"], options["model"])
+        except ValueError as error:
+            parser.error(f"finetune: {error}")
     return command, options
+
+
+def _check_flags(parser, command, arguments):
+    """Refuse flags that the command does not know, which go to pytest for `test`, and those that are given twice."""
+    known = ["--help", "--debug", *(flag for flag, settings in COMMANDS[command][1:] if flag.startswith("--"))]
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    given = [word.partition("=")[0] for word in arguments[:end] if word.startswith("--")]
+    for flag in given:
+        if flag not in known and command != "test":
+            parser.error(f"option {unknown(flag, known)}")
+        if flag in known and flag != "--only" and given.count(flag) > 1:
+            parser.error(f"{flag} is given {given.count(flag)} times; give it once")
 
 
 def main(arguments=None):
     """Exit code of one command. What a user can get wrong gives one line on stderr and code 2."""
-    command, options = parse(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a path may hold what the terminal's encoding has not
+            stream.reconfigure(errors="backslashreplace")
+    command, options = parse(sys.argv[1:] if arguments is None else arguments)
     debug = options.pop("debug")
     module, function = COMMANDS[command][0][0].split(":")
     try:
         if command in CLONE_ONLY:
             need_clone(f"python3 -m cinema {command}")
             sys.path.insert(0, str(ROOT))  # the installed script does not find experiments/ by itself
+        if options.get("device") not in (None, "cpu"):
+            import_module("cinema.models.weights").check_device(options["device"])
         code = getattr(import_module(module), function)(**options)
         return code if isinstance(code, int) else 0
     except KeyboardInterrupt:
         print("\ncinema: interrupted; what was finished is kept", file=sys.stderr)
         return 130
-    except (ValueError, OSError, ModuleNotFoundError) as error:
+    except Exception as error:
         if debug:
             raise
         print(f"cinema: {one_line(error)}", file=sys.stderr)
@@ -182,16 +293,17 @@ def main(arguments=None):
 def one_line(error):
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, ModuleNotFoundError):
-        text += f" in {sys.prefix}; install requirements.txt there, or unset CINEMA_NO_VENV"
-    elif getattr(error, "errno", None) == errno.ENOSPC:
-        text += "; free some space and give the same command again"
-    return text
+        return text + f" in {sys.prefix}; install requirements.txt there, or unset CINEMA_NO_VENV"
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and re.search("alloc|out of memory", text)):
+        return "not enough memory; close other programs, give fewer --jobs, or take a machine with more"
+    if not isinstance(error, (ValueError, OSError)):
+        return f"{type(error).__name__}: {text}; nobody expected that: --debug shows where it comes from"
+    code = getattr(error, "errno", None)
+    return text + REMEDIES.get(code, "")
 
 
 def run_tests(golden, pytest_arguments):
     """pytest's exit code for tests/; `golden` and further arguments are handed on."""
-    if golden and not Path(golden).is_dir():
-        raise FileNotFoundError(f"{golden} is not a folder; --golden takes the folder of reference cases")
     chosen = [f"--golden={Path(golden).resolve()}"] if golden else []
     command = [sys.executable, "-m", "pytest", *chosen, *pytest_arguments]
     return subprocess.call(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})

@@ -1,5 +1,7 @@
 """The field's words and numbers, written once: views, structures, label values, colours, grids."""
 
+import difflib
+
 VIEWS = ("sax", "lax_2c", "lax_3c", "lax_4c")
 LAX_VIEWS = VIEWS[1:]
 VIEW_NAMES = {"sax": "SAX", "lax_2c": "2C", "lax_3c": "3C", "lax_4c": "4C"}
@@ -22,6 +24,12 @@ SMALL_GRID = {"sax": ((64, 64, 8), (2.5, 2.5, 12.0))} | dict.fromkeys(LAX_VIEWS,
 
 MYOCARDIUM_DENSITY_G_PER_ML = 1.05  # paper_facts: JCMR reference values use 1.05 g/ml
 EF_BANDS_PERCENT = (40.0, 55.0)  # <= 40, <= 55, above: the release's three EF classes
+
+
+def unknown(text, words):
+    """What to say of a word that is not among `words`: the one that was probably meant, and all."""
+    meant = "".join(f"did you mean {word}? " for word in difflib.get_close_matches(text, words, 1))
+    return f"{text!r} is unknown; {meant}choose from {', '.join(words)}"
 
 
 def check_view(view):

@@ -5,7 +5,6 @@ to cut around), scaled by its percentiles, read frame by frame, and the labels a
 Source: data.md section 1 (resampling, intensity); the release cuts around labels or where views cross.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,8 @@ from numpy.typing import NDArray
 
 from cinema.data.geometry import labels_from_grid, moving_centre, points_from_grid, resample_axis, to_grid
 from cinema.models.finetuned import opened
-from cinema.models.published import finetuned_path
-from cinema.terms import LABELS, VIEWS
+from cinema.models.published import ONE_MODEL, finetuned_file, finetuned_path
+from cinema.terms import LABELS
 from cinema.training.evaluate import locate_landmarks, segment_volume
 
 PUBLISHED_FILES = {  # view -> (task, name) of its segmenter, of its landmark model
@@ -25,7 +24,6 @@ PUBLISHED_FILES = {  # view -> (task, name) of its segmenter, of its landmark mo
     "lax_2c": (None, ("landmark_heatmap", "lax_2c")),
     "lax_4c": (("segmentation", "mnms2_lax_4c"), ("landmark_heatmap", "lax_4c")),
 }
-ONE_MODEL = re.compile(r"(..+):([a-z_]+)/([\w.-]+)(?::(\d+))?")  # SOURCE:task/name or SOURCE:task/name:seed
 LOW_PERCENT, HIGH_PERCENT = 0.95, 99.5
 
 
@@ -78,8 +76,11 @@ def readers_from_file(path: str | Path, device: str = "cpu") -> dict[str, GridRe
     if outputs not in (len(LABELS), 3) or type(model).__name__ not in ("ConvUNetR", "UNet"):
         needed = f"a segmentation ({len(LABELS)}) or landmark heatmap (3) model"
         raise ValueError(f"{path} holds a {type(model).__name__} of {outputs} outputs; segmenting needs {needed}")
+    channels = {model.arguments.get("in_chans", 1), *model.arguments.get("in_chans_dict", {}).values()}
+    if max(channels) > 1:
+        raise ValueError(f"{path} reads {max(channels)} images at once; segmenting needs a model of one cine frame")
     segmenter, marker = (model, None) if outputs == len(LABELS) else (None, model)
-    return {view: GridReader(view, segmenter, marker, *grid[view], device) for view in grid if view in VIEWS}
+    return {view: GridReader(view, segmenter, marker, *grid[view], device) for view in grid}
 
 
 def readers_from_repository(source: str | Path, device: str = "cpu") -> dict[str, GridReader]:
@@ -94,19 +95,25 @@ def readers_from_repository(source: str | Path, device: str = "cpu") -> dict[str
             needed = "segmentation/NAME or landmark_heatmap/NAME"
             raise ValueError(f"--weights names a model for {task}; segmenting needs {needed}")
         return readers_from_file(finetuned_path(source, task, name, int(seed)), device)
-    readers, errors = {}, []
+    readers: dict[str, GridReader] = {}
+    errors = {}
     for view, parts in PUBLISHED_FILES.items():
-        found: list[Any] = []
-        for part in parts:
+        for part in filter(None, parts):
             try:
-                found.append(part and opened(finetuned_path(source, *part), device))
+                path = finetuned_path(source, *part)
             except FileNotFoundError as error:
-                found.append(None)
-                errors.append(error)
-        if any(found):
-            size, spacing = next(one[1] for one in found if one)[view]  # the segmenter's where there is one
-            segmenter, marker = (one and one[0] for one in found)
-            readers[view] = GridReader(view, segmenter, marker, size, spacing, device)
+                errors[finetuned_file(*part)] = error
+                continue
+            found = readers_from_file(path, device)
+            if view not in found:
+                raise ValueError(f"{path} reads {', '.join(found)}; put a model of {view} there, or take it away")
+            if view in readers:  # the segmenter came first, and its grid is taken
+                readers[view].marker = found[view].marker
+            else:
+                readers[view] = found[view]
     if not readers:
-        raise errors[0]
+        others = ", ".join(list(errors)[1:])
+        raise FileNotFoundError(
+            f"{next(iter(errors.values()))}; likewise, where wanted, {others}, each with its config"
+        )
     return readers

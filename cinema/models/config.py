@@ -10,25 +10,34 @@ from torch import nn
 import cinema.models
 from cinema.models._timm import Mlp, SwiGLU
 from cinema.models.vit import SIZES
+from cinema.terms import check_view
 
+MOST, MOST_BLOCKS = 65536, 256  # of any number and of repeated blocks in a description: more only costs memory
 LAYER_CLASSES = {c.__name__: c for c in (nn.LayerNorm, nn.GELU, nn.SiLU, nn.ReLU, nn.Linear, Mlp, SwiGLU)}
 
 
 def build(name: str, arguments: dict) -> nn.Module:
-    """The model `name` of MODELS; `arguments` as JSON holds them (lists for tuples, layer classes by name)."""
+    """The model `name` of MODELS; `arguments` as JSON holds them (lists for tuples, layer classes by name).
+
+    ValueError for an unknown name and for numbers that no model has.
+    """
     if name not in cinema.models.MODELS:
         raise ValueError(f"unknown model {name!r}; choose one of {', '.join(cinema.models.MODELS)}")
     plain = {
-        key: LAYER_CLASSES[value] if key.endswith("_layer") and value else _tuples(value)
+        key: LAYER_CLASSES[value] if key.endswith("_layer") and value else _tuples(value, key)
         for key, value in arguments.items()
     }
     return getattr(cinema.models, name)(**plain)
 
 
-def _tuples(value: Any) -> Any:
+def _tuples(value: Any, name: str) -> Any:
+    most = MOST_BLOCKS if name.endswith(("depth", "n_blocks")) else MOST
+    size = value if isinstance(value, int) else len(value) if isinstance(value, (list, tuple, dict)) else 0
+    if size > (most if isinstance(value, int) else MOST_BLOCKS):
+        raise ValueError(f"{name} is, or has, {size}; no model has that many")
     if isinstance(value, dict):
-        return {key: _tuples(v) for key, v in value.items()}
-    return tuple(_tuples(v) for v in value) if isinstance(value, (list, tuple)) else value
+        return {key: _tuples(v, name) for key, v in value.items()}
+    return tuple(_tuples(v, name) for v in value) if isinstance(value, (list, tuple)) else value
 
 
 def describe(config: dict, where: str | Path = "config.yaml") -> tuple[str, dict]:
@@ -60,7 +69,7 @@ def _field(config: dict, where: str | Path, path: str) -> Any:
 def views_of(config: dict, where: str | Path = "config.yaml") -> list[str]:
     """The views a configuration's model reads, in token order; old files call them model.view."""
     views = _field(config, where, "model").get("views") or _field(config, where, "model.view")
-    return [views] if isinstance(views, str) else list(views)
+    return [check_view(view) for view in ([views] if isinstance(views, str) else views)]
 
 
 def n_outputs(config: dict, where: str | Path = "config.yaml") -> int | None:

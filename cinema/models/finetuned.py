@@ -1,6 +1,7 @@
 """Fine-tuned models, published or our own: where they are, and what their configuration says of input and output."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ import torch
 
 from cinema.models.config import views_of
 from cinema.models.published import PUBLISHED, REPOSITORY, finetuned_file, finetuned_path
-from cinema.models.weights import from_file, read_config
-from cinema.terms import LABELS, PUBLISHED_GRID, SMALL_GRID
+from cinema.models.weights import check_device, from_file, read_config
+from cinema.terms import LABELS, PUBLISHED_GRID, SMALL_GRID, check_view
 
 VARIABLE, PUBLISHED_FOLDER = "CINEMA_WEIGHTS", "CineMA"  # environment; folder below the data root
 SEEDS = (0, 1, 2)
@@ -97,35 +98,51 @@ def opened(path: str | Path, device: torch.device | str | None = "cpu") -> tuple
 
     The model tells its grid, else the configuration, else the known grid of that size. ValueError if none tells a view.
     """
+    check_device(device)
     model: Any = from_file(path).to(device)
     beside = Path(path).with_name("config.yaml")
     config, sizes = read_config(beside) if beside.is_file() else {}, model.arguments.get("image_size_dict")
     if not sizes and not config:
         raise ValueError(f"{path} does not say which view it reads; put its config.yaml beside it")
     data = config.get("data", {})
-    grid: Grid = {}
-    for view in sizes or views_of(config, beside):
-        n_dims, said = len(PUBLISHED_GRID[view][0]), data.get(view.split("_")[0], {})
-        size = tuple((sizes or {}).get(view) or said.get("patch_size", PUBLISHED_GRID[view][0]))[:n_dims]
-        known = (SMALL_GRID if size == SMALL_GRID[view][0] else PUBLISHED_GRID)[view][1]
-        grid[view] = (size, tuple(said.get("spacing", known))[:n_dims])
+    try:
+        grid = {view: _grid_of(view, data, (sizes or {}).get(view)) for view in sizes or views_of(config, beside)}
+    except (AttributeError, TypeError, ValueError) as error:
+        told = f"{path} and {beside.name}" if config else path
+        raise ValueError(f"{told}: views, sizes and spacings are no grid ({error}); take both from one place") from None
+    n_dims = {len(size) for size, _ in grid.values()}
+    if model.arguments.get("n_dims", *n_dims) not in n_dims:
+        raise ValueError(f"{path} holds a {model.arguments['n_dims']}D model; its config.yaml says {', '.join(grid)}")
     return model, grid, data
+
+
+def _grid_of(view: str, data: dict, size: Sequence[int] | None) -> tuple[tuple, tuple]:
+    """(size, spacing_mm) of a view; ValueError for what no image has."""
+    n_dims, said = len(PUBLISHED_GRID[check_view(view)][0]), data.get(view.split("_")[0], {})
+    size = tuple(size or said.get("patch_size", PUBLISHED_GRID[view][0]))[:n_dims]
+    known = (SMALL_GRID if size == SMALL_GRID[view][0] else PUBLISHED_GRID)[view][1]
+    spacing = tuple(said.get("spacing", known))[:n_dims]
+    if len(size) != n_dims or not all(1 <= n <= 4096 for n in size):
+        raise ValueError(f"{view} has size {size}")
+    if len(spacing) != n_dims or not all(0.1 <= mm <= 50 for mm in spacing):
+        raise ValueError(f"{view} has spacing {spacing} mm")
+    return size, spacing
 
 
 def _scale(task: str, name: str | None, data: dict) -> tuple[tuple | None, tuple | None]:
     """(classes of a classification, mean and deviation of a regression): by the configuration, else as published."""
     known = task, (name or "").split("_")[0]
     if task in TRUTH:
-        classes = data.get(data.get("class_column")) or CLASSES.get(known)
-        if not classes:
+        classes = data.get(str(data.get("class_column"))) or CLASSES.get(known)
+        if not isinstance(classes, (list, tuple)) or len(set(map(str, classes))) < len(classes) or not classes:
             raise ValueError(
                 f"no class names for {task}/{name}; its config.yaml must list them under data.class_column"
             )
         return tuple(classes), None
     if not task.startswith("regression"):
         return None, None
-    said = data.get(data.get("regression_column"))
-    pair = (said.get("mean"), said.get("std")) if isinstance(said, dict) else MEAN_STD.get(known)
-    if not pair or not all(isinstance(value, (int, float)) for value in pair):
+    said = data.get(str(data.get("regression_column")))
+    pair: Any = (said.get("mean"), said.get("std")) if isinstance(said, dict) else MEAN_STD.get(known)
+    if not pair or not all(isinstance(value, (int, float)) and abs(value) < 1e6 for value in pair) or not pair[1] > 0:
         raise ValueError(f"no mean and std for {task}/{name}; its config.yaml must give them under data.<column>")
     return None, pair

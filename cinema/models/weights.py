@@ -4,7 +4,8 @@ way into the model that is fine-tuned from it.
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from cinema.models.config import build, describe
 from cinema.models.published import PRETRAINED, REPOSITORY, fetch, finetuned_path
 
 PICKLE_SUFFIXES = (".pt", ".pth", ".bin")
+MOST_CONFIG_BYTES = 100_000
 _META_KEY = "cinema"  # holds JSON in the safetensors header
 
 
@@ -53,11 +55,31 @@ def read(path: str | Path) -> dict[str, Tensor]:
         head = file.read(9)
     # torch's zip or a plain pickle; safetensors opens with eight bytes of length, which may look like anything, and {
     if head[8:] != b"{" and (head[:2] == b"PK" or head[:1] == b"\x80"):
-        return _read_pickle(path)
+        state = _read_pickle(path)
+    else:
+        with _whole(path):
+            state = load_file(path)
+    for prefix in ("_orig_mod.", "module.", "_orig_mod."):  # by torch.compile and DistributedDataParallel, before all
+        if all(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """A context in which safetensors reads `path`: whatever it raises becomes one line with the file and the remedy."""
     try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is not a whole safetensors file ({error}); fetch or save it again") from None
+        yield
+    except MemoryError:
+        raise MemoryError(
+            f"{path} does not fit into memory; close other programs, or take a machine with more"
+        ) from None
+    except Exception as error:
+        raise ValueError(f"{path} is not a whole safetensors file ({_why(error)}); fetch or save it again") from None
+
+
+def _why(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:160]
 
 
 def _existing(path: str | Path) -> Path:
@@ -72,15 +94,24 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} is a pickle, which could run code; give a safetensors file")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise MemoryError(
+            f"{path} does not fit into memory; convert it to safetensors on a machine with more"
+        ) from None
     except Exception as error:  # whatever a damaged or hostile file raises, it is refused
-        reason = str(error).splitlines()[0][:80]
         raise ValueError(
-            f"{path} is no plain weights file ({reason}); convert it to safetensors where you trust it"
+            f"{path} is no plain weights file ({_why(error)}); convert it to safetensors where you trust it"
         ) from None
     state = content.get("model") if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not state or not all(map(_is_plain, state, state.values())):
         raise ValueError(f"{path} holds no tensors under `model`; convert it to safetensors where you trust it")
     return state
+
+
+def _is_plain(key: Any, value: Any) -> bool:
+    if not isinstance(key, str) or not isinstance(value, torch.Tensor):
+        return False
+    return value.layout == torch.strided and value.device.type == "cpu" and not value.is_quantized
 
 
 def load(model: nn.Module, path: str | Path) -> nn.Module:
@@ -97,11 +128,11 @@ def load(model: nn.Module, path: str | Path) -> nn.Module:
 
 def _header(path: str | Path) -> dict:
     path = _existing(path)
-    try:
-        with safe_open(path, "pt") as file:
-            return json.loads((file.metadata() or {}).get(_META_KEY, "{}"))
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a whole safetensors file ({error}); fetch or save it again") from None
+    with _whole(path), safe_open(path, "pt") as file:
+        header = json.loads((file.metadata() or {}).get(_META_KEY, "{}"))
+        if not all(isinstance(header.get(part, {}) or {}, dict) for part in ("metadata", "arguments")):
+            raise TypeError("its header is of another kind")
+    return header
 
 
 def metadata_of(path: str | Path) -> dict:
@@ -114,21 +145,41 @@ def restore(path: str | Path) -> nn.Module:
     header = _header(path)
     if not header.get("arguments"):
         raise ValueError(f"{path} was not saved from a model of this package; use from_file with its config.yaml")
-    return _filled(header["model"], header["arguments"], path)
+    return _filled(lambda: (header["model"], header["arguments"]), path, path)
 
 
-def _filled(name: str, arguments: dict, path: str | Path) -> nn.Module:
-    with torch.device("meta"):  # no time spent on initial values that the file replaces
-        model = build(name, arguments)
+def _filled(described: Callable[[], tuple[str, dict]], where: str | Path, path: str | Path) -> nn.Module:
+    """The model that `where` describes, with the weights of `path`. ValueError if no model can be so."""
+    try:
+        with torch.device("meta"):  # no time spent on initial values that the file replaces
+            model = build(*described())
+    except Exception as error:  # fields of any kind reach every layer's constructor
+        reason = (
+            str(error) if str(where) in str(error) else f"{where} describes no model of this package ({_why(error)})"
+        )
+        raise ValueError(f"{reason}; weights and description must come from one place") from None
     return load(model, path).eval()
+
+
+def check_device(device: torch.device | str | None) -> None:
+    """ValueError unless torch can compute on `device`; None is the one in use."""
+    try:
+        torch.empty(1, device=device)
+    except Exception as error:  # an assertion, a RuntimeError, of any text
+        raise ValueError(f"device {device} cannot be used here ({_why(error)}); give --device cpu") from None
 
 
 def read_config(path: str | Path) -> dict:
     """A release config.yaml as a dict; ValueError if it is none."""
+    path = Path(path)
+    if path.stat().st_size > MOST_CONFIG_BYTES:
+        raise ValueError(f"{path} is too large for a configuration; take the config.yaml that belongs to the weights")
     try:
-        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not readable YAML ({' '.join(str(error).split())})") from None
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except Exception as error:  # YAML's own, and those of dates, numbers, depth
+        raise ValueError(
+            f"{path} is not readable YAML ({_why(error)}); take the config.yaml that belongs to the weights"
+        ) from None
     if not isinstance(config, dict):
         raise ValueError(f"{path} holds no fields; take the config.yaml that belongs to the weights")
     return config
@@ -162,7 +213,7 @@ def from_file(path: str | Path) -> nn.Module:
         return restore(path)
     if not config.is_file():
         raise ValueError(f"{path} does not say which model it holds; put its config.yaml beside it")
-    return _filled(*describe(read_config(config), config), path)
+    return _filled(lambda: describe(read_config(config), config), config, path)
 
 
 # what pretraining needs and no other model has; position tables stay as the target initialised them
@@ -203,7 +254,7 @@ def transfer(source_state: dict[str, Tensor], target_model: nn.Module, freeze: b
 
 
 def _tiled(key: str, value: Tensor, like: Tensor | None) -> Tensor:
-    if like is None or not _FIRST_CONV.fullmatch(key) or value.shape[1] == like.shape[1]:
+    if like is None or not _FIRST_CONV.fullmatch(key) or value.shape[:2] == like.shape[:2] or value.ndim != like.ndim:
         return value
     return value.repeat(1, like.shape[1], *[1] * (value.ndim - 2))
 
@@ -230,5 +281,9 @@ def check(
                 f"{where}: {key} has shape {tuple(value.shape)}, the model needs "
                 f"{tuple(target[key].shape)}; build the model it was saved from"
             )
-        if value.is_floating_point() and not value.isfinite().all():
+        if value.is_floating_point() != target[key].is_floating_point() or value.is_complex():
+            raise ValueError(
+                f"{where}: {key} holds {value.dtype}, the model needs {target[key].dtype}; use them before quantising"
+            )
+        if value.is_floating_point() and not value.to(target[key].dtype).isfinite().all():
             raise ValueError(f"{where}: {key} holds NaN or infinity; use an earlier or an undamaged file")

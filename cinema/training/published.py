@@ -14,29 +14,17 @@ from cinema.data.transforms import CLASSIFICATION, LANDMARKS, PRETRAINING, SEGME
 from cinema.models.config import build as build_model
 from cinema.models.config import per_view
 from cinema.models.finetuned import CLASSES, MEAN_STD, N_OUTPUTS, TRUTH
-from cinema.models.published import PUBLISHED
+from cinema.models.published import DENSE, NAMES, resolve
 from cinema.models.small import small_cinema, small_convunetr, small_convvit, small_unet
 from cinema.models.vit import SIZES
-from cinema.terms import PUBLISHED_GRID, SMALL_GRID, VIEWS
+from cinema.terms import PUBLISHED_GRID, SMALL_GRID
 from cinema.training.recipe import PAPER, TrainConfig
 from cinema.training.tasks import TASKS as KINDS
 
-# published name -> (data set, views)
-NAMES: dict[str, tuple[str, tuple[str, ...]]] = {
-    f"{name}_sax": (name, ("sax",)) for name in ("acdc", "mnms", "mnms2", "rescan", "emidec", "kaggle")
-}
-NAMES |= {f"{name}_lax_4c": (name, ("lax_4c",)) for name in ("mnms2", "rescan")}
-NAMES |= {view: ("landmark", (view,)) for view in ("lax_2c", "lax_4c")}
-NAMES |= {"myops2020_sax": ("myops", ("sax",)), "ukb": ("ukb", VIEWS)}
-_UNSHARED = ("rescan_sax", "rescan_lax_4c", "emidec_sax", "myops2020_sax", "kaggle_sax")  # trained, not published
-# published task -> names
-TASKS = PUBLISHED | {"segmentation": (*PUBLISHED["segmentation"], *_UNSHARED), "pretraining": ("ukb",)}
-SHORT = {"classification": "classification_cvd", "regression": "regression_ef", "landmark": "landmark_heatmap"}
 COLUMNS = TRUTH | {"regression_ef": "lv_ef_percent", "regression_bmi": "bmi_kg_m2", "regression_age": "age_years"}
 SEQUENCES = {"myops": 3}  # image channels; one elsewhere
 SPACING_MM = {"emidec": (1.458, 1.458, 10.0)}  # that of terms.PUBLISHED_GRID elsewhere
 EVALUATION_ONLY = ("kaggle",)
-DENSE = ("segmentation", "landmark_heatmap")  # kinds whose result is an image
 PROFILES = ("ci", "paper")
 # kind -> what an item is (frames of loaders.StudyFrames), and how it is augmented
 ITEMS = {
@@ -102,18 +90,9 @@ def setting(
     """
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
-    task = SHORT.get(task, task)
-    if task not in TASKS:
-        raise ValueError(f"unknown task {task!r}; choose one of {', '.join(TASKS)}")
-    full = [one for one in TASKS[task] if one == name] or [one for one in TASKS[task] if NAMES[one][0] == name]
-    if not full:
-        raise ValueError(f"{task} has no {name!r}; choose one of {', '.join(TASKS[task])}")
-    name, (dataset, views) = full[0], NAMES[full[0]]
+    task, name = resolve(task, name, model)
+    dataset, views = NAMES[name]
     kind = task if task in KINDS else task.split("_")[0]
-    fitting = ("cinema", "scratch", "unet" if kind in DENSE else "resnet")
-    fitting = fitting[:1] if kind == "pretraining" else fitting
-    if model not in fitting:
-        raise ValueError(f"model is {model!r}; {task} has {', '.join(fitting)}")
     frames = "channels" if dataset in ORDER else "all" if dataset in EVALUATION_ONLY else ITEMS[kind][0]
     channels = 2 if frames == "ed_es" else SEQUENCES.get(dataset, 1)
     classes = CLASSES.get((task, dataset), ())

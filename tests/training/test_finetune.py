@@ -18,6 +18,7 @@ from cinema.data.public.cards import card
 from cinema.data.study import Study, load_study, save_study
 from cinema.models import small, weights
 from cinema.models.config import build
+from cinema.models.published import TASKS
 from cinema.training import finetune, published
 
 MANIFESTS = {name.removeprefix("manifest_"): manifest for name, manifest in tiny.MANIFESTS.items()}
@@ -29,7 +30,7 @@ def of_manifest(name):
         return published.setting("pretraining", "ukb")
     model = name.rsplit("_", 1)[1] if name.endswith(("_unet", "_resnet")) else "cinema"
     name = name.removesuffix(f"_{model}")
-    task = next(task for task in published.TASKS if name.startswith(f"{task}_"))
+    task = next(task for task in TASKS if name.startswith(f"{task}_"))
     return published.setting(task, name.removeprefix(f"{task}_"), model=model)
 
 
@@ -94,9 +95,9 @@ def test_to_the_letter_is_a_matter_of_values():
 @pytest.mark.parametrize(
     "asked, message",
     [
-        (("segment", "acdc"), "unknown task 'segment'; choose one of segmentation, "),
-        (("regression_bmi", "mnms"), "regression_bmi has no 'mnms'; choose one of acdc_sax"),
-        (("regression", "acdc", "paper", "unet"), "model is 'unet'; .* cinema, scratch, resnet"),
+        (("segment", "acdc"), "task 'segment' is unknown; did you mean segmentation.*choose from segmentation, "),
+        (("regression_bmi", "mnms"), "regression_bmi: name 'mnms' is unknown; choose from acdc_sax, acdc"),
+        (("regression", "acdc", "paper", "unet"), "model 'unet' is unknown; .* cinema, scratch, resnet"),
         (("segmentation", "acdc", "laptop"), "unknown profile 'laptop'; choose one of ci, paper"),
     ],
 )
