@@ -110,13 +110,17 @@ def set_up():
     if VENV.is_symlink() and KEY.exists() and read_key() != wanted_key() and read_key(1) != str(ROOT):
         say(f".venv is a link to {os.path.realpath(str(VENV))}, which another clone uses; leaving that one as it is")
         VENV.unlink()
-    say("setting up .venv; the first time takes a few minutes and about 2 GB")
-    if not is_usable():
+    whole = is_usable()
+    if whole:
+        KEY.touch()  # a folder that cannot be written is said before anything else
+    else:
         if is_inside():
             fail(".venv is half made; run the same command with the Python outside it")
         shutil.rmtree(str(VENV), ignore_errors=True)
         VENV.mkdir(exist_ok=True)
         KEY.write_text(UNFINISHED, encoding="utf-8")
+    say("setting up .venv; the first time takes a few minutes and about 2 GB")
+    if not whole:
         run([sys.executable, "-m", "venv", str(VENV)], "no .venv (on Debian or Ubuntu, install python3-venv)")
     pip = [str(PYTHON), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
     run([*pip, "-r", "requirements.txt", "-c", "constraints.txt"], "packages not installed")

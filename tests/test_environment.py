@@ -131,6 +131,41 @@ def test_an_environment_that_has_everything_is_used_as_it_is(clone, monkeypatch)
     assert clone.is_ready()
 
 
+def test_what_is_wrong_with_a_command_is_said_before_any_set_up(clone, monkeypatch, capsys):
+    for words, code in ((["reproduse"], 2), (["segment", "nowhere", "--out", "x"], 2), (["--version"], 0), ([], 2)):
+        monkeypatch.setattr(sys, "argv", ["cinema", *words])
+        with pytest.raises(SystemExit) as end:
+            clone.main()
+        assert end.value.code == code and not clone.ran
+    bare = [sys.executable, "-S", "-m", "cinema", "reproduce", "--seed", "-1"]  # an interpreter without packages
+    done = subprocess.run(bare, cwd=ROOT, capture_output=True, encoding="utf-8")
+    assert done.returncode == 2 and "--seed: -1 is not" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(30, "Read-only file system")])
+def test_a_checkout_that_cannot_be_written_is_one_line(error, clone, monkeypatch, capsys):
+    def refused(*_, **__):
+        raise error
+
+    monkeypatch.setattr(sys, "argv", ["cinema", "info"])
+    monkeypatch.setattr(clone.metadata, "version", lambda name: "0")  # nothing here is what is required
+    monkeypatch.setattr(clone.Path, "mkdir", refused)
+    fails_in_one_line("work in a clone of your own", capsys, clone.main)
+
+
+def test_a_checkout_that_lacks_files_is_one_line(clone, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["cinema", "info"])
+    (clone.ROOT / "constraints.txt").unlink()
+    fails_in_one_line("constraints.txt", capsys, clone.main)
+
+
+def test_a_folder_of_any_name_can_be_a_clone(clone, monkeypatch):
+    monkeypatch.setattr(clone, "ROOT", clone.ROOT / "\U0001d4b3\udcff")
+    shutil.copytree(clone.KEY.parent.parent, clone.ROOT)
+    clone.set_up()
+    assert clone.read_key() == clone.wanted_key() and clone.read_key(1) == str(clone.ROOT)
+
+
 def fails_in_one_line(words, capsys, function, *arguments):
     with pytest.raises(SystemExit) as end:
         function(*arguments)

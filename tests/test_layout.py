@@ -18,9 +18,9 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TWINS = sorted((ROOT / "notebooks" / "py").glob("*.py"))
 ORDER = (  # imports go down a floor, never up, and not between rooms of one floor
     ("files", "terms", "parallel"),
-    ("models", "stats", "results", "cli", "__init__"),
-    ("__main__", "data", "data.public", "plots"),
-    ("phantom", "training", "runner"),
+    ("models", "stats", "results", "__init__"),
+    ("cli", "data", "data.public", "plots"),
+    ("__main__", "phantom", "training", "runner"),
     ("inference",),
     ("analysis",),
 )

@@ -110,8 +110,7 @@ def opened(path: str | Path, device: torch.device | str | None = "cpu") -> tuple
     except (AttributeError, TypeError, ValueError) as error:
         told = f"{path} and {beside.name}" if config else path
         raise ValueError(f"{told}: views, sizes and spacings are no grid ({error}); take both from one place") from None
-    n_dims = {len(size) for size, _ in grid.values()}
-    if model.arguments.get("n_dims", *n_dims) not in n_dims:
+    if model.arguments.get("n_dims") not in (None, *(len(size) for size, _ in grid.values())):
         raise ValueError(f"{path} holds a {model.arguments['n_dims']}D model; its config.yaml says {', '.join(grid)}")
     return model, grid, data
 

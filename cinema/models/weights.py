@@ -154,10 +154,11 @@ def _filled(described: Callable[[], tuple[str, dict]], where: str | Path, path: 
         with torch.device("meta"):  # no time spent on initial values that the file replaces
             model = build(*described())
     except Exception as error:  # fields of any kind reach every layer's constructor
-        reason = (
-            str(error) if str(where) in str(error) else f"{where} describes no model of this package ({_why(error)})"
-        )
-        raise ValueError(f"{reason}; weights and description must come from one place") from None
+        if str(where) in str(error):  # in words already
+            raise
+        raise ValueError(
+            f"{where} describes no model of this package ({_why(error)}); take weights and description from one place"
+        ) from None
     return load(model, path).eval()
 
 

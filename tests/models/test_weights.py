@@ -1,8 +1,11 @@
 """Weights in files: what is written can be read, what is damaged or foreign is refused in one line."""
 
+import errno
+import hashlib
 import os
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub
 import huggingface_hub.errors
@@ -13,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from tiny import RELEASED, small_config
 
-from cinema.models import published, weights
+from cinema.models import finetuned, published, weights
 from cinema.models.config import build, describe, n_outputs, views_of
 from cinema.models.weights import transfer
 
@@ -110,6 +113,9 @@ DAMAGED = {  # kind of a file that does not fit UNET -> what is said of it, what
     "text": ("not a whole", lambda state, path: path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")),
     "pickle": ("is a pickle", lambda state, path: path.write_bytes(pickle.dumps({"model": state}))),
     "torch": ("is a pickle", lambda state, path: torch.save({"model": state}, path)),
+    "quantised": ("int8, the model needs", saved(lambda state: {**state, STEM: state[STEM].to(torch.int8)})),
+    "complex": ("complex64, the model", saved(lambda state: {**state, STEM: state[STEM].to(torch.complex64)})),
+    "too large": ("NaN or infinity", saved(lambda state: {**state, STEM: state[STEM].double() + 1e300})),
 }
 
 
@@ -124,6 +130,104 @@ def test_files_that_do_not_fit_are_refused_and_change_nothing(message, damage, t
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_names_may_stand_behind_what_wrappers_put_before_all_of_them(prefix, tmp_path):
+    model = unet()
+    save_file({prefix + key: value for key, value in model.state_dict().items()}, tmp_path / "a.safetensors")
+    torch.save({"model": {prefix + key: v for key, v in model.state_dict().items()}}, tmp_path / "a.pt")
+    for name in ("a.safetensors", "a.pt"):
+        assert torch.equal(weights.load(unet(), tmp_path / name).out_conv.weight, model.out_conv.weight)
+    some = {(prefix if key == STEM else "") + key: value for key, value in model.state_dict().items()}
+    save_file(some, tmp_path / "some.safetensors")
+    with pytest.raises(ValueError, match="1 missing.*1 surplus"):
+        weights.load(unet(), tmp_path / "some.safetensors")
+
+
+SAX = "finetuned/segmentation/acdc_sax/acdc_sax_{0,1,2}.safetensors"
+FIELDS = {  # what a configuration may say, by field, and what is then said of it
+    "model": (3, "[mM]odel"),
+    "model.name": ("vnet", "model.name is 'vnet'"),
+    "model.views": (["lax_9c"], "unknown view 'lax_9c'"),
+    "model.out_chans": ("four", "describes no model"),
+    "model.convunetr.size": ([], "describes no model"),
+    "model.convunetr.enc_conv_n_blocks": (10**9, "enc_conv_n_blocks is, or has, 1000000000"),
+    "model.convunetr.dec_chans": ([4] * 1000, "dec_chans is, or has, 1000"),
+    "model.convunetr.enc_patch_size": (4, "describes no model"),
+    "model.convunetr.enc_scale_factor": ([0, 0, 0], "describes no model"),
+    "data.sax.patch_size": ([48, 48, 2], "describes no model.*pad the image to"),
+    "data.sax.in_chans": (None, "describes no model"),
+    "data.sax.spacing": ([1e-9, 1, 10], "no grid .sax has spacing"),
+    "data.sax": ("small", "data.sax.patch_size is missing"),
+}
+
+
+def in_folder(tmp_path, text):
+    """A published segmentation model's file, and the text of a configuration beside it."""
+    config = small_config(RELEASED[SAX])
+    save_file(build(*describe(config)).state_dict(), tmp_path / "a.safetensors")
+    (tmp_path / "config.yaml").write_text(text(config), encoding="utf-8")
+    return tmp_path / "a.safetensors"
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_configuration_that_describes_no_model_is_one_line_with_its_file(field, tmp_path):
+    value, message = FIELDS[field]
+
+    def text(config):
+        *way, last = field.split(".")
+        at = config
+        for word in way:
+            at = at[word]
+        at[last] = value
+        return yaml.safe_dump(config)
+
+    path = in_folder(tmp_path, text)
+    with pytest.raises(ValueError, match=message) as error:
+        finetuned.opened(path)
+    assert "\n" not in str(error.value) and str(tmp_path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["a: [1", "a: 2001-99-99", "[" * 5000, "a: b\n" * 30_000, "- 1", "a: \x00", "", "!!python/object:os.x {}"]
+)
+def test_text_that_is_no_configuration_is_one_line_with_its_file(text, tmp_path):
+    path = in_folder(tmp_path, lambda config: text)
+    with pytest.raises(ValueError, match="config.yaml") as error:
+        weights.from_file(path)
+    assert "\n" not in str(error.value) and str(tmp_path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "[1]",
+        "{",
+        '{"metadata": 3}',
+        '{"arguments": [1]}',
+        '{"arguments": {"a": 1}}',
+        '{"model": "UNet", "arguments": {"a": 1}}',
+    ],
+)
+def test_a_header_of_another_kind_is_one_line_with_its_file(header, tmp_path):
+    save_file(unet().state_dict(), tmp_path / "a.safetensors", {"cinema": header})
+    with pytest.raises(ValueError, match="not a whole|describes no model") as error:
+        weights.from_file(tmp_path / "a.safetensors")
+    assert "\n" not in str(error.value) and "a.safetensors" in str(error.value)
+
+
+def test_a_file_larger_than_memory_is_named(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise MemoryError
+
+    unet(tmp_path / "a.safetensors")
+    torch.save({"model": unet().state_dict()}, tmp_path / "a.pt")
+    monkeypatch.setattr(weights, "load_file", full)
+    monkeypatch.setattr(weights.torch, "load", full)
+    for name in ("a.safetensors", "a.pt"):
+        with pytest.raises(MemoryError, match=f"{name} does not fit into memory"):
+            weights.read(tmp_path / name)
+
+
 class Code:
     def __reduce__(self):
         return os.mkdir, (str(Path(os.environ["TRAP"]) / "ran"),)
@@ -134,7 +238,9 @@ def test_only_plain_weights_come_out_of_a_pickle(tmp_path, monkeypatch):
     model, path = unet(), tmp_path / "model.pt"
     torch.save({"model": model.state_dict(), "epoch": 3}, path)
     assert torch.equal(weights.load(unet(), path).out_conv.weight, model.out_conv.weight)
-    for content in ({"model": Code()}, {"epoch": 3}, {"model": {}}, [1], model.state_dict()):
+    odd = [torch.zeros(2).to_sparse(), torch.empty(2, device="meta")]
+    odd = [{"model": {"weight": tensor}} for tensor in odd] + [{"model": {1: torch.zeros(1)}}]
+    for content in ({"model": Code()}, {"epoch": 3}, {"model": {}}, [1], model.state_dict(), *odd):
         torch.save(content, path)
         with pytest.raises(ValueError, match="model.pt.*convert it to safetensors") as error:
             weights.load(model, path)
@@ -166,20 +272,74 @@ def test_offline_says_what_to_fetch_and_where_to_put_it(monkeypatch, tmp_path):
         weights.from_pretrained(tmp_path)
 
 
-def test_files_come_from_the_cache_or_else_from_the_network(monkeypatch):
-    calls = []
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A hub of one revision: `files` are what it has, `stored` what lies in the cache; `calls` are recorded."""
+    one = SimpleNamespace(calls=[], stored=set(), folder=tmp_path / "models--owner--name")
 
-    def download(repository, file, local_files_only=False):
-        calls.append((file, local_files_only))
-        if local_files_only:
+    def download(repository, file, revision=None, local_files_only=False):
+        one.calls.append((file, revision, "cache" if local_files_only else "network"))
+        if local_files_only and file not in one.stored:
             raise huggingface_hub.errors.LocalEntryNotFoundError("not cached")
-        return f"/cache/{repository}/{file}"
+        path, content = one.folder / "snapshots" / "abc123" / file, b"content"
+        blob = one.folder / "blobs" / hashlib.sha256(content).hexdigest()
+        for place in (path, blob):
+            place.parent.mkdir(parents=True, exist_ok=True)
+        blob.write_bytes(content[:-1] if getattr(one, "damaged", False) else content)
+        path.unlink(missing_ok=True)
+        path.symlink_to(blob)
+        return str(path)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     monkeypatch.setattr(published, "getproxies", lambda: {"https": "proxy"})
+    return one
+
+
+def test_files_come_from_the_cache_or_else_from_the_network_all_of_one_revision(hub):
     path = published.fetch("owner/name", published.PRETRAINED)
-    assert path == Path("/cache/owner/name/pretrained/cinema.safetensors")
-    assert calls == [("pretrained/config.yaml", True), ("pretrained/config.yaml", False), (published.PRETRAINED, False)]
+    assert path == hub.folder / "snapshots" / "abc123" / published.PRETRAINED
+    config, weights_file = "pretrained/config.yaml", published.PRETRAINED
+    assert hub.calls == [
+        (config, None, "cache"),
+        (config, None, "network"),
+        (weights_file, "abc123", "cache"),
+        (weights_file, "abc123", "network"),
+    ]
+    hub.calls.clear()
+    hub.stored = {config, weights_file}
+    published.fetch("owner/name@v1.0", published.PRETRAINED)
+    assert hub.calls == [(config, "v1.0", "cache"), (weights_file, "abc123", "cache")]
+
+
+def test_a_cached_file_that_is_not_what_it_was_is_refused(hub):
+    hub.damaged = True
+    with pytest.raises(ValueError, match="cinema.safetensors is damaged: its sha256.*delete .*blobs.*fetch anew"):
+        published.fetch("owner/name", published.PRETRAINED)
+
+
+@pytest.mark.parametrize(
+    "error, kind, message",
+    [
+        (
+            ConnectionError("no"),
+            FileNotFoundError,
+            r"gave nothing.*CineMA/resolve/v2/pretrained/cinema.safetensors and",
+        ),
+        (OSError(errno.ENOSPC, "No space left"), OSError, "No space left"),
+        (
+            huggingface_hub.errors.RepositoryNotFoundError("404", response=SimpleNamespace(headers={}, request=None)),
+            FileNotFoundError,
+            "has no pretrained/cinema.safetensors in mathpluscode/CineMA@v2 that it gives to anyone",
+        ),
+    ],
+)
+def test_why_nothing_came_decides_the_remedy(error, kind, message, monkeypatch):
+    def failing(*_):
+        raise error
+
+    monkeypatch.setattr(published, "_download", failing)
+    with pytest.raises(kind, match=message):
+        published.fetch("mathpluscode/CineMA@v2", published.PRETRAINED)
 
 
 @pytest.mark.parametrize(
@@ -210,13 +370,6 @@ def test_old_configurations_name_one_view():
     del config["model"]["name"]
     config["model"]["view"] = config["model"].pop("views")
     assert describe(config) == expected
-
-
-def test_bad_yaml_is_named(tmp_path):
-    for text, message in (("a: [1", "not readable YAML"), ("", "holds no fields")):
-        (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
-        with pytest.raises(ValueError, match=f"config.yaml .*{message}"):
-            weights.read_config(tmp_path / "config.yaml")
 
 
 def test_transfer_copies_all_or_nothing():
