@@ -26,14 +26,16 @@ def option(words, help=None, **settings):
     return flag, settings | {"help": help} | ({"metavar": metavar} if metavar else {})
 
 
-def checked(doubt):
-    """The argparse type of a text: refused with what `doubt` says of it, if anything."""
+def checked(doubt, kind=str):
+    """The argparse type of a value of `kind`: refused with what `doubt` says of it, if anything."""
 
     def check(text):
-        if said := doubt(text):
+        value = kind(text)
+        if said := doubt(value):
             raise argparse.ArgumentTypeError(said)
-        return text
+        return value
 
+    check.__name__ = kind.__name__  # argparse names it: invalid int value
     return check
 
 
@@ -46,15 +48,7 @@ def choice(words, *known, about="", **settings):
 
 def number(kind, least, most):
     """The argparse type of a number of `kind`, int or float, in least .. most."""
-
-    def check(text):
-        value = kind(text)
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text} is not from {least} to {most}")
-        return value
-
-    check.__name__ = kind.__name__  # argparse names it: invalid int value
-    return check
+    return checked(lambda value: None if least <= value <= most else f"{value} is not from {least} to {most}", kind)
 
 
 def notebooks(text):
@@ -295,11 +289,10 @@ def one_line(error):
     if isinstance(error, ModuleNotFoundError):
         return text + f" in {sys.prefix}; install requirements.txt there, or unset CINEMA_NO_VENV"
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and re.search("alloc|out of memory", text)):
-        return "not enough memory; close other programs, give fewer --jobs, or take a machine with more"
+        return text if "; " in text else f"{text}; close other programs, give fewer --jobs, or take another machine"
     if not isinstance(error, (ValueError, OSError)):
         return f"{type(error).__name__}: {text}; nobody expected that: --debug shows where it comes from"
-    code = getattr(error, "errno", None)
-    return text + REMEDIES.get(code, "")
+    return text + REMEDIES.get(getattr(error, "errno", None), "")
 
 
 def run_tests(golden, pytest_arguments):

@@ -89,8 +89,9 @@ def test_a_mistyped_command_is_one_line_and_code_2(arguments, words, capsys):
         (OSError(errno.ENOSPC, "No space left", "m.nii.gz"), "free some space and give the same command again"),
         (OSError(errno.EROFS, "Read-only file system", "report"), "work in a clone of your own"),
         (ModuleNotFoundError("No module named 'h5py'"), "install requirements.txt there"),
-        (MemoryError(), "not enough memory; close other programs"),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "not enough memory; close other"),
+        (MemoryError(), "MemoryError; close other programs"),
+        (MemoryError("a.pt does not fit; take another machine"), "cinema: a.pt does not fit; take another machine\n"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "memory; close other"),
         (KeyError("sax"), "KeyError: 'sax'; nobody expected that: --debug shows where"),
     ],
 )

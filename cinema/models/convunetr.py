@@ -93,19 +93,6 @@ def level_of(factor: Sequence[int], patch: Sequence[int], scale: Sequence[int], 
     )
 
 
-def check_decoder(view: str, image_size: Sequence[int], coarsest: Sequence[int]) -> None:
-    """ValueError unless the image is a whole number of positions at every decoder level.
-
-    coarsest: voxels of a position of the coarsest one, per axis.
-    """
-    if any(n % c for n, c in zip(image_size, coarsest)):
-        fit = tuple(-(-n // c) * c for n, c in zip(image_size, coarsest))
-        raise ValueError(
-            f"{view} image has size {tuple(image_size)}, which the decoder's coarsest level of {tuple(coarsest)} "
-            f"voxels does not divide; pad the image to {fit}, or give fewer dec_chans"
-        )
-
-
 class ConvUNetR(ViewsEncoder):
     """Encoder of all views, and per view a decoder fed by image, convolution stages and tokens.
 
@@ -163,11 +150,11 @@ class ConvUNetR(ViewsEncoder):
             n_down = n_levels - 1 - level_of(down.patch_size, patch, scale, n_levels, view)
             levels.add((first, n_down))
             sources = [*given.enc_conv_chans, *[width] * (1 + n_down)]
-            check_decoder(view, image_size, [p * s ** (n_levels - 1) for p, s in zip(patch, scale)])
-            if len(sources) != n_levels - first:
+            coarsest = tuple(p * s ** (n_levels - 1) for p, s in zip(patch, scale))
+            if any(n % c for n, c in zip(image_size, coarsest)) or len(sources) != n_levels - first:
                 raise ValueError(
-                    f"{view}: the encoder has {len(sources)} levels where dec_chans need {n_levels - first}; give "
-                    f"decoder and encoder the same scale factor"
+                    f"{view}: with these dec_chans images are multiples of {coarsest}, not {tuple(image_size)}, and "
+                    f"the encoder has {n_levels - first} levels, not {len(sources)}; pad the image or change dec_chans"
                 )
             self.enc_down_dict[view] = down
             self.dec_image_conv_block_dict[view] = ImageBlock(

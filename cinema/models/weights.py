@@ -20,7 +20,8 @@ from cinema.models.config import build, describe
 from cinema.models.published import PRETRAINED, REPOSITORY, fetch, finetuned_path
 
 PICKLE_SUFFIXES = (".pt", ".pth", ".bin")
-MOST_CONFIG_BYTES = 100_000
+MOST_CONFIG = 100_000  # characters
+NOT_WHOLE = "is not a whole safetensors file"
 _META_KEY = "cinema"  # holds JSON in the safetensors header
 
 
@@ -57,7 +58,7 @@ def read(path: str | Path) -> dict[str, Tensor]:
     if head[8:] != b"{" and (head[:2] == b"PK" or head[:1] == b"\x80"):
         state = _read_pickle(path)
     else:
-        with _whole(path):
+        with _door(path):
             state = load_file(path)
     for prefix in ("_orig_mod.", "module.", "_orig_mod."):  # by torch.compile and DistributedDataParallel, before all
         if all(key.startswith(prefix) for key in state):
@@ -66,16 +67,14 @@ def read(path: str | Path) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[None]:
-    """A context in which safetensors reads `path`: whatever it raises becomes one line with the file and the remedy."""
+def _door(path: Path, trouble: str = NOT_WHOLE, remedy: str = "fetch or save it again") -> Iterator[None]:
+    """A context in which a library reads `path`: whatever it raises becomes one line with file, trouble and remedy."""
     try:
         yield
     except MemoryError:
-        raise MemoryError(
-            f"{path} does not fit into memory; close other programs, or take a machine with more"
-        ) from None
+        raise MemoryError(f"{path} does not fit into memory; close other programs, or take another machine") from None
     except Exception as error:
-        raise ValueError(f"{path} is not a whole safetensors file ({_why(error)}); fetch or save it again") from None
+        raise ValueError(f"{path} {trouble} ({_why(error)}); {remedy}") from None
 
 
 def _why(error: Exception) -> str:
@@ -92,16 +91,8 @@ def _existing(path: str | Path) -> Path:
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     if path.suffix not in PICKLE_SUFFIXES:
         raise ValueError(f"{path} is a pickle, which could run code; give a safetensors file")
-    try:
+    with _door(path, "is no plain weights file", "convert it to safetensors where you trust it"):
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise MemoryError(
-            f"{path} does not fit into memory; convert it to safetensors on a machine with more"
-        ) from None
-    except Exception as error:  # whatever a damaged or hostile file raises, it is refused
-        raise ValueError(
-            f"{path} is no plain weights file ({_why(error)}); convert it to safetensors where you trust it"
-        ) from None
     state = content.get("model") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not state or not all(map(_is_plain, state, state.values())):
         raise ValueError(f"{path} holds no tensors under `model`; convert it to safetensors where you trust it")
@@ -128,7 +119,7 @@ def load(model: nn.Module, path: str | Path) -> nn.Module:
 
 def _header(path: str | Path) -> dict:
     path = _existing(path)
-    with _whole(path), safe_open(path, "pt") as file:
+    with _door(path), safe_open(path, "pt") as file:
         header = json.loads((file.metadata() or {}).get(_META_KEY, "{}"))
         if not all(isinstance(header.get(part, {}) or {}, dict) for part in ("metadata", "arguments")):
             raise TypeError("its header is of another kind")
@@ -173,16 +164,14 @@ def check_device(device: torch.device | str | None) -> None:
 def read_config(path: str | Path) -> dict:
     """A release config.yaml as a dict; ValueError if it is none."""
     path = Path(path)
-    if path.stat().st_size > MOST_CONFIG_BYTES:
-        raise ValueError(f"{path} is too large for a configuration; take the config.yaml that belongs to the weights")
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except Exception as error:  # YAML's own, and those of dates, numbers, depth
-        raise ValueError(
-            f"{path} is not readable YAML ({_why(error)}); take the config.yaml that belongs to the weights"
-        ) from None
+    remedy = "take the config.yaml that belongs to the weights"
+    with _door(path, "is not readable YAML", remedy), open(path, encoding="utf-8") as file:
+        text = file.read(MOST_CONFIG + 1)
+        if len(text) > MOST_CONFIG:
+            raise ValueError("too long for a configuration")
+        config = yaml.safe_load(text)
     if not isinstance(config, dict):
-        raise ValueError(f"{path} holds no fields; take the config.yaml that belongs to the weights")
+        raise ValueError(f"{path} holds no fields; {remedy}")
     return config
 
 

@@ -154,7 +154,7 @@ FIELDS = {  # what a configuration may say, by field, and what is then said of i
     "model.convunetr.dec_chans": ([4] * 1000, "dec_chans is, or has, 1000"),
     "model.convunetr.enc_patch_size": (4, "describes no model"),
     "model.convunetr.enc_scale_factor": ([0, 0, 0], "describes no model"),
-    "data.sax.patch_size": ([48, 48, 2], "describes no model.*pad the image to"),
+    "data.sax.patch_size": ([48, 48, 2], "describes no model.*multiples of"),
     "data.sax.in_chans": (None, "describes no model"),
     "data.sax.spacing": ([1e-9, 1, 10], "no grid .sax has spacing"),
     "data.sax": ("small", "data.sax.patch_size is missing"),
