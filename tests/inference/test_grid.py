@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cinema.inference import grid
-from cinema.models import ConvUNetR, ResNet2d
+from cinema.models import ConvUNetR, ResNet2d, UNet
 from cinema.models.weights import save
 from cinema.terms import PUBLISHED_GRID, SMALL_GRID
 
@@ -50,9 +50,12 @@ def test_landmarks_come_back_in_the_images_pixels(bright):
     np.testing.assert_allclose(marks, np.broadcast_to([70.0, 60.0], (3, 3, 2)), atol=0.3)
 
 
-def tiny(view, out_chans=4, size=(64, 64)):
+def tiny(view, out_chans=4, size=(64, 64), channels=1):
     torch.manual_seed(0)
-    encoder, factor = ({view: size}, {view: 1}, {view: (4, 4)}, {view: (2, 2)}, [8, 16], 1, 32, 1, 2), {view: (2, 2)}
+    encoder, factor = (
+        ({view: size}, {view: channels}, {view: (4, 4)}, {view: (2, 2)}, [8, 16], 1, 32, 1, 2),
+        {view: (2, 2)},
+    )
     decoder = dict(dec_chans=[4, 8, 16, 32], dec_patch_size_dict=factor, dec_scale_factor_dict=factor)
     return ConvUNetR(*encoder, out_chans=out_chans, **decoder)
 
@@ -64,14 +67,15 @@ def test_a_weights_file_says_what_it_reads(tmp_path):
     assert (readers["lax_2c"].size, readers["lax_2c"].spacing) == SMALL_GRID["lax_2c"]
     labels, marks = readers["lax_2c"].predict_lax(disc((2, 2, 8), (80, 70, 1), (70, 60)), (2.0, 2, 8))
     assert labels is None and marks.shape == (3, 3, 2)
-    for model, words in ((ResNet2d(18, 1, 4), "config.yaml"), (tiny("lax_2c", 7), "7 outputs")):
+    others = [(ResNet2d(18, 1, 4), "config.yaml"), (tiny("lax_2c", 7), "7 outputs")]
+    for model, words in [*others, (tiny("lax_2c", channels=3), "other.safetensors reads 3 images at once")]:
         save(model, tmp_path / "other.safetensors")
         with pytest.raises(ValueError, match=words):
             grid.readers_from_file(tmp_path / "other.safetensors")
 
 
 def test_a_folder_may_hold_some_of_the_published_models(tmp_path):
-    with pytest.raises(FileNotFoundError, match="acdc_sax"):
+    with pytest.raises(FileNotFoundError, match="acdc_sax.*likewise, where wanted, .*lax_4c_0.safetensors"):
         grid.readers_from_repository(tmp_path)
     folder = tmp_path / "finetuned/segmentation/mnms2_lax_4c"
     folder.mkdir(parents=True)
@@ -81,3 +85,13 @@ def test_a_folder_may_hold_some_of_the_published_models(tmp_path):
     assert list(readers) == ["lax_4c"] and readers["lax_4c"].marker is None
     labels, marks = readers["lax_4c"].predict_lax(disc((2, 2, 8), (80, 70, 1), (70, 60)), (2.0, 2, 8))
     assert labels.shape == (80, 70, 1, 3) and marks is None
+    save(tiny("lax_2c"), folder / "mnms2_lax_4c_0.safetensors")
+    with pytest.raises(ValueError, match="mnms2_lax_4c_0.safetensors reads lax_2c; put a model of lax_4c there"):
+        grid.readers_from_repository(tmp_path)
+
+
+def test_a_model_of_other_dimensions_than_its_configuration_says_is_refused(tmp_path):
+    save(UNet(3, 1, 4, (4, 8)), tmp_path / "a.safetensors")
+    (tmp_path / "config.yaml").write_text("model: {views: lax_4c}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="a.safetensors holds a 3D model; its config.yaml says lax_4c"):
+        grid.readers_from_file(tmp_path / "a.safetensors")
