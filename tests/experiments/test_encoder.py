@@ -149,7 +149,8 @@ def test_mixed_precision_agrees_with_single(work):
 
 
 def test_unknown_names_give_one_line(capsys):
-    assert cli.main(["train", "cinema_huge"]) == 2
-    assert cli.main(["train", "cinema_small", "--profile", "huge"]) == 2
+    for words in (["cinema_huge"], ["cinema_small", "--profile", "huge"]):
+        with pytest.raises(SystemExit):
+            cli.main(["train", *words])
     lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 2 and "cinema_small" in lines[0] and "unknown profile" in lines[1]
+    assert len(lines) == 2 and "cinema_small" in lines[0] and "'huge' is unknown" in lines[1]
