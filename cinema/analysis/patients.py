@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 import torch
@@ -18,7 +17,7 @@ import torch
 from cinema.data import late_enhancement
 from cinema.data.loaders import StudyFrames
 from cinema.data.public import prepared
-from cinema.data.study import load_study
+from cinema.data.study import load_study, open_study
 from cinema.data.transforms import crop_to, min_max, pad_end
 from cinema.inference.published import predict
 from cinema.models import finetuned
@@ -116,7 +115,7 @@ class Drawing:
 
     def read(self, path):
         """A study's short-axis View; of a cine only the frames that have masks, ED before ES."""
-        with h5py.File(path) as file:
+        with open_study(path) as file:
             frames = [int(frame) for frame in file["views/sax"].attrs["label_frames"]]
         return load_study(path, ["sax"], frames if self.task is segmentation.TASK else None).views["sax"]
 

@@ -21,7 +21,8 @@ def read_input(path: str | Path, view: str | None = None) -> Reading:
     Raises FileNotFoundError or ValueError in one line.
     """
     from cinema.data.dicom import read_dicom
-    from cinema.data.nifti import SUFFIXES, nifti_files, read_nifti
+    from cinema.data.nifti import SUFFIXES, nifti_files
+    from cinema.data.nifti_views import read_nifti
 
     path = Path(path)
     if not path.exists():

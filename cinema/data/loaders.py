@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -18,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from cinema import files
 from cinema.data.labels import translated
-from cinema.data.study import load_study
+from cinema.data.study import load_study, open_study
 from cinema.data.transforms import Augment, augmented, min_max, pad_end
 from cinema.terms import PUBLISHED_GRID, check_view
 
@@ -142,7 +141,7 @@ class StudyFrames(Dataset):
 def _choices(path: str, views: tuple[str, ...], frames: str) -> list[tuple]:
     """The frame tuples a study offers, read without its pixels. For "random": ((number of frames,),)."""
     study = load_study(path, views, frames=[0])  # a missing, damaged or incomplete file ends here, in one line
-    with h5py.File(path) as file:
+    with open_study(path) as file:
         groups = [file[f"views/{view}"] for view in views]
         n = min(group["image"].shape[3] for group in groups)  # views of unequal length: only frames all of them have
         if frames == "random":

@@ -1,75 +1,111 @@
-"""The NIfTI format: volumes, masks and a patient's own files read with one-line errors, and written on their grid."""
+"""The NIfTI format: files read with one-line errors, masks checked against their image, results written on its grid.
 
+`volume` reads the files of public data sets, which are as they say; `load` a patient's own file, in which the pictures
+tell what is time and what slices: frames of one slice are more alike than slices.
+"""
+
+import math
 import re
-import zlib
-from dataclasses import dataclass, replace
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 
-from cinema.data import views
-from cinema.data.geometry import moving_centre, spacing_mm, to_world
-from cinema.data.reading import Reading, row
-from cinema.data.study import Study, View
+from cinema.data.geometry import spacing_mm, to_world
 from cinema.files import whole_or_not
-from cinema.terms import VIEW_NAMES, VIEWS, check_view
 
-# A file name is cut into words at anything but letters and digits.
-VIEW_WORDS = {"sax": {"sax", "sa", "shortaxis"}}
-VIEW_WORDS |= {f"lax_{n}c": {f"{n}c", f"{n}ch", f"lax{n}c", f"lax{n}ch", f"la{n}ch"} for n in (2, 3, 4)}
-MASK_WORDS = {"gt", "seg", "mask", "label", "labels", "segmentation"}
-ED_WORDS, ES_WORDS = {"ed", "diastole"}, {"es", "systole"}
-MS_PER = {"sec": 1e3, "msec": 1.0, "usec": 1e-3}
+MM_PER = {"meter": 1e3, "micron": 1e-3}
+PIXEL_MM, SLICE_MM = (0.2, 10.0), 60.0  # edges of voxels in plane, and across at most
+MOST_BYTES = 2**30  # in the numbers of the file and as float32: 50 frames of 20 slices of 512 x 512 pixels
+MOST_PACKED = 1032  # bytes of which gzip makes one
 SUFFIXES = (".nii", ".nii.gz")
 GEOMETRY_FIELDS = (
     "qform_code sform_code quatern_b quatern_c quatern_d qoffset_x qoffset_y qoffset_z srow_x srow_y srow_z"
 )
 SAME_SPACING = 0.01  # relative: headers round
 SAME_PLACE = 0.5  # in voxels: beyond this, a mask's corner lies elsewhere than its image's
+# A file name is cut into words at anything but letters and digits.
+VIEW_WORDS = {"sax": {"sax", "sa", "shortaxis"}}
+VIEW_WORDS |= {f"lax_{n}c": {f"{n}c", f"{n}ch", f"lax{n}c", f"lax{n}ch", f"la{n}ch"} for n in (2, 3, 4)}
+MS_PER = {"sec": 1e3, "msec": 1.0, "usec": 1e-3}
+FRAME_MS = 5, 250  # between frames; else the header's number is no part of a heart beat
+SLICE_STEP_MM = 2, 25  # between slices of a short-axis stack
+FARTHEST_MM = 12.0  # at which pixels of one picture are compared, to judge slices
+ALIKE = 0.75  # neighbours less unlike than this, as `unlikeness` has it, are frames: slices have 1, ED and ES 0.5
+MARGIN = 1.3  # by which neighbours in time are more alike than slices
 
 
 def volume(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """(array, affine) of a NIfTI file: (x, y, z) or (x, y, z, t) in its own number type, RAS+ affine in mm.
 
-    Values are scaled where the header says so (then float32). The affine's columns have the header's voxel sizes.
+    Values are scaled where the header says so (then float32). The affine's columns have the header's voxel sizes, or
+    their own where the header's are 1.
     Raises FileNotFoundError; ValueError for a file that is unreadable, empty, not 3D or 4D, or holds NaN or infinity.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path.name} is missing in {path.parent.name}; download it again")
-    image, array, affine, stated = _opened(path, path.name, "download it again")
+    image, array, affine, stated = opened(path, path.name, "download it again")
+    lengths = spacing_mm(affine)
+    affine[:3, :3] *= np.where((stated == 1) & (np.abs(lengths - 1) > SAME_SPACING), lengths, stated) / lengths
+    check_sizes(spacing_mm(affine), path.name)
     scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0
-    affine[:3, :3] *= stated / spacing_mm(affine)
     return np.ascontiguousarray(array, np.float32 if scaled else array.dtype.newbyteorder("=")), affine
 
 
-def _opened(path: Path, name: str | Path, remedy: str, dtype: type | None = None) -> tuple:
-    """(nibabel's image, array of 3 or 4 axes, affine as it stands, voxel sizes of the header) of a file.
+def opened(path: Path, name: str | Path, remedy: str, dtype: type | None = None) -> tuple:
+    """(nibabel's image, array of 3 or 4 axes, affine as it stands, voxel sizes of the header) of a file, both in mm.
 
     name, remedy: for the one line of a ValueError. dtype: to read as; None leaves the file's own.
     """
     try:
-        image: Any = nib.load(path)
-        array = np.asarray(image.dataobj, dtype)
-    except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError) as error:
+        with nib.imageglobals.LoggingOutputSuppressor(), warnings.catch_warnings(action="ignore"):
+            image: Any = nib.load(path)
+            _check_claims(image, path)
+            array = np.asarray(image.dataobj, dtype)
+            affine, stated = np.array(image.affine, dtype=float), np.ones(3)
+            zooms = image.header.get_zooms()[:3]
+            unit = MM_PER.get(image.header.get_xyzt_units()[0], 1.0)
+    except Exception as error:  # of nibabel, zlib, gzip, struct ..: the file is at fault, whatever it is
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise ValueError(f"{name} is no readable NIfTI image ({reason}); {remedy}") from None
-    while array.ndim > 4 and array.shape[-1] == 1:
-        array = array[..., 0]
+    stated[: len(zooms)] = zooms
+    if unit != 1 and _plausible(stated * unit):  # else the unit is wrong, as it often is, and they are mm
+        affine[:3], stated = affine[:3] * unit, stated * unit
+    if array.ndim > 4:  # (x, y, z, 1, t)
+        array = array.reshape(*array.shape[:3], *[size for size in array.shape[3:] if size > 1])
     if array.ndim not in (2, 3, 4) or min(array.shape) == 0:
-        raise ValueError(f"{name} has shape {array.shape}; it must be (x, y, z) or (x, y, z, t)")
-    if array.dtype.kind not in "iuf":
-        raise ValueError(f"{name} holds {array.dtype} values; they must be plain numbers")
+        raise ValueError(f"{name} has shape {array.shape}; it must be (x, y, z) or (x, y, z, t): take it apart")
     if not np.all(np.isfinite(array)):
         raise ValueError(f"{name} holds values that are not numbers (NaN or infinity); {remedy}")
-    affine, stated = np.array(image.affine, dtype=float), np.ones(3)
-    zooms = image.header.get_zooms()[:3]
-    stated[: len(zooms)] = zooms
-    if not np.all(np.isfinite(np.r_[affine.ravel(), stated])) or min(spacing_mm(affine)) == 0 or min(stated) <= 0:
+    flat = np.abs(np.linalg.det(affine[:3, :3])) < 0.1 * np.prod(spacing_mm(affine))
+    if not np.all(np.isfinite(np.r_[affine.ravel(), stated])) or flat or min(stated) <= 0:
         raise ValueError(f"{name} has no usable geometry (voxel sizes {stated.tolist()} mm); {remedy}")
     return image, array[..., None] if array.ndim == 2 else array, affine, stated
+
+
+def _check_claims(image: Any, path: Path) -> None:
+    """ValueError if the header claims more voxels than there are, or than any view has: before memory is taken."""
+    dtype, count, present = image.get_data_dtype(), math.prod(image.shape), path.stat().st_size
+    if dtype.kind not in "iuf":
+        raise ValueError(f"it holds {dtype} values, which must be plain numbers")
+    most = present * (MOST_PACKED if path.name.lower().endswith(".gz") else 1)
+    if count * max(dtype.itemsize, 4) > MOST_BYTES or count * dtype.itemsize > most:
+        raise ValueError(f"its header claims {count:.3g} voxels, its size is {present} bytes")
+
+
+def _plausible(sizes: np.ndarray) -> bool:
+    return bool(min(sizes[:2]) >= PIXEL_MM[0] and max(sizes[:2]) <= PIXEL_MM[1] and sizes[2] <= SLICE_MM)
+
+
+def check_sizes(sizes: np.ndarray, name: str | Path) -> None:
+    """ValueError for voxel sizes, in mm, that no cine has."""
+    if not _plausible(sizes):
+        bounds = f"pixels have {PIXEL_MM[0]:g} to {PIXEL_MM[1]:g} mm and slices up to {SLICE_MM:g}"
+        raise ValueError(f"{name} has voxels of {sizes_text(sizes)} mm; {bounds}: correct pixdim, affine and unit")
 
 
 def check_grid(array: np.ndarray, affine: np.ndarray, like: tuple, name: str) -> None:
@@ -79,7 +115,7 @@ def check_grid(array: np.ndarray, affine: np.ndarray, like: tuple, name: str) ->
         raise ValueError(f"{name} has shape {array.shape}, its image {image.shape}: it is not on the grid of its image")
     sizes, wanted = spacing_mm(affine), spacing_mm(reference)
     if not np.allclose(sizes, wanted, rtol=SAME_SPACING):
-        both = _sizes_text(sizes), _sizes_text(wanted)
+        both = sizes_text(sizes), sizes_text(wanted)
         raise ValueError(f"{name} has voxels of {both[0]} mm, its image {both[1]} mm: mixed spacing")
     corners = np.array(np.meshgrid(*[(0, size - 1) for size in array.shape[:3]])).reshape(3, -1).T
     apart = np.abs(to_world(affine, corners) - to_world(reference, corners)).max()
@@ -87,7 +123,7 @@ def check_grid(array: np.ndarray, affine: np.ndarray, like: tuple, name: str) ->
         raise ValueError(f"{name} lies up to {apart:.3g} mm from its image: it is not on the grid of its image")
 
 
-def _sizes_text(lengths: np.ndarray, digits: int = 4) -> str:
+def sizes_text(lengths: np.ndarray, digits: int = 4) -> str:
     """Voxel sizes as 1.5 x 1.5 x 8."""
     return " x ".join(f"{length:.{digits}g}" for length in lengths)
 
@@ -119,160 +155,116 @@ def write_nifti(
         affine = header.get_best_affine()  # nibabel rewrites a header that differs from the affine it is given
     image = nib.Nifti1Image(array, affine, geometry, dtype=array.dtype)
     image.header["pixdim"][4] = 0.0 if frame_ms is None else frame_ms / 1000
-    image.header.set_xyzt_units("mm", "sec")
+    unit = "mm" if header is None else header.get_xyzt_units()[0]
+    image.header.set_xyzt_units("mm" if unit == "unknown" else unit, "sec")
     with whole_or_not(path) as temporary:
         nib.save(image, temporary)
 
 
 @dataclass(frozen=True, eq=False)
-class _Image:
-    """A file of one view. pixels: (x, y, z, t) float32; notes: on its geometry; view: None if not known."""
+class Image:
+    """One file, or several that are one. pixels: (x, y, z, t) float32; step_ms: between frames, None if unknown;
+    header: None if written masks go by the affine alone; files: (number, slices, frames) of each; view: None if not
+    known; reason: for the view, or against any."""
 
     path: Path
     pixels: np.ndarray
-    header: Any
     affine: np.ndarray
+    header: Any
+    files: tuple
+    step_ms: float | None = None
     notes: tuple[str, ...] = ()
     view: str | None = None
+    reason: str = "by its name or shape"
+
+    @property
+    def words(self) -> set[str]:
+        return words(self.path)
+
+    @property
+    def named(self) -> str | None:
+        """The view that the file's name says."""
+        return next((name for name, marks in VIEW_WORDS.items() if self.words & marks), None)
 
 
-def read_nifti(path: str | Path, view: str | None = None) -> Reading:
-    """Reading of a NIfTI file (3D or 4D) or of a folder of one patient's files.
-
-    A view is told by the name (sax, sa; 2ch, lax_2c, 4c ..), else several slices are the short axis, else the affines
-    tell if a short-axis stack is there too. view: what a single file shows, where its name and shape do not tell.
-    Raises FileNotFoundError, ValueError in one line.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; name a NIfTI file (.nii, .nii.gz) or a folder of them")
-    files = [path] if path.is_file() else nifti_files(path)
-    masks = [file for file in files if path.is_dir() and MASK_WORDS & _words(file)]
-    table = [row(file.name, None, 0, 0, "a mask by its name, not an image") for file in masks]
-    images = [_load(file) for file in files if file not in masks]
-    if not images:
-        raise ValueError(f"{path} holds no NIfTI images (.nii, .nii.gz); name a file or another folder")
-    images = _by_geometry([replace(one, view=_view_of(one, view, len(images))) for one in images])
-    found, headers, phases = {}, {}, (None, None)
-    notes: list[str] = []
-    for name in VIEWS:
-        members = [one for one in images if one.view == name]
-        if members:
-            found[name], used, frames = _join(members, name, path)
-            headers[name] = used[0].header
-            phases = frames if frames != (None, None) else phases
-            for one in members:
-                slices, count = one.pixels.shape[2:]
-                if one in used:
-                    notes += one.notes
-                    table.append(row(one.path.name, name, slices, count, "by its name or shape"))
-                else:
-                    table.append(row(one.path.name, None, slices, count, "the cine file holds these frames"))
-    unknown = [one for one in images if one.view is None]
-    if not found:
-        raise ValueError(
-            f"{unknown[0].path} has one slice and no view in its name; add --view lax_2c, lax_3c or lax_4c"
-        )
-    why = "one slice, no view in its name, and no other view to tell it from"
-    table += [row(one.path.name, None, 1, one.pixels.shape[3], why) for one in unknown]
-    positions = None
-    if "sax" in found:
-        empty = np.ptp(found["sax"].image, axis=(0, 1, 3)) == 0  # one constant value: padding, without an image
-        positions = np.where(empty, np.nan, np.arange(len(empty)) * found["sax"].spacing_mm[2])
-        if empty.any():
-            notes.append(f"{empty.sum()} of {len(empty)} short-axis slices are empty padding and stay empty")
-    notes += [f"no {VIEW_NAMES[name]} view given" for name in VIEWS if name not in found]
-    study = Study("study", "own", found, {}, ed_frame=phases[0], es_frame=phases[1])
-    return Reading(study, table, tuple(dict.fromkeys(notes)), headers, positions)
-
-
-def _words(file: Path) -> set[str]:
+def words(file: Path) -> set[str]:
+    """The words of a file's name, in small letters."""
     return {word for word in re.split(r"[^a-z0-9]+", file.name.lower().split(".nii")[0]) if word}
 
 
-def _load(file: Path) -> _Image:
-    """A user's own file; ValueError names what is wrong with it. Voxel sizes that its affine lacks are the header's."""
-    image, data, affine, stated = _opened(file, file, "copy or export it again", np.float32)
+def load(file: Path, number: int) -> Image:
+    """A user's own file, (x, y, z, t) whatever the order of its axes; ValueError names what is wrong with it."""
+    image, data, affine, stated = opened(file, file, "copy or export it again", np.float32)
+    header, notes = image.header, []
     data = data.reshape(*data.shape, *[1] * (4 - data.ndim))
     if min(data.shape[:2]) < 16:
         raise ValueError(f"{file} has shape {data.shape}; slices must be the first two axes, at least 16 pixels wide")
     if np.ptp(data) == 0:
         raise ValueError(f"{file} is empty: every voxel is {data.flat[0]:g}; is it the right file?")
+    affine, said = _sized(affine, stated, data.shape[2], file)
+    notes += [f"file {number}: {said}"] if said else []
+    sizes = spacing_mm(affine)
+    steps = [float(step) * MS_PER.get(header.get_xyzt_units()[1], 1e3) for step in header["pixdim"][4:6]]
+    if min(data.shape[2:]) > 1 and MARGIN * unlikeness(data, 2, sizes) < unlikeness(data, 3, sizes):
+        notes.append(f"file {number}: its third axis is time and its fourth the slices, by what the pictures show")
+        data, low, high = data.swapaxes(2, 3), *SLICE_STEP_MM
+        if not low <= sizes[2] <= high and low <= header["pixdim"][4] <= high:  # the sizes follow the axes
+            affine[:3, 2] *= float(header["pixdim"][4]) / sizes[2]
+            header, steps, sizes = None, [sizes[2] * 1e3, sizes[2]], spacing_mm(affine)
+    elif data.shape[2] > 1 and data.shape[3] == 1 and unlikeness(data, 2, sizes) < ALIKE:
+        notes.append(f"file {number}: its third axis is time, of one slice, by what the pictures show")
+        data = data.swapaxes(2, 3)
+    check_sizes(sizes, file)
+    slices, unset = data.shape[2], np.isclose(sizes, 1, rtol=1e-6)
+    lost = unset.all() and aligned(affine)
+    if slices > 1 and (lost or (unset[2] and not unset[0])):
+        raise ValueError(
+            f"{file} states no voxel sizes ({sizes_text(sizes)} mm), without which there are no volumes; "
+            "write the true ones into its header (pixdim and affine), or convert it again"
+        )
+    if lost:
+        notes.append(f"file {number} states no pixel size: lengths count pixels of 1 mm, which may be wrong")
+    step = next((step for step in steps if FRAME_MS[0] <= step <= FRAME_MS[1]), None)
+    return Image(file, data, affine, header, ((number, *data.shape[2:]),), step, tuple(notes))
+
+
+def aligned(affine: np.ndarray) -> bool:
+    """Whether an affine lies along the scanner's axes, as no heart does: its directions were lost."""
+    return bool(np.abs(affine[:3, :3] / spacing_mm(affine)).max(axis=0).min() > 0.99999)
+
+
+def _sized(affine: np.ndarray, stated: np.ndarray, slices: int, file: Path) -> tuple[np.ndarray, str]:
+    """(affine, what was wrong) with the voxel sizes that either the affine or the header has, where the other has 1."""
     lengths = spacing_mm(affine)
-    if np.allclose(lengths, stated, rtol=SAME_SPACING):
-        return _Image(file, data, image.header, affine)
-    affine[:3, :3] *= stated / lengths
-    note = (
-        f"{file.name}: the affine's voxel sizes ({_sizes_text(lengths, 3)} mm) are not the header's "
-        f"({_sizes_text(stated, 3)} mm); the header's count"
-    )
-    return _Image(file, data, image.header, affine, (note,))
+    differ = ~np.isclose(lengths, stated, rtol=SAME_SPACING)
+    if not differ.any():
+        return affine, ""
+    both = sizes_text(lengths, 3), sizes_text(stated, 3)
+    said = f"the affine's voxel sizes ({both[0]} mm) are not the header's ({both[1]} mm)"
+    depth = np.array([False, False, slices == 1])  # of a single plane is of no account
+    if np.all(np.isclose(lengths, 1, rtol=1e-6) | ~differ | depth):
+        affine[:3, :3] *= stated / lengths
+        return affine, f"{said}; the header's count"
+    if np.all((stated == 1) | ~differ | depth):
+        return affine, f"{said}; the affine's count"
+    raise ValueError(f"{file}: {said}, and either may be right; write the true ones into both (pixdim and affine)")
 
 
-def _view_of(image: _Image, told: str | None, n_images: int) -> str | None:
-    """The view as the user told it, else by the file's name or its number of slices, else None."""
-    file, slices = image.path, image.pixels.shape[2]
-    if told is not None:
-        check_view(told)
-        if n_images > 1:
-            raise ValueError(f"--view {told} is for one file; {file.parent} holds {n_images}: leave --view out")
-        if (told == "sax") == (slices == 1):
-            raise ValueError(f"{file} has {slices} slice(s); that is no {VIEW_NAMES[told]}: name another --view")
-        return told
-    words = _words(file)
-    for name, marks in VIEW_WORDS.items():
-        if words & marks:
-            if name == "sax" or slices == 1:
-                return name
-            raise ValueError(f"{file} is a {VIEW_NAMES[name]} by its name but has {slices} slices; give one plane")
-    return "sax" if slices > 1 and not words & {"lax", "la"} else None
+def unlikeness(pixels: np.ndarray, axis: int, sizes: np.ndarray) -> float:
+    """How much neighbours along an axis, 2 or 3, differ: in units of what pixels of one picture do that lie as far
+    apart as slices. About 1 for slices, whatever the heart; frames leave most of a picture as it was.
 
-
-def _by_geometry(images: list[_Image]) -> list[_Image]:
-    """Give the nameless single slices a view by how they stand to the short-axis stack, if there is one."""
-    stack = next((one for one in images if one.view == "sax"), None)
-    axis = None if stack is None else views.axis_of_stack(stack.affine)
-    nameless = [one for one in images if one.view is None]
-    if stack is None or axis is None or not nameless:
-        return images
-    middle = (*moving_centre(stack.pixels, spacing_mm(stack.affine)), (stack.pixels.shape[2] - 1) / 2)
-    planes: list[np.ndarray] = []
-    for one in nameless:  # ED and ES of one plane are one plane
-        if not any(np.allclose(one.affine, plane, atol=1e-3) for plane in planes):
-            planes.append(one.affine)
-    lax = views.assign(planes, axis, to_world(stack.affine, middle)).lax
-    told = list(images)
-    for k, one in enumerate(images):
-        same = [name for name, index in lax.items() if np.allclose(one.affine, planes[index], atol=1e-3)]
-        if one.view is None and same:
-            told[k] = replace(one, view=same[0])
-    return told
-
-
-def _join(members: list[_Image], name: str, path: Path) -> tuple[View, list[_Image], tuple]:
-    """(View, files used, (ED frame, ES frame)) of one view's files: a cine, or ED and ES."""
-    cines = [one for one in members if one.pixels.shape[3] > 1]
-    if len(cines) == 1:
-        header, count = cines[0].header, cines[0].pixels.shape[3]
-        step = float(header["pixdim"][4]) * MS_PER.get(header.get_xyzt_units()[1], 1e3)
-        times = np.arange(count) * step if 5 <= step <= 250 else None  # else no part of a heart beat
-        return View(cines[0].pixels, cines[0].affine, frame_times_ms=times), cines, (None, None)
-    phases: dict[str, _Image] = {}
-    for one in members:
-        words = _words(one.path)
-        phases.setdefault("ED" if words & ED_WORDS else "ES" if words & ES_WORDS else "?", one)
-    if len(members) > 1 and (set(phases) != {"ED", "ES"} or len(members) > 2):
-        names = ", ".join(one.path.name for one in members[:4])
-        raise ValueError(
-            f"{path} holds {len(members)} files of the {VIEW_NAMES[name]} view ({names}); give one "
-            "patient's cine, or one file with ed and one with es in its name"
-        )
-    parts = [phases[phase] for phase in sorted(phases)]  # ED before ES
-    first, last = parts[0], parts[-1]
-    if first.pixels.shape != last.pixels.shape or not np.allclose(first.affine, last.affine, atol=1e-2):
-        raise ValueError(
-            f"{path}: {' and '.join(one.path.name for one in parts)} differ in shape or position; "
-            "ED and ES must share one grid"
-        )
-    frames = tuple(sorted(phases).index(phase) if phase in phases else None for phase in ("ED", "ES"))
-    return View(np.concatenate([one.pixels for one in parts], axis=3), first.affine), parts, frames
+    pixels: (x, y, z, t). sizes: voxel sizes in mm. Both differences are 30th percentiles over the brighter half.
+    """
+    some = [np.unique(np.linspace(0, n - 1, 5).astype(int)[1:4]) for n in pixels.shape[2:]]
+    some[axis - 2] = np.unique(np.linspace(0, pixels.shape[axis] - 2, 4).astype(int))
+    one = np.stack([pixels[:, :, z, t] for z in some[0] for t in some[1]], axis=-1)
+    some[axis - 2] += 1
+    other = np.stack([pixels[:, :, z, t] for z in some[0] for t in some[1]], axis=-1)
+    x, y = (max(1, round(min(sizes[2], FARTHEST_MM) / edge)) for edge in sizes[:2])
+    bright = np.maximum(one, other)
+    bright = bright > np.median(bright)
+    change = np.abs(one - other)
+    within = np.r_[np.abs(one[x:] - one[:-x])[bright[x:]], np.abs(one[:, y:] - one[:, :-y])[bright[:, y:]]]
+    usual = np.percentile(within, 30) if within.size else 0
+    return float(np.percentile(change[bright], 30) / usual) if usual > 0 and bright.any() else 1.0

@@ -14,8 +14,8 @@ class Reading:
     """A study and how it was come by. Holds nothing that identifies a patient.
 
     study:   study.Study.
-    table:   one dict per series or file: series (number or file name), view (terms.VIEWS or None: set aside),
-             slices, frames, reason.
+    table:   one dict per series or file: series (number; of a file its place among their names), view (terms.VIEWS or
+             None: set aside), slices, frames, reason.
     notes:   sentences on what the input lacked or what was done to it.
     headers: view -> nibabel header whose geometry written masks repeat (NIfTI input only).
     sax_positions_mm: (z,) places of the short-axis slices along their normal, NaN for slices without an image.

@@ -4,7 +4,8 @@ A study is one HDF5 file: a group per view with the image in one chunk per frame
 view is read without the others), attributes as HDF5 attributes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from cinema.files import whole_or_not
+from cinema.data import hdf5
 from cinema.terms import LABELS, TISSUE_LABELS, VIEWS, check_view
 
 SUFFIX = ".h5"
@@ -108,7 +109,7 @@ def save_study(study: Study, folder: str | Path) -> Path:
     """Write `study` to folder/<id>.h5 and return the path. Nothing is left behind on failure."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     path = Path(folder) / f"{study.id}{SUFFIX}"
-    with whole_or_not(path) as temporary, h5py.File(temporary, "w") as file:
+    with hdf5.written(path) as file:
         file.attrs.update({"format": FORMAT, "id": study.id, "cohort": study.cohort})
         for name in ("ed_frame", "es_frame"):
             if getattr(study, name) is not None:
@@ -150,9 +151,10 @@ def load_study(path: str | Path, views: Iterable[str] | None = None, frames: Seq
             labels of other frames are left out, and ed_frame/es_frame become None if not among them.
     Raises FileNotFoundError, ValueError (not a study, unknown view, frame out of range).
     """
-    with _open(path) as file:
+    asked = None if views is None else [check_view(view) for view in views]
+    with open_study(path) as file:
         present = list(file["views"]) if "views" in file else []
-        wanted = [name for name in VIEWS if name in present] if views is None else [check_view(v) for v in views]
+        wanted = [name for name in VIEWS if name in present] if asked is None else asked
         missing = [name for name in wanted if name not in present]
         if missing:
             raise ValueError(f"{path} has no view {missing[0]}; it holds {', '.join(present)}")
@@ -177,18 +179,13 @@ def _read_view(group: h5py.Group, frames: Sequence[int] | None, path: str | Path
     return View(image, group["affine"][()], labels, tuple(frame for frame, _ in kept), **extras)
 
 
-def _open(path: str | Path) -> h5py.File:
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; name a study file ending in {SUFFIX}")
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise ValueError(f"{path} is not a readable study ({error}); write it again") from None
-    if file.attrs.get("format") != FORMAT:
-        file.close()
-        raise ValueError(f"{path} is not a study of format {FORMAT}; write it again with this version")
-    return file
+@contextmanager
+def open_study(path: str | Path) -> Iterator[h5py.File]:
+    """A context that gives the HDF5 file of a study; FileNotFoundError or ValueError in one line, as hdf5.opened."""
+    with hdf5.opened(path) as file:
+        if file.attrs.get("format") != FORMAT:
+            raise ValueError(f"{path} is not a study of format {FORMAT}; write it again with this version")
+        yield file
 
 
 def study_paths(folder: str | Path) -> list[Path]:
@@ -203,7 +200,7 @@ def study_table(folder: str | Path) -> pd.DataFrame:
     """One row per study: id, cohort, path, frames, attributes and scalar truth (prefix true_)."""
     rows = []
     for path in study_paths(folder):
-        with _open(path) as file:
+        with open_study(path) as file:
             row = {"id": file.attrs["id"], "cohort": file.attrs["cohort"], "path": str(path)}
             row |= {k: int(file.attrs[k]) for k in ("ed_frame", "es_frame") if k in file.attrs}
             row |= _read_table(file["attributes"])

@@ -8,10 +8,9 @@ will not stumble over.
 from contextlib import suppress
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from cinema.files import whole_or_not
+from cinema.data import hdf5
 from cinema.phantom.body import LABEL_OF
 from cinema.phantom.drawing import drawn
 from cinema.phantom.heart import Heart, Infarct
@@ -121,7 +120,7 @@ def write_entry(folder, index, seed, views=VIEWS):
     """Render the `views` of entry `index` into folder/<index>.h5; returns the path."""
     path = library_path(folder, index)
     heart, rng = library_heart(index, seed)
-    with whole_or_not(path) as temporary, h5py.File(temporary, "w") as file:
+    with hdf5.written(path) as file:
         file.attrs.update({"seed": seed, "version": LIBRARY_VERSION, "pixel_mm": PIXEL_MM})
         for name, array in render(heart, rng, views).items():
             chunks = (1, 1, *array.shape[2:]) if array.ndim == 5 else None

@@ -12,7 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from cinema.files import whole_or_not
+from cinema.data import hdf5
 from cinema.parallel import in_parallel
 from cinema.phantom import cohort, image
 from cinema.terms import SMALL_GRID, VIEWS
@@ -33,7 +33,7 @@ def write_maps(folder, index, seed):
     samples = (image.tissue_samples(person.heart, person.acquisition, view, phases, GRID)[2] for view in VIEWS)
     planes = np.concatenate([np.stack(codes).transpose(0, 4, 2, 3, 1) for codes in samples], axis=1)
     path = library_path(folder, index)
-    with whole_or_not(path) as temporary, h5py.File(temporary, "w") as file:
+    with hdf5.written(path) as file:
         file.attrs.update({"seed": seed, "version": MAPS_VERSION, "id": person.id, "phases": phases})
         file.create_dataset("planes", data=planes, chunks=(1, *planes.shape[1:]), compression="lzf")
     return path

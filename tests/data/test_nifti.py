@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from cinema.data.nifti import read_nifti, write_nifti
+from cinema.data.nifti import write_nifti
+from cinema.data.nifti_views import read_nifti
 from cinema.data.reading import slice_widths_mm
 
 AFFINE = np.array([[-1.2, 0.5, 1.0, 40], [0.5, 1.2, 2.0, -12], [0.0, 0.0, 7.6, 90], [0, 0, 0, 1]])

@@ -14,14 +14,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import h5py
 from threadpoolctl import threadpool_limits
 
 from cinema.data.inputs import DATASETS
 from cinema.data.public.cards import SPLITS, Card, card
 from cinema.data.public.common import Skipped, Subject
 from cinema.data.public.published_grid import standardised
-from cinema.data.study import SUFFIX, save_study
+from cinema.data.study import SUFFIX, open_study, save_study
 from cinema.files import data_folder, write_text
 from cinema.parallel import in_parallel
 from cinema.terms import PUBLISHED_GRID
@@ -143,9 +142,9 @@ def _named(value: Any) -> Any:
 def _marked(path: Path) -> str | None:
     """The mark of a prepared study, None if there is none or it cannot be read."""
     try:
-        with h5py.File(path) as file:
+        with open_study(path) as file:
             return file["attributes"].attrs.get("prepared_from")
-    except (OSError, KeyError):
+    except (OSError, ValueError):
         return None
 
 

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 
 from cinema.data.geometry import resample_axis
 from cinema.data.public.cards import card
 from cinema.data.public.published_grid import moved
-from cinema.data.study import SUFFIX, View, load_study, save_study, study_table
+from cinema.data.study import SUFFIX, View, load_study, open_study, save_study, study_table
 from cinema.files import code, digest
 from cinema.parallel import in_parallel
 from cinema.terms import SMALL_GRID, VIEWS
@@ -140,7 +139,7 @@ def unlabelled(
 
 def has(path: str | Path, part: str, view: str = "sax") -> bool:
     """True if a stored study has `part` ("image", "labels" ..) in a view."""
-    with h5py.File(path) as file:
+    with open_study(path) as file:
         return f"views/{view}/{part}" in file
 
 
