@@ -52,8 +52,8 @@ def read_nifti(path: str | Path, view: str | None = None) -> Reading:
                 table += _rows(one, name if one in used else None, reason)
     unknown = [one for one in images if one.view is None]
     if not found:
-        what = "; ".join([f"{unknown[0].path} shows one slice, of no view that its name tells", *unknown[0].notes])
-        raise ValueError(f"{what}: add --view lax_2c, lax_3c or lax_4c, or --view sax for areas without volumes")
+        what = ", ".join([f"{unknown[0].path} shows one slice, of no view that its name tells", *unknown[0].notes])
+        raise ValueError(f"{what}; add --view lax_2c, lax_3c or lax_4c, or --view sax for areas without volumes")
     for one in unknown:
         table, notes = [*table, *_rows(one, None, one.reason)], [*notes, *one.notes]
     positions = None
@@ -99,17 +99,20 @@ def _loaded(path: Path) -> tuple[list[Image], list[dict], list[str]]:
 def _frames_joined(images: list[Image]) -> list[Image]:
     """Files of one frame each that differ by a number in their names, and little in what they show, as one cine."""
     groups: dict[tuple, list[Image]] = {}
-    for k, one in enumerate(images):
-        place = (re.sub(r"\d+", "#", one.path.name), one.named, one.pixels.shape, *np.round(one.affine, 2).ravel())
-        groups.setdefault(place if one.pixels.shape[3] == 1 else (k,), []).append(one)
+    grids = [(one.pixels.shape[:3], *np.round(one.affine, 2).ravel()) for one in images]
+    cines = {grid for grid, one in zip(grids, images, strict=True) if one.pixels.shape[3] > 1}  # hold all frames
+    for k, (grid, one) in enumerate(zip(grids, images, strict=True)):
+        alike = (re.sub(r"\d+", "#", one.path.name), one.named, grid)
+        groups.setdefault((k,) if grid in cines else alike, []).append(one)
     joined = []
     for group in groups.values():
-        group.sort(key=lambda one: [int(number) for number in re.findall(r"\d+", one.path.name)])
-        pixels, sizes = np.concatenate([one.pixels for one in group], axis=3), spacing_mm(group[0].affine)
-        apart = unlikeness(pixels, 2, sizes) / MARGIN if pixels.shape[2] > 1 else ALIKE
-        if len(group) > 1 and unlikeness(pixels, 3, sizes) < apart:
-            files = tuple(file for one in group for file in one.files)
-            group = [replace(group[0], pixels=pixels, files=files, reason="one of the frames that files hold")]
+        if len(group) > 1:
+            group.sort(key=lambda one: [int(number) for number in re.findall(r"\d+", one.path.name)])
+            pixels, sizes = np.concatenate([one.pixels for one in group], axis=3), spacing_mm(group[0].affine)
+            apart = unlikeness(pixels, 2, sizes) / MARGIN if pixels.shape[2] > 1 else ALIKE
+            if unlikeness(pixels, 3, sizes) < apart:
+                files = tuple(file for one in group for file in one.files)
+                group = [replace(group[0], pixels=pixels, files=files, reason="one of the frames that files hold")]
         joined += group
     return joined
 

@@ -37,7 +37,7 @@ def test_a_cine_stack(tmp_path):
     np.testing.assert_allclose(view.affine, AFFINE, atol=1e-5)
     np.testing.assert_allclose(view.frame_times_ms, np.arange(6) * 40, atol=1e-3)
     np.testing.assert_allclose(slice_widths_mm(reading.sax_positions_mm), 8, atol=1e-4)
-    assert reading.table[0]["series"] == "p01_4d.nii.gz" and "no 4C view given" in reading.notes
+    assert reading.table[0]["series"] == 1 and "no 4C view given" in reading.notes
 
 
 def test_views_by_name(tmp_path):
@@ -51,8 +51,7 @@ def test_one_nameless_slice_asks(tmp_path):
     with pytest.raises(ValueError, match="add --view"):
         read_nifti(path)
     assert list(read_nifti(path, "lax_3c").study.views) == ["lax_3c"]
-    with pytest.raises(ValueError, match="no SAX"):
-        read_nifti(path, "sax")
+    assert read_nifti(path, "sax").study.views["sax"].image.shape == (40, 36, 1, 4)
     with pytest.raises(ValueError, match="unknown view 'lax'"):
         read_nifti(path, "lax")
 
@@ -77,7 +76,7 @@ def test_ed_es_and_masks_in_a_folder(tmp_path):
     reading = read_nifti(tmp_path)
     np.testing.assert_array_equal(reading.study.views["sax"].image, np.stack([ed, es], axis=-1))
     assert (reading.study.ed_frame, reading.study.es_frame) == (0, 1)
-    assert [row["view"] for row in reading.table] == [None, None, "sax", "sax"]
+    assert [row["view"] for row in reading.table] == ["sax", None, "sax", None]
     single = read_nifti(tmp_path / "es.nii.gz").study
     assert single.ed_frame is None and single.es_frame == 0
 
@@ -142,7 +141,7 @@ def test_bad_files_are_named_in_one_line(tmp_path):
         (tmp_path / "cut.nii.gz").write_bytes(content)
         refused("no readable NIfTI", tmp_path / "cut.nii.gz")
     for words, data, name in (
-        ("shape", image(40, 36, 5, 4, 2), "five"),
+        ("take it apart", image(40, 36, 5, 4, 2), "five"),
         ("first two axes", image(7, 40, 36), "turned"),
         ("is empty", np.zeros((40, 36, 4), np.int16), "zero"),
         ("not numbers", np.full((40, 36, 4), np.nan, np.float32), "nan"),
