@@ -63,7 +63,7 @@ def opened(path: str | Path) -> Iterator[h5py.File]:
     except Exception as error:
         if isinstance(error, ValueError) and str(path) in str(error):
             raise
-        raise ValueError(f"{path} is not a readable study ({_reason(error)}); write it again") from None
+        raise ValueError(f"{path} is not a readable study ({_reason(error)}); copy or write it again") from None
 
 
 def _seal(checksum: int) -> bytes:

@@ -81,6 +81,9 @@ def _loaded(path: Path) -> tuple[list[Image], list[dict], list[str]]:
         if path.is_dir() and MASK_WORDS & words(file):
             table.append(row(number, None, 0, 0, "a mask by its name, not an image"))
             continue
+        if file.suffix != ".gz" and file.with_name(f"{file.name}.gz") in files:
+            table.append(row(number, None, 0, 0, "the same name packed (.nii.gz) is read"))
+            continue
         try:
             images.append(load(file, number))
         except ValueError as error:

@@ -94,6 +94,12 @@ def file_a_slice_of_three_axes(folder):
     return slices_of(folder, (52, 50, 5))
 
 
+def packed_and_not(folder):
+    store(heart(), folder / f"{NAME}.nii")
+    store(heart(), folder / f"{NAME}.nii.gz")
+    return folder
+
+
 def one_file_damaged(folder):
     store(heart(), folder / f"{NAME}.nii.gz")
     (folder / f"{NAME}_b.nii.gz").write_bytes(b"hello")
@@ -104,7 +110,7 @@ def one_file_damaged(folder):
     "written",
     [
         *(time_third, sizes_third, five_axes, in_metres, in_microns, metres_only_said, sizes_in_affine_only),
-        *(file_a_frame, file_a_slice, file_a_slice_of_three_axes, one_file_damaged),
+        *(file_a_frame, file_a_slice, file_a_slice_of_three_axes, packed_and_not, one_file_damaged),
     ],
 )
 def test_one_heart_however_it_is_stored(tmp_path, written):
@@ -244,6 +250,21 @@ def test_real_troubles(name, words):
     found, right = (read_input(TROUBLE / one).study.views["sax"] for one in (name, "00-base/sax.nii.gz"))
     np.testing.assert_array_equal(found.image, right.image)
     np.testing.assert_allclose(found.affine, right.affine, atol=1e-4)
+
+
+@pytest.mark.skipif(not TROUBLE.is_dir(), reason=f"{TROUBLE} is not there")
+def test_a_converters_folder_is_what_its_dicom_files_are(tmp_path):
+    scanned = read_input(TROUBLE / "00-base" / "input")
+    planes = [(view, z) for view in scanned.study.views.values() for z in range(view.image.shape[2])]
+    for number, (view, z) in zip(np.random.default_rng(0).permutation(len(planes)), planes, strict=True):
+        affine = np.array(view.affine)
+        affine[:3, 3] += affine[:3, 2] * z
+        store(view.image[:, :, z : z + 1], tmp_path / f"series_{number}.nii.gz", affine)
+    reading = read_nifti(tmp_path)
+    np.testing.assert_allclose(reading.sax_positions_mm, scanned.sax_positions_mm, atol=0.01)
+    for name, view in scanned.study.views.items():
+        np.testing.assert_array_equal(reading.study.views[name].image, view.image)
+        np.testing.assert_allclose(reading.study.views[name].affine, view.affine, atol=1e-3)
 
 
 @pytest.mark.skipif(not TROUBLE.is_dir(), reason=f"{TROUBLE} is not there")
