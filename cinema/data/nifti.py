@@ -4,6 +4,7 @@
 tell what is time and what slices: frames of one slice are more alike than slices.
 """
 
+import logging
 import math
 import re
 import warnings
@@ -17,6 +18,7 @@ import numpy as np
 from cinema.data.geometry import spacing_mm, to_world
 from cinema.files import whole_or_not
 
+nib.imageglobals.logger.setLevel(logging.CRITICAL)  # it prints what it mends in headers; what matters is checked here
 MM_PER = {"meter": 1e3, "micron": 1e-3}
 PIXEL_MM, SLICE_MM = (0.2, 10.0), 60.0  # edges of voxels in plane, and across at most
 MOST_BYTES = 2**30  # in the numbers of the file and as float32: 50 frames of 20 slices of 512 x 512 pixels
@@ -62,7 +64,7 @@ def opened(path: Path, name: str | Path, remedy: str, dtype: type | None = None)
     name, remedy: for the one line of a ValueError. dtype: to read as; None leaves the file's own.
     """
     try:
-        with nib.imageglobals.LoggingOutputSuppressor(), warnings.catch_warnings(action="ignore"):
+        with warnings.catch_warnings(action="ignore"):
             image: Any = nib.load(path)
             _check_claims(image, path)
             array = np.asarray(image.dataobj, dtype)
