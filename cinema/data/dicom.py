@@ -6,6 +6,7 @@ What is not used is listed with its reason. Names, dates and identifiers stay be
 
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from cinema.data import planes, stack, views
@@ -17,22 +18,23 @@ from cinema.data.study import Study, View
 from cinema.terms import LAX_VIEWS, VIEW_NAMES, VIEWS, check_view
 
 
-def read_dicom(path: str | Path, view: str | None = None) -> Reading:
+def read_dicom(path: str | Path, view: str | None = None, shows_short_axis: Callable | None = None) -> Reading:
     """Reading of all DICOM files below `path`.
 
     view: what the input is, if it is one plane or one stack only; geometry decides otherwise.
+    shows_short_axis: confirms by the picture what geometry takes for the short axis (stack.find); None: nobody does.
     Raises FileNotFoundError, ValueError in one line: nothing to read, several patients, no cine, missing frames.
     """
     with warnings.catch_warnings(action="ignore"):  # pydicom's, on odd values in headers: what matters is checked
-        return _read(path, view)
+        return _read(path, view, shows_short_axis)
 
 
-def _read(path: str | Path, view: str | None) -> Reading:
+def _read(path: str | Path, view: str | None, shows_short_axis: Callable | None) -> Reading:
     frames, attributes, notes = scan(path)
     cine, aside = planes.cine_planes(frames)
     if not cine:
         raise ValueError(f"{path} holds no cine: {_why_none(aside)}; export the cine series (one image per phase)")
-    sax, singles, reasons = stack.find(cine) if view is None else _as_told(check_view(view), cine)
+    sax, singles, reasons = stack.find(cine, shows_short_axis) if view is None else _as_told(check_view(view), cine)
     reasons = aside | reasons
     found, sax_positions, heart, axis = {}, None, None, None
     if sax:
@@ -47,32 +49,36 @@ def _read(path: str | Path, view: str | None) -> Reading:
     elif singles:
         result = views.assign([plane.affine for plane in singles], axis, heart)
         lax = {name: _latest_repeat(singles[index], singles) for name, index in result.lax.items()}
-        reasons |= {singles[index]: reason for index, reason in result.reasons.items()}
+        reasons = {singles[index]: reason for index, reason in result.reasons.items()} | reasons
         for name, index in result.lax.items():
             if singles[index] is not lax[name]:
                 reasons[singles[index]] = f"{VIEW_NAMES[name]} again; series {lax[name].number} is later"
         notes += [f"series {singles[index].number} {text}" for index, text in result.notes]
     for name, plane in lax.items():
-        planes.refuse_missing(plane)
+        notes += planes.refuse_missing(plane)
         found[name] = View(planes.load(plane)[:, :, None], plane.affine, frame_times_ms=plane.times)
-        notes += plane.notes
     if not found:
+        across = [normal(plane.affine) for plane in cine]
+        told = "lax_4c (2c, 3c)" if len(cine) == 1 else "a folder of one plane or of one stack, and its"
+        if all(views.parallel(across[0], other) for other in across):
+            told = "sax" if len(cine) > 1 else f"sax or {told}"
         raise ValueError(
-            f"{path}: no plane of its {len(cine)} cine planes could be told to be a heart view "
-            f"({_why_none(reasons)}); name it with --view if it is one plane or one stack"
+            f"{path}: none of its {len(cine)} cine planes could be told to be a heart view "
+            f"({_why_none(reasons)}); if you know what it shows, give --view {told}"
         )
     notes += [f"no {VIEW_NAMES[name]} view found" for name in VIEWS if name not in found]
     if len({plane.frames[0].place for plane in [*sax, *lax.values()]}) > 1:
         notes.append("views lie in different frames of reference (the patient was moved): they may not fit together")
     table = _table([*aside, *cine], sax, lax, reasons)
-    return Reading(Study("study", "own", found, attributes), table, tuple(notes), {}, sax_positions)
+    return Reading(Study("study", "own", found, attributes), table, tuple(dict.fromkeys(notes)), {}, sax_positions)
 
 
 def _as_told(view: str, cine: list[Plane]) -> tuple[list[Plane], list[Plane], dict[Plane, str]]:
     """The planes as the user named them; ValueError if the input is more than one plane or stack."""
     normals = [normal(plane.affine) for plane in cine]
     if view == "sax" and all(views.parallel(normals[0], other) for other in normals):
-        return list(cine), [], {}
+        members, reasons = stack.one_stack(cine)
+        return members, [], reasons
     if view in LAX_VIEWS and len(cine) == 1:
         return [], list(cine), {}
     what = "one stack of parallel planes" if view == "sax" else "one plane"

@@ -2,18 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
 
-from cinema.data.headers import Frame, decompressed, frame_value
+from cinema.data.frames import door, pixels_of
 
 MIN_FRAMES = 8  # fewer do not show a heart beat
 MIN_SPAN_MS = 200.0  # a beat lasts longer; perfusion and late enhancement stay within one phase
 MAX_FRAME_STEP_S = 0.35  # between frames of a beat; dynamic series take one image per beat
-RESCALING = "PixelValueTransformationSequence"
+FEW_PHASES = (2, 3)  # of ED and ES alone
+FEW = "only a few images at each place: they are taken for phases of one beat, such as ED and ES"
+MAX_HOLE = 1.6  # between frames, of their usual distance
+HALF_DAY_S = 43200.0
+SAME_PLANE = np.array([0.3] * 3 + [2e-3] * 6)  # mm of position, parts of row and column
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -65,8 +68,8 @@ def latest(frames: Sequence, time: Callable, order: Callable) -> dict:
 
 
 def cine_planes(frames: list) -> tuple[list[Plane], dict[Plane, str]]:
-    """(planes that are cine, {plane: reason} of the others)."""
-    planes = [Plane(tuple(group)) for group in _group(frames)]
+    """(planes that are cine, {plane: reason} of the others). Where none is, ED and ES alone may be there."""
+    planes = [Plane(tuple(group)) for group in _group(frames, lambda frame: frame.series)]
     flow = [plane for plane in planes if plane.frames[0].contrast[0]]
     cine, aside = [], {}
     for plane in planes:
@@ -77,22 +80,41 @@ def cine_planes(frames: list) -> tuple[list[Plane], dict[Plane, str]]:
             cine.append(plane)
         else:
             aside[plane] = reason
+    if all(len(plane.frames) < MIN_FRAMES for plane in cine) and (phases := _few_phases(frames)):
+        used = {(frame.path, frame.index) for plane in phases for frame in plane.frames}
+        rest = [plane for plane in aside if not used & {(frame.path, frame.index) for frame in plane.frames}]
+        return phases, {plane: aside[plane] for plane in rest}
     return cine, aside
 
 
-def _group(frames: list) -> list[list]:
+def _group(frames: list, series: Callable) -> list[list]:
     """Frames of one series, one picture kind, one plane, in one list each."""
-    groups: dict[tuple, list[list]] = {}
+    alike: dict[tuple, list] = {}
     for frame in frames:
-        places = groups.setdefault((frame.series, frame.contrast, frame.shape, frame.spacing), [])
-        group = next((group for group in places if _same_plane(group[0], frame)), None)
-        places.append([frame]) if group is None else group.append(frame)
-    return [group for places in groups.values() for group in places]
+        alike.setdefault((series(frame), frame.contrast, frame.shape, frame.spacing), []).append(frame)
+    groups = []
+    for of_kind in alike.values():
+        left = np.array([[*frame.position, *frame.row, *frame.column] for frame in of_kind])
+        while of_kind:  # all that share the first one's plane
+            same = np.all(np.abs(left - left[0]) <= SAME_PLANE + 1e-5 * np.abs(left), axis=1)
+            groups.append([frame for frame, is_same in zip(of_kind, same, strict=True) if is_same])
+            of_kind = [frame for frame, is_same in zip(of_kind, same, strict=True) if not is_same]
+            left = left[~same]
+    return groups
 
 
-def _same_plane(first: Frame, second: Frame) -> bool:
-    tolerance = {"position": 0.3, "row": 2e-3, "column": 2e-3}
-    return all(np.allclose(getattr(first, of), getattr(second, of), atol=atol) for of, atol in tolerance.items())
+def _few_phases(frames: list) -> list[Plane]:
+    """Planes of ED and ES alone, in one series or two: every place shows as many phases, of one kind of picture."""
+    planes = []
+    for group in _group([frame for frame in frames if frame.inversion_ms is None], lambda frame: ""):
+        triggers = [frame.trigger_ms or 0.0 for frame in group]
+        apart = len(set(triggers)) == len(group) and max(triggers) - min(triggers) > MIN_SPAN_MS / 2
+        plain = not group[0].contrast[0] and group[0].contrast[2] == 1
+        if plain and len(group) in FEW_PHASES and (apart or not any(triggers)):
+            order = lambda frame: (frame.trigger_ms or 0.0, frame.number, frame.order, frame.instance)
+            shown = sorted((replace(frame, declared=None) for frame in group), key=order)
+            planes.append(Plane(tuple(shown), notes=(FEW,)))
+    return planes if len({len(plane.frames) for plane in planes}) == 1 else []
 
 
 def _of_one_acquisition(first: Plane, second: Plane) -> bool:
@@ -117,7 +139,7 @@ def _in_time(plane: Plane) -> tuple[Plane, str | None]:
         return plane, "the inversion time changes from image to image: a map, no cine"
     triggers = [frame.trigger_ms for frame in frames]
     if None in triggers or not any(triggers):
-        return _by_clock(plane)
+        return _by_order(plane)
     phases = latest(frames, lambda frame: frame.trigger_ms, lambda frame: frame.instance)
     notes: tuple[str, ...] = ()
     if len(phases) < len(frames):
@@ -134,21 +156,27 @@ def _in_time(plane: Plane) -> tuple[Plane, str | None]:
     return replace(plane, frames=frames, times=np.array(list(phases)), notes=notes), None
 
 
-def _by_clock(plane: Plane) -> tuple[Plane, str | None]:
+def _by_order(plane: Plane) -> tuple[Plane, str | None]:
+    """`_in_time` without trigger times: by what the header says of the order."""
     frames = plane.frames
     if len(frames) < MIN_FRAMES:
         return plane, f"only {len(frames)} images; a cine has at least {MIN_FRAMES}"
-    by_number = len({frame.instance for frame in frames}) == len(frames)
-    by_clock = len({frame.clock for frame in frames}) == len(frames)
-    clocks = sorted(_seconds(frame.clock) for frame in frames if frame.clock)
-    if by_clock and np.median(np.diff(clocks)) > MAX_FRAME_STEP_S:
+    clocks = [_seconds(frame.clock) for frame in frames]
+    if max(clocks) - min(clocks) > HALF_DAY_S:  # over midnight
+        clocks = [clock + 2 * HALF_DAY_S * (clock < HALF_DAY_S) for clock in clocks]
+    if len(set(clocks)) == len(frames) and np.median(np.diff(sorted(clocks))) > MAX_FRAME_STEP_S:
         return plane, "no trigger times, and images taken beats apart: a dynamic series, no cine"
-    if not (by_number or by_clock):
+    told = {
+        "temporal position": [frame.order for frame in frames],
+        "image number": [frame.instance for frame in frames],
+        "time of acquisition": clocks,
+    }
+    what = next((what for what, order in told.items() if len(set(order)) == len(frames)), None)
+    if what is None:
         return plane, "no trigger times, and neither image numbers nor times tell the order of its images"
-    what = "image number" if by_number else "time of acquisition"
-    frames = tuple(sorted(frames, key=lambda frame: frame.instance if by_number else frame.clock))
+    order = sorted(range(len(frames)), key=told[what].__getitem__)
     note = f"series {plane.number} has no trigger times; its frames are in order of {what}"
-    return replace(plane, frames=frames, notes=(note,)), None
+    return replace(plane, frames=tuple(frames[k] for k in order), notes=(note,)), None
 
 
 def _seconds(clock: str) -> float:
@@ -160,22 +188,30 @@ def _seconds(clock: str) -> float:
         return 0.0
 
 
-def refuse_missing(plane: Plane) -> None:
-    """ValueError if frames of a plane that is used are missing: fewer than declared, or a hole in time."""
+def refuse_missing(plane: Plane) -> tuple:
+    """Notes on a plane that is used, frames fewer than declared that cover the beat evenly among them.
+
+    ValueError if some are missing: a hole in time, or fewer than declared.
+    """
     count, declared = len(plane.frames), max(frame.declared or 0 for frame in plane.frames)
     where = f"series {plane.number} in {plane.frames[0].path.parent}"
     remedy = "export the series again, or remove it to go on without"
+    rest = np.inf  # from the last frame to the first of the next beat
     if plane.times is not None and count > 2:
         steps = np.diff(plane.times)
-        hole = int(np.argmax(steps))
-        if steps[hole] > 1.6 * np.median(steps):
+        usual, hole = np.median(steps), int(np.argmax(steps))
+        if steps[hole] > MAX_HOLE * usual:
             before, after = plane.times[hole : hole + 2]
             raise ValueError(
                 f"{where}: no frame between {before:.0f} and {after:.0f} ms after the R wave, where "
-                f"others are {np.median(steps):.0f} ms apart; {remedy}"
+                f"others are {usual:.0f} ms apart; {remedy}"
             )
+        rest = ((plane.frames[0].rr_ms or np.inf) - plane.times[-1] + plane.times[0]) / usual
     if declared > count:
-        raise ValueError(f"{where}: {count} of {declared} frames are there; {remedy}")
+        if count < MIN_FRAMES or not 0 < rest <= MAX_HOLE:
+            raise ValueError(f"{where}: {count} of {declared} frames are there; {remedy}")
+        return (*plane.notes, f"{count} of {declared} frames are there; they cover the beat evenly")
+    return plane.notes
 
 
 def load(plane: Plane) -> np.ndarray:
@@ -183,25 +219,10 @@ def load(plane: Plane) -> np.ndarray:
     files, images = {}, []
     for frame in plane.frames:
         if frame.path not in files:
-            files[frame.path] = _pixels(frame.path)
+            with door(frame.path):
+                files[frame.path] = pixels_of(pydicom.dcmread(frame.path, force=True))
         pixels = files[frame.path]
         if frame.index >= len(pixels) or pixels[frame.index].shape != frame.shape[::-1]:
             raise ValueError(f"{frame.path} is cut short: image {frame.index + 1} is missing; export it again")
         images.append(pixels[frame.index].T)
-    return np.stack(images, axis=-1)
-
-
-def _pixels(path: Path) -> np.ndarray:
-    """(frames, rows, columns) float32 of one file."""
-    try:
-        dataset = pydicom.dcmread(path, force=True)
-        if dataset.file_meta.get("TransferSyntaxUID") and dataset.file_meta.TransferSyntaxUID.is_encapsulated:
-            return decompressed(path).reshape(-1, dataset.Rows, dataset.Columns).astype(np.float32)
-        pixels = dataset.pixel_array.reshape(-1, dataset.Rows, dataset.Columns).astype(np.float32)
-    except Exception as error:  # decoders raise whatever they like; to the user it is one damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is damaged or cut short ({reason[:120]}); export it again") from None
-    for index, image in enumerate(pixels):
-        said = [frame_value(dataset, index, f"Rescale{what}", RESCALING) for what in ("Slope", "Intercept")]
-        image[:] = image * np.float32(said[0] or 1) + np.float32(said[1] or 0)
-    return pixels
+    return np.stack(images, axis=-1, dtype=np.float32)

@@ -16,7 +16,7 @@ from collections import Counter
 import numpy as np
 from scipy import ndimage
 
-from cinema.data.headers import Frame
+from cinema.data.frames import Frame
 from cinema.data.planes import LPS_TO_RAS, MIN_FRAMES, Plane, latest
 from cinema.data.stack import MIN_SLICES, SAME_STEP, multiples, one_per_place
 from cinema.data.study import View

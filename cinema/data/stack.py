@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from scipy import ndimage
 
 from cinema.data import views
+from cinema.data.frames import MAX_PIXELS
 from cinema.data.geometry import normal, to_voxel, to_world
 from cinema.data.planes import Plane, load, refuse_missing
 from cinema.data.study import View
@@ -14,21 +16,44 @@ from cinema.data.study import View
 SAME_PLACE_MM = 2.0
 SAME_STEP = 0.15  # of the least step between slices
 MIN_SLICES = 3
+MAX_DIRECTIONS = 100  # of an examination's cine planes
 
 
-def find(cine: list[Plane]) -> tuple[list[Plane], list[Plane], dict[Plane, str]]:
-    """(slices of the short-axis stack, other planes, reasons of those set aside)."""
+def find(
+    cine: list[Plane], shows_short_axis: Callable | None = None
+) -> tuple[list[Plane], list[Plane], dict[Plane, str]]:
+    """(slices of the short-axis stack, other planes, reasons of those set aside).
+
+    shows_short_axis: takes a few slices (x, y, z, t) and their spacing in mm and says whether they show what the
+    geometry makes likely; the first stack of which it does is taken. None: geometry alone decides.
+    """
     groups: list[list[Plane]] = []
     for plane in cine:
         group = next((group for group in groups if views.parallel(normal(group[0].affine), normal(plane.affine))), None)
         groups.append([plane]) if group is None else group.append(plane)
+        if len(groups) > MAX_DIRECTIONS:
+            raise ValueError(f"cine planes lie in over {MAX_DIRECTIONS} directions; give the folder of one examination")
     stacks = [group for group in groups if len(_places(group)) >= MIN_SLICES]
     rest = [plane.affine for group in groups if group not in stacks for plane in group]
-    chosen = views.choose_stack([(group[0].affine, len(_places(group))) for group in stacks], rest)
-    if chosen is None:
-        return [], list(cine), {}
-    members, reasons = _one_stack(stacks[chosen])
-    return members, [plane for group in groups if group != stacks[chosen] for plane in group], reasons
+    doubted: dict[Plane, str] = {}
+    for chosen in views.rank_stacks([(group[0].affine, len(_places(group))) for group in stacks], rest):
+        members, reasons = one_stack(stacks[chosen])
+        if shows_short_axis is None or _confirmed(members, shows_short_axis):
+            return members, [plane for group in groups if group != stacks[chosen] for plane in group], reasons
+        doubted |= dict.fromkeys(stacks[chosen], "parallel planes, but the pictures do not show a short axis")
+    return [], list(cine), doubted
+
+
+def _confirmed(members: list[Plane], shows_short_axis: Callable) -> bool:
+    """Whether the middle slices, at the start of the beat and after a third of it, show a short axis."""
+    middle = len(members) // 2
+    first = members[middle].frames[0]
+    near = [plane for plane in members[max(middle - 1, 0) : middle + 2] if plane.frames[0].shape == first.shape]
+    phases = [
+        (plane.frames[0], plane.frames[min(max(len(plane.frames) // 3, 1), len(plane.frames) - 1)]) for plane in near
+    ]
+    image = load(replace(members[middle], frames=tuple(frame for pair in phases for frame in pair)))
+    return bool(shows_short_axis(image.reshape(*first.shape, len(near), 2), (*first.spacing, first.thickness)))
 
 
 def depth(plane: Plane, across: np.ndarray) -> float:
@@ -45,7 +70,7 @@ def _places(group: list[Plane]) -> list[float]:
     return places
 
 
-def _one_stack(group: list[Plane]) -> tuple[list[Plane], dict[Plane, str]]:
+def one_stack(group: list[Plane]) -> tuple[list[Plane], dict[Plane, str]]:
     """Members and reasons. Where several series hold a stack each, the fullest (then the latest) counts, and
     others only add slices beyond its ends. Of slices at one place the one taken like most others (tagging is not)
     and then the later series counts."""
@@ -57,6 +82,8 @@ def _one_stack(group: list[Plane]) -> tuple[list[Plane], dict[Plane, str]]:
     members, reasons = list(group), {}
     if len(full) > 1:
         main = max(full, key=lambda planes: (len(_places(planes)), planes[0].number))
+        for planes in full:
+            main = main + planes if planes is not main and _interleaved([*main, *planes], across) else main
         low, high = _places(main)[0] - SAME_PLACE_MM, _places(main)[-1] + SAME_PLACE_MM
         within = [plane for plane in group if plane not in main and low <= depth(plane, across) <= high]
         members = main + [plane for plane in group if plane not in main and plane not in within]
@@ -67,6 +94,13 @@ def _one_stack(group: list[Plane]) -> tuple[list[Plane], dict[Plane, str]]:
     for plane, twin in twins:
         reasons[plane] = f"short axis at the same place as series {twin.number}, which is taken"
     return kept, reasons
+
+
+def _interleaved(planes: list[Plane], across: np.ndarray) -> bool:
+    """Whether planes of two series make one even stack: the odd slices in one, the even ones in the other."""
+    steps = np.diff(sorted(depth(plane, across) for plane in planes))
+    least = max(SAME_PLACE_MM, (1 - SAME_STEP) * planes[0].frames[0].thickness)
+    return len(set(map(_protocol, planes))) == 1 and steps.min() > least and steps.max() < (1 + SAME_STEP) * steps.min()
 
 
 def _protocol(plane: Plane) -> tuple:
@@ -99,17 +133,15 @@ def build(members: list[Plane]) -> tuple[View, np.ndarray, list[str]]:
     Slices run along row x column, as SimpleITK orders them. A missing slice of an even stack becomes an empty
     (zero) slice with position NaN. Frames of series with another count are taken at the nearest relative phase.
     """
-    for plane in members:
-        refuse_missing(plane)
-    notes = [note for plane in members for note in plane.notes]
+    notes = list(dict.fromkeys(note for plane in members for note in refuse_missing(plane)))
     grids = Counter(_grid(plane) for plane in members)
     reference = next(plane for plane in members if _grid(plane) == grids.most_common(1)[0][0])
     across = normal(reference.affine)
     members = sorted(members, key=lambda plane: depth(plane, across))
     depths = np.array([depth(plane, across) for plane in members])
-    places, step, gap_notes = _even(depths)
-    notes += gap_notes
     thickness = reference.frames[0].thickness
+    places, step, gap_notes = _even(depths, thickness)
+    notes += gap_notes
     if step > 1.25 * thickness:
         notes.append(
             f"short-axis slices are {thickness:.1f} mm thick and {step:.1f} mm apart: {step - thickness:.1f} "
@@ -120,6 +152,10 @@ def build(members: list[Plane]) -> tuple[View, np.ndarray, list[str]]:
     affine[:3, 3] += across * (depths[0] - depth(reference, across))
     clock, times, clock_notes = _common_clock(members)
     shape = (*reference.frames[0].shape, places[-1] + 1, len(clock.frames))
+    if np.prod(shape, dtype=float) > MAX_PIXELS:
+        raise ValueError(
+            f"a short-axis stack of {' x '.join(map(str, shape))} pixels is more than a cine has; remove it"
+        )
     image, positions, moved = np.zeros(shape, np.float32), np.full(shape[2], np.nan), 0
     for plane, place, where in zip(members, places, depths - depths[0], strict=True):
         pixels = load(plane)
@@ -143,10 +179,11 @@ def _grid(plane: Plane) -> tuple:
     return frame.shape, tuple(np.round(frame.spacing, 3)), tuple(np.round([*frame.row, *frame.column], 2))
 
 
-def _even(depths: np.ndarray) -> tuple[np.ndarray, float, list[str]]:
-    """Slice index of each depth on an even grid, its step in mm, and notes on gaps and unevenness."""
+def _even(depths: np.ndarray, thickness: float) -> tuple[np.ndarray, float, list[str]]:
+    """Slice index of each depth on an even grid, its step in mm (of one slice, its thickness), and notes on gaps and
+    unevenness."""
     if len(depths) == 1:
-        raise ValueError("the short-axis stack has one slice; volumes need at least two")
+        return np.zeros(1, int), thickness, []
     steps = np.diff(depths)
     counts, even = multiples(steps)
     if even and counts.sum() <= 2 * len(depths):

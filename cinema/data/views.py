@@ -19,6 +19,8 @@ from cinema.terms import LAX_VIEWS, VIEW_NAMES
 
 TYPICAL_AXIS = np.array([-0.65, 0.66, -0.38])  # RAS, base to apex; real hearts lie up to 50 degrees off
 MAX_OFF_TYPICAL_DEG = 60.0
+OFF_TYPICAL_DEG = 20.0  # of most hearts
+BODY_PLANE_DEG = 3.0  # nobody lays short-axis slices exactly along the body
 RIGHT = np.array([1.0, 0.0, 0.0])
 ANGLES_DEG = {"lax_4c": 10.0, "lax_2c": 70.0, "lax_3c": 130.0}
 
@@ -31,6 +33,8 @@ SEPTUM_TO_LV_MM = 15.0  # both ventricles move: the centre of motion lies near t
 OFF_HEART_MM = 20.0  # between the line and the point so found
 ABSENT_COST = 7.0  # of leaving a view out: about what a plane 20 degrees or 20 mm amiss costs
 AMBIGUOUS_COST = 3.0  # runner-up closer than this: named in a note
+MOST_LINES = 30  # that are tried as the long axis
+MOST_PLANES = 4  # that are tried as each view, where there are many
 
 
 @dataclass(frozen=True)
@@ -55,24 +59,33 @@ def axis_of_stack(affine: np.ndarray) -> np.ndarray | None:
 def _toward_apex(line: np.ndarray) -> np.ndarray | None:
     """A unit vector or its opposite, whichever points from base to apex; None if no heart lies so."""
     line = line * np.sign(line @ TYPICAL_AXIS or 1.0)
-    cosine = line @ TYPICAL_AXIS / np.linalg.norm(TYPICAL_AXIS)
-    return line if cosine > np.cos(np.radians(MAX_OFF_TYPICAL_DEG)) else None
+    plain = np.abs(line).max() > np.cos(np.radians(BODY_PLANE_DEG))
+    return line if off_typical_deg(line) < MAX_OFF_TYPICAL_DEG and not plain else None
 
 
-def choose_stack(stacks: list[tuple[np.ndarray, int]], others: list[np.ndarray]) -> int | None:
-    """Index of the short-axis stack among groups of parallel planes, or None.
+def off_typical_deg(line: np.ndarray) -> float:
+    """Angle between a unit vector, from base to apex, and the typical long axis."""
+    return float(np.degrees(np.arccos(np.clip(line @ TYPICAL_AXIS / np.linalg.norm(TYPICAL_AXIS), -1, 1))))
+
+
+def rank_stacks(stacks: list[tuple[np.ndarray, int]], others: list[np.ndarray]) -> list[int]:
+    """Indices of the groups of parallel planes that may be a short-axis stack, the likeliest first.
 
     stacks: list of (affine, number of slices). others: affines of the planes in no group.
-    The one that most other planes stand across wins, then the one with more slices, then the later one.
+    The one that most other planes stand across wins, then the one with more slices, each counting the less the
+    further the stack's axis lies from the typical one, then the later one.
     """
 
     def rank(index: int) -> tuple:
         across = normal(stacks[index][0])
         rest = [affine for i, (affine, _) in enumerate(stacks) if i != index] + list(others)
-        return sum(abs(across @ normal(affine)) < np.sin(np.radians(20)) for affine in rest), stacks[index][1], index
+        square = sum(abs(across @ normal(affine)) < np.sin(np.radians(20)) for affine in rest)
+        usual = np.exp(-((off_typical_deg(axes[index]) / OFF_TYPICAL_DEG) ** 2) / 2)
+        return square, stacks[index][1] * usual, index
 
-    plausible = [index for index, (affine, _) in enumerate(stacks) if axis_of_stack(affine) is not None]
-    return max(plausible, key=rank, default=None)
+    found = {index: axis_of_stack(affine) for index, (affine, _) in enumerate(stacks)}
+    axes = {index: axis for index, axis in found.items() if axis is not None}
+    return sorted(axes, key=rank, reverse=True)
 
 
 def assign(affines: list[np.ndarray], axis: np.ndarray | None = None, heart: np.ndarray | None = None) -> Assignment:
@@ -99,13 +112,15 @@ def assign(affines: list[np.ndarray], axis: np.ndarray | None = None, heart: np.
 
 
 def _shared_lines(affines: list[np.ndarray]) -> list[np.ndarray]:
+    """Lines in which two planes meet and the heart may lie; of many, those that most planes contain."""
+    across = np.array([normal(affine) for affine in affines])
     lines = []
-    for first, second in combinations(affines, 2):
-        line = np.cross(normal(first), normal(second))
+    for first, second in combinations(across, 2):
+        line = np.cross(first, second)
         length = np.linalg.norm(line)
         axis = _toward_apex(line / length) if length > np.sin(np.radians(30)) else None
         lines += [] if axis is None else [axis]
-    return lines
+    return sorted(lines, key=lambda line: np.minimum(np.abs(across @ line), 0.5).sum())[:MOST_LINES]
 
 
 def _frame(axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -123,7 +138,10 @@ def angle_about(axis: np.ndarray, affine: np.ndarray) -> float:
 
 
 def _hypotheses(affines: list[np.ndarray], axis: np.ndarray, heart: np.ndarray | None) -> Iterator[tuple]:
-    """(cost, view -> index, point) for every way of naming up to three planes; point lies on the common line."""
+    """(cost, view -> index, point) for every way of naming up to three planes; point lies on the common line.
+
+    Of many planes those are tried that suit a view best by themselves.
+    """
     basis = np.stack(_frame(axis))
     middles = np.stack([np.asarray(affine, float)[:3, 3] for affine in affines])
     origin = middles.mean(axis=0) if heart is None else np.asarray(heart, float) + SEPTUM_TO_LV_MM * basis[0]
@@ -136,9 +154,13 @@ def _hypotheses(affines: list[np.ndarray], axis: np.ndarray, heart: np.ndarray |
     normals, offsets = normals / length[:, None], np.sum(across * (middles - origin), axis=1) / length
     tilts = np.degrees(np.arcsin(np.clip(np.abs(across @ axis), 0, 1)))
     angles = np.array([angle_about(axis, affine) for affine in affines])
-    for count in range(min(3, len(affines)), 0, -1):
+    alone = {view: ((angles - typical + 90) % 180 - 90) / VIEW_ANGLE_DEG for view, typical in ANGLES_DEG.items()}
+    other = (tilts / TILT_DEG) ** 2 + (0 if heart is None else (offsets / OFF_HEART_MM) ** 2)
+    cheapest = [np.argsort(off**2 + other)[:MOST_PLANES] for off in alone.values()]
+    tried = np.unique(cheapest) if len(affines) > 3 * MOST_PLANES else range(len(affines))
+    for count in range(min(3, len(affines)), -1, -1):
         for views in combinations(LAX_VIEWS, count):
-            for chosen in map(list, permutations(range(len(affines)), count)):
+            for chosen in map(list, permutations(tried, count)):
                 off_angle = (angles[chosen] - [ANGLES_DEG[view] for view in views] + 90) % 180 - 90
                 rotation = off_angle.sum() / (count + (VIEW_ANGLE_DEG / HEART_ROTATION_DEG) ** 2)
                 point, off_line = _common_line(normals[chosen], offsets[chosen], heart is not None)

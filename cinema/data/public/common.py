@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from cinema.data import slices
-from cinema.data.headers import Frame
+from cinema.data.frames import Frame
 from cinema.data.labels import label_map, read_labels, ventricle_volumes
 from cinema.data.nifti import check_grid, volume
 from cinema.data.planes import Plane

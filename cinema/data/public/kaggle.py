@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pydicom
 
-from cinema.data.headers import Frame, picture
+from cinema.data.frames import Frame, picture
 from cinema.data.headers import attributes as known_of
 from cinema.data.public.common import Cases, Skipped, Subject, cine_views, measured, read_table, sorted_out
 from cinema.data.study import Study

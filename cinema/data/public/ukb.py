@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from cinema.data.headers import Frame, picture
+from cinema.data.frames import Frame, picture
 from cinema.data.public.archive import opened
 from cinema.data.public.common import Cases, Skipped, Subject, cine_views, sorted_out
 from cinema.data.study import Study

@@ -12,7 +12,7 @@ from rawtrees import kaggle as builder
 from rawtrees.hearts import SMALL
 from rawtrees.pictures import SCALE, picture_bytes
 
-from cinema.data.headers import picture
+from cinema.data.frames import picture
 from cinema.data.public import kaggle
 from cinema.data.public.common import cine_views
 from cinema.data.study import View
