@@ -68,7 +68,7 @@ def _without_copies(images: list[tuple[Path, pydicom.Dataset]]) -> list[tuple[Pa
     often = Counter(names)
     kept: dict[tuple, tuple] = {}
     for name, (file, header) in zip(names, images, strict=True):
-        content = ()
+        content: tuple = ()
         if often[name] > 1:
             stored = file.read_bytes()[-claimed(header)[2] :]  # pixels come last
             content = (*(str(said(header, other)) for other in PLACE_AND_TIME), hashlib.sha256(stored).digest())

@@ -84,6 +84,10 @@ class OwnReader:
         lv = np.ascontiguousarray(window[..., LABELS["LV"]])
         return labels, from_grid(lv, image.shape[:2], spacing_mm, centre, PIXEL_MM)
 
+    def glance(self, image: NDArray, spacing_mm: Spacing) -> NDArray:
+        """`predict_sax` in one pose: enough to see what a few slices show."""
+        return self._read("sax", np.asarray(image, np.float32), spacing_mm, turns=1)[0]
+
     def predict_lax(self, image: NDArray, spacing_mm: Spacing) -> tuple[NDArray, NDArray]:
         """(x, y, 1, t) image -> labels of the same shape and (t, 3, 2) pixel positions of hinge, hinge, apex."""
         labels, window, centre = self._read("lax", np.asarray(image, np.float32), spacing_mm)
@@ -91,10 +95,12 @@ class OwnReader:
         marks = track(seen[..., 4], seen[..., 5], seen[..., :4].argmax(-1))
         return labels, points_from_grid(marks, spacing_mm, centre, PIXEL_MM, self.size["lax"])
 
-    def _read(self, kind: str, image: NDArray, spacing_mm: Spacing) -> tuple[NDArray, NDArray, NDArray]:
+    def _read(
+        self, kind: str, image: NDArray, spacing_mm: Spacing, turns: int | None = None
+    ) -> tuple[NDArray, NDArray, NDArray]:
         centre = self.find_heart(kind, image, spacing_mm) if self.search else (np.array(image.shape[:2]) - 1) / 2
         window = to_grid(image, spacing_mm, centre, PIXEL_MM, self.size[kind])
-        out = self._probabilities(kind, window, self.turns)
+        out = self._probabilities(kind, window, turns or self.turns)
         classes = from_grid(out[..., :4].astype(np.float32), image.shape[:2], spacing_mm, centre, PIXEL_MM)
         labels = np.where(classes.sum(-1) > 0.5, classes.argmax(-1), 0).astype(np.uint8)
         return labels, out, centre

@@ -49,9 +49,12 @@ def segment(
     with staged(Path(out)) as folder, in_memory(input):
         if readers is None:
             check_device(device)
-        reading = read_input(input, view)
-        plausibility.refuse(reading, input)
         opened = readers or open_readers(weights, device)
+        sax: Any = opened.get("sax")
+        glance = getattr(sax, "glance", None) or getattr(sax, "predict_sax", None)
+        confirm = glance and (lambda image, mm: measures.shows_short_axis(glance(image, mm), mm))
+        reading = read_input(input, view, confirm)
+        plausibility.refuse(reading, input)
         found, landmarks, unread, signs = read_views(reading.study, opened, reading.sax_positions_mm)
         metrics, labels, notes = measured(reading, found, landmarks)
         known = confidence.signs_of(signs, metrics) if weights is None else None  # it is calibrated for our own only
