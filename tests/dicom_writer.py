@@ -116,3 +116,35 @@ def write_study(folder, slices=6, step=14.0, frames=10, rr_ms=(900.0,), angles=(
     for k, angle in enumerate(angles):
         write_series(folder / f"b/{k}", slices + k + 1, *long_axis_plane(angle), [CENTRE], frames, **fields)
     return folder
+
+
+MACROS = {
+    "PlanePosition": ["ImagePositionPatient"],
+    "PlaneOrientation": ["ImageOrientationPatient"],
+    "PixelMeasures": ["PixelSpacing", "SliceThickness"],
+    "CardiacSynchronization": ["NominalCardiacTriggerDelayTime"],
+    "FrameContent": ["TemporalPositionIndex", "DimensionIndexValues"],
+    "PixelValueTransformation": ["RescaleSlope", "RescaleIntercept"],
+}
+
+
+def enhanced(images, **of_frame):
+    """One enhanced multi-frame dataset of classic ones, in their order; of_frame: element -> its value for each frame,
+    in the functional group that MACROS names."""
+    multi = images[0].copy()
+    multi.SOPClassUID = multi.file_meta.MediaStorageSOPClassUID = pydicom.uid.EnhancedMRImageStorage
+    multi.PixelData, multi.NumberOfFrames = b"".join(data.PixelData for data in images), len(images)
+    multi.PerFrameFunctionalGroupsSequence = []
+    for index, data in enumerate(images):
+        group = Dataset()
+        for macro, names in MACROS.items():
+            item = Dataset()
+            for name in names:
+                if name in data or name in of_frame:
+                    setattr(item, name, of_frame[name][index] if name in of_frame else getattr(data, name))
+            if len(item):
+                setattr(group, f"{macro}Sequence", [item])
+        multi.PerFrameFunctionalGroupsSequence.append(group)
+    for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "TriggerTime"):
+        delattr(multi, name)
+    return multi

@@ -18,23 +18,23 @@ from cinema.data.study import Study, View
 from cinema.terms import LAX_VIEWS, VIEW_NAMES, VIEWS, check_view
 
 
-def read_dicom(path: str | Path, view: str | None = None, shows_short_axis: Callable | None = None) -> Reading:
+def read_dicom(path: str | Path, view: str | None = None, likeness: Callable | None = None) -> Reading:
     """Reading of all DICOM files below `path`.
 
     view: what the input is, if it is one plane or one stack only; geometry decides otherwise.
-    shows_short_axis: confirms by the picture what geometry takes for the short axis (stack.find); None: nobody does.
+    likeness: confirms by the picture what geometry takes for the short axis (stack.find); None: nobody does.
     Raises FileNotFoundError, ValueError in one line: nothing to read, several patients, no cine, missing frames.
     """
     with warnings.catch_warnings(action="ignore"):  # pydicom's, on odd values in headers: what matters is checked
-        return _read(path, view, shows_short_axis)
+        return _read(path, view, likeness)
 
 
-def _read(path: str | Path, view: str | None, shows_short_axis: Callable | None) -> Reading:
+def _read(path: str | Path, view: str | None, likeness: Callable | None) -> Reading:
     frames, attributes, notes = scan(path)
     cine, aside = planes.cine_planes(frames)
     if not cine:
         raise ValueError(f"{path} holds no cine: {_why_none(aside)}; export the cine series (one image per phase)")
-    sax, singles, reasons = stack.find(cine, shows_short_axis) if view is None else _as_told(check_view(view), cine)
+    sax, singles, reasons = stack.find(cine, likeness) if view is None else _as_told(check_view(view), cine)
     reasons = aside | reasons
     found, sax_positions, heart, axis = {}, None, None, None
     if sax:

@@ -16,7 +16,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 MR_IMAGES = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1")  # classic and enhanced MR image storage
 THICKNESS_MM = 8.0  # of a slice whose header does not say
 PIXEL_MM, SLICE_MM, PLACE_MM = (0.1, 20.0), (0.1, 100.0), 1e4  # what edges, thickness and position can be
-MAX_PIXELS = 2**28  # of one file: 400 frames of 800 x 800
+MAX_PIXELS, MAX_IMAGES = 2**28, 20_000  # of one file: 400 frames of 800 x 800
 PLAIN = (None, ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)  # pixels as they are
 ITEM_BYTES = 8  # that a compressed image takes at least
 RESCALING, SYNCHRONY = "PixelValueTransformationSequence", "CardiacSynchronizationSequence"
@@ -123,8 +123,8 @@ def frames_of(file: Path, header: pydicom.Dataset, size: int) -> Iterator[Frame 
         raise ValueError(
             f"{file} is cut short: its {size} bytes cannot hold {count} images; export it again or remove it"
         )
-    if pixels > MAX_PIXELS:
-        yield f"{pixels:,} pixels in one file, more than a cine has"
+    if pixels > MAX_PIXELS or count > MAX_IMAGES:
+        yield f"{count:,} images of {pixels:,} pixels in one file, more than a cine has"
         return
     for index in range(count):
         with door(file):

@@ -15,11 +15,11 @@ DATASETS = {
 }
 
 
-def read_input(path: str | Path, view: str | None = None, shows_short_axis: Callable | None = None) -> Reading:
+def read_input(path: str | Path, view: str | None = None, likeness: Callable | None = None) -> Reading:
     """reading.Reading of whatever `path` holds: DICOM, NIfTI, or one study of the store (.h5).
 
     view: what an input of one plane (or one stack) shows, where it does not tell by itself.
-    shows_short_axis: confirms by the picture what the geometry of DICOM makes likely (`stack.find`).
+    likeness: confirms by the picture what the geometry of DICOM makes likely (`stack.find`).
     Raises FileNotFoundError or ValueError in one line.
     """
     from cinema.data.dicom import read_dicom
@@ -35,7 +35,7 @@ def read_input(path: str | Path, view: str | None = None, shows_short_axis: Call
         return _read_stored(path, view)
     else:
         is_nifti = path.name.lower().endswith(SUFFIXES)
-    return read_nifti(path, view) if is_nifti else read_dicom(path, view, shows_short_axis)
+    return read_nifti(path, view) if is_nifti else read_dicom(path, view, likeness)
 
 
 def _has_dicom_mark(file: Path) -> bool:

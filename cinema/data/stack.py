@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 from scipy import ndimage
@@ -16,44 +15,46 @@ from cinema.data.study import View
 SAME_PLACE_MM = 2.0
 SAME_STEP = 0.15  # of the least step between slices
 MIN_SLICES = 3
-MAX_DIRECTIONS = 100  # of an examination's cine planes
+LEAST_LIKENESS, SAME_LIKENESS = 0.75, 0.1
+MAX_PLANES = 400  # of an examination
 
 
-def find(
-    cine: list[Plane], shows_short_axis: Callable | None = None
-) -> tuple[list[Plane], list[Plane], dict[Plane, str]]:
+def find(cine: list[Plane], likeness: Callable | None = None) -> tuple[list[Plane], list[Plane], dict[Plane, str]]:
     """(slices of the short-axis stack, other planes, reasons of those set aside).
 
-    shows_short_axis: takes a few slices (x, y, z, t) and their spacing in mm and says whether they show what the
-    geometry makes likely; the first stack of which it does is taken. None: geometry alone decides.
+    likeness: takes a few slices (x, y, z, t) and their spacing in mm and says how much they look like short axes, 0 to
+    1; what geometry makes likely must look so too, nearly as much as any. None: geometry alone decides.
     """
+    if len(cine) > MAX_PLANES:
+        raise ValueError(
+            f"{len(cine)} cine planes are more than an examination has; give the series of the heart alone"
+        )
     groups: list[list[Plane]] = []
     for plane in cine:
         group = next((group for group in groups if views.parallel(normal(group[0].affine), normal(plane.affine))), None)
         groups.append([plane]) if group is None else group.append(plane)
-        if len(groups) > MAX_DIRECTIONS:
-            raise ValueError(f"cine planes lie in over {MAX_DIRECTIONS} directions; give the folder of one examination")
     stacks = [group for group in groups if len(_places(group)) >= MIN_SLICES]
     rest = [plane.affine for group in groups if group not in stacks for plane in group]
-    doubted: dict[Plane, str] = {}
-    for chosen in views.rank_stacks([(group[0].affine, len(_places(group))) for group in stacks], rest):
-        members, reasons = one_stack(stacks[chosen])
-        if shows_short_axis is None or _confirmed(members, shows_short_axis):
+    ranked = views.rank_stacks([(group[0].affine, len(_places(group))) for group in stacks], rest)
+    sorted_out = {chosen: one_stack(stacks[chosen]) for chosen in ranked}
+    seen = {chosen: 1.0 if likeness is None else _seen(sorted_out[chosen][0], likeness) for chosen in ranked}
+    least = max(LEAST_LIKENESS, max(seen.values(), default=0.0) - SAME_LIKENESS)
+    for chosen in ranked:
+        if seen[chosen] >= least:
+            members, reasons = sorted_out[chosen]
             return members, [plane for group in groups if group != stacks[chosen] for plane in group], reasons
-        doubted |= dict.fromkeys(stacks[chosen], "parallel planes, but the pictures do not show a short axis")
-    return [], list(cine), doubted
+    doubted = "parallel planes, but the pictures do not show a short axis"
+    return [], list(cine), {plane: doubted for chosen in ranked for plane in stacks[chosen]}
 
 
-def _confirmed(members: list[Plane], shows_short_axis: Callable) -> bool:
-    """Whether the middle slices, at the start of the beat and after a third of it, show a short axis."""
-    middle = len(members) // 2
-    first = members[middle].frames[0]
-    near = [plane for plane in members[max(middle - 1, 0) : middle + 2] if plane.frames[0].shape == first.shape]
-    phases = [
-        (plane.frames[0], plane.frames[min(max(len(plane.frames) // 3, 1), len(plane.frames) - 1)]) for plane in near
-    ]
-    image = load(replace(members[middle], frames=tuple(frame for pair in phases for frame in pair)))
-    return bool(shows_short_axis(image.reshape(*first.shape, len(near), 2), (*first.spacing, first.thickness)))
+def _seen(members: list[Plane], likeness: Callable) -> float:
+    """Likeness of the middle slices, at the start of the beat and after a third of it."""
+    first = members[len(members) // 2].frames[0]
+    near = [plane.frames for plane in members[max(len(members) // 2 - 1, 0) :][:3]]
+    near = [frames for frames in near if frames[0].shape == first.shape]
+    phases = [frames[index] for frames in near for index in (0, min(max(len(frames) // 3, 1), len(frames) - 1))]
+    image = load(Plane(tuple(phases))).reshape(*first.shape, len(near), 2)
+    return likeness(image, (*first.spacing, first.thickness))
 
 
 def depth(plane: Plane, across: np.ndarray) -> float:

@@ -18,7 +18,6 @@ MAX_COVERAGE = 1.5  # of the most basal slice: what lies further up should have 
 MAX_VALVE_TILT_DEG = 40.0
 AREAS = ("LV", "MYO", "RV")
 LEAST_LV_MM2 = 100.0  # that tells a shape
-LEAST_RING = 0.7  # of `shows_short_axis`
 
 Arrays = Mapping[str, NDArray]  # view -> its labels (x, y, z, t), landmarks (t, 3, 2: hinge, hinge, apex) or affine
 
@@ -61,11 +60,12 @@ def extreme_frames(lv_volumes: ArrayLike, ed_frame: int | None = None, es_frame:
     return ed, int(np.argmin(curve)) if es_frame is None else es_frame
 
 
-def shows_short_axis(labels: NDArray, spacing_mm: Sequence[float]) -> bool:
-    """Whether (x, y, z, t) labels of a few slices show a round LV closed by its wall, as no other plane does.
+def likeness_to_short_axis(labels: NDArray, spacing_mm: Sequence[float]) -> float:
+    """How much (x, y, z, t) labels of a few slices look like short axes, 0 to 1: a round LV closed by its wall.
 
-    Scored is the share of the LV's rim that is wall, times the ratio of its two axes: the best frame of each slice, the
-    median of the slices.
+    The share of the LV's rim that is wall, times the ratio of its two axes; the best frame of each slice, the median of
+    the slices. Middle slices read by our reader: short axes 0.86 to 0.98, the same turned by 45 degrees about 0.76,
+    long axes, sagittal and coronal planes up to 0.76 (9 virtual people; short axes also 25 patients of ACDC).
     """
     scores = np.zeros(labels.shape[2:])
     for place in np.ndindex(scores.shape):
@@ -75,7 +75,7 @@ def shows_short_axis(labels: NDArray, spacing_mm: Sequence[float]) -> bool:
             rim = ndimage.binary_dilation(lv) & ~lv
             narrow, wide = np.linalg.eigvalsh(np.cov((np.argwhere(lv) * spacing_mm[:2]).T))
             scores[place] = np.mean(found[rim] == LABELS["MYO"]) * np.sqrt(narrow / wide)
-    return bool(np.median(scores.max(axis=1)) > LEAST_RING)
+    return float(np.median(scores.max(axis=1)))
 
 
 def sax_metrics(

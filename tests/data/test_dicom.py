@@ -220,26 +220,7 @@ def test_enhanced_multi_frame(folder):
     expected = read_dicom(folder).study.views["lax_2c"].image
     paths = sorted((folder / "b/1").iterdir(), key=lambda path: pydicom.dcmread(path).InstanceNumber)
     slices = [pydicom.dcmread(path) for path in paths][::-1]  # not in order of time
-    multi = slices[0]
-    multi.SOPClassUID = multi.file_meta.MediaStorageSOPClassUID = pydicom.uid.EnhancedMRImageStorage
-    multi.PixelData, multi.NumberOfFrames = b"".join(data.PixelData for data in slices), len(slices)
-    multi.PerFrameFunctionalGroupsSequence = []
-    for data in slices:
-        group = pydicom.Dataset()
-        data.NominalCardiacTriggerDelayTime = float(data.TriggerTime)
-        for macro, names in (
-            ("PlanePosition", ["ImagePositionPatient"]),
-            ("PlaneOrientation", ["ImageOrientationPatient"]),
-            ("PixelMeasures", ["PixelSpacing", "SliceThickness"]),
-            ("CardiacSynchronization", ["NominalCardiacTriggerDelayTime"]),
-        ):
-            item = pydicom.Dataset()
-            for name in names:
-                setattr(item, name, getattr(data, name))
-            setattr(group, f"{macro}Sequence", [item])
-        multi.PerFrameFunctionalGroupsSequence.append(group)
-    del multi.ImagePositionPatient, multi.ImageOrientationPatient, multi.PixelSpacing, multi.TriggerTime
-    del multi.NominalCardiacTriggerDelayTime
+    multi = writer.enhanced(slices, NominalCardiacTriggerDelayTime=[float(data.TriggerTime) for data in slices])
     shutil.rmtree(folder / "b/1")
     writer.save(multi, folder / "b/1.dcm")
     np.testing.assert_array_equal(read_dicom(folder).study.views["lax_2c"].image, expected)
@@ -281,7 +262,7 @@ def with_another(folder, **fields):
         ("damaged", lambda folder: cut(folder, 420)),
         ("damaged or no DICOM", lambda folder: next((folder / "a/1").iterdir()).write_bytes(b"not an image")),
         ("mixes 2 patients", lambda folder: with_another(folder, patient="OTHER")),
-        ("mixes 2 examinations", lambda folder: with_another(folder, StudyDate="20240301")),
+        ("mixes 2 examinations", lambda folder: with_another(folder, StudyDate="20240301", study="4.5")),
         ("no cine", lambda folder: with_another(emptied(folder), frames=1)),
         ("none of them DICOM", lambda folder: (emptied(folder) / "notes.txt").write_bytes(b"nothing here")),
         ("is empty", emptied),
