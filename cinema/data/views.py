@@ -33,7 +33,7 @@ SEPTUM_TO_LV_MM = 15.0  # both ventricles move: the centre of motion lies near t
 OFF_HEART_MM = 20.0  # between the line and the point so found
 ABSENT_COST = 7.0  # of leaving a view out: about what a plane 20 degrees or 20 mm amiss costs
 AMBIGUOUS_COST = 3.0  # runner-up closer than this: named in a note
-MOST_LINES = 30  # that are tried as the long axis
+MOST_LINES = 12  # that are tried as the long axis
 MOST_PLANES = 4  # that are tried as each view, where there are many
 
 

@@ -322,10 +322,7 @@ def test_short_axis_beside_a_fuller_stack(tmp_path, slices, beside):
     assert {row["view"] for row in reading.table if row["series"] == 1} == {"sax"}
 
 
-@pytest.mark.parametrize(
-    "plane",
-    [SAGITTAL, CORONAL, oblique(SAGITTAL, 12), oblique(CORONAL, 12), *map(writer.long_axis_plane, (10, 70, 130))],
-)
+@pytest.mark.parametrize("plane", [SAGITTAL, CORONAL, *map(writer.long_axis_plane, (10, 70, 130))])
 def test_no_stack_is_a_short_axis_only_because_it_is_alone(tmp_path, plane):
     stack_of(tmp_path, 1, plane, 7)
     with pytest.raises(ValueError, match="give --view sax"):
@@ -344,6 +341,6 @@ def test_many_planes_about_the_axis_cost_little(axis):
     ]
     start = time.process_time()
     found = views.assign(planes, axis, None if axis is None else writer.CENTRE * (-1, -1, 1)).lax
-    assert time.process_time() - start < 10 and set(found) == set(views.ANGLES_DEG)
+    assert time.process_time() - start < 5 and set(found) == set(views.ANGLES_DEG)
     off = [(angles[index] - views.ANGLES_DEG[view] + 90) % 180 - 90 for view, index in found.items()]
     assert np.abs(off).max() < 10 and (axis is None or max(found.values()) < 40)
