@@ -9,13 +9,13 @@ from scipy import ndimage
 from cinema.data import views
 from cinema.data.frames import MAX_PIXELS
 from cinema.data.geometry import normal, to_voxel, to_world
-from cinema.data.planes import Plane, load, refuse_missing
+from cinema.data.planes import FEW_PHASES, Plane, load, refuse_missing
 from cinema.data.study import View
 
 SAME_PLACE_MM = 2.0
 SAME_STEP = 0.15  # of the least step between slices
 MIN_SLICES = 3
-LEAST_LIKENESS, SAME_LIKENESS = 0.75, 0.1
+LEAST_LIKENESS, SAME_LIKENESS = 0.65, 0.1
 MAX_PLANES = 400  # of an examination
 
 
@@ -48,13 +48,13 @@ def find(cine: list[Plane], likeness: Callable | None = None) -> tuple[list[Plan
 
 
 def _seen(members: list[Plane], likeness: Callable) -> float:
-    """Likeness of the middle slices, at the start of the beat and after a third of it."""
+    """Likeness of the middle slices; of all, where a few phases hardly show what beats."""
     first = members[len(members) // 2].frames[0]
-    near = [plane.frames for plane in members[max(len(members) // 2 - 1, 0) :][:3]]
-    near = [frames for frames in near if frames[0].shape == first.shape]
-    phases = [frames[index] for frames in near for index in (0, min(max(len(frames) // 3, 1), len(frames) - 1))]
-    image = load(Plane(tuple(phases))).reshape(*first.shape, len(near), 2)
-    return likeness(image, (*first.spacing, first.thickness))
+    few = len(members[0].frames) in FEW_PHASES
+    near = members if few else members[max(len(members) // 2 - 1, 0) :][:3]
+    images = [load(plane) for plane in near if plane.frames[0].shape == first.shape]
+    count = min(image.shape[-1] for image in images)
+    return likeness(np.stack([image[..., :count] for image in images], axis=2), (*first.spacing, first.thickness))
 
 
 def depth(plane: Plane, across: np.ndarray) -> float:

@@ -64,8 +64,8 @@ def likeness_to_short_axis(labels: NDArray, spacing_mm: Sequence[float]) -> floa
     """How much (x, y, z, t) labels of a few slices look like short axes, 0 to 1: a round LV closed by its wall.
 
     The share of the LV's rim that is wall, times the ratio of its two axes; the best frame of each slice, the median of
-    the slices. Middle slices read by our reader: short axes 0.86 to 0.98, the same turned by 45 degrees about 0.76,
-    long axes, sagittal and coronal planes up to 0.76 (9 virtual people; short axes also 25 patients of ACDC).
+    the slices. At a glance of our reader: short axes 0.69 to 0.98 (8 virtual people, 42 patients of ACDC), long axes up
+    to 0.57, planes along the body up to 0.81, short axes turned by 45 degrees 0.75 to 0.83.
     """
     scores = np.zeros(labels.shape[2:])
     for place in np.ndindex(scores.shape):

@@ -85,8 +85,11 @@ class OwnReader:
         return labels, from_grid(lv, image.shape[:2], spacing_mm, centre, PIXEL_MM)
 
     def glance(self, image: NDArray, spacing_mm: Spacing) -> NDArray:
-        """`predict_sax` in one pose: enough to see what a few slices show."""
-        return self._read("sax", np.asarray(image, np.float32), spacing_mm, turns=1)[0]
+        """Labels of the first frame and of one a third of the beat later, in one pose: enough to see what is shown."""
+        image = np.asarray(image, np.float32)
+        centre = self.find_heart("sax", image, spacing_mm)
+        ends = image[..., [0, min(max(image.shape[3] // 3, 1), image.shape[3] - 1)]]
+        return self._read("sax", ends, spacing_mm, centre, turns=1)[0]
 
     def predict_lax(self, image: NDArray, spacing_mm: Spacing) -> tuple[NDArray, NDArray]:
         """(x, y, 1, t) image -> labels of the same shape and (t, 3, 2) pixel positions of hinge, hinge, apex."""
@@ -96,9 +99,10 @@ class OwnReader:
         return labels, points_from_grid(marks, spacing_mm, centre, PIXEL_MM, self.size["lax"])
 
     def _read(
-        self, kind: str, image: NDArray, spacing_mm: Spacing, turns: int | None = None
+        self, kind: str, image: NDArray, spacing_mm: Spacing, centre: NDArray | None = None, turns: int | None = None
     ) -> tuple[NDArray, NDArray, NDArray]:
-        centre = self.find_heart(kind, image, spacing_mm) if self.search else (np.array(image.shape[:2]) - 1) / 2
+        if centre is None:
+            centre = self.find_heart(kind, image, spacing_mm) if self.search else (np.array(image.shape[:2]) - 1) / 2
         window = to_grid(image, spacing_mm, centre, PIXEL_MM, self.size[kind])
         out = self._probabilities(kind, window, turns or self.turns)
         classes = from_grid(out[..., :4].astype(np.float32), image.shape[:2], spacing_mm, centre, PIXEL_MM)

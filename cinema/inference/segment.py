@@ -51,8 +51,10 @@ def segment(
             check_device(device)
         opened = readers or open_readers(weights, device)
         sax: Any = opened.get("sax")
-        glance = getattr(sax, "glance", None) or getattr(sax, "predict_sax", None)
-        likeness = glance and (lambda image, mm: measures.likeness_to_short_axis(glance(image, mm), mm))
+        glance = getattr(
+            sax, "glance", lambda image, mm: sax.predict_sax(image[..., :: max(image.shape[3] // 3, 1)], mm)
+        )
+        likeness = sax and (lambda image, mm: measures.likeness_to_short_axis(glance(image, mm), mm))
         reading = read_input(input, view, likeness)
         plausibility.refuse(reading, input)
         found, landmarks, unread, signs = read_views(reading.study, opened, reading.sax_positions_mm)
