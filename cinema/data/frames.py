@@ -198,7 +198,7 @@ def picture(name: str, data: bytes) -> Frame:
             dataset.setdefault("SOPClassUID", "")
         frame = next(frames_of(Path(name), dataset, len(data)), "size is missing")
         if isinstance(frame, str):
-            raise ValueError(f"{name} is no picture of a cine: {frame}")
+            raise ValueError(f"{name} lacks what a picture of a cine has: {frame}")
         try:
             pixels = pixels_of(dataset).reshape(frame.shape[::-1]).T
         except Exception:  # decoders raise whatever they like
