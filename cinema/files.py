@@ -18,6 +18,8 @@ RECORDED = ROOT / "data" / "experiments"  # of `python3 -m cinema experiment NAM
 NO_NUMBERS = ("__main__.py", "cli.py", "plots", "runner")  # parts of the package that no number comes from
 PAPER_RESULTS = SHIPPED / "paper_results.csv"  # each published number: claim, value, interval, source, trust
 
+SWEPT: set[Path] = set()  # folders in which this process has written
+
 
 def is_clone() -> bool:
     """True if this package lies in a clone of the repository, with notebooks, tests and experiments beside it."""
@@ -86,9 +88,11 @@ def write_between(path: Path, begin: str, end: str, block: str) -> None:
 @contextmanager
 def beside(path: str | os.PathLike) -> Iterator[Path]:
     """A context that gives a path of the same name in a hidden folder of its own beside `path`; what is left there at
-    the end is removed, and so is what killed processes left beside `path` (`sweep`)."""
+    the end is removed, and, at the first writing there, so is what killed processes left beside `path` (`sweep`)."""
     path = Path(path)
-    sweep(path)
+    if path.parent not in SWEPT:  # once: a folder of thousands is not looked through at each writing
+        SWEPT.add(path.parent)
+        sweep(path)
     with ExitStack() as held:
         folder = None
         while not folder:

@@ -19,7 +19,7 @@ Z = float(norm.ppf((1 + LEVEL) / 2))
 
 
 def followed(time, event, *columns, missing=False):
-    """(time, event, *columns) as arrays, one entry a patient, checked: equal lengths, times above zero, finite numbers.
+    """(time, event, *columns) as arrays, one entry a patient, checked: equal lengths, times from zero, finite numbers.
     time: years until death or until last seen; event: whether it was death, 0 or 1. columns: or None. missing: whether
     NaN may be among them."""
     time, event = checks.numbers(time, "times"), checks.yes_no(event, "event")
@@ -27,14 +27,16 @@ def followed(time, event, *columns, missing=False):
     lengths = {len(column) for column in (time, event, *columns) if column is not None}
     if len(lengths) > 1 or time.ndim != 1 or event.ndim != 1:
         raise ValueError(f"columns of {sorted(lengths)} patients; all need the same patients in order")
-    if not np.all(time > 0):
-        raise ValueError(f"times must be above zero; {checks.REMEDY}")
+    if not np.all(time >= 0):
+        raise ValueError(f"times must not be negative; {checks.REMEDY}")
     return time, event, *columns
 
 
 def outcome(time, event, *columns, missing=False):
-    """`followed`, with at least two deaths."""
+    """`followed`, with at least two deaths, none at time zero."""
     time, event, *columns = followed(time, event, *columns, missing=missing)
+    if not np.all(time > 0):
+        raise ValueError(f"times must be above zero; {checks.REMEDY}")
     if event.sum() < 2:
         raise ValueError(f"{event.sum()} deaths among {len(event)} patients; at least 2 are needed, follow longer")
     return time, event, *columns

@@ -131,7 +131,7 @@ def _slices_joined(images: list[Image]) -> tuple[list[Image], list[dict]]:
     if not stacks:
         return images, []
     rest = [one.affine for group in groups if group not in stacks for one in group]
-    members = stacks[views.choose_stack([(group[0].affine, len(group)) for group in stacks], rest) or 0]
+    members = stacks[(views.rank_stacks([(group[0].affine, len(group)) for group in stacks], rest) or [0])[0]]
     across = normal(members[0].affine)
     kept, twins = stack.one_per_place(members, across, lambda one: one.files[0][0], stack.SAME_PLACE_MM)
     if len(kept) < stack.MIN_SLICES:
@@ -184,8 +184,8 @@ def _by_geometry(images: list[Image]) -> list[Image]:
     several = [one for one in images if one.view == "sax" and one.pixels.shape[2] > 1]
     if any(not views.parallel(normal(one.affine), normal(several[0].affine)) for one in several):
         others = [one.affine for one in images if one not in several]
-        chosen = views.choose_stack([(one.affine, one.pixels.shape[2]) for one in several], others)
-        main = several if chosen is None else several[chosen : chosen + 1]
+        ranked = views.rank_stacks([(one.affine, one.pixels.shape[2]) for one in several], others)
+        main = [several[index] for index in ranked[:1]] or several
         aside = "a stack of parallel planes, of which another suits the short axis better"
         images = [
             replace(one, view=None, reason=aside) if one in several and one not in main else one for one in images

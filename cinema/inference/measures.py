@@ -16,7 +16,6 @@ SMOOTH_FRAMES = 1.0  # standard deviation of the smoothing of curves over time
 MIN_SMOOTHED = 8  # frames; fewer are not a curve
 MAX_COVERAGE = 1.5  # of the most basal slice: what lies further up should have been a slice of its own
 MAX_VALVE_TILT_DEG = 40.0
-AREAS = ("LV", "MYO", "RV")
 LEAST_LV_MM2 = 100.0  # that tells a shape
 
 Arrays = Mapping[str, NDArray]  # view -> its labels (x, y, z, t), landmarks (t, 3, 2: hinge, hinge, apex) or affine
@@ -88,21 +87,15 @@ def sax_metrics(
 ) -> dict[str, Any]:
     """Volumes (ml), ejection fractions (percent), LV mass (g) and ED/ES frames of short-axis labels.
 
-    coverage: of the slices by LV and wall (`valve_coverage`). One frame has no ES: what needs it is None. One slice has
-    areas (mm^2) and no volumes.
+    coverage: of the slices by LV and wall (`valve_coverage`). One frame has no ES: what needs it is None.
     """
     lv, myo = (volumes_ml(labels, spacing_mm, positions_mm, name, coverage) for name in ("LV", "MYO"))
     rv = volumes_ml(labels, spacing_mm, positions_mm, "RV")
     ed: int | None
     es: int | None
-    areas = {name: np.sum(labels == LABELS[name], axis=(0, 1, 2)) * spacing_mm[0] * spacing_mm[1] for name in AREAS}
-    one_slice = np.isfinite(positions_mm).sum() < 2
-    ed, es = extreme_frames(areas["LV"] if one_slice else lv, ed_frame, es_frame)
+    ed, es = extreme_frames(lv, ed_frame, es_frame)
     if labels.shape[3] == 1:
         ed, es = (0, None) if es_frame is None else (None, 0)
-    if one_slice:
-        shown = {f"{name.lower()}_areas_mm2": area.tolist() for name, area in areas.items()}
-        return {**shown, "ed_frame": ed, "es_frame": es}
     found: dict[str, Any] = {}
     for side, curve in (("LV", lv), ("RV", rv)):
         edv, esv = (None if frame is None else float(curve[frame]) for frame in (ed, es))

@@ -293,7 +293,7 @@ def test_one_slice_alone_has_areas_and_no_volume(tmp_path):
     assert all(metrics[name] is None for name in segment.UNITS) and metrics["lv_volumes"] == []
     closed_mm2 = np.pi * 25**2 * np.array([1, 0.75**2])
     assert (metrics["ed_frame"], metrics["es_frame"]) == (0, 4)
-    np.testing.assert_allclose([metrics["lv_areas_mm2"][t] for t in (0, 4)], closed_mm2, rtol=0.03)
+    np.testing.assert_allclose([metrics["areas_mm2"]["LV"][t] for t in (0, 4)], closed_mm2, rtol=0.03)
     assert list(read_dicom(tmp_path / "in", view="lax_4c").study.views) == ["lax_4c"]
 
 
