@@ -14,6 +14,7 @@ and says why. Nothing is ever written into the raw folder. What is known of a da
 label map, classes, counts ..) is its card: cinema/shipped/cards/NAME.yaml, read by cinema.data.public.cards.
 """
 
+import errno
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -82,7 +83,7 @@ def read_table(path: str | Path, columns: Iterable[str], **settings: Any) -> pd.
     lacking = [column for column in columns if column not in found.columns]
     if lacking:
         wanted, has = (", ".join(map(str, columns)) for columns in (lacking, found.columns))
-        raise ValueError(f"{path.name} lacks the columns {wanted}; it has {has}")
+        raise ValueError(f"{path.name} lacks the columns {wanted}, it has {has[:200]}; download it again")
     return found
 
 
@@ -118,11 +119,23 @@ def sorted_out(cases: Callable[[Path], Cases]) -> Callable[[str | Path], tuple]:
 
 
 def attempt(name: str, subject: Callable[..., Subject], *arguments: Any) -> Subject | Skipped:
-    """What `subject` makes of the arguments, or Skipped with the reason for which it raises ValueError or OSError."""
+    """What `subject` makes of the arguments, or Skipped with the reason for whatever it raises."""
     try:
         return subject(*arguments)
-    except (ValueError, OSError) as error:
-        return Skipped(name, str(error))
+    except Exception as error:
+        return Skipped(name, why(error))
+
+
+def why(error: Exception) -> str:
+    """One line with a remedy: a ValueError's own words, ours for what else was raised."""
+    text = " ".join(str(error).split())[:300]
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "there is no space left for it; free some and give the same command again"
+    if isinstance(error, OSError) and error.errno:
+        return f"{Path(error.filename or 'a file').name} cannot be read ({error.strerror}); copy it again"
+    if text and isinstance(error, (ValueError, OSError)) and not isinstance(error, UnicodeError):
+        return text
+    return f"its files are damaged ({type(error).__name__} {text}); fetch them again"
 
 
 def fifths(items: Iterable) -> dict:

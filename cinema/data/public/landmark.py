@@ -31,8 +31,8 @@ def subjects(raw: Path) -> Cases:
     if not views:
         raise FileNotFoundError(f"{raw} holds no raw/lax_2c.csv or raw/lax_4c.csv; name the folder that holds raw")
     for view in views:
-        table = read_table(root / f"{view}.csv", COLUMNS, header=None, names=COLUMNS, dtype=str)
-        rows = table[["cohort_name", "uid", "view"]].drop_duplicates()
+        table = read_table(root / f"{view}.csv", COLUMNS, header=None, names=COLUMNS, dtype=str, keep_default_na=False)
+        rows = table.loc[table.uid != "", ["cohort_name", "uid", "view"]].drop_duplicates()
         split = splits(rows.uid)
         for uid, of_uid in rows.groupby("uid", sort=False):
             name = f"{re.sub('[^A-Za-z0-9_-]', '-', uid)}_{view}"

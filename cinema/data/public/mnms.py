@@ -71,7 +71,7 @@ def _subject(root: Path, code: str, rows: pd.DataFrame | None, homes: list[tuple
         raise ValueError(f"{code} is in {places}; keep the one that belongs there")
     if not homes:
         unlabelled = (root / UNLABELLED / code).is_dir()
-        nowhere = f"{code} is in none of {', '.join(FOLDERS)}"
+        nowhere = f"{code} is in none of {', '.join(FOLDERS)}; unpack the archive again"
         raise ValueError("among the unlabelled, which are not used" if unlabelled else nowhere)
     row, (home, split) = rows.iloc[0], homes[0]
     paths = common.there(home, (f"{code}_sa", f"{code}_sa_gt"))

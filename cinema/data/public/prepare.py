@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from cinema.data.inputs import DATASETS
 from cinema.data.public.cards import SPLITS, Card, card
-from cinema.data.public.common import Skipped, Subject
+from cinema.data.public.common import Skipped, Subject, why
 from cinema.data.public.published_grid import standardised
 from cinema.data.study import SUFFIX, open_study, save_study
 from cinema.files import data_folder, write_text
@@ -47,14 +47,15 @@ def command(
     expected = f"expected tree: python3 -m cinema info {name}"
     try:
         subjects, skipped = adapter.subjects(raw)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise FileNotFoundError(f"{error}; {expected}") from None
+    except Exception as error:  # of tables and folders: of pandas, say
+        kind = FileNotFoundError if isinstance(error, OSError) else ValueError
+        raise kind(f"{why(error)}; {expected}") from None
     if not subjects and not skipped:
         raise FileNotFoundError(f"{raw} holds nothing of {card(name).name}; {expected}")
     subjects, twice = _unique(subjects)
     out.mkdir(parents=True, exist_ok=True)
     done, failed = _all(name, subjects, out, jobs)
-    skipped = [*skipped, *twice, *failed]
+    skipped = [replace(one, reason=one.reason.replace(f"{raw}{os.sep}", "")) for one in (*skipped, *twice, *failed)]
     notes = adapter.notes(subjects) if hasattr(adapter, "notes") else []
     there, published = len(subjects) + len(skipped), sum(card(name).counts.values())
     if there < published:
@@ -115,13 +116,16 @@ def _study(name: str, subject: Subject, out: Path) -> str | None:
             study = standardised(adapter.read(subject), getattr(adapter, "GRID", PUBLISHED_GRID))
         attributes = {**study.attributes, "split": subject.split, "dataset": name, "prepared_from": mark}
         save_study(replace(study, attributes=attributes), out)
-    except (ValueError, OSError, KeyError, IndexError, RuntimeError) as error:
-        return " ".join(str(error).split())[:300] or type(error).__name__
+    except Exception as error:  # nothing that is wrong with one subject may stop the others
+        return why(error)
     return None
 
 
 def _mark(name: str, subject: Subject) -> str:
     """Hash of names, sizes and times of a subject's raw files, what tables and file names say of it, and versions."""
+    for path in subject.files:
+        if not Path(path).is_file():  # a pipe would be waited for without end
+            raise FileNotFoundError(f"{Path(path).name} is no file that can be read; copy it again")
     files = [(Path(path).name, (stat := os.stat(path)).st_size, stat.st_mtime_ns) for path in subject.files]
     adapter = adapter_of(name)
     versions = [VERSION, getattr(adapter, "VERSION", 0), getattr(adapter, "GRID", None)]

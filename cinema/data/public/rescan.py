@@ -44,7 +44,9 @@ def subjects(raw: Path) -> Cases:
         lacking = [path.name for path in one.files if not path.is_file()]
         empty = [path.name for path in one.files if not lacking and path.stat().st_size == 0]
         if lacking or empty:
-            yield Skipped(one.id, f"{folder}: {(lacking + empty)[0]} is {'missing' if lacking else 'empty'}")
+            yield Skipped(
+                one.id, f"{folder}: {(lacking + empty)[0]} is {'missing' if lacking else 'empty'}; unpack it again"
+            )
         elif one.id in seen:
             yield Skipped(one.id, f"{folder} has the name of another scan; rename one")
         else:

@@ -19,6 +19,9 @@ from cinema.terms import SMALL_GRID
 READ = []  # ids that the small adapter was asked to read
 
 
+RAISES = {}  # what it raises, by the id of the subject
+
+
 def subjects(raw):
     found = [Subject(path.stem, "train", (path,), {"sex": "F"}) for path in sorted(Path(raw).glob("*.npy"))]
     found += [Subject(path.stem, "test", (path,)) for path in sorted(Path(raw).glob("more/*.npy"))]
@@ -29,6 +32,8 @@ def read(subject):
     READ.append(subject.id)
     if subject.id == "stop":
         raise KeyboardInterrupt
+    if subject.id in RAISES:
+        raise RAISES[subject.id]
     if subject.id == "bad":
         raise ValueError("bad\nhas no pixels")
     image = np.load(subject.files[0])
@@ -83,6 +88,62 @@ def test_bad_subjects_are_skipped_with_one_line_each_and_nothing_ready_gives_cod
     for name in ("b", "more/c"):
         (raw / f"{name}.npy").unlink()
     assert run(raw, tmp_path / "none") == 2
+
+
+@pytest.mark.parametrize(
+    "error, words",
+    [
+        (AttributeError("'NoneType' object has no attribute 'x'"), "its files are damaged (AttributeError 'NoneType'"),
+        (MemoryError(), "its files are damaged (MemoryError "),
+        (AssertionError("a\nb"), "(AssertionError a b); fetch them again"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no"), "its files are damaged (UnicodeDecodeError"),
+        (
+            OSError(5, "Input/output error", "far/away/b.npy"),
+            "b.npy cannot be read (Input/output error); copy it again",
+        ),
+        (OSError(28, "No space left on device"), "free some and give the same command again"),
+        (ValueError("b.npy is black; remove it"), "skipped b: b.npy is black; remove it"),
+    ],
+)
+def test_whatever_one_subject_raises_is_its_reason_and_the_others_are_ready(
+    raw, tmp_path, monkeypatch, capsys, error, words
+):
+    monkeypatch.setitem(RAISES, "b", error)
+    assert run(raw, tmp_path / "out") == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("skipped b: ")]
+    assert (
+        len(lines) == 1
+        and words in lines[0]
+        and sorted(os.listdir(tmp_path / "out")) == ["a.h5", "c.h5", "prepared.json"]
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(raw, tmp_path, capsys):
+    (raw / "b.npy").unlink()
+    os.mkfifo(raw / "b.npy")
+    assert run(raw, tmp_path / "out") == 0
+    assert "skipped b: b.npy is no file that can be read; copy it again" in capsys.readouterr().out
+
+
+def test_reasons_name_no_folder_of_the_machine(raw, tmp_path, monkeypatch):
+    monkeypatch.setitem(RAISES, "b", ValueError(f"{raw / 'b.npy'} is black; remove it"))
+    run(raw, tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "prepared.json").read_text(encoding="utf-8"))
+    assert record["skipped"] == {"b": "b.npy is black; remove it"}
+
+
+@pytest.mark.parametrize(
+    "error", [AttributeError("'float' object has no attribute 'split'"), PermissionError(13, "no", "a")]
+)
+def test_tables_and_folders_that_cannot_be_read_are_one_line(raw, tmp_path, monkeypatch, capsys, error):
+    def broken(folder):
+        raise error
+
+    monkeypatch.setattr(prepare, "adapter_of", lambda name: types.SimpleNamespace(subjects=broken))
+    assert run(raw, tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "again; expected tree: python3 -m cinema info acdc" in said
 
 
 def test_an_id_found_twice_is_left_out(raw, tmp_path, capsys):
