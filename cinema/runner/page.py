@@ -5,18 +5,21 @@ import os
 import shutil
 import warnings
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from cinema import results
+from cinema.data.inputs import DATASETS
 from cinema.data.public import cards, prepared
 from cinema.files import ROOT
 from cinema.parallel import count_cores
 from cinema.plots import style
 from cinema.runner import ledger
 from cinema.runner.for_data import VIRTUAL
+from cinema.runner.run import PROFILES
 from cinema.stats.estimates import FEW, LEVEL, Estimate, bca, paired_difference
 
 
@@ -104,14 +107,20 @@ def start(name, profile, data, data_root, seed, out, paper="", virtual_only=Fals
            hand, figures and records go to report/by_hand/figures, and a line says so.
     paper: what to do instead of a page in the profile paper of virtual people or, with virtual_only, of any patients,
            which is refused with a ValueError of one line. Without it every page is made.
+    Raises ValueError, in one line, for a parameter that cannot be.
     """
-    data_root = Path(data_root)
+    data_root, seed, out = _checked(profile, data, data_root, seed, out)
     if paper and (virtual_only or data == VIRTUAL) and (profile == "paper" or data != VIRTUAL):
         raise ValueError(f"profile {profile!r} with data {data!r}: {paper}")
     if Path(out).resolve() == ROOT / "figures":  # a page by hand: only the runner brings figures there
         out = ROOT / "report" / "by_hand" / "figures"
         print(f"figures and numbers of this page go to {os.path.relpath(out)}")
-    results.begin(name, out, data, data if data == VIRTUAL else prepared.stamp(data))
+    try:
+        results.begin(name, out, data, data if data == VIRTUAL else prepared.stamp(data))
+    except OSError as error:
+        raise ValueError(
+            f"out is {_short(out)} and cannot be written ({error.strerror}); name another folder"
+        ) from None
     words = (profile, "" if data == VIRTUAL else data, f"seed{seed}" if seed else "")
     work = data_root / "work" / "-".join(filter(None, words))
     told = os.environ.get("OMP_NUM_THREADS", "")  # which the runner sets
@@ -120,3 +129,20 @@ def start(name, profile, data, data_root, seed, out, paper="", virtual_only=Fals
     pd.set_option("display.max_colwidth", None)
     warnings.filterwarnings("ignore", message="IProgress not found")  # a library's wish for a widget we do not use
     return Page(name, profile, data, data_root, seed, Path(out), rng, work, jobs, least)
+
+
+def _checked(profile, data, data_root, seed, out):
+    """(data_root, seed, out) of a parameters cell as paths and a number; ValueError for a value that cannot be."""
+    for name, value, choices in (("profile", profile, PROFILES), ("data", data, (VIRTUAL, *DATASETS))):
+        if not isinstance(value, str) or value not in choices:
+            raise ValueError(f"{name} is {_short(value)}; choose from {', '.join(choices)}")
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise ValueError(f"seed is {_short(seed)}; give a whole number, 0 or more")
+    for name, value in (("data_root", data_root), ("out", out)):
+        if not isinstance(value, (str, Path)) or str(value).strip() == "" or "\0" in str(value):
+            raise ValueError(f"{name} is {_short(value)}; name a folder")
+    return Path(data_root), int(seed), Path(out)
+
+
+def _short(value):
+    return " ".join(repr(value).split())[:80]
