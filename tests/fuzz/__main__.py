@@ -34,7 +34,7 @@ REMEDY = re.compile(
     r"|leave|left out|fetch|hold for|see |install|needs|correct|prepare|is read|fit |follow"
 )
 LIBRARY = re.compile(
-    r"^.{0,60}(\[Errno|has no attribute|NoneType|arg is an empty|out of bounds|could not convert|invalid literal"
+    r"^(max|min)\(\) arg|^[^(]{0,60}(\[Errno|has no attribute|NoneType|out of bounds|could not convert|invalid literal"
     r"|operand|not supported between|broadcast|cannot reshape|to unpack|codec can't|index out of range|unhashable)"
 )
 

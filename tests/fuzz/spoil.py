@@ -169,8 +169,12 @@ FIELDS |= {".pickle": pickle_field, ".zip": member, **dict.fromkeys((".csv", ".c
 
 def content(name, data, rng):
     """(bytes, words) of a file: mostly a field as its format has it, else any bytes."""
-    typed = FIELDS.get(Path(name).suffix.lower(), raw) if rng.random() < 0.6 else raw
-    return typed(data, rng) if data else (b"x", "a byte in an empty file")
+    if not data:
+        return b"x", "a byte in an empty file"
+    try:
+        return FIELDS.get(Path(name).suffix.lower(), raw)(data, rng) if rng.random() < 0.6 else raw(data, rng)
+    except Exception:  # it is not of that format
+        return raw(data, rng)
 
 
 def folder(home, rng, wanted=lambda path: True):

@@ -214,7 +214,7 @@ def _content(path: Path, key: str, n_dims: int) -> tuple[dict, np.ndarray]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__}; it must be a dictionary")
     if key not in content:
-        raise ValueError(f"{path} lacks {key}; it has {', '.join(map(repr, content))[:200]}")
+        raise ValueError(f"{path} lacks {key}; it has {', '.join(map(repr, content))[:200]}: unpack it again")
     array = content[key]
     if not isinstance(array, np.ndarray) or array.ndim != n_dims or array.size == 0 or array.dtype.kind not in "biuf":
         axes = f"({'z, ' * (n_dims - 3)}t, y, x)"
@@ -230,7 +230,7 @@ def _numbers(content: dict, key: str, shape: tuple | None, path: Path) -> np.nda
     try:
         values = np.asarray(content[key], float)
     except (KeyError, TypeError, ValueError):
-        raise ValueError(f"{path}: {key} is missing or holds no numbers") from None
+        raise ValueError(f"{path}: {key} is missing or holds no numbers; unpack it again") from None
     if (shape is not None and values.shape != shape) or not np.isfinite(values).all():
         raise ValueError(f"{path}: {key} has shape {values.shape}; it must be {shape}, all of it finite")
     return values
