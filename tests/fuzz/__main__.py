@@ -81,7 +81,7 @@ def judge(door, home, what, sound):
 
 
 def _one(pipe, name, case, seed, sound):
-    used, memory = time.process_time(), int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    used, memory = time.process_time(), int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (memory + MOST_BYTES,) * 2)
     resource.setrlimit(resource.RLIMIT_CPU, (int(used) + MOST_SECONDS + 1,) * 2)
     os.setsid()
