@@ -85,9 +85,9 @@ def make_nifti(home):
 
 
 def stored(home):
-    parts = {path.name: digest(load_study(path)) for path in sorted((home / "given").glob("*.h5"))}
+    studies = [digest(load_study(path)) for path in sorted((home / "given").glob("*.h5"))]
     rows = study_table(home / "given").drop(columns="path").to_dict("list")
-    return parts | {"read": reading(home, "p000.h5")[0], "table": digest(rows)}, []
+    return {"studies": digest(studies), "read": reading(home, "p000.h5")[0], "table": digest(rows)}, []
 
 
 def loaded(home):

@@ -67,7 +67,7 @@ def names(folder: str | Path = CARDS) -> tuple[str, ...]:
 def card(name: str, folder: str | Path = CARDS) -> Card:
     """The Card of a dataset; ValueError for an unknown name, a missing, unknown or ill-formed entry."""
     path = Path(folder) / f"{name}.yaml"
-    if not path.is_file():
+    if name not in names(folder):
         raise ValueError(f"unknown dataset {name!r}; choose one of {', '.join(names(folder))}")
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
