@@ -31,7 +31,7 @@ KINDS = ("right", "changed", "refused", "other")
 MOST_BYTES, MOST_SECONDS, PATIENCE_SECONDS = 2 << 30, 10, 60  # more than before; of the processor; by the clock
 REMEDY = re.compile(
     r"must|choose|name|give|take|keep|remove|export|again|allowed|unpack|copy|write|use|rename|put |free|convert"
-    r"|leave|left out|fetch|hold for|see |install|needs|correct|prepare|is read|fit |follow"
+    r"|drop|leave|left out|fetch|hold for|see |install|needs|correct|prepare|is read|fit |follow"
 )
 LIBRARY = re.compile(
     r"^(max|min)\(\) arg|^[^(]{0,60}(\[Errno|has no attribute|NoneType|out of bounds|could not convert|invalid literal"
