@@ -775,7 +775,9 @@ Markdown(
 # ## The report
 #
 # All of this is in one folder. Masks lie on the scanner's own grid, with its geometry, and open in any viewer beside
-# the images. `report.html` needs nothing but a browser, and holds no name, date or file name of yours.
+# the images. `report.html` needs nothing but a browser, and holds no name, date or file name of yours. What no heart can
+# have (an EF below 0, a volume of 4 ml, a slice without ventricle between two with one) stands as a warning on top of it,
+# and of what the command prints; the bounds are a table in `cinema/inference/plausibility.py`.
 
 # %%
 files = sorted((work / "out").iterdir())
@@ -783,7 +785,7 @@ pd.Series({file.name: round(file.stat().st_size / 1000) for file in files}).to_f
 
 # %%
 if study:
-    shutil.copyfile(work / "out" / "report.html", out / "11_report.html")
+    shutil.copyfile(work / "out" / "report.html", page.out / "11_report.html")
 link = "../figures/11_report.html" if study else (work / "out" / "report.html").as_posix()
 HTML(
     f'<a href="{link}">The report</a>: numbers, what was read and what was lacking, every view in motion with its '
