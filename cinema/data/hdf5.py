@@ -1,11 +1,13 @@
 """The HDF5 door: files are built in memory, sealed and written once; only sound ones are opened.
 
 On a damaged file the HDF5 library may crash, hang or take all memory, and on a full disk it ends the process. Therefore
-a file begins with SEAL and the CRC-32 of all that follows, in a block that HDF5 leaves to its user, and is opened only
-if they agree. A file without a seal (of an earlier version, or from elsewhere) is first read through by another
-process with limits. Either is done once for a file that stays as it is, not at each reading.
+a file begins with a seal, in a block that HDF5 leaves to its user: a hash of its content (equal data are not always
+packed into equal bytes) and the CRC-32 of that and of all that follows. It is opened only if they agree. A file without
+a seal (of an earlier version, or from elsewhere) is first read through by another process with limits. Either is done
+once for a file that stays as it is, not at each reading.
 """
 
+import hashlib
 import io
 import json
 import os
@@ -21,11 +23,12 @@ from pathlib import Path
 from typing import IO, Any
 
 import h5py
+import numpy as np
 
-from cinema.files import ROOT, whole_or_not
+from cinema.files import CONTENT_SIZE, ROOT, SEAL, whole_or_not
 
 BLOCK = 512  # bytes, the least that HDF5 allows
-SEAL = b"cinema, CRC-32 of all after the first 512 bytes: "
+CRC = b", CRC-32 of that and of all after the first 512 bytes "
 LZF = 32000  # the one filter that is ever written
 MOST_PACKED = 100  # lzf makes at most 264 bytes of 3
 FREE_BYTES = 1 << 20  # so much may be claimed without being there: fill values
@@ -39,10 +42,23 @@ def written(path: str | Path) -> Iterator[h5py.File]:
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", userblock_size=BLOCK) as file:
         yield file
-    content = buffer.getbuffer()
-    content[:BLOCK] = _seal(zlib.crc32(content[BLOCK:]))
+        content = content_of(file).encode()
+    held = buffer.getbuffer()
+    held[:BLOCK] = _seal(content, zlib.crc32(held[BLOCK:], zlib.crc32(content)))
     with whole_or_not(path) as temporary:
-        temporary.write_bytes(content)
+        temporary.write_bytes(held)
+
+
+def content_of(part: h5py.Group | h5py.Dataset) -> str:
+    """Hash of the attributes and data of a dataset or of all below a group, however they are packed."""
+    attributes = [(name, np.asarray(part.attrs[name]).tolist()) for name in sorted(part.attrs)]
+    hashed = hashlib.blake2b(repr(attributes).encode(), digest_size=CONTENT_SIZE // 2)
+    if isinstance(part, h5py.Dataset):
+        hashed.update(f"{part.dtype} {part.shape}".encode() + np.ascontiguousarray(part[()]).tobytes())
+    else:
+        for name in sorted(part):
+            hashed.update(f"{name} {content_of(part[name])}".encode())
+    return hashed.hexdigest()
 
 
 @contextmanager
@@ -66,8 +82,8 @@ def opened(path: str | Path) -> Iterator[h5py.File]:
         raise ValueError(f"{path} is not a readable study ({_reason(error)}); copy or write it again") from None
 
 
-def _seal(checksum: int) -> bytes:
-    return (SEAL + b"%08x\n" % checksum).ljust(BLOCK, b"\0")
+def _seal(content: bytes, checksum: int) -> bytes:
+    return (SEAL + content + CRC + b"%08x\n" % checksum).ljust(BLOCK, b"\0")
 
 
 def _reason(error: Exception) -> str:
@@ -78,13 +94,15 @@ def _reason(error: Exception) -> str:
 def _check(path: str, size: int, changed_ns: int) -> None:
     """ValueError unless a file, which is told from a later one by its size and time, is sound."""
     with open(path, "rb") as stream:
-        head, checksum = stream.read(BLOCK), 0
+        head = stream.read(BLOCK)
+        content = head[len(SEAL) : len(SEAL) + CONTENT_SIZE]
+        checksum = zlib.crc32(content)
         while head.startswith(SEAL) and (piece := stream.read(1 << 20)):
             checksum = zlib.crc32(piece, checksum)
     if not head.startswith(SEAL):
         if reason := _asked(path, size):
             raise ValueError(reason)
-    elif head != _seal(checksum):
+    elif head != _seal(content, checksum):
         raise ValueError("damaged: its checksum is another")
     else:
         with h5py.File(path, "r") as file:

@@ -73,7 +73,10 @@ def opened(path: Path, name: str | Path, remedy: str, dtype: type | None = None)
             stated[: len(zooms)] = zooms
             unit = MM_PER.get(image.header.get_xyzt_units()[0], 1.0)
     except Exception as error:  # of nibabel, zlib, gzip, struct ..: the file is at fault, whatever it is
-        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        said = (
+            str(error).replace(str(path), "it").replace(path.name, "it")
+        )  # before it is cut: a name may be a patient's
+        reason = " ".join(said.split())[:100] or type(error).__name__
         raise ValueError(f"{name} is no readable NIfTI image ({reason}); {remedy}") from None
     if unit != 1 and _plausible(stated * unit):  # else the unit is wrong, as it often is, and they are mm
         affine[:3], stated = affine[:3] * unit, stated * unit

@@ -775,9 +775,9 @@ Markdown(
 # ## The report
 #
 # All of this is in one folder. Masks lie on the scanner's own grid, with its geometry, and open in any viewer beside
-# the images. `report.html` needs nothing but a browser, and holds no name, date or file name of yours. What no heart can
-# have (an EF below 0, a volume of 4 ml, a slice without ventricle between two with one) stands as a warning on top of it,
-# and of what the command prints; the bounds are a table in `cinema/inference/plausibility.py`.
+# the images. `report.html` needs nothing but a browser, and holds no name, date or file name of yours. What no heart
+# can have (an EF below 0, a volume of 4 ml, a slice without ventricle between two with one) stands as a warning on top
+# of it, and of what the command prints; the bounds are a table in `cinema/inference/plausibility.py`.
 
 # %%
 files = sorted((work / "out").iterdir())

@@ -88,8 +88,8 @@ def start(script, folder, prefix=()):
 
 def ended(process):
     """(exit code, what it said) of a process that is left to end."""
-    said, _ = process.communicate(timeout=PATIENCE_S)
-    return process.returncode, said
+    said = process.stdout.read()  # communicate() would lose what came with the line that was waited for
+    return process.wait(PATIENCE_S), said
 
 
 def kill(process, prefix):
@@ -124,8 +124,14 @@ def result(door, folder):
 
 
 def content(path):
-    """Bytes of a file; of safetensors header and tensors apart, as the library writes its metadata in any order."""
+    """Bytes of a file; of a study its content; of safetensors header and tensors apart, as the library writes its
+    metadata in any order."""
     held = path.read_bytes()
+    if path.suffix == ".h5":  # packed into other bytes each time
+        from cinema.data import hdf5
+
+        with hdf5.opened(path) as file:
+            return hdf5.content_of(file)
     if path.suffix != ".safetensors":
         return held
     end = 8 + int.from_bytes(held[:8], "little")
@@ -172,7 +178,7 @@ def together(name, base, wanted, prefix=()):
 def checked(door, out, runs, wanted):
     """What is wrong after these runs have ended: one must have succeeded, another may have been refused in one line."""
     ends, wrong = [ended(process) for process, _ in runs], []
-    refused = [said for code, said in ends if code == 2 and "another process is at work" in said.splitlines()[-1]]
+    refused = [said for code, said in ends if code == 2 and "another process is at work" in said]
     if sum(code == 0 for code, _ in ends) + len(refused) < len(ends) or len(refused) == len(ends):
         wrong.append(f"ended with {ends}")
     if result(door, out) != wanted:
@@ -191,6 +197,7 @@ def said(what, wrong):
 
 
 def main():
+    sys.path.insert(0, str(ROOT))
     parser = argparse.ArgumentParser()
     parser.add_argument("--doors", default=",".join(DOORS))
     parser.add_argument("--moments", type=int, default=50)

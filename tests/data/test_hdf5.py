@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 import zlib
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import tiny
 from places import ROOT
 
+from cinema import files
 from cinema.data import hdf5
 from cinema.data.public import prepare
 from cinema.data.study import load_study, save_study, study_table
@@ -35,11 +37,34 @@ def equal(one, other):
         np.testing.assert_array_equal(view.labels, other.views[name].labels)
 
 
+def sealed(content, held):
+    """A file's bytes with the seal that zlib gives it."""
+    crc = zlib.crc32(content + held[512:])
+    return (b"cinema, content " + content + hdf5.CRC + b"%08x\n" % crc).ljust(512, b"\0") + held[512:]
+
+
 def test_a_seal_is_that_of_zlib_and_leaves_plain_hdf5(path):
-    content = path.read_bytes()
-    assert content.startswith(hdf5.SEAL + b"%08x" % zlib.crc32(content[512:]))
+    held = path.read_bytes()
     with h5py.File(path) as file:
+        content = hdf5.content_of(file)
+        assert held == sealed(content.encode(), held)
         np.testing.assert_array_equal(file["views/sax/image"], load_study(path).views["sax"].image)
+
+
+def test_equal_content_is_one_however_it_is_packed_and_any_change_is_another(path, tmp_path):
+    study, other = load_study(path), tmp_path / "other" / path.name
+    other.parent.mkdir()
+    with h5py.File(path) as file:
+        attributes, image = dict(file.attrs), file["views/sax/image"][()]
+    with hdf5.written(other) as file, h5py.File(path) as source:
+        for name in ("truth", "attributes", "views"):
+            source.copy(name, file)
+        file.attrs.update(attributes)
+        del file["views/sax/image"]
+        file["views/sax"].create_dataset("image", data=image)  # not packed at all
+    assert other.read_bytes() != path.read_bytes() and files.digest([other]) == files.digest([path])
+    changed = replace(study, attributes={**study.attributes, "height_cm": 171.0})
+    assert files.digest([save_study(changed, tmp_path / "third")]) != files.digest([path])
 
 
 def test_every_changed_byte_and_every_cut_is_noticed(path):
@@ -98,16 +123,16 @@ def claims(file):
     file.create_dataset("views/sax/more", (30000, 30000, 30000), np.int16, chunks=(100, 100, 1), compression="lzf")
 
 
-@pytest.mark.parametrize("sealed", [True, False])
+@pytest.mark.parametrize("with_seal", [True, False])
 @pytest.mark.parametrize(
     ("change", "words"),
     [(linked, "link"), (soft, "link"), (packed, "filter"), (outside, "outside itself"), (claims, "claims 54000000 MB")],
 )
-def test_what_is_never_written_is_refused(path, change, words, sealed):
+def test_what_is_never_written_is_refused(path, change, words, with_seal):
     with h5py.File(path, "r+") as file:
         change(file)
     content = path.read_bytes()
-    path.write_bytes((hdf5._seal(zlib.crc32(content[512:])) if sealed else bytes(512)) + content[512:])
+    path.write_bytes(sealed(bytes(32), content) if with_seal else bytes(512) + content[512:])
     refused(path, words)
 
 

@@ -97,7 +97,8 @@ def test_training_command_in_miniature(name, tmp_path, monkeypatch, library):
     for index in range(2):
         library_path(made, index).write_bytes(library_path(library, index).read_bytes())
     path = readers.train(name, "ci")
-    assert path == tmp_path / "weights" / f"{name}.safetensors" and metadata_of(path)["data"] == "virtual hearts only"
+    assert path == tmp_path / "work" / "ci" / f"{name}.safetensors" and not (tmp_path / "weights").exists()
+    assert metadata_of(path)["data"] == "virtual hearts only"
     assert next(restore(path).parameters()).dtype == torch.float32
     own = OwnReader(path.parent)
     image = np.random.default_rng(0).random((90, 100, 1, 2), np.float32)

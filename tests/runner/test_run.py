@@ -311,7 +311,7 @@ def test_record_keeps_one_row_per_key_in_plain_json(tmp_path):
 
 
 def rows_of(values, profile="ci", **changes):
-    row = {"lower": None, "upper": None, "profile": profile, "data": "virtual", "seed": 0, "notebook": "00_a"}
+    row = dict.fromkeys(results.FIELDS) | {"profile": profile, "data": "virtual", "seed": 0, "notebook": "00_a"}
     return [{**row, "key": key, "value": value, **changes} for key, value in values.items()]
 
 

@@ -136,17 +136,11 @@ def test_long_axis_and_late_enhancement_are_scored_in_their_own_way(root, tmp_pa
     assert rows.set_index("structure").dice["scar"] == 0.0  # one voxel wide, one voxel off
 
 
-@pytest.mark.parametrize(
-    "action, message",
-    [
-        *((action, "nnunet export acdc first") for action in ("train", "predict", "scores")),
-        ("fit", "unknown action 'fit'; choose one of export, train, predict, scores, all"),
-    ],
-)
-def test_actions_out_of_order_are_one_line(action, message, tmp_path, capsys):
+@pytest.mark.parametrize("action", ["train", "predict", "scores"])
+def test_actions_out_of_order_are_one_line(action, tmp_path, capsys):
     assert main(["nnunet", action, "acdc", "--out", str(tmp_path), "--device", "cpu"]) == 2
     error = capsys.readouterr().err
-    assert message in error and error.count("\n") == 1
+    assert "nnunet export acdc first" in error and error.count("\n") == 1
 
 
 def test_what_is_missing_is_named(root, tmp_path, monkeypatch):

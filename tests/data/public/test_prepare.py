@@ -203,7 +203,9 @@ def test_info_lists_the_nine_and_refuses_another_name(capsys):
     assert main(["info"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 9
     assert main(["info", "acdc"]) == 0 and "1 RV, 2 MYO, 3 LV" in capsys.readouterr().out
-    assert main(["info", "nothing"]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(["info", "nothing"])
+    assert "choose from acdc" in capsys.readouterr().err
 
 
 def test_acdc_is_prepared_and_read_back(tmp_path):
