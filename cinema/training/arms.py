@@ -4,6 +4,7 @@ With one thread a run gives the same numbers whatever the number of cores and wh
 a list of runs; `trained` sweeps learning rates first and then goes through numbers of labels and seeds.
 """
 
+import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,7 +30,7 @@ from cinema.parallel import in_parallel
 from cinema.stats import estimates
 from cinema.stats.metrics import dice
 from cinema.terms import LABELS, SMALL_GRID, STRUCTURES
-from cinema.training.checkpoint import BEST, read_run
+from cinema.training.checkpoint import BEST, AnotherRun, read_run
 from cinema.training.classification import class_numbers
 from cinema.training.loop import TrainConfig, fit, in_steps
 from cinema.training.regression import EF, EF_TASK
@@ -135,7 +136,12 @@ def train(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
         model, train_set = run.arm.start(run.seed), run.data(run.train, MILD, run.seed)
         config = replace(run.arm.config, learning_rate=run.learning_rate, seed=run.seed)
         config = in_steps(config, len(train_set), run.steps, run.steps // 10, max(1, run.steps // EVALUATIONS))
-        history = fit(model, run.task, train_set, run.data(run.val), config, run.out)
+        once = partial(fit, model, run.task, train_set, run.data(run.val), config, run.out)
+        try:
+            history = once()
+        except AnotherRun:  # of earlier code, data or weights, in a folder that is kept to save time: learnt anew
+            shutil.rmtree(run.out)
+            history = once()
         scores = score(model, run.tests, run.task, run.data)
     about = {"arm": run.arm.name, "n_train": len(run.train), "learning_rate": run.learning_rate, "seed": run.seed}
     return history.assign(**about), scores.assign(**about)

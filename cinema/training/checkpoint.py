@@ -83,13 +83,17 @@ def write_run(out: str | Path, what: dict, device: str, seconds: float, finished
     write_text(Path(out) / RUN, json.dumps(where, indent=1) + "\n")
 
 
+class AnotherRun(ValueError):
+    """A folder holds another run than the one that would be written there."""
+
+
 def check_same_run(out: str | Path, what: dict) -> None:
-    """Raise ValueError, naming the first difference, if the folder holds another run than `what`."""
+    """Raise AnotherRun, naming the first difference, if the folder holds another run than `what`."""
     now = json.loads(json.dumps(what))
     earlier = UNNAMED | read_run(out).get("what", now)
     for key in now:
         if earlier.get(key) != now[key]:
-            raise ValueError(
+            raise AnotherRun(
                 f"{out} holds a run with {key} = {earlier.get(key)}, this one has {now[key]}; "
                 "choose another folder, or delete that one to start again"
             )

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from cinema import files
 from cinema.data.study import study_paths
 from cinema.models import UNet, small, weights
 from cinema.models.standard import load_standard, save_standard, standard_of
@@ -16,6 +17,7 @@ from cinema.stats import estimates
 from cinema.terms import LABELS
 from cinema.training import arms
 from cinema.training.arms import Arm, Atlas, Run, model_of, slice_rows, stacks, train
+from cinema.training.checkpoint import read_run
 
 UNET = partial(UNet, 3, 1, 4, (2, 4), patch_size=(4, 4, 2), n_blocks=1)
 
@@ -48,6 +50,20 @@ def test_a_run_gives_the_same_numbers_on_any_number_of_threads_and_in_another_pr
     assert len(tables[0]) == 2 * 3 and set(scores["n_train"]) == {2} and set(scores["data"]) == {"acdc"}
     _, again = train(run_of(studies, "one"))  # finished: read, not repeated
     pd.testing.assert_frame_equal(again[columns], tables[0])
+
+
+def test_a_kept_run_of_other_code_is_learnt_anew_and_one_of_this_code_is_read(studies, monkeypatch):
+    run = run_of(studies, "kept")
+    train(run)
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "code", lambda: "another")
+        train(run)
+        assert read_run(run.out)["what"]["code"] == "another"
+        written = (run.out / "best.safetensors").stat().st_mtime_ns
+        train(run)
+        assert (run.out / "best.safetensors").stat().st_mtime_ns == written
+    train(run)
+    assert read_run(run.out)["what"]["code"] == files.code()
 
 
 def test_another_seed_starts_and_ends_elsewhere(studies):
