@@ -20,13 +20,21 @@ def read_input(path: str | Path, view: str | None = None, likeness: Callable | N
 
     view: what an input of one plane (or one stack) shows, where it does not tell by itself.
     likeness: confirms by the picture what the geometry of DICOM makes likely (`stack.find`).
-    Raises FileNotFoundError or ValueError in one line.
+    Raises FileNotFoundError or ValueError in one line, whatever the names of files are made of.
     """
+    try:
+        return _read(Path(path), view, likeness)
+    except (FileNotFoundError, ValueError) as error:
+        if len(str(error).splitlines()) > 1:
+            raise type(error)(" ".join(str(error).split())) from None
+        raise
+
+
+def _read(path: Path, view: str | None, likeness: Callable | None) -> Reading:
     from cinema.data.dicom import read_dicom
     from cinema.data.nifti import SUFFIXES, nifti_files
     from cinema.data.nifti_views import read_nifti
 
-    path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; name a DICOM folder or a NIfTI file")
     if path.is_dir():  # DICOM goes first: results of an earlier run may lie beside the scanner's files

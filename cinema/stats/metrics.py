@@ -150,7 +150,7 @@ def classification_metrics(probabilities: np.ndarray, true: np.ndarray) -> dict[
 
 def regression_metrics(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
     """RMSE, MAE, largest and smallest absolute error, and the range of both; 1-D arrays in the same unit."""
-    predicted, true = np.ravel(np.asarray(predicted, float)), np.ravel(np.asarray(true, float))
+    predicted, true = (np.ravel(checks.numbers(values, missing=True)) for values in (predicted, true))
     error = np.abs(predicted - true)
     ends = {"error": error, "label": true, "pred": predicted}
     result = {"rmse": np.sqrt(np.mean(error**2)), "mae": error.mean()}

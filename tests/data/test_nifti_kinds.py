@@ -265,3 +265,12 @@ def test_a_converters_folder_is_what_its_dicom_files_are(tmp_path):
 def test_an_unpacked_mirror_is_prepared(tmp_path, capsys):
     assert main(["prepare", "acdc", str(TROUBLE / "16-acdc-nii-not-gz"), "--out", str(tmp_path / "out")]) == 0
     assert "1 ready, 0 skipped" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["a\n2.dcm", "a\n2.nii", "a\n2.h5"])
+def test_a_name_of_two_lines_is_told_in_one(tmp_path, name):
+    (tmp_path / name).write_bytes(b"")
+    for path in (tmp_path, tmp_path / name):
+        with pytest.raises(ValueError) as error:
+            read_input(path)
+        assert "\n" not in str(error.value) and (path == tmp_path or "a 2" in str(error.value))

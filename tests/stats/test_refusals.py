@@ -57,6 +57,7 @@ REFUSED = [  # function, arguments, words
     (power.events_needed, (np.nan,), "hazard ratio is nan"),
     (metrics.volume_ml, (np.ones((2, 2), bool), (1, 1, 1)), "mask has 2 axes and spacing_mm 3 entries"),
     (metrics.ejection_fraction_percent, (-1, 2), "cannot be negative"),
+    (metrics.regression_metrics, (["M", "F"], [1.0, 2.0]), "something that is no number"),
     (metrics.ef_band, ([60.0, np.nan],), "1 of 2 ejection fractions are not finite"),
     (metrics.classification_metrics, ([[np.nan, 1.0], [0.5, 0.5]], [0, 1]), "1 of 4 probabilities are not finite"),
     (metrics.dice, (NONE, np.zeros((3, 3), bool)), "same grid"),
