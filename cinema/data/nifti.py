@@ -117,15 +117,19 @@ def check_grid(array: np.ndarray, affine: np.ndarray, like: tuple, name: str) ->
     """ValueError unless a mask has its image's shape (frames aside), voxel sizes and place."""
     image, reference = like
     if array.shape[:3] != image.shape[:3] or (array.ndim == image.ndim == 4 and array.shape != image.shape):
-        raise ValueError(f"{name} has shape {array.shape}, its image {image.shape}: it is not on the grid of its image")
+        raise ValueError(
+            f"{name} has shape {array.shape}, its image {image.shape}: they share no grid; download both again"
+        )
     sizes, wanted = spacing_mm(affine), spacing_mm(reference)
     if not np.allclose(sizes, wanted, rtol=SAME_SPACING):
         both = sizes_text(sizes), sizes_text(wanted)
-        raise ValueError(f"{name} has voxels of {both[0]} mm, its image {both[1]} mm: mixed spacing")
+        raise ValueError(
+            f"{name} has voxels of {both[0]} mm, its image {both[1]} mm: mixed spacing; download both again"
+        )
     corners = np.array(np.meshgrid(*[(0, size - 1) for size in array.shape[:3]])).reshape(3, -1).T
     apart = np.abs(to_world(affine, corners) - to_world(reference, corners)).max()
     if apart > SAME_PLACE * min(wanted):
-        raise ValueError(f"{name} lies up to {apart:.3g} mm from its image: it is not on the grid of its image")
+        raise ValueError(f"{name} lies up to {apart:.3g} mm from its image: they share no grid; download both again")
 
 
 def sizes_text(lengths: np.ndarray, digits: int = 4) -> str:

@@ -25,8 +25,8 @@ IMAGES = {  # faults of image and mask that five builders share -> words that th
     "not an image": "no readable NIfTI",
     "label": "label 7",
     "spacing": "mixed spacing",
-    "shape": "not on the grid",
-    "shifted": "not on the grid",
+    "shape": "share no grid",
+    "shifted": "share no grid",
     "no heart": "has no LV",
 }
 FAULTS = {
