@@ -95,23 +95,26 @@ def read_json(path, absent=()):
     return found
 
 
-def read_table(path, columns, remedy, numeric=(), least=1, **settings):
+def read_table(path, columns, remedy, numeric=(), least=1, name=None, **settings):
     """DataFrame of a CSV table that has `columns`, `least` rows or more, and in `numeric` only numbers and empty cells.
-    remedy: what to do about one that is not so; settings: of pandas.read_csv. FileNotFoundError, and ValueError for
-    what is damaged, empty or another table, in one line."""
-    path = Path(path)
+    remedy: what to do about one that is not so; name: in messages, for the path; settings: of pandas.read_csv.
+    FileNotFoundError, and ValueError for what is damaged, empty or another table, in one line."""
+    path, name = Path(path), name or path
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; {remedy}")
+        raise FileNotFoundError(f"{name} is missing; {remedy}")
     try:
         found = pd.read_csv(path, **settings)
     except (ValueError, OSError) as error:  # pandas' own errors and undecodable bytes are ValueErrors
-        raise ValueError(f"{path} is no readable CSV table ({_short(error)}); {remedy}") from None
-    lacking = [name for name in dict.fromkeys((*columns, *numeric)) if name not in found]
-    if lacking or len(found) < least:
-        raise ValueError(f"{path} has {len(found)} rows and lacks columns {', '.join(lacking) or 'none'}; {remedy}")
-    words = [name for name in numeric if found[name].dtype.kind not in "iuf"]
+        raise ValueError(f"{name} is no readable CSV table ({_short(error)}); {remedy}") from None
+    lacking = [str(column) for column in dict.fromkeys((*columns, *numeric)) if column not in found]
+    if lacking:
+        has = ", ".join(map(str, found.columns))[:200]
+        raise ValueError(f"{name} lacks the columns {', '.join(lacking)}, it has {has}; {remedy}")
+    if len(found) < least:
+        raise ValueError(f"{name} has {len(found)} rows; {remedy}")
+    words = [column for column in numeric if found[column].dtype.kind not in "iuf"]
     if words:
-        raise ValueError(f"{path} holds something else than numbers in {', '.join(words)}; {remedy}")
+        raise ValueError(f"{name} holds something else than numbers in {', '.join(words)}; {remedy}")
     return found
 
 

@@ -48,6 +48,8 @@ def segment(
     """
     with staged(Path(out)) as folder, in_memory(input):
         if readers is None:
+            from cinema.models.weights import check_device
+
             check_device(device)
         opened = readers or open_readers(weights, device)
         sax: Any = opened.get("sax")
@@ -88,17 +90,6 @@ def command(**options: Any) -> int:
             print(f"{name} area: ED {area[metrics['ed_frame']]:.0f} mm2  ES {area[metrics['es_frame']]:.0f} mm2")
     print(f"written: {options['out']} (not for clinical use)")
     return 0
-
-
-def check_device(device: str) -> None:
-    """ValueError in one line where torch cannot compute on `device`."""
-    import torch
-
-    try:
-        torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError) as error:  # torch's own words run over many lines
-        said = str(error).splitlines()[0].rstrip(".")
-        raise ValueError(f"--device {device} is not to be had here ({said}); cpu always is") from None
 
 
 @contextmanager

@@ -156,7 +156,8 @@ def _filled(described: Callable[[], tuple[str, dict]], where: str | Path, path: 
 def check_device(device: torch.device | str | None) -> None:
     """ValueError unless torch can compute on `device`; None is the one in use."""
     try:
-        torch.empty(1, device=device)
+        one = torch.zeros(1, device=device)
+        device is None or one.cpu()  # "meta" has no numbers
     except Exception as error:  # an assertion, a RuntimeError, of any text
         raise ValueError(f"device {device} cannot be used here ({_why(error)}); give --device cpu") from None
 

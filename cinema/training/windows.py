@@ -44,15 +44,8 @@ def exceeds(images: dict[str, Tensor], window: dict | None) -> str | None:
     Raises ValueError where they are needed and impossible: in several views at once, or for several items.
     """
     shapes = {view: tuple(image.shape) for view, image in images.items()}
-    large = (
-        []
-        if window is None
-        else [
-            view
-            for view, (_, _, *size) in shapes.items()
-            if any(have > n for have, n in zip(size, window[view], strict=True))
-        ]
-    )
+    over = lambda view, size: any(have > n for have, n in zip(size, window[view], strict=True))
+    large = [view for view, (_, _, *size) in shapes.items() if window is not None and over(view, size)]
     if len(large) > 1 or (large and any(shape[0] > 1 for shape in shapes.values())):
         raise ValueError(f"images {shapes} exceed the windows {window}; they may in one view, in batches of one: crop")
     return large[0] if large else None

@@ -84,7 +84,7 @@ def test_two_at_once_leave_the_results_of_one(tmp_path):
 
 @pytest.mark.parametrize(
     "device, words",
-    [("warp", "--device warp"), ("meta", "--device meta"), ("cuda:99", "--device cuda:99 .*cpu always is")],
+    [("warp", "device warp"), ("meta", "device meta"), ("cuda:99", "device cuda:99 .*give --device cpu")],
 )
 def test_a_device_that_is_not_there_is_refused_before_anything_is_read(device, words, tmp_path):
     with pytest.raises(ValueError, match=words) as caught:

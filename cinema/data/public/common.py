@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cinema import results
 from cinema.data import slices
 from cinema.data.frames import Frame
 from cinema.data.labels import label_map, read_labels, ventricle_volumes
@@ -72,19 +73,7 @@ def read_table(path: str | Path, columns: Iterable[str], **settings: Any) -> pd.
 
     Raises FileNotFoundError, and ValueError for an unreadable file or missing columns.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path.name} is missing in {path.parent.name or path.parent}; download it again")
-    try:
-        found = pd.read_csv(path, **settings)
-    except (ValueError, OSError) as error:  # pandas' own errors and undecodable bytes are ValueErrors
-        reason = " ".join(str(error).split())[:100]
-        raise ValueError(f"{path.name} is no readable CSV table ({reason}); download it again") from None
-    lacking = [column for column in columns if column not in found.columns]
-    if lacking:
-        wanted, has = (", ".join(map(str, columns)) for columns in (lacking, found.columns))
-        raise ValueError(f"{path.name} lacks the columns {wanted}, it has {has[:200]}; download it again")
-    return found
+    return results.read_table(path, columns, "download it again", least=0, name=Path(path).name, **settings)
 
 
 def nifti(folder: Path, stem: str) -> Path:
