@@ -58,6 +58,8 @@ def _read(path: str | Path, view: str | None, likeness: Callable | None) -> Read
         notes += planes.refuse_missing(plane)
         found[name] = View(planes.load(plane)[:, :, None], plane.affine, frame_times_ms=plane.times)
     if not found:
+        for plane in cine:  # what would be refused under any --view
+            planes.refuse_missing(plane)
         across = [normal(plane.affine) for plane in cine]
         told = "lax_4c (2c, 3c)" if len(cine) == 1 else "a folder of one plane or of one stack, and its"
         if all(views.parallel(across[0], other) for other in across):

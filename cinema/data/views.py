@@ -190,5 +190,6 @@ def _reason(affine: np.ndarray, axis: np.ndarray, point: np.ndarray) -> str:
         return f"lies across the long axis but outside the short-axis stack ({90 - tilt:.0f} degrees off)"
     if distance < 2 * OFF_AXIS_MM and tilt < 2 * TILT_DEG:
         return f"along the LV axis at {angle_about(axis, affine):.0f} degrees; other planes suit 2C, 3C and 4C better"
-    kind = "outflow tract of the RV" if abs(across @ RIGHT) > 0.9 else "long axis of the RV or another oblique plane"
+    sagittal = "a sagittal plane, of the RV's outflow tract or a survey"
+    kind = sagittal if abs(across @ RIGHT) > 0.9 else "long axis of the RV or another oblique plane"
     return f"passes {distance:.0f} mm beside the LV axis, {tilt:.0f} degrees tilted to it: {kind}"

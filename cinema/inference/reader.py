@@ -18,7 +18,7 @@ from torch import Tensor
 
 from cinema.data.geometry import from_grid, largest_component, moving_centre, points_from_grid, points_to_grid, to_grid
 from cinema.files import WEIGHTS
-from cinema.models.weights import restore
+from cinema.models.weights import check_device, restore
 from cinema.terms import LABELS
 
 PIXEL_MM = 1.5
@@ -71,6 +71,7 @@ class OwnReader:
 
     def model(self, kind: str) -> Any:
         if kind not in self.models:
+            check_device(self.device)
             self.models[kind] = restore(Path(self.folder) / f"reader_{kind}.safetensors").to(self.device)
         return self.models[kind]
 

@@ -4,6 +4,7 @@ way into the model that is fine-tuned from it.
 
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,7 @@ def save(model_or_state: nn.Module | dict[str, Tensor], path: str | Path, metada
         header.update(model=type(state).__name__, arguments=getattr(state, "arguments", None))
         state = state.state_dict()
     state = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    header["crc32"] = _sum(header, state)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with whole_or_not(path) as temporary:
@@ -60,10 +62,23 @@ def read(path: str | Path) -> dict[str, Tensor]:
     else:
         with _door(path):
             state = load_file(path)
+        header = _header(path)
+        if header.get("crc32", True) not in (True, _sum(header, state)):
+            raise ValueError(f"{path} is damaged (its checksum is another); fetch or save it again")
     for prefix in ("_orig_mod.", "module.", "_orig_mod."):  # by torch.compile and DistributedDataParallel, before all
         if all(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state
+
+
+def _sum(header: dict[str, Any], state: dict[str, Tensor]) -> int:
+    """CRC-32 of all that `save` writes into a file: one flipped bit is another number."""
+    named = {key: value for key, value in header.items() if key != "crc32"}
+    found = zlib.crc32(json.dumps(named).encode())
+    for key in sorted(state):
+        found = zlib.crc32(key.encode(), found)
+        found = zlib.crc32(state[key].reshape(-1).view(torch.uint8).numpy(), found)
+    return found
 
 
 @contextmanager

@@ -47,6 +47,7 @@ def fit(
     The model is left with the weights of the best evaluation, or the last ones without val_set.
     Micro-batches with a NaN loss are skipped; ValueError if a whole epoch has nothing else.
     """
+    weights.check_device(device)
     out = Path(out)
     what = _fingerprint(model, task, train_set, val_set, config)
     checkpoint.check_same_run(out, what)

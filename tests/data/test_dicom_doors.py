@@ -68,11 +68,15 @@ def test_sagittal_planes_are_no_short_axis():
     assert list(reading.study.views) == ["sax"] and "nan" not in str(reading.table)
 
 
-@pytest.mark.parametrize("name", ["dicom_meta_length_byte.dcm", "dicom_unknown_vr_byte.dcm"])
-def test_damage_is_one_line(name):
-    with pytest.raises(ValueError, match=re.escape(name)) as error:
-        read_dicom(trouble("damaged") / name)
-    assert "\n" not in str(error.value)
+@pytest.mark.parametrize(
+    "name, said",
+    [("dicom_meta_length_byte.dcm", "is damaged or cut short"), ("dicom_unknown_vr_byte.dcm", "1 of 8 frames")],
+)
+def test_damage_is_one_line_with_a_remedy_that_holds(name, said):
+    for view in (None, "sax", "lax_4c"):
+        with pytest.raises(ValueError, match=said) as error:
+            read_dicom(trouble("damaged") / name, view)
+        assert "\n" not in str(error.value) and "--view" not in str(error.value)
 
 
 @pytest.fixture(scope="module")

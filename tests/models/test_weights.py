@@ -83,6 +83,21 @@ def test_a_saved_model_is_restored(name, arguments, tmp_path):
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+@pytest.mark.parametrize("place", ["header", 0.3, 0.9])
+def test_one_flipped_bit_is_found_in_what_we_saved(place, tmp_path):
+    path = tmp_path / "model.safetensors"
+    weights.save(unet().half(), path, {"task": "a", "loss": float("inf"), "ids": (1, 2), "by": {3: "c", 10: None}})
+    held = bytearray(path.read_bytes())
+    start = 8 + int.from_bytes(held[:8], "little")
+    at = held.index(b"task") if place == "header" else start + int(place * (len(held) - start))
+    weights.read(path)
+    held[at] ^= 1
+    path.write_bytes(held)
+    with pytest.raises(ValueError, match="is damaged .its checksum is another") as error:
+        weights.read(path)
+    assert str(path) in str(error.value)
+
+
 def test_a_failed_save_leaves_the_earlier_file(tmp_path, monkeypatch):
     path = tmp_path / "model.safetensors"
     model = unet(path)

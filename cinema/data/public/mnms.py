@@ -20,6 +20,7 @@ FOLDERS = {"Training/Labeled": "train", "Validation": "val", "Testing": "test"}
 UNLABELLED = "Training/Unlabeled"
 COLUMNS = {"VendorName": "vendor", "Centre": "site", "Pathology": "disease", "Sex": "sex"}
 NUMBERS = ("Age", "Height", "Weight")
+EMPTY = ("", "nan", "NaN", "N/A", "NA")
 SPLIT_COLUMNS = ("split", "set", "subset")  # of tables that copies of the data set bring
 
 
@@ -42,10 +43,12 @@ def subjects(raw: Path) -> common.Cases:
 
 
 def notes(subjects: list[common.Subject]) -> list[str]:
-    """What is to be said once of all subjects: how many have no split."""
+    """What is to be said once of all subjects: how many have no split, and which cells of the table are no numbers."""
     without = sum(not subject.split for subject in subjects)
     text = f"{without} of {len(subjects)} studies have no split: neither their folder nor the table tells it"
-    return [text] if without else []
+    odd = [f"{subject.id} {cell}" for subject in subjects for cell in subject.details["no_numbers"]]
+    more = f" and {len(odd) - 3} more" if len(odd) > 3 else ""
+    return [text] * (without > 0) + [f"no numbers in {TABLE}, left out: {', '.join(odd[:3])}{more}"] * bool(odd)
 
 
 def _homes(root: Path) -> dict[str, list[tuple[Path, str]]]:
@@ -81,10 +84,13 @@ def _subject(root: Path, code: str, rows: pd.DataFrame | None, homes: list[tuple
     ed, es = (_frame(row, phase) for phase in ("ED", "ES"))
     if ed == es:
         raise ValueError(f"ED and ES are both frame {ed} in {TABLE}; they must differ")
-    age, height, weight = (float(pd.to_numeric(row[column], errors="coerce")) for column in NUMBERS)
+    numbers = [float(pd.to_numeric(row[column], errors="coerce")) for column in NUMBERS]
+    cells = zip(NUMBERS, row[list(NUMBERS)].str.strip(), numbers, strict=True)
+    no_numbers = [f"{column} {cell!r}" for column, cell, number in cells if number != number and cell not in EMPTY]
+    age, height, weight = numbers
     attributes = {ours: row[theirs] for theirs, ours in COLUMNS.items()}
     attributes |= {"age_years": age} | common.body(height, weight)
-    return common.Subject(code, split, paths, common.known(attributes), {"ed": ed, "es": es})
+    return common.Subject(code, split, paths, common.known(attributes), {"ed": ed, "es": es, "no_numbers": no_numbers})
 
 
 def _frame(row: pd.Series, phase: str) -> int:

@@ -50,7 +50,10 @@ def _subject(home: Path, rows: pd.DataFrame | None) -> common.Subject:
     stems = [f"{home.name}_{short}_{role}" for short in VIEWS.values() for role in ROLES]
     paths = common.there(home, stems)
     attributes = {ours: row[theirs].strip() for theirs, ours in COLUMNS.items()}
-    attributes["field_t"] = float(pd.to_numeric(attributes["field_t"], errors="coerce"))
+    field = float(pd.to_numeric(attributes["field_t"], errors="coerce"))
+    if not 0 < field < float("inf"):
+        raise ValueError(f"field strength is {attributes['field_t']!r} in {TABLE}; it must be a number of tesla")
+    attributes["field_t"] = field
     return common.Subject(home.name, split, paths, common.known(attributes))
 
 

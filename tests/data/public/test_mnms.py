@@ -1,5 +1,7 @@
 """M&Ms: the table's 0-based frames, label values exchanged, the given split, damaged studies."""
 
+import shutil
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -39,6 +41,19 @@ def test_frames_are_counted_from_0_and_labels_exchanged(tree):
         np.testing.assert_allclose(view.affine, source.affine, atol=1e-4)
         np.testing.assert_array_equal(view.image, nib.load(subject.files[0]).get_fdata())
     assert {frames[code][0] > frames[code][1] for code in tree.found} == {True, False}
+
+
+def test_cells_that_are_no_numbers_are_told(tree, tmp_path):
+    shutil.copytree(tree.raw, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "OpenDataset" / mnms.TABLE
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    first = table["External code"].eq("A2C0I1").idxmax()
+    table.loc[first, ["Age", "Height", "Weight"]] = "5x", "", "NaN"
+    table.to_csv(path, index=False)
+    found, _ = mnms.subjects(tmp_path)
+    assert "age_years" not in next(one for one in found if one.id == "A2C0I1").attributes
+    assert mnms.notes(found) == [f"no numbers in {mnms.TABLE}, left out: A2C0I1 Age '5x'"]
+    assert mnms.notes(list(tree.found.values())) == []
 
 
 def test_a_table_that_is_not_there_or_lacks_columns_is_named(tmp_path):

@@ -1,7 +1,10 @@
 """M&Ms-2: split by number, incomplete rows, two views, labels exchanged, damaged studies."""
 
+import shutil
+
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 from places import SHARED
 from rawtrees import mnms2 as builder
@@ -37,6 +40,17 @@ def test_a_table_of_360_rows_is_split_160_40_160_by_number(tmp_path):
     assert [subject.id for subject in found] == [f"{number:03d}" for number in range(1, 361)]
     assert [one.id for one in skipped] == ["12.5"]
     assert card("mnms2").counts == {"train": 160, "val": 40, "test": 160}
+
+
+def test_a_field_strength_that_is_no_number_is_told(tree, tmp_path):
+    shutil.copytree(tree.raw, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "MnM2" / mnms2.TABLE
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table.loc[0, "FIELD"] = "1.5T"
+    table.to_csv(path, index=False)
+    found, skipped = mnms2.subjects(tmp_path)
+    assert len(found) == len(tree.found) - 1
+    assert "field strength is '1.5T'" in {one.id: one.reason for one in skipped}[table.loc[0, "SUBJECT_CODE"].zfill(3)]
 
 
 def test_views_and_labels(tree):
