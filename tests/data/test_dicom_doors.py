@@ -1,6 +1,5 @@
 """DICOM that went wrong: read as it is meant, set aside with its reason, or refused in one line."""
 
-import re
 import shutil
 import tempfile
 import time
