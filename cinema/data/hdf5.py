@@ -16,10 +16,12 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 import h5py
@@ -34,30 +36,52 @@ MOST_PACKED = 100  # lzf makes at most 264 bytes of 3
 FREE_BYTES = 1 << 20  # so much may be claimed without being there: fill values
 MEMORY_BYTES = 2_000_000_000
 SECONDS, BYTES_A_SECOND = 4, 10_000_000  # what another process may take for a file of few bytes, and for more of them
+_hashes: ContextVar[dict[str, str]] = ContextVar("_hashes")  # of the data of the file that is being written, by name
 
 
 @contextmanager
 def written(path: str | Path) -> Iterator[h5py.File]:
     """A context that gives an HDF5 file to fill, which is sealed and written to `path` whole or not at all."""
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w", userblock_size=BLOCK) as file:
-        yield file
-        content = content_of(file).encode()
+    hashes: dict[str, str] = {}
+    before = _hashes.set(hashes)
+    try:
+        with h5py.File(buffer, "w", userblock_size=BLOCK) as file:
+            yield file
+            content = content_of(file, hashes).encode()
+    finally:
+        _hashes.reset(before)
     held = buffer.getbuffer()
     held[:BLOCK] = _seal(content, zlib.crc32(held[BLOCK:], zlib.crc32(content)))
     with whole_or_not(path) as temporary:
         temporary.write_bytes(held)
 
 
-def content_of(part: h5py.Group | h5py.Dataset) -> str:
-    """Hash of the attributes and data of a dataset or of all below a group, however they are packed."""
+def dataset(group: h5py.Group, name: str, data: Any, **settings: Any) -> None:
+    """As group.create_dataset in a file of `written`; data that are large need not be unpacked again to be hashed."""
+    data = np.asarray(data)
+    part = group.create_dataset(name, data=data, **settings)
+    _hashes.get()[part.name] = _hash(data)
+
+
+def content_of(part: h5py.Group | h5py.Dataset, hashes: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Hash of the attributes and data of a dataset or of all below a group, however they are packed.
+
+    hashes: of data that need not be read for it, by name.
+    """
     attributes = [(name, np.asarray(part.attrs[name]).tolist()) for name in sorted(part.attrs)]
-    hashed = hashlib.blake2b(repr(attributes).encode(), digest_size=CONTENT_SIZE // 2)
+    hashed = hashlib.sha256(repr(attributes).encode())
     if isinstance(part, h5py.Dataset):
-        hashed.update(f"{part.dtype} {part.shape}".encode() + np.ascontiguousarray(part[()]).tobytes())
+        hashed.update((hashes.get(part.name) or _hash(part[()])).encode())
     else:
         for name in sorted(part):
-            hashed.update(f"{name} {content_of(part[name])}".encode())
+            hashed.update(f"{name} {content_of(part[name], hashes)}".encode())
+    return hashed.hexdigest()[:CONTENT_SIZE]
+
+
+def _hash(data: np.ndarray) -> str:
+    hashed = hashlib.sha256(f"{data.dtype} {data.shape}".encode())
+    hashed.update(np.ascontiguousarray(data).data)
     return hashed.hexdigest()
 
 

@@ -128,10 +128,10 @@ def save_study(study: Study, folder: str | Path) -> Path:
 
 def _write_view(view: View, group: h5py.Group) -> None:
     one_frame = (*view.image.shape[:3], 1)
-    group.create_dataset("image", data=view.image, chunks=one_frame, compression="lzf")
+    hdf5.dataset(group, "image", view.image, chunks=one_frame, compression="lzf")
     group.create_dataset("affine", data=np.asarray(view.affine, np.float64))
     if view.labels is not None:
-        group.create_dataset("labels", data=view.labels, chunks=one_frame, compression="lzf")
+        hdf5.dataset(group, "labels", view.labels, chunks=one_frame, compression="lzf")
         group.attrs["label_frames"] = np.asarray(view.label_frames, np.int64)
     for extra in ("landmarks", "frame_times_ms"):
         if getattr(view, extra) is not None:

@@ -77,7 +77,7 @@ def _sum(header: dict[str, Any], state: dict[str, Tensor]) -> int:
     found = zlib.crc32(json.dumps(named).encode())
     for key in sorted(state):
         found = zlib.crc32(key.encode(), found)
-        found = zlib.crc32(state[key].reshape(-1).view(torch.uint8).numpy(), found)
+        found = zlib.crc32(state[key].reshape(-1).view(torch.uint8).numpy().data, found)
     return found
 
 
