@@ -127,11 +127,10 @@ def save_study(study: Study, folder: str | Path) -> Path:
 
 
 def _write_view(view: View, group: h5py.Group) -> None:
-    one_frame = (*view.image.shape[:3], 1)
-    hdf5.dataset(group, "image", view.image, chunks=one_frame, compression="lzf")
+    hdf5.frames(group, "image", view.image)
     group.create_dataset("affine", data=np.asarray(view.affine, np.float64))
     if view.labels is not None:
-        hdf5.dataset(group, "labels", view.labels, chunks=one_frame, compression="lzf")
+        hdf5.frames(group, "labels", view.labels)
         group.attrs["label_frames"] = np.asarray(view.label_frames, np.int64)
     for extra in ("landmarks", "frame_times_ms"):
         if getattr(view, extra) is not None:

@@ -124,5 +124,5 @@ def write_entry(folder, index, seed, views=VIEWS):
         file.attrs.update({"seed": seed, "version": LIBRARY_VERSION, "pixel_mm": PIXEL_MM})
         for name, array in render(heart, rng, views).items():
             chunks = (1, 1, *array.shape[2:]) if array.ndim == 5 else None
-            hdf5.dataset(file, name, array, chunks=chunks, compression="lzf" if chunks else None)
+            file.create_dataset(name, data=array, chunks=chunks, compression="lzf" if chunks else None)
     return path

@@ -35,7 +35,7 @@ def write_maps(folder, index, seed):
     path = library_path(folder, index)
     with hdf5.written(path) as file:
         file.attrs.update({"seed": seed, "version": MAPS_VERSION, "id": person.id, "phases": phases})
-        hdf5.dataset(file, "planes", planes, chunks=(1, *planes.shape[1:]), compression="lzf")
+        file.create_dataset("planes", data=planes, chunks=(1, *planes.shape[1:]), compression="lzf")
     return path
 
 
