@@ -23,23 +23,7 @@ from cinema.terms import LAX_VIEWS, VIEWS
 FLIP = np.array([-1.0, -1, 1])
 
 
-class GreyReader:
-    """Reads the synthetic heart of dicom_writer by its grey values; landmarks from where the LV ends."""
-
-    def predict_sax(self, image, spacing_mm):
-        values = {writer.GREY["RV"]: 1, writer.GREY["MYO"]: 2, writer.GREY["LV"]: 3}
-        return np.vectorize(lambda grey: values.get(int(grey), 0), otypes=[np.uint8])(image)
-
-    def predict_lax(self, image, spacing_mm):
-        labels = self.predict_sax(image, spacing_mm)
-        marks = []
-        for t in range(image.shape[3]):
-            x, y = np.nonzero(labels[..., 0, t] == 3)
-            marks.append([[x.min(), y.mean() - 3], [x.min(), y.mean() + 3], [x.max(), y.mean()]])
-        return labels, np.array(marks, float)
-
-
-READERS = dict.fromkeys(VIEWS, GreyReader())
+READERS = dict.fromkeys(VIEWS, writer.GreyReader())
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +103,7 @@ def test_the_report_stands_alone(results):
 
 
 def test_command_line(study, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(segment, "open_readers", lambda weights, device: {"sax": GreyReader()})
+    monkeypatch.setattr(segment, "open_readers", lambda weights, device: {"sax": writer.GreyReader()})
     options = dict(input=str(study), out=str(tmp_path / "out"), weights=None, view=None, device="cpu")
     assert segment.command(**options) == 0
     said = capsys.readouterr().out
@@ -151,7 +135,7 @@ def nifti(folder, name="patient.nii.gz", frames=(0.0, 0.4)):
 
 
 def test_low_confidence_is_said_first_and_with_its_reason(study, tmp_path, monkeypatch):
-    class Unsure(GreyReader):
+    class Unsure(writer.GreyReader):
         def read_sax(self, image, spacing_mm):
             labels = self.predict_sax(image, spacing_mm)
             return labels, np.where(labels == 3, 0.6, 0.0).astype(np.float32)
@@ -187,10 +171,10 @@ def test_one_frame_has_no_ejection_fraction(tmp_path):
 
 
 def test_weights_that_read_some_views_only(study, tmp_path):
-    segment.segment(study, tmp_path / "out", readers={"sax": GreyReader()})
+    segment.segment(study, tmp_path / "out", readers={"sax": writer.GreyReader()})
     assert sorted(os.listdir(tmp_path / "out")) == ["metrics.json", "report.html", "sax.nii.gz"]
     with pytest.raises(ValueError, match="choose other weights"):
-        segment.segment(nifti(tmp_path / "in"), tmp_path / "none", readers={"lax_4c": GreyReader()})
+        segment.segment(nifti(tmp_path / "in"), tmp_path / "none", readers={"lax_4c": writer.GreyReader()})
     assert not (tmp_path / "none").exists()
 
 
