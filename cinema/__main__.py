@@ -34,7 +34,9 @@ def main():
             fail("this is Python %d.%d; cinema needs 3.11 or newer: python3.11 -m cinema ..." % sys.version_info[:2])
         from cinema import cli
 
-        cli.parse(sys.argv[1:])  # what is wrong with the command is said first: it needs no packages
+        name, _ = cli.parse(sys.argv[1:])  # what is wrong with the command is said first: it needs no packages
+        if name == "doctor" and not (is_usable() and read_key() == wanted_key()):
+            sys.exit(cli.main())  # it looks at what is there, and changes nothing
         if not is_ready():
             set_up()
             if not is_inside():

@@ -15,7 +15,7 @@ SHIPPED = PACKAGE / "shipped"  # comes with the package, in a wheel too
 WEIGHTS = SHIPPED / "weights"
 CARDS = SHIPPED / "cards"
 RECORDED = ROOT / "data" / "experiments"  # of `python3 -m cinema experiment NAME`; in a clone only
-NO_NUMBERS = ("__main__.py", "cli.py", "plots", "runner")  # parts of the package that no number comes from
+NO_NUMBERS = ("__main__.py", "cli.py", "doctor.py", "plots", "runner")  # parts of the package that no number comes from
 PAPER_RESULTS = SHIPPED / "paper_results.csv"  # each published number: claim, value, interval, source, trust
 
 SEAL, CONTENT_SIZE = b"cinema, content ", 32  # a study begins so, with the hash of its content in as many characters

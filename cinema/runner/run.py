@@ -30,7 +30,12 @@ from cinema.runner.execute import WAIT_S, Executor
 
 PROFILES = ("ci", "laptop", "paper")
 PARAMETERS = {"profile", "data", "data_root", "seed", "out"}
-NOT_IN_KEY = ("__main__.py", "cli.py", "runner/run.py", "runner/execute.py", "runner/publish.py", "runner/notebooks.py")
+NOT_IN_KEY = (
+    "__main__.py",
+    "cli.py",
+    "doctor.py",
+    *(f"runner/{name}.py" for name in "run execute publish notebooks lab".split()),
+)
 IN_KEY = {"experiments"}  # folders of data/ that notebooks read; prepared datasets lie beside them
 
 
@@ -103,7 +108,7 @@ def reproduce(only=None, first=None, force=False, jobs=None, out=None, root=ROOT
         off += results.missing(rows, table, setting.profile)
     figures = {path.stem for name in done for path in publish.figures(out, name)}  # PNG and PDF of the same are one
     said = f"{len(chosen)} notebooks, {len(chosen) - len(done)} failed, {len(figures)} figures, {len(rows)} results"
-    print(f"written: {out} and {setting.folder.parent / 'index.html'}")
+    print(f"written: {out} and {setting.folder.parent / 'index.html'} (python3 -m cinema report --open)")
     print(*off, f"{said}, {time.monotonic() - start:.0f} s (profile {setting.profile}, {cores} cores)", sep="\n")
     return 1 if off or len(done) < len(chosen) else 0
 
