@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 from cinema import __version__
-from cinema.files import CARDS, ROOT, need_clone
+from cinema.files import CARDS, FULL, ROOT, need_clone
 from cinema.models import published
 from cinema.terms import VIEWS, unknown
 
@@ -211,7 +211,7 @@ COMMANDS = {  # name -> ("module:function", imported only when run; help), then 
 }
 
 
-REMEDIES = {errno.ENOSPC: "; free some space and give the same command again"}
+REMEDIES = dict.fromkeys(FULL, "; free some space and give the same command again")
 REMEDIES |= dict.fromkeys(
     (errno.EACCES, errno.EPERM, errno.EROFS), "; work in a clone of your own, or name folders that you may write to"
 )
