@@ -25,7 +25,7 @@ from doit.tools import config_changed
 from cinema import results
 from cinema.files import ROOT, alone, data_folder
 from cinema.parallel import count_cores
-from cinema.runner import publish
+from cinema.runner import pages, publish
 from cinema.runner.execute import WAIT_S, Executor
 
 PROFILES = ("ci", "laptop", "paper")
@@ -34,7 +34,7 @@ NOT_IN_KEY = (
     "__main__.py",
     "cli.py",
     "doctor.py",
-    *(f"runner/{name}.py" for name in "run execute publish notebooks lab".split()),
+    *(f"runner/{name}.py" for name in "run execute publish pages notebooks lab".split()),
 )
 IN_KEY = {"experiments"}  # folders of data/ that notebooks read; prepared datasets lie beside them
 
@@ -91,8 +91,8 @@ def reproduce(only=None, first=None, force=False, jobs=None, out=None, root=ROOT
     jobs = min(max(1, cores // 2) if jobs is None else jobs, len(books))
     if jobs < 1:
         raise ValueError(f"--jobs {jobs}; at least one notebook must run at a time")
-    start, state = time.monotonic(), {}
-    with Executor(setting.folder, setting.parameters(), threads=max(1, cores // jobs)) as executor:
+    start, state, titles = time.monotonic(), {}, {name: book.title for name, book in books.items()}
+    with Executor(setting.folder, setting.parameters(), max(1, cores // jobs), titles) as executor:
         try:
             run_graph(setting, {name: books[name] for name in chosen}, named if force else (), jobs, executor, state)
         finally:  # after Ctrl-C too: what has succeeded is kept
@@ -100,7 +100,7 @@ def reproduce(only=None, first=None, force=False, jobs=None, out=None, root=ROOT
             out.mkdir(parents=True, exist_ok=True)
             with alone(out, WAIT_S):
                 publish.publish(setting, done, list(books), out)
-            publish.write_index(setting, {name: book.title for name, book in books.items()}, state, out)
+            pages.write_home(setting, titles, state)
     rows = [row for row in results.read_json(out / "results.json") if row["notebook"] in done]
     table = results.read_expected(root / "figures" / "expected.csv")
     off = results.differences(rows, table)
@@ -209,16 +209,17 @@ def run_graph(setting, books, forced, jobs, executor, state):
 
     kept = {"backend": "json", "dep_file": str(setting.folder / ".doit.json")}
     ways = {"num_process": jobs if jobs > 1 else 0, "par_type": "thread", "continue": True}
-    configuration = {**kept, **ways, "reporter": Lines(books, state)}
+    titles = executor.titles
+    configuration = {**kept, **ways, "reporter": Lines(books, state, lambda: pages.write_home(setting, titles, state))}
     loader = ModuleTaskLoader({"task_notebooks": tasks, "DOIT_CONFIG": configuration})
     DoitMain(loader, config_filenames=()).run(["run", *books])
 
 
 class Lines(ZeroReporter):
-    """doit's reporter: one line as a notebook starts and one as it ends."""
+    """doit's reporter: one line as a notebook starts and one as it ends; `after` is called when one has been made."""
 
-    def __init__(self, books, state):
-        self.books, self.state, self.begun = list(books), state, {}
+    def __init__(self, books, state, after):
+        self.books, self.state, self.begun, self.after = list(books), state, {}, after
 
     def line(self, task, text):
         print(f"[{self.books.index(task.name) + 1}/{len(self.books)}] {task.name:<24} {text}", flush=True)
@@ -230,6 +231,7 @@ class Lines(ZeroReporter):
     def add_success(self, task):
         self.state[task.name] = "ran"
         self.line(task, f"{time.monotonic() - self.begun[task.name]:.0f} s")
+        self.after()
 
     def skip_uptodate(self, task):
         self.state[task.name] = "up to date"

@@ -236,15 +236,15 @@ def test_notebooks_get_this_python_and_their_share_of_threads(tmp_path, monkeypa
 def test_two_runs_of_one_kind_do_not_mix(tmp_path):
     """Two at once are held apart by the system, whatever their numbers: in a container both are process 1."""
     hold = "import sys, time; from cinema.runner.execute import Executor; from pathlib import Path\n"
-    hold += "with Executor(Path(sys.argv[1]), {}, 1): print(flush=True); time.sleep(60)"
+    hold += "with Executor(Path(sys.argv[1]), {}, 1, {}): print(flush=True); time.sleep(60)"
     command = [sys.executable, "-c", hold, tmp_path / "ci"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
         process.stdout.readline()
         with pytest.raises(BlockingIOError, match="another process is at work in .*ci; wait until it has ended"):
-            execute.Executor(tmp_path / "ci", {}, 1).__enter__()
+            execute.Executor(tmp_path / "ci", {}, 1, {}).__enter__()
         process.kill()
-    with execute.Executor(tmp_path / "ci", {}, 1):
+    with execute.Executor(tmp_path / "ci", {}, 1, {}):
         pass
 
 
