@@ -27,7 +27,7 @@ STYLE = """:root { color-scheme: light dark; --text: #1d1d1f; --soft: #55555c; -
 @media (prefers-color-scheme: dark) { :root { --text: #e9e9ec; --soft: #b4b4bb; --ground: #17171a; --line: #3c3c42;
   --box: #232328; --link: #8fb8ff } }
 body { font: 17px/1.6 system-ui, sans-serif; max-width: 56rem; margin: 0 auto; padding: 0 1rem 3rem;
-  color: var(--text); background: var(--ground) }
+  color: var(--text); background: var(--ground); overflow-wrap: break-word }
 a { color: var(--link) } nav { display: flex; flex-wrap: wrap; gap: .3rem 1.5rem; padding: .8rem 0 }
 h1 { line-height: 1.25 } code, dt { overflow-wrap: anywhere }
 h2 { margin-top: 2.2rem; border-top: 1px solid var(--line); padding-top: 1rem }
