@@ -10,6 +10,7 @@ import ast
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -210,23 +211,34 @@ def run_graph(setting, books, forced, jobs, executor, state):
     kept = {"backend": "json", "dep_file": str(setting.folder / ".doit.json")}
     ways = {"num_process": jobs if jobs > 1 else 0, "par_type": "thread", "continue": True}
     titles = executor.titles
-    configuration = {**kept, **ways, "reporter": Lines(books, state, lambda: pages.write_home(setting, titles, state))}
+    after, usual = lambda: pages.write_home(setting, titles, state), usual_seconds(setting)
+    configuration = {**kept, **ways, "reporter": Lines(books, state, usual, after)}
     loader = ModuleTaskLoader({"task_notebooks": tasks, "DOIT_CONFIG": configuration})
     DoitMain(loader, config_filenames=()).run(["run", *books])
 
 
-class Lines(ZeroReporter):
-    """doit's reporter: one line as a notebook starts and one as it ends; `after` is called when one has been made."""
+def usual_seconds(setting):
+    """Notebook -> seconds that the same run took here last, or else those of README's table."""
+    readme, column = setting.root / "README.md", {"ci": 1, "laptop": 2}.get(setting.profile)
+    text = readme.read_text(encoding="utf-8") if readme.exists() and column else ""
+    rows = re.findall(r"^\| \[(\w+)\]\(.*\| (\d+) \| (\d+) \|$", text, re.MULTILINE)
+    here = results.read_json(setting.folder.parent / "times.json", {}).get(setting.folder.name, {})
+    return {row[0]: float(row[column]) for row in rows} | here
 
-    def __init__(self, books, state, after):
-        self.books, self.state, self.begun, self.after = list(books), state, {}, after
+
+class Lines(ZeroReporter):
+    """doit's reporter: one line as a notebook starts and one as it ends; `after` is called when one has been made.
+    usual: notebook -> seconds to be expected."""
+
+    def __init__(self, books, state, usual, after):
+        self.books, self.state, self.begun, self.usual, self.after = list(books), state, {}, usual, after
 
     def line(self, task, text):
         print(f"[{self.books.index(task.name) + 1}/{len(self.books)}] {task.name:<24} {text}", flush=True)
 
     def execute_task(self, task):
         self.begun[task.name] = time.monotonic()
-        self.line(task, "running")
+        self.line(task, "running" + (f", about {self.usual[task.name]:.0f} s" if task.name in self.usual else ""))
 
     def add_success(self, task):
         self.state[task.name] = "ran"
