@@ -130,7 +130,7 @@ COMMANDS = {  # name -> ("module:function", imported only when run; help), then 
         option("--like-release", "has left; finetune --like-release remains", action="store_true"),
     ],
     "info": [
-        ("cinema.data.public.prepare:info", "what is known of a public dataset: source, terms, expected tree"),
+        ("cinema.data.public.cards:info", "what is known of a public dataset: source, terms, expected tree"),
         choice("name NAME", *DATASETS, about="without it, the list; ", nargs="?"),
     ],
     "segment": [

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
-from sklearn import metrics as sk
 
 from cinema.stats import checks
 from cinema.terms import EF_BANDS_PERCENT, LABELS, STRUCTURES
@@ -126,6 +125,8 @@ def classification_metrics(probabilities: np.ndarray, true: np.ndarray) -> dict[
     Two classes: F1 of class 1. More: micro F1 and macro one-vs-one AUC. MCC and AUC are 0 if `true` holds one
     class, as in the published tables.
     """
+    from sklearn import metrics as sk  # two thirds of a second, for this function alone
+
     p, true = checks.numbers(probabilities, "probabilities"), np.asarray(true)
     checks.group_numbers(true, "classes")
     predicted, classes = p.argmax(1), np.arange(p.shape[1])

@@ -120,3 +120,33 @@ def markdown(found: Card) -> str:
 def write_readme(path: Path = ROOT / "data" / "README.md") -> None:
     """Put all cards between the markers of data/README.md. ValueError if they are absent."""
     write_between(path, BEGIN, END, "\n\n".join(markdown(card(name)) for name in names()))
+
+
+def info(name: str | None = None) -> None:
+    """Print a dataset's card; without a name the nine datasets: `python3 -m cinema info`."""
+    if name is not None:
+        print(_text(card(name)))
+        return
+    for key in names():
+        print(f"{key:9} {card(key).name}: {card(key).role}")
+
+
+def _text(found: Card) -> str:
+    """A card as text for the terminal."""
+    lines = [
+        f"{found.name}: {found.role}",
+        f"source   {found.source}",
+        f"licence  {found.licence}",
+        f"access   {found.access}",
+        f"views    {', '.join(found.views)}",
+        f"holds    {', '.join(found.has)}",
+        f"notebook {', '.join(found.notebooks)}",
+    ]
+    lines += ["raw folder:", *(f"  {line}" for line in found.tree.splitlines()), f"split    {found.split.strip()}"]
+    for word, entries in (("counts", found.counts), ("labels", found.labels)):
+        lines += [f"{word}   " + ", ".join(f"{key} {value}" for key, value in entries.items())] * bool(entries)
+    lines += [f"classes  {key}: {', '.join(map(str, names))}" for key, names in found.classes.items()]
+    lines += [f"fields   {purpose}: {text}" for purpose, text in found.fields.items()]
+    for difference in found.differences:
+        lines += [f"release: {difference['release'].strip()}", f"   here: {difference['here'].strip()}"]
+    return "\n".join([*lines, *(f"note: {note.strip()}" for note in found.notes)])

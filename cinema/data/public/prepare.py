@@ -1,7 +1,6 @@
 """`python3 -m cinema prepare NAME RAW`: a raw folder -> studies on the published grid, resumable, never half written.
 
 OUT/<id>.h5 and OUT/prepared.json. What cannot be used is skipped with its reason; the raw folder is only read.
-`info NAME` prints a dataset's card.
 """
 
 import hashlib
@@ -17,7 +16,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from cinema.data.inputs import DATASETS
-from cinema.data.public.cards import SPLITS, Card, card
+from cinema.data.public.cards import SPLITS, card
 from cinema.data.public.common import Skipped, Subject, why
 from cinema.data.public.published_grid import standardised
 from cinema.data.study import SUFFIX, open_study, save_study
@@ -178,33 +177,3 @@ def _summary(name: str, done: list[Subject], skipped: list[Skipped], out: Path) 
             beside = f" of {published[split]} published" if split in published else ""
             parts.append(f"{split or 'no split'} {counts[split]}{beside}")
     return f"{card(name).name}: {len(done)} ready, {len(skipped)} skipped ({', '.join(parts)}) in {out}"
-
-
-def info(name: str | None = None) -> None:
-    """Print a dataset's card; without a name the nine datasets."""
-    if name is not None:
-        print(_text(card(name)))
-        return
-    for key in DATASETS:
-        print(f"{key:9} {card(key).name}: {card(key).role}")
-
-
-def _text(found: Card) -> str:
-    """A card as text for the terminal."""
-    lines = [
-        f"{found.name}: {found.role}",
-        f"source   {found.source}",
-        f"licence  {found.licence}",
-        f"access   {found.access}",
-        f"views    {', '.join(found.views)}",
-        f"holds    {', '.join(found.has)}",
-        f"notebook {', '.join(found.notebooks)}",
-    ]
-    lines += ["raw folder:", *(f"  {line}" for line in found.tree.splitlines()), f"split    {found.split.strip()}"]
-    for word, entries in (("counts", found.counts), ("labels", found.labels)):
-        lines += [f"{word}   " + ", ".join(f"{key} {value}" for key, value in entries.items())] * bool(entries)
-    lines += [f"classes  {key}: {', '.join(map(str, names))}" for key, names in found.classes.items()]
-    lines += [f"fields   {purpose}: {text}" for purpose, text in found.fields.items()]
-    for difference in found.differences:
-        lines += [f"release: {difference['release'].strip()}", f"   here: {difference['here'].strip()}"]
-    return "\n".join([*lines, *(f"note: {note.strip()}" for note in found.notes)])

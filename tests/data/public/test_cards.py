@@ -4,7 +4,7 @@ import pytest
 
 from cinema.data.inputs import DATASETS
 from cinema.data.labels import label_map
-from cinema.data.public import cards, prepare
+from cinema.data.public import cards
 from cinema.files import ROOT
 from cinema.terms import LABELS, TISSUE_LABELS
 
@@ -15,7 +15,7 @@ def test_every_dataset_has_a_card():
 
 @pytest.mark.parametrize("name", sorted(DATASETS))
 def test_info_prints_the_card(name, capsys):
-    prepare.info(name)
+    cards.info(name)
     text, card = capsys.readouterr().out, cards.card(name)
     for part in (card.name, card.source, card.licence, *card.tree.splitlines(), *map(str, card.counts.values())):
         assert part.strip() in text
