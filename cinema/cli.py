@@ -286,6 +286,9 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print("\ncinema: interrupted; what was finished is kept", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever reads what we print has seen enough, `head` for one
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
     except Exception as error:
         if debug:
             raise
