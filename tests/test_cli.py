@@ -42,7 +42,7 @@ def test_every_command_has_its_function_and_help(command, capsys):
         (["reproduse"], "did you mean reproduce?"),
         (["reproduce", "--sed", "3"], "option '--sed' is unknown; did you mean --seed?"),
         (["segment", ".", "--ot", "masks"], "did you mean --out?"),
-        (["segment", ".", "more", "--out", "masks"], "segment does not know more"),
+        (["segment", ".", "more", "--out", "masks"], "more does not exist"),
         (["reproduce", "--jobs", "many"], "invalid int value: 'many'"),
         (["segment", "."], "required: --out"),
         (["reproduce", "--profile", "lap"], "'lap' is unknown; did you mean laptop? choose from ci, laptop, paper"),

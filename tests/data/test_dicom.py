@@ -232,7 +232,7 @@ def test_nothing_identifies_the_patient(plain, tmp_path):
     stored = save_study(reading.study, tmp_path).read_bytes()
     for secret in (writer.NAME, "Doe", writer.PATIENT_ID, writer.ACCESSION, "20240229", "1960", "1.2.3.", "misleading"):
         assert secret not in text and secret.encode() not in stored
-    assert reading.study.attributes == {"vendor": "Siemens", "field_t": 1.5}
+    assert reading.study.attributes == {"vendor": "Siemens", "field_t": 1.5, "heart_rate_bpm": 66.7}
 
 
 def in_time(folder):
