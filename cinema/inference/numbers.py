@@ -28,7 +28,7 @@ NORMAL = {
 NORMAL_PER_M2 = ("LVM",)
 NORMAL_SOURCE = (
     "Petersen 2017, JCMR 19:18: mean and 1.96 SD of 432 women and 368 men, 45 to 74 years, at 1.5 T, papillary muscles "
-    "counted as blood. None is given for the right ventricle or for volumes per m2: no source of these was checked"
+    "counted as blood. None is given for the right ventricle or for volumes per m²: no source of these was checked"
 )
 PHASES = {"EDV": "end-diastolic volume", "ESV": "end-systolic volume", "SV": "stroke volume", "EF": "ejection fraction"}
 OWN = {f"own_RV{name}": f"RV {text}, at its own extremes" for name, text in PHASES.items()}
@@ -107,7 +107,7 @@ def _strokes(left: float | None, right: float | None) -> str | None:
     apart = abs(left - right) / max(left, right)
     said = f"Stroke volumes: LV {left:.0f} ml, RV {right:.0f} ml (at its own extremes)"
     if apart < STROKES_APART:
-        return f"{said}; they agree within {100 * STROKES_APART:.0f} %, as they do without leak or shunt."
+        return f"{said}; they agree within {100 * STROKES_APART:.0f} %, as they should without leak or shunt."
     return (
         f"{said}: {100 * apart:.0f} % apart. A leaking valve, a shunt, or one ventricle misread; look at the outlines."
     )

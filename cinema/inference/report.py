@@ -21,6 +21,7 @@ MODELS = {  # whether they are the project's own -> what to know of them
     "established.",
 }
 ORIGINS = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"  # none outside
+PARTS = ("HR", "RVEDV", "own_RVEDV", "MAPSE_2C")  # a line is drawn above these numbers
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse;margin:.5em 0}td,th{padding:.15em .8em .15em 0;text-align:left;vertical-align:top}
 td.n{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%}.warn{background:#fff3cd;padding:.6em 1em}
@@ -118,7 +119,7 @@ def _numbers(metrics: Mapping[str, Any]) -> str:
         lies = {"below": "below the range", "above": "above the range"}.get(numbers.against_normal(row), "")
         remark = "; ".join(filter(None, [lies, "doubtful, see above" if row.doubtful else ""]))
         value = "not given" if row.value is None else f"{row.value:.1f}"
-        lines.append(_line(row.text, [value], row.unit, per_m2, normal, remark, part=row.name in ("RVEDV", "HR")))
+        lines.append(_line(row.text, [value], row.unit, per_m2, normal, remark, part=row.name in PARTS))
     areas = metrics.get("areas_mm2", {})
     for phase in ("ED", "ES") if areas else ():
         frame, empty = metrics[f"{phase.lower()}_frame"], [""] * indexed

@@ -28,7 +28,7 @@ STYLE = (
     "grid-template-columns:repeat(auto-fill,minmax(190px,1fr))}#planes figure{margin:0;cursor:pointer}"
     "#planes.one{display:block}#planes.one figure{display:none}#planes.one figure.on{display:block;max-width:46em}"
     ".pic{position:relative;background:#000}.pic canvas,.pic svg{position:absolute;width:100%;height:100%}"
-    ".pic path{fill:none;stroke-width:1.8px;vector-effect:non-scaling-stroke}.one .pic path{stroke-width:2.5px}"
+    ".pic path{fill:none;stroke-width:2px;vector-effect:non-scaling-stroke}.one .pic path{stroke-width:3px}"
     + "".join(f".pic .{name}{{stroke:{colour}}}" for name, colour in COLOURS.items())
     + ".pic .MYO{stroke-dasharray:6 2}.pic .LV{stroke-dasharray:9 2 2 2}.pic .mark{stroke:#d55e00}"
     ".plain .pic path{display:none}#planes figcaption{font-size:12px;padding:1px 3px}"
@@ -157,7 +157,7 @@ def _planes(
         grey = (255 * np.clip((image - low) / max(high - low, 1e-9), 0, 1)).astype(np.uint8)
         times = None if view.frame_times_ms is None else [round(float(time)) for time in view.frame_times_ms]
         for number, z in enumerate(order, start=1):
-            called = f"{VIEW_NAMES[name]} {number} of {len(order)}" if len(order) > 1 else VIEW_NAMES[name]
+            place = f" {number} of {len(order)}{' (base)' * (number == 1)}" if len(order) > 1 else ""
             frames = np.moveaxis(mask[:, :, z], -1, 0)
             paths = {
                 "LV": [outline(frame == LABELS["LV"]) for frame in frames],
@@ -166,7 +166,13 @@ def _planes(
             }
             if name in landmarks:
                 paths["mark"] = [_cross(points - [cut[0].start, cut[1].start]) for points in landmarks[name]]
-            about = {"name": called, "w": image.shape[0], "h": image.shape[1], "n": image.shape[3], "ms": times}
+            about = {
+                "name": VIEW_NAMES[name] + place,
+                "w": image.shape[0],
+                "h": image.shape[1],
+                "n": image.shape[3],
+                "ms": times,
+            }
             about |= {"mm": view.spacing_mm[:2], "paths": paths, **phases.get(name, {})}
             found.append((about, grey[:, :, z]))
     return found

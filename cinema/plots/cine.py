@@ -70,12 +70,11 @@ def stills(views, labels, landmarks, phases):
 
 
 def all_slices(image, labels, spacing_mm, order):
-    """Figure of the slices of an (x, y, z) image in the given order, outlined, up to five in a row."""
-    columns = min(len(order), 5)
-    fig, axes = style.figure(
-        2, height=1.42 * -(-len(order) // columns), rows=-(-len(order) // columns), cols=columns, squeeze=False
-    )
-    slices(axes, image, labels, spacing_mm, order)
+    """Figure of the slices of an (x, y, z) image in the given order, outlined, in rows of up to five."""
+    rows = -(-len(order) // 5)
+    columns = -(-len(order) // rows)
+    fig, axes = style.figure(2, height=6.6 / columns * rows, rows=rows, cols=columns, squeeze=False)
+    slices(axes, image, labels, spacing_mm, order, width=0.9)
     return fig
 
 

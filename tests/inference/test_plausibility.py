@@ -9,7 +9,7 @@ from places import SHARED
 from cinema.data.public import acdc
 from cinema.data.reading import Reading
 from cinema.data.study import Study, View
-from cinema.inference import measures, plausibility, segment
+from cinema.inference import measures, numbers, plausibility, segment
 from cinema.terms import LABELS
 
 ACDC = SHARED / "real" / "acdc"
