@@ -118,6 +118,13 @@ def apart(metrics: Mapping[str, Any]) -> bool:
     return "apart" in (metrics["derived"]["strokes"] or "")
 
 
+def doubts(metrics: Mapping[str, Any]) -> list[str]:
+    """All that is doubtful in a study, in sentences: its warnings, and stroke volumes that differ where none says so."""
+    warned = metrics.get("warnings", {})
+    more = apart(metrics) and not set(STROKE_CHECKS) & set(warned)
+    return [*warned.values(), *([metrics["derived"]["strokes"]] if more else [])]
+
+
 def rows(metrics: Mapping[str, Any]) -> list[Row]:
     """All numbers of `segment`'s metrics, those that are not known with value None, always the same in one order."""
     more, warned = metrics["derived"], set(metrics.get("warnings", {}))

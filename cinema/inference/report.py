@@ -58,10 +58,7 @@ def report_html(reading: Reading, labels: Arrays, landmarks: Arrays, metrics: Ma
 
 def _doubts(metrics: Mapping[str, Any]) -> list[str]:
     """All doubts in one place, in colour; without any, how far LVEF may be off where that is known."""
-    warnings, known = metrics.get("warnings"), metrics.get("confidence")
-    said = [*warnings.values()] if warnings else []
-    if numbers.apart(metrics) and not set(numbers.STROKE_CHECKS) & set(warnings or ()):
-        said.append(metrics["derived"]["strokes"])
+    said, known = numbers.doubts(metrics), metrics.get("confidence")
     if said:
         lines = "".join(f"<li>{escape(one)}</li>" for one in said)
         return [f"<div class=warn><strong>Doubtful in this study.</strong><ul>{lines}</ul></div>"]
@@ -110,9 +107,10 @@ def _numbers(metrics: Mapping[str, Any]) -> str:
     indexed = metrics["derived"]["BSA"] is not None
     head = ["", "value", "", *(["per m²"] if indexed else []), "95 % of healthy people", ""]
     lines = ["<tr>" + "".join(f"<th>{name}</th>" for name in head) + "</tr>"]
-    for row in numbers.rows(metrics):
-        if row.value is None and not row.doubtful:
-            continue
+    shown = [row for row in numbers.rows(metrics) if row.value is not None or row.doubtful]
+    if metrics["derived"]["own_RV_frames"] == (metrics["ed_frame"], metrics["es_frame"]):
+        shown = [row for row in shown if row.name not in numbers.OWN]  # they would be the same again
+    for row in shown:
         per_m2 = [] if not indexed else ["" if row.per_m2 is None else f"{row.per_m2:.1f}"]
         of = " per m²" if row.name in numbers.NORMAL_PER_M2 else ""
         normal = "; ".join(f"{who} {low:.0f} to {high:.0f}{of}" for who, (low, high) in row.normal.items())
@@ -144,15 +142,17 @@ def _notes(metrics: Mapping[str, Any]) -> list[str]:
         shown = ", ".join(f"{key} {value:.1f} {numbers.UNITS[key]}" for key, value in plain.items())
         found.append(f"The LV above ends at the mitral valve. Summed over all slices without regard to it: {shown}.")
     if metrics["RVEDV"] is not None and more["own_RV_frames"]:
-        ed, es = more["own_RV_frames"]
-        found.append(
-            f"The RV is given twice: at the frames of the LV's extremes ({metrics['ed_frame']} and "
-            f"{metrics['es_frame']}), and at those of its own ({ed} and {es})."
+        (ed, es), at = more["own_RV_frames"], (metrics["ed_frame"], metrics["es_frame"])
+        twice = (
+            f"The RV is given twice: at the LV's frames ({at[0]} and {at[1]}), and at its own extremes ({ed} and {es})."
         )
+        found.append("The RV's extremes lie at the same frames as the LV's." if (ed, es) == at else twice)
     if more["strokes"] and not numbers.apart(metrics):
         found.append(more["strokes"])
     if more["HR"]:
         found.append(f"Heart rate from {more['HR_from']}.")
+    elif more["LVSV"] is not None:
+        found.append("No output is given: the input does not tell the heart rate.")
     if more["BSA"]:
         found.append(f"Per m² of body surface, {more['BSA']:.2f} m² by Mosteller from the header's size and weight.")
     else:

@@ -122,7 +122,7 @@ def _one(name: str, total: int, source: Path, out: Path, options: Mapping[str, A
         return {"study": name, "status": "failed", "reason": without_names(reason, source)}, f"{name} FAILED: {reason}"
     tell("")
     known = [f"{key} {metrics[key]:.1f} {unit}" for key, unit in UNITS.items() if metrics[key] is not None]
-    warned = len(metrics["warnings"])
+    warned = len(numbers.doubts(metrics))
     values = {key: numbers.rounded(value) for key, value in numbers.columns(metrics).items()}
     row = {"study": name, "status": "done", "reason": "", "warnings": warned} | values
     return row, f"{name}  {'  '.join(known)}{f'  ({warned} warnings)' if warned else ''}"
