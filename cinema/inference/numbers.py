@@ -119,7 +119,7 @@ def apart(metrics: Mapping[str, Any]) -> bool:
 
 
 def doubts(metrics: Mapping[str, Any]) -> list[str]:
-    """All that is doubtful in a study, in sentences: its warnings, and stroke volumes that differ where none says so."""
+    """Sentences on all that is doubtful in a study: its warnings, and stroke volumes that differ where none says so."""
     warned = metrics.get("warnings", {})
     more = apart(metrics) and not set(STROKE_CHECKS) & set(warned)
     return [*warned.values(), *([metrics["derived"]["strokes"]] if more else [])]
