@@ -26,7 +26,7 @@ STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em aut
 table{border-collapse:collapse;margin:.5em 0}td,th{padding:.15em .8em .15em 0;text-align:left;vertical-align:top}
 td.n{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%}.warn{background:#fff3cd;padding:.6em 1em}
 tr.part td{border-top:1px solid #bbb}.small{font-size:13px;color:#444}
-@media print{body{font-size:11px;margin:0;max-width:none}.screen{display:none}
+@media print{body,.small{font-size:11px}body{margin:0;max-width:none}.screen{display:none}
 .warn{border:1px solid #888}table,img,.warn{break-inside:avoid}h2{break-after:avoid}}"""
 HEAD = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{ORIGINS}">
@@ -49,7 +49,7 @@ def report_html(reading: Reading, labels: Arrays, landmarks: Arrays, metrics: Ma
     phases = _phases(labels, landmarks, metrics)
     if any(view.n_frames > 1 for name, view in views.items() if name in phases):
         cycle = 60_000 / metrics["derived"]["HR"] if metrics["derived"]["HR"] else 1000.0
-        parts += ["<h2>All slices in motion</h2>", viewer.viewer_html(views, labels, landmarks, phases, cycle)]
+        parts += ["<h2 class=screen>All slices in motion</h2>", viewer.viewer_html(views, labels, landmarks, phases, cycle)]
     if labels:
         parts += ["<h2>End diastole and end systole</h2>", *_stills(views, labels, landmarks, phases)]
     parts += ["<h2>What was read</h2>", *_sources(reading), "<h2>How this was made</h2>", _made(metrics["made"])]
