@@ -49,7 +49,10 @@ def report_html(reading: Reading, labels: Arrays, landmarks: Arrays, metrics: Ma
     phases = _phases(labels, landmarks, metrics)
     if any(view.n_frames > 1 for name, view in views.items() if name in phases):
         cycle = 60_000 / metrics["derived"]["HR"] if metrics["derived"]["HR"] else 1000.0
-        parts += ["<h2 class=screen>All slices in motion</h2>", viewer.viewer_html(views, labels, landmarks, phases, cycle)]
+        parts += [
+            "<h2 class=screen>All slices in motion</h2>",
+            viewer.viewer_html(views, labels, landmarks, phases, cycle),
+        ]
     if labels:
         parts += ["<h2>End diastole and end systole</h2>", *_stills(views, labels, landmarks, phases)]
     parts += ["<h2>What was read</h2>", *_sources(reading), "<h2>How this was made</h2>", _made(metrics["made"])]
