@@ -23,6 +23,7 @@ PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 KEY = VENV / "cinema-key"
 PINS = ("requirements.txt", "constraints.txt")
 UNFINISHED = "unfinished"
+SAY_S = 10.0
 VERSION = "%d.%d" % sys.version_info[:2]
 NO_NETWORK = ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError", "Network is unreachable")
 
@@ -34,7 +35,9 @@ def main():
             fail("this is Python %d.%d; cinema needs 3.11 or newer: python3.11 -m cinema ..." % sys.version_info[:2])
         from cinema import cli
 
-        cli.parse(sys.argv[1:])  # what is wrong with the command is said first: it needs no packages
+        name, _ = cli.parse(sys.argv[1:])  # what is wrong with the command is said first: it needs no packages
+        if name == "doctor" and not (is_usable() and read_key() == wanted_key()):
+            sys.exit(cli.main())  # it looks at what is there, and changes nothing
         if not is_ready():
             set_up()
             if not is_inside():
@@ -130,8 +133,9 @@ def set_up():
 
 
 def run(command, trouble):
-    """Run a command, its latest line shown on a terminal; if it fails, say `trouble` and its first error."""
-    lines = []
+    """Run a command; its latest line is shown, on a terminal in place, elsewhere every SAY_S seconds. If it fails, say
+    `trouble` and its first error."""
+    lines, said = [], time.monotonic()
     place = {"cwd": str(ROOT), "env": dict(os.environ, PYTHONUNBUFFERED="1")}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8", "errors": "replace"}
     with subprocess.Popen(command, **place, **pipes) as process:
@@ -140,6 +144,9 @@ def run(command, trouble):
                 lines.append(line.strip())
                 if sys.stderr.isatty():
                     print("\r\033[K  " + lines[-1][:76], end="", file=sys.stderr, flush=True)
+                elif time.monotonic() - said > SAY_S:
+                    say(lines[-1][:100])
+                    said = time.monotonic()
         except BaseException:
             process.kill()
             raise

@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 from cinema import __version__
-from cinema.files import CARDS, ROOT, need_clone
+from cinema.files import CARDS, FULL, ROOT, need_clone
 from cinema.models import published
 from cinema.terms import VIEWS, unknown
 
@@ -90,7 +90,7 @@ WEIGHTS = (
     "project's own small weights)"
 )
 # Work on notebooks, tests or experiments, which an installed package does not have.
-CLONE_ONLY = {"reproduce", "test", "train", "experiment", "expected", "notebooks"}
+CLONE_ONLY = {"reproduce", "lab", "report", "test", "train", "experiment", "expected", "notebooks"}
 COMMANDS = {  # name -> ("module:function", imported only when run; help), then its options
     "reproduce": [
         ("cinema.runner.run:reproduce", "run the notebooks: figures, numbers, report/index.html"),
@@ -112,6 +112,15 @@ COMMANDS = {  # name -> ("module:function", imported only when run; help), then 
         ("cinema.cli:run_tests", "run the tests; further options go to pytest"),
         option("--golden DIR", "folder of reference cases for the models", type=path),
     ],
+    "lab": [
+        ("cinema.runner.lab:lab", "open the notebooks in JupyterLab, with the right kernel"),
+        option("notebook 03", "this one (default: the list)", type=one_notebook, nargs="?"),
+    ],
+    "report": [
+        ("cinema.runner.lab:report", "where the pages of the last runs are"),
+        option("--open", "show them in a browser", action="store_true", dest="show"),
+    ],
+    "doctor": [("cinema.doctor:command", "what this machine has and lacks, and what to do about it")],
     "prepare": [
         ("cinema.data.public.prepare:command", "a public dataset's raw folder -> studies"),
         choice("name NAME", *DATASETS),
@@ -205,7 +214,7 @@ COMMANDS = {  # name -> ("module:function", imported only when run; help), then 
 }
 
 
-REMEDIES = {errno.ENOSPC: "; free some space and give the same command again"}
+REMEDIES = dict.fromkeys(FULL, "; free some space and give the same command again")
 REMEDIES |= dict.fromkeys(
     (errno.EACCES, errno.EPERM, errno.EROFS), "; work in a clone of your own, or name folders that you may write to"
 )

@@ -1,5 +1,6 @@
 """Where things are, and the one way to write a file whole or not at all, and who may write where at a time."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -15,10 +16,11 @@ SHIPPED = PACKAGE / "shipped"  # comes with the package, in a wheel too
 WEIGHTS = SHIPPED / "weights"
 CARDS = SHIPPED / "cards"
 RECORDED = ROOT / "data" / "experiments"  # of `python3 -m cinema experiment NAME`; in a clone only
-NO_NUMBERS = ("__main__.py", "cli.py", "plots", "runner")  # parts of the package that no number comes from
+NO_NUMBERS = ("__main__.py", "cli.py", "doctor.py", "plots", "runner")  # parts of the package that no number comes from
 PAPER_RESULTS = SHIPPED / "paper_results.csv"  # each published number: claim, value, interval, source, trust
 
 SEAL, CONTENT_SIZE = b"cinema, content ", 32  # a study begins so, with the hash of its content in as many characters
+FULL = (errno.ENOSPC, errno.EDQUOT)  # what a full disk says, or one of which someone has all that is allowed
 SWEPT: set[Path] = set()  # folders in which this process has written
 
 
@@ -95,24 +97,30 @@ def write_between(path: Path, begin: str, end: str, block: str) -> None:
 @contextmanager
 def beside(path: str | os.PathLike) -> Iterator[Path]:
     """A context that gives a path of the same name in a hidden folder of its own beside `path`; what is left there at
-    the end is removed, and, at the first writing there, so is what killed processes left beside `path` (`sweep`)."""
+    the end is removed, and, at the first writing there, so is what killed processes left beside `path` (`sweep`).
+    An OSError of a full disk names `path`: the system names nothing, or what will have gone."""
     path = Path(path)
     if path.parent not in SWEPT:  # once: a folder of thousands is not looked through at each writing
         SWEPT.add(path.parent)
         sweep(path)
     with ExitStack() as held:
-        folder = None
-        while not folder:
-            made = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-            made.mkdir(parents=True)
-            with suppress(BlockingIOError, FileNotFoundError):  # a sweeper was here before our lock: once more
-                held.enter_context(alone(made))
-                folder = made
+        made = folder = None
         try:
+            while not folder:
+                made = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+                made.mkdir(parents=True)
+                with suppress(BlockingIOError, FileNotFoundError):  # a sweeper was here before our lock: once more
+                    held.enter_context(alone(made))
+                    folder = made
             yield folder / path.name
+        except OSError as error:
+            if error.errno in FULL:
+                error.filename = str(path)
+            raise
         finally:
             held.close()
-            shutil.rmtree(folder, ignore_errors=True)
+            if made:
+                shutil.rmtree(made, ignore_errors=True)
 
 
 def sweep(path: str | os.PathLike) -> None:

@@ -279,3 +279,12 @@ def disc():
     radii = 16 - 5 * np.sin(np.linspace(0, np.pi, 4))
     frames = [np.where(np.hypot(x, y) < r, 200, np.where(np.hypot(x, y) < r + 7, 60, 110)) for r in radii]
     return np.stack([np.stack(frames, -1)] * 6, axis=2).astype(np.int16)
+
+
+def test_a_long_command_says_where_it_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(__main__, "SAY_S", 0.0)
+    __main__.run([sys.executable, "-c", "print('Collecting torch')"], "not installed")
+    assert capsys.readouterr().err == "cinema: Collecting torch\n"
+    with pytest.raises(SystemExit):
+        __main__.run([sys.executable, "-c", "print('ERROR: no space'); raise SystemExit(1)"], "not installed")
+    assert capsys.readouterr().err.endswith("cinema: not installed (ERROR: no space)\n")

@@ -1,11 +1,13 @@
 """Where things are, files that are written whole or not at all, and work done in parallel."""
 
+import errno
 import os
 import subprocess
 import sys
 import time
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import psutil
 import pytest
@@ -62,6 +64,17 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path):
     with files.whole_or_not(tmp_path / "new" / "out") as temporary:
         temporary.mkdir()
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["out"]
+
+
+def test_a_full_disk_names_what_was_to_be_written(tmp_path, monkeypatch):
+    """While it is written, and before: then no folder stays either."""
+    full, path = OSError(errno.ENOSPC, "No space left on device"), tmp_path / "table.csv"
+    with pytest.raises(OSError, match="No space left on device: .*table.csv'"), files.whole_or_not(path):
+        raise full
+    monkeypatch.setattr(files, "alone", mock.Mock(side_effect=full))
+    with pytest.raises(OSError, match="table.csv'"), files.whole_or_not(path):
+        pass
+    assert not list(tmp_path.iterdir())
 
 
 HOLD = """import sys, time

@@ -1,15 +1,16 @@
-"""Killed and run again, and two at once; tests/bench/kill.py does the same at many moments and for more commands."""
+"""Killed and run again, two at once, and a full disk; tests/bench/kill.py and full_disk.py do the same at many moments
+and sizes."""
 
 import os
 
 import pytest
-from bench import kill
+from bench import full_disk, kill
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["prepare", "train"])
+@pytest.mark.parametrize("name", ["prepare", "train", "segment"])
 def test_killed_and_run_again_is_the_same_and_nothing_is_left(name, tmp_path):
     wanted, seconds = kill.whole(name, tmp_path)
     assert set(wanted) and not kill.left(tmp_path)
@@ -20,6 +21,16 @@ def test_killed_and_run_again_is_the_same_and_nothing_is_left(name, tmp_path):
 def test_of_two_at_once_one_is_refused_or_both_agree(tmp_path):
     wanted, _ = kill.whole("train", tmp_path)
     assert kill.together("train", tmp_path, wanted) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["prepare", "segment"])
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(name, tmp_path):
+    if not full_disk.permitted(tmp_path):
+        pytest.skip("no tmpfs may be mounted here: that takes root on Linux")
+    wanted, _ = kill.whole(name, tmp_path)
+    for size in full_disk.sizes_kib(3, full_disk.needed_kib(tmp_path))[:2]:
+        assert full_disk.filled(name, tmp_path, size, wanted) == []
 
 
 def test_a_fault_is_found(tmp_path):

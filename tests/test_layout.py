@@ -22,7 +22,7 @@ ORDER = (  # imports go down a floor, never up, and not between rooms of one flo
     ("cli", "data", "data.public", "plots"),
     ("__main__", "phantom", "training", "runner"),
     ("inference",),
-    ("analysis",),
+    ("analysis", "doctor"),
 )
 FLOORS = {room: floor for floor, rooms in enumerate(ORDER) for room in rooms}
 LEVEL = {("plots", "stats"), ("data.public", "data")}  # the first may import the second all the same

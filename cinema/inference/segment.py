@@ -249,7 +249,8 @@ def staged(out: Path) -> Iterator[Path]:
         if any((out / name).is_dir() for name in (MOVING, EARLIER)):
             with alone(out, WAIT_S):
                 _put_back(out)
-        with beside(out) as folder:
+        # into a file system that is mounted there, as for a container, nothing moves from outside it
+        with beside(out / "results" if os.path.ismount(out) else out) as folder:
             folder.mkdir(parents=True)
             yield folder
             _deliver(folder, out)

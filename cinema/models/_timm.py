@@ -1,31 +1,17 @@
-"""The package's only importer of timm: Mlp, SwiGLU and DropPath.
+"""timm's Mlp, SwiGLU and DropPath, from its own files, without the rest of it.
 
-timm imports torchvision, whose compiled operators are missing when it was built for another torch. Python code that
-never touches those operators still fails to import, with `operator torchvision::nms does not exist`. In exactly that
-case the two operators torchvision looks for are declared (never implemented) and the import is tried once more.
+`import timm` takes torchvision along, which takes two to four seconds, and fails where it was built for another torch.
+So this module stands in for the package `timm.layers`: its submodules are the files that lie there.
 """
 
-import importlib
-import sys
-from typing import Any
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 
-import torch
+_found = find_spec("timm")
+if _found is None or not _found.submodule_search_locations:
+    raise ModuleNotFoundError("No module named 'timm'", name="timm")
+__path__ = [str(Path(place) / "layers") for place in _found.submodule_search_locations]
 
-
-def _import_layers() -> Any:
-    """timm.layers, and the operator library that must stay alive with it (None where the builds match)."""
-    try:
-        return importlib.import_module("timm.layers"), None
-    except RuntimeError as error:
-        if "operator torchvision::nms does not exist" not in str(error):
-            raise
-    for name in [name for name in sys.modules if name.split(".")[0] in ("timm", "torchvision")]:
-        del sys.modules[name]  # half-imported modules would hide the second attempt
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    return importlib.import_module("timm.layers"), library
-
-
-_layers, _library = _import_layers()
-Mlp, SwiGLU, DropPath = _layers.Mlp, _layers.SwiGLU, _layers.DropPath
+_mlp, _drop = (import_module(f"{__name__}.{file}") for file in ("mlp", "drop"))
+Mlp, SwiGLU, DropPath = _mlp.Mlp, _mlp.SwiGLU, _drop.DropPath

@@ -5,15 +5,11 @@ import html
 from collections.abc import Iterator
 from pathlib import Path
 
-from cinema.files import PACKAGE, write_text
-
-STYLE = """body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; color: #222 }
-pre { white-space: pre-wrap; margin: .2rem 0 .8rem 1.5rem; color: #555 } dt { margin-top: .6rem }
-h2 { border-bottom: 1px solid #ddd }"""
+from cinema.files import PACKAGE
 
 
-def write_api(path: Path, package: Path = PACKAGE) -> None:
-    """Write the page: each module's docstring and the signatures and docstrings of its public functions and classes."""
+def api(package: Path = PACKAGE) -> list[str]:
+    """Parts of the page: of each module the docstring, of its public functions and classes signature and docstring."""
     listed, parts = "", ""
     for module in sorted(package.rglob("*.py")):
         tree = ast.parse(module.read_text(encoding="utf-8"))
@@ -22,8 +18,7 @@ def write_api(path: Path, package: Path = PACKAGE) -> None:
         if module.name != "__main__.py" and (about or entries):
             listed += f'<li><a href="#{name}">{name}</a></li>'
             parts += f'<h2 id="{name}">{name}</h2><pre>{about}</pre><dl>{entries}</dl>'
-    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>cinema: API</title><style>{STYLE}</style>'
-    write_text(path, f"{head}<h1>cinema</h1><ul>{listed}</ul>{parts}</html>\n")
+    return [f"<h1>cinema</h1><ul>{listed}</ul>", parts]
 
 
 def _entries(body: list[ast.stmt], owner: str = "") -> Iterator[str]:

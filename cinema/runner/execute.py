@@ -17,6 +17,7 @@ from cinema.files import ROOT, alone, write_text
 from cinema.parallel import end_family
 from cinema.results import read_json, write_json
 from cinema.runner.for_data import VIRTUAL, for_data
+from cinema.runner.pages import notebook_page
 
 # The first two are torch's (of MKL it takes the number of threads). numpy's matrices are small here: a second thread
 # costs more than it gives (three times as long, measured on the probes of notebook 08), and the last digit would depend
@@ -34,10 +35,10 @@ WAIT_S = 60  # for a record that another run is writing
 
 class Executor:
     """Runs notebooks into `folder` with the given parameters; leaving the `with` block ends all it has started.
-    threads: computing threads of each notebook."""
+    threads: computing threads of each notebook. titles: name -> heading of all notebooks."""
 
-    def __init__(self, folder, parameters, threads):
-        self.folder, self.parameters, self.threads = folder, parameters, threads
+    def __init__(self, folder, parameters, threads, titles):
+        self.folder, self.parameters, self.threads, self.titles = folder, parameters, threads, titles
         self.processes, self.lock = set(), threading.Lock()
 
     def __enter__(self):
@@ -80,9 +81,7 @@ class Executor:
         if code != 0:
             print(describe_failure(name, partial, log), flush=True)
             return False
-        from nbconvert import HTMLExporter  # takes a second to import, and only runs that execute something need it
-
-        write_text(finished.with_suffix(".html"), HTMLExporter().from_notebook_node(nbformat.read(partial, 4))[0])
+        write_text(finished.with_suffix(".html"), notebook_page(nbformat.read(partial, 4), name, self.titles))
         os.replace(partial, finished)
         with self.lock, alone(self.folder.parent, WAIT_S):  # report/times.json: run -> notebook -> seconds
             kept = self.folder.parent / "times.json"

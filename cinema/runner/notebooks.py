@@ -1,12 +1,14 @@
 """For maintainers: notebooks/*.ipynb from jupytext twins and executed copies, and the tables of the READMEs."""
 
+import base64
 import json
+import re
 
 import jupytext
 import nbformat
 from jupytext.combine import combine_inputs_with_outputs
 
-from cinema.files import ROOT
+from cinema.files import ROOT, whole_or_not
 from cinema.results import read_json, write_json
 
 
@@ -26,6 +28,7 @@ def main(sync, update, table, root=ROOT):
         from cinema.runner import ledger
 
         print(seconds_table(root))
+        write_film(root)
         ledger.write_readme(root)
         cards.write_readme(root / "data" / "README.md")
 
@@ -76,6 +79,18 @@ def write_notebook(notebook, path):
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     nbformat.validate(notebook)
     write_json(path, json.loads(nbformat.writes(notebook, 4)))
+
+
+def write_film(root):
+    """figures/00_moving_heart.webp, which README shows: the film that notebook 00 holds."""
+    for cell in nbformat.read(root / "notebooks" / "00_start_here.ipynb", 4).cells:
+        for output in cell.get("outputs", ()):
+            page = output.get("data", {}).get("text/html", "")
+            if film := re.search(r"data:image/webp;base64,([^\"]+)", page):
+                with whole_or_not(root / "figures" / "00_moving_heart.webp") as temporary:
+                    temporary.write_bytes(base64.b64decode(film[1]))
+                return
+    raise ValueError("notebook 00 holds no film; run it and give --update first")
 
 
 def seconds_table(root):

@@ -10,6 +10,7 @@ import ast
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -25,12 +26,17 @@ from doit.tools import config_changed
 from cinema import results
 from cinema.files import ROOT, alone, data_folder
 from cinema.parallel import count_cores
-from cinema.runner import publish
+from cinema.runner import pages, publish
 from cinema.runner.execute import WAIT_S, Executor
 
 PROFILES = ("ci", "laptop", "paper")
 PARAMETERS = {"profile", "data", "data_root", "seed", "out"}
-NOT_IN_KEY = ("__main__.py", "cli.py", "runner/run.py", "runner/execute.py", "runner/publish.py", "runner/notebooks.py")
+NOT_IN_KEY = (
+    "__main__.py",
+    "cli.py",
+    "doctor.py",
+    *(f"runner/{name}.py" for name in "run execute publish pages notebooks lab".split()),
+)
 IN_KEY = {"experiments"}  # folders of data/ that notebooks read; prepared datasets lie beside them
 
 
@@ -86,8 +92,8 @@ def reproduce(only=None, first=None, force=False, jobs=None, out=None, root=ROOT
     jobs = min(max(1, cores // 2) if jobs is None else jobs, len(books))
     if jobs < 1:
         raise ValueError(f"--jobs {jobs}; at least one notebook must run at a time")
-    start, state = time.monotonic(), {}
-    with Executor(setting.folder, setting.parameters(), threads=max(1, cores // jobs)) as executor:
+    start, state, titles = time.monotonic(), {}, {name: book.title for name, book in books.items()}
+    with Executor(setting.folder, setting.parameters(), max(1, cores // jobs), titles) as executor:
         try:
             run_graph(setting, {name: books[name] for name in chosen}, named if force else (), jobs, executor, state)
         finally:  # after Ctrl-C too: what has succeeded is kept
@@ -95,7 +101,7 @@ def reproduce(only=None, first=None, force=False, jobs=None, out=None, root=ROOT
             out.mkdir(parents=True, exist_ok=True)
             with alone(out, WAIT_S):
                 publish.publish(setting, done, list(books), out)
-            publish.write_index(setting, {name: book.title for name, book in books.items()}, state, out)
+            pages.write_home(setting, titles, state)
     rows = [row for row in results.read_json(out / "results.json") if row["notebook"] in done]
     table = results.read_expected(root / "figures" / "expected.csv")
     off = results.differences(rows, table)
@@ -103,7 +109,7 @@ def reproduce(only=None, first=None, force=False, jobs=None, out=None, root=ROOT
         off += results.missing(rows, table, setting.profile)
     figures = {path.stem for name in done for path in publish.figures(out, name)}  # PNG and PDF of the same are one
     said = f"{len(chosen)} notebooks, {len(chosen) - len(done)} failed, {len(figures)} figures, {len(rows)} results"
-    print(f"written: {out} and {setting.folder.parent / 'index.html'}")
+    print(f"written: {out} and {setting.folder.parent / 'index.html'} (python3 -m cinema report --open)")
     print(*off, f"{said}, {time.monotonic() - start:.0f} s (profile {setting.profile}, {cores} cores)", sep="\n")
     return 1 if off or len(done) < len(chosen) else 0
 
@@ -204,27 +210,40 @@ def run_graph(setting, books, forced, jobs, executor, state):
 
     kept = {"backend": "json", "dep_file": str(setting.folder / ".doit.json")}
     ways = {"num_process": jobs if jobs > 1 else 0, "par_type": "thread", "continue": True}
-    configuration = {**kept, **ways, "reporter": Lines(books, state)}
+    titles = executor.titles
+    after, usual = lambda: pages.write_home(setting, titles, state), usual_seconds(setting)
+    configuration = {**kept, **ways, "reporter": Lines(books, state, usual, after)}
     loader = ModuleTaskLoader({"task_notebooks": tasks, "DOIT_CONFIG": configuration})
     DoitMain(loader, config_filenames=()).run(["run", *books])
 
 
-class Lines(ZeroReporter):
-    """doit's reporter: one line as a notebook starts and one as it ends."""
+def usual_seconds(setting):
+    """Notebook -> seconds that the same run took here last, or else those of README's table."""
+    readme, column = setting.root / "README.md", {"ci": 1, "laptop": 2}.get(setting.profile)
+    text = readme.read_text(encoding="utf-8") if readme.exists() and column else ""
+    rows = re.findall(r"^\| \[(\w+)\]\(.*\| (\d+) \| (\d+) \|$", text, re.MULTILINE)
+    here = results.read_json(setting.folder.parent / "times.json", {}).get(setting.folder.name, {})
+    return {row[0]: float(row[column]) for row in rows} | here
 
-    def __init__(self, books, state):
-        self.books, self.state, self.begun = list(books), state, {}
+
+class Lines(ZeroReporter):
+    """doit's reporter: one line as a notebook starts and one as it ends; `after` is called when one has been made.
+    usual: notebook -> seconds to be expected."""
+
+    def __init__(self, books, state, usual, after):
+        self.books, self.state, self.begun, self.usual, self.after = list(books), state, {}, usual, after
 
     def line(self, task, text):
         print(f"[{self.books.index(task.name) + 1}/{len(self.books)}] {task.name:<24} {text}", flush=True)
 
     def execute_task(self, task):
         self.begun[task.name] = time.monotonic()
-        self.line(task, "running")
+        self.line(task, "running" + (f", about {self.usual[task.name]:.0f} s" if task.name in self.usual else ""))
 
     def add_success(self, task):
         self.state[task.name] = "ran"
         self.line(task, f"{time.monotonic() - self.begun[task.name]:.0f} s")
+        self.after()
 
     def skip_uptodate(self, task):
         self.state[task.name] = "up to date"

@@ -490,8 +490,8 @@ slowly with time; the intervals widen at both ends, where either the dead or the
 # ## What the real share of deaths would leave
 #
 # *Would the same be seen in people of whom two in a hundred die?* What counts is the number of deaths, not of people.
-# For a score with a hazard ratio $h$ per standard deviation and variance $v$ given the other columns, $(z_{0.975} +
-# z_{0.8})^2 / (v\,(\ln h)^2)$ deaths are needed to find it with a power of 80 % (Schoenfeld 1983). The variances below
+# For a score with a hazard ratio *h* per standard deviation and variance *v* given the other columns, (z₀.₉₇₅ +
+# z₀.₈)² / (v (ln h)²) deaths are needed to find it with a power of 80 % (Schoenfeld 1983). The variances below
 # are those of the true measures given all others here.
 
 

@@ -1,11 +1,13 @@
 """Killed at any moment, run again: the same result, nothing left behind, nobody left running.
 
-    python tests/bench/kill.py [--doors reproduce,prepare,train,finetune] [--moments 50] [--together 50] [--container]
+    python tests/bench/kill.py [--doors prepare,segment,..] [--moments 50] [--together 50] [--container]
 
 Each door works on a small input of its own. It is run whole once; then killed (SIGKILL) at moments spread over its
-work, and run again: every file it is for must have the bytes of the whole run, no temporary or lock may lie about, and
-no process of either run may live. Then two are started at once: one may be refused, in one line, and what they leave
-must be that of one. --container: each run is process 1 of a process namespace (unshare, as root). Prints how each went.
+work, and run again: every file it is for must have the bytes of the whole run, no temporary or lock may lie about, the
+system's folder of temporaries (each trial has its own) included, and no process of either run may live. What `segment`
+is for must be there whole or not at all, before the next run too. Then two are started at once: one may be refused, in
+one line, and what they leave must be that of one. --container: each run is process 1 of a process namespace (unshare,
+as root). Prints how each went.
 """
 
 import argparse
@@ -26,17 +28,19 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = [str(ROOT / place) for place in ("", "tests", "tests/runner", "tests/training")]
 CONTAINER = ("unshare", "--fork", "--pid", "--mount-proc")
+TEMPORARY = "temporary"  # stands for the system's folder
 PATIENCE_S = 300  # for a run, and for processes to end: on a busy machine
 BEGIN = "import sys\nfrom pathlib import Path\nhere = Path(sys.argv[1])\n"
 
 
 class Door(NamedTuple):
     """make(folder) writes the input; script works in `here`, a copy of it, after it has printed a line; kept: what it
-    is for, as patterns."""
+    is for, as patterns, which is there whole or not at all if `at_once`."""
 
     make: str
     script: str
     kept: tuple
+    at_once: bool = False
 
 
 REPRODUCE = """from cinema import cli
@@ -48,7 +52,16 @@ sys.exit(cli.main(["reproduce", "--profile", "ci"]))"""
 PREPARE = """from cinema import cli
 import cinema.data.public.acdc, cinema.data.public.prepare
 print("begun", flush=True)
-sys.exit(cli.main(["prepare", "acdc", str(here / "raw"), "--out", str(here / "acdc"), "--jobs", "2"]))"""
+sys.exit(cli.main(["prepare", "acdc", str(here / "raw"), "--out", str(here / "disk" / "acdc"), "--jobs", "2"]))"""
+SEGMENT = """from functools import partial
+from cinema import cli
+from cinema.inference import reader, segment
+reader.OwnReader = partial(reader.OwnReader, turns=1)
+print("begun", flush=True)
+sys.exit(cli.main(["segment", str(here / "dicom"), "--out", str(here / "disk" / "out")]))"""
+SCAN = """import dicom_writer
+small = {"frames": 3, "spacing": (3.0, 3.0), "shape": (60, 54)}
+dicom_writer.write_study(here / "dicom", slices=4, step=20.0, angles=(10,), **small)"""
 TRAIN = """from test_loop import *
 paths = sorted((here / "studies").glob("*.h5"))
 sets = StudyFrames(paths[:3], ("sax",), grid=tiny.GRID, augment=SEGMENTATION)
@@ -67,7 +80,8 @@ sys.exit(main([*command, "--data-root", str(here), "--out", str(here / "run")]))
 WEIGHTS = ("run/best.safetensors", "run/last.safetensors", "run/metrics.csv")
 DOORS = {
     "reproduce": Door("from test_run import make_project\nmake_project(here)", REPRODUCE, ("report/ci/figures/**/*",)),
-    "prepare": Door("from rawtrees import acdc\nacdc.build(here / 'raw')", PREPARE, ("acdc/*",)),
+    "prepare": Door("from rawtrees import acdc\nacdc.build(here / 'raw')", PREPARE, ("disk/acdc/*",)),
+    "segment": Door(SCAN, SEGMENT, ("disk/out/*",), at_once=True),
     "train": Door("from test_loop import tiny\ntiny.write(here / 'studies', 4, ('sax',), 3)", TRAIN, WEIGHTS),
     "finetune": Door("from test_finetune import make\nmake(here, 'acdc')", FINETUNE, (*WEIGHTS, "run/scores.csv")),
 }
@@ -75,11 +89,12 @@ DOORS = {
 
 def start(script, folder, prefix=()):
     """(process, mark of it and of all it starts) of a script that has begun its work in `folder`."""
-    mark = uuid.uuid4().hex
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(PLACES), "KILL_MARK": mark, "OMP_NUM_THREADS": "1"}
+    mark, own = uuid.uuid4().hex, folder / TEMPORARY
+    own.mkdir(exist_ok=True)
+    ours = {"PYTHONPATH": os.pathsep.join(PLACES), "OMP_NUM_THREADS": "1", "TMPDIR": str(own), "KILL_MARK": mark}
     command = [*prefix, sys.executable, "-c", BEGIN + script, str(folder)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8", "errors": "replace"}
-    process = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
+    process = subprocess.Popen(command, env=os.environ | ours, start_new_session=True, **pipes)
     while (line := process.stdout.readline()).strip() not in ("begun", ""):
         pass
     assert line, f"it did not begin: {process.wait()}"
@@ -139,8 +154,9 @@ def content(path):
 
 
 def left(folder):
-    """Temporaries and locks."""
-    return [path for pattern in (".*.part", ".lock") for path in folder.rglob(pattern)]
+    """Temporaries and locks, and files in what stands for the system's folder (torch makes an empty folder there)."""
+    found = [path for pattern in (".*.part", ".lock", ".moving", ".earlier") for path in folder.rglob(pattern)]
+    return found + [path for path in folder.glob(f"{TEMPORARY}/**/*") if path.is_file()]
 
 
 def whole(name, base, prefix=()):
@@ -165,6 +181,8 @@ def killed(name, base, moment_s, wanted, prefix=()):
     time.sleep(moment_s)
     kill(process, prefix)
     wrong = [f"{len(numbers)} processes live after the kill"] if (numbers := living(mark)) else []
+    if door.at_once and result(door, out) not in ({}, wanted):
+        wrong.append(f"half there after the kill: {[*result(door, out)]}")
     return wrong + checked(door, out, [start(door.script, out, prefix)], wanted)
 
 

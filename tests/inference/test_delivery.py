@@ -83,6 +83,18 @@ def test_two_at_once_leave_the_results_of_one(tmp_path):
         assert os.listdir(out.parent) == ["out"] and set(os.listdir(out)) <= set(RESULTS)
 
 
+def test_an_out_that_is_a_file_system_of_its_own_is_filled_from_within(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    out.mkdir()
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == out)
+    for text in ("first", "second"):
+        with segment.staged(out) as folder:
+            assert out in folder.parents
+            fill(folder, NEW, text)
+        assert held(out) == dict.fromkeys(NEW, text) and set(os.listdir(out)) == set(NEW)
+    assert os.listdir(tmp_path) == ["out"]
+
+
 @pytest.mark.parametrize(
     "device, words",
     [("warp", "device warp"), ("meta", "device meta"), ("cuda:99", "device cuda:99 .*give --device cpu")],

@@ -1,11 +1,13 @@
 """What the golden cases do not cover: edges, options, refusals, and that the quick paths equal the plain ones."""
 
+import inspect
+import pickle
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 import torch
+from places import ROOT
 from torch import nn
 
 from cinema import models
@@ -15,6 +17,7 @@ from cinema.models.convunetr import ImageBlock, stretch
 from cinema.models.layers import ResidualConvBlock, depthwise, pointwise
 from cinema.models.patches import grid_of, position_table, random_mask
 from cinema.models.vit import Attention
+from cinema.training import launch
 
 VIEWS, HALVED = {"sax": (16, 16, 2), "lax_4c": (32, 16)}, {"sax": (2, 2, 1), "lax_4c": (2, 2)}
 ENCODER = dict(image_size_dict=VIEWS, in_chans_dict={"sax": 1, "lax_4c": 1})
@@ -232,21 +235,15 @@ def test_refusals_are_one_line(call, message):
     assert "\n" not in str(error.value)
 
 
-def test_timm_is_imported_again_only_after_the_known_failure(monkeypatch):
-    attempts, declared, loaded = [], [], {"timm": 1, "timm.layers": 1, "torchvision.ops": 1, "os": 1}
-
-    def importing(name, failure="operator torchvision::nms does not exist"):
-        attempts.append(name)
-        if len(attempts) == 1:
-            raise RuntimeError(failure)
-        return "layers"
-
-    monkeypatch.setattr(_timm, "sys", SimpleNamespace(modules=loaded))
-    monkeypatch.setattr(_timm.torch.library, "Library", lambda *_: SimpleNamespace(define=declared.append))
-    monkeypatch.setattr(_timm, "importlib", SimpleNamespace(import_module=importing))
-    assert _timm._import_layers()[0] == "layers" and loaded == {"os": 1}
-    assert [schema.split("(")[0] for schema in declared] == ["nms", "qnms"]
-    attempts.clear()
-    monkeypatch.setattr(_timm, "importlib", SimpleNamespace(import_module=lambda name: importing(name, "other")))
-    with pytest.raises(RuntimeError, match="other"):
-        _timm._import_layers()
+def test_layers_are_those_of_timm_without_the_rest_of_it():
+    code = "import sys; from cinema.models import _timm; assert not {'timm', 'torchvision', 'sympy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    whole, image = launch.import_timm()[0], torch.rand(2, 5, 8)
+    for name, settings in {"Mlp": {"hidden_features": 16}, "SwiGLU": {"hidden_features": 12}}.items():
+        ours, theirs = getattr(_timm, name)(8, **settings), getattr(whole, name)(8, **settings)
+        theirs.load_state_dict(ours.state_dict())
+        assert inspect.getsource(type(ours)) == inspect.getsource(type(theirs)) and torch.equal(
+            ours(image), theirs(image)
+        )
+    assert inspect.getsource(_timm.DropPath) == inspect.getsource(whole.DropPath)
+    assert type(pickle.loads(pickle.dumps(_timm.Mlp(8)))) is _timm.Mlp  # as it goes to workers

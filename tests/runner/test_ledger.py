@@ -1,5 +1,7 @@
 """The ledger: verdicts follow intervals, and nothing in README is typed."""
 
+import base64
+
 import pandas as pd
 import pytest
 from places import ROOT
@@ -147,18 +149,28 @@ def test_every_key_asked_for_is_recorded():
 
 
 def test_readme_holds_the_short_ledger():
-    held = f"{ledger.BEGIN}\n{ledger.markdown(ROWS)}\n{ledger.END}" in (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = (*ledger.FOUND, ledger.found(ROWS)), (ledger.BEGIN, ledger.END, ledger.markdown(ROWS))
+    held = all(f"{begin}\n{block}\n{end}" in text for begin, end, block in blocks)
     assert held, "cinema.runner.ledger.write_readme() brings it up to date"
+    assert "not run" not in text
+
+
+def test_readme_shows_the_film_of_notebook_00():
+    film = base64.b64encode((ROOT / "figures" / "00_moving_heart.webp").read_bytes()).decode()
+    assert film in (ROOT / "notebooks" / "00_start_here.ipynb").read_text(encoding="utf-8")
 
 
 def test_write_readme_replaces_the_block_and_nothing_else(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "ledger.csv").write_bytes((ROOT / "data" / "ledger.csv").read_bytes())
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{ledger.BEGIN}\nold\n{ledger.END}\nafter\n", encoding="utf-8")
+    readme.write_text(
+        "before\n{}\n{}\n{}\nold\n{}\nafter\n".format(*ledger.FOUND, ledger.BEGIN, ledger.END), encoding="utf-8"
+    )
     ledger.write_readme(tmp_path)
-    block = f"{ledger.BEGIN}\n{ledger.markdown([], tmp_path)}\n{ledger.END}"
-    assert readme.read_text(encoding="utf-8") == f"before\n{block}\nafter\n"
+    block = "\n".join([ledger.FOUND[0], ledger.found([]), ledger.FOUND[1], ledger.BEGIN, ledger.markdown([], tmp_path)])
+    assert readme.read_text(encoding="utf-8") == f"before\n{block}\n{ledger.END}\nafter\n"
     assert len(ledger.markdown(ROWS).splitlines()) == 2 + len(ledger.read_ledger()) + 2
     readme.write_text("nothing", encoding="utf-8")
     with pytest.raises(ValueError, match="add them"):

@@ -91,7 +91,7 @@ def test_nothing_changed_nothing_run(project, capsys):
 def test_forced_again_gives_the_same_bytes_two_at_once(project, capsys):
     before = recorded_in(project)
     assert run.reproduce(profile="ci", force=True, jobs=2, root=project) == 0
-    assert sum(line.endswith("running") for line in lines(capsys)) == 2
+    assert sum(" running, about " in line for line in lines(capsys)) == 2
     assert recorded_in(project) == before
 
 
@@ -236,15 +236,15 @@ def test_notebooks_get_this_python_and_their_share_of_threads(tmp_path, monkeypa
 def test_two_runs_of_one_kind_do_not_mix(tmp_path):
     """Two at once are held apart by the system, whatever their numbers: in a container both are process 1."""
     hold = "import sys, time; from cinema.runner.execute import Executor; from pathlib import Path\n"
-    hold += "with Executor(Path(sys.argv[1]), {}, 1): print(flush=True); time.sleep(60)"
+    hold += "with Executor(Path(sys.argv[1]), {}, 1, {}): print(flush=True); time.sleep(60)"
     command = [sys.executable, "-c", hold, tmp_path / "ci"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
         process.stdout.readline()
         with pytest.raises(BlockingIOError, match="another process is at work in .*ci; wait until it has ended"):
-            execute.Executor(tmp_path / "ci", {}, 1).__enter__()
+            execute.Executor(tmp_path / "ci", {}, 1, {}).__enter__()
         process.kill()
-    with execute.Executor(tmp_path / "ci", {}, 1):
+    with execute.Executor(tmp_path / "ci", {}, 1, {}):
         pass
 
 
@@ -354,3 +354,19 @@ def test_committed_numbers_are_as_expected():
     rows = results.read_json(ROOT / "figures" / "results.json")
     table = results.read_expected(ROOT / "figures" / "expected.csv")
     assert results.differences(rows, table) == []
+
+
+def test_seconds_to_be_expected_are_those_of_the_last_run_here_or_of_readme(tmp_path):
+    setting = run.Setting(tmp_path, "laptop", "virtual", tmp_path, 0)
+    assert run.usual_seconds(setting) == {}
+    table = "| notebook | what | ci, s | laptop, s |\n|---|---|---|---|\n| [00_first](a.ipynb) | One | 25 | 66 |\n"
+    (tmp_path / "README.md").write_text(table, encoding="utf-8")
+    assert run.usual_seconds(setting) == {"00_first": 66.0}
+    assert run.usual_seconds(run.Setting(tmp_path, "paper", "virtual", tmp_path, 0)) == {}
+    (tmp_path / "report").mkdir()
+    results.write_json(tmp_path / "report" / "times.json", {"laptop": {"00_first": 31.5}, "ci": {"00_first": 2.0}})
+    assert run.usual_seconds(setting) == {"00_first": 31.5}
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (tmp_path / "README.md").write_text(readme, encoding="utf-8")
+    books = run.read_notebooks(ROOT / "notebooks")
+    assert set(run.usual_seconds(setting)) == {"00_first", *books}

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from functools import partial
 from itertools import product
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -18,7 +19,7 @@ from cinema.data.nifti import write_nifti
 from cinema.data.study import Study, load_study, save_study, study_table
 from cinema.stats.metrics import dice
 from cinema.terms import LABELS, STRUCTURES
-from cinema.training import nnunet, segmentation
+from cinema.training import launch, nnunet, segmentation
 from cinema.training.task import evaluated
 
 SPLITS = ("train", "train", "val", "test")
@@ -201,3 +202,23 @@ def test_a_toy_run_goes_from_studies_to_scores(root, tmp_path, capsys):
     assert scores.structure.tolist() == ["RV", "MYO", "LV"] * 2 and np.isfinite(scores.volume_ml).all()
     summary = json.loads((tmp_path / "scores" / "Dataset501_acdc" / "summary.json").read_bytes())
     assert summary["model"] == "nnunet" and summary["n_studies"] == 1 and summary["notice"]
+
+
+def test_timm_is_imported_again_only_after_the_known_failure(monkeypatch):
+    attempts, declared, loaded = [], [], {"timm": 1, "timm.layers": 1, "torchvision.ops": 1, "os": 1}
+
+    def importing(name, failure="operator torchvision::nms does not exist"):
+        attempts.append(name)
+        if len(attempts) == 1:
+            raise RuntimeError(failure)
+        return "layers"
+
+    monkeypatch.setattr(launch, "sys", SimpleNamespace(modules=loaded))
+    monkeypatch.setattr(launch.torch.library, "Library", lambda *_: SimpleNamespace(define=declared.append))
+    monkeypatch.setattr(launch, "importlib", SimpleNamespace(import_module=importing))
+    assert launch.import_timm()[0] == "layers" and loaded == {"os": 1}
+    assert [schema.split("(")[0] for schema in declared] == ["nms", "qnms"]
+    attempts.clear()
+    monkeypatch.setattr(launch, "importlib", SimpleNamespace(import_module=lambda name: importing(name, "other")))
+    with pytest.raises(RuntimeError, match="other"):
+        launch.import_timm()

@@ -14,7 +14,6 @@ and says why. Nothing is ever written into the raw folder. What is known of a da
 label map, classes, counts ..) is its card: cinema/shipped/cards/NAME.yaml, read by cinema.data.public.cards.
 """
 
-import errno
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -118,8 +117,6 @@ def attempt(name: str, subject: Callable[..., Subject], *arguments: Any) -> Subj
 def why(error: Exception) -> str:
     """One line with a remedy: a ValueError's own words, ours for what else was raised."""
     text = " ".join(str(error).split())[:300]
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "there is no space left for it; free some and give the same command again"
     if isinstance(error, OSError) and error.errno:
         return f"{Path(error.filename or 'a file').name} cannot be read ({error.strerror}); copy it again"
     if text and isinstance(error, (ValueError, OSError)) and not isinstance(error, UnicodeError):

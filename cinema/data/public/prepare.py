@@ -21,7 +21,7 @@ from cinema.data.public.cards import SPLITS, Card, card
 from cinema.data.public.common import Skipped, Subject, why
 from cinema.data.public.published_grid import standardised
 from cinema.data.study import SUFFIX, open_study, save_study
-from cinema.files import data_folder, write_text
+from cinema.files import FULL, data_folder, sweep, write_text
 from cinema.parallel import in_parallel
 from cinema.terms import PUBLISHED_GRID
 
@@ -98,8 +98,11 @@ def _unique(subjects: list[Subject]) -> tuple[list[Subject], list[Skipped]]:
 
 
 def _all(name: str, subjects: list[Subject], out: Path, jobs: int) -> tuple[list[Subject], list[Skipped]]:
-    """(those that are ready, Skipped of those that failed), in the order of `subjects`."""
-    reasons = in_parallel(lambda subject: _study(name, subject, out), subjects, jobs, name)
+    """(those that are ready, Skipped of those that failed), in the order of `subjects`. OSError for a full disk."""
+    try:
+        reasons = in_parallel(lambda subject: _study(name, subject, out), subjects, jobs, name)
+    finally:
+        sweep(out / MANIFEST)  # of other processes, which are ended amid their writing when one meets a full disk
     done = [subject for subject, reason in zip(subjects, reasons, strict=True) if reason is None]
     return done, [Skipped(subject.id, reason) for subject, reason in zip(subjects, reasons, strict=True) if reason]
 
@@ -117,6 +120,8 @@ def _study(name: str, subject: Subject, out: Path) -> str | None:
         attributes = {**study.attributes, "split": subject.split, "dataset": name, "prepared_from": mark}
         save_study(replace(study, attributes=attributes), out)
     except Exception as error:  # nothing that is wrong with one subject may stop the others
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise
         return why(error)
     return None
 

@@ -1,10 +1,12 @@
 """prepare and info: what is written, resumed, skipped and refused, by a small adapter and by ACDC's."""
 
+import errno
 import json
 import os
 import types
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -101,7 +103,6 @@ def test_bad_subjects_are_skipped_with_one_line_each_and_nothing_ready_gives_cod
             OSError(5, "Input/output error", "far/away/b.npy"),
             "b.npy cannot be read (Input/output error); copy it again",
         ),
-        (OSError(28, "No space left on device"), "free some and give the same command again"),
         (ValueError("b.npy is black; remove it"), "skipped b: b.npy is black; remove it"),
     ],
 )
@@ -116,6 +117,16 @@ def test_whatever_one_subject_raises_is_its_reason_and_the_others_are_ready(
         and words in lines[0]
         and sorted(os.listdir(tmp_path / "out")) == ["a.h5", "c.h5", "prepared.json"]
     )
+
+
+def test_a_full_disk_is_no_fault_of_the_subject(raw, tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", mock.Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+        assert run(raw, tmp_path / "out") == 2
+    said = capsys.readouterr()
+    assert said.out == "" and len(said.err.splitlines()) == 1 and not os.listdir(tmp_path / "out")
+    assert f"{tmp_path / 'out' / 'a.h5'}'; free some space and give the same command again" in said.err
+    assert run(raw, tmp_path / "out") == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")
