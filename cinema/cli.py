@@ -134,9 +134,12 @@ COMMANDS = {  # name -> ("module:function", imported only when run; help), then 
         choice("name NAME", *DATASETS, about="without it, the list; ", nargs="?"),
     ],
     "segment": [
-        ("cinema.inference.segment:command", "masks, volumes and a report from a DICOM folder or NIfTI file"),
-        option("input INPUT", type=path),
+        ("cinema.inference.studies:command", "masks, volumes and a report from a DICOM folder or NIfTI file"),
+        option(
+            "input INPUT", "one examination, or several: DIR/study_001 .. and DIR/studies.csv", type=path, nargs="+"
+        ),
         option("--out DIR", type=folder, required=True),
+        option("--jobs N", "examinations at once (default 1)", type=JOBS, default=1),
         option("--weights W", WEIGHTS, type=weights),
         choice("--view V", *VIEWS, about="what a NIfTI input shows: "),
         option("--device D", "cpu, cuda, cuda:1, mps (default cpu)", type=device, default="cpu"),

@@ -42,7 +42,7 @@ def test_every_command_has_its_function_and_help(command, capsys):
         (["reproduse"], "did you mean reproduce?"),
         (["reproduce", "--sed", "3"], "option '--sed' is unknown; did you mean --seed?"),
         (["segment", ".", "--ot", "masks"], "did you mean --out?"),
-        (["segment", ".", "more", "--out", "masks"], "segment does not know more"),
+        (["segment", ".", "more", "--out", "masks"], "more does not exist"),
         (["reproduce", "--jobs", "many"], "invalid int value: 'many'"),
         (["segment", "."], "required: --out"),
         (["reproduce", "--profile", "lap"], "'lap' is unknown; did you mean laptop? choose from ci, laptop, paper"),
@@ -127,7 +127,9 @@ def test_options_arrive_by_name(called):
         == 0
     )
     one_model = "a/b@main:segmentation/c:1"
-    called.assert_called_with(input=__file__, out="masks", view="sax", device="cpu", weights=one_model)
+    called.assert_called_with(input=[__file__], out="masks", jobs=1, view="sax", device="cpu", weights=one_model)
+    assert cli.main(["segment", __file__, ".", "--out", "masks", "--jobs", "2"]) == 0
+    assert called.call_args.kwargs["input"] == [__file__, "."] and called.call_args.kwargs["jobs"] == 2
 
 
 def test_tests_take_pytest_arguments_and_a_golden_folder(monkeypatch, tmp_path, capsys):

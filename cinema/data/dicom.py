@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from cinema.data import planes, stack, views
 from cinema.data.geometry import moving_centre, normal, to_world
 from cinema.data.headers import scan
@@ -16,6 +18,8 @@ from cinema.data.planes import Plane
 from cinema.data.reading import Reading, row
 from cinema.data.study import Study, View
 from cinema.terms import LAX_VIEWS, VIEW_NAMES, VIEWS, check_view
+
+BEAT_MS = (300.0, 2000.0)  # that a scanner's R-R interval can be
 
 
 def read_dicom(path: str | Path, view: str | None = None, likeness: Callable | None = None) -> Reading:
@@ -71,6 +75,10 @@ def _read(path: str | Path, view: str | None, likeness: Callable | None) -> Read
     notes += [f"no {VIEW_NAMES[name]} view found" for name in VIEWS if name not in found]
     if len({plane.frames[0].place for plane in [*sax, *lax.values()]}) > 1:
         notes.append("views lie in different frames of reference (the patient was moved): they may not fit together")
+    beats = [plane.frames[0].rr_ms for plane in sax or lax.values()]
+    known = [beat for beat in beats if beat and BEAT_MS[0] <= beat <= BEAT_MS[1]]
+    if known:
+        attributes["heart_rate_bpm"] = round(float(60_000 / np.mean(known)), 1)
     table = _table([*aside, *cine], sax, lax, reasons)
     return Reading(Study("study", "own", found, attributes), table, tuple(dict.fromkeys(notes)), {}, sax_positions)
 

@@ -1,6 +1,7 @@
 """Headers of a folder's DICOM files: what is an image of the patient; damage, copies and mixtures are named."""
 
 import hashlib
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -13,11 +14,14 @@ TAGS = """SOPClassUID SOPInstanceUID SeriesInstanceUID StudyInstanceUID PatientI
 SeriesNumber InstanceNumber ImageType Rows Columns NumberOfFrames PixelSpacing ImagePositionPatient
 ImageOrientationPatient SliceThickness SpacingBetweenSlices TriggerTime NominalInterval AcquisitionTime ContentTime
 CardiacNumberOfImages EchoTime InversionTime SamplesPerPixel BitsAllocated TemporalPositionIdentifier
-FrameOfReferenceUID Manufacturer MagneticFieldStrength PatientSex PatientAge PatientSize PatientWeight
-SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence"""
+FrameOfReferenceUID Manufacturer ManufacturerModelName MagneticFieldStrength PatientSex PatientAge PatientSize
+PatientWeight SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence"""
 DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
 PLACE_AND_TIME = ("SeriesInstanceUID", "InstanceNumber", "ImagePositionPatient", "TriggerTime", "AcquisitionTime")
 BYSTANDERS = ("dicomdir", "license", "readme", "version", "lockfile")
+SCANNERS = """Vida Fit|Vida|Prisma Fit|Prisma|Skyra Fit|Skyra|Aera|Avanto Fit|Avanto|Sola Fit|Sola|Altea|Amira|Lumina
+Verio|Espree|Symphony|Sonata|Trio|Biograph|Cima.X|Free.Max|Terra|Ingenia Ambition|Ingenia Elition|Ingenia|Achieva|Intera
+Artist|Premier|Architect|Voyager|MR750w|MR750|MR450w|MR450|HDxt|HDx|Titan|Galan|Orian|Fortian|Elan"""
 
 
 def scan(path: str | Path) -> tuple[list[Frame], dict, list[str]]:
@@ -147,12 +151,17 @@ def _other_examination(one: tuple, other: tuple) -> bool:
 
 
 def attributes(header: pydicom.Dataset) -> dict:
-    """What may be known of the person and the scan; ages above 89 are left out, as they may identify."""
+    """What may be known of the person and the scan; ages above 89 are left out, as they may identify.
+
+    scanner_model is one of SCANNERS or absent: the field is free text, in which a site may have written anything.
+    """
     maker = str(said(header, "Manufacturer") or "").lower()
     names = {"siemens": "Siemens", "philips": "Philips", "ge ": "GE", "canon": "Canon", "toshiba": "Canon"}
     age, size = str(said(header, "PatientAge") or ""), number(said(header, "PatientSize"))
+    model = f"_{said(header, 'ManufacturerModelName') or ''}_".lower()
     known = {
         "vendor": next((name for word, name in names.items() if word in maker + " "), None),
+        "scanner_model": next((name for name in re.split("[|\n]", SCANNERS) if name.lower() in model), None),
         "field_t": number(said(header, "MagneticFieldStrength")),
         "sex": {"F": "F", "M": "M"}.get(str(said(header, "PatientSex") or "").upper()),
         "age_years": int(age[:-1]) if age.endswith("Y") and age[:-1].isdigit() and int(age[:-1]) < 90 else None,

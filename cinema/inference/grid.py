@@ -29,7 +29,7 @@ LOW_PERCENT, HIGH_PERCENT = 0.95, 99.5
 
 @dataclass
 class GridReader:
-    """One view's models. segmenter and marker: either may be None; size, spacing: of the grid they want."""
+    """One view's models. segmenter and marker: either may be None; size, spacing: their grid; files: theirs."""
 
     view: str
     segmenter: Any
@@ -37,6 +37,7 @@ class GridReader:
     size: tuple[int, ...]
     spacing: tuple[float, ...]
     device: str = "cpu"
+    files: tuple[Path, ...] = ()
 
     def predict_sax(self, image: NDArray, spacing_mm: Sequence[float]) -> NDArray:
         """(x, y, z, t) image -> (x, y, z, t) uint8 labels on the same grid."""
@@ -80,7 +81,8 @@ def readers_from_file(path: str | Path, device: str = "cpu") -> dict[str, GridRe
     if max(channels) > 1:
         raise ValueError(f"{path} reads {max(channels)} images at once; segmenting needs a model of one cine frame")
     segmenter, marker = (model, None) if outputs == len(LABELS) else (None, model)
-    return {view: GridReader(view, segmenter, marker, *grid[view], device) for view in grid}
+    files = (Path(path),)
+    return {view: GridReader(view, segmenter, marker, *grid[view], device, files) for view in grid}
 
 
 def readers_from_repository(source: str | Path, device: str = "cpu") -> dict[str, GridReader]:
@@ -109,6 +111,7 @@ def readers_from_repository(source: str | Path, device: str = "cpu") -> dict[str
                 raise ValueError(f"{path} reads {', '.join(found)}; put a model of {view} there, or take it away")
             if view in readers:  # the segmenter came first, and its grid is taken
                 readers[view].marker = found[view].marker
+                readers[view].files += found[view].files
             else:
                 readers[view] = found[view]
     if not readers:

@@ -72,8 +72,16 @@ class OwnReader:
     def model(self, kind: str) -> Any:
         if kind not in self.models:
             check_device(self.device)
-            self.models[kind] = restore(Path(self.folder) / f"reader_{kind}.safetensors").to(self.device)
+            self.models[kind] = restore(self._file(kind)).to(self.device)
         return self.models[kind]
+
+    def _file(self, kind: str) -> Path:
+        return Path(self.folder) / f"reader_{kind}.safetensors"
+
+    @property
+    def files(self) -> list[Path]:
+        """Of the networks that were needed so far."""
+        return [self._file(kind) for kind in self.models]
 
     def predict_sax(self, image: NDArray, spacing_mm: Spacing) -> NDArray:
         """(x, y, z, t) image, slices in order -> (x, y, z, t) uint8 labels on the same grid."""

@@ -1,12 +1,15 @@
-"""The report of one examination: one HTML file that needs nothing else."""
+"""The report of one examination: one HTML file that needs nothing else.
+
+It says which scanner made the images, and neither when nor of whom: a date of examination identifies.
+"""
 
 from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-import numpy as np
-
 from cinema.data.reading import Reading
+from cinema.data.study import View
+from cinema.inference import numbers, viewer
 from cinema.inference.confidence import sentence
 from cinema.inference.measures import Arrays
 from cinema.plots import cine, style
@@ -17,91 +20,161 @@ MODELS = {  # whether they are the project's own -> what to know of them
     False: "These numbers come from weights chosen by the user; whether they are valid for this scan has not been "
     "established.",
 }
-NUMBERS = (
-    ("LVEDV", "LV end-diastolic volume", "ml"),
-    ("LVESV", "LV end-systolic volume", "ml"),
-    ("LVEF", "LV ejection fraction", "%"),
-    ("LVM", "LV mass (ED, 1.05 g/ml)", "g"),
-    ("RVEDV", "RV end-diastolic volume", "ml"),
-    ("RVESV", "RV end-systolic volume", "ml"),
-    ("RVEF", "RV ejection fraction", "%"),
-)
+ORIGINS = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"  # none outside
+PARTS = ("HR", "RVEDV", "own_RVEDV", "MAPSE_2C")  # a line is drawn above these numbers
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse;margin:.5em 0}td,th{padding:.15em .8em .15em 0;text-align:left;vertical-align:top}
 td.n{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%}.warn{background:#fff3cd;padding:.6em 1em}
-@media print{.moving{display:none}}"""
+tr.part td{border-top:1px solid #bbb}.small{font-size:13px;color:#444}
+@media print{body,.small{font-size:11px}body{margin:0;max-width:none}.screen{display:none}
+.warn{border:1px solid #888}table,img,.warn{break-inside:avoid}h2{break-after:avoid}}"""
 HEAD = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Cine study</title><style>{STYLE}</style></head>
+<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{ORIGINS}">
+<title>Cine study</title><style>{STYLE}{viewer.STYLE}</style></head>
 <body><h1>Cine study: volumes and function</h1>
 """
-OUTLINES = (
-    "<p>Outlines: LV cavity blue, myocardium green, RV cavity orange. Short-axis slices row by row in the "
-    "order of the file.</p>"
-)
 
 
 def report_html(reading: Reading, labels: Arrays, landmarks: Arrays, metrics: Mapping[str, Any], own: bool) -> str:
     """The page as text; metrics: of segment; own: whether the models are the project's."""
     views = reading.study.views
     warning = f"<p class=warn><strong>Not for clinical use.</strong> {MODELS[own]}</p>"
-    parts = [warning, *_doubts(metrics), "<h2>Numbers</h2>", _numbers(metrics)]
+    parts = [warning, *_doubts(metrics), _scanner(reading.study.attributes), "<h2>Numbers</h2>", _numbers(metrics)]
+    parts += [f"<p class=small>{escape(note)}</p>" for note in _notes(metrics)]
     if metrics["lv_volumes"] and len(metrics["lv_volumes"]) > 1:
         fig, ax = style.figure(1)
-        cine.volume_curves(ax, *(metrics[key] for key in ("lv_volumes", "rv_volumes", "ed_frame", "es_frame")))
+        curves, ends = (metrics["lv_volumes"], metrics["rv_volumes"]), (metrics["ed_frame"], metrics["es_frame"])
+        cine.volume_curves(ax, *curves, *ends, views["sax"].frame_times_ms)
         parts.append(f'<img alt="Volume over time" width=460 src="{cine.png_uri(fig)}">')
-    parts += ["<h2>What was read</h2>", *_sources(reading), "<h2>Views in motion</h2>", OUTLINES]
-    for name, mask in labels.items():
-        view = views[name]
-        if mask.shape[3] > 1:
-            times = view.frame_times_ms
-            cycle = 1000 if times is None else float(np.mean(np.diff(times))) * mask.shape[3]
-            img = cine.moving(view.image, mask, view.spacing_mm, cycle_ms=cycle)
-            parts.append(f"<h3>{VIEW_NAMES[name]}</h3><div class=moving>{img}</div>")
+    phases = _phases(labels, landmarks, metrics)
+    if any(view.n_frames > 1 for name, view in views.items() if name in phases):
+        cycle = 60_000 / metrics["derived"]["HR"] if metrics["derived"]["HR"] else 1000.0
+        parts += [
+            "<h2 class=screen>All slices in motion</h2>",
+            viewer.viewer_html(views, labels, landmarks, phases, cycle),
+        ]
     if labels:
-        fig = cine.stills(views, labels, landmarks, _phases(labels, metrics))
-        parts += ["<h2>End diastole and end systole</h2>", f'<img alt="ED and ES" src="{cine.png_uri(fig)}">']
+        parts += ["<h2>End diastole and end systole</h2>", *_stills(views, labels, landmarks, phases)]
+    parts += ["<h2>What was read</h2>", *_sources(reading), "<h2>How this was made</h2>", _made(metrics["made"])]
     return HEAD + "\n".join(parts) + "\n</body></html>\n"
 
 
 def _doubts(metrics: Mapping[str, Any]) -> list[str]:
     """All doubts in one place, in colour; without any, how far LVEF may be off where that is known."""
-    warnings, known = metrics.get("warnings"), metrics.get("confidence")
-    if warnings:
-        lines = "".join(f"<li>{escape(sentence)}</li>" for sentence in warnings.values())
-        return [f"<div class=warn><strong>Doubtful.</strong><ul>{lines}</ul></div>"]
+    said, known = numbers.doubts(metrics), metrics.get("confidence")
+    if said:
+        lines = "".join(f"<li>{escape(one)}</li>" for one in said)
+        return [f"<div class=warn><strong>Doubtful in this study.</strong><ul>{lines}</ul></div>"]
     return [f"<p>{escape(sentence(known))}</p>"] if known else []
 
 
-def _phases(labels: Arrays, metrics: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+def _scanner(attributes: Mapping[str, Any]) -> str:
+    field = f"{attributes['field_t']:g} T" if "field_t" in attributes else None
+    known = [str(word) for word in (attributes.get("vendor"), attributes.get("scanner_model"), field) if word]
+    return f"<p>Scanner: {escape(', '.join(known)) or 'not known from this input'}.</p>"
+
+
+def _phases(labels: Arrays, landmarks: Arrays, metrics: Mapping[str, Any]) -> dict[str, dict[str, int]]:
     """view -> phase -> frame: ED and ES of the short axis at the same part of each view's cycle."""
     total = len(metrics["lv_volumes"] or metrics.get("areas_mm2", {}).get("LV", ()))
     known = {"ED": metrics["ed_frame"], "ES": metrics["es_frame"]}
-    phases: dict[str, dict[str, int]] = {name: {} for name in labels}
-    for name, mask in labels.items():
+    counts = {name: len(marks) for name, marks in landmarks.items()}
+    counts |= {name: mask.shape[3] for name, mask in labels.items()}
+    phases: dict[str, dict[str, int]] = {name: {} for name in counts}
+    for name, n in counts.items():
         for phase, frame in known.items():
             if frame is not None:
-                n = mask.shape[3]
                 phases[name][phase] = min(round(frame / total * n), n - 1) if total else frame
     return phases
 
 
+def _stills(views: Mapping[str, View], labels: Arrays, landmarks: Arrays, phases: Mapping) -> list[str]:
+    """Pictures of ED and ES: all slices of the short axis from the base, the long axes beside each other."""
+    found = []
+    if "sax" in labels:
+        view, mask = views["sax"], labels["sax"]
+        order = viewer.base_first(view, mask, landmarks, views)
+        for phase, frame in phases["sax"].items():
+            fig = cine.all_slices(view.image[..., frame], mask[..., frame], view.spacing_mm, order)
+            title = f"SAX, {phase} (frame {frame}), base first"
+            found.append(f'<h3>{title}</h3><img alt="{title}" src="{cine.png_uri(fig)}">')
+    long_axes = {name: mask for name, mask in labels.items() if name != "sax"}
+    if long_axes:
+        fig = cine.stills(views, long_axes, landmarks, phases)
+        found.append(f'<h3>Long axes</h3><img alt="Long axes at ED and ES" src="{cine.png_uri(fig)}">')
+    return found
+
+
 def _numbers(metrics: Mapping[str, Any]) -> str:
-    warned, areas = metrics.get("warnings", {}), metrics.get("areas_mm2", {})
-    rows = [(text, metrics[key], unit, key in warned) for key, text, unit in NUMBERS]
-    for key, text, unit in (("MAPSE", "MAPSE", "mm"), ("GLshortening", "long-axis shortening", "%")):
-        rows += [(f"{text}, {VIEW_NAMES[view]}", value, unit, key in warned) for view, value in metrics[key].items()]
+    """The table: value, per m2 where the body surface is known, range of healthy people where there is one."""
+    indexed = metrics["derived"]["BSA"] is not None
+    head = ["", "value", "", *(["per m²"] if indexed else []), "95 % of healthy people", ""]
+    lines = ["<tr>" + "".join(f"<th>{name}</th>" for name in head) + "</tr>"]
+    shown = [row for row in numbers.rows(metrics) if row.value is not None or row.doubtful]
+    if metrics["derived"]["own_RV_frames"] == (metrics["ed_frame"], metrics["es_frame"]):
+        shown = [row for row in shown if row.name not in numbers.OWN]  # they would be the same again
+    for row in shown:
+        per_m2 = [] if not indexed else ["" if row.per_m2 is None else f"{row.per_m2:.1f}"]
+        of = " per m²" if row.name in numbers.NORMAL_PER_M2 else ""
+        normal = "; ".join(f"{who} {low:.0f} to {high:.0f}{of}" for who, (low, high) in row.normal.items())
+        lies = {"below": "below the range", "above": "above the range"}.get(numbers.against_normal(row), "")
+        remark = "; ".join(filter(None, [lies, "doubtful, see above" if row.doubtful else ""]))
+        value = "not given" if row.value is None else f"{row.value:.1f}"
+        lines.append(_line(row.text, [value], row.unit, per_m2, normal, remark, part=row.name in PARTS))
+    areas = metrics.get("areas_mm2", {})
     for phase in ("ED", "ES") if areas else ():
-        frame = metrics[f"{phase.lower()}_frame"]
-        rows += [(f"{name} area of the slice, {phase}", area[frame], "mm2", False) for name, area in areas.items()]
-    plain = metrics.get("all_slices", {})
-    rows += [(f"{text}, plain sum of all slices", plain.get(key), unit, False) for key, text, unit in NUMBERS]
-    shown = [
-        (text, "not given" if value is None else f"{value:.1f}", unit, "doubtful, see above" if doubt else "")
-        for text, value, unit, doubt in rows
-        if doubt or value is not None
-    ]
-    cells = "<tr><td>{}</td><td class=n>{}</td><td>{}</td><td>{}</td></tr>"
-    return "<table>" + "".join(cells.format(*row) for row in shown) + "</table>"
+        frame, empty = metrics[f"{phase.lower()}_frame"], [""] * indexed
+        lines += [
+            _line(f"{name} area of the slice, {phase}", [f"{area[frame]:.1f}"], "mm2", empty, "", "")
+            for name, area in areas.items()
+        ]
+    return "<table>" + "".join(lines) + "</table>"
+
+
+def _line(text: str, value: list, unit: str, per_m2: list, normal: str, remark: str, part: bool = False) -> str:
+    cells = [f"<td>{escape(text)}</td>", *(f"<td class=n>{one}</td>" for one in value), f"<td>{unit}</td>"]
+    cells += [*(f"<td class=n>{one}</td>" for one in per_m2), f"<td>{normal}</td>", f"<td>{remark}</td>"]
+    return f"<tr{' class=part' * part}>" + "".join(cells) + "</tr>"
+
+
+def _notes(metrics: Mapping[str, Any]) -> list[str]:
+    """Sentences on how the numbers are to be taken."""
+    more, found = metrics["derived"], []
+    plain = {key: value for key, value in metrics.get("all_slices", {}).items() if value is not None}
+    if plain:
+        shown = ", ".join(f"{key} {value:.1f} {numbers.UNITS[key]}" for key, value in plain.items())
+        found.append(f"The LV above ends at the mitral valve. Summed over all slices without regard to it: {shown}.")
+    if metrics["RVEDV"] is not None and more["own_RV_frames"]:
+        (ed, es), at = more["own_RV_frames"], (metrics["ed_frame"], metrics["es_frame"])
+        twice = (
+            f"The RV is given twice: at the LV's frames ({at[0]} and {at[1]}), and at its own extremes ({ed} and {es})."
+        )
+        found.append("The RV's extremes lie at the same frames as the LV's." if (ed, es) == at else twice)
+    if more["strokes"] and not numbers.apart(metrics):
+        found.append(more["strokes"])
+    if more["HR"]:
+        found.append(f"Heart rate from {more['HR_from']}.")
+    elif more["LVSV"] is not None:
+        found.append("No output is given: the input does not tell the heart rate.")
+    if more["BSA"]:
+        found.append(f"Per m² of body surface, {more['BSA']:.2f} m² by Mosteller from the header's size and weight.")
+    else:
+        found.append("Nothing is given per m² of body surface: the input does not tell size and weight.")
+    return [*found, f"Healthy people: {numbers.NORMAL_SOURCE}."]
+
+
+def _made(made: Mapping[str, Any]) -> str:
+    weights = [f"{name} (SHA-256 {checksum[:16]})" for name, checksum in made["weights"].items()]
+    rows = {
+        "cinema": made["version"],
+        "weights": "; ".join(weights) or "readers handed over by a program",
+        "settings": f"view {made['view'] or 'told from the input'}, device {made['device']}",
+    }
+    return (
+        "<table>"
+        + "".join(f"<tr><td>{key}</td><td>{escape(text)}</td></tr>" for key, text in rows.items())
+        + "</table>"
+    )
 
 
 def _sources(reading: Reading) -> tuple[str, str]:

@@ -1,8 +1,9 @@
-"""One examination in, masks, numbers and a report out: `python3 -m cinema segment INPUT --out OUT`."""
+"""One examination in, masks, numbers and a report out; `studies` holds the command `segment`."""
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,17 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cinema import __version__
 from cinema.data.inputs import read_input
 from cinema.data.nifti import write_nifti
 from cinema.data.reading import Reading, describe
 from cinema.data.study import Study
 from cinema.files import WEIGHTS, alone, beside
-from cinema.inference import confidence, measures, plausibility, rules
+from cinema.inference import confidence, measures, numbers, plausibility, rules
 from cinema.inference.measures import Arrays
 from cinema.terms import LABELS, STRUCTURES, VIEW_NAMES, VIEWS
 
 FAR_APART_MM = 12.0
-RESULTS = (*[f"{view}.nii.gz" for view in VIEWS], "metrics.json", "report.html")
+RESULTS = (*[f"{view}.nii.gz" for view in VIEWS], "metrics.json", "numbers.csv", "report.html")
 MOVING, EARLIER = ".moving", ".earlier"  # in a folder of results, while others take their place
 WAIT_S = 60.0  # for another run that delivers into the same folder
 UNITS = {"LVEDV": "ml", "LVESV": "ml", "LVEF": "%", "RVEDV": "ml", "RVESV": "ml", "RVEF": "%", "LVM": "g"}
@@ -34,6 +36,7 @@ def segment(
     view: str | None = None,
     device: str = "cpu",
     readers: Mapping[str, Any] | None = None,
+    tell: Callable[[str], None] = lambda stage: None,
 ) -> dict[str, Any]:
     """Masks, volumes and a report of one examination; returns what metrics.json holds.
 
@@ -44,6 +47,7 @@ def segment(
     view:    what an input of one plane shows, where it does not tell.
     readers: view -> object with predict_sax(image, spacing_mm) -> labels and predict_lax(image, spacing_mm) ->
              (labels, landmarks), instead of weights; either of the latter may be None.
+    tell:    is told each stage as it begins.
     Raises FileNotFoundError or ValueError in one line.
     """
     with staged(Path(out)) as folder, in_memory(input):
@@ -57,9 +61,10 @@ def segment(
             sax, "glance", lambda image, mm: sax.predict_sax(image[..., :: max(image.shape[3] // 3, 1)], mm)
         )
         likeness = sax and (lambda image, mm: measures.likeness_to_short_axis(glance(image, mm), mm))
+        tell("reading files")
         reading = read_input(input, view, likeness)
         plausibility.refuse(reading, input)
-        found, landmarks, unread, signs = read_views(reading.study, opened, reading.sax_positions_mm)
+        found, landmarks, unread, signs = read_views(reading.study, opened, reading.sax_positions_mm, tell)
         metrics, labels, notes = measured(reading, found, landmarks)
         known = confidence.signs_of(signs, metrics) if weights is None else None  # it is calibrated for our own only
         stack = labels["sax"] if metrics["lv_volumes"] else None
@@ -67,29 +72,12 @@ def segment(
         metrics["confidence"] = sure = confidence.confidence(known) if metrics["LVEF"] is not None else None
         doubts = {"confidence": confidence.sentence(sure)} if sure and sure["low"] else {}
         metrics = {"warnings": warnings | doubts, **metrics}
+        metrics["derived"] = numbers.derived(metrics, reading.study.attributes, cycle_ms(reading.study))
+        metrics["made"] = made(opened, view, device)
         reading = replace(reading, notes=(*reading.notes, *unread, *notes))
+        tell("report")
         write(folder, reading, labels, landmarks, metrics, own=weights is None)
     return metrics
-
-
-def command(**options: Any) -> int:
-    """`segment` for the command line: prints warnings, the views and the numbers. Exit code 0."""
-    metrics = segment(**options)
-    warned = metrics["warnings"]
-    print("".join(f"WARNING: {sentence}\n" for sentence in warned.values()), end="")
-    print("\n".join(metrics["input"]["series"]))
-    print("\n".join(f"note: {note}" for note in metrics["input"]["notes"]))
-    known = {name: unit for name, unit in UNITS.items() if metrics[name] is not None}
-    print("  ".join(f"{name} {metrics[name]:.1f} {unit}{' (!)' * (name in warned)}" for name, unit in known.items()))
-    for name, unit in (("MAPSE", "mm"), ("GLshortening", "%")):
-        if metrics[name]:
-            values = "  ".join(f"{VIEW_NAMES[v]} {value:.1f} {unit}" for v, value in metrics[name].items())
-            print(f"{name} {values}{' (!)' * (name in warned)}")
-    if "areas_mm2" in metrics:
-        for name, area in metrics["areas_mm2"].items():
-            print(f"{name} area: ED {area[metrics['ed_frame']]:.0f} mm2  ES {area[metrics['es_frame']]:.0f} mm2")
-    print(f"written: {options['out']} (not for clinical use)")
-    return 0
 
 
 @contextmanager
@@ -118,6 +106,7 @@ def read_views(
     study: Study,
     readers: Mapping[str, Any],
     sax_positions_mm: Any = None,
+    tell: Callable[[str], None] = lambda stage: None,
 ) -> tuple[dict[str, NDArray], dict[str, NDArray], list[str], confidence.Signs]:
     """(labels, landmarks, notes, signs): tidy (x, y, z, t) uint8 labels and (t, 3, 2) landmarks per view that has them,
     and the short axis's signs of doubt (`confidence.frame_signs`), none of readers without probabilities.
@@ -129,6 +118,7 @@ def read_views(
         if name not in readers:
             notes.append(f"these weights do not read the {VIEW_NAMES[name]} view")
             continue
+        tell("short axis" if name == "sax" else f"long axis {VIEW_NAMES[name]}")
         if name == "sax":
             known = np.isfinite(sax_positions_mm)
             labels[name] = np.zeros(view.image.shape, np.uint8)
@@ -213,7 +203,26 @@ def write(folder: Path, reading: Reading, labels: Arrays, landmarks: Arrays, met
     metrics["input"] = {"series": describe(reading).splitlines(), "notes": list(reading.notes)}
     text = json.dumps(_plain(metrics), indent=1, allow_nan=False)
     (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "numbers.csv").write_text(numbers.table(metrics), encoding="utf-8")
     (folder / "report.html").write_text(report_html(reading, labels, landmarks, metrics, own), encoding="utf-8")
+
+
+def cycle_ms(study: Study) -> float | None:
+    """How long the frames of the first view that knows their times last together; None where none does."""
+    for view in study.views.values():
+        if view.frame_times_ms is not None and view.n_frames > 1:
+            return float(np.mean(np.diff(view.frame_times_ms))) * view.n_frames
+    return None
+
+
+def made(readers: Mapping[str, Any], view: str | None, device: str) -> dict[str, Any]:
+    """What the results were made with: version, weights (file -> its SHA-256), and the options that matter."""
+    files = {Path(file) for reader in readers.values() for file in getattr(reader, "files", ())}
+    sums = {}
+    for file in sorted(files):
+        with file.open("rb") as stream:
+            sums[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"version": __version__, "weights": sums, "view": view, "device": device}
 
 
 def _plain(value: Any) -> Any:

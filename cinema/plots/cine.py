@@ -11,7 +11,6 @@ from cinema.plots.style import GREY, SERIES, mark_places
 from cinema.terms import COLOURS, LINE_STYLES, VIEW_NAMES
 
 MARGIN_MM = 25.0  # around what is labelled
-COLUMNS = 3  # of a mosaic
 
 
 def search(ax, view, found, window_mm, true=None, title=""):
@@ -70,27 +69,21 @@ def stills(views, labels, landmarks, phases):
     return fig
 
 
+def all_slices(image, labels, spacing_mm, order):
+    """Figure of the slices of an (x, y, z) image in the given order, outlined, in rows of up to five."""
+    rows = -(-len(order) // 5)
+    columns = -(-len(order) // rows)
+    fig, axes = style.figure(2, height=6.6 / columns * rows, rows=rows, cols=columns, squeeze=False)
+    slices(axes, image, labels, spacing_mm, order, width=0.9)
+    return fig
+
+
 def png_uri(fig):
     """The figure as a data URI; closes it."""
     data = io.BytesIO()
     fig.savefig(data, format="png", dpi=130, metadata={"Software": None})
     style.plt.close(fig)
     return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
-
-
-def moving(image, labels, spacing_mm, cycle_ms=1000):
-    """`<img>` of a view's cine with outlines, cut to the heart: (x, y, z, t) arrays, slices as a mosaic."""
-    cut, rows = window(labels, spacing_mm), -(-image.shape[2] // COLUMNS)
-    tiles = {"view": mosaic(image[cut])}, {"view": mosaic(labels[cut])}
-    return style.cine(*tiles, height=280 * min(rows, 3), cycle_ms=cycle_ms, limit_bytes=1_000_000)
-
-
-def mosaic(array):
-    """(x, y, z, t) -> one (X, Y, t) picture with slice 0 at the upper left, row by row; empty places are 0."""
-    x, y, z, t = array.shape
-    columns, rows = min(COLUMNS, z), -(-z // COLUMNS)
-    filled = np.pad(array, [(0, 0), (0, 0), (0, columns * rows - z), (0, 0)])
-    return filled.reshape(x, y, rows, columns, t).transpose(3, 0, 2, 1, 4).reshape(columns * x, rows * y, t)
 
 
 def against_truth(ax, x, measured, true=None, ylabel="", xlabel="Time after the R wave (ms)"):
@@ -105,10 +98,11 @@ def against_truth(ax, x, measured, true=None, ylabel="", xlabel="Time after the 
     ax.legend()
 
 
-def volume_curves(ax, lv_volumes, rv_volumes, ed_frame, es_frame):
-    """LV and RV volume over frames with ED and ES marked."""
-    against_truth(ax, range(len(lv_volumes)), {"LV": lv_volumes, "RV": rv_volumes}, None, "volume (ml)", "frame")
-    known = {name: frame for name, frame in (("ED", ed_frame), ("ES", es_frame)) if frame is not None}
+def volume_curves(ax, lv_volumes, rv_volumes, ed_frame, es_frame, times_ms=None):
+    """LV and RV volume over frames, or over time where it is known, with ED and ES marked."""
+    x, xlabel = (range(len(lv_volumes)), "frame") if times_ms is None else (times_ms, "Time after the R wave (ms)")
+    against_truth(ax, x, {"LV": lv_volumes, "RV": rv_volumes}, None, "volume (ml)", xlabel)
+    known = {name: x[frame] for name, frame in (("ED", ed_frame), ("ES", es_frame)) if frame is not None}
     mark_places(ax, known, va="bottom")
     ax.set_ylim(0, None)
 

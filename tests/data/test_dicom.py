@@ -232,7 +232,16 @@ def test_nothing_identifies_the_patient(plain, tmp_path):
     stored = save_study(reading.study, tmp_path).read_bytes()
     for secret in (writer.NAME, "Doe", writer.PATIENT_ID, writer.ACCESSION, "20240229", "1960", "1.2.3.", "misleading"):
         assert secret not in text and secret.encode() not in stored
-    assert reading.study.attributes == {"vendor": "Siemens", "field_t": 1.5}
+    assert reading.study.attributes == {"vendor": "Siemens", "field_t": 1.5, "heart_rate_bpm": 66.7}
+
+
+@pytest.mark.parametrize(
+    "told, model",
+    [("MAGNETOM Vida Fit", "Vida Fit"), ("Ingenia", "Ingenia"), ("SIGNA Artist", "Artist"), ("bought by Dr Doe", None)],
+)
+def test_a_scanner_is_named_only_if_it_is_a_known_one(told, model, tmp_path):
+    reading = read_dicom(writer.write_study(tmp_path, slices=3, angles=(), ManufacturerModelName=told))
+    assert reading.study.attributes.get("scanner_model") == model
 
 
 def in_time(folder):

@@ -13,7 +13,8 @@ from cinema.inference import segment
 from cinema.inference.segment import RESULTS
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="forks")
-OLD, NEW = ("sax.nii.gz", "lax_2c.nii.gz", "metrics.json", "report.html"), ("sax.nii.gz", "metrics.json", "report.html")
+NEW = ("sax.nii.gz", "metrics.json", "numbers.csv", "report.html")
+OLD = ("sax.nii.gz", "lax_2c.nii.gz", "metrics.json", "report.html")
 
 
 def fill(folder, names, text):

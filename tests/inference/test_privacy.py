@@ -17,7 +17,7 @@ from pydicom.datadict import DicomDictionary
 
 from cinema.data.inputs import read_input
 from cinema.data.study import save_study
-from cinema.inference import segment
+from cinema.inference import studies
 from cinema.terms import VIEWS
 
 MARK, UID, DATE = "ZQMARK", "9.8.7654", "18881231"
@@ -87,7 +87,7 @@ def test_no_mark_of_a_patient_comes_out(make, tmp_path, capsys, monkeypatch):
     watching = [True]
     sys.addaudithook(watch)
     try:
-        segment.command(input=given, out=out, readers=dict.fromkeys(VIEWS, writer.GreyReader()))
+        studies.command([given], out, readers=dict.fromkeys(VIEWS, writer.GreyReader()))
         save_study(read_input(given).study, tmp_path / "store")
     finally:
         watching.clear()
@@ -96,7 +96,7 @@ def test_no_mark_of_a_patient_comes_out(make, tmp_path, capsys, monkeypatch):
     assert marks_in((shown.out + shown.err).replace(str(given), "").encode()) == []
     assert seen == [] and [marks_below(place) for place in (out, tmp_path / "store", temporary)] == [[], [], []]
     names = {Path(path).name for path in wrote}
-    assert {"sax.nii.gz", "metrics.json", "report.html", "study.h5"} <= names, names
+    assert {"sax.nii.gz", "metrics.json", "numbers.csv", "report.html", "study.h5"} <= names, names
     assert not [path for path in wrote if MARK in Path(path).name]
     assert marks_below(given) != []  # they would have been seen
 

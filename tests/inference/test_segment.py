@@ -16,7 +16,7 @@ from cinema.data.geometry import to_voxel
 from cinema.data.inputs import read_input
 from cinema.data.nifti import write_nifti
 from cinema.data.study import save_study
-from cinema.inference import measures, segment
+from cinema.inference import measures, segment, studies
 from cinema.phantom import cohort
 from cinema.terms import LAX_VIEWS, VIEWS
 
@@ -93,9 +93,20 @@ def test_landmarks_and_long_axis_function(results, study):
 
 def test_the_report_stands_alone(results):
     page = (results[0] / "report.html").read_text(encoding="utf-8")
-    assert "http" not in page and not re.search(r'(src|href)="(?!data:)', page)
-    assert page.count("data:image/webp") == 4 and page.count("data:image/png") == 2
-    for words in ("Not for clinical use", "virtual hearts", "series 9", "LV ejection fraction", "4C", "MAPSE"):
+    assert not re.search("https?:|//", re.sub('base64,[^"]*', "", page)) and "default-src 'none'" in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert (
+        page.count("data:image/webp") == 8 + 3 and page.count("data:image/png") == 4
+    )  # slices, and curve, ED, ES, lax
+    for words in (
+        "Not for clinical use",
+        "virtual hearts",
+        "series 9",
+        "LV ejection fraction",
+        "4C",
+        "MAPSE",
+        "Siemens, 1.5 T",
+    ):
         assert words in page
     written = re.sub(r"base64,[^\"]*", "", page) + (results[0] / "metrics.json").read_text(encoding="utf-8")
     for secret in (writer.NAME, "Doe", writer.PATIENT_ID, writer.ACCESSION, "20240229"):
@@ -104,8 +115,8 @@ def test_the_report_stands_alone(results):
 
 def test_command_line(study, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(segment, "open_readers", lambda weights, device: {"sax": writer.GreyReader()})
-    options = dict(input=str(study), out=str(tmp_path / "out"), weights=None, view=None, device="cpu")
-    assert segment.command(**options) == 0
+    options = dict(input=[str(study)], out=str(tmp_path / "out"), weights=None, view=None, device="cpu")
+    assert studies.command(**options) == 0
     said = capsys.readouterr().out
     assert "4C" in said and "note: these weights do not read the 4C view" in said and "LVEF 55.7 %" in said
 
@@ -172,7 +183,7 @@ def test_one_frame_has_no_ejection_fraction(tmp_path):
 
 def test_weights_that_read_some_views_only(study, tmp_path):
     segment.segment(study, tmp_path / "out", readers={"sax": writer.GreyReader()})
-    assert sorted(os.listdir(tmp_path / "out")) == ["metrics.json", "report.html", "sax.nii.gz"]
+    assert sorted(os.listdir(tmp_path / "out")) == ["metrics.json", "numbers.csv", "report.html", "sax.nii.gz"]
     with pytest.raises(ValueError, match="choose other weights"):
         segment.segment(nifti(tmp_path / "in"), tmp_path / "none", readers={"lax_4c": writer.GreyReader()})
     assert not (tmp_path / "none").exists()
@@ -222,7 +233,7 @@ def test_earlier_results_survive_failure_and_interruption(study, out, tmp_path, 
 
 def test_new_results_replace_all_of_the_earlier_ones(out, tmp_path):
     segment.segment(nifti(tmp_path / "in"), out, readers=READERS)
-    assert sorted(os.listdir(out)) == ["metrics.json", "mine.txt", "report.html", "sax.nii.gz"]
+    assert sorted(os.listdir(out)) == ["metrics.json", "mine.txt", "numbers.csv", "report.html", "sax.nii.gz"]
     assert (out / "mine.txt").read_text(encoding="utf-8") == "earlier mine.txt"
     assert json.loads((out / "metrics.json").read_bytes())
 
