@@ -31,7 +31,7 @@ tr.part td{border-top:1px solid #bbb}.small{font-size:13px;color:#444}
 HEAD = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{ORIGINS}">
 <title>Cine study</title><style>{STYLE}{viewer.STYLE}</style></head>
-<body><h1>Cine study: volumes and function</h1>
+<body><main><h1>Cine study: volumes and function</h1>
 """
 
 
@@ -56,7 +56,7 @@ def report_html(reading: Reading, labels: Arrays, landmarks: Arrays, metrics: Ma
     if labels:
         parts += ["<h2>End diastole and end systole</h2>", *_stills(views, labels, landmarks, phases)]
     parts += ["<h2>What was read</h2>", *_sources(reading), "<h2>How this was made</h2>", _made(metrics["made"])]
-    return HEAD + "\n".join(parts) + "\n</body></html>\n"
+    return HEAD + "\n".join(parts) + "\n</main></body></html>\n"
 
 
 def _doubts(metrics: Mapping[str, Any]) -> list[str]:
