@@ -91,10 +91,10 @@ def _one(pipe, name, case, seed, sound):
     shutil.copytree(template, home := place / "case")
     what = DOORS[name].spoil(home, np.random.default_rng([seed, zlib.crc32(name.encode()), case]))
     verdict = judge(DOORS[name], home, what, expected)
+    shutil.rmtree(place, ignore_errors=True)  # before it is sent: then this process is killed
     pipe.send(
         Outcome(name, case, *verdict[:1], what, verdict[1], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     )
-    shutil.rmtree(place, ignore_errors=True)
 
 
 def _sound(pipe, names, place):
