@@ -28,7 +28,7 @@ from tests.fuzz.doors import DOORS
 
 FORK = multiprocessing.get_context("fork")
 KINDS = ("right", "changed", "refused", "other")
-MOST_BYTES, MOST_SECONDS, PATIENCE_SECONDS = 2 << 30, 10, 60  # more than before; of the processor; by the clock
+MOST_BYTES, MOST_SECONDS, PATIENCE_SECONDS = 2 << 30, 10, 180  # more than before; of the processor; by the clock
 REMEDY = re.compile(
     r"must|choose|name|give|take|keep|remove|export|again|allowed|unpack|copy|write|use|rename|put |free|convert"
     r"|drop|leave|left out|fetch|hold for|see |install|needs|correct|prepare|is read|fit |follow"
@@ -61,7 +61,8 @@ def judge(door, home, what, sound):
     result, said = sound
     parts = [part for path in home.rglob("*") for part in path.relative_to(home).parts] + what.split()
     names = {*door.words, *(name for one in parts for name in (one, one.split(".")[0]) if len(name) > 2)}
-    own = bool(door.own) and door.own in f"/{what.split(': ')[0]}"
+    whole = ": home" in what  # the folder itself has another name: nothing in it can be told by its place
+    own = bool(door.own) and door.own in f"/{what.split(': ')[0]}" and not whole
     try:
         found, more = door.call(home)
     except BaseException as error:
@@ -70,12 +71,13 @@ def judge(door, home, what, sound):
         if isinstance(error, (ValueError, OSError, SystemExit)) and told(str(error), names) and not own:
             return "refused", str(error)
         return "other", f"{type(error).__name__}: {error}{place}"
-    new = [line for line in (one.replace(str(home), "") for one in more) if line and line not in said]
+    lines = Counter(line for one in more if (line := one.replace(str(home), "")))
+    new = list((lines - Counter(said)).elements())
     lost = set(result) - set(found)
     if own and door.neighbour in lost:
         return "other", f"neighbour lost: {new}"
     untold = [line for line in new if LIBRARY.search(line) or "\n" in line or not (REMEDY.search(line) or not lost)]
-    if untold or (lost and not new and ": home" not in what):
+    if untold or (lost and not new and not whole):
         return "other", f"untold: {untold}"
     return "refused" if lost else "right" if new or found == result else "changed", "; ".join(new)
 
