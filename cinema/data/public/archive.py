@@ -31,6 +31,8 @@ def opened(path: str | Path) -> Iterator[tuple[list[str], Callable[[str], bytes]
         files = {file.relative_to(path).as_posix(): file for file in sorted(path.rglob("*")) if file.is_file()}
         yield list(files), lambda name: files[name].read_bytes()
         return
+    if path.exists() and not path.is_file():  # a pipe would be waited for without end
+        raise ValueError(f"{path.name} is no file; fetch it again")
     try:
         archive = zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:

@@ -66,7 +66,7 @@ def _homes(root: Path) -> dict[str, list[tuple[Path, str]]]:
 
 def _subject(root: Path, code: str, rows: pd.DataFrame | None, homes: list[tuple[Path, str]]) -> common.Subject:
     if rows is None:
-        raise ValueError(f"no row in {TABLE}; ED, ES and vendor are unknown")
+        raise ValueError(f"no row in {TABLE}; ED, ES and vendor are unknown: fetch the table again")
     if len(rows) > 1:
         raise ValueError(f"{code} has {len(rows)} rows in {TABLE}; keep the right one")
     if len(homes) > 1:

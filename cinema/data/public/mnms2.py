@@ -36,7 +36,7 @@ def subjects(raw: Path) -> common.Cases:
 
 def _subject(home: Path, rows: pd.DataFrame | None) -> common.Subject:
     if rows is None:
-        raise ValueError(f"no row in {TABLE}; disease and vendor are unknown")
+        raise ValueError(f"no row in {TABLE}; disease and vendor are unknown: fetch the table again")
     if len(rows) > 1:
         raise ValueError(f"{home.name} has {len(rows)} rows in {TABLE}; keep the right one")
     row = rows.iloc[0]

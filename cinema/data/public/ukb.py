@@ -67,7 +67,7 @@ def _deliveries(folder: Path) -> list[Path]:
 
 
 def _files(path: Path) -> list[Path]:
-    return [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
 
 
 def read(subject: Subject) -> Study:

@@ -1,5 +1,7 @@
 """UK Biobank's archives: which visits they hold, what is read by default, bad deliveries."""
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from rawtrees.hearts import SMALL
 from rawtrees.pictures import SCALE
 
 from cinema.data.dicom import read_dicom
-from cinema.data.public import archive, ukb
+from cinema.data.public import archive, prepare, ukb
 
 OPTIONS = {"grid": SMALL}
 REAL = SHARED / "real" / "cine_study_dicom"
@@ -78,6 +80,23 @@ def test_copies_of_a_delivery_are_named_and_one_is_read(tree, tmp_path):
     subjects, skipped = ukb.subjects(tmp_path)
     assert [subject.id for subject in subjects] == ["1000001_2"] and len(skipped) == 2
     assert subjects[0].details["sax"].parent.name == "a" and "b/1000001_20208" in skipped[0].reason
+
+
+def test_a_pipe_in_place_of_an_archive_is_not_waited_for(tree, tmp_path, capsys):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for path in tree.raw.glob("1000001_*.zip"):
+        shutil.copy(path, raw)
+    pipe = raw / "1000001_20209_2_0.zip"
+    pipe.unlink()
+    os.mkfifo(pipe)
+    (subject,), _ = ukb.subjects(raw)
+    assert prepare.command("ukb", raw, tmp_path / "out") == 2
+    assert (
+        "skipped 1000001_2: 1000001_20209_2_0.zip is no file that can be read; copy it again" in capsys.readouterr().out
+    )
+    with pytest.raises(ValueError, match="1000001_20209_2_0.zip is no file"):
+        ukb.read(subject)
 
 
 def test_declared_sizes_beyond_the_limit_are_refused_before_anything_is_read(tree, monkeypatch):
