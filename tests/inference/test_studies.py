@@ -9,6 +9,7 @@ import time
 import dicom_writer as writer
 import numpy as np
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 from cinema.data.nifti import write_nifti
 from cinema.inference import segment, studies
@@ -61,6 +62,7 @@ def test_on_a_terminal_one_line_is_written_anew(monkeypatch, capsys):
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_several_in_one_call_and_the_failed_one_in_a_line(study, broken, tmp_path, capfd, jobs):
     out = tmp_path / "out"
+    get_reusable_executor().shutdown()  # workers of an earlier test would write to where its stderr was
     assert studies.command([study, broken, study], out, jobs, readers=READERS) == 1
     said = capfd.readouterr()
     assert sorted(os.listdir(out)) == ["studies.csv", "study_001", "study_003"]
