@@ -77,9 +77,7 @@ def notebook_page(notebook, name: str, titles: dict[str, str]) -> str:
     body = HTMLExporter(template_name="basic", **plain).from_notebook_node(notebook)[0]
     body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)  # of outputs, which know one background only
     described = iter([words for _, words in pictures(notebook)])
-    body = re.sub(
-        r"<img (?![^>]*alt=\"(?!No description))[^>]*>", lambda tag: _described(tag[0], next(described)), body
-    )
+    body = WORDLESS.sub(lambda tag: _described(tag[0], next(described)), body)
     body = re.sub(r"<table", '<div class="wide" tabindex="0" role="region" aria-label="Table"><table', body)
     body = FILM.sub(_still_where_asked, body.replace("</table>", "</table></div>"))
     names = list(titles)
@@ -103,9 +101,8 @@ def pictures(notebook) -> list[tuple[str, str]]:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             for line in re.findall(r"^#+ .*|(?<!\*)\*[^*]+\?\*", cell.source, re.MULTILINE):
-                heading, question = (
-                    (line.lstrip("# "), "") if line[0] == "#" else (heading, " ".join(line[1:-1].split()))
-                )
+                plain = " ".join(line.strip("#*").split())
+                heading, question = (plain, "") if line[0] == "#" else (heading, plain)
         saved = re.findall(r"page\.save\([^\n]*?\"(\d\d_\w+)\"", cell.source) if cell.cell_type == "code" else []
         shown = [output for output in cell.get("outputs", ()) if "image/png" in output.get("data", {})]
         for k in range(len(shown)):

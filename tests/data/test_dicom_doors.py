@@ -69,7 +69,10 @@ def test_sagittal_planes_are_no_short_axis():
 
 @pytest.mark.parametrize(
     "name, said",
-    [("dicom_meta_length_byte.dcm", "is damaged or cut short"), ("dicom_unknown_vr_byte.dcm", "1 of 8 frames")],
+    [
+        ("dicom_meta_length_byte.dcm", "byte.dcm is damaged or cut short"),
+        ("dicom_unknown_vr_byte.dcm", "damaged: 1 of 8 frames"),
+    ],
 )
 def test_damage_is_one_line_with_a_remedy_that_holds(name, said):
     for view in (None, "sax", "lax_4c"):

@@ -28,7 +28,7 @@ from tests.fuzz.doors import DOORS
 
 FORK = multiprocessing.get_context("fork")
 KINDS = ("right", "changed", "refused", "other")
-MOST_BYTES, MOST_SECONDS, PATIENCE_SECONDS = 2 << 30, 10, 180  # more than before; of the processor; by the clock
+MOST_BYTES, MOST_SECONDS, PATIENCE_SECONDS = 2 << 30, 10, 60  # more than before; of the processor; by the clock
 REMEDY = re.compile(
     r"must|choose|name|give|take|keep|remove|export|again|allowed|unpack|copy|write|use|rename|put |free|convert"
     r"|drop|leave|left out|fetch|hold for|see |install|needs|correct|prepare|is read|fit |follow"
