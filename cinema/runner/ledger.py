@@ -22,8 +22,8 @@ SENTENCES = (
     "Pretraining helps: frozen features of the pretrained encoder change the error of EF, against those of random "
     "weights, by {02_ef_shipped_gain}.",
     "Against CNNs no difference of Dice is seen ({03_difference_cinema_unet}), CineMA's masks give a closer LVEF "
-    "(error by {04_lvef_mae_difference}), and it tells types of disease apart less well (AUC by {06_macro_auc_difference}); "
-    "notebook 12 says how equal the terms were.",
+    "(error by {04_lvef_mae_difference}), and it tells types of disease apart less well (AUC by "
+    "{06_macro_auc_difference}); notebook 12 says how equal the terms were.",
     "No gain of the picture over what is known of a person is seen: {08_gain_features_diabetes} of AUC for diabetes "
     "beside age, sex and BMI, {09_c_gain_age_sex_features} of the C-index for death beside age and sex.",
 )
