@@ -11,7 +11,8 @@ What readers of ACDC do, measured on the labels of its 100 training patients (Be
 - The LV is drawn up to where blood has gone, not to where it is half: at the septum the grey value is midway between
   muscle and blood 1 mm inside its contour. Half of that is blur and trabeculae, which the virtual heart has, too;
   GENEROUS_MM is the rest. The wall, in turn, reaches SEPTAL_MM into the RV: the grey value at its contour has left that
-  of muscle by a fifth of the way.
+  of muscle by a fifth of the way. Away from the RV it is drawn on the dark line, OUTER_MM inside the muscle: the bright
+  layer of fat begins 2 mm outside it.
 - The RV is drawn all but to its free wall: of the trabeculae that line it, what is beyond IN_RV of their depth is left
   out.
 
@@ -37,7 +38,8 @@ TRAVEL_MM = 11.0
 MIN_RV = 0.5  # of the right side's area in a slice, the rest being right atrium
 GENEROUS_MM = 0.5  # by which the contour of the LV's cavity reaches into muscle
 SEPTAL_MM = 0.2  # by which that of the wall reaches into the RV
-MAX_SHARE = 0.2  # of a thin wall that the cavity may take
+OUTER_MM = 1.2  # by which the wall, away from the RV, ends inside the muscle
+MAX_SHARE = 0.2  # of a thin wall that either contour may take
 IN_RV = 0.9  # share of the RV's trabeculae at its free wall that is drawn as RV
 
 
@@ -57,8 +59,9 @@ def contours(heart: Heart, phase: float) -> Contours:
     s, blood = surfaces(heart, phase), filling(heart, phase).rv_blood
     rv = s.rv - (1 - IN_RV) * gaussian_filter(s.rv - blood, (3, 5), mode=("nearest", "wrap"))
     beside = rv > s.rv_inner + 0.6
-    taken = np.minimum(GENEROUS_MM, MAX_SHARE * (s.epi - s.endo)) * (LEVELS > MIN_RIM)[:, None]
-    wall = s.epi + np.where(beside, SEPTAL_MM, -taken)
+    most = MAX_SHARE * (s.epi - s.endo) * (LEVELS > MIN_RIM)[:, None]
+    taken = np.minimum(GENEROUS_MM, most)
+    wall = s.epi + np.where(beside, SEPTAL_MM, -np.minimum(OUTER_MM, most))
     return Contours(s.endo + taken * (s.endo > 0), wall, s.rv_inner - 0.4 + SEPTAL_MM, rv, beside)
 
 

@@ -33,7 +33,7 @@ class Heart:
     bulge_half_width_deg: float = 50.0
     apical_bulge: float = 0.0  # extra thickness toward the apex, as a share of the mean wall
     infarcts: tuple = ()
-    septal_flattening: float = 0.0  # 0 = round LV, 1 = flat septum (RV pressure or volume load)
+    septal_flattening: float = 0.0  # 0 = round LV, 1 = flat septum (RV pressure or volume load), 2 = bowed in
     trabeculation: float = 0.5  # 0..1, of both ventricles
     papillary_size: float = 1.0
     torsion_deg: float = 8.0

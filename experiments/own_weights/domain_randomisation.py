@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter, zoom
 
 from cinema.phantom.body import CODE, LABEL_OF, TISSUES
 from cinema.phantom.image import BLOOD, FAT, majority_label
+from cinema.terms import LABELS
 
 MUSCULAR = [CODE[name] for name in ("myocardium", "papillary", "rv_trabecula", "rv_wall", "chamber_wall", "valve")]
 TISSUE = 31  # the bits of a code that name the tissue; those above may hold a label (library.packed)
@@ -63,7 +64,8 @@ class Look:
     blur_mm: tuple = (0.0, 1.4)
     shading: float = 1.1
     turned: bool = True  # rotated over the full circle and mirrored
-    flow: float = 0.5  # shares of visits with uneven blood, with blobs, with ringing
+    flow: float = 0.5  # shares of visits with uneven blood, with a grey cavity, with blobs, with ringing
+    grey: float = 0.3
     blobs: float = 0.4
     ringing: float = 0.4
 
@@ -100,6 +102,8 @@ def dress(tissues, index, signals, rng, pixel_mm, look=Look(), label_of=LABEL_OF
         flow = 1 + rng.uniform(0, 0.25) * _field(rng, label.shape, rng.integers(4, 12))
         values = np.where(np.isin(seen & TISSUE, BLOOD), values * np.clip(flow, 0.3, 1.3), values)
     image = values.mean(axis=0) * (1 + rng.uniform(0, 0.10) * _field(rng, label.shape, rng.integers(8, 40)))
+    if rng.random() < look.grey:
+        image = _grey(image, label == LABELS["LV"], signals[CODE["myocardium"]], rng, pixel_mm)
     if rng.random() < look.blobs:
         image = _blobs(image, label, rng)
     image = _point_spread(image, rng, pixel_mm, look)
@@ -120,6 +124,19 @@ def _field(rng, shape, cells):
     """Smooth random field of unit deviation with about `cells` grains along an axis."""
     small = rng.normal(0, 1, (cells, cells))
     return zoom(small, (shape[0] / cells, shape[1] / cells), order=1, grid_mode=True, mode="nearest")
+
+
+def _grey(image, cavity, muscle, rng, pixel_mm):
+    """Image whose strands in the `cavity` (a mask) have melted into grey; a small cavity is dimmed as well.
+
+    In ACDC the cavity is half as bright as its blood 2.8 mm inside the contour (virtual 1.6), and at ES, where its
+    radius is 5 to 11 mm, .2 to .3 as bright on average (virtual .54).
+    """
+    sigma = rng.uniform(1, 5) / pixel_mm
+    blood = gaussian_filter(np.where(cavity, image, 0), sigma) / np.maximum(gaussian_filter(cavity * 1.0, sigma), 1e-6)
+    small = np.interp(np.sqrt(np.count_nonzero(cavity) / np.pi) * pixel_mm, (5, 11), (1, 0))
+    dimmed = muscle + rng.uniform(1 - 0.7 * small, 1) * (blood - muscle)
+    return np.where(cavity, image + rng.uniform(0.3, 1) * (dimmed - image), image)
 
 
 def _blobs(image, label, rng):

@@ -20,7 +20,7 @@ from cinema.phantom.tissue import points, pose, tissue_at
 from cinema.terms import VIEWS
 
 SAX_SIZE, LAX_SIZE, PIXEL_MM, N_SLICES = 152, 176, 1.3, 20
-LIBRARY_VERSION = 5
+LIBRARY_VERSION = 6
 LABEL_SHIFT = 5  # bits of a packed code that hold the tissue
 PACKED_LABELS = np.arange(4 << LABEL_SHIFT, dtype=np.uint8) >> LABEL_SHIFT  # label of each packed code
 # Where the rest of a heart lies, evenly.
@@ -53,7 +53,7 @@ def varied_heart(rng):
         bulge_half_width_deg=rng.uniform(25, 70),
         apical_bulge=rng.choice([0] * 8 + [1]) * rng.uniform(0.5, 1.5),
         infarcts=infarcts,
-        septal_flattening=(overloaded or rng.choice([0, 0, 1])) * rng.uniform(0.1, 1.0),
+        septal_flattening=(overloaded or rng.choice([0, 0, 1])) * rng.uniform(0.1, 1.7 if overloaded else 1.0),
         **{name: rng.uniform(*pair) for name, pair in EVEN.items()},
         detail_seed=int(rng.integers(2**31)),
     )
