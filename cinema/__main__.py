@@ -7,6 +7,8 @@ link to another clone's stays that clone's: the link is taken away, and this clo
 An active environment that already holds every requirement is used as it is, and so is any with CINEMA_NO_VENV=1.
 """
 
+import contextlib
+import ctypes
 import hashlib
 import os
 import re
@@ -25,6 +27,9 @@ PINS = ("requirements.txt", "constraints.txt")
 UNFINISHED = "unfinished"
 SAY_S = 10.0
 VERSION = "%d.%d" % sys.version_info[:2]
+# Of glibc: memory of arrays is kept for the next ones instead of being given back, which costs a reading a fifth of its
+# time in page faults. By the number that mallopt knows each by; bytes.
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": (-3, 32 << 20), "MALLOC_TRIM_THRESHOLD_": (-1, 512 << 20)}
 NO_NETWORK = ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError", "Network is unreachable")
 
 
@@ -38,6 +43,7 @@ def main():
         name, _ = cli.parse(sys.argv[1:])  # what is wrong with the command is said first: it needs no packages
         if name == "doctor" and not (is_usable() and read_key() == wanted_key()):
             sys.exit(cli.main())  # it looks at what is there, and changes nothing
+        keep_memory()
         if not is_ready():
             set_up()
             if not is_inside():
@@ -54,6 +60,15 @@ def main():
     except KeyboardInterrupt:
         print("\ncinema: interrupted; the same command takes it up again", file=sys.stderr)
         sys.exit(130)
+
+
+def keep_memory():
+    """Apply MALLOC to this process and those it starts, where the C library knows it and the caller has not chosen."""
+    for name, (number, size) in MALLOC.items():
+        if name not in os.environ:
+            os.environ[name] = str(size)
+            with contextlib.suppress(AttributeError, OSError, TypeError):  # no glibc
+                ctypes.CDLL(None).mallopt(number, size)
 
 
 def is_ready():

@@ -198,6 +198,22 @@ def test_set_up_needs_only_the_standard_library_and_parses_on_old_pythons(name):
     assert top <= set(sys.stdlib_module_names) | {"cinema"}
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc alone knows these settings")
+@pytest.mark.parametrize("chosen, kept", [({}, True), (dict.fromkeys(__main__.MALLOC, "65536"), False)])
+def test_memory_of_arrays_is_kept_unless_the_caller_chose_otherwise(chosen, kept):
+    code = (
+        "import os, resource; from cinema import __main__; __main__.keep_memory(); import numpy as np\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "before = faults(); [np.ones(1 << 16).sum() for _ in range(1000)]\n"
+        "print(faults() - before, *(os.environ[name] for name in __main__.MALLOC))"
+    )
+    env = {name: value for name, value in os.environ.items() if name not in __main__.MALLOC}
+    told = subprocess.run([sys.executable, "-c", code], env=env | chosen, cwd=ROOT, capture_output=True, text=True)
+    faults, *values = told.stdout.split()
+    assert values == [chosen.get(name, str(size)) for name, (_, size) in __main__.MALLOC.items()], told.stderr
+    assert (int(faults) < 10_000) == kept  # 1,000 arrays of 128 pages
+
+
 def test_every_requirement_is_pinned_and_installed():
     assert packages(REQUIRED) <= packages(PINNED)
     assert not __main__.missing_packages(metadata.version)
