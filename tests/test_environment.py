@@ -208,7 +208,9 @@ def test_memory_of_arrays_is_kept_unless_the_caller_chose_otherwise(chosen, kept
         "print(faults() - before, *(os.environ[name] for name in __main__.MALLOC))"
     )
     env = {name: value for name, value in os.environ.items() if name not in __main__.MALLOC}
-    told = subprocess.run([sys.executable, "-c", code], env=env | chosen, cwd=ROOT, capture_output=True, text=True)
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=env | chosen, cwd=ROOT, capture_output=True, text=True, encoding="utf-8"
+    )
     faults, *values = told.stdout.split()
     assert values == [chosen.get(name, str(size)) for name, (_, size) in __main__.MALLOC.items()], told.stderr
     assert (int(faults) < 10_000) == kept  # 1,000 arrays of 128 pages

@@ -17,6 +17,7 @@ MIN_SMOOTHED = 8  # frames; fewer are not a curve
 MAX_COVERAGE = 1.5  # of the most basal slice: what lies further up should have been a slice of its own
 MAX_VALVE_TILT_DEG = 40.0
 LEAST_LV_MM2 = 100.0  # that tells a shape
+SPECK = 0.25  # of the LV's area in the next slice toward the apex; less shows no LV
 
 Arrays = Mapping[str, NDArray]  # view -> its labels (x, y, z, t), landmarks (t, 3, 2: hinge, hinge, apex) or affine
 
@@ -190,6 +191,20 @@ def valve_coverage(distance_mm: NDArray, positions_mm: ArrayLike) -> NDArray:
             top = below[np.argmin(distance_mm[below, t])]
             covered[top, t] = min(reach[top, t], MAX_COVERAGE)
     return np.where(np.isnan(distance_mm), 1.0, covered)
+
+
+def slices_to_valve(labels: NDArray, distance_mm: NDArray, positions_mm: ArrayLike, frame: int) -> float:
+    """How many distances of slices lie from the most basal slice that shows LV to the mitral valve, at one frame; NaN
+    where the valve is not known. Half a distance is usual; more than one means that a slice within the LV shows none.
+
+    distance_mm: (z, t), of `valve_distance_mm`.
+    """
+    area = np.sum(labels[..., frame] == LABELS["LV"], axis=(0, 1))
+    order = [z for z in np.argsort(distance_mm[:, frame]) if np.isfinite(distance_mm[z, frame])]  # base first
+    for z, deeper in zip(order, [*order[1:], *order[-1:]]):
+        if area[z] >= SPECK * area[deeper]:
+            return float(distance_mm[z, frame] / slice_widths_mm(positions_mm)[z])
+    return np.nan
 
 
 def lv_extent(

@@ -22,6 +22,7 @@ ONE_SLICE = "these seem to be frames of one slice; store time on the fourth axis
 OUTLINES = "the heart may be misread; look at the outlines"
 PHASES = "ED and ES may be swapped, or the heart misread; look at the outlines"
 SLICES = "slices may be missing, at a wrong distance or misread; look at the outlines"
+BASE = "a basal slice seems to be read as empty at ES, LVESV too small and LVEF too large; look at the outlines there"
 STROKES = "regurgitation, a shunt, or a misreading; look at the outlines"
 FRAMES = "frames may be out of order or misread; look at the curve"
 MOTION = "frames may be out of order, or the valve misread; look at the landmarks"
@@ -62,6 +63,8 @@ RESULTS = (  # "women", "men": 95 % ranges of sound people (UK Biobank; Kawel-Bo
     Check("difference of the stroke volumes", "ml", 0, 120, STROKES),  # of one beat they are equal; labels up to 98
     Check("difference of the stroke volumes relative to the larger", "%", 0, 95, STROKES),  # labels up to 94
     Check("number of slices without LV between others", "", 0, 0, SLICES),  # labels: none
+    # From the last slice with LV to the valve of the long axis: 60 virtual stacks, hinges 2.5 mm off, -0.3 to 1.05
+    Check("slices to the valve at ES", "", -np.inf, 1.1, BASE),
     # At both ends of the stack, or all slices are one: the smaller of both areas. Labels up to 0.42.
     Check("LV area where the stack ends relative to the largest", "", 0, 0.65, SLICES),
     # What one frame's volume exceeds or lacks, held against the median of itself and its neighbours: sound hearts 0.1,
@@ -105,7 +108,7 @@ def _crossed(checks: tuple[Check, ...], found: Mapping[str, Any]) -> Iterator[tu
         wrong = values[(values < check.low) | (values > check.high)]
         if len(wrong):
             unit = f" {check.unit}".rstrip()
-            bounds = f"above {check.high:g}" if check.low == 0 else f"not {check.low:g} to {check.high:g}"
+            bounds = f"above {check.high:g}" if check.low in (0, -np.inf) else f"not {check.low:g} to {check.high:g}"
             yield check, wrong[0], f"{check.quantity} is {wrong[0]:.4g}{unit}, {bounds}{unit}: {check.advice}"
 
 

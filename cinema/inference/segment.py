@@ -163,6 +163,9 @@ def measured(reading: Reading, labels: Arrays, landmarks: Arrays) -> tuple[dict[
                 reasons.append(f"up to {gone} basal short-axis slice(s) a frame behind it do not count as LV")
             plain = measures.sax_metrics(whole, *known)
             metrics["all_slices"] = {name: plain[name] for name in ("LVEDV", "LVESV", "LVEF", "LVM")}
+            if metrics["es_frame"] is not None:
+                gap = measures.slices_to_valve(whole, distance, positions, metrics["es_frame"])
+                metrics["slices to the valve at ES"] = round(gap, 2) if np.isfinite(gap) else None
             reasons[-1] += ". all_slices in metrics.json has the numbers of all slices, simply summed"
             notes.append("; ".join(reasons))
         apart = float(np.median(np.abs(np.diff(positions[np.isfinite(positions)]))))

@@ -267,6 +267,17 @@ def test_slices_beyond_the_valve_are_atrium():
     assert np.isnan(measures.valve_distance_mm(labels, affine, {"lax_2c": marks}, affines)).all()  # one view: a line
 
 
+def test_a_slice_within_the_lv_that_shows_none_is_counted():
+    distance, positions = np.array([[34.0, 24, 14, 4]]).T, [0.0, 10, 20, 30]
+    labels = np.zeros((8, 8, 4, 1), int)
+    labels[2:6, 2:6] = 3
+    assert measures.slices_to_valve(labels, distance, positions, 0) == pytest.approx(0.4)
+    labels[:, :, 3] = 0
+    labels[2, 2, 3] = 3  # a speck
+    assert measures.slices_to_valve(labels, distance, positions, 0) == pytest.approx(1.4)
+    assert np.isnan(measures.slices_to_valve(labels, np.full((4, 1), np.nan), positions, 0))
+
+
 def test_the_most_basal_slice_reaches_up_to_the_valve():
     """A slice whose neighbour toward the valve was not imaged stands for more than its own distance, up to a limit."""
     distance = np.array([[34.0, 24, 14, 4], [32, 22, 12, 2], [50, 40, 30, 20], [np.nan] * 4]).T
