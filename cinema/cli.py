@@ -143,6 +143,12 @@ COMMANDS = {  # name -> ("module:function", imported only when run; help), then 
         option("--weights W", WEIGHTS, type=weights),
         choice("--view V", *VIEWS, about="what a NIfTI input shows: "),
         option("--device D", "cpu, cuda, cuda:1, mps (default cpu)", type=device, default="cpu"),
+        option(
+            "--dicom-seg",
+            "the short axis's masks at ED and ES as anonymous DICOM-SEG too: sax_ed.seg.dcm, sax_es.seg.dcm (needs "
+            "highdicom: extra dicom)",
+            action="store_true",
+        ),
     ],
     "train": [
         ("experiments.own_weights.readers:command", "make the project's own small weights from virtual hearts"),

@@ -15,11 +15,9 @@ from cinema.data import planes, stack, views
 from cinema.data.geometry import moving_centre, normal, to_world
 from cinema.data.headers import scan
 from cinema.data.planes import Plane
-from cinema.data.reading import Reading, row
+from cinema.data.reading import BEAT_MS, Reading, row
 from cinema.data.study import Study, View
 from cinema.terms import LAX_VIEWS, VIEW_NAMES, VIEWS, check_view
-
-BEAT_MS = (300.0, 2000.0)  # that a scanner's R-R interval can be
 
 
 def read_dicom(path: str | Path, view: str | None = None, likeness: Callable | None = None) -> Reading:

@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike
 from cinema.data.study import Study
 from cinema.terms import VIEW_NAMES
 
+BEAT_MS = (300.0, 2000.0)  # that a beat can last
+
 
 @dataclass(frozen=True)
 class Reading:

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cinema.data.reading import BEAT_MS
 from cinema.inference.measures import smooth
 from cinema.terms import LAX_VIEWS, VIEW_NAMES
 
-CYCLE_MS = (300.0, 2000.0)  # that frames can cover if they cover a beat
 SIZE_CM, WEIGHT_KG = (40.0, 250.0), (2.0, 350.0)  # of a person; a header may hold anything
 STROKES_APART = 0.2  # of the larger stroke volume: from here it is said, the bound is ours
 NORMAL_SDS = 1.96  # 95 % of people, if they are spread normally
@@ -43,6 +43,7 @@ UNITS |= {name: "%" for name in TEXTS if name.endswith("EF")}
 PER_M2 = tuple(name for name, unit in UNITS.items() if unit not in ("%", "1/min"))
 MOTION = {"MAPSE": ("MAPSE", "mm"), "GLshortening": ("long-axis shortening", "%")}
 WORDS = {"%": "percent", "1/min": "per_min", "l/min": "l_per_min"}  # of units, in names of columns
+STROKES = "stroke volumes"  # a warning's name
 STROKE_CHECKS = ("difference of the stroke volumes", "difference of the stroke volumes relative to the larger")
 
 
@@ -88,7 +89,7 @@ def _stroke(metrics: Mapping[str, Any], side: str) -> float | None:
 def _heart_rate(attributes: Mapping[str, Any], cycle_ms: float | None) -> tuple[float | None, str | None]:
     if attributes.get("heart_rate_bpm"):
         return float(attributes["heart_rate_bpm"]), "the R-R intervals in the headers"
-    if cycle_ms is not None and CYCLE_MS[0] <= cycle_ms <= CYCLE_MS[1]:
+    if cycle_ms is not None and BEAT_MS[0] <= cycle_ms <= BEAT_MS[1]:
         return 60_000 / cycle_ms, "the time between frames, if these cover the whole beat"
     return None, None
 
@@ -118,18 +119,19 @@ def apart(metrics: Mapping[str, Any]) -> bool:
     return "apart" in (metrics["derived"]["strokes"] or "")
 
 
-def doubts(metrics: Mapping[str, Any]) -> list[str]:
-    """Sentences on all that is doubtful in a study: its warnings, and stroke volumes that differ where none says so."""
-    warned = metrics.get("warnings", {})
-    more = apart(metrics) and not set(STROKE_CHECKS) & set(warned)
-    return [*warned.values(), *([metrics["derived"]["strokes"]] if more else [])]
+def warning(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """STROKES -> sentence where the stroke volumes differ and no warning of `plausibility` says so; else nothing."""
+    told = set(STROKE_CHECKS) & set(metrics["warnings"])
+    return {STROKES: metrics["derived"]["strokes"]} if apart(metrics) and not told else {}
 
 
 def rows(metrics: Mapping[str, Any]) -> list[Row]:
     """All numbers of `segment`'s metrics, those that are not known with value None, always the same in one order."""
     more, warned = metrics["derived"], set(metrics.get("warnings", {}))
-    if warned & set(STROKE_CHECKS):
-        warned |= {"LVSV", "RVSV"}
+    if warned & {STROKES, *STROKE_CHECKS}:
+        warned |= {"LVSV", "RVSV", "own_RVSV", "CO"}
+    if "confidence" in warned:
+        warned |= {"LVEF"}
     for side in ("LV", "RV"):
         if warned & {f"{side}EDV", f"{side}ESV"}:
             warned |= {f"{side}SV"} | ({"CO"} if side == "LV" else {name for name in OWN if name.endswith("SV")})

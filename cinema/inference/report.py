@@ -3,33 +3,39 @@
 It says which scanner made the images, and neither when nor of whom: a date of examination identifies.
 """
 
+import csv
 from collections.abc import Mapping
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from cinema.data.reading import Reading
 from cinema.data.study import View
-from cinema.inference import numbers, viewer
+from cinema.files import RECORDED
+from cinema.inference import dicom_seg, numbers, viewer
 from cinema.inference.confidence import sentence
 from cinema.inference.measures import Arrays
 from cinema.plots import cine, style
 from cinema.terms import VIEW_NAMES
 
-MODELS = {  # whether they are the project's own -> what to know of them
-    True: "The model behind these numbers was trained on virtual hearts only and has never been validated on patients.",
-    False: "These numbers come from weights chosen by the user; whether they are valid for this scan has not been "
-    "established.",
-}
+OWN_MODEL = "The model behind these numbers was trained on virtual hearts only."
+OTHER_MODEL = (
+    "These numbers come from weights chosen by the user; whether they are valid for this scan has not been established."
+)
+RECORD = RECORDED / "real_reader.csv"  # of the project's own on labelled patients
 ORIGINS = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"  # none outside
 PARTS = ("HR", "RVEDV", "own_RVEDV", "MAPSE_2C")  # a line is drawn above these numbers
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse;margin:.5em 0}td,th{padding:.15em .8em .15em 0;text-align:left;vertical-align:top}
 td.n{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%}.warn{background:#fff3cd;padding:.6em 1em}
 tr.part td{border-top:1px solid #bbb}.small{font-size:13px;color:#444}
+@media(max-width:600px){body{margin:1em auto}table{font-size:13px}td,th{padding-right:.4em}h1{font-size:1.5em}}
 @media print{body,.small{font-size:11px}body{margin:0;max-width:none}.screen{display:none}
 .warn{border:1px solid #888}table,img,.warn{break-inside:avoid}h2{break-after:avoid}}"""
 HEAD = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{ORIGINS}">
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width,initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{ORIGINS}">
 <title>Cine study</title><style>{STYLE}{viewer.STYLE}</style></head>
 <body><main><h1>Cine study: volumes and function</h1>
 """
@@ -38,9 +44,13 @@ HEAD = f"""<!doctype html>
 def report_html(reading: Reading, labels: Arrays, landmarks: Arrays, metrics: Mapping[str, Any], own: bool) -> str:
     """The page as text; metrics: of segment; own: whether the models are the project's."""
     views = reading.study.views
-    warning = f"<p class=warn><strong>Not for clinical use.</strong> {MODELS[own]}</p>"
-    parts = [warning, *_doubts(metrics), _scanner(reading.study.attributes), "<h2>Numbers</h2>", _numbers(metrics)]
-    parts += [f"<p class=small>{escape(note)}</p>" for note in _notes(metrics)]
+    model = f"{OWN_MODEL} {on_patients(RECORD)}" if own else OTHER_MODEL
+    warning = f"<p class=warn><strong>Not for clinical use.</strong> {model}</p>"
+    lacked, sources = _sources(reading)
+    parts = [warning, *_doubts(metrics), _scanner(reading.study.attributes), lacked]
+    parts += ["<h2>Numbers</h2>", _numbers(metrics)]
+    times = views["sax"].frame_times_ms if metrics["lv_volumes"] else None
+    parts += [f"<p class=small>{escape(note)}</p>" for note in (*_phase_note(metrics, times), *_notes(metrics))]
     if metrics["lv_volumes"] and len(metrics["lv_volumes"]) > 1:
         fig, ax = style.figure(1)
         curves, ends = (metrics["lv_volumes"], metrics["rv_volumes"]), (metrics["ed_frame"], metrics["es_frame"])
@@ -54,14 +64,33 @@ def report_html(reading: Reading, labels: Arrays, landmarks: Arrays, metrics: Ma
             viewer.viewer_html(views, labels, landmarks, phases, cycle),
         ]
     if labels:
-        parts += ["<h2>End diastole and end systole</h2>", *_stills(views, labels, landmarks, phases)]
-    parts += ["<h2>What was read</h2>", *_sources(reading), "<h2>How this was made</h2>", _made(metrics["made"])]
+        legend = f"<p class=small>{viewer.LEGEND}</p>"
+        parts += ["<h2>End diastole and end systole</h2>", legend, *_stills(views, labels, landmarks, phases)]
+    parts += ["<h2>What was read</h2>", sources, "<h2>How this was made</h2>", _made(metrics["made"])]
     return HEAD + "\n".join(parts) + "\n</main></body></html>\n"
+
+
+def on_patients(record: Path) -> str:
+    """How far the project's own reader was off in labelled patients, as `experiment real_reader` recorded it."""
+    if not record.is_file():  # in an installed package
+        return "MODEL_CARD.md says how far it was off in labelled patients; that was no clinical validation."
+    with record.open(encoding="utf-8", newline="") as file:
+        known = {(row["set"], row["measure"]): row for row in csv.DictReader(file) if row["group"] == "all"}
+    n = [known[name, "LVEF absolute error"]["n"] for name in ("training", "test")]
+    left, right = (
+        [f"{float(known[name, f'{side}EF absolute error']['value']):.1f}" for name in ("training", "test")]
+        for side in ("LV", "RV")
+    )
+    return (
+        f"In {n[0]} and in {n[1]} other labelled patients (ACDC, Bernard et al. 2018) its LVEF was off by {left[0]} "
+        f"and {left[1]} points on average, its RVEF by {right[0]} and {right[1]}; MODEL_CARD.md says in which hearts "
+        "most. That was no clinical validation."
+    )
 
 
 def _doubts(metrics: Mapping[str, Any]) -> list[str]:
     """All doubts in one place, in colour; without any, how far LVEF may be off where that is known."""
-    said, known = numbers.doubts(metrics), metrics.get("confidence")
+    said, known = metrics["warnings"].values(), metrics.get("confidence")
     if said:
         lines = "".join(f"<li>{escape(one)}</li>" for one in said)
         return [f"<div class=warn><strong>Doubtful in this study.</strong><ul>{lines}</ul></div>"]
@@ -137,6 +166,16 @@ def _line(text: str, value: list, unit: str, per_m2: list, normal: str, remark: 
     return f"<tr{' class=part' * part}>" + "".join(cells) + "</tr>"
 
 
+def _phase_note(metrics: Mapping[str, Any], times_ms: Any) -> list[str]:
+    """Which frames ED and ES are, and when, where the short axis says so."""
+    if None in (metrics["ed_frame"], metrics["es_frame"]) or not metrics["lv_volumes"]:
+        return []
+    frames = {"ED": metrics["ed_frame"], "ES": metrics["es_frame"]}
+    when = {phase: "" if times_ms is None else f" ({times_ms[frame]:.0f} ms)" for phase, frame in frames.items()}
+    said = " and ".join(f"{phase} is frame {frame}{when[phase]}" for phase, frame in frames.items())
+    return [f"{said} of {len(metrics['lv_volumes'])}, counted from 0: the largest and the smallest LV."]
+
+
 def _notes(metrics: Mapping[str, Any]) -> list[str]:
     """Sentences on how the numbers are to be taken."""
     more, found = metrics["derived"], []
@@ -165,11 +204,15 @@ def _notes(metrics: Mapping[str, Any]) -> list[str]:
 
 def _made(made: Mapping[str, Any]) -> str:
     weights = [f"{name} (SHA-256 {checksum[:16]})" for name, checksum in made["weights"].items()]
+    files = [*made.get("dicom_seg", ()), "numbers.csv", "metrics.json"]
     rows = {
         "cinema": made["version"],
         "weights": "; ".join(weights) or "readers handed over by a program",
         "settings": f"view {made['view'] or 'told from the input'}, device {made['device']}",
+        "beside this page": f"masks (.nii.gz), {', '.join(files)}",
     }
+    if made.get("dicom_seg"):
+        rows["DICOM-SEG"] = dicom_seg.HOW_TO_LOAD
     return (
         "<table>"
         + "".join(f"<tr><td>{key}</td><td>{escape(text)}</td></tr>" for key, text in rows.items())
@@ -178,7 +221,7 @@ def _made(made: Mapping[str, Any]) -> str:
 
 
 def _sources(reading: Reading) -> tuple[str, str]:
-    """What the input lacked, and its series. File names of the user's may name a patient: they stay out."""
+    """(what the input lacked, its series). File names of the user's may name a patient: they stay out."""
     notes, rows = reading.notes, []
     for number, row in enumerate(reading.table, start=1):
         called = f"series {row['series']}"
@@ -190,6 +233,7 @@ def _sources(reading: Reading) -> tuple[str, str]:
             f"<tr><td>{called}</td><td>{view}</td><td class=n>{row['slices']}</td>"
             f"<td class=n>{row['frames']}</td><td>{escape(row['reason'])}</td></tr>"
         )
-    lacked = "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>" if notes else ""
+    lines = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    lacked = f"<p>What the images lack, and what was done about it:</p><ul>{lines}</ul>" if notes else ""
     columns = "".join(f"<th>{name}</th>" for name in ("source", "view", "slices", "frames", "why"))
     return lacked, f"<table><tr>{columns}</tr>" + "".join(rows) + "</table>"

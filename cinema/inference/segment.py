@@ -18,12 +18,18 @@ from cinema.data.nifti import write_nifti
 from cinema.data.reading import Reading, describe
 from cinema.data.study import Study
 from cinema.files import WEIGHTS, alone, beside
-from cinema.inference import confidence, measures, numbers, plausibility, rules
+from cinema.inference import confidence, dicom_seg, measures, numbers, plausibility, rules
 from cinema.inference.measures import Arrays
 from cinema.terms import LABELS, STRUCTURES, VIEW_NAMES, VIEWS
 
 FAR_APART_MM = 12.0
-RESULTS = (*[f"{view}.nii.gz" for view in VIEWS], "metrics.json", "numbers.csv", "report.html")
+RESULTS = (
+    *[f"{view}.nii.gz" for view in VIEWS],
+    *dicom_seg.FILES.values(),
+    "metrics.json",
+    "numbers.csv",
+    "report.html",
+)
 MOVING, EARLIER = ".moving", ".earlier"  # in a folder of results, while others take their place
 WAIT_S = 60.0  # for another run that delivers into the same folder
 UNITS = {"LVEDV": "ml", "LVESV": "ml", "LVEF": "%", "RVEDV": "ml", "RVESV": "ml", "RVEF": "%", "LVM": "g"}
@@ -37,6 +43,7 @@ def segment(
     device: str = "cpu",
     readers: Mapping[str, Any] | None = None,
     tell: Callable[[str], None] = lambda stage: None,
+    as_seg: bool = False,
 ) -> dict[str, Any]:
     """Masks, volumes and a report of one examination; returns what metrics.json holds.
 
@@ -48,8 +55,11 @@ def segment(
     readers: view -> object with predict_sax(image, spacing_mm) -> labels and predict_lax(image, spacing_mm) ->
              (labels, landmarks), instead of weights; either of the latter may be None.
     tell:    is told each stage as it begins.
+    as_seg:  whether the short axis's masks at ED and ES are written as DICOM-SEG too (needs highdicom).
     Raises FileNotFoundError or ValueError in one line.
     """
+    if as_seg:
+        dicom_seg.need()
     with staged(Path(out)) as folder, in_memory(input):
         if readers is None:
             from cinema.models.weights import check_device
@@ -73,7 +83,14 @@ def segment(
         doubts = {"confidence": confidence.sentence(sure)} if sure and sure["low"] else {}
         metrics = {"warnings": warnings | doubts, **metrics}
         metrics["derived"] = numbers.derived(metrics, reading.study.attributes, cycle_ms(reading.study))
+        metrics["warnings"] |= numbers.warning(metrics)
         metrics["made"] = made(opened, view, device)
+        if as_seg and "sax" in labels:
+            metrics["made"]["dicom_seg"] = dicom_seg.write(
+                folder, labels["sax"], reading.study.views["sax"].affine, metrics
+            )
+        elif as_seg:
+            notes.append("no short axis: no DICOM-SEG is written")
         reading = replace(reading, notes=(*reading.notes, *unread, *notes))
         tell("report")
         write(folder, reading, labels, landmarks, metrics, own=weights is None)

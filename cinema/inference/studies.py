@@ -35,13 +35,18 @@ def progress(study: str) -> Tell:
     return tell
 
 
-def command(input: list[str | Path], out: str | Path, jobs: int = 1, **options: Any) -> int:
+def command(input: list[str | Path], out: str | Path, jobs: int = 1, dicom_seg: bool = False, **options: Any) -> int:
     """`segment` for the command line. One input: its results in `out`, exit code 0, errors are raised. Several: results
     in out/study_001 .. in the order given, all numbers in out/studies.csv; 0 if all are well, 1 if some failed, 2 if
     all did.
 
     Names of inputs may name patients: which number is which is printed and written nowhere.
     """
+    if dicom_seg:
+        from cinema.inference.dicom_seg import need
+
+        need()
+        options["as_seg"] = True
     if len(input) > 1:
         return _several([Path(one) for one in input], Path(out), jobs, options)
     tell = progress("segment")
@@ -122,7 +127,7 @@ def _one(name: str, total: int, source: Path, out: Path, options: Mapping[str, A
         return {"study": name, "status": "failed", "reason": without_names(reason, source)}, f"{name} FAILED: {reason}"
     tell("")
     known = [f"{key} {metrics[key]:.1f} {unit}" for key, unit in UNITS.items() if metrics[key] is not None]
-    warned = len(numbers.doubts(metrics))
+    warned = len(metrics["warnings"])
     values = {key: numbers.rounded(value) for key, value in numbers.columns(metrics).items()}
     row = {"study": name, "status": "done", "reason": "", "warnings": warned} | values
     return row, f"{name}  {'  '.join(known)}{f'  ({warned} warnings)' if warned else ''}"

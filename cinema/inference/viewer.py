@@ -90,11 +90,13 @@ draw();
 if (steps > 1 && !matchMedia('(prefers-reduced-motion: reduce)').matches) play();
 """
 BUTTONS = ((" ", "play or stop"), ("o", "outlines"), ("d", "ED"), ("s", "ES"), ("Enter", "one or all"))
+LEGEND = (
+    "Outlines: LV cavity blue, myocardium's outer border green, RV cavity orange; valve hinges and apex red crosses."
+)
 HELP = (
     "<p>Click into the pictures first, then: left and right arrows change the frame, up and down the slice, space "
     "plays and stops, <kbd>o</kbd> hides the outlines, <kbd>d</kbd> and <kbd>s</kbd> go to ED and ES, enter shows one "
-    "picture or all. Outlines: LV cavity blue, myocardium's outer border green, RV cavity orange; valve hinges and "
-    "apex red.</p>"
+    f"picture or all. {LEGEND}</p>"
 )
 
 

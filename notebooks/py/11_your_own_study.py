@@ -14,8 +14,8 @@
 #
 # **Time.** Less than a minute in the `ci` profile, two in the `laptop` profile, on two cores; `paper` equals `laptop`.
 #
-# **Not for clinical use.** The small model behind this page was trained on virtual hearts only. It has never been
-# validated on patients, and nothing here replaces a reader.
+# **Not for clinical use.** The small model behind this page was trained on virtual hearts only. How far it is off on
+# 125 labelled patients stands in `MODEL_CARD.md`; that is no clinical validation, and nothing here replaces a reader.
 #
 # By default a *virtual* person is scanned and written as a DICOM folder, so that every number can be held against the
 # truth. To see your own study instead, set `data` below to its folder of DICOM files or to a NIfTI file, for example
@@ -801,7 +801,9 @@ HTML(
 #
 # INPUT is a folder of DICOM files, a NIfTI file, or a folder of NIfTI files of one patient. A NIfTI of one plane does
 # not say which view it is: add `--view lax_4c`. `--weights` takes another model, such as the published ones, and
-# `--device cuda` a GPU. What cannot be read is refused in one line that says what to do.
+# `--device cuda` a GPU. `--dicom-seg` writes the short axis's masks at ED and ES as anonymous DICOM-SEG as well, for
+# viewers such as 3D Slicer that lay them beside the images by coordinates. What cannot be read is refused in one line
+# that says what to do.
 #
 # Before you believe a number: look at the outlines on every slice at ED and ES, look at the volume curve, and compare a
 # few patients with your own contours. If they differ, the contours are right.

@@ -74,16 +74,18 @@ def test_the_right_ventricle_between_its_own_extremes():
 def test_stroke_volumes_that_differ_are_said(right, apart):
     found = metrics(rv_volumes=right)
     assert numbers.apart(found) == apart
-    assert numbers.doubts(found) == ([found["derived"]["strokes"]] if apart else [])
+    assert numbers.warning(found) == ({numbers.STROKES: found["derived"]["strokes"]} if apart else {})
     assert ("leaking valve" in found["derived"]["strokes"]) == apart and "LV 90 ml" in found["derived"]["strokes"]
 
 
 def test_a_doubt_reaches_what_was_made_of_the_doubtful():
     found = metrics(warnings={"LVEDV": "too large"})
     assert {one.name for one in numbers.rows(found) if one.doubtful} == {"LVEDV", "LVSV", "CO"}
-    found = metrics(warnings={numbers.STROKE_CHECKS[0]: "apart"})
-    assert {one.name for one in numbers.rows(found) if one.doubtful} == {"LVSV", "RVSV"}
-    assert numbers.doubts(found) == ["apart"]
+    assert row(metrics(warnings={"confidence": "low"}), "LVEF").doubtful
+    for name in (numbers.STROKES, *numbers.STROKE_CHECKS):
+        found = metrics(warnings={name: "apart"})
+        assert {one.name for one in numbers.rows(found) if one.doubtful} == {"LVSV", "RVSV", "own_RVSV", "CO"}
+    assert numbers.warning(metrics(rv_volumes=[120.0, 80.0], warnings={name: "apart"})) == {}  # one sentence is enough
 
 
 def test_tables():

@@ -6,6 +6,7 @@ import sys
 import tempfile
 import zlib
 from base64 import b64decode
+from importlib.util import find_spec
 from pathlib import Path
 
 import dicom_writer as writer
@@ -17,12 +18,13 @@ from pydicom.datadict import DicomDictionary
 
 from cinema.data.inputs import read_input
 from cinema.data.study import save_study
-from cinema.inference import studies
+from cinema.inference import dicom_seg, studies
 from cinema.terms import VIEWS
 
 MARK, UID, DATE = "ZQMARK", "9.8.7654", "18881231"
 TEXT = {vr: MARK for vr in ("AE", "LO", "LT", "PN", "SH", "ST", "UC", "UT")} | {"UR": f"https://{MARK}.org"}
 TEXT |= {"UI": UID, "DA": DATE, "DT": f"{DATE}235958", "TM": "235958.75"}
+SEG = find_spec("highdicom") is not None
 NEEDED = {"SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "PixelData"}  # the second and third are marked by hand
 FORMS = [MARK, MARK.lower(), UID, DATE, "1888-12-31", "235958", "23:59:58"]
 
@@ -87,7 +89,7 @@ def test_no_mark_of_a_patient_comes_out(make, tmp_path, capsys, monkeypatch):
     watching = [True]
     sys.addaudithook(watch)
     try:
-        studies.command([given], out, readers=dict.fromkeys(VIEWS, writer.GreyReader()))
+        studies.command([given], out, dicom_seg=SEG, readers=dict.fromkeys(VIEWS, writer.GreyReader()))
         save_study(read_input(given).study, tmp_path / "store")
     finally:
         watching.clear()
@@ -97,6 +99,7 @@ def test_no_mark_of_a_patient_comes_out(make, tmp_path, capsys, monkeypatch):
     assert seen == [] and [marks_below(place) for place in (out, tmp_path / "store", temporary)] == [[], [], []]
     names = {Path(path).name for path in wrote}
     assert {"sax.nii.gz", "metrics.json", "numbers.csv", "report.html", "study.h5"} <= names, names
+    assert not SEG or set(dicom_seg.FILES.values()) <= {path.name for path in out.iterdir()}
     assert not [path for path in wrote if MARK in Path(path).name]
     assert marks_below(given) != []  # they would have been seen
 

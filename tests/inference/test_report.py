@@ -2,11 +2,12 @@
 
 import hashlib
 import re
+from html import escape
 
 import dicom_writer as writer
 import pytest
 
-from cinema.inference import segment
+from cinema.inference import report, segment
 from cinema.terms import VIEWS
 
 GIVEN = dict(PatientSex="F", PatientSize="1.70", PatientWeight="66", ManufacturerModelName="MAGNETOM Aera of Dr Doe")
@@ -52,11 +53,22 @@ def test_scanner_and_making_are_said_and_no_free_text_of_the_header(page):
 
 def test_doubts_come_first(page):
     text, metrics = page
-    assert metrics["derived"]["strokes"] and "LVSV" in metrics["derived"]
-    if "apart" in metrics["derived"]["strokes"]:
-        assert (
-            text.index("Doubtful in this study") < text.index(metrics["derived"]["strokes"]) < text.index("<h2>Numbers")
-        )
+    assert metrics["derived"]["strokes"] and metrics["warnings"]
+    for sentence in metrics["warnings"].values():
+        assert text.index("Doubtful in this study") < text.index(escape(sentence)) < text.index("<h2>Numbers")
+
+
+def test_how_far_the_reader_was_off_in_patients_is_that_of_the_record(tmp_path):
+    lines = ["set,group,measure,n,value"]
+    lines += [f"{name},all,LVEF absolute error,{n},{n / 10}" for name, n in (("training", 70), ("test", 30))]
+    lines += [f"{name},all,RVEF absolute error,{n},{n / 5}" for name, n in (("training", 70), ("test", 30))]
+    record = tmp_path / "record.csv"
+    record.write_text("\n".join([*lines, "test,DCM,LVEF absolute error,5,1"]), encoding="utf-8")
+    said = report.on_patients(record)
+    assert "In 70 and in 30 other labelled patients" in said and "no clinical validation" in said
+    assert "LVEF was off by 7.0 and 3.0 points on average, its RVEF by 14.0 and 6.0" in said
+    assert "MODEL_CARD.md" in report.on_patients(tmp_path / "none") and "never" not in report.OWN_MODEL
+    assert report.RECORD.is_file()  # in a clone
 
 
 def test_weights_are_named_with_their_checksum(tmp_path):
