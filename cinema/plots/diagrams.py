@@ -1,0 +1,30 @@
+"""Drawings of an idea: boxes with words, arrows between them. Units are those of the canvas, y upward."""
+
+from matplotlib.patches import FancyBboxPatch
+
+from cinema.plots.style import GREY, SERIES
+
+COLOURS = tuple(colour for colour, _, _ in SERIES)  # of boxes, where nothing else gives one
+
+
+def canvas(ax, width, height):
+    """Empty axes from (0, 0) to (width, height) without ticks and frame; one unit is as long as the other."""
+    ax.set(xlim=(0, width), ylim=(0, height), aspect="equal")
+    ax.axis("off")
+
+
+def box(ax, x, y, w, h, text="", colour=GREY, **words):
+    """A box with its lower left corner at (x, y): pale inside, its border of the colour, the text in its middle."""
+    shape = {"boxstyle": "round,pad=0,rounding_size=0.08", "linewidth": 1.0}
+    ax.add_patch(FancyBboxPatch((x, y), w, h, facecolor=(colour, 0.13), edgecolor=colour, **shape))
+    ax.text(x + w / 2, y + h / 2, text, **{"ha": "center", "va": "center", "fontsize": 7} | words)
+
+
+def arrow(ax, start, end, text="", colour=GREY, **words):
+    """An arrow from start to end, both (x, y), with the text above its middle."""
+    ax.annotate(
+        "", end, start, arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 1.0, "shrinkA": 2, "shrinkB": 2}
+    )
+    middle = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
+    usual = {"ha": "center", "va": "bottom", "fontsize": 7, "xytext": (0, 2), "textcoords": "offset points"}
+    ax.annotate(text, middle, **usual | words)
