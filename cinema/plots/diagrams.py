@@ -28,3 +28,28 @@ def arrow(ax, start, end, text="", colour=GREY, **words):
     middle = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
     usual = {"ha": "center", "va": "bottom", "fontsize": 7, "xytext": (0, 2), "textcoords": "offset points"}
     ax.annotate(text, middle, **usual | words)
+
+
+def u_shape(ax, levels, turn, coloured=()):
+    """Encoder down the left and decoder up the right, finest level first; `turn`: words of the box they meet in.
+
+    levels: (left, skip, right), the words of a level's boxes and of the arrow from one to the other; "" for no box and
+    no arrow. coloured: words of the boxes that stand out.
+    """
+    width, w, h, step, low = 12.0, 4.3, 1.5, 2.3, 0.1
+    canvas(ax, width, step * len(levels) + h + 2 * low)
+    colour_of = lambda words: COLOURS[0] if words in coloured else GREY
+    box(ax, (width - w - 0.8) / 2, low, w + 0.8, h, turn, colour_of(turn))
+    left, right = [], []  # middles of the boxes
+    for k, (down, skip, up) in enumerate(levels):
+        y, x = step * (len(levels) - k) + low, 0.4 * k + low
+        for words, corner, side in ((down, x, left), (up, width - w - x, right)):
+            if words:
+                box(ax, corner, y, w, h, words, colour_of(words))
+                side.append((corner + w / 2, y))
+        if skip:
+            arrow(ax, (x + w, y + h / 2), (width - w - x, y + h / 2), skip)
+    for (x, y), (below, at) in zip(left, [*left[1:], ((width - w) / 2, low)], strict=True):
+        arrow(ax, (x, y), (below, at + h))
+    for (x, y), (above, at) in zip([((width + w) / 2, low), *right[:0:-1]], right[::-1], strict=True):
+        arrow(ax, (x, y + h), (above, at))
