@@ -6,7 +6,7 @@ and `describe_split` says so on the page.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,13 +17,14 @@ import torch
 from cinema.data import late_enhancement
 from cinema.data.loaders import StudyFrames
 from cinema.data.public import prepared
-from cinema.data.study import load_study, open_study
+from cinema.data.study import load_study, open_study, save_study, study_table
 from cinema.data.transforms import crop_to, min_max, pad_end
 from cinema.inference.published import predict
 from cinema.models import finetuned
 from cinema.models.finetuned import SEEDS
 from cinema.models.published import PUBLISHED
 from cinema.models.standard import save_standard, standard_of
+from cinema.phantom import cohort
 from cinema.terms import LABELS, SMALL_GRID, STRUCTURES
 from cinema.training import arms, evaluate, segmentation
 from cinema.training.segmentation import late_enhancement_task as late_task
@@ -55,6 +56,24 @@ def split_studies(data, data_root, folder, profile, jobs=1):
     table = prepared.on_grid(table, {"sax": SMALL_GRID["sax"]}, Path(folder) / data, jobs)
     table.attrs["lent"] = lent
     return table
+
+
+def virtual_studies(roles, seed, folder, jobs=1):
+    """Virtual people in the columns of split_studies, without `whole`. roles: cohort's role -> how many of SPLITS."""
+    tables = []
+    for role, counts in roles.items():
+        made = cohort.write(role, sum(counts), seed, Path(folder) / role, jobs=jobs)
+        tables.append(study_table(made).assign(role=role, split=np.repeat(SPLITS, counts)))
+    return pd.concat(tables, ignore_index=True)
+
+
+def scan_again(person, folder, phases=("ED", "ES"), **changed):
+    """Scan a virtual person with fields of the Acquisition changed; path of the study, with masks at ED and ES."""
+    scan = replace(person.acquisition, **changed)
+    study = cohort.study(replace(person, acquisition=scan), phases)
+    view, kept = study.views["sax"], (study.ed_frame, study.es_frame)
+    view = replace(view, labels=view.labels[..., kept], label_frames=kept)
+    return str(save_study(replace(study, views={"sax": view}), folder))
 
 
 def fill_empty_splits(table):

@@ -1,11 +1,10 @@
-"""Follow-up, survival curves with numbers at risk, calibration and AUC over time, what a study can find."""
+"""Lives and follow-up, survival curves with numbers at risk, calibration and AUC over time, what a study must have."""
 
 import numpy as np
 
 from cinema.plots.classification import bins
-from cinema.plots.curves import lines
 from cinema.plots.forest import intervals
-from cinema.plots.style import ABOVE, GREY, SERIES, at_height
+from cinema.plots.style import ABOVE, GREY, SERIES
 from cinema.stats import checks
 
 
@@ -54,20 +53,49 @@ def auc_over_time(ax, aucs):
     ax.legend(**ABOVE, ncols=2)
 
 
-def detectable(ax, patients, ratios, planted, n):
-    """Smallest hazard ratio per SD that is found over the number of patients; the axis is logarithmic in ratio - 1.
+def lives(ax, start, years, dead, xlabel, end=None):
+    """A life a line, the first at the top: a cross is a death, a circle where someone was last seen alive.
 
-    ratios: name -> (len(patients),). planted: name -> hazard ratio, drawn as levels (inverted below 1). n: this study.
+    start: where each line begins on the x axis; years: Series, how long each was watched; its index names the lives.
+    end: a dashed line where watching stops for everybody.
     """
-    above_one = {name: np.array(ratio) - 1 for name, ratio in ratios.items()}
-    lines(ax, patients, above_one, "Patients", "Detectable hazard ratio per SD")
-    for name, ratio in planted.items():
-        level = max(ratio, 1 / ratio) - 1
-        ax.axhline(level, color=GREY, lw=0.6, ls=":")
-        at_height(ax, level, name, fontsize=6.5)
-    ax.axvline(n, color=GREY, lw=0.8, label=f"this cohort (n = {n})")
-    ticks = np.array([1.02, 1.05, 1.1, 1.2, 1.5, 2, 3, 5])
-    ax.set(xscale="log", yscale="log", xlim=(min(patients), max(patients)))
-    ax.set_yticks(ticks - 1, [f"{t:g}" for t in ticks])
+    for y, (x, length, event) in enumerate(zip(start, years, dead, strict=True)):
+        colour = SERIES[3][0] if event else SERIES[1][0]
+        ax.plot([x, x + length], [y, y], color=colour, lw=1.5, zorder=1)
+        marker = {"marker": "X", "color": colour} if event else {"marker": "o", "mfc": "white", "mec": colour}
+        words = "dead" if event else "last seen alive"
+        known = ax.get_legend_handles_labels()[1]
+        ax.plot(x + length, y, ls="", ms=6, **marker, label=None if words in known else words)
+    if end is not None:
+        ax.axvline(end, color=GREY, ls="--", lw=0.8, zorder=0, label="the study ends")
+    ax.set_yticks(range(len(years)), list(years.index))
+    ax.set(xlabel=xlabel, ylim=(len(years) - 0.5, -0.5), xlim=(0, None))
+    ax.legend(**ABOVE, ncols=3, handletextpad=0.3, columnspacing=1)
+
+
+def deaths_needed(ax, ratios, alone, planted):
+    """Deaths that find a hazard ratio, both axes logarithmic. ratios, alone: a curve, of a score that nothing else
+    explains; planted: name -> (hazard ratio, deaths), dots; a ratio below 1 is drawn as its inverse."""
+    ax.plot(ratios, alone, color=SERIES[1][0], label="nothing else explains it")
+    for (name, (ratio, deaths)), (colour, _, marker) in zip(planted.items(), (SERIES[0], *SERIES[2:]), strict=False):
+        ax.plot(max(ratio, 1 / ratio), deaths, marker, color=colour, ls="", ms=5, label=f"{name} ({ratio:g})")
+    ticks = [tick for tick in (1.05, 1.1, 1.15, 1.2, 1.3, 1.5, 2) if min(ratios) <= tick <= max(ratios)]
+    ax.set(xscale="log", yscale="log", xlabel="Hazard ratio per SD, or its inverse", ylabel="Deaths needed, power 80 %")
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.minorticks_off()
-    ax.legend(**ABOVE, ncols=3)
+    ax.legend(title="beside the others:", title_fontsize=7)
+
+
+def people_needed(ax, people, n):
+    """People needed, a row a measure: series -> {name: number}. n: of this study, a line."""
+    names = list(next(iter(people.values())))
+    for k, ((words, row), (colour, _, marker)) in enumerate(zip(people.items(), SERIES, strict=False)):
+        at = [names.index(name) + 0.3 * (k - (len(people) - 1) / 2) for name in row]
+        ax.plot(list(row.values()), at, marker, color=colour, ls="", ms=5, label=words)
+        for y, number in zip(at, row.values(), strict=True):
+            ax.annotate(f"{number:,}", (number, y), (6, 0), textcoords="offset points", va="center", fontsize=7)
+    ax.axvline(n, color=GREY, lw=0.8, ls="--", label=f"this cohort (n = {n:,})")
+    most = max(max(row.values()) for row in people.values())
+    ax.set(xscale="log", xlabel="People needed", ylim=(len(names) - 0.5, -0.5), xlim=(min(n, 1000) / 2, 5 * most))
+    ax.set_yticks(range(len(names)), names)
+    ax.legend(**ABOVE, ncols=2)

@@ -17,7 +17,7 @@ from cinema.data.public import cards, prepared
 from cinema.files import ROOT
 from cinema.parallel import count_cores
 from cinema.plots import style
-from cinema.runner import ledger
+from cinema.runner import ledger, lessons
 from cinema.runner.for_data import VIRTUAL
 from cinema.runner.run import PROFILES
 from cinema.stats.estimates import FEW, LEVEL, Estimate, bca, paired_difference
@@ -48,6 +48,7 @@ class Page:
     cine = staticmethod(style.cine)
     table = staticmethod(results.table)
     paper = staticmethod(ledger.read_paper)
+    check = staticmethod(lessons.check)
 
     @property
     def virtual(self) -> bool:

@@ -41,6 +41,15 @@ class Estimate(NamedTuple):
         return f"{value}{unit} (95 % CI {lower} to {upper}, n = {self.n})"
 
 
+def table(estimates: dict, digits: int = 3) -> pd.DataFrame:
+    """name -> Estimate as a table to read: value, 95 % interval and n in words, a row a name."""
+    rows = {}
+    for name, (value, lower, upper, n) in estimates.items():
+        ends = "n too small" if np.isnan(lower) else f"{lower:.{digits}f} to {upper:.{digits}f}"
+        rows[name] = ("not known" if np.isnan(value) else f"{value:.{digits}f}", ends, n)
+    return pd.DataFrame(rows, index=["value", "95 % CI", "n"]).T
+
+
 text = Estimate.text  # of those that may be unknown: estimates.text(estimate, digits, unit)
 
 

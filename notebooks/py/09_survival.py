@@ -22,7 +22,16 @@
 # - in a general population age and sex alone order deaths well, and any picture of a heart gives some of both away;
 # - a model that is fitted and judged on the same patients always looks as if it knew something.
 #
-# The people here are *virtual*. How long they live was drawn from a hazard that is known, and so is the best that any
+# **After this page you can**
+#
+# - say what censoring is, and draw a Kaplan–Meier curve of a few people by hand;
+# - write down Cox's partial likelihood, and say what a hazard ratio is and what it assumes;
+# - count a C-index in pairs, and say why age alone makes it high;
+# - recognise a model that was judged on the people it was fitted to;
+# - say how many deaths, not people, a study needs.
+#
+# The first part is a lesson on eight people with four exercises (a fifth stands at the end); the second is the study.
+# Its people are *virtual*. How long they live was drawn from a hazard that is known, and so is the best that any
 # reader of images could do with it.
 
 # %% tags=["parameters"]
@@ -40,7 +49,8 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from IPython.display import Code, Markdown
+from IPython.display import Code, Markdown, display
+from lifelines import CoxPHFitter, KaplanMeierFitter
 
 # %%
 from cinema import runner
@@ -50,7 +60,7 @@ from cinema.data.study import study_table
 from cinema.phantom import cohort, outcomes
 from cinema.plots import forest
 from cinema.plots import survival as plots
-from cinema.stats import power
+from cinema.stats import estimates, power
 from cinema.stats.estimates import Estimate, corrected, holm, proportion, verdict
 from cinema.terms import MYOCARDIUM_DENSITY_G_PER_ML
 
@@ -63,7 +73,241 @@ n, n_groups, n_redraws, band_years = (200, 3, 20, 5) if page.small else (2000, 5
 HORIZON = 4.0  # years; the median of the follow-up is a little longer
 
 # %% [markdown]
+# ## Eight people
+#
+# *Why is survival not a mean?* Eight invented people are scanned, at different times, and watched until they die, until
+# they are lost (B moves away) or until the study ends in its eighth year. Whoever did not die while watched is
+# **censored**: we know that they lived at least so long, and no more.
+
+# %% tags=["lesson"]
+eight = pd.DataFrame({"years": [1, 2, 2.5, 3, 4, 5, 6, 7]}, index=list("ABCDEFGH"))  # from scan to death or last seen
+eight["dead"] = [True, False, True, True, False, True, False, False]
+eight["age"] = [74, 61, 57, 70, 63, 66, 72, 55]
+years, dead, age = (eight[column].to_numpy() for column in eight)
+scanned = [1, 2, 0.5, 3, 4, 1.5, 2, 1]  # year of the study
+
+# %% [markdown]
+# Left, as the study sees them; right, as the analysis does: every life begins at its scan.
+
+# %% tags=["lesson"]
+fig, (left, right) = page.figure(columns=2, height=2.5, cols=2)
+plots.lives(left, scanned, eight["years"], dead, "Year of the study", end=8)
+plots.lives(right, [0] * 8, eight["years"], dead, "Years after the scan")
+page.save(fig, "09_lives", cohort="invented")
+
+# %% [markdown]
+# *Reading.* What share lives for six years? Four are dead by then, G and H alive, and of B and E nobody knows. To count
+# these two as alive is too hopeful, and to leave them out throws away that they did live for two and four years.
+# Something must use those years.
+#
+# ## Kaplan and Meier's curve by hand
+#
+# The trick: step from death to death. Just before each, count who is still watched, the **risk set**. The share of
+# them that survives the step is known without guessing about anybody. Survival is the product of these shares.
+
+# %% tags=["lesson"]
+steps = pd.DataFrame({"death at": years[dead]})
+steps["at risk"] = [(years >= t).sum() for t in steps["death at"]]
+steps["survive the step"] = 1 - 1 / steps["at risk"]
+steps["survival"] = steps["survive the step"].cumprod()
+steps.round(4)
+
+# %% [markdown]
+# B counts in the risk set of the first death and not in later ones: censored people give what they know, and then
+# leave. A library that has done this since long agrees:
+
+# %% tags=["lesson"]
+curve = KaplanMeierFitter().fit(years, dead).survival_function_at_times(steps["death at"])
+assert np.allclose(curve, steps["survival"])
+simple = 1 - (dead & (years <= 5)).mean()
+print(f"alive after 5 years: {curve.iloc[-1]:.3f}; taking the lost for alive it would be {simple:.3f}")
+
+# %% [markdown]
+# **Exercise 1.** Suppose B was not lost after two years but *died* then. What share is alive after four years?
+
+# %% tags=["lesson", "exercise"]
+answer = ...  # a share; multiply one factor for each death
+
+# %% tags=["lesson", "check"]
+with_b = dead | (eight.index == "B")
+wrong = {
+    steps["survival"][2]: "There B counts as lost; now the step at two years has a factor of its own.",
+    7 / 8 * 5 / 6 * 4 / 5 * 6 / 8: "At two years A is no longer at risk: seven are.",
+    0.375: "Who is lost at four years, as E, was alive until then: E does not count as dead.",
+}
+page.check(answer, survival.kaplan_meier(years, with_b, [4.0])["survival"][0], wrong)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Answer</summary>
+#
+# ```python
+# answer = 7 / 8 * 6 / 7 * 5 / 6 * 4 / 5
+# ```
+#
+# It is 4/8: before four years nobody is lost any more, and without losses the curve is the plain share alive.
+#
+# </details>
+
+# %% [markdown]
+# *Does a shorter study give another curve?* Let watching stop for everybody some years after the scan.
+
+# %% tags=["lesson", "try"]
+stop = 4.0  # try 2.0, 4.0, 6.0
+
+# %% tags=["lesson"]
+whole = survival.kaplan_meier(years, dead, np.arange(1.0, 7.0)).set_index("time")
+shorter = survival.kaplan_meier(np.minimum(years, stop), dead & (years <= stop), whole.index).set_index("time")
+shorter = shorter[shorter.index <= stop]
+pd.DataFrame({"whole study": whole["survival"], f"stopped at {stop:g}": shorter["survival"]}).round(3)
+
+# %% [markdown]
+# *Reading.* The same numbers up to where it stops, and none beyond. Kaplan and Meier's curve does not depend on how
+# long others were watched, as long as people are lost *for reasons that have nothing to do with their death*.
+#
+# ## The risk set again: Cox's model by hand
+#
+# *Do older people die sooner?* The **hazard** is the rate of dying among those still alive. Cox's model says that it is
+# the same curve over time for everybody, times a factor of one's own, exp(β · age): the hazards are **proportional**.
+# exp(β) is the **hazard ratio** of one unit, here ten years of age. Whoever dies at a moment was drawn from the risk
+# set, each member with a chance in proportion to that factor. For a β of our choice, at the first death:
+
+# %% tags=["lesson", "try"]
+beta = 0.7  # try -0.5, 0.0, 0.7, 1.5
+
+# %% tags=["lesson"]
+decades = (age - 60) / 10
+weight = pd.Series(np.exp(beta * decades), index=eight.index)
+pd.DataFrame({"age": age, "factor": weight, "chance to be the first": weight / weight.sum()}).round(3).T
+
+# %% [markdown]
+# A did die first. A good β makes what happened probable: at every death, the chance of the one who died. The product of
+# these chances is the **partial likelihood**, its logarithm a sum over deaths. Times do not enter, only the order.
+
+# %% tags=["lesson"]
+betas = np.linspace(-1.5, 3, 451)
+factor = np.exp(betas[:, None] * decades)  # (451, 8)
+log_likelihood = np.zeros(len(betas))
+for i in np.flatnonzero(dead):
+    log_likelihood += np.log(factor[:, i] / factor[:, years >= years[i]].sum(axis=1))
+best = betas[log_likelihood.argmax()]
+
+# %% tags=["lesson"]
+fig, ax = page.figure(columns=1, height=2.3)
+ax.plot(betas, log_likelihood, "k-")
+ax.axvline(best, ls=":", color="k", lw=0.8, label=f"largest at {best:.2f}")
+ax.set(xlabel="β per ten years of age", ylabel="Log partial likelihood", title="n = 8, 4 dead")
+ax.legend()
+page.save(fig, "09_partial_likelihood", cohort="invented")
+
+# %% [markdown]
+# lifelines, and the package's own fit, which the rest of the page uses for its speed, find the same top.
+
+# %% tags=["lesson"]
+table = pd.DataFrame({"years": years, "dead": dead, "decades": decades})
+theirs = CoxPHFitter().fit(table, "years", "dead").params_["decades"]
+ours = cox.fit(years, dead, decades[:, None]).beta[0]
+assert abs(best - theirs) < 0.01 and abs(ours - theirs) < 1e-3
+print(f"by hand {best:.2f}, lifelines {theirs:.3f}, the package {ours:.3f}: hazard ratio {np.exp(ours):.2f}")
+
+# %% [markdown]
+# The top is flat: with four deaths nearly anything is possible, and the page's two thousand people are there for that.
+#
+# **Exercise 2.** If age meant nothing (β = 0), what was the chance that it was D who died at three years?
+
+# %% tags=["lesson", "exercise"]
+answer = ...  # a chance between 0 and 1
+
+# %% tags=["lesson", "check"]
+wrong = {
+    1 / 8: "Who is dead or lost by then cannot die at three years; count the risk set.",
+    1 / 4: "D itself is in the risk set.",
+    1 / 6: "C died before.",
+}
+page.check(answer, 1 / np.sum(years >= eight["years"]["D"]), wrong)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Answer</summary>
+#
+# ```python
+# answer = 1 / 5
+# ```
+#
+# D, E, F, G and H are still watched, and at β = 0 all of them have the same chance.
+#
+# </details>
+
+# %% [markdown]
+# ## The C-index by hand
+#
+# *How well does a score order deaths?* Take two people. If it is known who died first, the pair is **comparable**: the
+# one with the shorter time must have died, or nobody knows. The **C-index** is the share of comparable pairs in which
+# the one who died sooner had the higher score; equal scores count half. A coin has 0.5. The score here is age.
+
+# %% tags=["lesson"]
+comparable = dead[:, None] & (years[:, None] < years)  # row died before column
+concordant = comparable & (age[:, None] > age)
+shown = np.where(concordant, "right", np.where(comparable, "wrong", ""))
+pd.DataFrame(shown, index=eight.index, columns=eight.index).loc[dead]
+
+# %% tags=["lesson"]
+by_hand = concordant.sum() / comparable.sum()
+print(f"{concordant.sum()} of {comparable.sum()} comparable pairs: C = {by_hand:.3f}")
+assert np.isclose(by_hand, survival.c_index(years, dead, age).value)
+
+# %% [markdown]
+# **Exercise 3.** Had all eight been watched until they died, how many pairs would be comparable?
+
+# %% tags=["lesson", "exercise"]
+answer = ...  # a whole number
+
+# %% tags=["lesson", "check"]
+wrong = {
+    int(comparable.sum()): "That is with four people censored.",
+    64: "A pair is two different people.",
+    56: "Each pair is counted twice there.",
+}
+page.check(answer, int((years[:, None] < years).sum()), wrong)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Answer</summary>
+#
+# ```python
+# answer = 8 * 7 // 2
+# ```
+#
+# All 28 pairs. Censoring took ten of them away, most among those who lived longest.
+#
+# </details>
+
+# %% [markdown]
+# **Exercise 4.** What is the C-index of *minus* the age, a score that calls the young to be at risk?
+
+# %% tags=["lesson", "exercise"]
+answer = ...  # a number between 0 and 1
+
+# %% tags=["lesson", "check"]
+wrong = {
+    by_hand: "Every pair that was right is wrong now.",
+    -by_hand: "It is a share of pairs, and not a correlation: it cannot be negative.",
+    0.5: "That is a score that knows nothing; this one knows something and says the opposite.",
+}
+page.check(answer, survival.c_index(years, dead, -age).value, wrong)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Answer</summary>
+#
+# ```python
+# answer = 1 - by_hand
+# ```
+#
+# Right and wrong pairs change places. A C well below 0.5 is a sign that a score was turned round.
+#
+# </details>
+
+# %% [markdown]
 # ## Who was followed, and how long
+#
+# From here on the question is the page's own, asked of a virtual cohort.
 #
 # The cohort imitates the setting of UK Biobank's imaging study: follow-up of 4.4 years in the median, quartiles 3.6 and
 # 5.9, set by when people were scanned. On top of that a few are lost at random. One thing is *not* as there: about a
@@ -116,10 +360,9 @@ Markdown(f"{planted} are the planted hazard ratios, per standard deviation (for 
 # %% [markdown]
 # ### The ceiling
 #
-# *How well could anybody do?* The **C-index** is the share of comparable pairs of people in which the one who died
-# sooner had the higher score; a pair is comparable if it is known who died first. A coin has 0.5. Somebody who knew the
-# true log hazard would still not have 1, since death remains a matter of chance. That score is the ceiling. It is known
-# twice: from other people of the same kind, in the cohort's `truth.json`, and from the people here.
+# *How well could anybody do?* Somebody who knew the true log hazard would still not have a C-index of 1, since death
+# remains a matter of chance. That score is the ceiling. It is known twice: from other people of the same kind, in the
+# cohort's `truth.json`, and from the people here. The counting is that of the eight people, with an interval:
 
 # %%
 Code(inspect.getsource(survival.c_index) + inspect.getsource(survival._pairs), language="python")
@@ -206,10 +449,10 @@ page.save(fig, "09_hazard_ratios")
 inside = sum(e.lower <= known[name] <= e.upper for name, e in ratios["true measures"].items())
 record("09_planted_ratios_inside", inside, n=n)
 kept = {name: f"{r:.2f}, leaving {r * r:.0%}" for name, r in reliability.items()}
+display(pd.DataFrame({"correlation of measured and true": kept}))
 Markdown(f"""*Reading.* With the true measures {inside} of {len(known)} intervals hold the planted ratio; about one in
 twenty may miss by design. The null exposure has a hazard ratio of {ratios["true measures"]["null exposure"].text(2)}.
-Measured and true values correlate by {kept["shortening"]} of a log hazard ratio (shortening), and by {kept["lvgfi"]}
-(LVGFI).""")
+The table says what reading leaves of a log hazard ratio.""")
 
 # %% [markdown]
 # ### Is the hazard proportional?
@@ -233,6 +476,28 @@ if flagged:
 Markdown(f"*Reading.* {told}")
 
 # %% [markdown]
+# ## Judged by those it was fitted to
+#
+# *What does a model look like on its own patients?* 120 invented people die at random. The columns are noise, and a Cox
+# model is fitted to them. Its C-index is taken once from the same people and once **cross-fitted**: people are dealt
+# into five folds, and each is scored by a model that was fitted to the other four.
+
+# %% tags=["lesson", "try"]
+n_noise = 32  # try 2, 8, 32
+
+# %% tags=["lesson"]
+luck = np.random.default_rng(0)
+noise, until = luck.normal(size=(120, n_noise)), luck.exponential(5, size=120)
+died = luck.random(120) < 0.5
+own = noise @ cox.fit(until, died, noise, penalty=0.01).beta
+honest = cox.cross_fitted(until, died, None, noise, 2.0, luck, n_components=n_noise).score
+both = {"its own people": own, "people it had not seen": honest}
+estimates.table({who: survival.c_index(until, died, score) for who, score in both.items()})
+
+# %% [markdown]
+# The more columns, the better a model looks on its own people, and it knows nothing. The interval does not help: it is
+# narrow about the wrong number. Only scores of people the model had not seen are used from here on.
+#
 # ## Scores that have not seen the patient
 #
 # Every score below is **cross-fitted**: patients are dealt into five folds, and each is scored by a model fitted to the
@@ -272,8 +537,8 @@ c = {name: survival.c_index(time, death, scores.score) for name, scores in found
 added = ("age, sex, measures", "age, sex, features", "all together")
 base, level = found["age and sex"], corrected(0.95, len(added))
 gain = {name: survival.c_index_difference(time, death, found[name].score, base.score, level) for name in added}
-for kind, estimates in (("c", c), ("c_gain", gain)):
-    for name, estimate in estimates.items():
+for kind, by_name in (("c", c), ("c_gain", gain)):
+    for name, estimate in by_name.items():
         record(f"09_{kind}_{key_of(name)}", estimate)
 assert all(np.array_equal(scores.fold, base.fold) for scores in found.values())
 
@@ -285,11 +550,10 @@ forest.rows(axes[1], gain | {"truth: ceiling": head_room}, "C minus C of age and
 page.save(fig, "09_c_index")
 
 # %%
-Markdown(f"""*Reading.* Image features alone: C = {c["image features"].text(3)}. Age and sex alone:
-{c["age and sex"].text(3)}. Added to age and sex, features change C by {gain["age, sex, features"].text(3)}, the
-readers' measures by {gain["age, sex, measures"].text(3)}, and both by {gain["all together"].text(3)}. The ceiling
-leaves room for {head_room.value:.3f}. The C-index moves little even where something true is added, because most pairs
-differ so much in age that nothing else matters.""")
+display(estimates.table(c | {f"gain over age and sex: {name}": e for name, e in gain.items()}))
+Markdown(f"""*Reading.* Image features alone have C = {c["image features"].value:.3f}, age and sex alone
+{c["age and sex"].value:.3f}. The ceiling leaves room for a gain of {head_room.value:.3f}. The C-index moves little even
+where something true is added, because most pairs differ so much in age that nothing else matters.""")
 
 # %% [markdown]
 # ### A trap: cross-fitted scores and tests
@@ -349,11 +613,11 @@ record("09_image_score_variance_from_age_sex", share, n=n_later)
 # %%
 OPEN = "the interval leaves it open"
 chance = partial(verdict, null=0.5, above="better than chance", below="worse than chance", between=OPEN)
-told = {name: f"{e.text(3)} ({chance(e)})" for name, e in within.items()}
+display(estimates.table(within).assign(within_bands=[chance(e) for e in within.values()]))
 Markdown(f"""*Reading.* Age and sex explain {share:.0%} of the variance of the image score. Over all pairs it has C =
-{everywhere["image score"].text(3)}; among people of the same sex and age band {told["image score"]}. Perfect knowledge
-of the imaging part would have {told["truth: imaging"]} there. Age, which the bands should have taken out, still has
-{told["age"]}; the rest of the image score, from which age and sex are removed, has {told["… the rest"]}.""")
+{everywhere["image score"].value:.3f}; among people of the same sex and age band {within["image score"].value:.3f}
+({chance(within["image score"])}), where perfect knowledge of the heart would have
+{within["truth: imaging"].value:.3f}.""")
 
 # %% [markdown]
 # ### Does it add anything?
@@ -416,13 +680,12 @@ for (name, groups), key in zip(curves.items(), ("image", "age_sex_image")):
     dead = [1 - curve.iloc[int(10 * HORIZON)] for curve in groups.values()]  # upper and lower change places
     for row, third in zip(dead, THIRDS, strict=True):
         record(f"09_risk_{key}_{third}", row["survival"], row["upper"], row["lower"], n=n)
-    low, _, high = (f"{row['survival']:.0%} ({row['upper']:.0%} to {row['lower']:.0%})" for row in dead)
-    told[name] = f"{low} against {high}"
+    told[name] = [f"{row['survival']:.0%} ({row['upper']:.0%} to {row['lower']:.0%})" for row in dead]
+pd.DataFrame(told, index=[f"dead by {HORIZON:.0f} years, {third} third (95 % CI)" for third in THIRDS])
 
-# %%
-Markdown(f"""*Reading.* Dead by {HORIZON:.0f} years, low against high third: {told["image features"]} by image features;
-{told["age, sex, features"]} with age and sex known. The left panel is the picture that papers show for an image model.
-It does not say how much of the distance is age; the section above does.""")
+# %% [markdown]
+# *Reading.* The left panel is the picture that papers show for an image model. It does not say how much of the distance
+# between low and high is age; the section above does.
 
 # %% [markdown]
 # ## Calibration at four years
@@ -451,12 +714,13 @@ for ax in axes[1:]:
 page.save(fig, "09_calibration")
 
 # %%
-whole, images = summary["age, sex, features"], summary["image features"]
+whole = summary["age, sex, features"]
 spread = verdict(whole["slope"], 1, "too cautious", "too extreme", OPEN)
-Markdown(f"""*Reading.* With age, sex and features the slope is {whole["slope"].text(2)} ({spread}) and deaths observed
-over predicted are {whole["ratio"].text(2)}; image features alone have a slope of {images["slope"].text(2)}. The folds
-come from one cohort, and so the risks hold for this share of deaths only; elsewhere the baseline must be fitted anew,
-while the ranking may be kept.""")
+every = {f"{name}: {what}": estimate for name, row in summary.items() for what, estimate in row.items()}
+display(estimates.table(every, 2))
+Markdown(f"""*Reading.* With age, sex and features the slope is {whole["slope"].value:.2f} ({spread}). The folds come
+from one cohort, and so the risks hold for this share of deaths only; elsewhere the baseline must be fitted anew, while
+the ranking may be kept.""")
 
 # %% [markdown]
 # ## At which time?
@@ -481,10 +745,11 @@ plots.auc_over_time(ax, aucs)
 page.save(fig, "09_auc_over_time")
 
 # %%
-at = {name: row[HORIZON].text(3) for name, row in aucs.items()}
-Markdown(f"""*Reading.* At {HORIZON:.0f} years: image features {at["image features"]}, age and sex {at["age and sex"]},
-both {at["age, sex, features"]}, the true hazard {at["truth: ceiling"]}. Under proportional hazards the AUC changes
-slowly with time; the intervals widen at both ends, where either the dead or the living are few.""")
+estimates.table({f"{name}, {HORIZON:.0f} years": row[HORIZON] for name, row in aucs.items()})
+
+# %% [markdown]
+# *Reading.* Under proportional hazards the AUC changes slowly with time; the intervals widen at both ends, where either
+# the dead or the living are few.
 
 # %% [markdown]
 # ## What the real share of deaths would leave
@@ -522,12 +787,54 @@ for share in dead.values():
 table.round(2)
 
 # %%
-sizes, detectable = np.geomspace(100, 100_000, 60), {}
-for share in dead.values():
-    detectable[f"{share:.1%} die"] = [power.detectable_hazard_ratio(share * size) for size in sizes]
-fig, ax = page.figure(columns=2, height=2.8)
-plots.detectable(ax, sizes, detectable, {CALLED[name]: ratio for name, ratio in planted.items()}, n)
+spans, wanted = np.geomspace(1.05, 2, 60), {CALLED[name]: (planted[name], needed[name]) for name in planted}
+people_needed = {
+    f"{share:.1%} die": {name: math.ceil(events / share) for name, (_, events) in wanted.items()}
+    for share in dead.values()
+}
+fig, (left, right) = page.figure(columns=2, height=2.9, cols=2)
+plots.deaths_needed(left, spans, [power.events_needed(span) for span in spans], wanted)
+plots.people_needed(right, people_needed, n)
 page.save(fig, "09_deaths_needed")
+
+# %% [markdown]
+# *Reading.* Left, deaths: half the log hazard ratio needs four times as many, and more again if the other columns
+# explain part of the score (dots above the line). Right, the people who must be watched for so many deaths: the rarer
+# they are, the more people, in proportion.
+#
+# *How many for another effect?* Choose a hazard ratio per standard deviation, of a score that nothing else explains.
+
+# %% tags=["lesson", "try"]
+ratio = 1.14  # try 0.8, 1.05, 1.14, 1.5
+
+# %% tags=["lesson"]
+events = power.events_needed(ratio)
+pd.Series({"deaths": events, "people, 2 % die": math.ceil(events / 0.02), "people, 25 % die": math.ceil(events / 0.25)})
+
+# %% [markdown]
+# **Exercise 5.** Do it by hand for 1.14: z₀.₉₇₅ + z₀.₈ = 1.96 + 0.84, and *v* = 1. How many deaths?
+
+# %% tags=["lesson", "exercise"]
+answer = ...  # the formula above, with np.log
+
+# %% tags=["lesson", "check"]
+wrong = {
+    2.8 / np.log(1.14): "Above and below the line it is squared.",
+    2.8**2 / np.log10(1.14) ** 2: "ln is the natural logarithm, np.log.",
+    2.8**2 / np.log(1.14) ** 2 / 0.02: "Those are people if two in a hundred die; the question is how many deaths.",
+}
+page.check(answer, float(power.events_needed(1.14)), wrong)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Answer</summary>
+#
+# ```python
+# answer = (1.96 + 0.84) ** 2 / np.log(1.14) ** 2
+# ```
+#
+# About 458. A study of 20,000 people in which 400 die does not have them, however large it sounds.
+#
+# </details>
 
 # %% [markdown]
 # A formula is checked by doing it. The same people get new fates, many times, once with each share of deaths. The true
@@ -548,12 +855,16 @@ for (share, lists), key in zip(drawn.items(), ("real", "enriched")):
 log_ratio = oracle["imaging"].std() * math.sqrt(left_over(pd.DataFrame(covariates).assign(x=oracle["imaging"]), "x"))
 for share, e in found_in.items():
     expected = power.power_of_hazard_ratio(math.exp(log_ratio), max(dead[share] * n, 1))
-    found_in[share] = f"{e.value:.0%} ({e.lower:.0%} to {e.upper:.0%}; the formula says {expected:.0%})"
-width, most = {share: e.upper - e.lower for share, e in counted.items()}, max(needed.values())
+    wide = counted[share].upper - counted[share].lower
+    found_in[share] = f"{e.value:.0%} ({e.lower:.0%} to {e.upper:.0%})", f"{expected:.0%}", f"{wide:.2f}"
+words = ["studies that find it (95 % CI)", "by the formula", "width of the ceiling's interval"]
+pd.DataFrame({f"{dead[share]:.1%} die": row for share, row in found_in.items()}, index=words).T
+
+# %%
+most = max(needed.values())
 Markdown(f"""*Reading.* In {n} people of whom {dead[rare]:.1%} die, even the true imaging part is found beside age and
-sex in {found_in[rare]} of redrawn studies, against {found_in[rich]} at {dead[rich]:.0%}. The interval of the ceiling's
-C-index is {width[rare]:.2f} wide instead of {width[rich]:.2f}, in the redraw with the most deaths. The planted measure
-that is hardest to find needs {most} deaths, and so {math.ceil(most / dead[rare]):,} people.""")
+sex in {found_in[rare][0]} of redrawn studies. The planted measure that is hardest to find needs {most} deaths, and so
+{math.ceil(most / dead[rare]):,} people.""")
 
 # %% [markdown]
 # ## What this page could not settle
@@ -567,15 +878,23 @@ that is hardest to find needs {most} deaths, and so {math.ceil(most / dead[rare]
 # - The intervals take the fitted models as given. Another training set gives another model; that spread is not in them.
 # - Losses are random here. Where the ill are lost more often, neither Kaplan–Meier curves nor weights repair it.
 #
-# ## Exercises
+# ## Words of this page
 #
-# 1. Judge a model on the patients that it was fitted to: give `cox.fit` 32 columns of noise and a small penalty, and
-#    take the C-index of its own patients. *(Check: above 0.5, with an interval that excludes it; cross-fitted, the
-#    interval holds 0.5.)*
-# 2. In the last section, how many deaths would a hazard ratio of 1.14 need if its variance given the others were 1?
-#    *(Check: `power.events_needed(1.14)` says 458.)*
-# 3. Shift all ages by adding the same ten years to everybody. Which numbers on this page change? *(Check: none; a Cox
-#    model has no use for a constant.)*
+# | word | what it means |
+# |---|---|
+# | censored | alive when last seen; how long they live is known only from below |
+# | risk set | everybody still watched just before a death |
+# | Kaplan–Meier curve | product over deaths of the share of the risk set that survives |
+# | hazard, hazard ratio | rate of dying among the living; by what factor it is higher per unit of something |
+# | proportional hazards | that factor is the same at all times |
+# | partial likelihood | chance, in Cox's model, that at each death it was this one of the risk set |
+# | C-index, comparable pair | share of pairs ordered rightly; two people of whom it is known who died first |
+# | AUC at a horizon | the same between those dead by then and those alive then |
+# | cross-fitted, forward-fitted | scored by a model of the other folds; of earlier folds only |
+# | calibration, slope | whether so many die as predicted; below 1, predictions are too extreme |
+# | log-rank test | whether groups have different curves |
+# | planted, ceiling, null exposure | put in by us; the best anybody could score; what has no effect at all |
+# | Holm, Bonferroni | ways to pay for testing several things at once |
 #
 # ## Recorded numbers
 

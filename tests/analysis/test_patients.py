@@ -150,3 +150,11 @@ def test_without_weights_the_page_says_what_to_fetch(tmp_path, monkeypatch):
     for data, words in (("acdc", ("acdc_sax", "CINEMA_WEIGHTS")), ("emidec", ("publish no weights",))):
         rows, said = patients.drawing(data).published(pd.DataFrame({"whole": []}), tmp_path)
         assert rows.empty and all(word in said for word in words)
+
+
+def test_virtual_people_are_dealt_in_the_order_they_are_drawn(tmp_path, monkeypatch):
+    made = lambda role, n, seed, folder, jobs: write(folder.parent, ["none"] * n) or folder
+    monkeypatch.setattr(patients.cohort, "write", made)
+    people = patients.virtual_studies({"acdc": (2, 1, 1)}, 0, tmp_path)
+    assert people["split"].tolist() == ["train", "train", "val", "test"] and set(people["role"]) == {"acdc"}
+    assert people["id"].is_monotonic_increasing

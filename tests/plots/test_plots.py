@@ -12,7 +12,18 @@ import pytest
 from PIL import Image
 
 from cinema.data.study import View
-from cinema.plots import agreement, cine, classification, curves, distributions, forest, images, style, survival
+from cinema.plots import (
+    agreement,
+    cine,
+    classification,
+    curves,
+    diagrams,
+    distributions,
+    forest,
+    images,
+    style,
+    survival,
+)
 from cinema.stats.estimates import Estimate
 from cinema.terms import ALL_LINE_STYLES, LABELS, TISSUE_LABELS
 
@@ -57,6 +68,7 @@ SLICES = pd.DataFrame({"masks": "network", "distance_mm": [10, 20, 20], "LVEF": 
 SPLITS = pd.DataFrame({"dataset": ["ACDC", "private"], "train": [90, None], "val": [10, None], "test": [50, None]})
 RELABELLED = {"UNet": {"a": E, "b": F}, "CineMA": {"b": E}}
 SCORES = (DICE.assign(model="UNet"), {("LV", "UNet"): Estimate(0.84, 0.7, 0.9, 2)})
+ONES = pd.Series([1.0, 1.0], index=["A", "B"])
 VOLUMES = {"LV": [120, 50, 60, 110], "RV": [130, 60, 70, 120]}
 
 # function, arguments, and what must be in the labels, titles, ticks, legend or texts of the axes
@@ -114,7 +126,13 @@ DRAWN = [
     (survival.kaplan_meier, ({"all": ALIVE}, [0, 1]), ["Years", "Alive (share)", "all", "at risk", "9", "7"]),
     (survival.calibration, ({"cox": BINS}, 5), ["by 5 years (%)", "Observed risk (%", "cox (groups of 5)", "perfect"]),
     (survival.auc_over_time, ({"cox": {1.0: E, 3.0: F}},), ["Horizon (years", "AUC", "cox"]),
-    (survival.detectable, (X, {"cox": X + 1}, {"EF": 0.7}, 2), ["Patients", "per SD", "EF", "(n = 2)", "1.5"]),
+    (survival.lives, ([0, 1], ONES, [True, False], "Year", 2), ["Year", "dead", "last seen alive", "study ends", "B"]),
+    (
+        survival.deaths_needed,
+        ([1.1, 2], [900, 20], {"EF": (0.8, 200)}),
+        ["its inverse", "Deaths", "EF (0.8)", "1.5"],
+    ),
+    (survival.people_needed, ({"2 % die": {"EF": 9000}}, 500), ["People", "2 % die", "EF", "9,000", "(n = 500)"]),
     (style.mark_places, ({"ED": 0.2, "ES": 0.6},), ["ED", "ES"]),
 ]
 HELPERS = {cine.search, classification.bins, curves.lines, forest.intervals}
@@ -138,6 +156,13 @@ def test_every_plot_of_numbers_is_drawn_above():
         own = [f for f in vars(module).values() if getattr(f, "__module__", "") == module.__name__]
         public = {f for f in own if "ax" in signature(f).parameters and not f.__name__.startswith("_")}
         assert public <= {draw for draw, *_ in DRAWN} | HELPERS
+
+
+def test_a_network_is_drawn_with_the_boxes_and_arrows_it_has():
+    ax = drawn(diagrams.u_shape, [("a", "skip", "b"), ("", "", "c")], "turn", ("turn",))
+    assert [text.get_text() for text in ax.texts if text.get_text()] == ["turn", "a", "b", "skip", "c"]
+    arrows = [text for text in ax.texts if getattr(text, "arrow_patch", None)]
+    assert len(ax.patches) == 4 and len(arrows) == 4  # a to b, a to turn, turn to c, c to b
 
 
 def drawn(draw, *arguments):

@@ -40,6 +40,13 @@ def test_an_estimate_in_words():
     assert estimates.without_interval(np.nan, 0).text() == "not known (n = 0, too small)"
 
 
+def test_estimates_in_a_table():
+    whole, few = estimates.Estimate(0.5, 0.4, 0.6, 20), estimates.without_interval(0.25, 2)
+    table = estimates.table({"a": whole, ("b", "c"): few, "d": estimates.without_interval(np.nan, 0)}, 2)
+    assert table.loc["a"].tolist() == ["0.50", "0.40 to 0.60", 20]
+    assert table.iloc[1:, :2].to_numpy().tolist() == [["0.25", "n too small"], ["not known", "n too small"]]
+
+
 def test_no_interval_below_five_patients_and_nothing_made_up():
     rng = np.random.default_rng(0)
     four, five = estimates.mean([1.0, 2.0, 3.0, np.nan, 4.0], rng), estimates.mean([1.0, 2.0, 3.0, 4.0, 5.0], rng)
