@@ -118,6 +118,7 @@ def _segmentation(mask: NDArray, affine: NDArray, uids: tuple, about: str, numbe
         omit_empty_frames=False,
         plane_orientation=hd.PlaneOrientationSequence("PATIENT", [*row, *column]),
         plane_positions=[hd.PlanePositionSequence("PATIENT", position) for position in positions],
+        # a slice counts for the distance to the next, as in the NIfTI mask; how thick it was imaged is not known here
         pixel_measures=hd.PixelMeasuresSequence([lengths[1], lengths[0]], lengths[2], lengths[2]),
     )
     return _alone(found)
