@@ -76,14 +76,14 @@ def lives(ax, start, years, dead, xlabel, end=None):
 def deaths_needed(ax, ratios, alone, planted):
     """Deaths that find a hazard ratio, both axes logarithmic. ratios, alone: a curve, of a score that nothing else
     explains; planted: name -> (hazard ratio, deaths), dots; a ratio below 1 is drawn as its inverse."""
-    ax.plot(ratios, alone, color=SERIES[1][0], label="nothing else explains it")
+    ax.plot(ratios, alone, color=SERIES[1][0], label="a score that nothing else explains")
     for (name, (ratio, deaths)), (colour, _, marker) in zip(planted.items(), (SERIES[0], *SERIES[2:]), strict=False):
         ax.plot(max(ratio, 1 / ratio), deaths, marker, color=colour, ls="", ms=5, label=f"{name} ({ratio:g})")
-    ticks = [tick for tick in (1.05, 1.1, 1.15, 1.2, 1.3, 1.5, 2) if min(ratios) <= tick <= max(ratios)]
+    ticks = [tick for tick in (1.1, 1.2, 1.3, 1.5, 2) if min(ratios) <= tick <= max(ratios)]
     ax.set(xscale="log", yscale="log", xlabel="Hazard ratio per SD, or its inverse", ylabel="Deaths needed, power 80 %")
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.minorticks_off()
-    ax.legend(title="beside the others:", title_fontsize=7)
+    ax.legend()
 
 
 def people_needed(ax, people, n):
@@ -93,8 +93,9 @@ def people_needed(ax, people, n):
         at = [names.index(name) + 0.3 * (k - (len(people) - 1) / 2) for name in row]
         ax.plot(list(row.values()), at, marker, color=colour, ls="", ms=5, label=words)
         for y, number in zip(at, row.values(), strict=True):
-            ax.annotate(f"{number:,}", (number, y), (6, 0), textcoords="offset points", va="center", fontsize=7)
-    ax.axvline(n, color=GREY, lw=0.8, ls="--", label=f"this cohort (n = {n:,})")
+            where = {"textcoords": "offset points", "va": "center", "bbox": {"fc": "white", "ec": "none", "pad": 1}}
+            ax.annotate(f"{number:,}", (number, y), (6, 0), fontsize=7, **where)
+    ax.axvline(n, color=GREY, lw=0.8, ls="--", zorder=0, label=f"this cohort (n = {n:,})")
     most = max(max(row.values()) for row in people.values())
     ax.set(xscale="log", xlabel="People needed", ylim=(len(names) - 0.5, -0.5), xlim=(min(n, 1000) / 2, 5 * most))
     ax.set_yticks(range(len(names)), names)
