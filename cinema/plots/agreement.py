@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from cinema.plots.style import GREY, NOTE, SERIES, at_height
+from cinema.plots.style import DOT, FLAG, GREY, NOTE, at_height, looks
 from cinema.stats import estimates
 
-DOTS = {"marker": "o", "ls": "", "color": SERIES[2][0], "ms": 3, "mew": 0}  # one a patient
+DOTS = {"marker": "o", "ls": "", "color": DOT, "ms": 3, "mew": 0}  # one a patient
 
 
 def bland_altman(ax, truth, measured, quantity="LVEF", unit="points"):
@@ -50,8 +50,7 @@ def rescans(ax, first, second):
 def scatter(ax, truth, measured, quantity="LVEF", unit="%"):
     """Measured over truth with the line of identity, n and the mean absolute error."""
     truth, measured = np.asarray(truth, float), np.asarray(measured, float)
-    low, high = min(truth.min(), measured.min()), max(truth.max(), measured.max())
-    ax.plot([low, high], [low, high], color=GREY, lw=0.8, ls="--")
+    ax.axline((truth[0], truth[0]), slope=1, color=GREY, lw=0.8, ls="--")
     ax.plot(truth, measured, **DOTS)
     ax.set(xlabel=f"True {quantity} ({unit})", ylabel=f"Measured {quantity} ({unit})", aspect="equal")
     ax.set_title(f"n = {len(truth)}, mean |error| {np.abs(measured - truth).mean():.1f}, dashed: identity", **NOTE)
@@ -61,8 +60,8 @@ def offsets(ax, offset_mm, label="offset"):
     """Where points are read relative to their true place: (n, 2) offsets in mm as dots, their mean as a cross."""
     ax.axhline(0, color=GREY, lw=0.5, ls=":")
     ax.axvline(0, color=GREY, lw=0.5, ls=":")
-    ax.plot(*offset_mm.T, ".", color=SERIES[2][0], ms=2, alpha=0.4, mew=0)
-    ax.plot(*offset_mm.mean(0), "+", color=SERIES[3][0], ms=9, mew=1.6, label="mean")
+    ax.plot(*offset_mm.T, ".", color=DOT, ms=2, alpha=0.4, mew=0)
+    ax.plot(*offset_mm.mean(0), "+", color=FLAG, ms=9, mew=1.6, label="mean")
     ax.set(xlabel="Along x (mm)", ylabel="Along y (mm)", aspect="equal")
     ax.set_title(f"{label} (n = {len(offset_mm)} points)", fontsize=7)
 
@@ -70,9 +69,8 @@ def offsets(ax, offset_mm, label="offset"):
 def trade_off(ax, points, path, xlabel, ylabel):
     """Methods, name -> (x Estimate, y Estimate), and a path from one of them, (k, 2) places, with small dots."""
     ax.plot(*np.asarray(path).T, ".-", color=GREY, lw=0.8, ms=3, zorder=0)
-    for k, (name, (x, y)) in enumerate(points.items()):
-        colour, _, marker = SERIES[k % 4]  # four looks filled, then the same with white faces
-        look = {"color": colour, "mfc": colour if k < 4 else "white", "marker": marker, "label": name}
+    for (name, (x, y)), (colour, _, marker) in zip(points.items(), looks(points), strict=True):
+        look = {"color": colour, "mfc": "white" if name.endswith("direct") else colour, "marker": marker, "label": name}
         reach = [[[e.value - e.lower], [e.upper - e.value]] for e in (y, x)]
         ax.errorbar(x.value, y.value, *reach, ls="", ms=5, capsize=2, lw=0.8, **look)
     ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.3, None), ylim=(0, None))

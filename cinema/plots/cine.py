@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from cinema.plots import images, style
-from cinema.plots.style import GREY, SERIES, mark_places
+from cinema.plots.style import DOT, FLAG, GREY, looks, mark_places
 from cinema.terms import COLOURS, LINE_STYLES, VIEW_NAMES
 
 MARGIN_MM = 25.0  # around what is labelled
@@ -18,10 +18,10 @@ def search(ax, view, found, window_mm, true=None, title=""):
     images.panel(ax, view, title=title)
     half = np.full(2, window_mm / 2) / view.spacing_mm[:2]
     (left, top), (right, bottom) = found - half, found + half
-    ax.plot([left, right, right, left, left], [top, top, bottom, bottom, top], color=SERIES[2][0], lw=1)
-    ax.plot(*found, "+", color=SERIES[2][0], ms=8, mew=1.2, label="found")
+    ax.plot([left, right, right, left, left], [top, top, bottom, bottom, top], color=DOT, lw=1)
+    ax.plot(*found, "+", color=DOT, ms=8, mew=1.2, label="found")
     if true is not None:
-        ax.plot(*true, "x", color=SERIES[3][0], ms=6, mew=1.2, label="true")
+        ax.plot(*true, "x", color=FLAG, ms=6, mew=1.2, label="true")
     ax.set(xlim=(-0.5, view.image.shape[0] - 0.5), ylim=(view.image.shape[1] - 0.5, -0.5))
 
 
@@ -88,10 +88,10 @@ def png_uri(fig):
 
 def against_truth(ax, x, measured, true=None, ylabel="", xlabel="Time after the R wave (ms)"):
     """Curves over x: measured thick with dots, the truth (where known) thin and without dots, in one colour each.
-    measured, true: name -> (n,) values; LV and RV have their own colours, other names those of SERIES."""
-    for (name, values), series in zip(measured.items(), SERIES, strict=False):
-        colour, line = (COLOURS[name], LINE_STYLES[name]) if name in COLOURS else series[:2]
-        ax.plot(x, values, color=colour, ls=line, marker="o", ms=2.5, label=name)
+    measured, true: name -> (n,) values; LV and RV have their own colours, other names those of style.looks."""
+    for (name, values), series in zip(measured.items(), looks(measured), strict=True):
+        colour, line, marker = (COLOURS[name], LINE_STYLES[name], "o") if name in COLOURS else series
+        ax.plot(x, values, color=colour, ls=line, lw=0.9, marker=marker, ms=2.5, label=name)
         if true is not None and name in true:
             ax.plot(x, true[name], color=colour, lw=0.7, alpha=0.8, label=f"{name}, true")
     ax.set(xlabel=xlabel, ylabel=ylabel)
@@ -110,8 +110,8 @@ def volume_curves(ax, lv_volumes, rv_volumes, ed_frame, es_frame, times_ms=None)
 def by_distance(ax, table, value, ylabel, reference=None):
     """Values over the distance between slices: a dot for each place of the first slice, a line over their range. table:
     columns distance_mm, masks (whose) and `value`. reference: the true value."""
-    groups, step = list(table.groupby("masks", sort=False)), table["distance_mm"].min() * 0.12
-    for k, ((name, rows), (colour, line, marker)) in enumerate(zip(groups, SERIES, strict=False)):
+    groups, step = dict(list(table.groupby("masks", sort=False))), table["distance_mm"].min() * 0.12
+    for k, ((name, rows), (colour, line, marker)) in enumerate(zip(groups.items(), looks(groups))):
         at = rows["distance_mm"] + (k - (len(groups) - 1) / 2) * step
         ax.plot(at, rows[value], marker, color=colour, ms=3.5, mew=0, label=name)
         ends = rows.assign(at=at).groupby("at")[value].agg(["min", "max"])

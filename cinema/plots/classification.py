@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.metrics import confusion_matrix, roc_curve
 
 from cinema.plots.forest import intervals
-from cinema.plots.style import GREY, NOTE, SERIES
+from cinema.plots.style import GREY, NOTE, looks
 from cinema.stats import checks, classification
 
 
@@ -12,7 +12,7 @@ def roc(ax, true, scores):
     """Curves with area and DeLong's 95 % interval. true: 0/1 a patient. scores: name -> higher where it is rather 1."""
     true = checks.yes_no(true, "true").astype(int)
     ax.plot([0, 1], [0, 1], color=GREY, lw=0.6)
-    for (name, score), (colour, line, _) in zip(scores.items(), SERIES, strict=False):
+    for (name, score), (colour, line, _) in zip(scores.items(), looks(scores), strict=True):
         false_rate, true_rate, _ = roc_curve(true, score, drop_intermediate=False)
         area = classification.auc(true, score)
         words = f"{name}: {area.value:.2f} ({area.lower:.2f}–{area.upper:.2f})"
@@ -24,7 +24,7 @@ def roc(ax, true, scores):
 
 def bins(ax, tables, scale=1, **options):
     """Observed over predicted share of each bin, with its interval: name -> predicted, observed, lower, upper, n."""
-    for (name, table), look in zip(tables.items(), SERIES, strict=False):
+    for (name, table), look in zip(tables.items(), looks(tables), strict=True):
         scaled = scale * table.rename(columns={"observed": "value"})
         style = {"ms": 3.5, "lw": 0.9, "ls": look[1], "label": name} | options
         intervals(ax, scaled["predicted"], list(scaled.itertuples()), look, **style)

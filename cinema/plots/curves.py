@@ -3,13 +3,13 @@
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from cinema.plots.style import GREY, SERIES
+from cinema.plots.style import GREY, looks
 from cinema.terms import ALL_COLOURS, ALL_LINE_STYLES, COLOURS, LINE_STYLES
 
 
 def lines(ax, x, series, xlabel, ylabel):
-    """A line a name, each in a colour and style of its own. series: name -> values over x, or Series if x is None."""
-    for (name, values), (colour, line, _) in zip(series.items(), SERIES, strict=False):
+    """A line a name, each in its own look (style.looks). series: name -> values over x, or Series if x is None."""
+    for (name, values), (colour, line, _) in zip(series.items(), looks(series), strict=True):
         ax.plot(values.index if x is None else x, values, color=colour, ls=line, label=name)
     ax.set(xlabel=xlabel, ylabel=ylabel)
 
@@ -27,10 +27,11 @@ def volumes(ax, time_ms, volumes_ml):
 def lengths(ax, part, true, found):
     """LV length over the cycle: truth as a line, readings as dots; marks where each reading is longest and shortest."""
     ax.plot(part, true, color=GREY, lw=1.0, label="exact landmarks")
-    for (name, values), (colour, _, marker) in zip(found.items(), SERIES, strict=False):
+    for (name, values), (colour, _, marker) in zip(found.items(), looks(found), strict=True):
         ax.plot(part, values, color=colour, marker=marker, ms=2.5, lw=0.5, label=name)
         extremes = [np.argmax(values), np.argmin(values)]
         ax.plot(part[extremes], np.asarray(values)[extremes], "o", mfc="none", mec=colour, ms=8, mew=0.9)
+    ax.plot([], [], "o", mfc="none", mec=GREY, ms=8, mew=0.9, label="longest and shortest")
     ax.set(xlabel="Part of the cycle", ylabel="Length of the LV (mm)")
 
 
@@ -57,7 +58,7 @@ def dice(ax, table, structure):
 
 def formula(ax, x, calculated, drawn, xlabel, ylabel):
     """A formula as lines and draws as dots: name -> values over x, in the same colours."""
-    for (name, values), (colour, line, marker) in zip(calculated.items(), SERIES, strict=False):
+    for (name, values), (colour, line, marker) in zip(calculated.items(), looks(calculated), strict=True):
         ax.plot(x, values, color=colour, ls=line, label=f"{name}, formula")
         if name in drawn:
             ax.plot(x, drawn[name], marker, color=colour, ms=4, mew=0.8, mfc="none", label=f"{name}, drawn")

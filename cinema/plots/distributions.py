@@ -4,7 +4,7 @@ import numpy as np
 
 from cinema.plots.classification import bins
 from cinema.plots.forest import interval_words, intervals
-from cinema.plots.style import ABOVE, GREY, NOTE, SERIES, at_height, mark_places
+from cinema.plots.style import ABOVE, DOT, GREY, NOTE, at_height, looks, mark_places
 
 
 def sideways(n, width=0.16):
@@ -17,8 +17,9 @@ def scores(ax, table, estimates, value="dice", group="structure", series="model"
     and series, with column `value`; its VALUE_left_out (stats.per_patient) is said. estimates: (group, series) ->
     stats.Estimate."""
     groups, names = (list(dict.fromkeys(words)) for words in zip(*estimates))
+    look_of = dict(zip(names, looks(names)))
     for (g, s), estimate in estimates.items():
-        look = SERIES[names.index(s)]
+        look = look_of[s]
         at = groups.index(g) + (names.index(s) - (len(names) - 1) / 2) * 0.8 / len(names)
         dots = table.loc[(table[group] == g) & (table[series] == s), value].to_numpy()
         ax.plot(at + sideways(len(dots), 0.3 / len(names)), dots, ".", color=look[0], ms=3.5, alpha=0.4, mew=0)
@@ -33,7 +34,7 @@ def scores(ax, table, estimates, value="dice", group="structure", series="model"
 def pairs(ax, first, second, ticks, label):
     """The same patients twice: a faint line each, and the mean of both with the line between."""
     both = np.array([first, second], float)
-    ax.plot([0, 1], both, color=SERIES[2][0], lw=0.4, alpha=0.5)
+    ax.plot([0, 1], both, color=DOT, lw=0.4, alpha=0.5)
     ax.plot([0, 1], both.mean(axis=1), "o-", color="black", ms=4)
     ax.set(xticks=[0, 1], xticklabels=ticks, ylabel=label, xlim=(-0.3, 1.3))
     ax.set_title(f"n = {len(first)}; black: mean", **NOTE)
@@ -47,7 +48,7 @@ def reference(ax, values, published, label):
         words = ("published 95 % range", "published mean", "virtual mean, 95 % range") if i == 0 else (None,) * 3
         ax.fill_between([i - 0.4, i + 0.4], low, high, color="#dddddd", lw=0, label=words[0])
         ax.plot([i - 0.4, i + 0.4], [mean, mean], color=GREY, label=words[1])
-        ax.plot(i - 0.12 + sideways(len(numbers)), numbers, ".", color=SERIES[2][0], ms=2.5, mew=0)
+        ax.plot(i - 0.12 + sideways(len(numbers)), numbers, ".", color=DOT, ms=2.5, mew=0)
         ours = 1.96 * np.std(numbers, ddof=1)
         ax.errorbar(i + 0.25, np.mean(numbers), ours, fmt="ks", ms=3, capsize=2, lw=1, label=words[2])
     names = [f"{group}\n(n = {len(numbers)})" for group, numbers in values.items()]
@@ -57,7 +58,7 @@ def reference(ax, values, published, label):
 def splits(ax, table):
     """Studies of data sets: columns dataset, train, val, test; NaN: unknown. Dots, since bars need a zero."""
     y, counts = np.arange(len(table))[::-1], table[["train", "val", "test"]]
-    for k, (name, (colour, _, marker)) in enumerate(zip(counts, SERIES, strict=False)):
+    for k, (name, (colour, _, marker)) in enumerate(zip(counts, looks(counts), strict=True)):
         ax.plot(counts[name], y + 0.22 * (1 - k), marker, color=colour, ms=4, label=name)
     ax.hlines(y - 0.5, *ax.get_xlim(), color="#dddddd", lw=0.5)
     for at in y[counts.isna().all(axis=1).to_numpy()]:
@@ -69,8 +70,7 @@ def splits(ax, table):
 
 def shuffled(ax, found):
     """AUCs that a procedure finds where labels mean nothing: name -> Estimates; filled where 0.5 is not inside."""
-    for i, (name, estimates) in enumerate(found.items()):
-        colour, _, marker = SERIES[i]
+    for i, ((name, estimates), (colour, _, marker)) in enumerate(zip(found.items(), looks(found))):
         values = np.array([estimate.value for estimate in estimates])
         out = np.array([not e.lower <= 0.5 <= e.upper for e in estimates])
         at = i + sideways(len(values), 0.3)
@@ -86,8 +86,9 @@ def power(ax, n, curves, marks):
     """Power over the number of patients. marks: words -> n, as vertical lines. curves: (name, line) -> power at each n;
     "-" for cases enriched as in the cohort, "--" for their true share."""
     names = list(dict.fromkeys(name for name, _ in curves))
+    look_of = dict(zip(names, looks(names)))
     for (name, line), values in curves.items():
-        ax.plot(n, values, color=SERIES[names.index(name)][0], ls=line, label=name if line == "-" else None)
+        ax.plot(n, values, color=look_of[name][0], ls=line, label=name if line == "-" else None)
     aside = {"xytext": (2, 0), "textcoords": "offset points", "rotation": 90}
     mark_places(ax, marks, 0.02 / 1.02, 0.8, **aside, fontsize=6, ha="left", color=GREY)
     ax.axhline(0.8, color=GREY, lw=0.5)

@@ -6,21 +6,20 @@ are NaN where n is too small for an interval. Rows are named in order from the t
 """
 
 import math
-from itertools import cycle
 
 import numpy as np
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from cinema.plots.curves import lines
-from cinema.plots.style import ABOVE, GREY, NOTE, SERIES, at_height, mark_places
+from cinema.plots.style import ABOVE, DOT, FLAG, GREY, NOTE, at_height, looks, mark_places
 
-OFF, HELD = SERIES[3][0], SERIES[1][0]  # flagged after correction, and not
+HELD, ALONE = "black", ("black", "--", "s")  # not flagged after correction; a series that stands alone
 SHADES = {"agrees": "#d9ecd9", "differs": "#f6d9d0", "fixed": "#d9ecd9", "option": "#eeeeee"}  # of cells, by first word
 
 
 def intervals(ax, at, estimates, look, across=False, **options):
-    """Dots with bars. at: places along x, or of rows if `across`. look: of SERIES; a line joins dots if ls is given."""
+    """Dots with bars. at: places along x, or of rows if `across`. look: of style.looks; ls: joins the dots."""
     values = [e.value for e in estimates]
     reach = np.clip([[e.value - e.lower for e in estimates], [e.upper - e.value for e in estimates]], 0, None)
     places = {"x": values, "y": at, "xerr": reach} if across else {"x": at, "y": values, "yerr": reach}
@@ -28,12 +27,12 @@ def intervals(ax, at, estimates, look, across=False, **options):
     ax.errorbar(**places, **usual | options)
 
 
-def _series(ax, series, label, step, names=None, looks=SERIES, **options):
-    """Rows with series `step` below each other in each: series -> {name: estimate}. names: of the rows, in order."""
+def _series(ax, series, label, step, names=None, look=None, **options):
+    """Rows, series `step` apart in each: series -> {name: estimate}. names: of the rows, in order. look: of all."""
     names = names or list(dict.fromkeys(name for row in series.values() for name in row))
-    for k, ((words, row), look) in enumerate(zip(series.items(), cycle(looks))):
+    for k, ((words, row), own) in enumerate(zip(series.items(), looks(series))):
         at = [names.index(name) + (k - (len(series) - 1) / 2) * step for name in row]
-        intervals(ax, at, row.values(), look, across=True, label=words, **options)
+        intervals(ax, at, row.values(), look or own, across=True, label=words if step else None, **options)
     _name_rows(ax, names, label)
 
 
@@ -72,7 +71,7 @@ def rows(ax, estimates, label, reference=None, marks=None, mark_name="", log=Fal
     alone = not isinstance(next(iter(estimates.values())), dict)
     series = {"": estimates} if alone else estimates
     names = list(next(iter(series.values())))
-    _series(ax, series, label, 0.32, names, SERIES[1:] if alone else SERIES)
+    _series(ax, series, label, 0.32, names, ALONE if alone else None)
     for i, (name, value) in enumerate((marks or {}).items()):
         ax.plot(value, names.index(name), "D", mfc="none", mec=GREY, ms=7, label=mark_name if i == 0 else None)
     if reference is not None:
@@ -89,13 +88,15 @@ def rows(ax, estimates, label, reference=None, marks=None, mark_name="", log=Fal
 
 def ceiling(ax, value, label):
     """A dashed line at the best that anybody could reach."""
-    ax.axvline(value, color=SERIES[3][0], ls="--", lw=0.8, label=label)
+    ax.axvline(value, color=FLAG, ls="--", lw=0.8, label=label)
     ax.margins(x=0.1)
 
 
 def methods(ax, series, label, lines=None):
-    """A row a method: series -> {method: estimate}, some may be missing. lines: words -> value across all rows."""
-    _series(ax, series, label, 0.22)
+    """A row a method: series -> {method: estimate}, some may be missing; a single series has each row in its method's
+    look. lines: words -> value across all rows."""
+    alone = {name: {name: e} for row in series.values() for name, e in row.items()} if len(series) == 1 else {}
+    _series(ax, alone or series, label, 0 if alone else 0.22)
     for k, (words, value) in enumerate((lines or {}).items()):
         ax.axvline(value, color=GREY, ls=(":", "--", "-.", (0, (1, 4)))[k % 4], lw=0.9, label=words, zorder=0)
     counts = sorted({estimate.n for row in series.values() for estimate in row.values()})
@@ -111,7 +112,7 @@ def rules(ax, series, label):
 
 def spread(ax, spreads, label):
     """Plain numbers in the rows and series of `rules`: series -> {rule: number}."""
-    for i, ((series, row), (colour, _, marker)) in enumerate(zip(spreads.items(), SERIES)):
+    for i, ((series, row), (colour, _, marker)) in enumerate(zip(spreads.items(), looks(spreads))):
         y = np.arange(len(row)) + (i - (len(spreads) - 1) / 2) * 0.7 / len(spreads)
         ax.plot(list(row.values()), y, marker, color=colour, ms=3.5, label=series)
     _name_rows(ax, row, label)
@@ -163,7 +164,7 @@ def gaps(ax, rows, label):
     rows: of fairness.with_detectable, one a line. Orange: p <= 0.05 after Holm."""
     for y, row in enumerate(rows.rename(columns={"gap": "value"}).itertuples()):
         ax.barh(y, 2 * row.detectable, left=-row.detectable, height=0.75, color="#dddddd", lw=0)
-        _bar(ax, y, row, OFF if row.p_holm <= 0.05 else HELD, 2.5, (row.lower_all, row.upper_all), mfc="white", ms=4)
+        _bar(ax, y, row, FLAG if row.p_holm <= 0.05 else HELD, 2.5, (row.lower_all, row.upper_all), mfc="white", ms=4)
     ax.axvline(0, color=GREY, ls=":", lw=0.8)
     ax.use_sticky_edges = False  # the grey bars keep clear of the frame
     names = [f"{row.group} − {row.against}\n(n = {row.n}, {row.n_against})" for row in rows.itertuples()]
@@ -178,7 +179,7 @@ def groups(ax, rows, overall, label, named=True):
     ax.axvspan(overall.lower, overall.upper, color=GREY, alpha=0.15, lw=0)
     ax.axvline(overall.value, color=GREY, lw=0.8)
     small = {"marker": "o", "ms": 3, "lw": 0.9, "capsize": 1.5}
-    intervals(ax, at, list(rows.itertuples()), SERIES[1], across=True, **small)
+    intervals(ax, at, list(rows.itertuples()), ALONE, across=True, **small)
     ax.set_yticks(at, names, fontsize=6.5 if named else 5)
     ax.set(xlabel=label, ylim=(max(at) + 0.6, -0.6))
     ax.set_title(f"all: n = {overall.n}; 95 % CI", **NOTE)
@@ -216,7 +217,7 @@ def beside(ax, rows, topics):
         names.append(f"{claim} {topics[claim]}\n{of['quantity'].iloc[0]}, n = {counts}")
         for row in of.itertuples():
             cnn, own = "CineMA" not in row.who, not row.who.startswith("published")
-            (colour, _, marker), at = SERIES[cnn], y + (-0.27, -0.09, 0.09, 0.27)[2 * own + cnn]
+            (colour, _, marker), at = looks(["CineMA", "CNN"])[cnn], y + (-0.27, -0.09, 0.09, 0.27)[2 * own + cnn]
             called = f"{'ours, virtual' if own else 'published'}: {'CNN' if cnn else 'CineMA'}"
             label = None if called in words else called
             _bar(ax, at, row, colour, marker=marker, mfc="white" if own else colour, label=label)
@@ -233,7 +234,7 @@ def decisive(ax, rows):
     scaled = rows.assign(**rows[["value", "lower", "upper", "margin"]].div(half, axis=0))
     for y, row in enumerate(scaled.itertuples()):
         equal = row.needs == "within"
-        colour, marker = (SERIES[2][0], "D") if equal else (SERIES[0][0], "o")
+        colour, marker = (DOT, "D") if equal else (looks(["CineMA"])[0][0], "o")
         _bar(ax, y, row, colour, 1.5, marker=marker, mfc="white" if equal else colour)
         if equal:
             ax.plot([-row.margin, row.margin], [y, y], "|", color=GREY, ms=9)
@@ -256,11 +257,11 @@ def trends(ax, estimates, xlabel, ylabel, single=None, joined=True):
     single: series -> [(condition, value)], small open dots. joined: False where the order of conditions means nothing.
     """
     conditions = list(next(iter(estimates.values())))
-    for i, (name, row) in enumerate(estimates.items()):
-        colour, line, _ = SERIES[i]
+    for i, ((name, row), look) in enumerate(zip(estimates.items(), looks(estimates))):
+        colour, line, _ = look
         shift = (i - (len(estimates) - 1) / 2) * 0.16
         at = [conditions.index(condition) + shift for condition in row]
-        intervals(ax, at, row.values(), SERIES[i], ls=line if joined else "", label=name)
+        intervals(ax, at, row.values(), look, ls=line if joined else "", label=name)
         for condition, value in (single or {}).get(name, ()):
             ax.plot(conditions.index(condition) + shift + 0.07, value, "o", mfc="none", mec=colour, mew=0.6, ms=2.5)
     ax.set(xticks=range(len(conditions)), xticklabels=conditions, xlim=(-0.5, len(conditions) - 0.5))
@@ -271,15 +272,15 @@ def trends(ax, estimates, xlabel, ylabel, single=None, joined=True):
 def scatter(ax, points, xlabel, ylabel):
     """One dot a series: name -> (x, estimate); x starts at zero. Equal x are drawn a little apart."""
     largest = max(x for x, _ in points.values())
-    for i, (name, (x, estimate)) in enumerate(points.items()):
-        intervals(ax, [x + (i - 1) * (0.015 * largest)], [estimate], SERIES[i], ms=5, label=name)
+    for i, ((name, (x, estimate)), look) in enumerate(zip(points.items(), looks(points))):
+        intervals(ax, [x + (i - 1) * (0.015 * largest)], [estimate], look, ms=5, label=name)
     ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, 1.15 * largest))
     _say_n(ax, {name: {"": estimate} for name, (_, estimate) in points.items()})
 
 
 def learning(ax, histories, reference):
     """Error of hidden patches over training: words -> columns samples, loss, val_loss; reference: (words, value)."""
-    for (words, table), (colour, _, marker) in zip(histories.items(), SERIES, strict=False):
+    for (words, table), (colour, _, marker) in zip(histories.items(), looks(histories), strict=True):
         ax.plot(table["samples"], table["loss"], color=colour, ls="--", lw=0.8)
         ax.plot(table["samples"], table["val_loss"], color=colour, marker=marker, ms=3, label=words)
     words, value = reference

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from cinema.plots.style import SERIES
+from cinema.plots.style import looks
 from cinema.terms import ALL_COLOURS, ALL_LINE_STYLES, LABELS, TISSUE_LABELS
 
 LANDMARK = "#D55E00"
@@ -62,8 +62,9 @@ def marked(ax, view, frame, true, found, title=""):
     """A frame of a long-axis view cut to the heart: (3, 2) true pixels as circles, name -> those found as crosses."""
     panel(ax, view, frame, title=title)
     ax.plot(*np.transpose(true), "o", mfc="none", mec="#F0E442", mew=1.1, ms=8, ls="", label="true")
-    for (name, points), (colour, _, _), marker in zip(found.items(), SERIES[::2], "x+", strict=False):
-        ax.plot(*np.transpose(points), marker, color=colour, ms=6, mew=1.4, ls="", label=name)
+    halo = [withStroke(linewidth=2.6, foreground="white")]  # so that black is seen on dark muscle
+    for (name, points), (colour, _, _), marker in zip(found.items(), looks(found), "x+", strict=False):
+        ax.plot(*np.transpose(points), marker, color=colour, ms=6, mew=1.4, ls="", label=name, path_effects=halo)
     middle, half = np.mean(true, axis=0), np.ptp(true, axis=0).max() / 2 + MARGIN_MM / view.spacing_mm[0]
     ax.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] + half, middle[1] - half))
 

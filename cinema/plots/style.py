@@ -2,6 +2,8 @@
 
 import base64
 import io
+import re
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -11,14 +13,38 @@ from scipy import ndimage
 
 from cinema import results
 from cinema.files import whole_or_not
-from cinema.terms import COLOURS, LABELS
+from cinema.terms import COLOURS, LABELS, LINE_STYLES
 
 WIDTH_INCHES = {1: 3.35, 2: 7.0}  # one and two columns of a journal page
 GREY = "#555555"
-# For lines and dots that are not a structure (models, cohorts): Okabe-Ito without the structures' three colours, then
-# two more; each with its own line style and marker, so that print and colour-blind readers lose nothing.
-SERIES = (("#CC79A7", "-", "o"), ("#000000", "--", "s"), ("#56B4E9", "-.", "^"), ("#D55E00", ":", "D"))
-SERIES += ((GREY, (0, (6, 1, 1, 1, 1, 1)), "v"), ("#999933", (0, (2, 2)), "P"))
+DOT, FLAG = "#56B4E9", "#D55E00"  # of one patient; of what stands out
+# For what is neither a structure nor a method, in the order it comes; each with its own line style and marker, so that
+# print and colour-blind readers lose nothing.
+SERIES = ((DOT, "-", "o"), ("#2F4F4F", "--", "s"), ("#C8A951", "-.", "^"), ("#CC6677", ":", "D"))
+SERIES += (("#8DA0CB", (0, (6, 1, 1, 1, 1, 1)), "v"), ("#A6761D", (0, (2, 2)), "P"))
+# A method has one colour, line style and marker on all pages: look -> the names that pages and tables call it by. Kinds
+# of pretrained CineMA are pink to purple, those of random weights olive.
+METHODS = {
+    ("#CC79A7", "-", "o"): ("CineMA", "CineMA, pretrained", "pretrained", "CineMA, masks", "shipped", "cinema"),
+    ("#CC79A7", (0, (1, 1)), "d"): ("CineMA, direct",),
+    ("#882255", "-.", "^"): ("frozen", "frozen pretrained", "frozen features", "image features"),
+    ("#AA4499", (0, (5, 1)), "h"): ("brief",),
+    ("#999933", (0, (2, 2)), "P"): ("CineMA, scratch", "scratch"),
+    ("#6B6B1F", (0, (3, 1, 1, 1)), "X"): ("frozen random", "random weights"),
+    ("#000000", "--", "s"): ("UNet", "CNN"),
+    ("#D55E00", ":", "D"): ("ResNet", "resnet"),
+    ("#661100", (0, (4, 2, 1, 2)), "<"): ("nnU-Net",),
+    ("#B8860B", (0, (7, 2)), "*"): ("published",),
+    ("#332288", (0, (6, 1, 1, 1, 1, 1)), "v"): ("own reader", "reader", "this reader", "network"),
+    ("#999999", (0, (1, 2)), "x"): ("guess", "no image", "mean image", "mean position", "atlas", "guessing the mean"),
+    (GREY, "-", "p"): ("labels", "as drawn", "exact landmarks", "oracle", "truth", "true hearts", "reference"),
+    (COLOURS["LV"], LINE_STYLES["LV"], "o"): ("LVEF",),
+    (COLOURS["RV"], LINE_STYLES["RV"], "s"): ("RVEF",),
+}
+LOOKS = {name: look for look, names in METHODS.items() for name in names}
+WAYS = re.compile(
+    r"^(heatmap|coordinates) |, (masks|direct)$| \(.*|(?<=^published) .*"
+)  # ways, n, data set: not the method
 
 RC = {
     **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 8),
@@ -36,6 +62,13 @@ RC = {
 }
 NOTE = {"fontsize": 7, "loc": "left"}  # of titles: small words on what is drawn, and of how many
 ABOVE = {"loc": "lower left", "bbox_to_anchor": (0, 1)}  # of legends: above the axes
+
+
+def looks(names):
+    """(colour, line style, marker) of each name: a method's own, whatever stands beside it ("UNet, masks" has
+    that of "UNet"); all other names get those of SERIES in order."""
+    others = cycle(SERIES)
+    return [LOOKS.get(name) or LOOKS.get(WAYS.sub("", name)) or next(others) for name in map(str, names)]
 
 
 def figure(columns=1, height=None, rows=1, cols=1, **kwargs):

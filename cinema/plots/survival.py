@@ -4,7 +4,7 @@ import numpy as np
 
 from cinema.plots.classification import bins
 from cinema.plots.forest import intervals
-from cinema.plots.style import ABOVE, GREY, SERIES
+from cinema.plots.style import ABOVE, FLAG, GREY, SERIES, looks
 from cinema.stats import checks
 
 
@@ -13,7 +13,7 @@ def follow_up(ax, time, event):
     time, event = checks.numbers(time, "times"), checks.yes_no(event, "event")
     edges = np.arange(0, time.max() + 0.5, 0.5)
     words = [f"alive when last seen (n = {np.sum(~event)})", f"dead (n = {event.sum()})"]
-    ax.hist([time[~event], time[event]], edges, stacked=True, color=["#cccccc", SERIES[3][0]], label=words)
+    ax.hist([time[~event], time[event]], edges, stacked=True, color=["#cccccc", FLAG], label=words)
     ax.set(xlabel="Follow-up (years)", ylabel="Patients")
     ax.legend(**ABOVE)
 
@@ -22,8 +22,7 @@ def kaplan_meier(ax, curves, at):
     """Survival over time with 95 % bands, and below the axis how many are at risk `at` some times (years). curves: name
     -> survival.kaplan_meier table on a fine grid that holds those times."""
     below = {"textcoords": "offset points", "fontsize": 6.5, "annotation_clip": False}
-    for i, (name, curve) in enumerate(curves.items()):
-        colour, line, _ = SERIES[i]
+    for i, ((name, curve), (colour, line, _)) in enumerate(zip(curves.items(), looks(curves))):
         ax.step(curve["time"], curve["survival"], where="post", color=colour, ls=line, label=name)
         ax.fill_between(curve["time"], curve["lower"], curve["upper"], step="post", color=colour, alpha=0.15, lw=0)
         for moment in at:
@@ -45,7 +44,7 @@ def calibration(ax, tables, horizon):
 
 def auc_over_time(ax, aucs):
     """AUC between dead and alive at each horizon; aucs: name -> {years: Estimate}. Dots are moved apart sideways."""
-    for k, ((name, row), look) in enumerate(zip(aucs.items(), SERIES, strict=False)):
+    for k, ((name, row), look) in enumerate(zip(aucs.items(), looks(aucs))):
         years = np.array(list(row)) + 0.07 * (k - (len(aucs) - 1) / 2)
         intervals(ax, years, row.values(), look, ls=look[1], ms=3.5, lw=0.9, label=name)
     ax.axhline(0.5, color=GREY, ls=":", lw=0.8)
@@ -60,7 +59,7 @@ def lives(ax, start, years, dead, xlabel, end=None):
     end: a dashed line where watching stops for everybody.
     """
     for y, (x, length, event) in enumerate(zip(start, years, dead, strict=True)):
-        colour = SERIES[3][0] if event else SERIES[1][0]
+        colour = FLAG if event else SERIES[1][0]
         ax.plot([x, x + length], [y, y], color=colour, lw=1.5, zorder=1)
         marker = {"marker": "X", "color": colour} if event else {"marker": "o", "mfc": "white", "mec": colour}
         words = "dead" if event else "last seen alive"
