@@ -16,7 +16,8 @@ from cinema.plots.curves import lines
 from cinema.plots.style import ABOVE, GREY, NOTE, SERIES, at_height, mark_places
 
 OFF, HELD = SERIES[3][0], SERIES[1][0]  # flagged after correction, and not
-SHADES = {"agrees": "#d9ecd9", "differs": "#f6d9d0", "fixed": "#d9ecd9", "option": "#eeeeee"}  # of cells, by first word
+SHADES = {"agrees": "#d9ecd9", "differs": "#f6d9d0", "fixed": "#d9ecd9"}  # of cells, by first word
+SHADES |= dict.fromkeys(("option", "counted"), "#eeeeee")
 
 
 def intervals(ax, at, estimates, look, across=False, **options):
