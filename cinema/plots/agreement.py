@@ -15,7 +15,7 @@ def bland_altman(ax, truth, measured, quantity="LVEF", unit="points"):
     for estimate, line in zip(estimates.bland_altman(measured, truth), ("-", "--", "--"), strict=True):
         ax.axhspan(estimate.lower, estimate.upper, color=GREY, alpha=0.15, lw=0)
         ax.axhline(estimate.value, color=GREY, ls=line, lw=1)
-        at_height(ax, estimate.value, f"{estimate.value:+.1f}")
+        at_height(ax, estimate.value, f"{estimate.value:+.1f}".replace("-", "−"))
     ax.axhline(0, color="black", lw=0.5, ls=":")
     ax.plot(truth, measured - truth, **DOTS)
     along = "%" if unit == "points" else unit

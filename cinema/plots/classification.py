@@ -19,7 +19,8 @@ def roc(ax, true, scores):
         ax.plot(false_rate, true_rate, color=colour, ls=line, label=words)
     ax.set(xlabel="1 − specificity", ylabel="Sensitivity", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     ax.set_title(f"n = {true.sum()} yes, {(1 - true).sum()} no; AUC (95 % CI)", **NOTE)
-    ax.legend(loc="lower right", fontsize=6)
+    ax.set(xticks=np.linspace(0, 1, 6), yticks=np.linspace(0, 1, 6))
+    ax.legend(loc="lower right", fontsize=6, handlelength=1.8)
 
 
 def bins(ax, tables, scale=1, **options):

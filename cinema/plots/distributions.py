@@ -90,7 +90,7 @@ def power(ax, n, curves, marks):
     for (name, line), values in curves.items():
         ax.plot(n, values, color=look_of[name][0], ls=line, label=name if line == "-" else None)
     aside = {"xytext": (2, 0), "textcoords": "offset points", "rotation": 90}
-    mark_places(ax, marks, 0.02 / 1.02, 0.8, **aside, fontsize=6, ha="left", color=GREY)
+    mark_places(ax, marks, 0.42, 0.8, **aside, fontsize=6.5, ha="left", color=GREY)
     ax.axhline(0.8, color=GREY, lw=0.5)
     ax.set(xscale="log", xlabel="Patients", ylabel="Power", ylim=(0, 1.02), xlim=(n[0], n[-1]))
     ax.plot([], [], color=GREY, label="cases enriched as here")

@@ -15,7 +15,8 @@ from cinema.plots.curves import lines
 from cinema.plots.style import ABOVE, DOT, FLAG, GREY, NOTE, at_height, looks, mark_places
 
 HELD, ALONE = "black", ("black", "--", "s")  # not flagged after correction; a series that stands alone
-SHADES = {"agrees": "#d9ecd9", "differs": "#f6d9d0", "fixed": "#d9ecd9", "option": "#eeeeee"}  # of cells, by first word
+SHADES = {"agrees": "#d9ecd9", "differs": "#f6d9d0", "fixed": "#d9ecd9"}  # of cells, by first word
+SHADES |= dict.fromkeys(("option", "counted"), "#eeeeee")
 
 
 def intervals(ax, at, estimates, look, across=False, **options):
@@ -67,13 +68,14 @@ def _say_n(ax, series, what="mean, ", who=""):
 
 def rows(ax, estimates, label, reference=None, marks=None, mark_name="", log=False):
     """A row a name: name -> estimate, or series -> {name: estimate} for several dots a row. reference: value of a
-    dotted line. marks: name -> known value (diamond), called mark_name in the legend."""
+    dotted line. marks: name -> known value (tick), called mark_name in the legend."""
     alone = not isinstance(next(iter(estimates.values())), dict)
     series = {"": estimates} if alone else estimates
     names = list(next(iter(series.values())))
     _series(ax, series, label, 0.32, names, ALONE if alone else None)
     for i, (name, value) in enumerate((marks or {}).items()):
-        ax.plot(value, names.index(name), "D", mfc="none", mec=GREY, ms=7, label=mark_name if i == 0 else None)
+        tick = {"color": FLAG, "ls": "", "marker": "|", "ms": 11, "mew": 1.6}
+        ax.plot(value, names.index(name), **tick, label=mark_name if i == 0 else None)
     if reference is not None:
         ax.axvline(reference, color=GREY, ls=":", lw=0.8)
     ax.set_ylim(len(names) - 0.4, -0.6)
@@ -134,7 +136,7 @@ def several(ax, rows, label, zero=True):
     _series(ax, series, label, step, list(rows), ms=3.5)
     for y, row in enumerate(rows.values()):
         for name, estimate in row.items():
-            at_height(ax, y + (names.index(name) - (len(names) - 1) / 2) * step, f"n = {estimate.n}", fontsize=5.5)
+            at_height(ax, y + (names.index(name) - (len(names) - 1) / 2) * step, f"n = {estimate.n}", fontsize=6.5)
     if zero:
         ax.axvline(0, color=GREY, ls=":", lw=0.8)
     ax.xaxis.set_major_locator(MaxNLocator(4))
@@ -167,22 +169,24 @@ def gaps(ax, rows, label):
         _bar(ax, y, row, FLAG if row.p_holm <= 0.05 else HELD, 2.5, (row.lower_all, row.upper_all), mfc="white", ms=4)
     ax.axvline(0, color=GREY, ls=":", lw=0.8)
     ax.use_sticky_edges = False  # the grey bars keep clear of the frame
+    ax.xaxis.set_major_locator(MaxNLocator(3))
     names = [f"{row.group} − {row.against}\n(n = {row.n}, {row.n_against})" for row in rows.itertuples()]
     _name_rows(ax, names, label, fontsize=6.5)
 
 
 def groups(ax, rows, overall, label, named=True):
     """A row a group, attributes apart; line and band: the estimate over everybody. rows: fairness.by_group of one
-    metric. named: whether groups are named on the left, with n."""
+    metric. On the left their n and, if `named`, what they are."""
     at = np.arange(len(rows)) + 0.8 * rows["attribute"].factorize()[0]
-    names = [f"{row.attribute}: {row.group} (n = {row.n})" if named else f"n = {row.n}" for row in rows.itertuples()]
+    names = [f"{row.attribute}: {row.group} (n = {row.n})" if named else f"{row.n}" for row in rows.itertuples()]
     ax.axvspan(overall.lower, overall.upper, color=GREY, alpha=0.15, lw=0)
     ax.axvline(overall.value, color=GREY, lw=0.8)
     small = {"marker": "o", "ms": 3, "lw": 0.9, "capsize": 1.5}
     intervals(ax, at, list(rows.itertuples()), ALONE, across=True, **small)
-    ax.set_yticks(at, names, fontsize=6.5 if named else 5)
+    ax.set_yticks(at, names, fontsize=6.5)
     ax.set(xlabel=label, ylim=(max(at) + 0.6, -0.6))
-    ax.set_title(f"all: n = {overall.n}; 95 % CI", **NOTE)
+    ax.xaxis.set_major_locator(MaxNLocator(4))
+    ax.set_title(f"n = {overall.n}; 95 % CI", **NOTE)
 
 
 def family(ax, found, metrics, better):
@@ -200,7 +204,8 @@ def family(ax, found, metrics, better):
         ax.add_patch(Rectangle((x - 0.48, y - 0.45), 0.96, 0.9, **fill))
         stars = "**" if cell.p_holm <= 0.05 else "*" if cell.p_bh <= 0.05 else ""
         colour = "white" if abs(worse) > 1.6 else "black"
-        ax.text(x, y, f"{cell.gap:+.2g}{stars}", ha="center", va="center", fontsize=6, color=colour)
+        words = f"{cell.gap:+.2g}{stars}".replace("-", "−")
+        ax.text(x, y, words, ha="center", va="center", fontsize=6, color=colour)
     ax.set_xticks(range(len(metrics)), metrics.values(), rotation=35, ha="right")
     _name_rows(ax, [f"{group} − {against} ({attribute})" for group, against, attribute in rows], "")
     ax.set_xlim(-0.5, len(metrics) - 0.5)
@@ -228,8 +233,9 @@ def beside(ax, rows, topics):
 
 
 def decisive(ax, rows):
-    """Deciding differences in half-widths of their own interval: what lies beyond 1 excludes zero. rows: of
-    cinema.runner.ledger.deciding. Claims of equality are open diamonds between ticks at their margin."""
+    """Deciding differences in half-widths of their own interval, so that all bars are about two wide; in their own unit
+    at the right edge. rows: of cinema.runner.ledger.deciding. Claims of equality are open diamonds between ticks at
+    their margin."""
     half = ((rows["upper"] - rows["lower"]) / 2).clip(lower=1e-12)
     scaled = rows.assign(**rows[["value", "lower", "upper", "margin"]].div(half, axis=0))
     for y, row in enumerate(scaled.itertuples()):
@@ -238,10 +244,12 @@ def decisive(ax, rows):
         _bar(ax, y, row, colour, 1.5, marker=marker, mfc="white" if equal else colour)
         if equal:
             ax.plot([-row.margin, row.margin], [y, y], "|", color=GREY, ms=9)
+    for y, row in enumerate(rows.itertuples()):
+        words = f"{row.value:+.2g} ({row.lower:+.2g} to {row.upper:+.2g}) {row.unit}"
+        at_height(ax, y, words.replace("-", "−"), fontsize=6.5)
     names = [f"{row.claim} {row.topic} (n = {row.n})" for row in rows.itertuples()]
-    _name_rows(ax, names, "Difference of methods / half its 95 % interval (right: favours the claim)", zero=0)
-    ax.set_xscale("symlog", linthresh=2)
-    ax.set_xticks([-10, -2, -1, 0, 1, 2, 10], ["−10", "−2", "−1", "0", "1", "2", "10"])
+    _name_rows(ax, names, "Difference / half its 95 % interval\n(right: favours the claim)", zero=0)
+    ax.set_title("bars: 95 % CI; diamonds: equality, ticks at its margin; at the right: in its own unit", **NOTE)
 
 
 def shaded(table, column="verdict", name="ledger"):

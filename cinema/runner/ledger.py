@@ -15,6 +15,7 @@ from cinema.results import read_json, read_table
 
 BEGIN, END = "<!-- ledger -->", "<!-- /ledger -->"
 AGREES, DIFFERS, OPEN = "agrees in direction", "differs in direction", "cannot be settled on virtual data"
+COUNTED = "counted"  # a claim that only says how many there are
 RETEST = "re-test"  # stands for the claim of published rows that others found with the released weights
 FOUND = "<!-- found -->", "<!-- /found -->"
 # README's three sentences; {key} is a recorded number.
@@ -37,7 +38,7 @@ RESTORE = "restore it: git checkout data, or install the package again"
 METHODS = ("CineMA", "CNN", "UNet", "ResNet")
 PUBLISHED_CNNS = ("published CNN", "published nnU-Net")
 MORE_IS_BETTER = ("mean Dice", "sensitivity", "specificity")  # in percent
-NEEDS = ("", "above", "below", "within")
+NEEDS = ("", "count", "above", "below", "within")
 
 
 def read_ledger(root=ROOT):
@@ -45,7 +46,8 @@ def read_ledger(root=ROOT):
 
     ours:    "words=key; words=key", the recorded numbers that are shown.
     decides: key of a paired difference of methods, or "" where virtual data settle nothing.
-    needs:   what its whole 95 % interval must be for the claim to hold: "above" or "below" zero, or "within" -+ margin.
+    needs:   what its whole 95 % interval must be for the claim to hold: "above" or "below" zero, or "within" -+ margin;
+             "count" for a claim that only counts, which no difference can decide.
     floor:   what a method scores that learns nothing, a number or a key, or "": CineMA and the CNN must both be better.
     because: where nothing decides, why.
     Raises ValueError for a line that breaks these rules.
@@ -53,9 +55,9 @@ def read_ledger(root=ROOT):
     path = root / "data" / "ledger.csv"
     lines = read_table(path, LINE, RESTORE, dtype=str).fillna("").to_dict("records")
     for line in lines:
-        if line["needs"] not in NEEDS or bool(line["needs"]) != bool(line["decides"]):
+        if line["needs"] not in NEEDS or (line["needs"] not in ("", "count")) != bool(line["decides"]):
             told = f"decides {line['decides']!r}, needs {line['needs']!r}"
-            raise ValueError(f"{line['claim']}: {told}; give both or none")
+            raise ValueError(f"{line['claim']}: {told}; give both or none, or 'count' alone")
         if (line["needs"] == "within") != bool(line["margin"]) or bool(line["decides"]) == bool(line["because"]):
             raise ValueError(f"{line['claim']}: a margin goes with 'within', and a reason with no deciding number")
         shown = [part.strip().rsplit("=", 1) for part in line["ours"].split(";")]
@@ -104,13 +106,13 @@ def _virtual(rows):
 
 
 def verdict(line, found):
-    """(AGREES, DIFFERS or OPEN; the reason), from the recorded rows by key.
+    """(AGREES, DIFFERS, OPEN or COUNTED; the reason), from the recorded rows by key.
 
     Virtual data can show the direction of a difference between methods, never the size of an error on patients.
     Trainings of the ci profile last seconds and decide nothing; nor do methods that are no better than `floor`.
     """
     if not line["decides"]:
-        return OPEN, line["because"]
+        return COUNTED if line["needs"] == "count" else OPEN, line["because"]
     row, floor = found.get(line["decides"]), _floor(line, found)
     if row is None:
         return OPEN, "not run"
@@ -260,7 +262,7 @@ def markdown(rows, root=ROOT):
         cells = f"{row['claim']} {row['sentence']}", shown, row["verdict"]
         lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
     counts = whole["verdict"].value_counts()
-    said = ", ".join(f"{word}: {counts.get(word, 0)}" for word in (AGREES, DIFFERS, OPEN))
+    said = ", ".join(f"{word}: {counts.get(word, 0)}" for word in (AGREES, DIFFERS, OPEN, COUNTED))
     return "\n".join(lines) + f"\n\nOf {len(whole)} claims, {said}. Intervals are 95 %."
 
 
@@ -286,11 +288,12 @@ def _floor(line, found):
 
 
 def _short(value):
-    """A number as people write it: whole numbers whole, others with about three significant digits."""
+    """A number as people write it: whole numbers whole, others with about three significant digits; none but 0 is 0."""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if 0 < abs(value) < 0.0005:
+        return f"{value:.1g}".replace("-", "−", value < 0)
     if float(value).is_integer():
         return f"{int(value):,}"
     digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
-    text = f"{value:,.{digits}f}"
-    return text.replace("-", "−") if float(text.replace(",", "")) else text.lstrip("-")
+    return f"{value:,.{digits}f}".replace("-", "−")

@@ -32,9 +32,10 @@ class Estimate(NamedTuple):
     n: int
 
     def text(self, digits: int = 2, unit: str = "") -> str:
-        """In words: value, 95 % interval, n; or what is lacking."""
+        """In words: value, 95 % interval, n; or what is lacking. Two digits more at most where it would print as 0."""
         if np.isnan(self.value):
             return f"not known (n = {self.n}, {'too small' if self.n < FEW else 'no estimate exists'})"
+        digits = next((k for k in range(digits, digits + 3) if round(self.value, k)), digits)
         value, lower, upper = (f"{number:.{digits}f}" for number in self[:3])
         if np.isnan(self.lower):
             return f"{value}{unit} (n = {self.n}, too small for an interval)"

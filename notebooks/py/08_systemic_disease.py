@@ -10,6 +10,13 @@
 # **Question.** Can frozen features of cine images tell people with diabetes, hypertension or cancer from others, and
 # how much of that is the heart rather than age, sex and body size?
 #
+# **You will learn**
+#
+# - why a score above chance proves little, and which difference to look at instead;
+# - to compare people with their like: strata, matching, adjustment;
+# - to tell an estimate from a test when a model is fitted in folds;
+# - how many patients a question needs, and what a risk learned on many cases tells people among whom they are few.
+#
 # **Claim.** C16: the model "detects changes in diabetes, hypertension, cancer". No published number was found.
 #
 # **Time.** See README's table; most of it renders the cohort. `paper` needs the UK Biobank; it is refused
@@ -28,6 +35,9 @@ data_root = "../data"
 seed = 0
 out = "../figures"
 
+# %% [markdown]
+# Libraries come first, and after them the parts of the project that this page is about.
+
 # %%
 import inspect
 import json
@@ -36,7 +46,7 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
-from IPython.display import Code, Markdown
+from IPython.display import Code, Markdown, display
 from joblib import Parallel, delayed
 from scipy.stats import spearmanr
 from sklearn.linear_model import RidgeCV
@@ -50,6 +60,9 @@ from cinema.phantom import cohort, outcomes
 from cinema.plots import distributions, forest
 from cinema.stats import classification, power
 from cinema.stats.estimates import bca, corrected, holm, proportion
+
+# %% [markdown]
+# One call opens the page; it also says why patients cannot be asked here. Then come the sizes of its experiments.
 
 # %%
 needs = "exposures come from the UK Biobank, after an application; run this page with ci or laptop on virtual data"
@@ -90,8 +103,8 @@ shares = {
 pd.DataFrame(shares, index=["true share", "share here", "cases"]).T.round(3)
 
 # %% [markdown]
-# *What differs between those who have it and those who have not?* In standard deviations, from the true hearts: first
-# as they are, then among people alike in age, sex and BMI, by linear regression.
+# *What differs between those who have it and those who have not?* In standard deviations (SD), from the true hearts:
+# first as they are, then among people alike in age, sex and BMI, by linear regression.
 
 # %%
 TRUE = {"LV EDV": "lv_edv_ml", "LV EF": "lv_ef_percent", "LV mass": "lv_mass_g", "shortening": "shortening_percent"}
@@ -101,6 +114,9 @@ raw = {name: {what: systemic.difference_sd(y, v) for what, v in everything.items
 adjusted = {
     name: {what: systemic.difference_sd(y, v, covariates) for what, v in hearts.items()} for name, y in true.items()
 }
+
+# %% [markdown]
+# One panel an exposure; the null exposure, which does nothing, shows what chance looks like.
 
 # %%
 fig, axes = page.figure(columns=2, height=3.0, cols=4, sharey=True, sharex=True)
@@ -112,23 +128,31 @@ axes[0].set_xticks([-0.5, 0, 0.5])
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
 page.save(fig, "08_differences")
 
+# %% [markdown]
+# The table has the differences among people alike, in SD, with their intervals.
+
 # %%
 largest = {name: max(rows, key=lambda w: abs(rows[w].value)) for name, rows in adjusted.items()}
 for name, w in largest.items():
     record(f"08_largest_difference_{name}", adjusted[name][w], unit="SD")
-told = "; ".join(f"{NAMES[name]} {w} {adjusted[name][w].text(2, ' SD')}" for name, w in largest.items())
-Markdown(f"""*Reading.* The largest difference of one measure among people alike: {told}. The largest of four is picked
-here, and intervals are not corrected for that: the null exposure has a largest, too. Differences of a few tenths of an
-SD are real physiology and poor detectors at the same time.""")
+alike = {words: {what: e.text(2) for what, e in adjusted[name].items()} for name, words in NAMES.items()}
+display(pd.DataFrame(alike))
+null_gap = adjusted["null_exposure"][largest["null_exposure"]].value
+Markdown(f"""*Reading.* Among people alike no measure differs by much more than a few tenths of an SD: real physiology
+and a poor detector at the same time. Whoever picks the largest of four must not forget that the null exposure has a
+largest, too: {null_gap:+.2f} SD.""")
 
 # %% [markdown]
 # ## The best that is possible
 #
-# *How well could a perfect reader do?* The planted model gives three scores for every person: the log odds from the
-# covariates, the log likelihood ratio from the exact heart given the covariates, and the sum of the two, which no
-# other score can beat. Where the heart's measures are shifted by d standard deviations along the best direction, the
-# second one's AUC is also known in closed form, Φ(d/√2). The `truth.json` of the cohort has all of them, from
-# thousands of *other* people with the same planted effects, so they too carry a little sampling error.
+# *How well could a perfect reader do?* A score is judged by its AUC, the area under the ROC curve: the chance that
+# somebody with the disease scores higher than somebody without, 0.5 for a score that knows nothing. The planted model
+# gives three scores for every person: the log odds from the covariates (the logarithm of p / (1 − p)), the log
+# likelihood ratio from the exact heart given the covariates (how much likelier this heart is with the disease than
+# without), and the sum of the two, which no other score can beat. Where the heart's measures are shifted by d standard
+# deviations along the best direction, the second one's AUC is also known in closed form, Φ(d/√2). The `truth.json` of
+# the cohort has all of them, from thousands of *other* people with the same planted effects, so they too carry a little
+# sampling error.
 
 # %%
 KINDS = {"covariates": "age, sex, BMI", "heart": "heart, beyond them", "both": "both"}
@@ -172,7 +196,8 @@ found = Parallel(page.jobs)(delayed(systemic.scores)(true[name], parts[way, sour
 scored = dict(zip(keys, found))
 
 # %% [markdown]
-# Every score's AUC is recorded, with DeLong's interval, and drawn beside the ceilings.
+# *How far from the best that is possible do the scores end, and what does the picture alone say?* Every score's AUC is
+# recorded, with DeLong's interval, and drawn beside the ceilings.
 
 # %%
 SHORT = dict(zip(SOURCES, ("covariates", "measures", "features", "measures_covariates", "features_covariates")))
@@ -181,17 +206,24 @@ for source, name in product(SOURCES, NAMES):
     auc[source, name] = classification.auc(true[name], scored["cross", source, name].score)
     record(f"08_auc_{SHORT[source]}_{name}", auc[source, name])
 
+# %% [markdown]
+# Dots are what was reached; orange is the best that anybody could reach, the dotted line is chance.
+
 # %%
-fig, axes = page.figure(columns=2, height=2.7, cols=4, sharey=True, sharex=True)
+fig, axes = page.figure(columns=2, height=2.8, cols=4, sharey=True, sharex=True)
 for ax, (name, words) in zip(axes, NAMES.items()):
     best = ceilings[name]
     marks = {COV: best["covariates"], f"{MEAS} + {COV}": best["both"], f"{FEAT} + {COV}": best["both"]}
     rows = {source: auc[source, name] for source in SOURCES}
-    forest.rows(ax, rows, "AUC, 95 % CI", 0.5, marks, "ceiling, planted")
-    forest.ceiling(ax, best["heart_closed_form"], "ceiling, heart only")
-    ax.set_title(f"{words}, {true[name].sum()} of {n}", fontsize=7, loc="left")
+    forest.rows(ax, rows, "AUC, 95 % CI", 0.5, marks, "the best possible with what the row knows")
+    forest.ceiling(ax, best["heart_closed_form"], "the best possible from the heart beyond age, sex, BMI")
+    ax.set_title(f"{words}\n{true[name].sum()} cases of {n}", fontsize=7, loc="left")
+axes[0].set_xticks([0.5, 0.6, 0.7])
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
 page.save(fig, "08_auc")
+
+# %% [markdown]
+# How far is that from a reader who knows the planted rule, on the same people?
 
 # %%
 joint, lost = f"{FEAT} + {COV}", {}
@@ -199,22 +231,22 @@ for name in list(NAMES)[:3]:
     oracle = (people[f"true_covariate_score_{name}"] + people[f"true_heart_score_{name}"]).to_numpy()
     lost[name], _ = classification.auc_difference(true[name], scored["cross", joint, name].score, oracle)
     record(f"08_auc_minus_oracle_{name}", lost[name])
-reached = "; ".join(f"{words} {auc[joint, name].text()}" for name, words in NAMES.items())
-Markdown(f"""*Reading.* Features and covariates together: {reached}. Minus the AUC of the oracle's score *on the same
-people*: {"; ".join(f"{NAMES[name]} {e.text()}" for name, e in lost.items())}. Below 0 is the cost of learning from few
-people and of seeing the heart in pixels; above 0 could only be chance. The null exposure's AUC is
-{auc[FEAT, "null_exposure"].text()} from features.""")
+reached = {source: {words: auc[source, name].text() for name, words in NAMES.items()} for source in (FEAT, joint)}
+display(pd.DataFrame(reached | {"both − oracle's": {NAMES[name]: e.text() for name, e in lost.items()}}).fillna(""))
+Markdown(f"""*Reading.* The last column is the AUC of features and covariates minus that of the oracle's score *on the
+same people*. Below 0 is the cost of learning from few people and of seeing the heart in pixels; above 0 could only be
+chance. The null exposure's AUC is {auc[FEAT, "null_exposure"].value:.2f} from features, where 0.5 is the truth.""")
 
 # %% [markdown]
 # ## Does the heart add anything?
 #
-# *Is image + covariates better than covariates?* Two answers, on the same forward-fitted models. The first is the
-# paired difference of two AUCs with DeLong's test. It asks for a practical gain, pays for every column that had to be
-# learnt, and is known to be blunt when one model contains the other. The second asks in the way of an epidemiologist:
-# take from the joint model what the image columns say at equal covariates; with the covariates beside it, what does
-# one SD of it do to the odds? There are eight tests of each kind (four exposures, two sources), and Holm's procedure
-# keeps the chance of *any* false alarm among the eight at 5 %. The null exposure is one of the family: it must stay
-# null.
+# *For which disease do the picture's columns add anything to age, sex and BMI?* Two answers, on the same forward-fitted
+# models. The first is the paired difference of two AUCs with DeLong's test. It asks for a practical gain, pays for
+# every column that had to be learnt, and is known to be blunt when one model contains the other. The second asks in the
+# way of an epidemiologist: take from the joint model what the image columns say at equal covariates; with the
+# covariates beside it, what does one SD of it do to the odds? There are eight tests of each kind (four exposures, two
+# sources), and Holm's procedure keeps the chance of *any* false alarm among the eight at 5 %. The null exposure is one
+# of the family: it must stay null.
 
 # %%
 tests, bars, log_odds, level = [], {}, {}, corrected(0.95, 8)
@@ -230,6 +262,9 @@ for source, name in product((MEAS, FEAT), NAMES):
     tests.append((name, source, gain, p_gain, odds, p_odds))
 tests = pd.DataFrame(tests, columns=["exposure", "source", "gain", "p_gain", "odds", "p_odds"])
 
+# %% [markdown]
+# Each family of eight is corrected for its number by Holm's procedure, and everything is recorded.
+
 # %%
 tests["holm_gain"], tests["holm_odds"] = holm(tests["p_gain"]), holm(tests["p_odds"])
 for row in tests.itertuples():
@@ -240,7 +275,8 @@ for row in tests.itertuples():
     record(f"08_holm_p_odds_{which}", row.holm_odds, n=row.odds.n)
 
 # %% [markdown]
-# In the figure thick bars are 95 % intervals, thin ones are widened so that all eight of a side hold together.
+# In the figure thick bars are 95 % intervals, thin ones are widened so that all eight of a side hold together (many
+# tests find something by chance: **multiplicity**).
 
 # %%
 fig, axes = page.figure(columns=2, height=2.8, cols=2, sharey=True)
@@ -248,12 +284,19 @@ forest.differences(axes[0], bars, "AUC with image − AUC of age, sex, BMI alone
 forest.differences(axes[1], log_odds, "Log odds ratio per SD of the image's part")
 page.save(fig, "08_added")
 
+# %% [markdown]
+# The same as a table; a p value after Holm below 0.05 counts as shown.
+
 # %%
 shown = pd.DataFrame({"exposure": tests["exposure"].map(NAMES), "source": tests["source"]})
 shown["ΔAUC"], shown["p (Holm)"] = [e.text(3) for e in tests["gain"]], tests["holm_gain"].map("{:.2g}".format)
 shown["odds ratio per SD"] = [e.text() for e in tests["odds"]]
 shown["p (Holm) "] = tests["holm_odds"].map("{:.2g}".format)
 shown
+
+
+# %% [markdown]
+# Which of them are shown, in words:
 
 
 # %%
@@ -269,6 +312,9 @@ for key, count in (("gains", rises.sum()), ("odds", len(linked))):
     record(f"08_{key}_shown", int(count), n=n)
 record("08_null_flagged", null, n=n)
 
+# %% [markdown]
+# And this is what may be said of them:
+
 # %%
 Markdown(f"""*Reading.* A higher AUC than that of age, sex and BMI is shown, corrected, for: {named(gains[rises])}; a
 lower one for: {named(gains[~rises])}. That the image carries something beyond them is shown, corrected, for:
@@ -278,9 +324,10 @@ tests of the null exposure {null} flagged it.""")
 # %% [markdown]
 # ## What an unadjusted AUC would have claimed
 #
-# *Does the picture know age, sex and BMI?* If it does, its score for a disease is in part a score for these. The same
-# components of the features that went into the scores are asked for age, BMI and sex, and, for comparison, for what
-# the heart does.
+# *How well can age, BMI and the heart itself be read off the features?* If the picture knows age, sex and BMI, its
+# score for a disease is in part a score for these. The same components of the features that went into the scores are
+# asked for age, BMI and sex, and, for comparison, for what the heart does: each is fitted on four folds and read in the
+# fifth, and compared with the truth by correlation.
 
 
 # %%
@@ -297,6 +344,9 @@ def correlation(a, b, axis=-1):
     return (a * b).sum(axis) / np.sqrt((a**2).sum(axis) * (b**2).sum(axis))
 
 
+# %% [markdown]
+# A correlation of 1 would be a perfect reading, 0 none.
+
 # %%
 known_of = {words: read(f"true_{key}") for words, key in TRUE.items()}
 known_of |= {"age": read("age_years"), "BMI": read("bmi_kg_m2")}
@@ -307,22 +357,26 @@ forest.rows(ax, known_of, "Correlation of read and true, 95 % CI", 0)
 ax.set_title(f"read off the features, n = {n}", fontsize=7, loc="left")
 page.save(fig, "08_leak")
 
+# %% [markdown]
+# Sex is read as a yes or no, and each score for a disease is held against that of the covariates alone.
+
 # %%
 men = (people["sex"] == "M").to_numpy()
 sex = classification.auc(men.astype(int), systemic.scores(men, parts["cross", FEAT]).score)
 record("08_features_know_sex", sex, unit="AUC")
 pairs = {name: [scored["cross", source, name].score for source in (FEAT, COV)] for name in NAMES}
-shared = ", ".join(f"{NAMES[name]} {spearmanr(*pair)[0]:.2f}" for name, pair in pairs.items())
-Markdown(f"""*Reading.* Features tell age with a correlation of {known_of["age"].text()}, BMI with
-{known_of["BMI"].text()}, and sex with an AUC of {sex.text(3)}. Rank correlation of the features' disease score with the
-covariates' own: {shared}. Of the heart: EDV {known_of["LV EDV"].value:.2f}, EF {known_of["LV EF"].value:.2f}.""")
+shared = {NAMES[name]: round(spearmanr(*pair)[0], 2) for name, pair in pairs.items()}
+display(pd.Series(shared, name="rank correlation, features' score with covariates' score").to_frame())
+Markdown(f"""*Reading.* Features tell age with a correlation of {known_of["age"].value:.2f}, BMI with
+{known_of["BMI"].value:.2f}, and sex with an AUC of {sex.value:.2f}. The table says how much of this is in their scores
+for a disease.""")
 
 # %% [markdown]
-# *What is left when people are compared with their like?* Three routes. **Strata**: a case is compared only with
-# controls of about the same covariate score. **Matching**: each case gets one control of the same sex whose age and
-# BMI are within a quarter of a standard deviation, and the AUC is that of the matched people. Both keep the image
-# score as it is; what the score knows of the covariates no longer helps it. Beside them the heart's ceiling in closed
-# form.
+# *What is left of the picture's AUC when people are compared with their like?* Three routes. **Strata**: a case is
+# compared only with controls of about the same covariate score. **Matching**: each case gets one control of the same
+# sex whose age and BMI are within a quarter of a standard deviation, and the AUC is that of the matched people. Both
+# keep the image score as it is; what the score knows of the covariates no longer helps it. Beside them the heart's
+# ceiling in closed form.
 
 # %%
 left, balance = {}, {}
@@ -339,30 +393,38 @@ pd.DataFrame(balance).T.round(2)
 
 # %% [markdown]
 # The table shows how well matching worked: what remains of the differences in age and BMI, in SD, and how many pairs.
+# The figure has the three routes from the top: from "unadjusted" to "matched" an AUC that was the heart's stays, one
+# that was age and size falls to the dotted line of chance.
 
 # %%
 fig, axes = page.figure(columns=2, height=2.2, cols=4, sharey=True, sharex=True)
 for ax, (name, words) in zip(axes, NAMES.items()):
-    forest.rows(ax, left[name], f"AUC, 95 % CI\n(matched: n = {left[name]['matched'].n})", 0.5)
-    forest.ceiling(ax, ceilings[name]["heart_closed_form"], "ceiling, heart beyond age, sex, BMI")
-    ax.set_title(f"{words}, n = {n}", fontsize=7, loc="left")
+    forest.rows(ax, left[name], "AUC, 95 % CI", 0.5)
+    forest.ceiling(
+        ax, ceilings[name]["heart_closed_form"], "the best from the heart beyond age, sex, BMI; dotted: chance"
+    )
+    ax.set_title(f"{words}\nn = {n}, matched {left[name]['matched'].n}", fontsize=7, loc="left")
+axes[0].set_xticks([0.4, 0.5, 0.6])
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left")
 page.save(fig, "08_like_with_like")
 
+# %% [markdown]
+# In numbers, with intervals:
+
 # %%
-told = []
-for name, (first, within, matched) in zip(NAMES.values(), map(dict.values, left.values())):
-    told.append(f"{name} {first.value:.2f} unadjusted, {within.text()} within strata, {matched.text()} matched")
-Markdown(f"""*Reading.* {"; ".join(told)}. The first number is what a table of results usually holds. Whatever it loses
-among people alike was age, sex and body size, read off the picture. Below 0.5 is possible: learnt without covariates, a
-score can take what is common in women for what is common in cancer.""")
+display(pd.DataFrame({words: {k: e.text() for k, e in left[name].items()} for name, words in NAMES.items()}))
+first, _, matched = left["diabetes"].values()
+Markdown(f"""*Reading.* The first row is what a table of results usually holds. For diabetes it says
+{first.value:.2f}, and among matched people {matched.value:.2f} are left: the rest was age, sex and body size, read
+off the picture. Below 0.5 is possible: learnt without covariates, a score can take what is common in women for what
+is common in cancer.""")
 
 # %% [markdown]
 # ## Controls
 #
-# *Does the procedure find something where there is nothing?* Labels are shuffled among people, so that every
-# association is broken, and the pipeline is run on the leading components of the features, both ways, many times.
-# Each result is flagged if 0.5 lies outside its 95 % interval, which should happen to one in twenty.
+# *How often does each way of going through the folds find something where there is nothing?* Labels are shuffled among
+# people, so that every association is broken, and the pipeline is run on the leading components of the features, both
+# ways, many times. Each result is flagged if 0.5 lies outside its 95 % interval, which should happen to one in twenty.
 
 # %%
 leading = {way: make(fold, None, features, n_components=20) for way, make in WAYS.items()}
@@ -376,13 +438,17 @@ fig, ax = page.figure(height=3.0)
 distributions.shuffled(ax, chance)
 page.save(fig, "08_shuffled")
 
+# %% [markdown]
+# Counted: how many intervals leave out the 0.5 that is the truth here?
+
 # %%
 missed = {way: sum(not e.lower <= 0.5 <= e.upper for e in rows) for way, rows in chance.items()}
 flagged = {way: proportion(count, n_shuffled) for way, count in missed.items()}
 for way, share in flagged.items():
     page.record(f"08_shuffled_flagged_{way.split('-')[0]}", share, unit="share of shuffles")
-told = "; ".join(f"{way} {share.text()[:-1]} shuffles)" for way, share in flagged.items())
-Markdown(f"""*Reading.* Flagged: {told}. DeLong's interval takes a score as given. In cross-fitting it is not: if by
+due, (cross, forward) = n_shuffled / 20, missed.values()
+Markdown(f"""*Reading.* Of {n_shuffled} shuffles {cross} are flagged cross-fitted and {forward} forward-fitted, where
+{due:.0f} are due. DeLong's interval takes a score as given. In cross-fitting it is not: if by
 chance the cases of fold 1 resemble those of fold 2, each fold's model does well on the other, and the same coincidence
 counts twice; the variance of the AUC about 0.5 is up to doubled. Where a signal is strong the models hardly change, and
 the intervals hold. `tests/analysis/test_systemic.py` simulates a thousand cohorts.""")
@@ -390,7 +456,8 @@ the intervals hold. `tests/analysis/test_systemic.py` simulates a thousand cohor
 # %% [markdown]
 # ## Power
 #
-# *What could a cohort of this size have found?* Suppose a perfect reader, whose score has the heart's ceiling as AUC
+# *How many patients does it take to find each disease?* **Power** is the chance that a study finds an effect that is
+# there. Suppose a perfect reader, whose score has the heart's ceiling as AUC
 # among people alike. The power of a test of it against 0.5 depends on the number of *cases* more than on the number
 # of people; solid lines have cases enriched as here, dashed lines at their true share.
 
@@ -404,6 +471,10 @@ def chance_to_find(auc, n, share):
     """Power of a test of n people of whom a share are cases, two of each kind at least."""
     return power.power_of_auc(auc, max(n * share, 2), max(n * (1 - share), 2))
 
+
+# %% [markdown]
+# For each disease: the power here, at the true share of cases, with the paper's number of studies, and the smallest
+# AUC that this cohort could find.
 
 # %%
 for name in list(NAMES)[:3]:
@@ -421,7 +492,7 @@ for name in list(NAMES)[:3]:
 
 # %%
 fig, ax = page.figure(height=3.0)
-distributions.power(ax, sizes, curves, {f"here, n = {n}": n, f"the paper's studies, {published}": published})
+distributions.power(ax, sizes, curves, {f"here, n = {n}": n, f"the paper's studies, {published:,}": published})
 page.save(fig, "08_power")
 pd.DataFrame(rows, index=COLUMNS).T.round(3)
 
@@ -433,12 +504,18 @@ pd.DataFrame(rows, index=COLUMNS).T.round(3)
 #
 # ## Risks where the disease is rare
 #
-# *What does a model trained on an enriched cohort tell a member of the population?* A risk several times too high.
-# AUCs do not see it, since they only order people. If cases and controls were sampled at different rates, one number
-# repairs it: the intercept of the log odds moves by the difference of the two shares' log odds.
+# *How far below the line of identity do the dots lie, and does one number bring them back?* A model trained on an
+# enriched cohort tells a member of the population a risk several times too high. AUCs do not see it, since they only
+# order people. If cases and controls were sampled at different rates, one number repairs it: the intercept of the log
+# odds moves by the difference of the two shares' log odds. **Calibration in the large** asks for just that: whether
+# risks are right on average.
 
 # %%
 Code(inspect.getsource(systemic.at_prevalence), language="python")
+
+# %% [markdown]
+# Cases are thinned to their true share, and predicted risks are compared with what is found among the people kept,
+# once as trained and once corrected.
 
 # %%
 tables, large = {"as trained": {}, "corrected": {}}, {}
@@ -452,6 +529,9 @@ for name in ("diabetes", "cancer"):
         large[name, way] = classification.calibration(y[kept], p, rng, 200)["intercept"]
         record(f"08_calibration_{way.replace(' ', '_')}_{name}", large[name, way], unit="log odds")
 
+# %% [markdown]
+# A dot on the line of identity is a risk that means what it says; the axes of the two panels differ.
+
 # %%
 fig, axes = page.figure(columns=2, height=2.8, cols=2)
 for ax, (way, rows) in zip(axes, tables.items()):
@@ -459,11 +539,15 @@ for ax, (way, rows) in zip(axes, tables.items()):
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
 page.save(fig, "08_calibration")
 
+# %% [markdown]
+# By how much are risks wrong on average?
+
 # %%
-told = "; ".join(f"{NAMES[name]} {way} {e.text()}" for (name, way), e in large.items())
-Markdown(f"""*Reading.* Calibration in the large, as log odds by which risks are too low (below 0: high): {told}. The
-correction needs the true share, which a hospital must know for its own patients. It repairs the mean only: an
-uninformative model stays so.""")
+display(pd.Series({(NAMES[name], way): e.text() for (name, way), e in large.items()}).unstack())
+Markdown(f"""*Reading.* The table has calibration in the large, as log odds by which risks are too low (below 0: too
+high). For cancer it is {large["cancer", "as trained"].value:+.1f} as trained and
+{large["cancer", "corrected"].value:+.1f} corrected. The correction needs the true share, which a hospital must know
+for its own patients. It repairs the mean only: an uninformative model stays so.""")
 
 # %% [markdown]
 # ## What this page could not settle

@@ -10,6 +10,13 @@
 #
 # **Question.** Which of the paper's claims hold up, as far as virtual patients can say, and what would settle the rest?
 #
+# **You will learn**
+#
+# - to turn a claim into a number that decides, and to say beforehand what it would have to be;
+# - why virtual patients can judge the direction of a difference and never its size in a hospital;
+# - what changed between preprint and journal, and what others found with the released weights;
+# - which oddities of a released software matter, by measuring each.
+#
 # **Claim.** All of them, C1 to C18.
 #
 # **Time.** Half a minute in the `ci` profile, a minute and a half in the `laptop` profile, on two cores. `paper` is
@@ -26,6 +33,9 @@ data_root = "../data"
 seed = 0
 out = "../figures"
 
+# %% [markdown]
+# Libraries come first, and after them the parts of the project that this page is about.
+
 # %%
 import inspect
 import math
@@ -35,7 +45,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import Code, Markdown
+from IPython.display import Code, Markdown, display
 from joblib import Parallel, delayed
 
 # %%
@@ -50,6 +60,9 @@ from cinema.runner import ledger
 from cinema.stats import estimates
 from cinema.training import arms
 from cinema.training.recipe import PAPER
+
+# %% [markdown]
+# One call opens the page; it also says why this page adds up virtual runs only, and shows patients beside them.
 
 # %%
 needs = "this page adds up the records of a ci or laptop run on virtual data; numbers of patients are shown beside them"
@@ -70,7 +83,9 @@ pd.set_option("display.max_rows", 100)
 #
 # - *agrees in direction*: the whole 95 % interval of our paired difference lies on the side the claim needs;
 # - *differs in direction*: it lies on the other side;
-# - *cannot be settled on virtual data*: it holds zero; or nothing was recorded; or the claim is about patients only.
+# - *cannot be settled on virtual data*: it holds zero; or nothing was recorded; or the claim is about patients only;
+# - *counted*: the claim only says how many there are (C1, C2). A count can be held against a listing, and is neither
+#   right nor wrong by anything measured here.
 #
 # Where the claim is that two things are *equal* (half of the labels, landmarks "matched"), the interval must lie within
 # a margin instead. Margins are ours, in the units of what is compared: 0.02 of Dice for C8, and the millimetre that
@@ -102,25 +117,27 @@ forest.shaded(whole.drop(columns="topic").rename(columns=ledger.HEADS))
 # The same in one sentence, and how much of it rests on printed numbers:
 
 # %%
-counts = {word: int((whole["verdict"] == word).sum()) for word in (ledger.AGREES, ledger.DIFFERS, ledger.OPEN)}
+words = ledger.AGREES, ledger.DIFFERS, ledger.OPEN, ledger.COUNTED
+counts = {word: int((whole["verdict"] == word).sum()) for word in words}
 for word, count in counts.items():
     record(f"12_claims_{estimates.record_key(word.split(' ')[0])}", count, n=len(whole), unit="claims")
 printed = int((whole["published"] != "number not found").sum())
 record("12_claims_with_a_printed_number", printed, n=len(whole), unit="claims")
 on_patients = int((whole["real"] != "-").sum())
-said = ", ".join(f"**{word}: {n}**" for word, n in counts.items())
-Markdown(f"""*Reading.* Of {len(whole)} claims {said}. A number could be found in print for {printed}; for the other
-{len(whole) - printed} the paper's sentence is all there is. On patients, {on_patients} have been looked at in this copy
-of the repository. {ledger.unknown(rows, ledger.ledger_keys()) or "Every number the ledger asks for was recorded."}""")
+display(pd.Series(counts, name=f"of {len(whole)} claims").to_frame())
+Markdown(f"""*Reading.* A number could be found in print for {printed} claims; for the others the paper's sentence is
+all there is. On patients, {on_patients} have been looked at in this copy of the repository.
+{ledger.unknown(rows, ledger.ledger_keys()) or "Every number the ledger asks for was recorded."}""")
 
 # %% [markdown]
 # ## Published and ours, side by side
 #
-# *How far apart are the numbers?* For claims with a printed number, filled marks are the paper's, open ones ours. To
-# stand on one axis, every number is turned into an error (Dice, sensitivity and specificity into what they lack to
-# 100 %) and divided by the error of the published CNN; for segmentation that is nnU-Net, and our CNN is a UNet. The
-# point of the picture is the distance between circle and square, filled against open, not their place on the axis: our
-# patients, networks and budgets differ from the paper's in every respect. n is of our patients.
+# *Do the paper's CineMA and its CNN (filled) lie to each other as ours do (open)?* For claims with a printed number,
+# filled marks are the paper's, open ones ours. To stand on one axis, every number is turned into an error (Dice,
+# sensitivity and specificity into what they lack to 100 %) and divided by the error of the published CNN; for
+# segmentation that is nnU-Net, and our CNN is a UNet. The point of the picture is the distance between circle and
+# square, filled against open, not their place on the axis: our patients, networks and budgets differ from the paper's
+# in every respect. n is of our patients.
 
 # %%
 both = ledger.comparison(rows)
@@ -131,15 +148,19 @@ fig.legend(loc="outside right upper")
 page.save(fig, "12_published_and_ours", cohort="published and virtual")
 
 # %% [markdown]
-# What decides is the paired difference on the same patients. Units differ from claim to claim (Dice, EF, AUC), so each
-# difference is shown in half-widths of its own interval and turned so that right favours the claim: a bar that crosses
-# zero settles nothing. Claims of equality are open diamonds, with ticks at their margin.
+# *Which bars lie clear of zero, and on which side?* What decides is the paired difference on the same patients. Units
+# differ from claim to claim, so each difference is shown in half-widths of its own interval and turned so that right
+# favours the claim: a bar that crosses zero settles nothing. Claims of equality are open diamonds, with ticks at their
+# margin. At the right stands the difference in its own unit; without one it is of Dice, of an AUC or of a share.
 
 # %%
 decided = ledger.deciding(rows)
 fig, ax = page.figure(columns=2, height=0.9 + 0.22 * len(decided))
 forest.decisive(ax, decided)
 page.save(fig, "12_deciding_differences")
+
+# %% [markdown]
+# Counted: how many differences with a direction exclude zero, and how many of these favour their claim.
 
 # %%
 direction = decided[decided["needs"] != "within"]
@@ -154,8 +175,8 @@ comparisons share networks and patients, so they do not count as independent vot
 # %% [markdown]
 # ## What peer review changed
 #
-# *Do the versions of the paper claim the same?* No. The sentence most often quoted from the preprint is not in the
-# journal. The table is condensed from the three abstracts; versions are dated as published.
+# *Do the versions of the paper claim the same?* No. The sentence most often quoted from the preprint is not
+# in the journal. The table is condensed from the three abstracts; versions are dated as published.
 #
 # | | arXiv v1, 31 May 2025 | arXiv v2, 31 August 2025 | Communications Medicine, 13 May 2026 |
 # |---|---|---|---|
@@ -192,6 +213,9 @@ again = paper[paper["claim"] == ledger.RETEST].rename(columns={"statement": "bea
 columns = ["bears on", "quantity", "system", "dataset", "value", "unit", "note", "source"]
 again[columns].fillna("").style.set_uuid("again").hide(axis="index").format(precision=3)
 
+# %% [markdown]
+# Two things can be read off these rows: how far CineMA's features lead, and how far specificities scatter.
+
 # %%
 macro = again[again["quantity"] == "macro Dice"].pivot(index="system", columns="dataset", values="value")
 ours, general = (macro.loc[f"{name}, frozen encoder + UNETR decoder"] for name in ("CineMA", "DINOv3"))
@@ -199,9 +223,9 @@ lead = (ours - general)[["ACDC", "M&Ms", "M&Ms-2"]].to_numpy()
 release("12_retest_lead_over_general_model", float(lead.mean()), n=len(lead), unit="Dice")
 spread_of = again[again["quantity"] == "specificity"]["value"]
 Markdown(f"""*Reading.* Under the same decoder CineMA's frozen features lead those of a general picture model by
-{lead.min():.3f} to {lead.max():.3f} of macro Dice. In detecting disease, sensitivity is high everywhere and specificity
-anything from {spread_of.min():.0f} to {spread_of.max():.0f} %: test sets hold few healthy people, and the threshold
-decides. Claim C9 is the one that most needs patients.""")
+{lead.mean():.3f} of macro Dice (the mean over structures; a **macro average** counts each alike). In detecting
+disease, sensitivity is high everywhere and specificity anything from {spread_of.min():.0f} to {spread_of.max():.0f}
+%: test sets hold few healthy people, and the threshold decides. Claim C9 is the one that most needs patients.""")
 
 # %% [markdown]
 # ## Oddities of the release
@@ -222,6 +246,9 @@ decides. Claim C9 is the one that most needs patients.""")
 # %%
 Code(inspect.getsource(errata.draw_numbers), language="python")
 
+# %% [markdown]
+# The count for ACDC with the recipe of the release:
+
 # %%
 frames, workers, recipe = 180, 4, PAPER["segmentation"]
 visits = frames * recipe.epochs
@@ -229,9 +256,9 @@ draws = int(errata.draw_numbers(frames, recipe.micro_batch_size, workers).max())
 release("12_draws_released", draws, n=frames, unit="draws")
 release("12_new_draws_released", draws / visits, n=frames)
 release("12_frames_seen_released", 1 / 50)
-Markdown(f"""*Reading.* ACDC has {frames} labelled frames for training. With {workers} workers (their number is a
-setting) {visits:,} visits share {draws} draws; here every visit has its own. In pretraining on several GPUs even the
-order of studies repeats, so of 50 frames of a study every epoch takes the same one.""")
+Markdown(f"""*Reading.* With {workers} workers, a setting, {visits:,} visits of ACDC's frames share {draws} draws;
+here every visit has its own. In pretraining on several GPUs even the order of studies repeats, so of 50 frames of a
+study every epoch takes the same one.""")
 
 # %% [markdown]
 # Three arms learn to segment: as this package does it, with scaling along x only, and with repeated draws (four
@@ -252,6 +279,10 @@ standard, start = (str(WEIGHTS / name) for name in (small.SHIPPED_STANDARD, smal
 loaders = {"as here": arms.stacks, "x only": errata.x_only, "repeated draws": errata.repeated}
 assert not set(train) & set(test) and not set(val) & set(train + test)
 
+# %% [markdown]
+# Three arms differ in nothing but what they do to their training images; each is trained with every seed, and tested on
+# hearts as they are and, for the scaling, on hearts of other sizes.
+
 # %%
 runs, data_of, own = [], (tuple(train), tuple(val)), str(page.own_folder())
 for i, (name, loader) in product(range(seeds), loaders.items()):
@@ -265,7 +296,8 @@ patients = estimates.per_patient(read, ["dice"], by=("arm", "size"))
 patients.pivot_table("dice", "arm", "size", sort=False).round(3)
 
 # %% [markdown]
-# Four questions are asked of these trainings, so the thin bars are widened by Bonferroni's correction for four.
+# Four questions are asked of these trainings, so the thin bars are widened by Bonferroni's correction for four
+# (**multiplicity**: of twenty intervals one misses by chance).
 
 # %%
 asked = [("x only", size) for size in sizes] + [("repeated draws", "as is")]
@@ -278,17 +310,33 @@ for arm, size in asked:
     record(f"12_{words}", pair[0], unit="Dice")
 
 # %% [markdown]
-# The figure shows the four differences with their intervals over patients; small ticks are single seeds, each a pair of
-# trainings of its own. Where they lie on both sides of zero, chance in training outweighs the oddity.
+# *Do both seeds lie on one side of zero?* The figure shows the four differences with their intervals over patients, at
+# the left of scaling along x alone, at the right of repeated draws, on a scale of its own. Triangles are single seeds,
+# each a pair of trainings. Where they lie on both sides of zero, chance in training outweighs the oddity.
 
 # %%
 once = read.groupby(["size", "arm", "seed"])["dice"].mean()
 seen = {name: once[size, arm] - once[size, "as here"] for name, (arm, size) in zip(gaps, asked)}
-fig, ax = page.figure(columns=2, height=2.2)
-forest.differences(ax, gaps, "Dice with the oddity minus Dice as here")
-for y, single in enumerate(seen.values()):
-    ax.plot(single, [y + 0.25] * seeds, "|", color=style.GREY, ms=5)
+
+# %% [markdown]
+# Each side has a scale of its own, since the two oddities differ in size by far.
+
+# %%
+fig, axes = page.figure(columns=2, height=2.2, cols=2, width_ratios=(3, 2))
+for ax, arm in zip(axes, ("x only", "repeated draws")):
+    names = [name for name in gaps if name.startswith(arm)]
+    rows = {name.replace(", as is", ",\nhearts as they are").replace(", ", ",\nhearts "): gaps[name] for name in names}
+    forest.differences(ax, rows, "Dice with the oddity − Dice as here")
+    for y, name in enumerate(names):
+        ax.plot(seen[name], [y + 0.3] * seeds, "^", mfc="none", color=style.GREY, ms=4)
+    ax.set_title("", loc="left")
+    ax.locator_params(axis="x", nbins=4)
+note = f"n = {gaps[names[0]][0].n} patients; thick: 95 % CI, thin: corrected for 4; triangles: one seed each"
+fig.suptitle(note, fontsize=7, x=0.01, ha="left")
 page.save(fig, "12_trained_oddities")
+
+# %% [markdown]
+# A verdict needs all seeds of an arm on one side; how many comparisons have that is recorded.
 
 # %%
 steady = {name: len(set(np.sign(single))) == 1 for name, single in seen.items()}
@@ -296,11 +344,11 @@ record("12_trained_that_keep_their_sign", sum(steady.values()), n=len(asked), un
 few, told = int(errata.draw_numbers(2 * n_train, 2, 4).max()) + 1, []
 for name, (gap, wide) in gaps.items():
     word = estimates.verdict(wide) if steady[name] else "not settled, seeds disagree"
-    told.append(f"with {name} **{word}** ({gap.value:+.3f}; seeds {seen[name].min():+.3f} to {seen[name].max():+.3f})")
-Markdown(f"""*Reading.* {2 * steps} visits shared {few} draws in the arm with repetition. Compared with the training as
-here, the network is {"; ".join(told)}. Verdicts follow the thin bars where all {seeds} seeds of an arm agree on the
-sign ({sum(steady.values())} of {len(asked)}); an interval over patients knows nothing of seeds, and where they disagree
-the next training may turn the difference.""")
+    told.append((gap.text(3), f"{seen[name].min():+.3f} to {seen[name].max():+.3f}", word))
+display(pd.DataFrame(told, list(gaps), ["Dice, oddity − as here", "single seeds", "with it the network is"]))
+Markdown(f"""*Reading.* {2 * steps} visits shared {few} draws in the arm with repetition. Verdicts follow the thin
+bars where all seeds of an arm agree on the sign, which they do in {sum(steady.values())} of the comparisons; an
+interval over patients knows nothing of seeds, and where they disagree the next training may turn the difference.""")
 
 # %% [markdown]
 # Both directions are possible, and a short training shows one of them. Variety makes the task harder to learn and the
@@ -326,14 +374,21 @@ shrunk = {words: errata.shrinkage(decay, 180, recipe) for words, decay in (("scr
 for words, factor in shrunk.items():
     release(f"12_shrinkage_{words}", factor, unit="times")
 
+# %% [markdown]
+# All of them together, and what follows:
+
 # %%
 rounding = 1 / math.sqrt(12)  # SD of rounding to whole grey levels
-Markdown(f"""*Reading.* Blood and muscle differ by {contrasts.text(0, " grey levels")} in virtual patients. The largest
-noise added is {errata.NOISE} grey levels, less than the {rounding:.2f} that rounding to bytes has left behind: the
-augmentation is not there. Of an epoch's frames {", ".join(f"{100 * k:.0f} % ({name})" for name, k in lost.items())}
-change nothing; since the order is drawn anew no frame is lost for good, so this is a shorter training rather than a
-smaller one. Over the whole of it decay alone scales a weight by {shrunk["scratch"]:.2f} from scratch and
-{shrunk["pretrained"]:.2f} after pretraining, so baselines are regularised less than what they are compared with.""")
+sizes = {"blood less muscle (grey levels)": contrasts.text(0), "largest noise added": f"{errata.NOISE}"}
+sizes |= {"noise of rounding to bytes": f"{rounding:.2f}"}
+sizes |= {f"frames of an epoch left out, {name}": f"{100 * k:.0f} %" for name, k in lost.items()}
+sizes |= {f"factor of decay alone, {name}": f"{k:.2f}" for name, k in shrunk.items()}
+display(pd.Series(sizes, name="size").to_frame())
+Markdown(f"""*Reading.* The largest noise added is {errata.NOISE} grey levels, less than the {rounding:.2f} that
+rounding to bytes has left behind: the augmentation is not there. Frames left out of an epoch change nothing in it;
+since the order is drawn anew none is lost for good, so this is a shorter training rather than a smaller one. Decay
+alone shrinks weights less from scratch than after pretraining, so baselines are regularised less than what they are
+compared with.""")
 
 # %% [markdown]
 # ### Landmarks: cut coordinates, and softmax where sigmoid was meant
@@ -344,6 +399,8 @@ smaller one. Over the whole of it decay alone scales a weight by {shrunk["scratc
 # The second oddity strikes only pictures larger than the window. Each of three landmarks has a heatmap of its own, and
 # sigmoid turns each logit into a probability. The release averages softmax over the three instead, as if they were
 # classes. Far from all landmarks three unequal, very negative logits then become probabilities that sum to one.
+#
+# *How uneven must the background be before softmax (dashed) leads astray and sigmoid does not?*
 
 # %%
 n_draws, seeded = 100 if page.small else 400, partial(np.random.default_rng, seed)
@@ -353,6 +410,9 @@ shift = estimates.bca(errors.mean(axis=1), np.mean, rng)
 rest, halves = estimates.bca(distances[0], np.mean, rng), estimates.paired_difference(*distances[::-1], rng)
 for key, estimate in (("soft_argmax_shift", shift), ("soft_argmax_distance", rest), ("bf16_minus_float32", halves)):
     record(f"12_{key}", estimate, unit="pixels")
+
+# %% [markdown]
+# The second oddity is a simulation: heatmaps whose background is more and more uneven are read with either function.
 
 # %%
 uneven = {sd: errata.windowed_heatmaps(seeded(), n_draws // 2, sd) for sd in (0, 1, 2, 3, 4, 5)}
@@ -366,19 +426,26 @@ forest.trends(ax, lines, "SD of background logits", "Distance from the landmark 
 ax.legend()
 page.save(fig, "12_softmax_windows", cohort="simulated heatmaps")
 
+# %% [markdown]
+# In numbers:
+
 # %%
-Markdown(f"""*Reading.* n counts simulated heatmaps. Cut coordinates are shifted by {shift.text(2, " pixels")} per axis,
-not by half a pixel: the softmax is so sharp that it names a whole pixel nearly always, and cutting takes off one where
-two pixels blend. The distance from the true place is {rest.text(2, " pixels")}; bf16 changes it by {halves.text(2)}.
-Softmax is harmless over an even background and puts landmarks elsewhere over an uneven one: at a deviation of 3 it adds
-{worse.text(1, " pixels")}. How uneven the logits of the published networks are was not measured.""")
+told = {"shift by cutting, per axis": shift.text(2), "distance from the true place": rest.text(2)}
+told |= {"distance, bf16 − float32": halves.text(2), "distance, softmax − sigmoid at SD 3": worse.text(1)}
+display(pd.Series(told, name="pixels; n counts simulated heatmaps").to_frame())
+Markdown(f"""*Reading.* Cut coordinates are shifted by {shift.value:.2f} pixels per axis, not by half a pixel: the
+softmax is so sharp that it names a whole pixel nearly always, and cutting takes off one where two pixels blend.
+Softmax is harmless over an even background and puts landmarks elsewhere over an uneven one: at a deviation of 3 it
+adds {worse.value:.1f} pixels. How uneven the logits of the published networks are was not measured.""")
 
 # %% [markdown]
 # ### Clean-up of masks, and volumes in padding
 #
 # After segmentation of the four-chamber view one piece of the ventricle is to be kept, the one nearest to the right
 # ventricle. As released the best distance is never updated, so it is the last piece in scan order. To every virtual
-# mask a false disc is added at a random place; how often does each rule keep it? For comparison: keep the largest.
+# mask a false disc is added at a random place. For comparison: keep the largest.
+#
+# *How often does each rule keep the false piece?*
 #
 # In the evaluation on Kaggle, stacks are filled up with empty slices, and what a network draws in there counts. Two
 # slices are emptied, and the first network trained above is asked.
@@ -394,15 +461,20 @@ fig, ax = page.figure(columns=1, height=1.7)
 forest.shares(ax, kept, "Share of masks that keep the false piece (95 % CI)")
 page.save(fig, "12_last_component")
 
+# %% [markdown]
+# Volumes drawn in empty slices come from the first network trained above.
+
 # %%
 padded = estimates.bca(errata.padding_ml(arms.model_of(runs[0]), test, 2), np.mean, rng)
 record("12_padded_volume_ml", padded, unit="ml")
 record("12_border_window_pixels", errata.window_pixels(0, 5, 192, clamped=False), unit="pixels")
 assert errata.window_pixels(0, 5, 192, clamped=True) == 7 and kept["largest"].value <= kept["last"].value
-Markdown(f"""*Reading.* The last piece is the false one in {kept["last"].text(2)} of masks, the nearest in
-{kept["nearest"].text(2)}, the largest in {kept["largest"].text(2)}: the rule as meant is no cure, size is. A muscle is
-more often missed than a cavity ({last_muscle:.2f}). In two empty slices the network draws {padded.text(1, " ml")} of
-ventricle. Others may draw more; the cure is to cut padding off.""")
+shown = {f"false piece kept, {rule}": estimate.text(2) for rule, estimate in kept.items()}
+shown |= {"false piece kept, last, muscle": f"{last_muscle:.2f}", "drawn in two empty slices": padded.text(1, " ml")}
+display(pd.Series(shown, name="share of masks, or ml").to_frame())
+Markdown(f"""*Reading.* The last piece is the false one in {kept["last"].value:.2f} of masks, the nearest in
+{kept["nearest"].value:.2f}: the rule as meant is no cure, size is. In two empty slices the network draws
+{padded.value:.1f} ml of ventricle. Others may draw more; the cure is to cut padding off.""")
 
 # %% [markdown]
 # ### Constants and conventions
@@ -423,6 +495,9 @@ tiling, joint = (estimates.bca(f(acdc[:20]), np.mean, rng) for f in (errata.tili
 for words, estimate in (("tiling_change", tiling), ("joint_range", joint)):
     record(f"12_{words}", estimate)
 
+# %% [markdown]
+# What is left follows from a formula each; nothing has to be simulated for it.
+
 # %%
 unused, all_parameters = errata.idle_parameters()
 dropped = [errata.expected_dropped_branches(0.1, 12, ramp=ramp) for ramp in (False, True)]
@@ -435,14 +510,20 @@ closed |= {"drop_path_ratio": dropped[0] / dropped[1], "origin_shift_mm": 10.0 -
 for words, value in closed.items():
     release(f"12_{words}", value)
 
+# %% [markdown]
+# The deviations, and all of it in a table:
+
 # %%
 spread = {role: values.std(ddof=1) for role, values in z.items()}
-Markdown(f"""*Reading.* In units of the released constants, virtual ACDC patients have a mean LVEF of
-{ef["acdc"].text(1)} with deviation {spread["acdc"]:.1f}, those of M&Ms-2 {ef["mnms2"].text(1)} with
-{spread["mnms2"]:.1f}: not the constants of LVEF. Undone with the same constants they do no harm, but networks start far
-from their targets. Halving tiled weights changes the first stage's output by {tiling.text(2)} of its size: a norm
-follows, so it is the bias that weighs differently. Scaling ED and ES together leaves ES {joint.text(2)} of the range:
-nothing is lost on virtual patients, whose frames share one scale; real series whose ES is darker lose that share.""")
+told = {f"mean LVEF, {role}, in released units": f"{e.text(1)}; SD {spread[role]:.1f}" for role, e in ef.items()}
+told |= {"change of the first stage by halving": tiling.text(2), "range left to ES, scaled with ED": joint.text(2)}
+display(pd.Series(told, name="size").to_frame())
+Markdown(f"""*Reading.* In units of the released constants, LVEF has a mean of {ef["acdc"].value:.1f} in virtual ACDC
+patients and not of 0: these are not the constants of LVEF. Undone with the same constants they do no harm, but
+networks start far from their targets. Halving tiled weights changes the first stage's output by {tiling.value:.2f} of
+its size: a norm follows, so it is the bias that weighs differently. Scaling ED and ES together leaves ES
+{joint.value:.2f} of the range: nothing is lost on virtual patients, whose frames share one scale; real series whose
+ES is darker lose that share.""")
 
 # %% [markdown]
 # ### All of them
@@ -454,6 +535,9 @@ nothing is lost on virtual patients, whose frames share one scale; real series w
 # %%
 odd = ledger.oddities(ledger.read_rows(out, profile))
 forest.shaded(odd.drop(columns="id"), "here", "odd")
+
+# %% [markdown]
+# How many of these lines have a number, and how many are done otherwise here?
 
 # %%
 fixed, measured = int((odd["here"] == "fixed").sum()), int((odd["effect"] != "").sum())

@@ -116,7 +116,7 @@ DRAWN = [
     (forest.gaps, (GAPS, "Gap"), ["Gap", "F − M\n(n = 10, 20)"]),
     (forest.groups, (BY_GROUP, E, "Dice"), ["Dice", "sex: F (n = 4)", "vendor: A (n = 9)", "all: n = 12"]),
     (forest.groups, (BY_GROUP, E, "Dice", False), ["n = 4"]),
-    (forest.family, (GAPS, {"dice": "Dice", "ef": "EF"}, {"dice": 1, "ef": 0}), ["F − M (sex)", "-0.2**", "+0.1*"]),
+    (forest.family, (GAPS, {"dice": "Dice", "ef": "EF"}, {"dice": 1, "ef": 0}), ["F − M (sex)", "−0.2**", "+0.1*"]),
     (forest.beside, (LEDGER, {"C1": "it"}), ["C1 it\nerror, n = 40", "published: CineMA", "ours, virtual: CNN", "¼"]),
     (forest.decisive, (DECIDED,), ["half its 95 % interval", "C1 masks (n = 40)", "C2 masks (n = 40)", "−10"]),
     (forest.trends, ({"UNet": {4: E, 8: E}, "CineMA": {8: E}}, "x", "y"), ["4", "8", "mean, 95 % CI, n = 12"]),

@@ -64,6 +64,11 @@ def test_claims_about_patients_alone_stay_open_whatever_is_found():
     assert ledger.verdict(line(""), {"k": row("k", 0.2, 0.1, 0.3)}) == (ledger.OPEN, "patients only")
 
 
+def test_claims_that_only_count_are_counted():
+    assert ledger.verdict(line("") | {"needs": "count"}, {"k": row("k", 0.2, 0.1, 0.3)})[0] == ledger.COUNTED
+    assert [entry["claim"] for entry in ledger.read_ledger() if entry["needs"] == "count"] == ["C1", "C2"]
+
+
 def test_every_claim_has_one_line_and_published_rows():
     paper, entries = ledger.read_paper(), ledger.read_ledger()
     claims = [entry["claim"] for entry in entries]
@@ -129,6 +134,7 @@ def test_errors_are_relative_to_the_published_cnn():
 
 def test_numbers_are_written_as_people_do():
     assert ledger.number(row("k", -0.0104, -0.0213, 0.0015)) == "−0.010 (−0.021 to 0.002, n = 20)"
+    assert ledger.number(row("k", -0.0004, -0.00213, 0.0)) == "−0.0004 (−0.002 to 0, n = 20)"  # never "0.000"
     assert ledger.number(row("k", 15_000_000, None, None, n=None, unit="images")) == "15,000,000 images"
     assert ledger.number(row("k", True, None, None, n=None)) == "yes"
 

@@ -37,6 +37,8 @@ def test_same_generator_same_interval_and_none_of_constant_values():
 def test_an_estimate_in_words():
     assert estimates.Estimate(3.04, 2.51, 3.66, 40).text(1, " ml") == "3.0 ml (95 % CI 2.5 to 3.7, n = 40)"
     assert estimates.without_interval(3.04, 4).text(1, " ml") == "3.0 ml (n = 4, too small for an interval)"
+    assert estimates.Estimate(-0.0004, -0.0021, 0.002, 9).text(2) == "-0.0004 (95 % CI -0.0021 to 0.0020, n = 9)"
+    assert estimates.Estimate(0.0, -0.021, 0.02, 9).text(1) == "0.0 (95 % CI -0.0 to 0.0, n = 9)"
     assert estimates.without_interval(np.nan, 0).text() == "not known (n = 0, too small)"
 
 
