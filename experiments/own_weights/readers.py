@@ -40,7 +40,7 @@ RECIPES = {"ci": Recipe(n_hearts=28, visits=4, steps=6), "laptop": Recipe(n_hear
 # What a reader reads, its channels, items a batch (of 6 short-axis slices, of 1 plane), steps per step of the recipe.
 KINDS = {
     "reader_sax": {"kind": "sax", "in_chans": 3, "out_chans": 4, "batch_size": 4, "steps": 1.0},
-    "reader_lax": {"kind": "lax", "in_chans": 1, "out_chans": 6, "batch_size": 16, "steps": 0.82},
+    "reader_lax": {"kind": "lax", "in_chans": 1, "out_chans": 6, "batch_size": 16, "steps": 0.5},
 }
 NAMES = (*KINDS, "cinema_small")
 
