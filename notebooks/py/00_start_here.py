@@ -64,21 +64,16 @@ n_train, n_test, n_steps = (4, 3, 12) if page.small else (40, 12, 130)
 # be read alone. The grey boxes go on from the page above them. To read them, nothing has to be run again.
 
 # %% tags=["lesson"]
-path = ("00\nstart here", "02\npretraining", "03\nsegmentation", "09\nsurvival")
-beside = (
-    "01 data",
-    "06, 07, 08\nwhat else it tells",
-    "04, 05 function\n11 your own study",
-    "10 fairness\n12 all claims",
-)
+path = "00\nstart here", "02\npretraining", "03\nsegmentation", "09\nsurvival"
+more = "01 data", "06, 07, 08\nwhat else it tells", "04, 05 function\n11 your own study", "10 fairness\n12 all claims"
 fig, ax = page.figure(columns=2, height=1.6)
 diagrams.canvas(ax, 16, 3.4)
-for k, (words, more) in enumerate(zip(path, beside)):
-    diagrams.box(ax, 4.2 * k, 2, 3, 1.3, words, diagrams.COLOURS[3])
-    diagrams.box(ax, 4.2 * k, 0.1, 3, 1.2, more)
-    diagrams.arrow(ax, (4.2 * k + 1.5, 2), (4.2 * k + 1.5, 1.3))
-    if k < 3:
-        diagrams.arrow(ax, (4.2 * k + 3, 2.65), (4.2 * k + 4.2, 2.65))
+for x, name, below in zip((0, 4.2, 8.4, 12.6), path, more):
+    diagrams.box(ax, x, 2, 3, 1.3, name, diagrams.COLOURS[3])
+    diagrams.box(ax, x, 0.1, 3, 1.2, below)
+    diagrams.arrow(ax, (x + 1.5, 2), (x + 1.5, 1.3))
+for x in (3, 7.2, 11.4):
+    diagrams.arrow(ax, (x, 2.65), (x + 1.2, 2.65))
 page.save(fig, "00_pages")
 
 # %% [markdown]
