@@ -9,7 +9,7 @@ COLOURS = tuple(colour for colour, _, _ in SERIES)  # of boxes, where nothing el
 
 def canvas(ax, width, height):
     """Empty axes from (0, 0) to (width, height) without ticks and frame; one unit is as long as the other."""
-    ax.set(xlim=(0, width), ylim=(0, height), aspect="equal")
+    ax.set(xlim=(-0.1, width + 0.1), ylim=(-0.1, height + 0.1), aspect="equal")  # room for the borders
     ax.axis("off")
 
 

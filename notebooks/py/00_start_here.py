@@ -16,6 +16,9 @@
 # **Time.** About 20 seconds in the `ci` profile and a minute in the `laptop` profile on two cores; `paper` equals
 # `laptop`, since nothing here needs real data.
 #
+# **Afterwards you can** name the four views of a cine study and say what each cuts; say how the ejection fraction
+# follows from two volumes; explain how a network learns from images that nobody labelled; and read a Dice value.
+#
 # All hearts on this page are *virtual*: a beating geometry whose volumes, motion and landmarks are known exactly,
 # imaged as a scanner would. Nothing on this page is a result about patients. The parameter `data` is therefore ignored.
 
@@ -41,7 +44,7 @@ from cinema import runner
 from cinema.data.loaders import StudyFrames
 from cinema.models import UNet, random_mask
 from cinema.phantom import cohort
-from cinema.plots import curves, distributions, images
+from cinema.plots import curves, diagrams, distributions, images
 from cinema.terms import LAX_VIEWS, SMALL_GRID, STRUCTURES, VIEW_NAMES, VIEWS
 from cinema.training import evaluate, loop, segmentation
 
@@ -52,6 +55,26 @@ from cinema.training import evaluate, loop, segmentation
 # %%
 page = runner.start("00_start_here", profile, "virtual", data_root, seed, out)
 n_train, n_test, n_steps = (4, 3, 12) if page.small else (40, 12, 130)
+
+# %% [markdown]
+# ## How the pages hang together
+#
+# *What to read, and in which order?* Four pages are the short way through, the coloured boxes of the drawing: this
+# one, the idea (02), its best-known use (03), and what an image says about the time to come (09). Each page can also
+# be read alone. The grey boxes go on from the page above them. To read them, nothing has to be run again.
+
+# %% tags=["lesson"]
+path = "00\nstart here", "02\npretraining", "03\nsegmentation", "09\nsurvival"
+more = "01 data", "06, 07, 08\nwhat else it tells", "04, 05 function\n11 your own study", "10 fairness\n12 all claims"
+fig, ax = page.figure(columns=2, height=1.6)
+diagrams.canvas(ax, 16, 3.4)
+for x, name, below in zip((0, 4.2, 8.4, 12.6), path, more):
+    diagrams.box(ax, x, 2, 3, 1.3, name, diagrams.COLOURS[3])
+    diagrams.box(ax, x, 0.1, 3, 1.2, below)
+    diagrams.arrow(ax, (x + 1.5, 2), (x + 1.5, 1.3))
+for x in (3, 7.2, 11.4):
+    diagrams.arrow(ax, (x, 2.65), (x + 1.2, 2.65))
+page.save(fig, "00_pages")
 
 # %% [markdown]
 # ## One heart in four views
@@ -264,12 +287,45 @@ assert history["loss"].iloc[-1] < history["loss"].iloc[0]
 #
 # ## Exercises
 #
-# 1. A point of the heart is seen in three views, and each hides 75 % of its patches independently. How often is the
-#    point hidden everywhere? *(Check: a little above 42 %.)*
-# 2. How many of the 144 patches of a long-axis view does the encoder get when 75 % are hidden, and how many when
-#    90 % are? *(Check: 36 and 14; call `random_mask` and count.)*
-# 3. The network predicts volumes 10 % too small at ED and at ES alike. What happens to the ejection fraction?
-#    *(Check: nothing; it is a ratio. Now make only ES 10 % too small.)*
+# **1.** A point of the heart is seen in three views, and each hides 75 % of its patches independently. How often is the
+# point hidden everywhere? Write the share, a number between 0 and 1, in place of the dots, and run this cell and the
+# next one.
+
+# %% tags=["exercise", "lesson"]
+answer = ...  # share, 0 to 1
+
+# %% [markdown]
+# The check draws a hundred thousand such points and counts.
+
+# %% tags=["check", "lesson"]
+drawn = np.random.default_rng(seed).random((100_000, 3)) < 0.75
+page.check(
+    answer,
+    drawn.all(axis=1).mean(),
+    {
+        0.75: "That is one view. All three have to hide it.",
+        0.25**3: "That is how often it is seen in all three.",
+        1 - 0.25**3: "That is how often at least one view hides it.",
+    },
+)
+
+# %% [markdown] tags=["answer"]
+# <details><summary>Answer</summary>
+#
+# ```python
+# answer = 0.75**3
+# ```
+#
+# The views draw independently, so the shares are multiplied. In more than half of all cases another view still shows
+# what is hidden here, which is why the views are given to the network together.
+# </details>
+
+# %% [markdown]
+# **2.** How many of the 144 patches of a long-axis view does the encoder get when 75 % are hidden, and how many when
+# 90 % are? *(Check: 36 and 14; call `random_mask` and count.)*
+#
+# **3.** The network predicts volumes 10 % too small at ED and at ES alike. What happens to the ejection fraction?
+# *(Check: nothing; it is a ratio. Now make only ES 10 % too small.)*
 #
 # ## Recorded numbers
 

@@ -21,6 +21,11 @@
 # published training belongs to real studies and several GPUs: with `--data ukb` this page pretrains its small network
 # on prepared studies of UK Biobank, and leaves out what needs masks or a known truth.
 
+# %% [markdown]
+# **Afterwards you can** cut an image into patches, hide most of them and say what is left to learn from; write a small
+# masked autoencoder; say whether one has learnt more than the mean image; and read a comparison of pretrained with
+# random weights.
+
 # %% [markdown] tags=["virtual"]
 # All hearts on this page are *virtual*, the network is a hundredth of the published size, and it trains for minutes
 # instead of days. Nothing here says how well the published model reads patients.
@@ -48,13 +53,12 @@ from joblib import Parallel, delayed
 from safetensors.torch import load_model
 
 # %%
-from cinema import runner
+from cinema import plots, runner
 from cinema.analysis.features import predicted_class, predicted_number, study_features
 from cinema.data.loaders import StudyFrames
 from cinema.models.small import n_parameters, published_cinema, shipped_cinema, shipped_description, small_cinema
 from cinema.models.standard import Standardised, restored, save_standard, standard_of, standardised
 from cinema.phantom import cohort
-from cinema.plots import forest, images
 from cinema.stats import estimates
 from cinema.terms import SMALL_GRID, VIEW_NAMES, VIEWS
 from cinema.training import loop, pretraining
@@ -66,6 +70,263 @@ unmade = (
 )
 page = runner.start("02_pretraining", profile, data, data_root, seed, out, paper=unmade)
 rng, work = page.rng, page.work
+
+# %% [markdown] tags=["virtual"] lacks="a virtual heart to practise on"
+# ## By hand: one heart, a few lines, a masked autoencoder
+#
+# *How does one learn from pictures without labels?* By hiding most of a picture and painting what was hidden. The
+# drawing shows the whole game. An **encoder** turns what is visible into numbers that describe it, a **decoder** turns
+# these into a picture, and the **loss** is one number that says how far the painted parts are from the hidden ones.
+# Training changes the network's weights, step by step, so that the loss falls.
+
+# %% tags=["lesson", "virtual"] lacks="a virtual heart to practise on"
+fig, ax = page.figure(columns=2, height=1.3)
+plots.diagrams.canvas(ax, 16, 2.9)
+stages = ("image,\ncut in 64 patches", "16 visible\npatches", "encoder", "decoder", "48 painted\npatches")
+for k, words in enumerate(stages):
+    plots.diagrams.box(ax, 3.3 * k, 1.2, 2.6, 1.4, words, plots.diagrams.COLOURS[3 if "coder" in words else 2])
+    if k < 4:
+        plots.diagrams.arrow(ax, (3.3 * k + 2.6, 1.9), (3.3 * k + 3.3, 1.9))
+ax.plot([1.3, 1.3, 14.5, 14.5], [1.2, 0.5, 0.5, 1.2], color=plots.diagrams.GREY, lw=1, ls="--")
+ax.text(7.9, 0.4, "loss: mean squared difference between hidden and painted", ha="center", va="top", fontsize=7)
+page.save(fig, "02_idea")
+
+# %% [markdown] tags=["virtual"] lacks="a virtual heart to practise on"
+# **Images.** One virtual person, filmed over a beat; three slices through the middle of the heart. Every fourth image
+# is put aside: the network never trains on it, and is measured on it.
+
+# %% tags=["lesson", "virtual"] lacks="a virtual heart to practise on"
+phases = 4 if page.small else 12
+
+
+def middle_slices(number):
+    person = cohort.person("population", number, seed)
+    stack = cohort.study(person, phases=phases, grid=SMALL_GRID).views["sax"].image[:, :, 3:6]
+    grey = (stack / np.percentile(stack, 99)).clip(0, 1.2).astype("float32")
+    return torch.from_numpy(grey.transpose(3, 2, 0, 1).reshape(-1, 64, 64))
+
+
+heart = middle_slices(0)
+aside = torch.arange(len(heart)) % 4 == 3
+{"to learn from": heart[~aside].shape, "put aside": heart[aside].shape}
+
+# %% [markdown] tags=["virtual"] lacks="a virtual heart to practise on"
+# **Patches.** A **patch** is a block of 8 x 8 pixels. Cutting only orders pixels anew, so that each row holds the 64
+# pixels of one of the 64 patches.
+
+
+# %% tags=["lesson", "virtual"] lacks="a virtual heart to practise on"
+def cut(pictures, edge=8):
+    n = 64 // edge
+    return pictures.reshape(-1, n, edge, n, edge).transpose(2, 3).reshape(-1, n * n, edge * edge)
+
+
+cut(heart).shape
+
+# %% [markdown] tags=["virtual"] lacks="a virtual heart to practise on"
+# **Exercise 1.** Patches of 4 x 4 pixels instead: which shape has `cut(heart[:5], edge=4)`? Write it as a list of three
+# whole numbers, before you try it out.
+
+# %% tags=["exercise", "lesson", "virtual"] lacks="a virtual heart to practise on"
+answer = ...  # [images, patches, pixels of a patch]
+
+# %% tags=["check", "lesson", "virtual"] lacks="a virtual heart to practise on"
+mistakes = [
+    ([5, 64, 64], "That is the shape with patches of 8 x 8."),
+    ([5, 16, 256], "Are there fewer patches, or more?"),
+]
+page.check(answer, list(cut(heart[:5], edge=4).shape), mistakes)
+
+# %% [markdown] tags=["answer", "virtual"] lacks="a virtual heart to practise on"
+# <details><summary>Answer</summary>
+#
+# ```python
+# answer = [5, 256, 16]
+# ```
+#
+# Half the edge makes four times as many patches, each with a quarter of the pixels: no pixel is lost.
+# </details>
+
+# %% [markdown] tags=["virtual"] lacks="a virtual heart to practise on"
+# **Mask.** The **mask** says which patches are hidden. Numbers are drawn at random, one a patch; the patches with the
+# smallest stay visible. Every image gets a mask of its own, anew in each step.
+
+
+# %% tags=["lesson", "virtual"] lacks="a virtual heart to practise on"
+def hide(n_images, share, draw):
+    order = torch.rand(n_images, 64, generator=draw).argsort(dim=1)
+    visible = order[:, : round(64 * (1 - share))]
+    return visible, torch.ones(n_images, 64, dtype=torch.bool).scatter(1, visible, False)
+
+
+visible, mask = hide(5, 0.75, torch.Generator().manual_seed(seed))
+visible.shape, mask.shape, mask.sum(dim=1)
+
+# %% [markdown] tags=["virtual"] lacks="a virtual heart to practise on"
+# **Exercise 2.** In the encoder every visible patch looks at every visible patch (**attention**). With 75 % hidden, how
+# many times fewer pairs of patches are looked at than with none hidden?
+
+# %% tags=["exercise", "lesson", "virtual"] lacks="a virtual heart to practise on"
+answer = ...  # times
+
+# %% tags=["check", "lesson", "virtual"] lacks="a virtual heart to practise on"
+pairs = {"all": mask.shape[1] ** 2, "visible": visible.shape[1] ** 2}
+hints = {4: "That is how many times fewer patches there are. And pairs?", 0.0625: "Turn it round."}
+page.check(answer, pairs["all"] // pairs["visible"], hints)
+
+# %% [markdown] tags=["answer", "virtual"] lacks="a virtual heart to practise on"
+# <details><summary>Answer</summary>
+#
+# ```python
+# answer = (64 / 16) ** 2
+# ```
+#
+# Pairs go with the square of the number of patches. Hiding more makes the game harder and each step cheaper.
+# </details>
+
+# %% [markdown] tags=["virtual"] lacks="a virtual heart to practise on"
+# **Network.** A linear layer turns the 64 pixels of a patch into a **token**, a list of 64 numbers. To each token its
+# place in the image is added, since attention does not know order. Encoder and decoder are one transformer block each:
+# attention, then a small network for each token by itself. `blank` is the token of a patch that was not seen.
+
+
+# %% tags=["lesson", "virtual"] lacks="a virtual heart to practise on"
+class ByHand(torch.nn.Module):
+    def __init__(self, width=64):
+        super().__init__()
+        kind = {"dropout": 0.0, "activation": "gelu", "batch_first": True, "norm_first": True}
+        self.embed, self.paint = torch.nn.Linear(64, width), torch.nn.Linear(width, 64)
+        self.place = torch.nn.Parameter(torch.randn(64, width))
+        self.blank = torch.nn.Parameter(torch.zeros(width))
+        self.encoder, self.decoder = (torch.nn.TransformerEncoderLayer(width, 4, 2 * width, **kind) for _ in range(2))
+
+
+# %% [markdown] tags=["virtual"] lacks="a virtual heart to practise on"
+# **Encode** what is visible, and nothing else. **Decode**: blank tokens everywhere, the encoded ones put where they
+# belong, places added again, one block, and a linear layer that paints 64 pixels from each token.
+
+
+# %% tags=["lesson", "virtual"] lacks="a virtual heart to practise on"
+def encode(network, patches, visible):
+    rows = torch.arange(len(patches))[:, None]
+    return network.encoder((network.embed(patches) + network.place)[rows, visible])
+
+
+def decode(network, encoded, visible):
+    tokens = network.blank.repeat(len(encoded), 64, 1)
+    tokens[torch.arange(len(encoded))[:, None], visible] = encoded
+    return network.paint(network.decoder(tokens + network.place))
+
+
+# %% tags=["lesson", "virtual"] lacks="a virtual heart to practise on"
+torch.manual_seed(seed)
+network = ByHand()
+encoded = encode(network, cut(heart[:5]), visible)
+{"visible": visible.shape, "encoded": encoded.shape, "painted": decode(network, encoded, visible).shape}
+
+# %% [markdown] tags=["virtual"] lacks="a virtual heart to practise on"
+# **Loss, and a step.** The loss is taken over hidden patches only: to copy what one sees is no achievement. A step asks
+# in which direction each weight lowers the loss (`backward`) and goes a little that way (`step`).
+
+
+# %% tags=["lesson", "virtual"] lacks="a virtual heart to practise on"
+def loss_of(network, pictures, share, draw):
+    visible, mask = hide(len(pictures), share, draw)
+    painted = decode(network, encode(network, cut(pictures), visible), visible)
+    return (painted - cut(pictures))[mask].square().mean()
+
+
+# %% tags=["lesson", "virtual"] lacks="a virtual heart to practise on"
+def learn(network, pictures, share, steps, draw):
+    optimiser, losses = torch.optim.Adam(network.parameters(), 2e-3), []
+    for _ in range(steps):
+        optimiser.zero_grad()
+        losses.append(loss_of(network, pictures, share, draw))
+        losses[-1].backward()
+        optimiser.step()
+    return [float(loss) for loss in losses]
+
+
+# %% [markdown] tags=["virtual"] lacks="a virtual heart to practise on"
+# **Try this.** Change the share that is hidden, the number of steps, or the seed of the weights and masks, and run this
+# cell and the next two. With few steps the network paints grey. With nine tenths hidden it has little to go by.
+
+# %% tags=["try", "lesson", "virtual"] lacks="a virtual heart to practise on"
+hidden_share = 0.75  # try 0.25, 0.5, 0.75, 0.9
+steps_by_hand = 400  # try 50, 400
+seed_by_hand = 0  # try 0, 1
+
+# %% tags=["lesson", "virtual"] lacks="a virtual heart to practise on"
+torch.manual_seed(seed_by_hand)
+network, draw = ByHand(), torch.Generator().manual_seed(seed_by_hand)
+untrained = ByHand()
+losses = learn(network, heart[~aside], hidden_share, 6 if page.small else steps_by_hand, draw)
+with torch.inference_mode():
+    error = float(loss_of(network, heart[aside], hidden_share, draw))
+mean_picture = heart[~aside].mean(dim=0, keepdim=True)
+mean_error = float((heart[aside] - mean_picture).square().mean())
+Markdown(f"On images put aside: {error:.4f}; the mean image of those learnt from: {mean_error:.4f}.")
+
+# %% [markdown] tags=["virtual"] lacks="a virtual heart to practise on"
+# One of the images put aside, painted before the training and after it. Visible patches are copied in.
+
+# %% tags=["lesson", "virtual"] lacks="a virtual heart to practise on"
+one = heart[aside][:1]
+visible, mask = hide(1, hidden_share, torch.Generator().manual_seed(seed))
+absent = mask.reshape(8, 8).repeat_interleave(8, 0).repeat_interleave(8, 1).numpy()
+
+
+def painted_by(network):
+    with torch.inference_mode():
+        patches = decode(network, encode(network, cut(one), visible), visible)
+    return patches.reshape(8, 8, 8, 8).transpose(1, 2).reshape(64, 64).numpy()
+
+
+# %% tags=["lesson", "virtual"] lacks="a virtual heart to practise on"
+grey, before, after = one[0].numpy(), painted_by(untrained), painted_by(network)
+fig, (curve, *axes) = page.figure(columns=2, height=1.7, cols=5, width_ratios=(1.6, 1, 1, 1, 1))
+curve.semilogy(losses, color=plots.diagrams.COLOURS[1])
+curve.set(xlabel="Step", ylabel="Loss, hidden patches")
+plots.images.reconstruction(axes[:3], grey, absent, before)
+plots.images.show(axes[3], np.where(absent, after, grey))
+for ax, words in zip(axes, ("image", "given", "before", "after")):
+    ax.set_title(words)
+page.save(fig, "02_by_hand")
+
+# %% [markdown] tags=["virtual"] lacks="a virtual heart to practise on"
+# **Exercise 3.** Which share of the mean image's error did the network take away on the images put aside? Use `error`
+# and `mean_error`; a negative share means that the mean image is the better guess.
+
+# %% tags=["exercise", "lesson", "virtual"] lacks="a virtual heart to practise on"
+answer = ...  # share of 1
+
+# %% tags=["check", "lesson", "virtual"] lacks="a virtual heart to practise on"
+taken = (mean_error - error) / mean_error
+page.check(answer, taken, {mean_error - error: "Divide by what there was.", -taken: "Turn the sign round."})
+
+# %% [markdown] tags=["answer", "virtual"] lacks="a virtual heart to practise on"
+# <details><summary>Answer</summary>
+#
+# ```python
+# answer = 1 - error / mean_error
+# ```
+#
+# The rest of the page counts in the same way: an error of 1 is the mean image's, 0 would be a perfect painting.
+# </details>
+
+# %% [markdown] tags=["virtual"] lacks="a virtual heart to practise on"
+# **Try this.** The network has learnt one heart. Show it another one: the error says what one person teaches about
+# people. This is the reason for pretraining on very many.
+
+# %% tags=["try", "lesson", "virtual"] lacks="a virtual heart to practise on"
+other_person = 1  # try 0, 1, 2
+
+# %% tags=["lesson", "virtual"] lacks="a virtual heart to practise on"
+stranger = middle_slices(other_person)
+with torch.inference_mode():
+    painted_error = float(loss_of(network, stranger, hidden_share, torch.Generator().manual_seed(seed)))
+guess_error = float((stranger - mean_picture).square().mean())
+Markdown(f"Person {other_person}: network {painted_error:.4f}, mean image of the first heart {guess_error:.4f}.")
 
 # %% [markdown]
 # ## What was done, and what is done here
@@ -152,9 +413,9 @@ example = {view: image[None] for view, image in held_set[0]["image"].items()}
 fig, axes = page.figure(columns=2, height=3.6, rows=2, cols=4)
 for column, view in zip(axes.T, VIEWS):
     column[0].set_title(VIEW_NAMES[view])
-    images.show(column[0], picture(standard.mean[view][None], view), limits=(0, 0.8))
-    images.show(column[1], picture(example[view], view), limits=(-3, 3))
-images.name_rows(axes[:, 0], ("mean image", "one heart, standardised"))
+    plots.images.show(column[0], picture(standard.mean[view][None], view), limits=(0, 0.8))
+    plots.images.show(column[1], picture(example[view], view), limits=(-3, 3))
+plots.images.name_rows(axes[:, 0], ("mean image", "one heart, standardised"))
 page.save(fig, "02_mean_image")
 
 # %% [markdown]
@@ -185,10 +446,10 @@ fig, axes = page.figure(columns=2, height=5.2, rows=3, cols=4)
 for row, chosen in zip(axes, masks.values()):
     hidden = pretraining.hidden_voxels(model, chosen)
     for ax, view in zip(row, VIEWS):
-        images.given(ax, picture(grey[view], view), picture(hidden[view], view))
+        plots.images.given(ax, picture(grey[view], view), picture(hidden[view], view))
 for ax, view in zip(axes[0], VIEWS):
     ax.set_title(VIEW_NAMES[view])
-images.name_rows(axes[:, 0], [f"{ratio:.0%} hidden" for ratio in masks])
+plots.images.name_rows(axes[:, 0], [f"{ratio:.0%} hidden" for ratio in masks])
 page.save(fig, "02_masking")
 
 # %% [markdown]
@@ -269,7 +530,9 @@ histories[0.75].filter(regex="samples|^loss|val").round(3)
 held = [item["image"] for item in (held_set[index] for index in range(len(held_set)))]
 mean_error = np.array([[float(images_of[view].square().mean()) for view in VIEWS] for images_of in held])
 fig, ax = page.figure(height=2.6)
-forest.learning(ax, {f"{ratio:.0%} hidden": histories[ratio] for ratio in ratios}, ("mean image", mean_error.mean()))
+plots.forest.learning(
+    ax, {f"{ratio:.0%} hidden": histories[ratio] for ratio in ratios}, ("mean image", mean_error.mean())
+)
 page.save(fig, "02_loss_curves")
 
 # %% [markdown]
@@ -320,9 +583,9 @@ fig, axes = page.figure(columns=2, height=6.8, rows=4, cols=4)
 for column, view in zip(axes.T, VIEWS):
     column[0].set_title(VIEW_NAMES[view])
     image, absent = picture(grey[view], view), picture(hidden[view], view)
-    images.reconstruction(column[:3], image, absent, picture(filled[view], view))
-    images.show(column[3], np.where(absent, picture(standard.mean[view][None], view), image))
-images.name_rows(axes[:, 0], ("image", "given", "painted", "mean image"))
+    plots.images.reconstruction(column[:3], image, absent, picture(filled[view], view))
+    plots.images.show(column[3], np.where(absent, picture(standard.mean[view][None], view), image))
+plots.images.name_rows(axes[:, 0], ("image", "given", "painted", "mean image"))
 page.save(fig, "02_reconstructions")
 
 # %% [markdown]
@@ -426,7 +689,7 @@ fig, axes = page.figure(columns=2, height=3.4, rows=2, cols=2, sharey=True)
 labels = {key: f"{key}: mean |error| ({unit})" for key, (_, unit) in quantities.items()}
 for ax, key in zip(axes.flat, known):
     label = labels.get(key, "disease: share of patients put in the right class of 5")
-    forest.knowledge(ax, known[key], label, guess[key])
+    plots.forest.knowledge(ax, known[key], label, guess[key])
 axes[0, 0].set_title(f"n = {n_patients} patients; bars: 95 % CI; dotted: guessing", fontsize=7, loc="left")
 page.save(fig, "02_probes")
 
@@ -461,7 +724,9 @@ for key in known:
 
 # %% tags=["virtual"] lacks="patients whose function and disease are known"
 fig, ax = page.figure(columns=2, height=3.2)
-forest.differences(ax, gains, "Error with pretrained minus error with random weights, as a share of guessing's error")
+plots.forest.differences(
+    ax, gains, "Error with pretrained minus error with random weights, as a share of guessing's error"
+)
 page.save(fig, "02_pretraining_gain")
 
 
@@ -532,7 +797,7 @@ per_patient = pd.concat([per_patient, its_scores.groupby(["encoder", "study"]).m
 known = {key: {name: page.mean(per_patient.loc[name, key]) for name in names} for key in guess}
 fig, axes = page.figure(columns=2, height=3.0, rows=2, cols=2, sharey=True)
 for ax, key in zip(axes.flat, known):
-    forest.knowledge(ax, known[key], labels.get(key, "disease: share put in the right class of 5"), guess[key])
+    plots.forest.knowledge(ax, known[key], labels.get(key, "disease: share put in the right class of 5"), guess[key])
     page.record(f"02_{key.lower()}_shipped", *known[key]["shipped"], claim="C1")
 axes[0, 0].set_title(f"n = {n_patients} patients; bars: 95 % CI; dotted: guessing", fontsize=7, loc="left")
 page.save(fig, "02_shipped_probes")
@@ -588,8 +853,8 @@ for ax, (value, where) in zip(axes.flat, product(labels, blind.index)):
         each = estimates.per_patient(part, [value], by=("labels",))
         points[arm] = estimates.means(each, value, "labels", rng)
         single[arm] = list(part.groupby(["labels", "seed"])[value].mean().droplevel("seed").items())
-    forest.trends(ax, points, f"Labelled patients ({where})", labels[value], single)
-    ax.axhline(blind.loc[where, value], color=forest.GREY, ls=":", lw=0.8)
+    plots.forest.trends(ax, points, f"Labelled patients ({where})", labels[value], single)
+    ax.axhline(blind.loc[where, value], color=plots.forest.GREY, ls=":", lw=0.8)
 handles = axes[0, 0].get_legend_handles_labels()
 fig.legend(*handles, loc="outside upper left", ncols=4, title="dotted: no image; open: one seed", title_fontsize=7)
 page.save(fig, "02_fine_tuning")
@@ -615,7 +880,7 @@ gained = {
 fig, axes = page.figure(columns=2, height=2.6, cols=2, sharey=True)
 for ax, value, words in zip(axes, ("dice", "ef"), ("Gain of Dice", "EF error saved (points)")):
     rows = {f"{a} − {b}, {n} labels".replace("− frozen ", "− "): gained[value, a, b, n] for a, b, n in versus}
-    forest.differences(ax, rows, words)
+    plots.forest.differences(ax, rows, words)
 axes[1].set_title("", loc="left")
 page.save(fig, "02_fine_tuning_gain")
 
@@ -654,7 +919,14 @@ Markdown(
 #   strong and the game easier than it is on patients. Real pretraining data vary more, and are more.
 # - A linear probe on pooled tokens is not fine-tuning. Notebook 03 starts from these weights and trains all of them.
 #
-# ## Exercises
+# ## Words
+#
+# **patch**: a block of pixels; **token**: the list of numbers that stands for a patch in the network; **mask**: which
+# patches are hidden; **attention**: each token takes from the others what it needs; **encoder**, **decoder**: the parts
+# that describe what is visible and paint what is hidden; **loss**: the number that training lowers; **probe**: a linear
+# formula that reads a quantity from frozen features.
+#
+# ## More exercises
 #
 # 1. How many of the stack's voxels does the encoder see when 0.75 is hidden? *(Check: 8,192 of 32,768; compare the
 #    tables of tokens and of shapes.)*
