@@ -150,7 +150,7 @@ def test_one_slice_gives_areas_and_no_volume(tmp_path):
     assert metrics["LVEDV"] is None and metrics["LVM"] is None and metrics["lv_volumes"] == [] and not warned
     assert metrics["areas_mm2"]["LV"][0] == 4 * np.sum(labels[:, :, 5, 0] == LABELS["LV"])
     assert (metrics["ed_frame"], metrics["es_frame"]) == (0, 5) and "areas, no volumes" in notes[0]
-    metrics |= {"derived": numbers.derived(metrics, {}, None), "made": segment.made({}, None, "cpu")}
+    metrics |= {"derived": numbers.derived(metrics, {}, None), "made": segment.made({}, None, "cpu"), "warnings": {}}
     segment.write(tmp_path, replace(one, notes=tuple(notes)), {"sax": labels[:, :, 5:6]}, {}, metrics, own=True)
     assert "LV area of the slice, ES" in (tmp_path / "report.html").read_text(encoding="utf-8")
 

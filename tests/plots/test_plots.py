@@ -59,7 +59,7 @@ GAPS = pd.DataFrame(GAPS | {"detectable": [0.1, 0.2], "p_holm": [0.01, 0.5], "p_
 LEDGER = pd.DataFrame({"claim": "C1", "quantity": "error", "who": ["published CineMA", "CineMA", "UNet"]})
 LEDGER = LEDGER.assign(value=[0.9, 1.2, 1.1], lower=[np.nan, 1, 1], upper=[np.nan, 1.4, 1.3], n=[np.nan, 40, 40])
 DECIDED = pd.DataFrame({"claim": ["C1", "C2"], "topic": "masks", "needs": ["above", "within"], "margin": [np.nan, 1]})
-DECIDED = DECIDED.assign(value=[3.0, 0.0], lower=[1.0, -0.5], upper=[5.0, 0.5], n=40)
+DECIDED = DECIDED.assign(value=[3.0, 0.0], lower=[1.0, -0.5], upper=[5.0, 0.5], n=40, unit="points")
 LEARNT = {"75%": pd.DataFrame({"samples": [0, 10], "loss": [1, 0.5], "val_loss": [1, 0.6]})}
 ALIVE = pd.DataFrame({"time": [0.0, 1], "survival": [1, 0.8], "lower": [1, 0.7], "upper": [1, 0.9], "at_risk": [9, 7]})
 BY_GROUP = pd.DataFrame({"attribute": ["sex", "sex", "vendor"], "group": ["F", "M", "A"], "n": [4, 5, 9]})
@@ -114,11 +114,15 @@ DRAWN = [
     (forest.differences, ({"a − b": (E, E)}, "Dice"), ["Dice", "a − b", "n = 12 patients; thick: 95 % CI, thin: corr"]),
     (forest.differences, ({"a − b": (ALONE, ALONE)}, "Dice"), ["n = 3 patients; no CI, n too small"]),
     (forest.gaps, (GAPS, "Gap"), ["Gap", "F − M\n(n = 10, 20)"]),
-    (forest.groups, (BY_GROUP, E, "Dice"), ["Dice", "sex: F (n = 4)", "vendor: A (n = 9)", "all: n = 12"]),
-    (forest.groups, (BY_GROUP, E, "Dice", False), ["n = 4"]),
+    (forest.groups, (BY_GROUP, E, "Dice"), ["Dice", "sex: F (n = 4)", "vendor: A (n = 9)", "n = 12; 95 % CI"]),
+    (forest.groups, (BY_GROUP, E, "Dice", False), ["4", "9"]),
     (forest.family, (GAPS, {"dice": "Dice", "ef": "EF"}, {"dice": 1, "ef": 0}), ["F − M (sex)", "−0.2**", "+0.1*"]),
     (forest.beside, (LEDGER, {"C1": "it"}), ["C1 it\nerror, n = 40", "published: CineMA", "ours, virtual: CNN", "¼"]),
-    (forest.decisive, (DECIDED,), ["half its 95 % interval", "C1 masks (n = 40)", "C2 masks (n = 40)", "−10"]),
+    (
+        forest.decisive,
+        (DECIDED,),
+        ["half its 95 % interval", "C1 masks (n = 40)", "C2 masks (n = 40)", "+3 (+1 to +5) points"],
+    ),
     (forest.trends, ({"UNet": {4: E, 8: E}, "CineMA": {8: E}}, "x", "y"), ["4", "8", "mean, 95 % CI, n = 12"]),
     (forest.trends, ({"UNet": {4: E, 8: F}}, "Patients", "Dice", {"UNet": [(4, 0.4)]}), ["Patients", "Dice", "UNet"]),
     (forest.scatter, ({"UNet": (100, E), "MAE": (200, F)}, "MACs", "Dice"), ["MACs", "Dice", "UNet", "mean, 95 % CI"]),
