@@ -286,14 +286,14 @@ def scatter(ax, points, xlabel, ylabel):
     _say_n(ax, {name: {"": estimate} for name, (_, estimate) in points.items()})
 
 
-def learning(ax, histories, reference):
-    """Error of hidden patches over training: words -> columns samples, loss, val_loss; reference: (words, value)."""
+def learning(ax, histories, marks):
+    """Error of hidden patches over training: words -> columns samples, loss, val_loss; marks: words -> value, lines."""
     for (words, table), (colour, _, marker) in zip(histories.items(), looks(histories), strict=True):
         ax.plot(table["samples"], table["loss"], color=colour, ls="--", lw=0.8)
         ax.plot(table["samples"], table["val_loss"], color=colour, marker=marker, ms=3, label=words)
-    words, value = reference
-    ax.axhline(value, color=GREY, ls=":", lw=1)
-    at_height(ax, value, words, 0.98, ha="right", va="bottom", color=GREY)
+    for words, value in marks.items():
+        ax.axhline(value, color=GREY, ls=":", lw=1)
+        at_height(ax, value, words, 0.98, ha="right", va="bottom", color=GREY)
     ax.set(xlabel="Frames seen", ylabel="Error of hidden patches", ylim=(0, None))
     ax.legend(title="solid: held out, dashed: training", title_fontsize=7)
 

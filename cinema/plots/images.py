@@ -106,6 +106,23 @@ def reconstruction(axes, image, hidden, painted):
         given(ax, picture, absent)
 
 
+def error_map(ax, image, painted, guess, hidden, most=0.3):
+    """How far `painted` is from an (x, y) image where `hidden`, in grey values up to `most`, and its squared error as a
+    share of that of `guess` there."""
+    off, of_guess = ((other - image)[hidden] for other in (painted, guess))
+    ax.set_facecolor(HIDDEN)
+    shown = np.where(hidden, np.abs(painted - image), np.nan)
+    ax.imshow(shown.T, cmap="inferno", vmin=0, vmax=most)
+    ax.set(xticks=[], yticks=[], xlabel=f"{np.mean(off**2) / np.mean(of_guess**2):.2f} of the mean image's")
+    ax.spines[:].set_visible(False)
+
+
+def weighed(ax, image, weight):
+    """An (x, y) image with a weight of 0 to 1 laid over it in orange."""
+    show(ax, image)
+    ax.imshow(np.ones_like(weight.T), cmap="Oranges", vmin=0, vmax=1.4, alpha=np.clip(weight.T, 0, 1) * 0.85)
+
+
 def structure_legend(fig, names=("LV", "MYO", "RV")):
     """Legend of the structures' outlines below the figure. names: of structures and of ill tissue."""
     words = {"LV": "LV cavity", "MYO": "myocardium (outer border)", "RV": "RV cavity"}

@@ -91,7 +91,7 @@ DRAWN = [
     (curves.volumes, (X, VOLUMES), ["Time after the R wave (ms)", "Volume (ml)", "LV", "RV"]),
     (curves.lengths, (X, X, {"UNet": X}), ["Part of the cycle", "(mm)", "exact landmarks", "UNet"]),
     (curves.losses, (pd.DataFrame({"step": [0, 1], "loss": [1, None]}), {"loss": "training"}), ["Step", "training"]),
-    (forest.learning, (LEARNT, ("mean image", 0.9)), ["Frames seen", "hidden patches", "75%", "mean image"]),
+    (forest.learning, (LEARNT, {"mean image": 0.9}), ["Frames seen", "hidden patches", "75%", "mean image"]),
     (curves.dice, (DICE, "LV"), ["Slice (0 = base)", "Dice", "LV: median, quartiles (n = 2)"]),
     (curves.formula, (X, {"a": X, "b": X}, {"a": X}, "x", "y"), ["a, formula", "a, drawn", "b, formula"]),
     (forest.curves, (X, {"equal": X}, "People", "Gap", {"here": 2}), ["People", "Gap", "equal", "here"]),
