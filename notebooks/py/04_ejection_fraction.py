@@ -7,10 +7,6 @@
 # %% [markdown]
 # # Ejection fraction: how far off, on whom, and how repeatable
 #
-# **After this page you can** read a Bland-Altman plot, tell an error of slices from one of reading, compare two methods
-# on the same patients, and say why a small difference between two scans proves nothing by itself. The *ejection
-# fraction* (EF) is the share of the blood at end diastole that a ventricle ejects, in percent.
-#
 # **Question.** How close do masks and direct regression come to the ejection fraction that a careful reader would draw,
 # what is the error made of, does it survive a new hospital, and what does a small scan-rescan difference prove?
 #
@@ -239,31 +235,24 @@ for side in ejection.SIDES:
 # ## Same hospital
 #
 # *How far off?* One dot is one patient of the first cohort. A method that answers everybody alike draws a level row.
-# Masks above, direct regression below, each against the reference, with the first seed; the dashed line is identity,
-# and all panels have the same limits.
+# Masks above, direct regression below, each against the reference, with the first seed; the dashed line is identity.
 
 # %% tags=["virtual"]
 order = [*masked, ejection.READER, *direct]
 at_home, first_seed = table["data"] == "acdc", table["seed"] == seed
 home = {name: rows for name, rows in table[at_home & first_seed].groupby("arm", sort=False)}
 paired = {name: ejection.paired_with_reference(rows, reference) for name, rows in home.items()}
-values = np.concatenate([part for name in order for part in paired[name]])
-edges = min(0, values.min() - 3), max(100, values.max() + 3)
-
-# %% tags=["virtual"]
 fig, axes = page.figure(columns=2, height=5.0, rows=2, cols=3)
 for ax, name in zip(axes.flat, order):
     plots.agreement.scatter(ax, *paired[name])
-    off = np.abs(np.subtract(*paired[name])).mean()
-    ax.set_title(f"{name}\nn = {n_test}, mean |error| {off:.1f} points", fontsize=7, loc="left")
-    ax.set(xlabel="Reference LVEF (%)", xlim=edges, ylim=edges, xticks=range(0, 101, 20), yticks=range(0, 101, 20))
-    ax.label_outer()
+    ax.set_xlabel("Reference LVEF (%)")
+    ax.set_title(f"{name} (n = {n_test})", loc="left")
 page.save(fig, "04_scatter")
 
 # %% [markdown] tags=["virtual"]
-# *Who is off by how much, and by more than a guess?* The mean absolute error says how far off one patient is. Errors of
-# both seeds are averaged per patient before patients are resampled, so that a network trained twice does not count as
-# two patients. Direct arms were taught the left ventricle only.
+# The mean absolute error says how far off one patient is. Errors of both seeds are averaged per patient before
+# patients are resampled, so that a network trained twice does not count as two patients. Direct arms were taught the
+# left ventricle only.
 
 # %% tags=["virtual"]
 measures = [f"{side} {what}" for side in ejection.SIDES for what in ("error", "reading")]
@@ -332,9 +321,11 @@ page.save(fig, "04_differences")
 
 
 # %% tags=["virtual"]
-def sign_of(pair):
-    """The error of the first against that of the second, by the corrected interval."""
-    return "smaller" if pair[1].upper < 0 else "larger" if pair[1].lower > 0 else "not shown to differ"
+def in_words(words, pair):
+    """A difference of errors in words: smaller is better."""
+    wide = pair[1]
+    sign = "smaller" if wide.upper < 0 else "larger" if wide.lower > 0 else "not shown to differ"
+    return f"{words}: {pair[0].text(1, ' points')}, {sign}"
 
 
 told = {named[key][1]: pair for key, pair in gaps.items()} | {"with brief pretraining, CineMA − UNet": brief}
@@ -345,13 +336,10 @@ idle = ", ".join(name for name in idle if not name.startswith("guess")) or "none
 
 # %% tags=["virtual"]
 lv_mae = mae["LV error"]
-rows = {words: (pair[0].text(1), sign_of(pair)) for words, pair in told.items()}
-by_masks = gaps["04_lvef_mae_difference"]
-display(pd.DataFrame.from_dict(rows, "index", columns=["difference of |error| (points)", "the first is"]))
 Markdown(
-    f"*Reading.* On the same hearts CineMA's masks change the LV error by {by_masks[0].text(1)} points against "
-    f"the UNet's: {sign_of(by_masks)}. A guess is off by {lv_mae['guess'].value:.1f} points and labels "
-    f"by {lv_mae['labels'].value:.1f}. Means no smaller than that of the guess: {idle}."
+    f"*Reading.* The error of the first against the second. {'; '.join(in_words(*pair) for pair in told.items())}. "
+    f"A guess is off by {lv_mae['guess'].text(1, ' points')} (LV) and labels by "
+    f"{lv_mae['labels'].text(1)}. Means no smaller than that of the guess: {idle}."
 )
 
 # %% tags=["virtual"]
@@ -364,9 +352,8 @@ assert lv_mae["labels"].value < lv_mae["guess"].value
 # ### Bias and limits of agreement
 #
 # *In which direction, and how wide?* A mean absolute error hides whether a method reads everyone too high, or pulls
-# everyone toward the middle. A *Bland-Altman plot* shows the difference of two measurements over the reference: the
-# solid line is the mean difference (*bias*), the dashed *limits of agreement* (bias ± 1.96 standard deviations) hold
-# 95 % of patients if differences are normal, and bands are 95 % intervals of the three.
+# everyone toward the middle. Bland and Altman's picture shows the difference over the reference: the solid line is the
+# bias, dashed lines hold 95 % of patients if differences are normal, bands are 95 % intervals of the three.
 
 # %% tags=["virtual"]
 fig, axes = page.figure(columns=2, height=4.6, rows=2, cols=3, sharey=True)
@@ -458,12 +445,8 @@ for name, side in product(drawing, ejection.SIDES):
     key, about = f"04_{side.lower()}ef_{short(name)}", {"unit": "EF points", "claim": ejection.claim_of(name, side)}
     page.record(f"{key}_reading", mae[f"{side} reading"][name], **about)
     page.record(f"{key}_above_floor", found, **about)
-
-# %% tags=["virtual"]
-display(pd.Series(excess).map(lambda found: found.text(1)).to_frame("error above that of labels (points)"))
-most = max(excess, key=lambda row: excess[row].value)
 Markdown(
-    f"*Reading.* The most above the labels' error is {most}, by {excess[most].value:.1f} points. "
+    f"*Reading.* Error above that of labels: {'; '.join(f'{k}: {e.text(1)}' for k, e in excess.items())}. "
     "Where the interval includes zero, better drawing could not be shown to help, and only more or thinner slices "
     "would (notebook 01 varies them). Notebook 11 ends the ventricle at the valve; that aims at the tissue's EF."
 )
@@ -515,7 +498,7 @@ for vendor, rows in unseen.groupby(people.loc[unseen["study"], "vendor"].to_nump
 pd.Series(by_vendor).to_frame("CineMA − UNet, |error| by vendor")
 
 # %% [markdown] tags=["virtual"]
-# The other exists only in a virtual world: *what changes if only the machine does?* Test patients of the first hospital
+# The other exists only in a virtual world: *the same hearts in another scanner*. Test patients of the first hospital
 # are scanned again with the settings of a Philips, GE or Canon machine: contrast, noise, shading, sharpness. Heart,
 # chest, slice thickness, planes and breath-holds stay what they were. What changes is the machine and nothing else.
 
@@ -534,8 +517,7 @@ def rescanned(index, folder):
 
 
 # %% [markdown] tags=["virtual"]
-# Networks with both seeds, drawing and direct, read the moved patients. A bar right of zero is an error that the other
-# machine has enlarged on the same heart.
+# Networks with both seeds, drawing and direct, read the moved patients.
 
 # %% tags=["virtual"]
 moved = Parallel(page.jobs)(delayed(rescanned)(i, trainings / "elsewhere") for i in range(9 if page.small else 60))
@@ -564,8 +546,8 @@ page.save(fig, "04_same_hearts_elsewhere")
 hurt = ", ".join(name for name, pair in shift.items() if pair[1].lower > 0) or "none of the arms"
 Markdown(
     f"*Reading.* On unseen patients CineMA's error is {abroad['CineMA, masks'].text(1)}, the UNet's "
-    f"{abroad['UNet, masks'].text(1)} points; on the same patients it is {sign_of(gap)}. The guess changes by "
-    f"{change['guess', 'mnms'].value:+.1f} points from the first to the M&Ms-like cohort, from the mixture of "
+    f"{abroad['UNet, masks'].text(1)}; {in_words('difference', gap)}. The guess changes by "
+    f"{change['guess', 'mnms'].text(1)} points from the first to the M&Ms-like cohort, from the mixture of "
     "patients alone. With patients held fixed, another vendor's machine is shown to enlarge the error of "
     f"{hurt} (thin bars)."
 )
@@ -576,10 +558,9 @@ Markdown(
 # *How much of a change between two scans is real?* A hundred and ten people are scanned twice within a week. In this
 # cohort their hearts differ a little between the visits, as hearts do: filling and contraction were *planted* to vary.
 # *True hearts* are the tissue of both days. On top come the habit of drawing, slices that lie elsewhere, and readings
-# that err. The published yardstick is Bland's within-patient *coefficient of variation* (CV): the root mean square over
-# pairs of the pair's standard deviation over its mean, in percent. (An intraclass correlation, ICC, would compare this
-# with the spread between patients, and so depends on who is in the cohort; the paper and this page use the CV.) In the
-# figure, 95 % of the differences of a method lie between its dashed lines.
+# that err. The published yardstick is Bland's within-patient coefficient of variation (CV): the root mean square over
+# pairs of the pair's standard deviation over its mean. In the figure, 95 % of the differences of a method lie between
+# its dashed lines.
 
 # %% tags=["virtual"]
 visits = people[people["role"] == "rescan"].assign(rescan=lambda t: t["id"].str[-1])
@@ -604,31 +585,13 @@ for name, estimate in cv.items():
     key = "04_cv_planted" if name == "true hearts" else f"04_cv_{short(name)}" + "_direct" * (name in direct)
     page.record(key, estimate, unit="percent", claim="C7")
 
-# %% [markdown] tags=["virtual"]
-# *Who repeats best, and is it a measurement?* The CV of each method with its interval; lines are the published CVs of
-# other people. Since one interval is far longer than the others, the axis is even up to 10 % and logarithmic beyond.
-
-
-# %% tags=["virtual"]
-def even_up_to_ten(ax):
-    """An axis of CVs on which one that is very large leaves room for the others."""
-    end = ax.get_xlim()[1]
-    ax.set_xscale("symlog", linthresh=10, linscale=2)
-    ticks = [tick for tick in (0, 2, 4, 6, 8, 10, 20, 50, 100) if tick <= end]
-    ax.set_xticks(ticks, [str(tick) for tick in ticks])
-    ax.minorticks_off()
-    ax.set_xlim(-0.5, end)
-
-
 # %% tags=["virtual"]
 paper = page.paper()
 yard = paper[paper["quantity"].eq("coefficient of variation")].set_index("system")["value"]
 published = {f"published, {name}: {value:g} %": value for name, value in yard.items()}
 fig, ax = page.figure(columns=2, height=3.1)
-label = "CV of LVEF, scan and rescan (%; beyond 10 logarithmic)"
+label = "Coefficient of variation of LVEF between scan and rescan (%)"
 plots.forest.methods(ax, {"virtual": cv}, label, published)
-even_up_to_ten(ax)
-ax.set_title(f"n = {len(pairs)} pairs; 95 % CI", **plots.style.NOTE)
 fig.legend(loc="outside right upper")
 page.save(fig, "04_rescan_variation")
 
@@ -638,11 +601,12 @@ page.record("04_cv_planted_in_thousands", many, n=cohort.N_CEILING // 2, unit="p
 less = ejection.variation_difference(*(terms[name] for name in masked), rng)
 page.record("04_cv_difference", less, unit="percent", claim="C7")
 assert cv["guess"].value == 0
-display(pd.Series(cv).map(lambda found: found.text(1)).to_frame(f"CV (%), n = {len(pairs)} pairs"))
 Markdown(
-    f"*Reading.* True hearts vary by {planted.value:.1f} % ({many:.1f} % in thousands of others), CineMA's masks make "
-    f"it {cv['CineMA, masks'].value:.1f} %; against the UNet's that is {sign_of([less, less])}. "
-    "The difference is slices and reading, and no heart. As drawn, the CV divides by a lower EF than the tissue's."
+    f"*Reading.* True hearts vary by {planted.text(1, ' %')}, and by {many:.1f} % in thousands of others; as drawn on "
+    f"endlessly thin slices they vary by {cv['reference'].text(1, ' %')}, and the CV divides by a lower EF there. "
+    f"CineMA's masks make it {cv['CineMA, masks'].text(1, ' %')}, the UNet's {cv['UNet, masks'].text(1, ' %')}; "
+    f"{in_words('difference', [less, less])}. Labels of the same slices: {cv['labels'].text(1, ' %')}, "
+    f"the own reader {cv[ejection.READER].text(1, ' %')}. On other people: {'; '.join(published)}."
 )
 
 # %% [markdown] tags=["virtual"]
@@ -652,11 +616,11 @@ Markdown(
 # plus what drawing as readers do changes (*habit*: the reference minus the tissue's EF), plus what the slices add
 # (*slices*: the labels minus the reference), plus what the reading adds. The mean squared difference of pairs is split
 # into these steps, in squared EF points: heart, habit, slices, reading and together add up to measured. "Together" is
-# no variance and has a panel of its own: it is the sum of the *products* of two steps, near zero where errors have
-# nothing to do with each other, and below zero where a network's error undoes that of the slices: it draws a plausible
-# ventricle where the labels have an unlucky end. Then the reading alone can exceed what is measured. Only a virtual
-# cohort can be split this way, since only there are the true heart, what is drawn of it, and the labels known for each
-# visit. With real pairs one sees the sum, and has to guess the parts.
+# what their products add; it is near zero where errors have nothing to do with each other, and below zero where a
+# network's error undoes that of the slices: it draws a plausible ventricle where the labels have an unlucky end. Then
+# the reading alone can exceed what is measured. Only a virtual cohort can be split this way, since only there are the
+# true heart, what is drawn of it, and the labels known for each visit. With real pairs one sees the sum, and has to
+# guess the parts.
 #
 # What is the same at both visits, such as always drawing the base one slice too high, cancels in the difference. It
 # appears in no part here and in no CV anywhere; where it is an error, it still is one. So a habit can move every EF by
@@ -674,25 +638,19 @@ for name in (ejection.READER, *masked):
     parts[name] = ejection.components(steps, rng)
     for step, estimate in parts[name].items():
         page.record(f"04_rescan_part_{step}_{short(name)}", estimate, unit="points2", claim="C7")
-
-# %% tags=["virtual"]
-products = {name: {"together": row["together"]} for name, row in parts.items()}
-squares = {name: {step: e for step, e in row.items() if step != "together"} for name, row in parts.items()}
-fig, axes = page.figure(columns=2, height=2.9, cols=2, width_ratios=(2, 1))
-plots.forest.methods(axes[0], squares, "Mean squared difference (LVEF points²)")
-plots.forest.methods(axes[1], products, "Sum of mean products (points²)", {"": 0})
-axes[0].set_xlim(-1.5)
-fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
+fig, ax = page.figure(columns=2, height=2.7)
+plots.forest.methods(ax, parts, "Mean squared difference of LVEF between scan and rescan (points²)", {"": 0})
+fig.legend(loc="outside right upper")
 page.save(fig, "04_rescan_components")
 
 # %% tags=["virtual"]
-assert all(abs(sum(e.value for e in row.values()) - 2 * row["measured"].value) < 1e-6 for row in parts.values())
-display(pd.DataFrame(parts).map(lambda found: found.text(1)).rename_axis("squared EF points"))
-of_slices, of_reading = (parts["CineMA, masks"][step].value for step in ("slices", "reading"))
+lines = []
+for name, row in parts.items():
+    assert abs(sum(e.value for e in row.values()) - 2 * row["measured"].value) < 1e-6
+    lines.append(f"{name}: {', '.join(f'{k} {e.value:.0f} ({e.lower:.0f} to {e.upper:.0f})' for k, e in row.items())}.")
 Markdown(
-    f"*Reading.* For CineMA's masks the slices make {of_slices:.0f} squared points and the reading {of_reading:.0f}; "
-    f"the hearts themselves make {parts['CineMA, masks']['heart'].value:.0f}. Even the CV of the true hearts is only "
-    f"known to lie between {planted.lower:.1f} and {planted.upper:.1f} %."
+    f"*Reading.* In squared EF points. {' '.join(lines)} n = {len(pairs)} pairs; even the CV of the true hearts is "
+    f"only known to lie between {planted.lower:.1f} and {planted.upper:.1f} %."
 )
 
 # %% [markdown] tags=["virtual"]
@@ -716,8 +674,8 @@ for share in np.linspace(1, 0, 11):
 # %% tags=["virtual"]
 fig, ax = page.figure(columns=2, height=3.3)
 points = {name: (cv[name], accuracy[name]) for name in ("labels", *order, "guess")}
+label = "Coefficient of variation, scan and rescan (%)"
 plots.agreement.trade_off(ax, points, path, label, "Mean |LVEF error| (points)")
-even_up_to_ten(ax)
 ax.set_title(f"n = {len(pairs)} pairs; 95 % CI; grey: CineMA's masks pulled toward the mean", fontsize=7, loc="left")
 fig.legend(loc="outside right upper")
 page.save(fig, "04_repeatable_is_not_right")
@@ -795,9 +753,8 @@ said = [
 # %% [markdown]
 # ### How far from the reference
 #
-# *Do the dots follow the identity, and is their cloud level?* Seeds of one model are averaged per patient. Intervals
-# resample patients and are left out, not invented, where there are fewer than five; so are limits of agreement. The
-# bands are those of the release.
+# Seeds of one model are averaged per patient. Intervals resample patients and are left out, not invented, where there
+# are fewer than five; so are limits of agreement. The bands are those of the release.
 
 # %%
 arms_of = {arm: rows for part in said for arm, rows in part.groupby("arm", sort=False)}
@@ -827,9 +784,7 @@ if drawn:
 
 # %% [markdown]
 # Above, each patient's EF against the reference, dashed the identity; below, Bland and Altman's picture of the same
-# patients.
-#
-# *Who beats the guess?* The next figure has the mean absolute errors of all arms, the guess among them.
+# patients. The next figure has the mean absolute errors of all arms, the guess among them.
 
 # %%
 shown = {}
@@ -840,17 +795,18 @@ if fits:
     plots.forest.methods(ax, shown, "Mean absolute error against the reference (EF points)")
     fig.legend(loc="outside right upper")
     page.save(fig, "04_patients_mae")
-    words = "*Reading.* The table above has the numbers. What is off is the sum of two readings: the reference has an "
-    more = "error of its own, and habits of its own where the base and the papillary muscles are drawn."
-    display(Markdown(words + more))
-
+    off = [f"{arm} off by {estimates.text(mae, 1, ' points')}" for arm, mae in shown.get("LVEF", {}).items()]
+    words = (
+        "What is off is the sum of two readings: the reference has an error of its own, and habits of its own where "
+    )
+    display(Markdown(f"*Reading.* LVEF: {'; '.join(off)}. {words} the base and the papillary muscles are drawn."))
 
 # %% [markdown]
 # ### Two scans of one patient
 #
-# *How far apart are two readings of one patient?* With `--data rescan`: who was scanned twice, measured twice. The data
-# set's own volumes, read by people, stand beside the machines on the same patients, which published yardsticks do not.
-# Repeats of one scan are averaged first, and patients without one of the two scans are left out.
+# With `--data rescan`: who was scanned twice, measured twice. The data set's own volumes, read by people, stand beside
+# the machines on the same patients, which published yardsticks do not. Repeats of one scan are averaged first, and
+# patients without one of the two scans are left out.
 
 # %%
 pairs = ejection.scans(seen)
@@ -868,9 +824,6 @@ if cv:
         ax.set_title(f"{way}\n{ax.get_title(loc='left')}", fontsize=7, loc="left")
     page.save(fig, "04_patients_pairs")
 
-# %% [markdown]
-# *Who repeats best?* The same in one number a method, beside what others have published on other patients.
-
 # %%
 paper = page.paper()
 yard = paper[paper["quantity"].eq("coefficient of variation") & paper["trust"].eq("seen")].set_index("system")["value"]
@@ -881,8 +834,8 @@ if cv:
     fig.legend(loc="outside right upper")
     page.save(fig, "04_patients_variation")
     words = "A smaller value is worth something only with the error beside it: who says the same of everybody repeats"
-    display(pd.Series(cv).map(lambda one: estimates.text(one, 1)).to_frame("CV of LVEF (%)"))
-    display(Markdown(f"*Reading.* {words} perfectly, as the path to the mean shows on virtual hearts."))
+    told = "; ".join(f"{way}: {estimates.text(one, 1, ' %')}" for way, one in cv.items())
+    display(Markdown(f"*Reading.* {told}. {words} perfectly, as the path to the mean shows on virtual hearts."))
 
 # %% [markdown]
 # ## The published numbers

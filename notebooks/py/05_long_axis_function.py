@@ -7,9 +7,6 @@
 # %% [markdown]
 # # Long-axis function: landmarks, MAPSE and shortening
 #
-# **After this page you can** say when two methods may be called "matched", read a distance in millimetres against what
-# readers differ by, and explain why largest minus smallest over noisy frames comes out too large.
-#
 # **Question.** Does pretraining find the valve and the apex as well as a plain convolutional network does, and how far
 # can the numbers be trusted that are made of these points?
 #
@@ -20,10 +17,9 @@
 # patients" takes the place of the virtual cohort.
 #
 # In a long-axis view three points say how the left ventricle moves: the two hinges of the mitral valve, and the apex.
-# From their distance follow two numbers that clinics use. **MAPSE** (mitral annular plane systolic excursion) is how
-# far the hinges travel between the frame in which the ventricle is longest and the one in which it is shortest.
-# **Long-axis shortening** is the change of length between these frames as a share of the larger one. The paper calls
-# the latter "GLS"; it is no strain along the wall.
+# From their distance follow two numbers that clinics use. **MAPSE** is how far the hinges travel between the frame in
+# which the ventricle is longest and the one in which it is shortest. **Long-axis shortening** is the change of length
+# between these frames as a share of the larger one. The paper calls the latter "GLS"; it is no strain along the wall.
 #
 # Everyone on this page is *virtual* unless a data set is named: the points are known exactly in every frame, and so is
 # what the heart did. The networks are a hundredth of the published size and train for seconds. Results are about
@@ -172,8 +168,7 @@ pd.DataFrame.from_dict(cost, "index", columns=["parameters", "million MACs"]).ro
 
 # %% [markdown] tags=["virtual"]
 # *Is the comparison fair?* Each arm gets the learning rate that brings its points nearest on validation patients, among
-# the same candidates, in the four-chamber view. The test patients have no part in it. Look whether a curve still falls
-# where it ends.
+# the same candidates, in the four-chamber view. The test patients have no part in it.
 
 # %% tags=["virtual"]
 histories, _ = train_all([plan(name, "lax_4c", rate, seed) for name in NAMES for rate in rates], page.jobs)
@@ -197,11 +192,12 @@ for name, rate in chosen.items():
     page.record(f"05_late_change_{record_key(name)}", late[name], n=n_val, unit="mm")
 
 # %% tags=["virtual"]
-nearest = [reached.loc[name, rate] for name, rate in chosen.items()]
-told = pd.DataFrame({"chosen rate": chosen, "nearest (mm)": dict(zip(chosen, nearest)), "change at the end (mm)": late})
-display(told.round(4))
+told = [
+    f"{name} {rate:g} ({reached.loc[name, rate]:.1f} mm, {late[name]:+.1f} mm in the last part of the training)"
+    for name, rate in chosen.items()
+]
 Markdown(
-    f"*Reading.* For {list(chosen.values()).count(rates[-1])} of {len(NAMES)} arms the chosen rate is "
+    f"*Reading.* Chosen: {'; '.join(told)}. For {list(chosen.values()).count(rates[-1])} of {len(NAMES)} arms this is "
     "the largest candidate. A curve that still falls when the training ends says that time was short for that arm, "
     "not that it cannot do better."
 )
@@ -255,11 +251,10 @@ fig, axes = page.figure(columns=2, height=3.2, cols=2, sharey=True)
 for ax, way, label in zip(axes, ("heatmap", "coordinates"), ("Distance (mm)", "")):
     shown = {key: e for key, e in distance.items() if key[1].startswith(way) or key[1] == "reader"}
     plots.distributions.scores(ax, points, shown, "distance_mm", "landmark", "arm", label)
-    ax.axhline(overall["mean position"].value, color=plots.style.GREY, ls=":", label="mean position, all points")
-    ax.set(yscale="log", xlabel="Dots: people; vertical axis logarithmic")
-    ax.set_yticks((1, 2, 5, 10, 20, 50), ("1", "2", "5", "10", "20", "50"))
-    ax.minorticks_off()
-    ax.legend(fontsize=6, **plots.style.ABOVE)
+    floor = overall["mean position"].value
+    ax.axhline(floor, color=plots.style.GREY, ls=":", label="mean position, all points")
+    ax.set(yscale="log", ylim=(None, 8 * floor))
+    ax.legend(fontsize=6, loc="upper left")
 page.save(fig, "05_distance")
 
 # %% [markdown] tags=["virtual"]
@@ -278,10 +273,10 @@ spread_of_seeds = float(between.abs().max())
 page.record("05_seed_spread_mm", spread_of_seeds, n=n_test, unit="mm")
 places = ("hinge 1", "hinge 2", "apex")
 hardest = {name: max(places, key=lambda place: distance[place, name].value) for name in overall}
-best = min(NAMES, key=lambda name: overall[name].value)
-display(pd.Series(hardest).to_frame("point furthest off on average"))
+told = "; ".join(f"{name} {found.text(1, ' mm')}" for name, found in overall.items())
 Markdown(
-    f"*Reading.* Of the four arms {best} lies nearest, {overall[best].text(1, ' mm')} on average. Trainings in 4C "
+    f"*Reading.* Mean distance of all points: {told}. "
+    f"The point that is hardest: {'; '.join(f'{name} {place}' for name, place in hardest.items())}. Trainings in 4C "
     f"that differ by their seed alone lie up to {spread_of_seeds:.1f} mm apart. For scale: a pixel is {spacing[0]} mm, "
     "and human readers of patients differ by 2 to 3.5 mm (Xue 2021)."
 )
@@ -327,11 +322,9 @@ for words, pair, way in zip(gaps, pairs[:2], ("heatmap", "coordinates")):
 # %% tags=["virtual"]
 short = ", ".join(name for name in NAMES if late[name] < -MARGIN_MM) or "none"
 able = ", ".join(name for name in NAMES if learnt[name]) or "none"
-rows = {words: (gaps[words][0].text(2), said.replace("**", "")) for words, said in verdicts.items()}
-display(pd.DataFrame.from_dict(rows, "index", columns=["difference (mm)", f"against {MARGIN_MM:g} mm"]))
+told = [f"{words}: {gaps[words][0].text(2, ' mm')}, against the margin {said}." for words, said in verdicts.items()]
 Markdown(
-    f"*Reading.* {'; '.join(f'{words}: {said}' for words, said in verdicts.items())}. "
-    f"Still nearing by more than the margin in the last part of the training: {short}; "
+    f"*Reading.* {' '.join(told)} Still nearing by more than the margin in the last part of the training: {short}; "
     "with these a verdict is about this length of training, not about what either can learn. "
     f"Shown to be nearer than the mean position: {able}. The intervals hold the trained networks fixed; another seed "
     f"moved a mean in 4C by up to {spread_of_seeds:.1f} mm."
@@ -351,8 +344,8 @@ page.paper("C12")[["claim", "statement", "quantity", "system", "source", "trust"
 # %% [markdown] tags=["virtual"]
 # ## What it looks like
 #
-# *Which errors are slips along the wall, and which are confusions?* People are ranked by the mean distance of the
-# pretrained heatmap network and the UNet. For the best, the median and the worst: both views at ED and ES.
+# People are ranked by the mean distance of the pretrained heatmap network and the UNet. For the best, the median and
+# the worst: both views at ED and ES.
 
 # %% tags=["virtual"]
 first = {(name, view): plan(name, view, chosen[name], seed) for name in NAMES for view in PLANES}
@@ -387,12 +380,12 @@ Markdown(
 # %% [markdown] tags=["virtual"]
 # ## What the reading of a heatmap costs
 #
-# *What is lost between a picture with a bump and a point?* A good way of reading has its dots close to the middle of
-# the cross lines. The release takes a soft arg-max, so sharp that nearly only the brightest pixel counts, and **cuts
-# the result toward zero to whole pixels**. The brightest pixel is the one nearest to the point; the expectation lies a
-# hair beside it, and where it lies a hair below, at 41.99999, cutting makes it 41. To see what this costs by itself, no
-# network is needed: the exact bumps of the exact points are read in three ways. *Cut* is the published one, *uncut* the
-# same without its last step, *fine* the centre of gravity of the squares around the brightest pixel.
+# *From a picture with a bump to a point.* The release takes a soft arg-max, so sharp that nearly only the brightest
+# pixel counts, and **cuts the result toward zero to whole pixels**. The brightest pixel is the one nearest to the
+# point; the expectation lies a hair beside it, and where it lies a hair below, at 41.99999, cutting makes it 41. To see
+# what this costs by itself, no network is needed: the exact bumps of the exact points are read in three ways. *Cut* is
+# the published one, *uncut* the same without its last step, *fine* the centre of gravity of the squares around the
+# brightest pixel.
 
 
 # %% tags=["virtual"]
@@ -425,12 +418,11 @@ page.record("05_exact_heatmap_cut_slipped_percent", 100 * slipped, n=n_cine, uni
 for way in ways:
     page.record(f"05_exact_heatmap_{way}_mm", lost[way] * spacing[0], n=n_cine, unit="mm")
     page.record(f"05_exact_heatmap_shift_{way}_pixels", shift[way], n=n_cine, unit="pixels per axis")
-told = pd.DataFrame({"off by (pixels)": lost, "shifted along each axis (pixels)": shift})
-told.round(2)
+told = [f"*{way}* is off by {lost[way]:.2f} pixels, shifted by {shift[way]:+.2f} along each axis" for way in ways]
 
 # %% tags=["virtual"]
 Markdown(
-    f"*Reading.* A perfect heatmap is off by {lost['cut']:.2f} pixels if cut. *Cut* falls below the nearest pixel in "
+    f"*Reading.* Of a perfect heatmap, on average, {'; '.join(told)}. *Cut* falls below the nearest pixel in "
     f"{slipped:.0%} of the coordinates. In millimetres it costs {lost['cut'] * spacing[0]:.2f} at {spacing[0]} mm a "
     f"pixel and {lost['cut']:.2f} at the published 1 mm. The release cuts its truth in the same way, so that the shift "
     "is missing from its distances; it is there in the picture."
@@ -497,19 +489,20 @@ jump = page.mean(more)
 page.record("05_swapped_once_mapse", jump, unit="mm")
 for name, share in swaps.items():
     page.record(f"05_frames_swapped_{record_key(name)}", 100 * share, n=n_cine, unit="percent")
-display(pd.Series(swaps).map("{:.1%}".format).to_frame("frames nearer in the other order"))
-Markdown(f"*Reading.* One exchange, in the shortest frame, adds {jump.text(0, ' mm')} to MAPSE.")
+Markdown(
+    f"*Reading.* One exchange, in the shortest frame, adds {jump.text(0, ' mm')} to MAPSE. Frames in which the hinges "
+    f"would lie nearer in the other order: {', '.join(f'{name} {share:.1%}' for name, share in swaps.items())}."
+)
 
 # %% [markdown] tags=["virtual"]
 # ## MAPSE and shortening, as published
 #
 # *How well do the points tell what the heart did?* Each view gives a MAPSE and a shortening; a person's value is the
-# mean of both views. (A *Bland-Altman plot* shows measured minus true over the true value; its dashed *limits of
-# agreement* hold 95 % of people.) The truth is that of the heart: how far its mitral plane travels along its long axis
-# between ED and ES, and by how much that axis shortens. The figure has three readings, each on its own scale; the table
-# has all. Its first row reads the *exact* landmarks by the same rule. What is wrong there is no network's fault: planes
-# are never quite true, the valve's ring is no flat circle, so that its hinges lie off the mitral plane, and they also
-# move sideways as the ring narrows, which a displacement counts too.
+# mean of both views. The truth is that of the heart: how far its mitral plane travels along its long axis between ED
+# and ES, and by how much that axis shortens. The figure has three readings, each on its own scale; the table has all.
+# Its first row reads the *exact* landmarks by the same rule. What is wrong there is no network's fault: planes are
+# never quite true, the valve's ring is no flat circle, so that its hinges lie off the mitral plane, and they also move
+# sideways as the ring narrows, which a displacement counts too.
 
 # %% tags=["virtual"]
 TRUE = {key: moving[f"true_{key}"].to_numpy() for key in ("mapse_mm", "shortening_percent")}
@@ -573,9 +566,9 @@ Markdown(
 Code(inspect.getsource(long_axis.expected_extremes), language="python")
 
 # %% [markdown] tags=["virtual"]
-# *How much is added by how much noise?* Left: the bias of largest minus smallest length over the noise, for a heart
-# that stands still and for one of the cohort with median MAPSE. Lines are the formula, open markers the mean of 2000
-# draws. Right: the same over the number of frames in a cycle; the published pretraining data have 50, clinics often 25.
+# Left: the bias of largest minus smallest length over the noise, for a heart that stands still and for one of the
+# cohort with median MAPSE. Lines are the formula, open markers the mean of 2000 draws. Right: the same over the number
+# of frames in a cycle; the published pretraining data have 50, clinics often 25.
 
 # %% tags=["virtual"]
 middle = int(np.argsort(TRUE["mapse_mm"])[n_cine // 2])
@@ -643,8 +636,6 @@ Markdown(
 # distance after averaging over the cycle, deviation of a coordinate about that average, and how alike the deviations of
 # neighbouring frames are (correlation). The last columns hold the formula, given the measured deviation of the length,
 # against what the extremes really added to the change of length.
-#
-# *Which frames does the published rule take?* The figure below the table has one person's length in every frame.
 
 # %% tags=["virtual"]
 rows, true = {}, np.concatenate([long_axis.lengths_mm(exact[view]) for view in PLANES])
@@ -664,11 +655,10 @@ steady.round(2)
 # %% tags=["virtual"]
 over = list(steady.index[steady["expected"] > steady["observed"]])
 example = {name: long_axis.lengths_mm(sources[name]["lax_4c"][middle]) for name in ("heatmap pretrained", "reader")}
-fig, ax = page.figure(height=2.9)
+fig, ax = page.figure()
 phase, curve = np.arange(n_frames) / n_frames, long_axis.lengths_mm(exact["lax_4c"][middle])
 plots.curves.lengths(ax, phase, curve, example)
-ax.set_xlabel("Part of the cycle after the R wave (one person, 4C)")
-ax.legend(ncols=2, **plots.style.ABOVE)
+ax.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
 page.save(fig, "05_length_curve")
 
 # %% tags=["virtual"]
@@ -757,37 +747,35 @@ page.record("05_noise_estimate_without_noise_mm", unseen, n=n_cine, unit="mm")
 fig, axes = page.figure(columns=2, height=4.6, rows=2, cols=2, sharey=True)
 for row, (key, (words, unit)) in zip(axes, UNITS.items()):
     plots.forest.rules(row[0], off[key], f"Bias of {words} ({unit})")
-    plots.forest.spread(row[1], scatter[key], f"SD of {words} from noise alone ({unit})")
-handles = axes[0, 1].get_legend_handles_labels()
-fig.legend(*handles, loc="outside upper right", ncols=2, title=f"{planted_mm} mm of noise", title_fontsize=7)
+    plots.forest.spread(row[1], scatter[key], f"Scatter of {words} from noise alone ({unit}, SD)")
+axes[0, 1].legend(title=f"{planted_mm} mm of noise", title_fontsize=7)
 page.save(fig, "05_corrections_planted")
 
 # %% tags=["virtual"]
-best = []
+told, best = [], []
 for key, (words, unit) in UNITS.items():
     alone, alike = off[key].values()
-    display(pd.DataFrame(off[key]).map(lambda found: found.text(1)).rename_axis(f"bias of {words} ({unit})"))
+    changed = [row["published"].text(1, f" {unit}") for row in (alone, alike)]
+    told.append(f"{words} by {changed[0]} if independent, and by {changed[1]} if alike in neighbours")
     rule = min(list(RULES)[1:], key=lambda rule: abs(alone[rule].value))
     best.append(f"{words}: {rule} ({alone[rule].text(2)})")
 assert off["shortening_percent"]["independent"]["published"].value > 0
-published = off["shortening_percent"]["independent"]["published"]
 Markdown(
-    f"*Reading.* With the published rule independent noise adds {published.text(1, ' points')} to shortening. Nearest "
-    f"to zero with such noise: {'; '.join(best)}. Jumps between the frames of exact points, where there is no noise, "
-    f"are taken for {unseen:.2f} mm of it."
+    f"*Reading.* With the published rule noise changes {'; '.join(told)}. Nearest to zero with independent noise: "
+    f"{'; '.join(best)}. Jumps between the frames of exact points, where there is no noise, are taken for "
+    f"{unseen:.2f} mm of it."
 )
 
 # %% tags=["virtual"]
-told = {}
+told = []
 for (key, (unit_words, _)), words in product(UNITS.items(), NOISES):
     e = off[key][words]["bias subtracted"]
     verdict = "too much" if e.upper < 0 else "too little" if e.lower > 0 else "not shown to be off"
-    told[f"{unit_words}, noise {words}"] = e.text(2), verdict
-display(pd.DataFrame.from_dict(told, "index", columns=["left after subtracting", "what was taken off is"]))
-wide = scatter["shortening_percent"]["independent"]
+    told.append(f"{unit_words}, noise {words}, {e.text(2)}: {verdict}")
+wide = [f"{rule} {sd:.1f}" for rule, sd in scatter["shortening_percent"]["independent"].items()]
 Markdown(
-    f"*Reading.* Subtracting has a price: a person's shortening then scatters by {wide['bias subtracted']:.1f} points "
-    f"(SD, independent noise), where the smoothed one scatters by {wide['smoothed']:.1f}."
+    f"What is left after subtracting: {'; '.join(told)}. Scatter of shortening (SD, points, independent noise): "
+    f"{', '.join(wide)}."
 )
 
 # %% [markdown] tags=["virtual"]
@@ -797,9 +785,9 @@ Markdown(
 # in the other view are often not the true extremes, and what lies between them is then too little movement. Frames
 # that were fixed elsewhere need no assumption about noise at all.
 #
-# *And with a reader's own errors?* Now with the networks. The target is the heart itself, so that the exact landmarks
-# have a bias too, by definition of what is measured; the distance of the others from *that* row is what reading adds.
-# The figure shows the reader, whose errors are the smallest; the networks trained above are in the table below it.
+# Now with the networks. The target is the heart itself, so that the exact landmarks have a bias too, by definition of
+# what is measured; the distance of the others from *that* row is what reading adds. The figure shows the reader, whose
+# errors are the smallest; the networks trained above are in the table below it.
 
 # %% tags=["virtual"]
 read = ("exact landmarks", "heatmap UNet", "heatmap pretrained", "reader")
@@ -816,8 +804,8 @@ fig, axes = page.figure(columns=2, height=4.6, rows=2, cols=2, sharey=True)
 for row, (key, (words, unit)) in zip(axes, UNITS.items()):
     some, wide = ({name: of[key, name] for name in (read[0], "reader")} for of in (bias, width))
     plots.forest.rules(row[0], some, f"Bias of {words} ({unit})")
-    plots.forest.spread(row[1], wide, f"SD of the error of {words} ({unit})")
-fig.legend(*axes[0, 1].get_legend_handles_labels(), loc="outside upper right", ncols=2)
+    plots.forest.spread(row[1], wide, f"SD of the error of {words} over people ({unit})")
+axes[0, 1].legend(loc="upper left", bbox_to_anchor=(0, 1.2), ncols=2)
 page.save(fig, "05_corrections_networks")
 
 # %% tags=["virtual"]
@@ -940,8 +928,8 @@ scores = scores.assign(picture=scores["study"], study=scores["study"].map(whose)
 # %% [markdown]
 # ### How far from the marked points
 #
-# *Is anybody nearer than the mean position?* A patient is one observation: points, pictures and seeds are averaged
-# first. Where there are fewer than five test patients the mean stands alone, without an interval.
+# A patient is one observation: points, pictures and seeds are averaged first. Where there are fewer than five test
+# patients the mean stands alone, without an interval.
 
 # %%
 people_of = estimates.per_patient(scores, ["distance_mm"], by=("arm", "view"))
@@ -968,7 +956,7 @@ if by_view:
     page.save(fig, "05_patients_distance")
 
 # %% [markdown]
-# *What does a near and a far reading look like?* Those who were read best and worst by the two heatmap networks:
+# Those who were read best and worst by the two heatmap networks, in each view:
 
 # %%
 cases = []
@@ -1000,9 +988,9 @@ for way, view in product(("heatmap", "coordinates"), whole_of):
 floor = {view: by_view[view, long_axis.MIDDLE].value for view in whole_of}
 far = [key for key, e in by_view.items() if key[1] != long_axis.MIDDLE and e.value >= floor[key[0]]]
 if gaps:
-    display(pd.Series(gaps).to_frame("difference"))
+    words = "; ".join(f"{pair}: {gap}" for pair, gap in gaps.items())
     idle = ", ".join(f"{name} in {VIEW_NAMES[view]}" for view, name in far) or "none"
-    words = "*Reading.* Pretrained minus convolutional: below zero the pretrained one is nearer. On average "
+    words = f"*Reading.* Pretrained minus convolutional, below zero the pretrained one is nearer: {words}. On average "
     display(Markdown(f"{words}no nearer than the mean position, and so not to be compared: {idle}."))
 
 # %% [markdown]

@@ -10,13 +10,6 @@
 # **Question.** Does a pretrained encoder detect heart disease, and tell diseases apart, better than the same network
 # from scratch and than a plain convolutional network; and why is specificity the hard number?
 #
-# **You will learn**
-#
-# - to read a ROC curve, and why an area under it does not say how good a yes or no will be;
-# - what a threshold and the share of healthy people in training do to specificity;
-# - to compare several models on the same patients, with the number of comparisons in mind;
-# - what it means that a probability is calibrated.
-#
 # **Claims.** C9: higher specificity than a convolutional network. C10: higher sensitivity. C11: tells types of disease
 # apart.
 #
@@ -43,9 +36,6 @@ data_root = "../data"
 seed = 0
 out = "../figures"
 
-# %% [markdown]
-# Libraries come first, and after them the parts of the project that this page is about.
-
 # %%
 import inspect
 from dataclasses import replace
@@ -55,7 +45,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import Code, Markdown, display
+from IPython.display import Code, Markdown
 
 # %%
 from cinema import runner
@@ -67,9 +57,6 @@ from cinema.stats import estimates
 from cinema.stats.classification import auc, auc_difference, calibration, calibration_table, macro_auc_difference
 from cinema.training.arms import FROM_PRETRAINING, FROM_SCRATCH, SHIPPED, Arm, Run, train_all, with_targets
 from cinema.training.classification import TASK
-
-# %% [markdown]
-# One call opens the page; it also says why the profile `paper` has nothing to do here.
 
 # %%
 refusal = (
@@ -83,9 +70,8 @@ own, rng = page.own_folder(), page.rng
 # %% [markdown]
 # ## Who is examined
 #
-# *Which patients, and how many of them are healthy?* **Sensitivity** is the share of the ill who are called ill,
-# **specificity** the share of the healthy who are not. So specificity rests on the healthy alone. A test set with
-# twenty of them gives an interval forty points wide, whatever the model.
+# *Which patients, and how many of them are healthy?* Specificity rests on the healthy alone. A test set with twenty of
+# them gives an interval forty points wide, whatever the model.
 
 # %% [markdown] tags=["virtual"]
 # Three cohorts imitate the roles of ACDC, M&Ms and M&Ms-2: one hospital with five groups; six hospitals with four
@@ -122,10 +108,6 @@ else:
     people = {data: features.short_axis(table, own / "small", page.jobs)}
     x = {data: features.features_of(people[data]["path"], page.jobs)}
 
-# %% [markdown]
-# Who is in which part is then written down once: the numbers of the classes, who is ill, and masks of the people for
-# each test.
-
 # %%
 HOME = next(iter(people))  # the cohort that is shown, and trained on with two seeds
 x = {role: x[role].loc[table["id"]].to_numpy() for role, table in people.items()}
@@ -137,8 +119,7 @@ val = {role: disease.in_split(table, "val") for role, table in people.items()}
 pd.concat({NAMES[role]: pd.crosstab(t["disease"], t["split"]) for role, t in people.items()}).fillna(0).astype(int)
 
 # %% [markdown]
-# *Can you see who is ill?* One patient of each group of the first cohort at end diastole, with the outlines of its
-# labels. Some diseases
+# One patient of each group of the first cohort at end diastole, with the outlines of its labels. Some diseases
 # are seen at once; others, such as a right ventricle just above its limit, only by measuring.
 
 # %%
@@ -212,8 +193,7 @@ for role, table in people.items():
 # with 0.0003 and 0.001, the scratch arm with 0.001 and 0.004 (it fell apart with the larger), the ResNet with 0.003
 # only. Thirty-two steps of eight patients are all that the time of this page allows for a network that costs so much;
 # it has then seen each training patient about twice. Published fine-tuning goes on for 800 epochs. The best of three
-# evaluations on validation patients is kept, by Matthews' correlation (MCC, 1 if every class is named rightly and 0 if
-# naming is no better than chance), as in the release.
+# evaluations on validation patients is kept, by Matthews' correlation (MCC), as in the release.
 
 
 # %%
@@ -231,10 +211,6 @@ def runs(role):
 
 
 trained = {role: train_all(runs(role), page.jobs)[1].rename(columns={"data": "split"}) for role in people}
-
-# %% [markdown]
-# Now every arm has an answer for every person: one probability a class. Published weights are asked, too, where they
-# are at hand.
 
 # %%
 answers = {}
@@ -262,24 +238,17 @@ Code(inspect.getsource(disease.exact_features), language="python")
 #
 # ## Any disease
 #
-# *Whose curve runs nearest to the upper left corner?* A **ROC curve** (receiver operating characteristic) goes through
-# all thresholds: the share of the ill that is found over the share of the healthy that is called ill. The diagonal is
-# guessing. The **area under the curve (AUC)** is the chance that an ill person
+# *Does the score rank the ill above the healthy?* The area under the ROC curve (AUC) is the chance that an ill person
 # scores higher than a healthy one. It depends on no threshold and on no share of healthy people. Intervals are
 # DeLong's.
 
 # %%
-fig, axes = page.figure(columns=min(2, len(people)), height=3.5, cols=len(people), squeeze=False)
+fig, axes = page.figure(columns=min(2, len(people)), height=3.3, cols=len(people), squeeze=False)
 for ax, role in zip(axes.flat, people):
     classification.roc(ax, ill[role][held[role]], {arm: 1 - p[held[role], 0] for arm, p in answers[role].items()})
-    sick = ill[role][held[role]]
-    ax.set_title(f"{NAMES[role]}: {sick.sum()} ill, {(1 - sick).sum()} healthy", fontsize=7, loc="left")
-    small = {"fontsize": 6.5, "title_fontsize": 6.5, "handlelength": 1.8}
-    ax.legend(title="AUC (95 % CI)", loc="upper center", bbox_to_anchor=(0.42, -0.26), **small)
+    ax.text(0.97, 0.03, NAMES[role], ha="right", transform=ax.transAxes)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), fontsize=5.5)
 page.save(fig, "06_roc")
-
-# %% [markdown]
-# The areas are recorded, and so is how far the AUC of one arm moves when only the seed of its training changes.
 
 # %%
 areas = {}
@@ -295,11 +264,9 @@ spread = max(max(values) - min(values) for values in single)
 page.record(f"06_auc_spread_over_seeds_{HOME}", spread, n=int(held[HOME].sum()))
 
 # %% [markdown]
-# *Which differences lie clear of zero?* All arms saw the same people, so differences are paired. Every comparison of
-# the pretrained arm with one of the three others in a cohort is a test (nine of them in three cohorts). One in twenty
-# such tests finds a difference where there is none, so they are corrected for their number (**multiplicity**): p values
-# by Holm's procedure, which keeps the chance of any false finding among all tests at 5 %, the thin bars by
-# Bonferroni's, which divides the 5 % among the tests.
+# All arms saw the same people, so differences are paired. Every comparison of the pretrained arm with one of the three
+# others in a cohort is a test (nine of them in three cohorts); p values are corrected by Holm, the thin bars by
+# Bonferroni.
 
 # %%
 rows, p_values, n_tests = {}, {}, len(people) * len(ARMS[1:])
@@ -309,39 +276,33 @@ for role, arm in product(people, ARMS[1:]):
     nominal, p_values[words] = auc_difference(sick, one, other)
     rows[words] = (nominal, auc_difference(sick, one, other, level=1 - 0.05 / n_tests)[0])
     page.record(f"06_auc_difference_{KEYS[arm]}_{role}", nominal, claim="C9")
-
-# %% [markdown]
-# Corrected p values, and all differences in one figure:
-
-# %%
 adjusted = dict(zip(rows, estimates.holm(list(p_values.values()))))
 fig, ax = page.figure(columns=2, height=2.9 * (1 + len(rows)) / 10)
 forest.differences(ax, rows, "Difference of AUC, any disease")
-sizes = ", ".join(f"{held[role].sum()} {NAMES[role]}" for role in people)
-ax.set_title(f"n = {sizes}; thick: 95 % CI (DeLong), thin: corrected for {n_tests}", fontsize=7, loc="left")
+ax.set_title(f"thick: 95 % CI (DeLong), thin: corrected for {n_tests}", fontsize=7, loc="left")
 page.save(fig, "06_auc_differences")
 
-# %% [markdown]
-# How many of the differences are left once their number is taken into account?
-
 # %%
-kept = {words: p < estimates.ALPHA for words, p in adjusted.items()}
-higher, lower = (sum(kept[words] and sign * rows[words][0].value > 0 for words in rows) for sign in (1, -1))
-shown = {"difference of AUC": {words: estimate.text(2) for words, (estimate, _) in rows.items()}}
-display(pd.DataFrame(shown | {"p (Holm)": {words: f"{p:.2g}" for words, p in adjusted.items()}}))
+verdicts = {words: "higher" if rows[words][0].lower > 0 else "lower" for words, p in adjusted.items() if p < 0.05}
+above = [role for role in people if "oracle" in answers[role]]
+listed = "; ".join(f"{words}: {rows[words][0].text(2)}, {sign}" for words, sign in verdicts.items())
 Markdown(
-    f"*Reading.* After Holm's correction the pretrained arm has a higher AUC in {higher} comparisons and a lower one "
-    f"in {lower}. Between seeds of one arm AUC moved by up to {spread:.2f}; a difference smaller than that may be one "
-    "of luck in training, whatever its interval over patients says."
+    "*Reading.* Differences of AUC that survive Holm's correction: "
+    + (listed or "none")
+    + ". The oracle reaches " * bool(above)
+    + ", ".join(f"{areas[role, 'oracle'].text(3)} {NAMES[role]}" for role in above)
+    + "; fine-tuned CineMA minus the head on the same encoder, frozen: "
+    + "; ".join(rows[f"pretrained − frozen features, {NAMES[role]}"][0].text(2) for role in people)
+    + f". Between seeds of one arm AUC moved by up to {spread:.2f} ({n_seeds} trainings); a difference smaller than "
+    "that may be one of luck in training, whatever its interval over patients says."
 )
 
 # %% [markdown]
 # ## Two thresholds
 #
-# *What does a reader get who needs a yes or no, and what does it cost the healthy?* **Argmax**, as in the release: ill
-# unless NOR is the most probable class. Or a **threshold chosen on validation patients** so that 90 % of *their* ill
-# are found. On the test patients neither number is guaranteed: the interval is Wilson's, and the sensitivity reached
-# says how far a threshold carries.
+# *What does a reader get who needs a yes or no?* **Argmax**, as in the release: ill unless NOR is the most probable
+# class. Or a **threshold chosen on validation patients** so that 90 % of *their* ill are found. On the test patients
+# neither number is guaranteed: the interval is Wilson's, and the sensitivity reached says how far a threshold carries.
 
 # %%
 calls = {}
@@ -369,9 +330,6 @@ for (arm, rule), called in together.items():
         if arm in ARMS and rule == "argmax":
             page.record(f"06_{what}_{KEYS[arm]}", estimate, claim=claims[what])
 
-# %% [markdown]
-# Four arms under both rules, the ill on the left of each pair and the healthy on the right:
-
 # %%
 counts = f"n = {truth.sum()} ill and {(1 - truth).sum()} healthy"
 fig, ax = page.figure(columns=2, height=2.8)
@@ -380,9 +338,6 @@ ax.set_title(f"{', '.join(NAMES.values())} together, {counts}; 95 % CI (Wilson)"
 ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.06), ncols=4)
 ax.set_ylim(-0.03, 1.03)
 page.save(fig, "06_thresholds")
-
-# %% [markdown]
-# Who is called right by one arm and wrong by the other decides the paired difference of each rate.
 
 # %%
 gaps = {}
@@ -397,24 +352,27 @@ page.paper("C9", "C10")[["claim", "quantity", "system", "value", "lower", "upper
 # shares. What can be compared is the direction.
 
 # %%
-at = {what: {arm: points[arm][f"{what},\nargmax"].text(2) for arm in ARMS} for what in gaps}
-display(pd.DataFrame({what: row | {"pretrained − ResNet": gaps[what].text(2)} for what, row in at.items()}))
-less = {what: f"{100 * gap.value:+.0f} points" for what, gap in gaps.items()}
+said = {
+    what: estimates.Estimate(*(100 * end for end in gap[:3]), gap.n).text(0, " points") for what, gap in gaps.items()
+}
+at = {arm: " / ".join(f"{points[arm][f'{what},{chr(10)}argmax'].value:.2f}" for what in gaps) for arm in ARMS}
 Markdown(
-    f"*Reading.* At the argmax pretrained CineMA minus ResNet is {less['sensitivity']} of sensitivity and "
-    f"{less['specificity']} of specificity. An interval across zero leaves the order open. If one rises while the "
-    "other falls, the models stand at different points of similar curves, and the AUC above is the fair comparison."
+    "*Reading.* Sensitivity / specificity at the argmax: "
+    + "; ".join(f"{k} {v}" for k, v in at.items())
+    + f". Pretrained CineMA minus ResNet: sensitivity {said['sensitivity']}, specificity {said['specificity']}. An "
+    "interval across zero leaves the order open. If one rises while the other falls, the models stand at "
+    "different points of similar curves, and the AUC above is the fair comparison."
 )
 
 # %% [markdown]
 # ## Why specificity is the hard number
 #
-# *How does specificity change with the share of healthy people in training?* Is it the heart or the habit: a network
-# trained where nine of ten are ill learns, before it looks at anything, that people are ill. The argmax then calls the
-# healthy ill, and with few healthy people nobody notices: accuracy, and sensitivity, look well. Here the logistic head
-# is trained anew on frozen features with the healthy thinned out of the training set to a given share, for a yes or no;
-# its test people stay the same. Nothing else differs between the points, not the images, not the encoder. About a fifth
-# of ACDC, and a quarter of what the two others train on, is healthy.
+# *Is it the heart or the habit?* A network trained where nine of ten are ill learns, before it looks at anything, that
+# people are ill. The argmax then calls the healthy ill, and with few healthy people nobody notices: accuracy, and
+# sensitivity, look well. Here the logistic head is trained anew on frozen features with the healthy thinned out of the
+# training set to a given share, for a yes or no; its test people stay the same. Nothing else differs between the
+# points, not the images, not the encoder. About a fifth of ACDC, and a quarter of what the two others train on, is
+# healthy.
 
 # %%
 levels, by_share = (0.1, 0.2, 0.3, 0.5), {"sensitivity": {}, "specificity": {}, "AUC": {}}
@@ -430,9 +388,6 @@ for level in levels:
     for what, estimate in (called | {"AUC": auc(truth, scores)}).items():
         by_share[what][words] = estimate
 
-# %% [markdown]
-# Each share of healthy people is one fit; the same test people answer for all of them.
-
 # %%
 fig, ax = page.figure(columns=1, height=2.6)
 forest.trends(ax, by_share, "Healthy share of the training set", "Sensitivity, specificity, AUC")
@@ -444,17 +399,13 @@ for what, row in by_share.items():
     for words, estimate in row.items():
         page.record(f"06_share_{words.split()[0]}_{what.lower()}", estimate, claim="C9")
 
-# %% [markdown]
-# The two ends of the curves, and all that lies between them as a table:
-
 # %%
 ends = {what: (list(row.values())[0], list(row.values())[-1]) for what, row in by_share.items()}
-display(pd.DataFrame({what: {share: e.text(2) for share, e in row.items()} for what, row in by_share.items()}))
 Markdown(
-    "*Reading.* From the smallest to the largest share of healthy people in training, specificity goes from "
-    f"{ends['specificity'][0].value:.2f} to {ends['specificity'][1].value:.2f}, with nothing else changed. A published "
-    "specificity says as much about the training set and the threshold as about the model. Two models can only be "
-    "compared at one threshold rule, or by the whole curve."
+    "*Reading.* From a healthy share of 10 % to 50 % in training, "
+    + "; ".join(f"{what} goes from {a.text(2)} to {b.text(2)}" for what, (a, b) in ends.items())
+    + ". A published specificity says as much about the training set and the threshold as about the model. Two models "
+    "can only be compared at one threshold rule, or by the whole curve."
 )
 
 # %% [markdown]
@@ -463,24 +414,22 @@ Markdown(
 #
 # ## Which disease?
 #
-# *Which diseases are taken for each other?* Rows of a confusion matrix are true classes. Only the cohort's own patients
-# are used, without the additional normal people. Where two classes share a border in their rules, or where a rule
-# divides by a body surface that no picture of the heart shows, confusion is to be expected.
+# *And with what is this heart ill?* Rows of a confusion matrix are true classes. Only the cohort's own patients are
+# used, without the additional normal people. Where two classes share a border in their rules, or where a rule divides
+# by a body surface that no picture of the heart shows, confusion is to be expected.
 
 # %%
-fig, axes = page.figure(columns=min(2, len(people)), height=2.5, cols=len(people), squeeze=False)
+fig, axes = page.figure(columns=min(2, len(people)), height=2.7, cols=len(people), squeeze=False)
 for ax, role in zip(axes.flat, people):
     chosen = answers[role][ARMS[0]][drawn[role]]
     classification.confusion(ax, true[role][drawn[role]], chosen.argmax(1), CLASSES[role])
     ax.set_title(f"{NAMES[role]}, n = {drawn[role].sum()}", fontsize=7, loc="left")
-    ax.tick_params(labelsize=6.5)
-    ax.tick_params(axis="x", rotation=45)
+    ax.tick_params(labelsize=5)
 page.save(fig, "06_confusion")
 
 # %% [markdown]
-# Accuracy and MCC judge the class that was named, the macro AUC the probabilities: the AUC of each class against all
-# others, and of these the plain mean over classes (a **macro average**: a rare class counts as much as a frequent one).
-# It is taken over classes of which there are two test patients or more.
+# Accuracy and MCC judge the class that was named, the macro AUC the probabilities. The last is taken over classes of
+# which there are two test patients or more.
 
 # %%
 types, paired = {}, []
@@ -493,9 +442,6 @@ for (role, arm), row in types.items():
     for what, estimate in row.items():
         page.record(f"06_{what.replace(' ', '_').lower()}_{role}_{KEYS[arm]}", estimate, claim="C11")
 
-# %% [markdown]
-# One number an arm: the mean over cohorts, with an interval that adds up those of the cohorts.
-
 # %%
 macro = {arm: disease.mean_of([types[role, arm]["macro AUC"] for role in people]) for arm in answers[HOME]}
 for arm, estimate in macro.items():
@@ -504,26 +450,21 @@ gap = disease.mean_of(paired)
 page.record("06_macro_auc_difference", gap, claim="C11")
 pd.DataFrame({(NAMES[r], arm): {w: e.text(2) for w, e in row.items()} for (r, arm), row in types.items()}).T
 
-# %% [markdown]
-# Others have tested the released weights on real patients for their classes; those numbers stand beside ours, from
-# other people and with other methods.
-
 # %%
 retests = page.paper("re-test").query("quantity == 'accuracy, 5 classes'")
-told = {arm: estimate.text(2) for arm, estimate in macro.items()} | {"pretrained − ResNet": gap.text(2)}
-display(pd.Series(told, name="macro AUC, mean over cohorts").to_frame())
-display(retests[["system", "quantity", "dataset", "value", "unit"]])
 Markdown(
-    f"*Reading.* Pretrained CineMA minus ResNet is {gap.value:+.2f} of macro AUC on the same people, and the interval "
-    f"{'leaves out' if gap.lower > 0 or gap.upper < 0 else 'includes'} zero. The second table is what independent "
-    "re-tests of the released weights found on real data."
+    "*Reading.* Macro AUC (one class against all others, mean over classes and cohorts): "
+    + "; ".join(f"{arm} {estimate.text(2)}" for arm, estimate in macro.items())
+    + f". Pretrained CineMA minus ResNet, on the same people: {gap.text(2)}. Independent re-tests of the released "
+    "weights found, on real data: "
+    + "; ".join(f"{row.system} {row.value} ({row.quantity}, {row.dataset})" for row in retests.itertuples())
+    + "."
 )
 
 # %% [markdown]
 # ## Do probabilities mean what they say?
 #
-# *Of those called ill with 80 %, are 80 % ill?* If so at every level, probabilities are **calibrated**, and the dots of
-# the figure lie on the diagonal. Networks trained with label smoothing, averaged, or stopped early are
+# *Of those called ill with 80 %, are 80 % ill?* Networks trained with label smoothing, averaged, or stopped early are
 # seldom calibrated. **Temperature scaling** divides all logits by one number, fitted on validation patients; it leaves
 # the argmax and hence accuracy as they are. Calibration depends on the share of the healthy, so only the cohort's own
 # patients are used.
@@ -531,9 +472,6 @@ Markdown(
 
 # %%
 Code(inspect.getsource(disease.with_temperature) + inspect.getsource(disease.fitted_temperature), language="python")
-
-# %% [markdown]
-# One temperature a cohort, fitted on its validation patients; the argmax must stay as it was.
 
 # %%
 after, temperatures = {}, {}
@@ -544,10 +482,6 @@ for role in people:
     page.record(f"06_temperature_{role}", temperatures[role], n=int(val[role].sum()))
 assert all((after[role].argmax(1) == answers[role][ARMS[0]].argmax(1)).all() for role in people)
 
-# %% [markdown]
-# Test patients are sorted by predicted probability and cut into bins of equal size; a dot compares what was predicted
-# with what was found.
-
 # %%
 y = np.concatenate([ill[role][drawn[role]] for role in people])
 risk = {
@@ -556,24 +490,21 @@ risk = {
 }
 fig, ax = page.figure(columns=1, height=3.2)
 n_bins = 3 if page.small else 6
-words = {"before": "as trained", "after": "temperature scaled"}
-classification.calibration(ax, {words[name]: calibration_table(y, p, n_bins) for name, p in risk.items()})
+classification.calibration(ax, {name: calibration_table(y, p, n_bins) for name, p in risk.items()})
 page.save(fig, "06_calibration")
-
-# %% [markdown]
-# Three numbers sum up such a curve: intercept (0 is right), slope (1 is right) and the Brier score, the mean squared
-# distance of the probability from what happened (less is better).
 
 # %%
 quality = {name: calibration(y, p, rng) for name, p in risk.items()}
 for (name, row), what in ((item, what) for item in quality.items() for what in ("intercept", "slope", "brier")):
     page.record(f"06_calibration_{what}_{name}", row[what])
-display(pd.Series({NAMES[role]: f"{t:.2f}" for role, t in temperatures.items()}, name="temperature").to_frame())
-display(pd.DataFrame({words[name]: {k: estimates.text(row[k], 3) for k in row} for name, row in quality.items()}))
 Markdown(
-    "*Reading.* A temperature below 1 says that the network was too timid, above 1 too bold. A slope of 1 is right; "
-    f"below 1, risks are too extreme. Scaling moves it from {quality['before']['slope'].value:.2f} to "
-    f"{quality['after']['slope'].value:.2f}."
+    "*Reading.* Temperatures: " + ", ".join(f"{t:.2f} {NAMES[r]}" for r, t in temperatures.items()) + "; below 1 "
+    "the network was too timid, above 1 too bold. "
+    + " ".join(
+        f"{name.capitalize()}: slope {estimates.text(row['slope'])}, Brier score {row['brier'].text(3)}."
+        for name, row in quality.items()
+    )
+    + " A slope of 1 is right; below 1, risks are too extreme."
 )
 
 # %% [markdown]

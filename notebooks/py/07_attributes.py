@@ -10,13 +10,6 @@
 # **Question.** What else does an image of the heart say about a person and a scanner, how well can it be read, and from
 # which part of the image?
 #
-# **You will learn**
-#
-# - to ask what a picture tells that nobody meant to tell, with a floor and a ceiling under and over the answer;
-# - to hide a region from a model, which asks one question, and from its training, which asks another;
-# - to find out by which cue a scanner's maker gives itself away;
-# - to run a control that must fail.
-#
 # **Claims.** C14: sex and vendor can be told. C15: age and BMI can be estimated. No numbers of the paper were found.
 #
 # **Time.** Half a minute in the `ci` profile and a minute or two in the `laptop` profile on two cores. The
@@ -39,9 +32,6 @@ data = "virtual"
 data_root = "../data"
 seed = 0
 out = "../figures"
-
-# %% [markdown]
-# Libraries come first, and after them the parts of the project that this page is about.
 
 # %%
 import inspect
@@ -66,9 +56,6 @@ from cinema.stats.classification import auc, auc_difference, macro_auc
 from cinema.training import arms
 
 warnings.filterwarnings("ignore", "The least populated class")  # a vendor of four patients, in the ci profile
-
-# %% [markdown]
-# One call opens the page; it also says why the profile `paper` has nothing to do here.
 
 # %%
 refusal = (
@@ -104,13 +91,7 @@ else:
     x = {data: features.features_of(people[data]["path"], page.jobs)}
 x = {role: x[role].loc[table["id"]].to_numpy() for role, table in people.items()}
 everything = {label: attributes.known(people[role], label.split(",")[0], page.least) for label, role in asked.items()}
-pd.Series(
-    {label: one.lacks or f"n = {len(one.values)}" for label, one in everything.items()}, name="read from"
-).to_frame()
-
-# %% [markdown]
-# What is known of enough people is sorted into numbers (age, BMI) and classes (sex, vendor). A number is read like
-# this:
+Markdown("; ".join(f"{label}: {one.lacks or f'n = {len(one.values)}'}" for label, one in everything.items()) + ".")
 
 # %%
 told = attributes.readable(everything)
@@ -119,9 +100,8 @@ classes = [label for label in told if label in attributes.ATTRIBUTES and label n
 Code(inspect.getsource(features.predicted_number), language="python")
 
 # %% [markdown]
-# A class is read by one probe a value, each answering yes or no. Its score is judged by the AUC, the area under the ROC
-# curve (notebook 06): the chance that a person of the class scores higher than one of another. Of more than two values
-# it is the AUC of one class against all others, averaged over classes (macro AUC).
+# A class is read by one probe a value, each answering yes or no. Of more than two values the scores are compared with
+# the area under the ROC curve of one class against all others, averaged over classes (macro AUC).
 
 # %%
 read = {label: attributes.read(x[asked[label]], one, seed) for label, one in told.items()}
@@ -146,18 +126,12 @@ for label, one in told.items():
 # %%
 ceiling, bounds, exact_scores = {}, {}, {}  # of virtual people alone
 
-# %% [markdown] tags=["virtual"]
-# The forest learns from people of its own and is then asked about those of the page; it is told these quantities:
-
 # %% tags=["virtual"]
 n_others = 300 if page.small else 2000
 others = [cohort.person("mnms", i, seed + 7) for i in range(n_others)]
 these = [cohort.person("mnms", i, seed) for i in range(len(people["mnms"]))]
 forest_scores = partial(attributes.by_forest, others=others, people=these, seed=seed)
 Code(inspect.getsource(attributes.image_features) + inspect.getsource(attributes.by_forest), language="python")
-
-# %% [markdown] tags=["virtual"]
-# Ceilings of sex and vendor are computed here, those of age and BMI were stored when the cohort was made.
 
 # %% tags=["virtual"]
 male, vendors = told["sex"].classes[1], told["vendor"].classes[1]
@@ -184,52 +158,25 @@ for label in numbers:
     page.record(f"07_{label.lower()}_mae_frozen_minus_mean", saved[label], claim="C15")
 
 # %% [markdown]
-# *Do the answers follow the truth, or stay near the mean?* One by one: numbers over the true ones; of a class with two
-# values the ROC curve, of one with more who was taken for whom. Where a second curve stands beside that of sex it has
-# seen no image: it is told the exact heart and body.
+# The answers one by one: numbers over the true ones; of a class with two values the ROC curve, of one with more who was
+# taken for whom. Where a second curve stands beside that of sex it has seen no image: it is told the exact heart and
+# body.
 
 # %%
 shown = [*numbers, *classes]
-
-
-def draw_number(ax, label):
-    one = told[label]
-    agreement.scatter(ax, one.values, read[label], label, one.unit)
-    ax.axhline(one.values.mean(), color=forest.GREY, lw=0.8, ls=":")
-    ax.set_ylabel(f"{label} as read ({one.unit})")
-    return (
-        f"n = {len(one.values)}, off by {found[label].value:.1f} {one.unit} on average\ndashed: identity; dotted: mean"
-    )
-
-
-# %% [markdown]
-# And classes; each returns the words above its panel.
-
-
-# %%
-def draw_class(ax, label):
-    names, codes = told[label].classes
-    if len(names) > 2:
-        classification.confusion(ax, codes, read[label].argmax(1), [name.split()[0] for name in names])
-        return f"{label}: n = {len(codes)}; share of row (count)"
-    known = {"exact heart and body": exact_scores[label]} if label in exact_scores else {}
-    classification.roc(ax, codes, {"frozen features": read[label][:, 1]} | known)
-    return f"{label}: n = {sum(codes)} {names[1]}, {len(codes) - sum(codes)} {names[0]}; AUC (95 % CI)"
-
-
-# %% [markdown]
-# One panel an attribute:
-
-# %%
 high, wide = (len(shown) + 1) // 2, min(2, len(shown))
-fig, axes = page.figure(columns=wide, height=2.9 * high, rows=high, cols=wide, squeeze=False)
+fig, axes = page.figure(columns=wide, height=3.0 * high, rows=high, cols=wide, squeeze=False)
 for ax, label in zip(axes.flat, shown):
-    draw = draw_number if label in numbers else draw_class
-    ax.set_title(draw(ax, label), fontsize=7, loc="left")
+    one, (names, codes) = told[label], told[label].classes
+    if label in numbers:
+        agreement.scatter(ax, one.values, read[label], label, one.unit)
+    elif len(names) == 2:
+        by_name = {"frozen features": read[label][:, 1]}
+        by_name |= {"exact heart and body": exact_scores[label]} if label in exact_scores else {}
+        classification.roc(ax, codes, by_name)
+    else:
+        classification.confusion(ax, codes, read[label].argmax(1), [name.split()[0] for name in names])
 page.save(fig, "07_answers")
-
-# %% [markdown]
-# For classes, how many are named rightly, beside how many would be if everybody were called what is most frequent.
 
 # %%
 right, most = {}, {}
@@ -240,29 +187,20 @@ for label in classes:
     page.record(f"07_{label}_accuracy_frozen", share, claim="C14")
     page.record(f"07_{label}_accuracy_majority", most[label], n=len(codes), claim="C14")
 
-# %% [markdown]
-# All answers in one table, each beside what a perfect reader and a reader without an image would reach.
-
 # %%
-answer = {"AUC or error": {label: found[label].text(2) for label in told}}
-answer["ceiling"] = {label: f"{estimate.value:.2f}" for label, estimate in ceiling.items()}
-answer["ceiling"] |= {label: f"{bound:.2f}" for label, bound in bounds.items()}
-answer["guessing"] = dict.fromkeys(classes, "0.50") | {label: f"{guess[label].value:.2f}" for label in numbers}
-answer["error − guessing's"] = {label: saved[label].text(2) for label in numbers}
-answer["right (%)"] = {label: f"{100 * right[label]:.0f}" for label in classes}
-answer["most frequent class (%)"] = {label: f"{100 * most[label]:.0f}" for label in classes}
-display(pd.DataFrame(answer).fillna(""))
-
-# %% [markdown]
-# Which of these would still be there if the same number of other people were read?
-
-# %%
-better = {label: found[label].lower > 0.5 for label in classes} | {k: saved[k].upper < 0 for k in numbers}
-Markdown(
-    f"*Reading.* Read better than by guessing: {', '.join(k for k in better if better[k]) or 'none'}; not shown to be: "
-    f"{', '.join(k for k in better if not better[k]) or 'none'}. What lies between an answer and its ceiling was to be "
-    "had from heart, body or protocol and is lost in the features."
-)
+upper = {label: f", ceiling {estimate.value:.2f}" for label, estimate in ceiling.items()}
+upper |= {label: f", ceiling {bound:.1f}" for label, bound in bounds.items()}
+lines = [
+    f"{label.capitalize()}: AUC {found[label].text(2)}{upper.get(label, '')}; {100 * right[label]:.0f} % right where "
+    f"naming the most frequent gives {100 * most[label]:.0f} %."
+    for label in classes
+] + [
+    f"{label}: off by {found[label].text(1)}, guessing the mean {guess[label].value:.1f}{upper.get(label, '')}; beside "
+    f"the guess {saved[label].text(2)}."
+    for label in numbers
+]
+lines += [f"{label}: {found[label].text(2)}." for label in told if label not in shown]
+Markdown("*Reading.* " + " ".join(lines))
 
 # %% [markdown]
 # Rare classes are taken for frequent ones, since the probe weighs every patient alike. Scatter plots of such readers
@@ -282,15 +220,15 @@ for label in attributes.TASKS:
         theirs[label] = estimate
         page.record(f"07_{label.lower()}_published", estimate, claim="C15" if label in attributes.UNITS else "C14")
 display(Markdown("\n\n".join(reasons)))
-pd.Series({k: e.text() for k, e in theirs.items()}, name="published", dtype=str).to_frame() if theirs else None
+columns = {"frozen features": found, "guessing the mean": guess, "published, test patients": theirs}
+pd.DataFrame({name: {k: estimates.text(e) for k, e in row.items()} for name, row in columns.items()}).fillna("")
 
 # %% [markdown] tags=["virtual"] lacks="exact bodies, to say what a network could have found"
 # ## Against a network trained for it
 #
-# *Would a convolutional network do better?* A small ResNet is trained once for sex and once for age: on 55 % of the
-# patients, with 15 % to choose the best evaluation, and tested on the other 30 %, where it is compared with the frozen
-# features. (The probe of each fold is fitted with 80 % of the patients, so the ResNet learns from about a third fewer.)
-# Learning rate and length were set once, not searched; one seed.
+# *Would a convolutional network do better?* A small ResNet is trained on two thirds of the patients and tested on the
+# rest, once for sex and once for age, and compared with the frozen features on the same test patients. (Its training
+# set is smaller than the folds' by a sixth.) Learning rate and length were set once, not searched; one seed.
 
 # %% tags=["virtual"] lacks="exact bodies, to say what a network could have found"
 table = people["mnms"]
@@ -318,19 +256,14 @@ for arm in sex_of:
     page.record(f"07_sex_auc_{arm}", auc(male[test], sex_of[arm]), claim="C14")
     page.record(f"07_age_mae_{arm}", estimates.mean(off[arm], rng), unit="years", claim="C15")
 
-# %% [markdown] tags=["virtual"] lacks="exact bodies, to say what a network could have found"
-# The two differences, with intervals over the test patients:
-
 # %% tags=["virtual"] lacks="exact bodies, to say what a network could have found"
 sex_gap, _ = auc_difference(male[test], sex_of["cinema"], sex_of["resnet"])
 age_gap = page.paired(off["cinema"], off["resnet"])
 page.record("07_sex_auc_difference", sex_gap, claim="C14")
 page.record("07_age_mae_difference", age_gap, unit="years", claim="C15")
-told_gaps = {"AUC of sex": sex_gap.text(2), "error of age": age_gap.text(1, " years")}
-display(pd.Series(told_gaps, name="frozen CineMA − ResNet").to_frame())
 Markdown(
-    f"*Reading.* Frozen CineMA minus ResNet, same test patients: {sex_gap.value:+.2f} of AUC for sex, "
-    f"{age_gap.value:+.1f} years of error for age. An interval across zero leaves the order open."
+    f"*Reading.* Frozen CineMA minus ResNet, same test patients: AUC of sex {sex_gap.text(2)}, error of age "
+    f"{age_gap.text(1, ' years')}. An interval across zero leaves the order open."
 )
 
 # %% [markdown] tags=["virtual"]
@@ -347,25 +280,18 @@ chance = np.array([auc(male[o], features.predicted_number(seen, male[o], seed)).
 lost = np.array([np.abs(features.predicted_number(seen, age[o], seed) - age[o]).mean() for o in orders])
 page.record("07_shuffled_sex_auc", chance.mean(), float(chance.min()), float(chance.max()), n=len(age))
 page.record("07_shuffled_age_mae", lost.mean(), float(lost.min()), float(lost.max()), n=len(age), unit="years")
-
-# %% [markdown] tags=["virtual"]
-# The range over all shuffles, beside the answers to the true labels and beside guessing:
-
-# %% tags=["virtual"]
-rows = {"AUC of sex": (*np.quantile(chance, (0, 1)), found["sex"].value, 0.5)}
-rows["error of age (years)"] = *np.quantile(lost, (0, 1)), found["age"].value, guess["age"].value
-display(pd.DataFrame(rows, ["lowest of shuffles", "highest", "true labels", "guessing"]).T.round(2))
 Markdown(
-    f"*Reading.* Over {n_shuffles} shuffles the AUC of sex is {chance.mean():.2f} on average, where the true labels "
-    f"gave {found['sex'].value:.2f}."
+    f"*Reading.* {n_shuffles} shuffles: AUC {chance.mean():.2f} on average ({chance.min():.2f} to "
+    f"{chance.max():.2f}), where the true labels gave {found['sex'].value:.2f}; age off by {lost.mean():.1f} "
+    f"years, guessing the mean {guess['age'].value:.1f}."
 )
 
 # %% [markdown]
 # ## Where does it lie?
 #
-# *Does what surrounds the heart tell as much as the heart?* Two ways to ask, which are often confused. **What could be
-# read elsewhere**: hide a region from everybody, compute features anew and fit a new probe. If the answer stays, the
-# region was not needed. **What this probe leans on**: hide a region at test time only, the probe being as it was.
+# *Is it the heart?* Two ways to ask, which are often confused. **What could be read elsewhere**: hide a region from
+# everybody, compute features anew and fit a new probe. If the answer stays, the region was not needed. **What this
+# probe leans on**: hide a region at test time only, the probe being as it was.
 #
 # First the former. A disc about the middle of the image holds the heart; "heart only" hides all around it, "around
 # only" hides the disc. Hidden voxels get the value of the cohort's mean image. The disc is the same for everybody: a
@@ -389,10 +315,6 @@ assert min(inside) > 0.75
 page.record("07_heart_share_in_disc", float(np.mean(inside)), n=60)
 Markdown(f"The disc of {radius_mm:.0f} mm holds {100 * np.mean(inside):.0f} % of all heart voxels.")
 
-# %% [markdown]
-# Every attribute is read anew from each part; errors are divided by that of guessing the mean, so that all have one
-# scale.
-
 # %%
 where, by_region = ({label: {} for label in labels} for labels in (classes, numbers))
 for part, label in ((part, label) for part in parts for label in (*classes, *numbers)):
@@ -406,9 +328,6 @@ for label, row in (where | by_region).items():
     for part, estimate in row.items():
         page.record(f"07_{label.lower()}_{part.replace(' ', '_')}", estimate, claim=claims[label])
 
-# %% [markdown]
-# On the left more is better, on the right less; the dotted lines are what is reached without an image.
-
 # %%
 panels = [("AUC", 0.5, where), ("Error relative to guessing the mean", 1.0, by_region)]
 panels = [panel for panel in panels if panel[2]]
@@ -416,36 +335,30 @@ fig, axes = page.figure(columns=len(panels), height=2.7, cols=len(panels), squee
 for ax, (words, level, rows) in zip(axes.flat, panels):
     forest.trends(ax, rows, "Part of the image", words, joined=False)
     ax.axhline(level, color=forest.GREY, lw=0.6, ls=":")
-    n = next(iter(next(iter(rows.values())).values())).n
-    ax.set_title(f"n = {n}; 95 % CI; dotted: no image", fontsize=7, loc="left")
-    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
+    ax.legend(loc="best")
 page.save(fig, "07_regions")
 
-# %% [markdown]
-# The same numbers with their intervals, and for which attributes the surroundings do better:
-
 # %%
-display(
-    pd.DataFrame({k: {part: estimates.text(e) for part, e in row.items()} for k, row in (where | by_region).items()})
-)
-sign = dict.fromkeys(classes, 1) | dict.fromkeys(numbers, -1)  # the more the better for an AUC, the less for an error
-apart = {k: row["around only"].value - row["heart only"].value for k, row in (where | by_region).items()}
-outdone = ", ".join(k for k, gap in apart.items() if sign[k] * gap > 0)
+said = [
+    f"{label.capitalize() if label in classes else label}: "
+    + ", ".join(f"{part} {estimates.text(e)}" for part, e in row.items())
+    + "."
+    for label, row in (where | by_region).items()
+]
 Markdown(
-    f"*Reading.* Read better from around the heart than from it: {outdone or 'none'}. Where 'around only' does as "
-    "well as 'heart only', a model of hearts need not look at the heart. Of a real scanner, what lies around it may "
-    "tell as much: other fields of view, other chests in another country, other ways to cut the picture."
+    "*Reading.* Areas, and errors relative to the guess. " + " ".join(said) + " Where 'around only' does as well as "
+    "'heart only', a model of hearts need not look at the heart. Of a real scanner, what lies around it may tell as "
+    "much: other fields of view, other chests in another country, other ways to cut the picture."
 )
 
 # %% [markdown] tags=["virtual"]
 # ### What the probe leans on
 #
-# *Which neighbourhood moves the answer when it is hidden?* Now the latter: probes fitted on one part of the patients;
-# others are tested, and a square window of the image is hidden at a time, in all slices and both phases. The window
-# moves by half its edge, and every pixel of the map shows the mean over the windows that cover it: how far the answer
-# moves, on average over patients, in standard deviations of the answers. It shows use, not knowledge: a window may
-# matter because its absence looks odd. A bright pixel means a bright neighbourhood, not a bright spot; nothing finer
-# than the window can be told apart.
+# Now the latter: probes fitted on one part of the patients; others are tested, and a square window of the image is
+# hidden at a time, in all slices and both phases. The window moves by half its edge, and every pixel of the map shows
+# the mean over the windows that cover it: how far the answer moves, on average over patients, in standard deviations of
+# the answers. It shows use, not knowledge: a window may matter because its absence looks odd. A bright pixel means a
+# bright neighbourhood, not a bright spot; nothing finer than the window can be told apart.
 #
 # The outlines are for orientation: how a voxel is labelled in most of these patients, at end-diastole in the fourth
 # slice. A share of the map that equals a share of the area means that the probe leans on that part no more than on the
@@ -466,10 +379,6 @@ answers = {
 hidden = {role: attributes.features(paths[role][:n_shown], tiles, page.jobs) for role in ("acdc", "mnms")}
 
 
-# %% [markdown] tags=["virtual"]
-# The change of an answer is given in standard deviations (SD) of all answers, so that questions can be compared.
-
-
 # %% tags=["virtual"]
 def leaning(role, values):
     """(windows, patients): how far each answer moves when a window is hidden, in SD of the answers."""
@@ -484,9 +393,6 @@ top = {name: rows[int(rows.mean(axis=1).argmax())] for name, rows in moved.items
 for name, rows in top.items():
     page.record(f"07_leaning_{name.lower().replace(' ', '_')}", estimates.bca(rows, np.mean, rng), unit="SD")
 
-# %% [markdown] tags=["virtual"]
-# Bright is where hiding moves the answer most; the outlines show where hearts usually lie.
-
 # %% tags=["virtual"]
 maps = {name: attributes.spread(rows.mean(axis=1), tiles) for name, rows in moved.items()}
 fig, axes = page.figure(columns=2, height=2.1, cols=4)
@@ -499,9 +405,6 @@ fig.colorbar(shown, ax=axes, shrink=0.8, label="Mean change of\nanswer (SD)")
 images.structure_legend(fig)
 page.save(fig, "07_occlusion")
 
-# %% [markdown] tags=["virtual"]
-# Is the inner part leaned on more than its area alone would give?
-
 # %% tags=["virtual"]
 outside, share = ~attributes.disc(radius_mm), {}
 for name, rows in moved.items():
@@ -509,27 +412,21 @@ for name, rows in moved.items():
     sums = each[:, outside].sum(axis=1), each.sum(axis=(1, 2))
     share[name] = estimates.bca(sums, lambda part, whole, axis=-1: part.sum(axis) / whole.sum(axis), rng)
     page.record(f"07_leaning_outside_{name.lower().replace(' ', '_')}", share[name])
-
-# %% [markdown] tags=["virtual"]
-# Beside the share of the whole map, the strongest window of each:
-
-# %% tags=["virtual"]
 strongest = {name: estimates.bca(rows, np.mean, rng).text(2, " SD") for name, rows in top.items()}
-outer = {name: estimate.text(2) for name, estimate in share.items()}
-display(pd.DataFrame({"share of the map outside": outer, "strongest window": strongest}))
-inner_ones = ", ".join(name for name, estimate in share.items() if estimate.upper < outside.mean())
 Markdown(
-    f"*Reading.* What lies outside the inner {radius_mm:.0f} mm is {100 * outside.mean():.0f} % of the image. The "
-    f"probe leans on the inner part more than its area would give for: {inner_ones or 'none'}."
+    f"*Reading.* Share of the map's sum that lies outside the inner {radius_mm:.0f} mm "
+    f"({100 * outside.mean():.0f} % of the image): "
+    + ", ".join(f"{name} {estimate.text(2)}" for name, estimate in share.items())
+    + f". Strongest single window: {'; '.join(f'{name} {text}' for name, text in strongest.items())}."
 )
 
 # %% [markdown] tags=["virtual"]
 # ## Which cue gives the scanner away?
 #
-# *Which cue without anatomy tells the vendor, and which setting of the scanner?* A reader that knows no anatomy gets
-# three kinds of numbers of an image: quantiles of intensity (**histogram**: contrast, set by flip angle and repetition
-# time), the spread of fine differences (**noise**), and the power in rings of spatial frequency (**spectrum**:
-# sharpness, set by filters). On the other side stands the exact protocol, one quantity at a time.
+# *How is the vendor told, if not by anatomy?* A reader that knows no anatomy gets three kinds of numbers of an image:
+# quantiles of intensity (**histogram**: contrast, set by flip angle and repetition time), the spread of fine
+# differences (**noise**), and the power in rings of spatial frequency (**spectrum**: sharpness, set by
+# filters). On the other side stands the exact protocol, one quantity at a time.
 
 # %% tags=["virtual"]
 plain, kinds = attributes.statistics(paths["mnms"]), ("histogram", "noise", "spectrum")
@@ -546,9 +443,6 @@ exact["whole protocol"] = ceiling["vendor"]
 for name, estimate in (cues | {f"exact {key}": value for key, value in exact.items()}).items():
     page.record(f"07_vendor_cue_{name.replace(' ', '_')}", estimate, claim="C14")
 
-# %% [markdown] tags=["virtual"]
-# Left: what can be read from pixels without anatomy; right: what a reader would know who is told the setting itself.
-
 # %% tags=["virtual"]
 fig, axes = page.figure(columns=2, height=2.9, cols=2, sharey=True)
 for ax, row, words in zip(axes, (cues, exact), ("Read from the image", "Known exactly")):
@@ -558,17 +452,14 @@ for ax, row, words in zip(axes, (cues, exact), ("Read from the image", "Known ex
     ax.tick_params(axis="x", rotation=30)
 page.save(fig, "07_vendor_cues")
 
-# %% [markdown] tags=["virtual"]
-# The same in numbers; among single settings the best one is named.
-
 # %% tags=["virtual"]
 best = max(exact, key=lambda name: exact[name].value if name != "whole protocol" else 0)
-display(pd.Series({name: e.text(2) for name, e in (cues | exact).items()}, name="macro AUC of the vendor").to_frame())
 Markdown(
-    f"*Reading.* Without any anatomy all three together reach {cues['all three'].value:.2f}, frozen features "
-    f"{cues['frozen features'].value:.2f}. Of the exact protocol, {best} alone gives {exact[best].value:.2f}. If "
-    "statistics without anatomy do as well as the features, harmonising intensities is where to begin; if they do not, "
-    "what is left is texture, and no histogram matching will remove it."
+    "*Reading.* Without any anatomy: "
+    + ", ".join(f"{kind} {cues[kind].text(2)}" for kind in given)
+    + f"; frozen features {cues['frozen features'].text(2)}. Of the exact protocol, {best} alone gives "
+    f"{exact[best].text(2)}. If statistics without anatomy do as well as the features, harmonising intensities is "
+    "where to begin; if they do not, what is left is texture, and no histogram matching will remove it."
 )
 
 # %% [markdown]

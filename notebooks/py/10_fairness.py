@@ -10,13 +10,6 @@
 # **Question.** Do the reader and the encoder do as well for every sex, age, body, ethnicity and scanner; and how large
 # would a difference have to be before a study of this size could see it?
 #
-# **You will learn**
-#
-# - to compare groups against a named reference, with all comparisons in one family;
-# - to say how large a gap would have to be before a study of this size could see it;
-# - to tell patients' hearts from their images, and unfairness from case mix;
-# - what a remedy gains for one group and what it costs another.
-#
 # **Claim.** C18: comparable performance across demographic subgroups. No number, group or test for it is known to us,
 # and the release has no code for it.
 #
@@ -33,9 +26,6 @@ data_root = "../data"
 seed = 0
 out = "../figures"
 
-# %% [markdown]
-# Libraries come first, and after them the parts of the project that this page is about.
-
 # %%
 import inspect
 import json
@@ -44,7 +34,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from IPython.display import Code, Markdown, display
+from IPython.display import Code, Markdown
 from joblib import Parallel, delayed
 
 # %%
@@ -57,9 +47,6 @@ from cinema.plots import classification, distributions, forest, images
 from cinema.stats import estimates
 from cinema.stats.classification import auc, calibration, calibration_table
 
-# %% [markdown]
-# One call opens the page; it also says why patients cannot be asked here. Then come the sizes of its experiments.
-
 # %%
 needs = "groups, truth and images of real patients are in no public data set together; run ci or laptop on virtual data"
 page = runner.start("10_fairness", profile, data, data_root, seed, out, paper=needs, virtual_only=True)
@@ -69,11 +56,10 @@ n_people, n_again, n_parts, n_draws = (100, 8, 4, 50) if page.small else (1200, 
 # %% [markdown]
 # ## Who is examined
 #
-# *Are the groups large enough to speak of?* A small group has a wide interval, whatever happens in it. The cohort has
-# four ethnic groups of usable size, as no public cine data set has. Half of the people are healthy, the others have an
-# infarct, a dilated or a thick left ventricle. Scanners of three vendors and two field strengths are dealt out by
-# chance. Bands of age and body mass index are cut at round numbers fixed before anything was measured, not where they
-# look best.
+# *Are the groups large enough to speak of?* The cohort has four ethnic groups of usable size, as no public cine data
+# set has. Half of the people are healthy, the others have an infarct, a dilated or a thick left ventricle. Scanners of
+# three vendors and two field strengths are dealt out by chance. Bands of age and body mass index are cut at round
+# numbers fixed before anything was measured, not where they look best.
 
 # %%
 folder = cohort.write("fairness", n_people, seed, page.work / f"cohort_fairness_seed{seed}", jobs=page.jobs)
@@ -88,8 +74,7 @@ pd.concat({name: people[name].value_counts(sort=False) for name in ATTRIBUTES}).
 # %% [markdown]
 # ## What is measured
 #
-# *What could be worse for somebody?* Three things that the paper's models do. **Outlines**: Dice (the overlap of two
-# outlines, 1 if they agree) of the right ventricle
+# *What could be worse for somebody?* Three things that the paper's models do. **Outlines**: Dice of the right ventricle
 # (RV), the muscle (MYO) and the left ventricle (LV) by the project's reader. **Measures**: the error of the ejection
 # fraction (EF) and of the mass, without sign. **Detection** of disease by a probe on frozen features of the small
 # CineMA. Neither reader nor encoder has been trained on this cohort.
@@ -136,9 +121,9 @@ pd.Series({METRICS[metric]: estimate.text(3) for metric, estimate in overall.ite
 # %% [markdown]
 # ## Group by group
 #
-# *Which groups lie off the grey band of everybody?* Means with bootstrap intervals (BCa), rates with Wilson's, each
-# with the number of patients that count: for sensitivity these are the ill of the group, a good deal fewer than the
-# group. The grey line and band are everybody together.
+# *How does each group do?* Means with bootstrap intervals (BCa), rates with Wilson's, each with the number of patients
+# that count: for sensitivity these are the ill of the group, a good deal fewer than the group. The grey line and band
+# are everybody together.
 
 # %%
 groups = fairness.by_group(people, ATTRIBUTES, METRICS, rng)
@@ -149,24 +134,21 @@ for ax, metric in zip(axes, ("dice_myo", "ef_error", "sensitivity", "specificity
     forest.groups(ax, groups[groups["metric"] == metric], overall[metric], METRICS[metric], named=ax is axes[0])
 page.save(fig, "10_groups")
 
-# %% [markdown]
-# The groups with the smallest and the largest EF error, and how bad the worst would look by chance alone:
-
 # %%
 ef = groups[groups["metric"] == "ef_error"].reset_index(drop=True)
 last, first = ef.loc[ef["value"].idxmax()], ef.loc[ef["value"].idxmin()]
 worst_group, worst, by_chance = fairness.worst_group(people["ef_error"], people["ethnicity"], rng, False)
 record("10_worst_ethnic_group_ef_error", worst, unit="points")
-Markdown(f"""*Reading.* The EF error is smallest in the group "{first["group"]}" and largest in "{last["group"]}". The
-worst of several groups is bad by chance too: with nothing between them, the worst of the ethnic groups would have
-{by_chance:.1f} points on average. It is {worst_group} with {worst.value:.1f}, {worst.lower:.1f} at least by an
-interval that is widened for having picked the worst.""")
+Markdown(f"""*Reading.* The EF error runs from {first["value"]:.1f} points ({first["group"]}) to {last["value"]:.1f}
+({last["group"]}). The worst of several groups is bad by chance too: with nothing between them, the worst of the ethnic
+groups would have {by_chance:.1f} on average. It is {worst_group} with {worst.text(1, " points")}, the interval widened
+for having picked the worst.""")
 
 # %% [markdown]
 # ## All gaps, one family
 #
-# *Which cells of the table are more than chance, and who is worse off in them?* Looking at dots and picking the far
-# ones is a hundred tests done by eye. So we do them openly, and all of them.
+# *Which of these differences are more than chance?* Looking at dots and picking the far ones is a hundred tests done by
+# eye. So we do them openly, and all of them.
 #
 # - **Against whom?** Each group against a named reference, the most common one. Against "all others" the gap of one
 #   group would leak into the comparison of every other, whose others then contain the bad images.
@@ -182,9 +164,6 @@ interval that is widened for having picked the worst.""")
 # %%
 Code(inspect.getsource(fairness.gap) + inspect.getsource(fairness.permutation_p), language="python")
 
-# %% [markdown]
-# All gaps at once, in one table of colours: a row is a comparison, a column is a metric.
-
 # %%
 family = fairness.with_detectable(fairness.gaps(people, ATTRIBUTES, METRICS, rng, REFERENCES))
 counts = {kind: int((family[kind] <= fairness.ALPHA).sum()) for kind in ("p", "p_bh", "p_holm")}
@@ -195,24 +174,18 @@ fig, ax = page.figure(columns=2, height=height)
 forest.family(ax, family, METRICS, BETTER)
 page.save(fig, "10_family")
 
-# %% [markdown]
-# How many cells each rule calls a gap, and which are left after the strictest:
-
 # %%
 flagged = []
 for (_, group), rows in family[family["p_holm"] <= fairness.ALPHA].groupby(["attribute", "group"], sort=False):
     flagged.append(f"{group} ({', '.join(METRICS[metric] for metric in rows['metric'])})")
-by_rule = {"without correction": counts["p"], "Benjamini-Hochberg": counts["p_bh"], "Holm": counts["p_holm"]}
-display(pd.Series(by_rule, name=f"called a gap, of {len(family)}").to_frame())
-Markdown(f"""*Reading.* Without correction about {fairness.ALPHA * len(family):.0f} of {len(family)} comparisons would
-be called a gap if there were none. After Holm these are left: {"; ".join(flagged) or "none"}.""")
+Markdown(f"""*Reading.* {len(family)} comparisons. Without correction {counts["p"]} have p ≤ 0.05, where
+{fairness.ALPHA * len(family):.0f} would be expected with no gap anywhere; {counts["p_bh"]} remain after
+Benjamini-Hochberg and {counts["p_holm"]} after Holm: {"; ".join(flagged) or "none"}.""")
 
 # %% [markdown]
 # A flag says that there is a difference, not where it comes from nor whether it matters, and no flag does not mean that
 # there is none. Both are taken up below, beginning with the second: here are the ethnic groups in full, on grey bars of
 # what this study could *not* reliably have seen.
-#
-# *Which gaps reach out of their grey bar?*
 
 # %%
 ethnic = family[family["attribute"] == "ethnicity"]
@@ -224,9 +197,6 @@ words = "thick: 95 % CI; thin: whole family; grey: smallest gap found 8 times in
 fig.suptitle(words, fontsize=7, x=0.01, ha="left")
 page.save(fig, "10_ethnic_gaps")
 
-# %% [markdown]
-# Two of these are recorded by name: the largest gap, and the largest among groups where none was planted.
-
 # %%
 mine = ethnic[ethnic["metric"] == "ef_error"].set_index("group")
 worst_name = mine["gap"].idxmax()
@@ -237,17 +207,13 @@ for key, group in (("largest", worst_name), ("null", null_name)):
     page.record(f"10_{key}_gap_detectable", row["detectable_all"], n=row["n"], unit="points")
     record(f"10_{key}_gap_p_holm", row["p_holm"], n=row["n"])
 
-# %% [markdown]
-# All that the middle panel shows, in numbers:
-
 # %%
-columns = {"gap": "gap", "lower": "95 % CI from", "upper": "to", "lower_all": "whole family from", "upper_all": "to "}
-columns |= {"detectable": "found 8 in 10", "detectable_all": "found 8 in 10, corrected", "p_holm": "p (Holm)", "n": "n"}
-display(mine[list(columns)].rename(columns=columns).astype(float).round(2))
-flagged_here = ", ".join(mine.index[mine["p_holm"] <= fairness.ALPHA])
-Markdown(f"""*Reading.* EF error against White, in points. Flagged after Holm: {flagged_here or "none"}. The largest
-gap is {mine.loc[worst_name, "gap"]:+.1f} ({worst_name}); a gap of {mine.loc[worst_name, "detectable_all"]:.1f} would
-be found 8 times in 10 with the spread of that group.""")
+told_gaps = []
+for g, r in mine.iterrows():
+    ends = f"{r.lower:.1f} to {r.upper:.1f}; whole family {r.lower_all:.1f} to {r.upper_all:.1f}; n = {r.n}"
+    seen = f"with this spread {r.detectable:.1f} would be found 8 times in 10, {r.detectable_all:.1f} after correction"
+    told_gaps.append(f"{g} {r.gap:+.1f} points ({ends}; {'flagged' if r.p_holm <= 0.05 else 'not flagged'}; {seen})")
+Markdown(f"*Reading.* EF error against White: {'; '.join(told_gaps)}.")
 
 # %% [markdown]
 # Note that the smallest detectable gap is itself larger for a group that is read badly, because its errors scatter
@@ -255,9 +221,8 @@ be found 8 times in 10 with the spread of that group.""")
 #
 # ## Their hearts or their images?
 #
-# *Whose picture looks worse?* Why is a group read worse? Two explanations call for opposite remedies. Hearts may
-# differ: sicker, smaller, thicker. Or pictures may. First look at a healthy heart of each group, same slice, same
-# phase.
+# *Why is a group read worse?* Two explanations call for opposite remedies. Hearts may differ: sicker, smaller, thicker.
+# Or pictures may. First look at a healthy heart of each group, same slice, same phase.
 
 # %%
 examples = people[people["disease"] == "NOR"].drop_duplicates("ethnicity").sort_values("ethnicity")
@@ -267,10 +232,9 @@ for ax, row in zip(axes, examples.itertuples()):
 page.save(fig, "10_examples")
 
 # %% [markdown]
-# *Does one group have noisier and less sharp images than all others?* Now in numbers, from pixels alone. **Signal to
-# noise**: between end diastole and end systole most of a chest stands still, so what differs there is mostly noise.
-# **Sharpness**: the gradient at the sharpest edges, in shares of the range of grey values per mm. No mask and no truth
-# is needed, so that any hospital could compute both.
+# Now in numbers, from pixels alone. **Signal to noise**: between end diastole and end systole most of a chest stands
+# still, so what differs there is mostly noise. **Sharpness**: the gradient at the sharpest edges, in shares of the
+# range of grey values per mm. No mask and no truth is needed, so that any hospital could compute both.
 
 
 # %%
@@ -286,9 +250,6 @@ PIXELS = {"snr": "Signal to noise", "sharpness": "Sharpness"}
 people["ill"] = ill * 1.0
 why = fairness.gaps(people, ["ethnicity"], [*TRUTH, "ill", *PIXELS], rng, REFERENCES)
 
-# %% [markdown]
-# A dot is a patient; the groups stand side by side.
-
 # %%
 fig, axes = page.figure(columns=2, height=2.6, cols=2)
 for ax, (metric, label) in zip(axes, {"snr": "Signal to noise", "sharpness": "Sharpness (1/mm)"}.items()):
@@ -300,28 +261,22 @@ for ax, (metric, label) in zip(axes, {"snr": "Signal to noise", "sharpness": "Sh
 fig.suptitle("a dot a patient; mean with 95 % CI", fontsize=7, x=0.01, ha="left")
 page.save(fig, "10_quality")
 
-# %% [markdown]
-# The same comparisons as tests, hearts and images together:
-
 # %%
 for metric in ("snr", "true_lv_ef_percent"):
     row = why[(why["metric"] == metric) & (why["group"] == worst_name)].iloc[0]
     record(f"10_worst_group_{metric}_gap", *row[["gap", "lower_all", "upper_all"]], n=row["n"])
-words = TRUTH | PIXELS | {"ill": "Share of the ill"}
-apart = why[why["p_holm"] <= fairness.ALPHA].assign(what=why["metric"].map(words))
-display(apart[["group", "what", "gap", "lower_all", "upper_all", "p_holm"]].round(3))
-told_apart = "; ".join(f"{r.group} in {r.what}" for r in apart.itertuples())
+words, told_apart = TRUTH | PIXELS | {"ill": "Share of the ill"}, []
+for r in why[why["p_holm"] <= fairness.ALPHA].itertuples():
+    told_apart.append(f"{r.group} in {words[r.metric]} ({r.gap:+.3g}, {r.lower_all:.3g} to {r.upper_all:.3g})")
 Markdown(f"""*Reading.* Against White, after Holm over these {len(why)} comparisons, there differ:
-{told_apart or "none"}. Anatomy is listed only if it differs; a difference of images without one of hearts points to
-the scan.""")
+{"; ".join(told_apart) or "none"}. Anatomy is listed only if it differs; a difference of images without one of hearts
+points to the scan.""")
 
 # %% [markdown]
 # That is an association. Can it be adjusted for? No: hardly anybody else has images as poor, so a regression would have
 # to guess how such patients would be read. What settles a cause is an experiment: scan the *same hearts* again, some of
 # the worst group as everybody else is scanned, some White people as that group is. Only a virtual scanner can do that.
 # Now the truth file is opened.
-#
-# *Does the same heart get another EF error when only its scan changes?*
 
 # %%
 planted = json.loads((folder / "truth.json").read_bytes())["quality_gap"]
@@ -361,10 +316,6 @@ def read_again(into):
     return table
 
 
-# %% [markdown]
-# Both steps together, first with all parts of the gap, for people of the worst group and for White people.
-
-
 # %%
 def again(ids, parts, into):
     """People scanned and read again, in the columns of `people`."""
@@ -375,21 +326,13 @@ def again(ids, parts, into):
 some = {group: people.index[people["ethnicity"] == group][:n_again] for group in (gap.value, "White")}
 swapped = {group: again(ids, PARTS, f"all_{group}") for group, ids in some.items()}
 
-# %% [markdown]
-# Each thin line is one heart, scanned twice; only the scan differs between its ends.
-
 # %%
 fig, axes = page.figure(columns=2, height=2.5, cols=4)
-for left, right in (axes[:2], axes[2:]):  # one scale a metric
-    right.sharey(left)
 for ax, (group, metric) in zip(axes, [(g, m) for m in ("dice_myo", "ef_error") for g in some]):
     ticks = ("as scanned", "worse scan") if group == "White" else ("as scanned", "usual scan")
     distributions.pairs(ax, people.loc[some[group], metric], swapped[group][metric], ticks, METRICS[metric])
     ax.set_xlabel(group)
 page.save(fig, "10_same_hearts")
-
-# %% [markdown]
-# The mean change with its interval, heart by heart:
 
 # %%
 effects = {}
@@ -398,18 +341,11 @@ for group, ids in some.items():
         first, second = people.loc[ids, metric], swapped[group].loc[ids, metric]
         effects[group, metric] = estimates.paired_difference(second, first, rng)
         record(f"10_same_hearts_{group}_{metric}", effects[group, metric])
-
-# %% [markdown]
-# A table of the four changes, and what they say about the cause:
-
-# %%
-shown = {(group, METRICS[metric]): estimate.text(2) for (group, metric), estimate in effects.items()}
-display(pd.Series(shown, name="scanned again − as scanned").unstack())
-usual, worse = (effects[group, "ef_error"].value for group in some)
+usual, worse = (effects[group, "ef_error"].text(1, " points") for group in some)
 Markdown(f"""*Reading.* The truth file names {planted["attribute"]} = {planted["value"]}; the group found above is
-{worst_name}. The same hearts scanned as usual change their EF error by {usual:+.1f} points; White people scanned in
-the worse way change theirs by {worse:+.1f}. Nothing about the heart was touched, so an interval that excludes zero
-names the images as the cause.""")
+{worst_name}. The same hearts scanned as usual change their EF error by {usual}; White people scanned in the worse way
+change theirs by {worse}. Nothing about the heart was touched, so an interval that excludes zero names the images as the
+cause.""")
 
 # %% [markdown]
 # *Which part of it?* The planted gap has three: noise, blur, larger shifts between breath-holds. One at a time is taken
@@ -421,21 +357,18 @@ steps = {part: again(few, [part], f"without_{part}")["ef_error"] for part in PAR
 for part, error in steps.items():
     relief[part] = estimates.paired_difference(error.loc[few], people.loc[few, "ef_error"], rng)
     page.record(f"10_without_{part}_ef_error", relief[part], unit="points")
-display(
-    pd.Series({f"without its {part}": e.text(1, " points") for part, e in relief.items()}, name="change").to_frame()
-)
-most = min(relief, key=lambda part: relief[part].value)
-Markdown(f"""*Reading.* The EF error falls most without the {most}: by {-relief[most].value:.1f} points. The parts
-need not add up: an image that is both noisy and blurred may fail as a whole.""")
+told_parts = "; ".join(f"without its {part} {e.text(1, ' points')}" for part, e in relief.items())
+Markdown(f"""*Reading.* Change of the EF error {told_parts}. The parts need not add up: an image that is both noisy and
+blurred may fail as a whole.""")
 
 # %% [markdown]
 # ## Case mix is not unfairness
 #
-# *Which gap goes away among like hearts?* A gap is nobody's fault when groups bring different hearts. Two examples. The
-# first is real in this cohort: women's hearts are smaller, walls are fewer pixels thick, and the same error of half a
-# pixel costs more Dice. So women and men are compared within thirds of muscle mass, disease and vendor. (If a gap of
-# Dice remains among hearts of equal size, or if size itself should not matter, it is for the reader to say whether this
-# is an excuse. It does explain.)
+# *When is a gap nobody's fault?* When groups bring different hearts. Two examples. The first is real in this cohort:
+# women's hearts are smaller, walls are fewer pixels thick, and the same error of half a pixel costs more Dice. So women
+# and men are compared within thirds of muscle mass, disease and vendor. (If a gap of Dice remains among hearts of
+# equal size, or if size itself should not matter, it is for the reader to say whether this is an excuse. It does
+# explain.)
 #
 # In the second, two clinics are invented: patients with good images are dealt out so that one clinic gets most of the
 # thick hearts (HCM), in which mass is hardest. Within a disease it is pure chance, so there *cannot* be a gap.
@@ -457,9 +390,6 @@ sexes = {name: fairness.gaps(people, ["sex"], ["dice_myo"], rng, strata=mix).ilo
 alike = {"as they come": None, "same disease": ["disease"]}
 mixes = {name: fairness.gaps(dealt, ["clinic"], ["mass_error"], rng, strata=mix).iloc[0] for name, mix in alike.items()}
 
-# %% [markdown]
-# Above, people as they come; below, compared within strata of like hearts.
-
 # %%
 fig, axes = page.figure(columns=2, height=1.9, cols=2)
 for ax, rows, label in zip(axes, (sexes, mixes), ("Dice MYO, women − men", "Mass error (g), clinic A − B")):
@@ -469,9 +399,6 @@ for ax, rows, label in zip(axes, (sexes, mixes), ("Dice MYO, women − men", "Ma
         lines[f"{name}\n(p = {row['p']:.2g})"] = {"gap, 95 % CI": estimate}
     forest.several(ax, lines, label)
 page.save(fig, "10_case_mix")
-
-# %% [markdown]
-# The clinics are dealt out many times more, to see how often an interval would call them different.
 
 # %%
 draws = {"crude": 0, "adjusted": 0}
@@ -487,15 +414,11 @@ for name, share in draws.items():
 for name, row in zip(("crude", "adjusted"), sexes.values()):
     record(f"10_sex_dice_myo_{name}", *row[["gap", "lower", "upper"]], n=n_people)
 
-# %% [markdown]
-# What is left of the two gaps?
-
 # %%
-before, after = (row["gap"] for row in sexes.values())
-share = pd.Series({f"{name} (%)": round(100 * part, 1) for name, part in draws.items()}, name="interval excludes zero")
-display(share.to_frame())
-Markdown(f"""*Reading.* Women − men, Dice of MYO: {before:+.3f} as they come, {after:+.3f} among hearts of like size,
-disease and vendor. The table is of the clinics, dealt {n_draws} times with no gap between them: 5 % are due.""")
+before, after = (f"{row['gap']:+.3f} ({row['lower']:.3f} to {row['upper']:.3f})" for row in sexes.values())
+Markdown(f"""*Reading.* Women − men, Dice of MYO: {before} as they come, {after} among hearts of like size, disease and
+vendor. The clinics, dealt {n_draws} times: the crude interval excludes zero in {100 * draws["crude"]:.0f} % of draws,
+the adjusted one in {100 * draws["adjusted"]:.1f} %; 5 % are due.""")
 
 # %% [markdown]
 # And the planted gap: does it go away in the same way? It should not, because it is no matter of case mix.
@@ -505,15 +428,15 @@ strict = fairness.gaps(people, ["ethnicity"], ["ef_error"], rng, REFERENCES, str
 row = strict.set_index("group").loc[gap.value]
 record("10_planted_gap", *row[["gap", "lower_all", "upper_all"]], n=row["n"], unit="points")
 Markdown(f"""*Reading.* Within disease, vendor and field strength the EF error of {gap.value} patients is larger by
-{row["gap"]:.1f} points, {row["lower_all"]:.1f} to {row["upper_all"]:.1f} when corrected for the number of groups.""")
+{row["gap"]:.1f} points ({row["lower_all"]:.1f} to {row["upper_all"]:.1f}, corrected for {len(strict)} groups, n =
+{row["n"]}; p = {row["p"]:.2g}, after Holm {row["p_holm"]:.2g}).""")
 
 # %% [markdown]
 # ## Probabilities, group by group
 #
-# *Do the curves of the groups lie on one another, near the diagonal?* Then 70 % means the same for everybody: the
-# probabilities are **calibrated** in each group. A probe can rank well in each group and still be calibrated to the
-# majority. Observed shares over predicted probabilities, by sex and for the group with poor images against the rest,
-# and the numbers behind: intercept zero, slope one is right; a slope below one means too extreme, above one too timid.
+# *Does 70 % mean the same for everybody?* A probe can rank well in each group and still be calibrated to the majority.
+# Observed shares over predicted probabilities, by sex and for the group with poor images against the rest, and the
+# numbers behind: intercept zero, slope one is right; a slope below one means too extreme, above one too timid.
 
 # %%
 parts = {gap.value: people["ethnicity"] == gap.value, "all others": people["ethnicity"] != gap.value}
@@ -524,10 +447,6 @@ for ax, sides in zip(axes, (by_sex, parts)):
     tables = {name: calibration_table(ill[use], told.probability[use], n_bins) for name, use in sides.items()}
     classification.calibration(ax, tables)
 page.save(fig, "10_calibration")
-
-# %% [markdown]
-# The table behind the curves: intercept, slope, Brier score (mean squared error of a probability) and AUC of each
-# group.
 
 # %%
 rows = {}
@@ -552,17 +471,15 @@ healthy = people[~ill].assign(risk=told.probability[~ill])
 risk = fairness.by_group(healthy, ["sex"], ["risk"], rng).set_index("group")
 higher = fairness.gap(healthy["risk"], healthy["sex"] == "M")
 record("10_risk_of_healthy_men_less_women", higher)
-display(risk[["value", "lower", "upper", "n"]].rename(columns={"value": "mean risk told to the healthy"}).round(2))
-Markdown(f"""*Reading.* Healthy men are told a risk that differs by {higher.value:+.2f} from that of healthy women
-({higher.lower:+.2f} to {higher.upper:+.2f}). An interval
+ends = (f"{g} {r['value']:.2f} ({r['lower']:.2f} to {r['upper']:.2f}, n = {r['n']})" for g, r in risk.iterrows())
+Markdown(f"""*Reading.* Mean risk told to the healthy: {"; ".join(ends)}. Men minus women: {higher.text(2)}. An interval
 above zero means that the probe reads size as illness. No scan would mend that; telling the probe the sex, or its own
 threshold, might.""")
 
 # %% [markdown]
 # ## What can be done about it
 #
-# *Short of better scans, which remedy helps the group that is read badly, and who pays?* Four candidates, each before
-# and after on the same patients:
+# *Short of better scans, what helps, and who pays?* Four candidates, each before and after on the same patients:
 #
 # - **Denoised images** before reading, by non-local means: noise goes, edges mostly stay.
 # - **A second reading**: the error of the EF is predicted, cross-fitted, from everything else that is known of a study:
@@ -576,10 +493,6 @@ threshold, might.""")
 
 # %%
 Code(inspect.getsource(mitigation.denoised) + inspect.getsource(mitigation.corrected_by_quality), language="python")
-
-
-# %% [markdown]
-# Both remedies for images are tried on the people who were scanned twice above, so that changes are paired.
 
 
 # %%
@@ -615,9 +528,6 @@ for name, error in {"denoised": clean["ef_error"], "second reading": people["ef_
     gap_change[name] = fairness.gap(difference[members | others], members[members | others])
     record(f"10_{name}_gap_change".replace(" ", "_"), gap_change[name], unit="points")
 
-# %% [markdown]
-# And here are the two remedies for detection, each as a yes or no for everybody:
-
 # %%
 sex = people["sex"].to_numpy()
 weighted = mitigation.detect(features, ill, mitigation.balanced_weights(sex, ill), seed)
@@ -630,9 +540,6 @@ for name, positive in choices.items():
         found, spared = estimates.proportion(positive[ill & use].sum(), (ill & use).sum()), (~positive)[~ill & use]
         rates[name, side] = {"Sensitivity": found, "Specificity": estimates.proportion(spared.sum(), len(spared))}
 
-# %% [markdown]
-# Left of zero a remedy helps; the two right panels have the rates of women and men.
-
 # %%
 fig, axes = page.figure(columns=2, height=2.4, cols=3, width_ratios=(1.2, 1, 1))
 forest.several(axes[0], lines, "Change of the EF error (points)")
@@ -642,9 +549,6 @@ axes[2].set_yticklabels([])
 axes[2].legend_.remove()
 page.save(fig, "10_mitigation")
 
-# %% [markdown]
-# Who gains, and who pays?
-
 # %%
 for (name, side), row in rates.items():
     for what, estimate in row.items():
@@ -653,14 +557,11 @@ use = people["ethnicity"].isin([gap.value, "White"])
 member = people.loc[use, "ethnicity"] == gap.value
 once, twice = (fairness.gap(people.loc[use, column], member) for column in ("ef_error", "ef_error_twice"))
 record("10_gap_after_second_reading", twice, unit="points")
-points = {name: {"change of the gap": e.text(1)} for name, e in gap_change.items()}
-points = {name: row | {f"change, {who}": e.text(1) for who, e in lines[name].items()} for name, row in points.items()}
-display(pd.DataFrame(points).T)
-Markdown(f"""*Reading.* In points of EF error. With a second reading the gap to White goes from {once.value:.1f} to
-{twice.value:.1f}. Where the change of White patients lies above zero, they pay.""")
-
-# %% [markdown]
-# For detection the question is whether the two sexes come closer together:
+points = {name: e.text(1, " points") for name, e in gap_change.items()}
+paid = {name: row["White"].text(1, " points") for name, row in lines.items()}
+Markdown(f"""*Reading.* The gap of the EF error to White changes by {points["denoised"]} when images are denoised and by
+{points["second reading"]} with a second reading, from {once.value:.1f} to {twice.text(1, " points")}. White patients
+themselves change by {paid["denoised"]} and {paid["second reading"]}: above zero, they pay.""")
 
 # %%
 of_sex = {}
@@ -668,10 +569,13 @@ for name, positive in choices.items():
     for what, use, right in (("sensitivity", ill, positive), ("specificity", ~ill, ~positive)):
         of_sex[name, what] = fairness.gap(right[use] * 1.0, sex[use] == "F")
         record(f"10_{what}_{name}_women_less_men".replace(" ", "_"), of_sex[name, what])
-display(pd.Series({key: e.text(2) for key, e in of_sex.items()}, name="women − men").unstack())
-kept = of_sex["one for each sex", "specificity"].value
-Markdown(f"""*Reading.* Thresholds aim at one sensitivity for both sexes; with one for each, their specificities still
-lie {kept:+.2f} apart. With different hearts of the healthy, not everything can be equal at once.""")
+told_sex = {
+    name: ", ".join(f"{what} {of_sex[name, what].text(2)}" for what in ("sensitivity", "specificity"))
+    for name in choices
+}
+Markdown(f"""*Reading.* Detection, women minus men. {" ".join(f"{k.capitalize()}: {v}." for k, v in told_sex.items())}
+Thresholds aim at one sensitivity for both; what specificity then costs whom is in the figure. With different hearts of
+the healthy, not everything can be equal at once.""")
 
 # %% [markdown]
 # ### Turning poor images away
@@ -686,24 +590,18 @@ share = {name: estimates.proportion(refused[use].sum(), use.sum()) for name, use
 for name, estimate in share.items():
     record(f"10_refused_{name}".replace(" ", "_"), estimate)
 left = int((parts[gap.value] & ~refused).sum())
-display(pd.Series({name: estimate.text(2) for name, estimate in share.items()}, name="share refused").to_frame())
-Markdown(f"""*Reading.* Of {gap.value} patients {100 * share[gap.value].value:.0f} % are refused, and {left} are left.
-A quality rule can make the table of those who are read look fair by sending the problem home.""")
+ends = (f"{g} {100 * e.value:.0f} % ({100 * e.lower:.0f} to {100 * e.upper:.0f}, n = {e.n})" for g, e in share.items())
+Markdown(f"""*Reading.* Refused: {"; ".join(ends)}. Of {gap.value} patients {left} are left. A quality rule can make the
+table of those who are read look fair by sending the problem home.""")
 
 # %% [markdown]
 # ## What can "fair" mean?
 #
-# More than one thing, and not all at once. **Demographic parity**: the same share of every group is called ill; it is
-# right only where groups are equally ill. **Equalised odds**: the same sensitivity and the same specificity in every
-# group, as looked at above. **Calibration**: the same probability means the same risk. Where groups differ in how many
-# are ill, a classifier that errs at all cannot have the last two together. For errors of a measure, as of the EF, the
-# claim "comparable" is that groups have the same mean error.
-#
-# *How large a gap could hide in a test set of a given size?* If a paper writes that performance was comparable across
-# groups, what it has excluded depends on how many there were. In the UK Biobank few people are Black; the generator's
-# share follows the biobank. The smallest gap of the EF error that is found eight times in ten is drawn below over the
-# size of the whole test set, for a group of that share and for the sexes, with a single test and corrected for a family
-# as large as ours. The spread is that of readings of usual images here; a group with larger scatter needs more.
+# *If a paper writes that performance was comparable across groups, what has it excluded?* That depends on how many
+# there were. In the UK Biobank few people are Black; the generator's share follows the biobank. The smallest gap of the
+# EF error that is found eight times in ten is drawn below over the size of the whole test set, for a group of that
+# share and for the sexes, with a single test and corrected for a family as large as ours. The spread is that of
+# readings of usual images here; a group with larger scatter needs more.
 
 # %%
 share_black = dict(cohort.ROLES["population"].population.ethnicity)["Black"]
@@ -717,10 +615,6 @@ def smallest(n, part, tests):
     return fairness.detectable({"sd": sd, "n": members, "n_against": n - members}, fairness.ALPHA / tests)
 
 
-# %% [markdown]
-# Four curves: a group as small as the biobank's Black participants and the two sexes, each as one test and as one of
-# the whole family.
-
 # %%
 studies, curves = page.paper("C1").set_index("quantity")["value"], {}
 not_trained_on = int(studies["studies"] - studies["studies in the training split"])
@@ -731,11 +625,7 @@ marks = {f"this cohort, {n_people}": n_people, f"UK Biobank not pretrained on, {
 fig, ax = page.figure(columns=2, height=3.0)
 labels = "Patients in the whole test set", "Smallest gap of EF error\nfound 8 times in 10 (points)"
 forest.curves(ax, sizes, curves, *labels, marks)
-ax.set_yticks([0.2, 0.5, 1, 2, 5])
 page.save(fig, "10_detectable")
-
-# %% [markdown]
-# Two sizes are read off the curves and recorded:
 
 # %%
 least = {}
@@ -743,12 +633,11 @@ for n, key in ((1000, "1000"), (not_trained_on, "ukb")):
     for tests, kind in ((1, "one"), (len(family), "family")):
         least[key, kind] = smallest(n, share_black, tests)
         record(f"10_detectable_{key}_{kind}", least[key, kind], n=n, unit="points")
-names = {"1000": "1,000 patients", "ukb": f"{not_trained_on:,} patients"}
-shown = {(names[size], kind): round(points, 1) for (size, kind), points in least.items()}
-display(pd.Series(shown, name="smallest gap found 8 times in 10 (points)").unstack())
-Markdown(f"""*Reading.* The family has {len(family)} tests. Even in all studies of the biobank that were not
-pretrained on, a gap would have to be {least["ukb", "family"]:.1f} points to be found, beside a mean error of
-{usual_images["ef_error"].mean():.1f}. Smaller gaps may well be there; "comparable" then means "not seen".""")
+Markdown(f"""*Reading.* With 1000 patients {100 * share_black:.1f} % are {round(1000 * share_black)} people, and the
+smallest gap found 8 times in 10 is {least["1000", "one"]:.1f} points, or {least["1000", "family"]:.1f} within a family
+of {len(family)} tests, beside a mean error of {usual_images["ef_error"].mean():.1f}. With all {not_trained_on} studies
+of the biobank that were not pretrained on it is {least["ukb", "one"]:.1f} and {least["ukb", "family"]:.1f}. Smaller
+gaps may well be there; "comparable" then means "not seen".""")
 
 # %% [markdown]
 # ## What this page could not settle
