@@ -127,7 +127,8 @@ def test_options_arrive_by_name(called):
         == 0
     )
     one_model = "a/b@main:segmentation/c:1"
-    called.assert_called_with(input=[__file__], out="masks", jobs=1, view="sax", device="cpu", weights=one_model)
+    chosen = dict(view="sax", device="cpu", weights=one_model, dicom_seg=False)
+    called.assert_called_with(input=[__file__], out="masks", jobs=1, **chosen)
     assert cli.main(["segment", __file__, ".", "--out", "masks", "--jobs", "2"]) == 0
     assert called.call_args.kwargs["input"] == [__file__, "."] and called.call_args.kwargs["jobs"] == 2
 
